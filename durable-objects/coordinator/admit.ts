@@ -1,0 +1,50 @@
+/** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
+import { readiness, reserve } from "../../policy/budget.ts";
+import { place } from "../../policy/placement.ts";
+import type { Waiting } from "../../policy/queue.ts";
+import type { Book, Entry, Pool } from "./book.ts";
+
+export function admit(book: Book, now: number): void {
+  for (const tenant of book.tenants.values()) if (tenant.wakeAt <= now) tenant.wakeAt = Number.POSITIVE_INFINITY;
+  for (const pool of book.pools.values()) {
+    pool.wakeAt = Number.POSITIVE_INFINITY;
+    const starts = (waiting: Waiting) => mayStart(book, pool, waiting, now);
+    const costOf = (waiting: Waiting) => book.costMs(book.entries.get(waiting.job)!.row, waiting.tokens);
+    for (let next = pool.order.next(starts, costOf); next; next = pool.order.next(starts, costOf)) {
+      lease(book, book.entries.get(next.job)!, now);
+    }
+  }
+}
+
+/** Reserves if the job may start; otherwise notes when to look again. */
+function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): "start" | "lane" | "pool" {
+  const flow = readiness(pool.budget, waiting.tokens, now);
+  if (flow.at > now) {
+    pool.wakeAt = flow.at;
+    return "pool";
+  }
+  const tenant = book.tenant(waiting.tenant);
+  const own = readiness(tenant.budget, waiting.tokens, now);
+  if (own.at > now) {
+    tenant.wakeAt = Math.min(tenant.wakeAt, own.at);
+    return "lane";
+  }
+  reserve(tenant.budget, waiting.tokens, now);
+  book.entries.get(waiting.job)!.reservation = reserve(pool.budget, waiting.tokens, now);
+  return "start";
+}
+
+function lease(book: Book, entry: Entry, now: number): void {
+  book.taken(entry);
+  const post = place(book.fleet, now);
+  const { row } = entry;
+  row.phase = "leased";
+  row.dispatcher = post.name;
+  row.attempt++;
+  row.first_started_at ??= now;
+  book.hold(entry, now);
+  book.dirty.add(entry);
+  const leases = book.letters.starts.get(post.name) ?? [];
+  leases.push({ job: row.job, mailbox: entry.address, attempt: row.attempt, waits: row.waits, unknown: row.unknown });
+  book.letters.starts.set(post.name, leases);
+}

@@ -1,0 +1,226 @@
+/**
+ * The coordinator's memory: every ticket, and the order, budget and fleet that decide about them. A cache of SQLite,
+ * rebuilt at wake. Steps change it and note what to write and whom to tell; the class then writes and tells.
+ */
+import { type Settings, tenantOf } from "../../platform/settings.ts";
+import { type Budget, dominantMs, openBudget, type Reservation } from "../../policy/budget.ts";
+import { MinHeap } from "../../policy/heap.ts";
+import { type LedgerRecord, restore } from "../../policy/ledger.ts";
+import { Order } from "../../policy/order.ts";
+import { type Fleet, openFleet } from "../../policy/placement.ts";
+import type { Waiting } from "../../policy/queue.ts";
+import type { Lease, MailboxAddress, Verdict } from "../../schemas/rpc.ts";
+import type { CoordinatorStore, DeadLetterRow, TicketRow } from "./store/store.ts";
+
+/** A lease unheard of for this long is lost; dispatchers renew four times in it. */
+export const LEASE_MS = 45_000;
+
+export type Entry = {
+  readonly row: TicketRow;
+  readonly address: MailboxAddress;
+  waiting: Waiting | null;
+  reservation: Reservation | null;
+  leasedAt: number;
+  expiresAt: number;
+  /** The dispatcher's incarnation that took the lease; null until it said so. */
+  boot: string | null;
+};
+
+export type Pool = {
+  readonly id: string;
+  readonly budget: Budget;
+  readonly order: Order;
+  record: LedgerRecord | null;
+  /** When the head of the order can start; Infinity if only an event can tell. */
+  wakeAt: number;
+  /** Reserved tokens of all that wait in the order. */
+  waitingTokens: number;
+  /** Mean length of a call, ms. */
+  callMs: number;
+};
+
+export type TenantDesk = { budget: Budget; queued: number; maxQueued: number | null; weight: number; wakeAt: number };
+
+export type Letters = {
+  starts: Map<string, Lease[]>;
+  verdicts: Map<number, Verdict[]>;
+  aborts: Map<string, string[]>;
+};
+
+/** Until the first call has ended. */
+const FIRST_CALL_MS = 5_000;
+
+export class Book {
+  readonly settings: Settings;
+  readonly pools = new Map<string, Pool>();
+  readonly tenants = new Map<string, TenantDesk>();
+  readonly entries = new Map<string, Entry>();
+  readonly delayed = new MinHeap<Entry>((a, b) => a.row.ready_at < b.row.ready_at);
+  readonly deadlines = new MinHeap<Entry>((a, b) => a.row.deadline! < b.row.deadline!);
+  /** Verdicts that a mailbox has not confirmed, with the time of the last sending. */
+  readonly endings = new Map<string, { entry: Entry; sentAt: number }>();
+  readonly fleet: Fleet;
+  /** Running leases by dispatcher. */
+  readonly leased = new Map<string, Set<Entry>>();
+  readonly addresses = new Map<number, MailboxAddress>();
+  readonly #mailboxIds = new Map<string, number>();
+  /** The next look at the leases. */
+  leaseCheckAt = Number.POSITIVE_INFINITY;
+  #arrivals = 0;
+
+  /** To be written at the end of the turn. */
+  readonly dirty = new Set<Entry>();
+  readonly gone = new Set<string>();
+  readonly newMailboxes: number[] = [];
+  readonly deadLetters: Omit<DeadLetterRow, "id">[] = [];
+  /** To be sent after it. */
+  letters: Letters = { starts: new Map(), verdicts: new Map(), aborts: new Map() };
+
+  constructor(settings: Settings) {
+    this.settings = settings;
+    this.fleet = openFleet(settings.region, settings.maxDispatchers);
+    for (const [id, config] of Object.entries(settings.pools)) {
+      const budget = openBudget({ ...config, burstSeconds: config.burst_seconds });
+      const order = new Order((tenant) => this.tenant(tenant).weight);
+      this.pools.set(id, { id, budget, order, record: null, wakeAt: Number.POSITIVE_INFINITY, waitingTokens: 0, callMs: FIRST_CALL_MS });
+    }
+  }
+
+  tenant(name: string): TenantDesk {
+    let desk = this.tenants.get(name);
+    if (!desk) {
+      const { rpm, tpm, weight, maxQueued } = tenantOf(this.settings, name);
+      const budget = openBudget({ rpm, tpm, rpd: null, tpd: null, concurrency: null, burstSeconds: 60 });
+      desk = { budget, queued: 0, maxQueued, weight, wakeAt: Number.POSITIVE_INFINITY };
+      this.tenants.set(name, desk);
+    }
+    return desk;
+  }
+
+  mailboxId(address: MailboxAddress): number {
+    const name = `${address.tenant}/${address.channel}`;
+    const known = this.#mailboxIds.get(name);
+    if (known !== undefined) return known;
+    const id = this.addresses.size + 1;
+    this.addMailbox(id, address);
+    this.newMailboxes.push(id);
+    return id;
+  }
+
+  addMailbox(id: number, address: MailboxAddress): void {
+    this.addresses.set(id, address);
+    this.#mailboxIds.set(`${address.tenant}/${address.channel}`, id);
+  }
+
+  /** Takes a ticket into memory, in whatever phase it is. */
+  insert(row: TicketRow, now: number): Entry {
+    const address = this.addresses.get(row.mailbox)!;
+    const entry: Entry = { row, address, waiting: null, reservation: null, leasedAt: now, expiresAt: Number.POSITIVE_INFINITY, boot: null };
+    this.entries.set(row.job, entry);
+    if (row.phase !== "ending") this.tenant(address.tenant).queued++;
+    if (row.deadline !== null && row.phase !== "ending") this.deadlines.push(entry);
+    if (row.phase === "waiting") this.line(entry);
+    if (row.phase === "delayed") this.delayed.push(entry);
+    return entry;
+  }
+
+  /** Puts a waiting ticket into the order. A retried one comes back to its old place. */
+  line(entry: Entry): void {
+    const { row, address } = entry;
+    const pool = this.pools.get(row.pool)!;
+    const since = Math.max(row.accepted_at, row.not_before ?? 0);
+    const effectiveAt = since - row.priority * 1_000;
+    const { job, tokens, priority } = row;
+    entry.waiting = { job, tenant: address.tenant, tokens, priority, effectiveAt, since, arrival: this.#arrivals++ };
+    pool.order.add(entry.waiting);
+    pool.waitingTokens += tokens;
+  }
+
+  unline(entry: Entry): void {
+    if (!entry.waiting) return;
+    const pool = this.pools.get(entry.row.pool)!;
+    pool.order.remove(entry.waiting);
+    this.taken(entry);
+  }
+
+  /** The order has let go of this entry. */
+  taken(entry: Entry): void {
+    this.pools.get(entry.row.pool)!.waitingTokens -= entry.row.tokens;
+    entry.waiting = null;
+  }
+
+  /** Books a lease that `row.dispatcher` holds from now on. */
+  hold(entry: Entry, now: number): void {
+    entry.boot = null;
+    entry.leasedAt = now;
+    entry.expiresAt = now + LEASE_MS;
+    this.leaseCheckAt = Math.min(this.leaseCheckAt, entry.expiresAt);
+    const name = entry.row.dispatcher!;
+    const held = this.leased.get(name) ?? new Set();
+    this.leased.set(name, held.add(entry));
+  }
+
+  /** The ticket is over and its mailbox knows. */
+  remove(entry: Entry): void {
+    this.unline(entry);
+    this.entries.delete(entry.row.job);
+    this.endings.delete(entry.row.job);
+    this.dirty.delete(entry);
+    this.gone.add(entry.row.job);
+    if (entry.row.phase !== "ending") this.tenant(entry.address.tenant).queued--;
+  }
+
+  costMs(row: TicketRow, tokens: number): number {
+    return dominantMs(this.pools.get(row.pool)!.budget, tokens);
+  }
+
+  /** The next instant at which something is due; Infinity if nothing is. */
+  nextWake(): number {
+    let at = this.leaseCheckAt;
+    for (const pool of this.pools.values()) at = Math.min(at, pool.wakeAt);
+    for (const tenant of this.tenants.values()) at = Math.min(at, tenant.wakeAt);
+    at = Math.min(at, this.delayed.peek()?.row.ready_at ?? at, this.deadlines.peek()?.row.deadline ?? at);
+    for (const { sentAt } of this.endings.values()) at = Math.min(at, sentAt + VERDICT_RETRY_MS);
+    return at;
+  }
+}
+
+/** A verdict that a mailbox has not confirmed is sent again after this. */
+export const VERDICT_RETRY_MS = 5_000;
+
+/** Rebuilds the book from storage. Leases are given one full term: their dispatchers are asked meanwhile. */
+export function openBook(settings: Settings, store: CoordinatorStore, now: number): Book {
+  const book = new Book(settings);
+  for (const { id, tenant, channel } of store.mailboxes()) book.addMailbox(id, { tenant, channel });
+  for (const { pool, record } of store.budgets()) {
+    const known = book.pools.get(pool);
+    if (!known) continue;
+    restore(known.budget, record);
+    known.record = record;
+  }
+  for (const row of store.tickets()) {
+    if (!book.pools.has(row.pool)) row.pool = adoptivePool(book);
+    const entry = book.insert(row, now);
+    if (row.phase === "ending") book.endings.set(row.job, { entry, sentAt: Number.NEGATIVE_INFINITY });
+    if (row.phase === "leased") resumeLease(book, entry, now);
+  }
+  return book;
+}
+
+function resumeLease(book: Book, entry: Entry, now: number): void {
+  const pool = book.pools.get(entry.row.pool)!;
+  entry.reservation = { tokens: entry.row.tokens };
+  pool.budget.inFlight++;
+  book.hold(entry, now);
+  let post = book.fleet.posts.find((each) => each.name === entry.row.dispatcher);
+  if (!post) {
+    post = { name: entry.row.dispatcher!, starts: [], held: 0 };
+    book.fleet.posts.push(post);
+  }
+  post.held++;
+}
+
+/** The pool of a ticket whose own was taken out of the settings: `default`, or any. */
+function adoptivePool(book: Book): string {
+  return book.pools.has("default") ? "default" : book.pools.keys().next().value!;
+}

@@ -1,0 +1,17 @@
+/** The job has ended in its mailbox: its ticket is dropped, and a call under way is broken off. */
+import type { Book } from "./book.ts";
+
+export function cancel(book: Book, jobs: string[]): void {
+  for (const job of jobs) {
+    const entry = book.entries.get(job);
+    if (!entry || entry.row.phase === "ending") continue;
+    if (entry.row.phase !== "leased") {
+      book.remove(entry);
+      continue;
+    }
+    const dispatcher = entry.row.dispatcher!;
+    const aborts = book.letters.aborts.get(dispatcher) ?? [];
+    aborts.push(job);
+    book.letters.aborts.set(dispatcher, aborts);
+  }
+}

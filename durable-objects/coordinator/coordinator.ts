@@ -1,0 +1,151 @@
+import { DurableObject } from "cloudflare:workers";
+import type { Env } from "../../platform/objects.ts";
+import { readSettings } from "../../platform/settings.ts";
+import { Sql } from "../../platform/sql.ts";
+import type { Refused } from "../../schemas/problem.ts";
+import type { QueueState } from "../../schemas/queue.ts";
+import type { CoordinatorRpc, Held, MailboxAddress, Place, SettleBatch, Ticket } from "../../schemas/rpc.ts";
+import { type Book, openBook } from "./book.ts";
+import { cancel } from "./cancel.ts";
+import { enqueue } from "./enqueue.ts";
+import { inspect, placeAtEntry, placeOf } from "./inspect.ts";
+import { askDispatchers, type Post, send } from "./post.ts";
+import { settle } from "./settle.ts";
+import { CoordinatorStore, type DeadLetterRow } from "./store/store.ts";
+import { heartbeat } from "./sweep.ts";
+import { turn } from "./turn.ts";
+
+/** Waits up to this long are timed in memory, to the millisecond; longer ones by the alarm, so that the object can sleep. */
+const TIMER_MS = 10_000;
+/** While something is timed in memory, the alarm stands this far behind it: an object that died is woken. */
+const WATCHDOG_MS = 30_000;
+
+/** The single owner of the account's budget. Holds no call open and sees no payload. */
+export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
+  readonly #store: CoordinatorStore;
+  readonly #book: Book;
+  readonly #post: Post;
+  #alarmAt: number | null = null;
+  #timer: { at: number; id: ReturnType<typeof setTimeout> } | null = null;
+  /** Events received: enqueue, settle, cancel, heartbeat. */
+  events = 0;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#store = new CoordinatorStore(new Sql(ctx.storage));
+    this.#book = openBook(readSettings(env), this.#store, this.now());
+    this.#post = {
+      env,
+      book: this.#book,
+      random: () => this.random(),
+      turn: (step) => this.#turn(step),
+      background: (work) => ctx.waitUntil(work),
+    };
+    ctx.blockConcurrencyWhile(async () => {
+      this.#alarmAt = await ctx.storage.getAlarm();
+    });
+    askDispatchers(this.#post);
+    if (this.#book.entries.size > 0) ctx.waitUntil(Promise.resolve().then(() => this.#turn(() => {})));
+  }
+
+  async enqueue(mailbox: MailboxAddress, tickets: Ticket[]): Promise<({ ok: true; place: Place } | Refused)[]> {
+    this.events++;
+    const problems = this.#turn((now) => enqueue(this.#book, mailbox, tickets, now));
+    const now = this.now();
+    return problems.map((problem, index) => {
+      if (problem) return { ok: false, problem };
+      return { ok: true, place: placeAtEntry(this.#book, tickets[index]!.job, now) };
+    });
+  }
+
+  async cancel(jobs: string[]): Promise<void> {
+    this.events++;
+    this.#turn(() => cancel(this.#book, jobs));
+  }
+
+  async locate(jobs: string[]): Promise<(Place | null)[]> {
+    const now = this.now();
+    return jobs.map((job) => placeOf(this.#book, job, now));
+  }
+
+  async settle(batch: SettleBatch): Promise<void> {
+    this.events++;
+    this.#turn((now) => settle(this.#book, batch, now, this.#post.random));
+  }
+
+  async heartbeat(dispatcher: string, boot: string, held: Held[]): Promise<{ stop: Held[] }> {
+    this.events++;
+    return { stop: this.#turn((now) => heartbeat(this.#book, dispatcher, boot, held, now, this.#post.random)) };
+  }
+
+  async inspect(): Promise<QueueState> {
+    return inspect(this.#book, this.now());
+  }
+
+  async channels(tenant: string, limit: number): Promise<string[]> {
+    return this.#store.channels(tenant, limit);
+  }
+
+  async deadLetters(before: number | null, limit: number): Promise<DeadLetterRow[]> {
+    return this.#store.deadLetters(before, limit);
+  }
+
+  async ping(): Promise<void> {
+    this.#store.channels("", 1);
+  }
+
+  override async alarm(): Promise<void> {
+    this.#alarmAt = null;
+    this.#turn(() => {});
+  }
+
+  /** Rows written since the object woke: what the platform bills. */
+  rowsWritten(): number {
+    return this.#store.sql.rowsWritten;
+  }
+
+  /** ms since the epoch. */
+  protected now(): number {
+    return Date.now();
+  }
+
+  /** In [0, 1): the jitter of retries. */
+  protected random(): number {
+    return Math.random();
+  }
+
+  #turn<T>(step: (now: number) => T): T {
+    const now = this.now();
+    try {
+      const { result, letters } = turn(this.#book, this.#store, now, this.#post.random, step);
+      send(this.#post, letters);
+      this.#wake(now);
+      return result;
+    } catch (error) {
+      // The book may have run ahead of what is written: begin again from storage.
+      this.ctx.abort(`coordinator turn failed: ${String(error)}`);
+      throw error;
+    }
+  }
+
+  /** The one owner of the alarm and the timer. */
+  #wake(now: number): void {
+    const at = this.#book.nextWake();
+    if (at === Number.POSITIVE_INFINITY) return;
+    if (at - now <= TIMER_MS) this.#setTimer(at, now);
+    const alarmAt = at - now <= TIMER_MS ? now + WATCHDOG_MS : Math.ceil(at);
+    if (this.#alarmAt !== null && this.#alarmAt <= alarmAt) return;
+    this.#alarmAt = alarmAt;
+    this.ctx.waitUntil(this.ctx.storage.setAlarm(alarmAt));
+  }
+
+  #setTimer(at: number, now: number): void {
+    if (this.#timer && this.#timer.at <= at) return;
+    if (this.#timer) clearTimeout(this.#timer.id);
+    const fire = () => {
+      this.#timer = null;
+      this.#turn(() => {});
+    };
+    this.#timer = { at, id: setTimeout(fire, Math.max(1, Math.ceil(at - now))) };
+  }
+}

@@ -1,0 +1,88 @@
+/** What the coordinator can say of itself: where a job stands, and the whole queue, counted. */
+import { free, used } from "../../policy/budget.ts";
+import { eta, etaOf } from "../../policy/eta.ts";
+import type { PoolState, QueueState } from "../../schemas/queue.ts";
+import type { Place } from "../../schemas/rpc.ts";
+import type { Book, Entry, Pool } from "./book.ts";
+
+/** Null if the coordinator holds no ticket of that job, or only a verdict to deliver. */
+export function placeOf(book: Book, job: string, now: number): Place | null {
+  const entry = book.entries.get(job);
+  if (!entry || entry.row.phase === "ending") return null;
+  const { row, waiting } = entry;
+  if (row.phase === "leased") return { state: "running", position: null, eta: null };
+  if (row.phase === "delayed" || !waiting) {
+    const first = row.attempt === 0;
+    return { state: first ? "scheduled" : "waiting", position: null, eta: eta(row.ready_at - now, first ? "scheduled" : "retry") };
+  }
+  const pool = book.pools.get(row.pool)!;
+  const position = pool.order.position(waiting, book.costMs(row, row.tokens));
+  const meanTokens = pool.waitingTokens / Math.max(1, pool.order.size);
+  const ahead = { jobs: position, tokens: (position - 1) * meanTokens + row.tokens, callMs: pool.callMs };
+  return { state: "waiting", position, eta: etaOf(pool.budget, ahead, row.tokens, now) };
+}
+
+/** Where a job stood as it came in: one that could start at once was next, and waited for nothing. */
+export function placeAtEntry(book: Book, job: string, now: number): Place {
+  const place = placeOf(book, job, now);
+  return place && place.state !== "running" ? place : { state: "waiting", position: 1, eta: eta(0, "none") };
+}
+
+export function inspect(book: Book, now: number): QueueState {
+  const states = new Map([...book.pools.values()].map((pool) => [pool.id, openState(book, pool, now)]));
+  for (const entry of book.entries.values()) count(book, states.get(entry.row.pool)!, entry, now);
+  return { object: "queue", pools: [...states.values()].map(closeState) };
+}
+
+type Counting = PoolState & { byTenant: Map<string, PoolState["tenants"][number]>; byPriority: Map<number, number> };
+
+function openState(book: Book, pool: Pool, now: number): Counting {
+  const { rpm, tpm, rpd, tpd, concurrency } = book.settings.pools[pool.id]!;
+  const { budget } = pool;
+  return {
+    id: pool.id,
+    depth: 0,
+    in_flight: 0,
+    scheduled: 0,
+    oldest_wait_seconds: 0,
+    paused: false,
+    limits: { rpm, tpm, rpd, tpd, concurrency },
+    used: { requests: used(budget, "rpm", now), tokens: used(budget, "tpm", now) },
+    free: { requests: free(budget, "rpm", now), tokens: free(budget, "tpm", now) },
+    tenants: [],
+    priorities: [],
+    byTenant: new Map(),
+    byPriority: new Map(),
+  };
+}
+
+function count(book: Book, state: Counting, entry: Entry, now: number): void {
+  const { row, address } = entry;
+  if (row.phase === "ending") return;
+  let tenant = state.byTenant.get(address.tenant);
+  if (!tenant) {
+    tenant = { id: address.tenant, depth: 0, in_flight: 0, weight: book.tenant(address.tenant).weight, oldest_wait_seconds: 0 };
+    state.byTenant.set(address.tenant, tenant);
+  }
+  if (row.phase === "leased") {
+    state.in_flight++;
+    tenant.in_flight++;
+  } else if (row.phase === "delayed") {
+    state.scheduled++;
+  } else {
+    const waited = Math.max(0, now - (entry.waiting?.since ?? row.accepted_at)) / 1_000;
+    state.depth++;
+    tenant.depth++;
+    state.byPriority.set(row.priority, (state.byPriority.get(row.priority) ?? 0) + 1);
+    state.oldest_wait_seconds = Math.max(state.oldest_wait_seconds, waited);
+    tenant.oldest_wait_seconds = Math.max(tenant.oldest_wait_seconds, waited);
+  }
+}
+
+function closeState({ byTenant, byPriority, ...state }: Counting): PoolState {
+  return {
+    ...state,
+    tenants: [...byTenant.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
+    priorities: [...byPriority].map(([priority, depth]) => ({ priority, depth })).sort((a, b) => b.priority - a.priority),
+  };
+}

@@ -1,0 +1,72 @@
+/** Sends what a turn decided, and brings the answers back as further turns. Nothing here decides. */
+import { callDispatcher, callMailbox, type Env, isOverloaded } from "../../platform/objects.ts";
+import type { Held, Lease, Verdict } from "../../schemas/rpc.ts";
+import type { Book, Letters } from "./book.ts";
+import { confirmStart, lose, reconcile, unsent } from "./sweep.ts";
+
+export type Post = {
+  env: Env;
+  book: Book;
+  random: () => number;
+  /** Runs a step as a turn of its own. */
+  turn: (step: (now: number) => void) => void;
+  /** Lets the object live until the work is done. */
+  background: (work: Promise<void>) => void;
+};
+
+export function send(post: Post, letters: Letters): void {
+  for (const [dispatcher, leases] of letters.starts) post.background(start(post, dispatcher, leases));
+  for (const [mailbox, verdicts] of letters.verdicts) post.background(judge(post, mailbox, verdicts));
+  for (const [dispatcher, jobs] of letters.aborts) post.background(abort(post, dispatcher, jobs));
+}
+
+async function start(post: Post, dispatcher: string, leases: Lease[]): Promise<void> {
+  const { env, book, random } = post;
+  try {
+    const { boot } = await callDispatcher(env, dispatcher, book.settings.region, (stub) => stub.start(leases));
+    post.turn((now) => confirmStart(book, dispatcher, boot, leases, now, random));
+  } catch (error) {
+    post.turn((now) => {
+      if (isOverloaded(error)) return unsent(book, dispatcher, leases, now, random);
+      for (const { job, attempt } of leases) {
+        const entry = book.entries.get(job);
+        if (entry?.row.phase === "leased" && entry.row.attempt === attempt) lose(book, entry, now, random());
+      }
+    });
+  }
+}
+
+async function judge(post: Post, mailbox: number, verdicts: Verdict[]): Promise<void> {
+  const { env, book } = post;
+  try {
+    await callMailbox(env, book.addresses.get(mailbox)!, (stub) => stub.judge(verdicts));
+  } catch {
+    // Ends are sent again by the sweep; a retry's notice is repeated when the next attempt opens.
+    return;
+  }
+  post.turn(() => {
+    for (const { job, kind } of verdicts) {
+      const entry = book.entries.get(job);
+      if (kind !== "retrying" && entry?.row.phase === "ending") book.remove(entry);
+    }
+  });
+}
+
+async function abort(post: Post, dispatcher: string, jobs: string[]): Promise<void> {
+  // An abort that is lost costs only tokens: the mailbox refuses the result anyway.
+  await callDispatcher(post.env, dispatcher, post.book.settings.region, (stub) => stub.abort(jobs)).catch(() => {});
+}
+
+/** After a wake: asks every dispatcher that holds leases on record which of them still live. */
+export function askDispatchers(post: Post): void {
+  const { env, book, random } = post;
+  for (const [dispatcher, entries] of book.leased) {
+    const asked: Held[] = [...entries].map(({ row }) => ({ job: row.job, attempt: row.attempt }));
+    const ask = async () => {
+      const { boot, held } = await callDispatcher(env, dispatcher, book.settings.region, (stub) => stub.report());
+      post.turn((now) => reconcile(book, dispatcher, boot, held, asked, now, random));
+    };
+    // Unanswered, the leases run out.
+    post.background(ask().catch(() => {}));
+  }
+}

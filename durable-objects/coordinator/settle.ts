@@ -1,0 +1,114 @@
+/** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
+import { give } from "../../policy/bucket.ts";
+import { type Budget, hold, refund, release } from "../../policy/budget.ts";
+import { vacate } from "../../policy/placement.ts";
+import { afterAttempt, type Next } from "../../policy/retry.ts";
+import type { JobEnd } from "../../schemas/job.ts";
+import type { Problem } from "../../schemas/problem.ts";
+import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
+import type { Book, Entry } from "./book.ts";
+
+/** Weight of a new measurement of a call's length. */
+const SMOOTHING = 0.05;
+
+/** `random` in [0, 1): jitter. Settlements of older attempts are ignored: the lease has passed on. */
+export function settle(book: Book, batch: SettleBatch, now: number, random: () => number): void {
+  for (const { job, attempt, outcome, headersMs } of batch.settlements) {
+    const entry = book.entries.get(job);
+    if (entry?.row.phase !== "leased" || entry.row.attempt !== attempt || entry.row.dispatcher !== batch.dispatcher) continue;
+    conclude(book, entry, outcome, headersMs, now, random());
+  }
+}
+
+/** Ends the present lease of an entry with this outcome. */
+export function conclude(book: Book, entry: Entry, outcome: Outcome, headersMs: number | null, now: number, random: number): void {
+  const { row } = entry;
+  vacate(book.fleet, row.dispatcher!, headersMs);
+  book.leased.get(row.dispatcher!)?.delete(entry);
+  row.dispatcher = null;
+  returnBudget(book, entry, outcome, now);
+  const record = { attempt: row.attempt, waits: row.waits, unknown: row.unknown, firstStartedAt: row.first_started_at ?? now };
+  apply(book, entry, afterAttempt(outcome, record, now, random), now);
+}
+
+function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): void {
+  const { row, address } = entry;
+  const pool = book.pools.get(row.pool)!;
+  const tenant = book.tenant(address.tenant).budget;
+  const reservation = entry.reservation!;
+  entry.reservation = null;
+  if (outcome.kind === "void") {
+    refund(pool.budget, reservation, now);
+    refund(tenant, reservation, now);
+    pool.order.credit(address.tenant, book.costMs(row, reservation.tokens));
+    return;
+  }
+  release(pool.budget);
+  release(tenant);
+  if (outcome.kind !== "committed") return;
+  pool.callMs += (now - entry.leasedAt - pool.callMs) * SMOOTHING;
+  if (!outcome.usage) return;
+  // The tenant pays what it used, not what was reserved; the upstream bucket keeps the reservation.
+  const unused = Math.max(0, reservation.tokens - outcome.usage.total_tokens);
+  giveBackTokens(tenant, unused, now);
+  pool.order.credit(address.tenant, book.costMs(row, reservation.tokens) - book.costMs(row, reservation.tokens - unused));
+}
+
+function giveBackTokens(budget: Budget, tokens: number, now: number): void {
+  for (const meter of budget.meters) if (meter.counts === "tokens") meter.bucket = give(meter.bucket, meter.rate, tokens, now);
+}
+
+function apply(book: Book, entry: Entry, next: Next, now: number): void {
+  const { row } = entry;
+  switch (next.kind) {
+    case "end":
+      book.remove(entry);
+      return;
+    case "wait":
+      hold(book.pools.get(row.pool)!.budget, next.holdUntil);
+      row.waits++;
+      row.phase = "waiting";
+      book.line(entry);
+      break;
+    case "retry":
+      if (next.unknown) row.unknown++;
+      row.phase = "delayed";
+      row.ready_at = next.at;
+      book.delayed.push(entry);
+      tell(book, entry, { ...facts(entry), kind: "retrying", retryAt: next.at, problem: next.problem });
+      break;
+    case "fail":
+      end(book, entry, "failed", next.problem, now);
+      return;
+  }
+  // A deadline that passed during the attempt was let pass; now it counts again.
+  if (row.deadline !== null) book.deadlines.push(entry);
+  book.dirty.add(entry);
+}
+
+/** The job ends without a result. The ticket stays until its mailbox has confirmed. */
+export function end(book: Book, entry: Entry, kind: JobEnd, problem: Problem, now: number): void {
+  const { row, address } = entry;
+  book.unline(entry);
+  book.tenant(address.tenant).queued--;
+  const verdict: Verdict = { ...facts(entry), kind, problem };
+  row.phase = "ending";
+  row.verdict = JSON.stringify(verdict);
+  book.endings.set(row.job, { entry, sentAt: now });
+  book.dirty.add(entry);
+  tell(book, entry, verdict);
+  if (kind !== "failed") return;
+  const { job, pool } = row;
+  const { code, message } = problem;
+  book.deadLetters.push({ job, tenant: address.tenant, pool, attempts: verdict.attempts, code, message, failed_at: now });
+}
+
+export function tell(book: Book, entry: Entry, verdict: Verdict): void {
+  const verdicts = book.letters.verdicts.get(entry.row.mailbox) ?? [];
+  verdicts.push(verdict);
+  book.letters.verdicts.set(entry.row.mailbox, verdicts);
+}
+
+function facts({ row }: Entry): { job: string; attempt: number; attempts: number; unknown: number } {
+  return { job: row.job, attempt: row.attempt, attempts: row.attempt - row.waits, unknown: row.unknown };
+}

@@ -1,0 +1,139 @@
+/** What time alone brings: delays that end, deadlines that pass, leases that nobody renews, verdicts to send again. */
+import type { Problem } from "../../schemas/problem.ts";
+import type { Held, Outcome, Verdict } from "../../schemas/rpc.ts";
+import { type Book, type Entry, LEASE_MS, VERDICT_RETRY_MS } from "./book.ts";
+import { conclude, end, tell } from "./settle.ts";
+
+export function sweep(book: Book, now: number, random: () => number): void {
+  releaseDelayed(book, now);
+  expireOverdue(book, now);
+  if (book.leaseCheckAt <= now) loseExpiredLeases(book, now, random);
+  for (const ending of book.endings.values()) {
+    if (ending.sentAt + VERDICT_RETRY_MS > now) continue;
+    ending.sentAt = now;
+    tell(book, ending.entry, JSON.parse(ending.entry.row.verdict!) as Verdict);
+  }
+}
+
+function releaseDelayed(book: Book, now: number): void {
+  for (let entry = book.delayed.peek(); entry; entry = book.delayed.peek()) {
+    const { row } = entry;
+    const current = book.entries.get(row.job) === entry && row.phase === "delayed";
+    if (current && row.ready_at > now) return;
+    book.delayed.pop();
+    if (!current) continue;
+    // Not written: at wake a delayed ticket whose time has come is released again.
+    row.phase = "waiting";
+    book.line(entry);
+  }
+}
+
+/** A job expires at its deadline unless it runs: a call that is paid for is finished. */
+function expireOverdue(book: Book, now: number): void {
+  for (let entry = book.deadlines.peek(); entry; entry = book.deadlines.peek()) {
+    const { row } = entry;
+    const current = book.entries.get(row.job) === entry && row.phase !== "ending";
+    if (current && row.deadline! > now) return;
+    book.deadlines.pop();
+    if (current && row.phase !== "leased") end(book, entry, "expired", pastDeadline(), now);
+  }
+}
+
+function loseExpiredLeases(book: Book, now: number, random: () => number): void {
+  book.leaseCheckAt = Number.POSITIVE_INFINITY;
+  for (const held of book.leased.values()) {
+    for (const entry of held) {
+      if (entry.expiresAt <= now) lose(book, entry, now, random());
+      else book.leaseCheckAt = Math.min(book.leaseCheckAt, entry.expiresAt);
+    }
+  }
+}
+
+/** A dispatcher took these leases in this incarnation; what an earlier one held is lost with it. */
+export function confirmStart(book: Book, dispatcher: string, boot: string, leases: Held[], now: number, random: () => number): void {
+  for (const { job, attempt } of leases) {
+    const entry = leaseOf(book, dispatcher, job, attempt);
+    if (entry) entry.boot = boot;
+  }
+  loseOtherBoots(book, dispatcher, boot, now, random);
+}
+
+/** Renews what is held; answers with what the dispatcher must give up. */
+export function heartbeat(book: Book, dispatcher: string, boot: string, held: Held[], now: number, random: () => number): Held[] {
+  const stop: Held[] = [];
+  for (const each of held) {
+    const entry = leaseOf(book, dispatcher, each.job, each.attempt);
+    if (!entry) {
+      stop.push(each);
+      continue;
+    }
+    entry.boot = boot;
+    entry.expiresAt = now + LEASE_MS;
+  }
+  loseOtherBoots(book, dispatcher, boot, now, random);
+  return stop;
+}
+
+/** After the coordinator woke: the dispatcher's own list decides which of the leases on record still live. */
+export function reconcile(
+  book: Book,
+  dispatcher: string,
+  boot: string,
+  held: Held[],
+  asked: Held[],
+  now: number,
+  random: () => number,
+): void {
+  const alive = new Set(held.map((each) => `${each.job} ${each.attempt}`));
+  for (const { job, attempt } of asked) {
+    const entry = leaseOf(book, dispatcher, job, attempt);
+    if (!entry) continue;
+    if (alive.has(`${job} ${attempt}`)) entry.boot = boot;
+    else lose(book, entry, now, random());
+  }
+}
+
+/** Nobody holds this lease any more; whether upstream was called is unknown. */
+export function lose(book: Book, entry: Entry, now: number, random: number): void {
+  const outcome: Outcome = { kind: "retryable", unknown: true, retryAfterMs: null, problem: lostLease() };
+  conclude(book, entry, outcome, null, now, random);
+}
+
+/** The call never left: `start` was refused. */
+export function unsent(book: Book, dispatcher: string, leases: Held[], now: number, random: () => number): void {
+  for (const { job, attempt } of leases) {
+    const entry = leaseOf(book, dispatcher, job, attempt);
+    if (entry) conclude(book, entry, { kind: "retryable", unknown: false, retryAfterMs: null, problem: lostLease() }, null, now, random());
+  }
+}
+
+function loseOtherBoots(book: Book, dispatcher: string, boot: string, now: number, random: () => number): void {
+  for (const entry of book.leased.get(dispatcher) ?? []) {
+    if (entry.boot !== null && entry.boot !== boot) lose(book, entry, now, random());
+  }
+}
+
+function leaseOf(book: Book, dispatcher: string, job: string, attempt: number): Entry | null {
+  const entry = book.entries.get(job);
+  return entry?.row.phase === "leased" && entry.row.attempt === attempt && entry.row.dispatcher === dispatcher ? entry : null;
+}
+
+function pastDeadline(): Problem {
+  return {
+    status: 504,
+    type: "invalid_request_error",
+    code: "deadline_exceeded",
+    message: "The job did not start before its deadline.",
+    param: "deadline",
+  };
+}
+
+function lostLease(): Problem {
+  return {
+    status: 502,
+    type: "server_error",
+    code: "unknown_outcome",
+    message: "The dispatcher was lost while it made the call.",
+    param: null,
+  };
+}

@@ -1,0 +1,43 @@
+/**
+ * One turn of the coordinator: a step changes the book, then whatever may start starts, and all of it is written in
+ * one commit. Law: what is told to others is held back until that commit is durable (the platform's output gate).
+ */
+import { nextRecord } from "../../policy/ledger.ts";
+import { admit } from "./admit.ts";
+import type { Book, Letters } from "./book.ts";
+import type { CoordinatorStore } from "./store/store.ts";
+import { sweep } from "./sweep.ts";
+
+/** Runs a step and answers with its result and the letters to send. @throws if the commit fails; the book is then void. */
+export function turn<T>(
+  book: Book,
+  store: CoordinatorStore,
+  now: number,
+  random: () => number,
+  step: (now: number) => T,
+): { result: T; letters: Letters } {
+  const result = step(now);
+  sweep(book, now, random);
+  admit(book, now);
+  store.sql.transaction(() => write(book, store, now));
+  const { letters } = book;
+  book.letters = { starts: new Map(), verdicts: new Map(), aborts: new Map() };
+  return { result, letters };
+}
+
+function write(book: Book, store: CoordinatorStore, now: number): void {
+  for (const id of book.newMailboxes) store.addMailbox(id, book.addresses.get(id)!);
+  for (const entry of book.dirty) store.putTicket(entry.row);
+  for (const job of book.gone) store.dropTicket(job);
+  for (const letter of book.deadLetters) store.addDeadLetter(letter);
+  for (const pool of book.pools.values()) {
+    const record = nextRecord(pool.budget, pool.record, now);
+    if (!record) continue;
+    pool.record = record;
+    store.putBudget(pool.id, record);
+  }
+  book.newMailboxes.length = 0;
+  book.deadLetters.length = 0;
+  book.dirty.clear();
+  book.gone.clear();
+}

@@ -1,0 +1,150 @@
+/** One attempt: ask the mailbox, take a header slot, call upstream, read the stream, commit the result. */
+import { assembler } from "../../policy/completion.ts";
+import type { AppendCall, Appended, CommitCall, Committed, Lease, Opened, Outcome } from "../../schemas/rpc.ts";
+import type { TimeoutsConfig } from "../../schemas/settings.ts";
+import { classify, unknownEnd } from "./classify.ts";
+import { Delivery } from "./delivery.ts";
+import type { Slots } from "./slots.ts";
+import { describe, type Upstream } from "./upstream.ts";
+
+export type Ports = {
+  upstream: Upstream;
+  slots: Slots;
+  timeouts: TimeoutsConfig;
+  open: (lease: Lease) => Promise<Opened>;
+  append: (lease: Lease, call: AppendCall) => Promise<Appended>;
+  commit: (lease: Lease, call: CommitCall) => Promise<Committed>;
+  now: () => number;
+};
+
+/** A running attempt, as the dispatcher holds it. */
+export class Call {
+  readonly lease: Lease;
+  readonly controller = new AbortController();
+  delivery: Delivery | null = null;
+  headersMs: number | null = null;
+  /** A watch that came before the attempt was opened. */
+  watched = false;
+
+  constructor(lease: Lease) {
+    this.lease = lease;
+  }
+
+  abort(reason: string): void {
+    this.controller.abort(reason);
+  }
+
+  watch(): void {
+    this.watched = true;
+    this.delivery?.watch();
+  }
+}
+
+/** Makes the attempt and says how it ended. Never throws. */
+export async function attempt(call: Call, ports: Ports): Promise<Outcome> {
+  const { lease, controller } = call;
+  let opened: Opened;
+  try {
+    opened = await ports.open(lease);
+  } catch {
+    return { ...unknownEnd("mailbox_unreachable", "The job's mailbox could not be reached."), unknown: false } as Outcome;
+  }
+  if (!opened.ok) return { kind: "void" };
+  const { job, attempt: number } = lease;
+  call.delivery = new Delivery(opened.watched || call.watched, (batch) => ports.append(lease, { job, attempt: number, ...batch }));
+  const release = await ports.slots.take();
+  if (controller.signal.aborted) {
+    release();
+    return { kind: "void" };
+  }
+  return callUpstream(call, ports, JSON.parse(opened.request) as Record<string, unknown>, release);
+}
+
+async function callUpstream(call: Call, ports: Ports, body: Record<string, unknown>, release: () => void): Promise<Outcome> {
+  const { timeouts } = ports;
+  const startedAt = ports.now();
+  const clock = new Watch(call.controller);
+  clock.total(timeouts.total);
+  clock.next("upstream_timeout", "Upstream sent no response headers in time.", timeouts.first_byte);
+  try {
+    const stream = await ports.upstream.call(body, call.controller.signal);
+    release();
+    if (!stream.ok) return clock.ended ?? classify(stream.failure);
+    call.headersMs = ports.now() - startedAt;
+    const expected = typeof body.n === "number" ? body.n : 1;
+    const pieces = assembler({ choices: expected });
+    clock.next("stream_stalled", "Upstream's stream fell silent.", timeouts.idle);
+    for await (const chunk of stream.chunks) {
+      clock.next("stream_stalled", "Upstream's stream fell silent.", timeouts.idle);
+      pieces.add(chunk);
+      call.delivery!.add(chunk);
+    }
+    if (clock.ended) return clock.ended;
+    if (call.controller.signal.aborted) return { kind: "aborted" };
+    clock.stop();
+    return await deliver(call, ports, pieces.result(), startedAt);
+  } catch (error) {
+    return clock.ended ?? classify(describe(error, call.controller.signal, "stream"));
+  } finally {
+    release();
+    clock.stop();
+  }
+}
+
+async function deliver(
+  call: Call,
+  ports: Ports,
+  result: ReturnType<ReturnType<typeof assembler>["result"]>,
+  startedAt: number,
+): Promise<Outcome> {
+  if (!result.complete) return unknownEnd("stream_truncated", `Upstream's stream ended early: ${result.missing} is missing.`);
+  await call.delivery!.drain();
+  const { job, attempt: number } = call.lease;
+  const response = JSON.stringify(result.completion);
+  await ports.commit(call.lease, { job, attempt: number, startedAt, response, usage: result.usage });
+  return { kind: "committed", usage: result.usage };
+}
+
+/** The time-outs of a call: one for the whole, one for the next sign of life. */
+class Watch {
+  /** The outcome, once a time-out has run. */
+  ended: Outcome | null = null;
+  readonly #controller: AbortController;
+  #whole: ReturnType<typeof setTimeout> | null = null;
+  #step: { timer: ReturnType<typeof setTimeout>; seconds: number; code: string } | null = null;
+  #lastSign = 0;
+
+  constructor(controller: AbortController) {
+    this.#controller = controller;
+  }
+
+  total(seconds: number): void {
+    this.#whole = setTimeout(() => this.#end("upstream_timeout", "The call took too long."), seconds * 1_000);
+  }
+
+  /** A sign of life came; the next is due within `seconds`. */
+  next(code: string, message: string, seconds: number): void {
+    this.#lastSign = Date.now();
+    if (this.#step?.code === code) return;
+    if (this.#step) clearTimeout(this.#step.timer);
+    this.#step = { timer: setTimeout(() => this.#check(message), seconds * 1_000), seconds, code };
+  }
+
+  stop(): void {
+    if (this.#whole) clearTimeout(this.#whole);
+    if (this.#step) clearTimeout(this.#step.timer);
+  }
+
+  /** One timer a call, moved on when it runs: a timer set for every chunk costs more than the chunk. */
+  #check(message: string): void {
+    const step = this.#step!;
+    const left = this.#lastSign + step.seconds * 1_000 - Date.now();
+    if (left <= 0) this.#end(step.code, message);
+    else step.timer = setTimeout(() => this.#check(message), left);
+  }
+
+  #end(code: string, message: string): void {
+    this.ended = unknownEnd(code, message);
+    this.#controller.abort(code);
+  }
+}

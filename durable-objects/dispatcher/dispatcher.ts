@@ -1,0 +1,115 @@
+import { DurableObject } from "cloudflare:workers";
+import { Batcher } from "../../platform/batcher.ts";
+import { callCoordinator, callMailbox, type Env } from "../../platform/objects.ts";
+import { readSettings, type Settings } from "../../platform/settings.ts";
+import { HEADER_SLOTS } from "../../policy/placement.ts";
+import type { DispatcherRpc, Held, Lease, Settlement } from "../../schemas/rpc.ts";
+import { attempt, Call, type Ports } from "./attempt.ts";
+import { Slots } from "./slots.ts";
+import { openUpstream } from "./upstream.ts";
+
+/** Leases are renewed this often: four times in the term after which the coordinator takes them for lost. */
+const HEARTBEAT_MS = 10_000;
+/** Settlements gather this long behind the first: the budget does not depend on them, and the coordinator's events are scarce. */
+const SETTLEMENTS = { maxItems: 500, spacingMs: 200, overlap: false };
+/** A settlement that the coordinator did not take is sent again after this. */
+const SETTLE_RETRY_MS = 2_000;
+/** The SDK's own time-out only backs up ours, which can tell a slow start from a silent stream. */
+const SDK_TIMEOUT_MARGIN_MS = 60_000;
+
+/** Makes upstream calls, each under a lease of the coordinator. Remembers nothing: what it held when it dies is lost, and found out. */
+export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
+  readonly #boot = crypto.randomUUID();
+  readonly #calls = new Map<string, Call>();
+  readonly #settlements = new Batcher<Settlement, null>((batch) => this.#settle(batch), SETTLEMENTS);
+  readonly #settings: Settings;
+  readonly #ports: Ports;
+  #beating = false;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#settings = readSettings(env);
+    const { timeouts } = this.#settings;
+    this.#ports = {
+      upstream: openUpstream(env, timeouts.total * 1_000 + SDK_TIMEOUT_MARGIN_MS),
+      slots: new Slots(HEADER_SLOTS),
+      timeouts,
+      open: async (lease) => (await callMailbox(env, lease.mailbox, (stub) => stub.open([{ lease, dispatcher: ctx.id.name ?? "" }])))[0]!,
+      append: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.append([call])))[0]!,
+      commit: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.commit([call])))[0]!,
+      now: () => Date.now(),
+    };
+  }
+
+  async start(leases: Lease[]): Promise<{ boot: string }> {
+    for (const lease of leases) {
+      const known = this.#calls.get(lease.job);
+      if (known && known.lease.attempt >= lease.attempt) continue;
+      known?.abort("a newer attempt has begun");
+      const call = new Call(lease);
+      this.#calls.set(lease.job, call);
+      this.ctx.waitUntil(this.#run(call));
+    }
+    this.#beat();
+    return { boot: this.#boot };
+  }
+
+  async abort(jobs: string[]): Promise<void> {
+    for (const job of jobs) this.#calls.get(job)?.abort("the job was cancelled");
+  }
+
+  async report(): Promise<{ boot: string; held: Held[] }> {
+    return { boot: this.#boot, held: this.#held() };
+  }
+
+  async watch(held: Held[]): Promise<void> {
+    for (const { job, attempt: number } of held) {
+      const call = this.#calls.get(job);
+      if (call?.lease.attempt === number) call.watch();
+    }
+  }
+
+  async #run(call: Call): Promise<void> {
+    const { job, attempt: number } = call.lease;
+    const outcome = await attempt(call, this.#ports);
+    await this.#settlements.add({ job, attempt: number, outcome, headersMs: call.headersMs });
+    // Held until the coordinator knows: a report meanwhile must not make it look lost.
+    if (this.#calls.get(job) === call) this.#calls.delete(job);
+  }
+
+  async #settle(settlements: Settlement[]): Promise<null[]> {
+    const batch = { dispatcher: this.ctx.id.name ?? "", boot: this.#boot, settlements };
+    for (;;) {
+      try {
+        await callCoordinator(this.env, this.#settings.region, (stub) => stub.settle(batch));
+        return settlements.map(() => null);
+      } catch {
+        await new Promise((done) => setTimeout(done, SETTLE_RETRY_MS));
+      }
+    }
+  }
+
+  #held(): Held[] {
+    return [...this.#calls.values()].map(({ lease }) => ({ job: lease.job, attempt: lease.attempt }));
+  }
+
+  #beat(): void {
+    if (this.#beating || this.#calls.size === 0) return;
+    this.#beating = true;
+    setTimeout(() => void this.#heartbeat(), HEARTBEAT_MS);
+  }
+
+  async #heartbeat(): Promise<void> {
+    const held = this.#held();
+    if (held.length > 0) {
+      const beat = callCoordinator(this.env, this.#settings.region, (stub) => stub.heartbeat(this.ctx.id.name ?? "", this.#boot, held));
+      const { stop } = await beat.catch(() => ({ stop: [] as Held[] }));
+      for (const { job, attempt: number } of stop) {
+        const call = this.#calls.get(job);
+        if (call?.lease.attempt === number) call.abort("the lease was lost");
+      }
+    }
+    this.#beating = false;
+    this.#beat();
+  }
+}

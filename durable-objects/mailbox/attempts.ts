@@ -1,0 +1,164 @@
+/**
+ * Attempts as the mailbox sees them: opened by a dispatcher, fed with deltas, committed once, or judged by the coordinator.
+ * Law: of one job only the newest attempt is listened to, and an end is written once.
+ */
+import { parseJobId } from "../../platform/ids.ts";
+import { mayBecome } from "../../policy/lifecycle.ts";
+import type { EventName } from "../../schemas/event.ts";
+import type { JobEnd } from "../../schemas/job.ts";
+import type { Problem } from "../../schemas/problem.ts";
+import type { AppendCall, Appended, CommitCall, Committed, Lease, OpenCall, Opened, Verdict } from "../../schemas/rpc.ts";
+import type { Desk } from "./desk.ts";
+import { append as appendTo, entriesOf, saysRetrying, saysRunning } from "./log.ts";
+import type { JobRow } from "./store/store.ts";
+import { idOf, jobOf, statusOf } from "./view.ts";
+
+/** The row of a job by its id, or null. */
+export function find(desk: Desk, id: string): JobRow | null {
+  const name = parseJobId(desk.address.tenant, id);
+  if (!name || name.channel !== desk.address.channel) return null;
+  const row = desk.store.job(name.number);
+  return row?.nonce === name.nonce ? row : null;
+}
+
+/** A dispatcher is about to call upstream: it gets the body, unless the call is no longer wanted. */
+export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
+  const row = find(desk, lease.job);
+  if (row?.status !== "queued" || lease.attempt < row.attempt) return { ok: false };
+  const running = desk.running.get(row.n);
+  if (running && running.attempt > lease.attempt) return { ok: false };
+  if (lease.unknown > 0 && !mayRepeat(desk, row)) {
+    // This attempt did not happen.
+    noteAttempt(row, { ...lease, waits: lease.waits + 1 });
+    void finish(desk, row, "failed", { problem: unknownOutcome() });
+    return { ok: false };
+  }
+  const startedAt = desk.now();
+  desk.running.set(row.n, { attempt: lease.attempt, dispatcher, startedAt });
+  const watched = desk.followers.watched(row.n);
+  // The first attempt of a job that nobody watches is not worth a row: the coordinator knows that it runs.
+  if (lease.attempt > 1 || watched) {
+    noteAttempt(row, lease);
+    noteRunning(desk, row, lease.attempt, startedAt);
+  }
+  return { ok: true, request: desk.store.text(row.n, "request") ?? "{}", pool: row.pool, watched: desk.followers.wantsDeltas(row.n) };
+}
+
+/** Chunks that arrived together become one event. A batch out of turn is refused by the number that is due. */
+export function append(desk: Desk, call: AppendCall): Appended {
+  const row = find(desk, call.job);
+  if (row?.status !== "queued" || call.attempt < row.attempt) return { ok: false };
+  const counts = desk.store.deltaCounts(row.n, call.attempt);
+  if (call.index !== counts.ofAttempt) return { ok: true, need: counts.ofAttempt };
+  noteRunning(desk, row, call.attempt, desk.running.get(row.n)?.startedAt ?? desk.now());
+  const last = lastSeq(desk, row);
+  desk.store.addDelta(row.n, last + 1, call.attempt, JSON.stringify(call.chunks));
+  const event = { job: call.job, seq: last + 1, event: "delta" as const, data: { chunks: call.chunks } };
+  desk.background(desk.followers.tell(row.n, event));
+  return { ok: true, need: counts.ofAttempt + 1 };
+}
+
+/** The result. Resolves once it is written and its followers have been told. */
+export async function commit(desk: Desk, call: CommitCall): Promise<Committed> {
+  const row = find(desk, call.job);
+  if (!row) return { ok: false, reason: "unknown_job" };
+  if (row.status !== "queued") {
+    // Perhaps the answer to the first commit was lost, and with it the news: tell again those who still wait.
+    if (row.status === "completed") await tellEnd(desk, row);
+    return { ok: false, reason: "ended" };
+  }
+  if (call.attempt < row.attempt) return { ok: false, reason: "fenced" };
+  row.attempt = call.attempt;
+  row.attempts = Math.max(row.attempts + (saysRunning(row, call.attempt) ? 0 : 1), 1);
+  row.started_at ??= call.startedAt;
+  row.usage = call.usage && JSON.stringify(call.usage);
+  await finish(desk, row, "completed", { response: call.response, startedAt: call.startedAt });
+  return { ok: true };
+}
+
+/** The coordinator's word on attempts that ended without a result. */
+export async function judge(desk: Desk, verdict: Verdict): Promise<void> {
+  const row = find(desk, verdict.job);
+  if (row?.status !== "queued") return;
+  row.attempts = verdict.attempts;
+  row.unknown = verdict.unknown;
+  if (verdict.kind !== "retrying") {
+    row.attempt = Math.max(row.attempt, verdict.attempt);
+    await finish(desk, row, verdict.kind, { problem: verdict.problem });
+    return;
+  }
+  // From here on that attempt is refused.
+  row.attempt = Math.max(row.attempt, verdict.attempt + 1);
+  desk.running.delete(row.n);
+  if (!saysRetrying(row, verdict.attempt)) {
+    const error = verdict.problem && { message: verdict.problem.message, code: verdict.problem.code };
+    note(desk, row, "retrying", { attempt: verdict.attempt, retry_at: verdict.retryAt / 1_000, error });
+  }
+}
+
+type End = { problem?: Problem; response?: string; startedAt?: number };
+
+/** Writes the end of a job, once, and tells it. `row` carries what else has changed. */
+export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End): Promise<void> {
+  const now = desk.now();
+  const before = statusOf(row, { place: null, runningSince: desk.running.get(row.n)?.startedAt ?? null, now });
+  if (status !== "completed" && !mayBecome(before, status)) return;
+  if (status === "completed" && !saysRunning(row, row.attempt))
+    appendTo(row, 0, "in_progress", end.startedAt ?? now, { attempt: row.attempt });
+  row.status = status;
+  row.ended_at = now;
+  if (end.problem) {
+    const { status: _, ...error } = end.problem;
+    row.error = JSON.stringify(error);
+  }
+  appendTo(row, lastSeq(desk, row), status, now, null);
+  desk.store.end(row, end.response ?? null);
+  desk.running.delete(row.n);
+  desk.wakeBy(now + desk.settings.retentionMs);
+  await tellEnd(desk, row);
+}
+
+async function tellEnd(desk: Desk, row: JobRow): Promise<void> {
+  const waiters = desk.waiters.get(row.n);
+  if (!waiters && !desk.followers.watched(row.n)) return;
+  const response = row.status === "completed" ? desk.store.text(row.n, "response") : null;
+  const job = jobOf(desk.address, row, { place: null, runningSince: null, now: desk.now() }, response);
+  for (const wake of waiters ?? []) wake(job);
+  desk.waiters.delete(row.n);
+  await desk.followers.tell(row.n, { job: job.id, seq: lastSeq(desk, row), event: row.status as EventName, data: job });
+}
+
+/** Puts it down that this attempt runs, if it is not yet. */
+export function noteRunning(desk: Desk, row: JobRow, attempt: number, startedAt: number): void {
+  if (saysRunning(row, attempt)) return;
+  row.started_at ??= startedAt;
+  row.attempt = Math.max(row.attempt, attempt);
+  note(desk, row, "in_progress", { attempt });
+}
+
+function noteAttempt(row: JobRow, lease: Lease): void {
+  row.attempt = Math.max(row.attempt, lease.attempt);
+  row.attempts = lease.attempt - lease.waits;
+  row.unknown = lease.unknown;
+}
+
+function note(desk: Desk, row: JobRow, event: EventName, data: unknown): void {
+  const seq = appendTo(row, desk.store.deltaCounts(row.n, 0).last, event, desk.now(), data);
+  desk.store.update(row);
+  desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), seq, event, data }));
+}
+
+export function lastSeq(desk: Desk, row: JobRow): number {
+  return Math.max(entriesOf(row).at(-1)![0], desk.store.deltaCounts(row.n, 0).last);
+}
+
+/** A call of unknown outcome may be made again: by the job's policy, and never silently once a consumer saw a part of the answer. */
+function mayRepeat(desk: Desk, row: JobRow): boolean {
+  if (row.retry === "always") return true;
+  return row.retry === "safe" && desk.store.deltaCounts(row.n, 0).last === 0;
+}
+
+function unknownOutcome(): Problem {
+  const message = "A call was made whose outcome is unknown, and the job's retry policy does not allow another.";
+  return { status: 502, type: "server_error", code: "unknown_outcome", message, param: null };
+}

@@ -1,0 +1,26 @@
+/** What the steps of a mailbox share: its storage, what it remembers of running jobs, and who is told of events. */
+import type { Env } from "../../platform/objects.ts";
+import type { Settings } from "../../platform/settings.ts";
+import type { Job } from "../../schemas/job.ts";
+import type { MailboxAddress } from "../../schemas/rpc.ts";
+import type { Followers } from "./followers.ts";
+import type { MailboxStore } from "./store/store.ts";
+
+/** A running attempt. Lost with the object; the coordinator knows the same. */
+export type Running = { attempt: number; dispatcher: string; startedAt: number };
+
+export type Desk = {
+  readonly address: MailboxAddress;
+  readonly env: Env;
+  readonly settings: Settings;
+  readonly store: MailboxStore;
+  readonly running: Map<number, Running>;
+  readonly followers: Followers;
+  /** Long-polls that wait for a job to end. */
+  readonly waiters: Map<number, Set<(job: Job) => void>>;
+  /** ms since the epoch. */
+  readonly now: () => number;
+  readonly background: (work: Promise<unknown>) => void;
+  /** Makes sure that the object is awake by then (ms). */
+  readonly wakeBy: (at: number) => void;
+};

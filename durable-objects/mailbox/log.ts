@@ -1,0 +1,33 @@
+/**
+ * The events of a job. Law: `seq` begins at 1 and has no gaps, and what a client was sent keeps its number through any crash.
+ *
+ * Deltas are kept apart, and only while somebody watches: an unwatched job writes two rows in its life. 'queued' is always
+ * number 1 and is not written down; the other events are, with the row of the job.
+ */
+import type { EventName } from "../../schemas/event.ts";
+import type { JobRow } from "./store/store.ts";
+
+export type LogEntry = [seq: number, event: EventName, at: number, data: unknown];
+
+/** Everything but the deltas, in order. */
+export function entriesOf(row: JobRow): LogEntry[] {
+  const rest = row.log === null ? [] : (JSON.parse(row.log) as LogEntry[]);
+  return [[1, "queued", row.accepted_at, null], ...rest];
+}
+
+/** Appends to the row (not yet to storage) and answers with the new seq. `lastDelta`: the greatest seq among the job's deltas, 0 if it has none. */
+export function append(row: JobRow, lastDelta: number, event: EventName, at: number, data: unknown): number {
+  const entries = entriesOf(row);
+  const seq = Math.max(entries[entries.length - 1]![0], lastDelta) + 1;
+  row.log = JSON.stringify([...entries.slice(1), [seq, event, at, data]]);
+  return seq;
+}
+
+/** Whether the newest entry that tells of attempts says that this one runs. */
+export function saysRunning(row: JobRow, attempt: number): boolean {
+  return entriesOf(row).some(([, event, , data]) => event === "in_progress" && (data as { attempt: number }).attempt === attempt);
+}
+
+export function saysRetrying(row: JobRow, attempt: number): boolean {
+  return entriesOf(row).some(([, event, , data]) => event === "retrying" && (data as { attempt: number }).attempt === attempt);
+}

@@ -1,0 +1,85 @@
+/** Questions about jobs, and their cancellation. */
+
+import { callCoordinator } from "../../platform/objects.ts";
+import { isEnd } from "../../policy/lifecycle.ts";
+import type { Job } from "../../schemas/job.ts";
+import type { ListQuery, Place } from "../../schemas/rpc.ts";
+import { find, finish } from "./attempts.ts";
+import type { Desk } from "./desk.ts";
+import type { JobRow } from "./store/store.ts";
+import { idOf, jobOf, statusOf } from "./view.ts";
+
+/** Rows looked at for one page of a list: jobs that wait or run are told apart only by asking. */
+const SCAN_LIMIT = 2_000;
+
+export async function get(desk: Desk, id: string, waitMs: number): Promise<Job | null> {
+  const row = find(desk, id);
+  if (!row) return null;
+  if (isEnd(row.status)) return show(desk, row, null);
+  if (waitMs > 0) {
+    const ended = await waitForEnd(desk, row.n, waitMs);
+    if (ended) return ended;
+  }
+  const current = desk.store.job(row.n);
+  return current && show(desk, current, (await placesOf(desk, [current]))[0] ?? null);
+}
+
+/** Newest first. */
+export async function list(desk: Desk, query: ListQuery): Promise<Job[]> {
+  const { before, status: wanted } = query;
+  if (wanted !== null && isEnd(wanted)) return desk.store.jobs(wanted, before, query.limit).map((row) => show(desk, row, null));
+  const rows = desk.store.jobs(wanted === null ? null : "queued", before, wanted === null ? query.limit : SCAN_LIMIT);
+  const places = await placesOf(desk, rows);
+  const now = desk.now();
+  return rows
+    .map((row, index) => ({ row, place: places[index] ?? null }))
+    .filter(
+      ({ row, place }) =>
+        wanted === null || statusOf(row, { place, runningSince: desk.running.get(row.n)?.startedAt ?? null, now }) === wanted,
+    )
+    .slice(0, query.limit)
+    .map(({ row, place }) => show(desk, row, place));
+}
+
+/** Ends the job here and now; the coordinator drops its ticket, a call under way is broken off. */
+export async function cancel(desk: Desk, id: string): Promise<Job | null> {
+  const row = find(desk, id);
+  if (!row) return null;
+  const running = desk.running.get(row.n);
+  if (running) [row.attempt, row.attempts] = [Math.max(row.attempt, running.attempt), Math.max(row.attempts, 1)];
+  if (!isEnd(row.status)) {
+    await finish(desk, row, "cancelled", {});
+    // Lost, this costs nothing: the dispatcher asks here before it calls upstream.
+    desk.background(callCoordinator(desk.env, desk.settings.region, (stub) => stub.cancel([id])).catch(() => {}));
+  }
+  return show(desk, row, null);
+}
+
+function show(desk: Desk, row: JobRow, place: Place | null): Job {
+  const standing = { place, runningSince: desk.running.get(row.n)?.startedAt ?? null, now: desk.now() };
+  return jobOf(desk.address, row, standing, row.status === "completed" ? desk.store.text(row.n, "response") : null);
+}
+
+/** Where jobs stand, in order; null for those that have ended, and for all if the coordinator cannot be asked. */
+async function placesOf(desk: Desk, rows: JobRow[]): Promise<(Place | null)[]> {
+  const open = rows.filter((row) => !isEnd(row.status));
+  if (open.length === 0) return rows.map(() => null);
+  const ids = open.map((row) => idOf(desk.address, row));
+  const places = await callCoordinator(desk.env, desk.settings.region, (stub) => stub.locate(ids)).catch(() => []);
+  const byNumber = new Map(open.map((row, index) => [row.n, places[index] ?? null]));
+  return rows.map((row) => byNumber.get(row.n) ?? null);
+}
+
+function waitForEnd(desk: Desk, n: number, waitMs: number): Promise<Job | null> {
+  return new Promise((resolve) => {
+    const waiters = desk.waiters.get(n) ?? new Set();
+    desk.waiters.set(n, waiters);
+    const wake = (job: Job | null) => {
+      clearTimeout(timer);
+      waiters.delete(wake);
+      resolve(job);
+    };
+    const timer = setTimeout(() => wake(null), waitMs);
+    waiters.add(wake);
+  });
+}

@@ -1,0 +1,75 @@
+/** What a client missed: the log and the deltas of a job after a seq, and who is told of the rest. */
+import { mailboxName } from "../../platform/mailboxes.ts";
+import { callDispatcher } from "../../platform/objects.ts";
+import { isEnd } from "../../policy/lifecycle.ts";
+import type { JobEvent } from "../../schemas/event.ts";
+import type { FollowCall, Followed } from "../../schemas/rpc.ts";
+import { find, noteRunning } from "./attempts.ts";
+import type { Desk } from "./desk.ts";
+import { WHOLE_CHANNEL } from "./followers.ts";
+import { entriesOf } from "./log.ts";
+import type { JobRow } from "./store/store.ts";
+import { jobOf } from "./view.ts";
+
+/**
+ * A lobby follows jobs or the whole channel. What is answered and what is told later join without a gap: both are read and registered
+ * in one turn.
+ */
+export function follow(desk: Desk, call: FollowCall): Followed {
+  const lobby = mailboxName(call.lobby);
+  const missing: string[] = [];
+  const events: JobEvent[] = [];
+  if (call.channel) desk.followers.add(WHOLE_CHANNEL, lobby, call.deltas);
+  const asked = new Map(call.jobs.map(({ id, after }) => [id, after]));
+  for (const [id, after] of Object.entries(call.after)) if (call.channel && !asked.has(id)) asked.set(id, after);
+  const named = new Set(call.jobs.map(({ id }) => id));
+  for (const [id, after] of asked) {
+    const row = find(desk, id);
+    if (!row) {
+      if (named.has(id)) missing.push(id);
+      continue;
+    }
+    if (!isEnd(row.status) && named.has(id)) desk.followers.add(row.n, lobby, call.deltas);
+    const running = desk.running.get(row.n);
+    if (running && row.status === "queued") noteRunning(desk, row, running.attempt, running.startedAt);
+    events.push(...replay(desk, id, row, after ?? 0, call.deltas));
+  }
+  if (call.deltas) askForDeltas(desk);
+  return { events, missing };
+}
+
+/** Events of a job after a seq, in order. */
+export function replay(desk: Desk, id: string, row: JobRow, after: number, deltas: boolean): JobEvent[] {
+  const entries = entriesOf(row).filter(([seq]) => seq > after);
+  const events = entries.map(
+    ([seq, event, , data]): JobEvent => ({ job: id, seq, event, data: event === "queued" || isEnd(event) ? snapshot(desk, row) : data }),
+  );
+  if (deltas) {
+    for (const delta of desk.store.deltas(row.n, after)) {
+      events.push({ job: id, seq: delta.seq, event: "delta", data: { chunks: JSON.parse(delta.chunks) } });
+    }
+  }
+  return events.sort((a, b) => a.seq - b.seq);
+}
+
+function snapshot(desk: Desk, row: JobRow) {
+  const standing = { place: null, runningSince: desk.running.get(row.n)?.startedAt ?? null, now: desk.now() };
+  return jobOf(desk.address, row, standing, row.status === "completed" ? desk.store.text(row.n, "response") : null);
+}
+
+/** Dispatchers keep the chunks of an attempt until its end: those that nobody wanted so far are asked for now. */
+function askForDeltas(desk: Desk): void {
+  const held = new Map<string, { job: string; attempt: number }[]>();
+  for (const [n, running] of desk.running) {
+    const row = desk.followers.wantsDeltas(n) ? desk.store.job(n) : null;
+    if (!row) continue;
+    const list = held.get(running.dispatcher) ?? [];
+    list.push({ job: snapshot(desk, row).id, attempt: running.attempt });
+    held.set(running.dispatcher, list);
+  }
+  for (const [dispatcher, attempts] of held) {
+    const asked = callDispatcher(desk.env, dispatcher, desk.settings.region, (stub) => stub.watch(attempts));
+    // The deltas are a convenience: the result comes in any case.
+    desk.background(asked.catch(() => {}));
+  }
+}

@@ -1,0 +1,89 @@
+import type { Migration } from "../../../platform/migrate.ts";
+
+/** Append only. */
+export const MIGRATIONS: readonly Migration[] = [
+  {
+    id: "001_jobs",
+    sql: `
+      -- A row for each job. Written by submit (once), commit and judge; read by everybody. Times in ms.
+      -- A job that runs is 'queued' here: that it runs is the coordinator's to say, and need not be written.
+      CREATE TABLE jobs (
+        n INTEGER PRIMARY KEY,
+        nonce TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('queued', 'completed', 'failed', 'cancelled', 'expired')),
+        model TEXT NOT NULL,
+        pool TEXT NOT NULL,
+        priority REAL NOT NULL,
+        tokens INTEGER NOT NULL,
+        accepted_at INTEGER NOT NULL,
+        not_before INTEGER,
+        deadline INTEGER,
+        retry TEXT NOT NULL CHECK (retry IN ('safe', 'always', 'never')),
+        metadata TEXT,
+        idempotency_key TEXT,
+        -- Null when the text is long: then it is in parts.
+        request TEXT,
+        -- The fence: calls of an older attempt are refused.
+        attempt INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        unknown INTEGER NOT NULL DEFAULT 0,
+        started_at INTEGER,
+        ended_at INTEGER,
+        response TEXT,
+        usage TEXT,
+        error TEXT,
+        -- Events but for the deltas: JSON, [[seq, event, at, data], …]. Null while only 'queued' has happened.
+        log TEXT,
+        CHECK ((status = 'queued') = (ended_at IS NULL)),
+        CHECK (status <> 'completed' OR error IS NULL)
+      );
+
+      -- Long texts in pieces, for a row holds 2 MB. Written with the job, read when it is opened or shown.
+      CREATE TABLE parts (
+        n INTEGER NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('request', 'response')),
+        part INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (n, kind, part)
+      ) WITHOUT ROWID;
+
+      -- Chunks that arrived together, of jobs whose deltas somebody watches. Written by append, read by replay.
+      CREATE TABLE deltas (
+        n INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        chunks TEXT NOT NULL,
+        PRIMARY KEY (n, seq)
+      ) WITHOUT ROWID;
+
+      -- Written and read by submit.
+      CREATE TABLE idempotency (
+        key TEXT PRIMARY KEY,
+        fingerprint TEXT NOT NULL,
+        n INTEGER NOT NULL
+      ) WITHOUT ROWID;
+
+      -- Who is told of events: mailboxes that hold sockets. target 0 is the whole channel. Written by follow, read at wake.
+      CREATE TABLE followers (
+        target INTEGER NOT NULL,
+        lobby TEXT NOT NULL,
+        deltas INTEGER NOT NULL,
+        PRIMARY KEY (target, lobby)
+      ) WITHOUT ROWID;
+
+      -- What the sockets of this mailbox subscribe to: 'job:<id>' or 'channel:<name>'. Written by the lobby, read at wake.
+      CREATE TABLE subscriptions (
+        socket TEXT NOT NULL,
+        target TEXT NOT NULL,
+        deltas INTEGER NOT NULL,
+        PRIMARY KEY (socket, target)
+      ) WITHOUT ROWID;
+
+      -- Single values: 'cursor', up to which jobs the coordinator has confirmed. Written by submit, read at wake.
+      CREATE TABLE marks (
+        name TEXT PRIMARY KEY,
+        value INTEGER NOT NULL
+      ) WITHOUT ROWID;
+    `,
+  },
+];

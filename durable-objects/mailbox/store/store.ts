@@ -1,0 +1,240 @@
+/** All SQL of a mailbox. */
+import { migrate } from "../../../platform/migrate.ts";
+import type { Sql } from "../../../platform/sql.ts";
+import type { JobEnd, RetryPolicy } from "../../../schemas/job.ts";
+import { MIGRATIONS } from "./migrations.ts";
+
+export type JobRow = {
+  n: number;
+  nonce: string;
+  status: "queued" | JobEnd;
+  model: string;
+  pool: string;
+  priority: number;
+  tokens: number;
+  accepted_at: number;
+  not_before: number | null;
+  deadline: number | null;
+  retry: RetryPolicy;
+  metadata: string | null;
+  idempotency_key: string | null;
+  attempt: number;
+  attempts: number;
+  unknown: number;
+  started_at: number | null;
+  ended_at: number | null;
+  usage: string | null;
+  error: string | null;
+  log: string | null;
+};
+
+export type NewJob = Pick<
+  JobRow,
+  | "n"
+  | "nonce"
+  | "model"
+  | "pool"
+  | "priority"
+  | "tokens"
+  | "accepted_at"
+  | "not_before"
+  | "deadline"
+  | "retry"
+  | "metadata"
+  | "idempotency_key"
+>;
+export type FollowerRow = { target: number; lobby: string; deltas: number };
+export type SubscriptionRow = { socket: string; target: string; deltas: number };
+type Kind = "request" | "response";
+
+/** A text up to this long stays in its row; UTF-8 makes at most four bytes of a character, and a row holds 2 MB. */
+const INLINE_CHARACTERS = 100_000;
+const PART_CHARACTERS = 400_000;
+
+const COLUMNS = `n, nonce, status, model, pool, priority, tokens, accepted_at, not_before, deadline, retry, metadata, idempotency_key, attempt, attempts, unknown,
+  started_at, ended_at, usage, error, log`;
+
+export class MailboxStore {
+  readonly sql: Sql;
+
+  constructor(sql: Sql) {
+    this.sql = sql;
+    migrate(sql, MIGRATIONS);
+  }
+
+  lastNumber(): number {
+    return this.sql.first<{ n: number | null }>("SELECT max(n) AS n FROM jobs")?.n ?? 0;
+  }
+
+  insert(job: NewJob, request: string): void {
+    const inline = request.length <= INLINE_CHARACTERS;
+    this.sql.run(
+      `INSERT INTO jobs (n, nonce, status, model, pool, priority, tokens, accepted_at, not_before, deadline, retry, metadata, idempotency_key, request)
+       VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      job.n,
+      job.nonce,
+      job.model,
+      job.pool,
+      job.priority,
+      job.tokens,
+      job.accepted_at,
+      job.not_before,
+      job.deadline,
+      job.retry,
+      job.metadata,
+      job.idempotency_key,
+      inline ? request : null,
+    );
+    if (!inline) this.#putParts(job.n, "request", request);
+  }
+
+  job(n: number): JobRow | null {
+    return this.sql.first<JobRow>(`SELECT ${COLUMNS} FROM jobs WHERE n = ?`, n);
+  }
+
+  /** Newest first. `status` null is any; `before` null begins at the newest. */
+  jobs(status: JobRow["status"] | null, before: { at: number; number: number } | null, limit: number): JobRow[] {
+    const { at, number } = before ?? { at: Number.MAX_SAFE_INTEGER, number: 0 };
+    return this.sql.all<JobRow>(
+      `SELECT ${COLUMNS} FROM jobs WHERE (accepted_at < ?1 OR (accepted_at = ?1 AND n < ?2)) AND (?3 IS NULL OR status = ?3)
+       ORDER BY n DESC LIMIT ?4`,
+      at,
+      number,
+      status,
+      limit,
+    );
+  }
+
+  /** Jobs that wait or run, beyond a number. */
+  openAfter(n: number): JobRow[] {
+    return this.sql.all<JobRow>(`SELECT ${COLUMNS} FROM jobs WHERE n > ? AND status = 'queued' ORDER BY n`, n);
+  }
+
+  text(n: number, kind: Kind): string | null {
+    const inline = this.sql.first<{ text: string | null }>(`SELECT ${kind} AS text FROM jobs WHERE n = ?`, n)?.text ?? null;
+    if (inline !== null) return inline;
+    const parts = this.sql.all<{ text: string }>("SELECT text FROM parts WHERE n = ? AND kind = ? ORDER BY part", n, kind);
+    return parts.length > 0 ? parts.map((part) => part.text).join("") : null;
+  }
+
+  /** Writes what happens on the way: fence, counts, log. */
+  update(row: JobRow): void {
+    this.sql.run(
+      "UPDATE jobs SET attempt = ?, attempts = ?, unknown = ?, started_at = ?, log = ? WHERE n = ?",
+      row.attempt,
+      row.attempts,
+      row.unknown,
+      row.started_at,
+      row.log,
+      row.n,
+    );
+  }
+
+  end(row: JobRow, response: string | null): void {
+    const inline = response === null || response.length <= INLINE_CHARACTERS;
+    this.sql.run(
+      `UPDATE jobs SET status = ?, attempt = ?, attempts = ?, unknown = ?, started_at = ?, ended_at = ?, response = ?, usage = ?, error = ?, log = ?
+       WHERE n = ?`,
+      row.status,
+      row.attempt,
+      row.attempts,
+      row.unknown,
+      row.started_at,
+      row.ended_at,
+      inline ? response : null,
+      row.usage,
+      row.error,
+      row.log,
+      row.n,
+    );
+    if (!inline) this.#putParts(row.n, "response", response);
+  }
+
+  remove(n: number): void {
+    this.sql.run("DELETE FROM idempotency WHERE key = (SELECT idempotency_key FROM jobs WHERE n = ?)", n);
+    for (const table of ["jobs", "parts", "deltas"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
+  }
+
+  /** Ended jobs whose time is over, oldest first. */
+  endedBefore(instant: number, limit: number): number[] {
+    return this.sql
+      .all<{ n: number }>("SELECT n FROM jobs WHERE ended_at IS NOT NULL AND ended_at < ? ORDER BY n LIMIT ?", instant, limit)
+      .map((row) => row.n);
+  }
+
+  firstEnd(): number | null {
+    return (
+      this.sql.first<{ ended_at: number }>("SELECT ended_at FROM jobs WHERE ended_at IS NOT NULL ORDER BY n LIMIT 1")?.ended_at ?? null
+    );
+  }
+
+  addDelta(n: number, seq: number, attempt: number, chunks: string): void {
+    this.sql.run("INSERT INTO deltas (n, seq, attempt, chunks) VALUES (?, ?, ?, ?)", n, seq, attempt, chunks);
+  }
+
+  deltas(n: number, after: number): { seq: number; chunks: string }[] {
+    return this.sql.all("SELECT seq, chunks FROM deltas WHERE n = ? AND seq > ? ORDER BY seq", n, after);
+  }
+
+  deltaCounts(n: number, attempt: number): { last: number; ofAttempt: number } {
+    return this.sql.first(
+      "SELECT coalesce(max(seq), 0) AS last, count(CASE WHEN attempt = ? THEN 1 END) AS ofAttempt FROM deltas WHERE n = ?",
+      attempt,
+      n,
+    )!;
+  }
+
+  idempotent(key: string): { fingerprint: string; n: number } | null {
+    return this.sql.first("SELECT fingerprint, n FROM idempotency WHERE key = ?", key);
+  }
+
+  addIdempotent(key: string, fingerprint: string, n: number): void {
+    this.sql.run("INSERT INTO idempotency (key, fingerprint, n) VALUES (?, ?, ?)", key, fingerprint, n);
+  }
+
+  followers(): FollowerRow[] {
+    return this.sql.all("SELECT target, lobby, deltas FROM followers");
+  }
+
+  putFollower(row: FollowerRow): void {
+    this.sql.run("INSERT OR REPLACE INTO followers (target, lobby, deltas) VALUES (?, ?, ?)", row.target, row.lobby, row.deltas);
+  }
+
+  dropFollower(target: number, lobby: string): void {
+    this.sql.run("DELETE FROM followers WHERE target = ? AND lobby = ?", target, lobby);
+  }
+
+  subscriptions(): SubscriptionRow[] {
+    return this.sql.all("SELECT socket, target, deltas FROM subscriptions");
+  }
+
+  putSubscription(row: SubscriptionRow): void {
+    this.sql.run("INSERT OR REPLACE INTO subscriptions (socket, target, deltas) VALUES (?, ?, ?)", row.socket, row.target, row.deltas);
+  }
+
+  dropSubscription(socket: string, target: string): void {
+    this.sql.run("DELETE FROM subscriptions WHERE socket = ? AND target = ?", socket, target);
+  }
+
+  cursor(): number {
+    return this.sql.first<{ value: number }>("SELECT value FROM marks WHERE name = 'cursor'")?.value ?? 0;
+  }
+
+  putCursor(n: number): void {
+    this.sql.run("INSERT OR REPLACE INTO marks (name, value) VALUES ('cursor', ?)", n);
+  }
+
+  #putParts(n: number, kind: Kind, text: string): void {
+    for (let part = 0, from = 0; from < text.length; part++) {
+      let to = Math.min(from + PART_CHARACTERS, text.length);
+      // A surrogate pair cut in two would be stored as two replacement characters.
+      if (to < text.length && isHighSurrogate(text.charCodeAt(to - 1))) to--;
+      this.sql.run("INSERT INTO parts (n, kind, part, text) VALUES (?, ?, ?, ?)", n, kind, part, text.slice(from, to));
+      from = to;
+    }
+  }
+}
+
+function isHighSurrogate(code: number): boolean {
+  return code >= 0xd800 && code <= 0xdbff;
+}

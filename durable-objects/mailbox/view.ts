@@ -1,0 +1,61 @@
+/** A job as clients see it. */
+
+import { jobId } from "../../platform/ids.ts";
+import { publicChannel } from "../../platform/mailboxes.ts";
+import type { Job, JobStatus } from "../../schemas/job.ts";
+import type { MailboxAddress, Place } from "../../schemas/rpc.ts";
+import type { JobRow } from "./store/store.ts";
+
+export type Standing = {
+  place: Place | null;
+  /** Since when the present attempt runs, ms; null if none is known to run. */
+  runningSince: number | null;
+  now: number;
+};
+
+export function idOf(address: MailboxAddress, row: Pick<JobRow, "n" | "nonce" | "accepted_at">): string {
+  return jobId(address.tenant, { channel: address.channel, number: row.n, nonce: row.nonce, at: row.accepted_at });
+}
+
+/** `response` is the completion as JSON text, if there is one. */
+export function jobOf(address: MailboxAddress, row: JobRow, standing: Standing, response: string | null): Job {
+  const { place } = standing;
+  const status = statusOf(row, standing);
+  return {
+    id: idOf(address, row),
+    object: "job",
+    status,
+    channel: publicChannel(address.channel),
+    model: row.model,
+    priority: row.priority,
+    created_at: seconds(row.accepted_at),
+    not_before: row.not_before === null ? null : row.not_before / 1_000,
+    deadline: row.deadline === null ? null : row.deadline / 1_000,
+    started_at:
+      row.started_at === null ? (standing.runningSince === null ? null : seconds(standing.runningSince)) : seconds(row.started_at),
+    ended_at: row.ended_at === null ? null : seconds(row.ended_at),
+    attempts: row.ended_at === null && status === "in_progress" ? Math.max(1, row.attempts) : row.attempts,
+    possible_duplicates: Math.min(row.unknown, Math.max(0, row.attempts - 1)),
+    position: row.ended_at === null ? (place?.position ?? null) : null,
+    eta: row.ended_at === null ? (place?.eta ?? null) : null,
+    usage: parse(row.usage),
+    response: response === null ? null : JSON.parse(response),
+    error: parse(row.error),
+    metadata: parse(row.metadata),
+  };
+}
+
+export function statusOf(row: JobRow, { place, runningSince, now }: Standing): JobStatus {
+  if (row.status !== "queued") return row.status;
+  if (runningSince !== null || place?.state === "running") return "in_progress";
+  return row.not_before !== null && row.not_before > now ? "scheduled" : "queued";
+}
+
+/** Whole Unix seconds, as in OpenAI's objects. */
+function seconds(ms: number): number {
+  return Math.floor(ms / 1_000);
+}
+
+function parse<T>(json: string | null): T | null {
+  return json === null ? null : (JSON.parse(json) as T);
+}

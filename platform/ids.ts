@@ -1,0 +1,56 @@
+/**
+ * Job ids. `job_<tag><time><nonce><number>_<channel>`: the channel (base64url) names the mailbox, the number its row, so
+ * that no lookup is needed; the time (ms) orders a tenant's jobs over all mailboxes; the nonce keeps ids from being guessed; the tag is a checksum of the tenant, which lets the ingress answer
+ * 404 for another tenant's job without waking an object. It is no secret: a mailbox belongs to one tenant anyway.
+ */
+const PATTERN = /^job_([0-9a-z]{7})([0-9a-z]{9})([0-9a-z]{6})([0-9a-z]{1,11})_([A-Za-z0-9_-]{1,1024})$/;
+
+/** `at`: when the job was accepted, ms. */
+export type JobName = { channel: string; number: number; nonce: string; at: number };
+
+export function jobId(tenant: string, name: JobName): string {
+  const time = name.at.toString(36).padStart(9, "0");
+  return `job_${tenantTag(tenant)}${time}${name.nonce}${name.number.toString(36)}_${toBase64Url(name.channel)}`;
+}
+
+/** Null if the text is no id of this tenant's. */
+export function parseJobId(tenant: string, id: string): JobName | null {
+  const parts = PATTERN.exec(id);
+  if (!parts || parts[1] !== tenantTag(tenant)) return null;
+  const channel = fromBase64Url(parts[5]!);
+  return channel === null
+    ? null
+    : { channel, at: Number.parseInt(parts[2]!, 36), nonce: parts[3]!, number: Number.parseInt(parts[4]!, 36) };
+}
+
+const NONCE_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz";
+
+/** Six characters, about 31 random bits. */
+export function newNonce(): string {
+  let nonce = "";
+  for (const byte of crypto.getRandomValues(new Uint8Array(6))) nonce += NONCE_ALPHABET[byte % 36];
+  return nonce;
+}
+
+/** FNV-1a, 32 bits, as 7 base-36 digits. */
+export function tenantTag(tenant: string): string {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < tenant.length; index++) hash = Math.imul(hash ^ tenant.charCodeAt(index), 0x01000193);
+  return (hash >>> 0).toString(36).padStart(7, "0");
+}
+
+function toBase64Url(text: string): string {
+  return btoa(String.fromCharCode(...new TextEncoder().encode(text)))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
+}
+
+function fromBase64Url(text: string): string | null {
+  try {
+    const bytes = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (each) => each.charCodeAt(0));
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return null;
+  }
+}

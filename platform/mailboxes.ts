@@ -1,0 +1,29 @@
+/** Names of mailboxes: `tenant/channel`. A tenant's name holds no slash. */
+import { RESERVED_CHANNEL_PREFIX } from "../schemas/job.ts";
+import type { MailboxAddress } from "../schemas/rpc.ts";
+
+/** Jobs sent without a channel are spread over so many mailboxes, lest a tenant be held to what one object can do. */
+export const SPREAD = 8;
+
+export function mailboxName(address: MailboxAddress): string {
+  return `${address.tenant}/${address.channel}`;
+}
+
+export function parseMailboxName(name: string): MailboxAddress {
+  const slash = name.indexOf("/");
+  return { tenant: name.slice(0, slash), channel: name.slice(slash + 1) };
+}
+
+export function spreadChannel(index: number): string {
+  return `${RESERVED_CHANNEL_PREFIX}${index % SPREAD}`;
+}
+
+/** A lobby holds sockets whose client named no channel when it connected. */
+export function lobbyChannel(index: number): string {
+  return `${RESERVED_CHANNEL_PREFIX}lobby-${index % SPREAD}`;
+}
+
+/** What clients see: null for a job sent without a channel. */
+export function publicChannel(channel: string): string | null {
+  return channel.startsWith(RESERVED_CHANNEL_PREFIX) ? null : channel;
+}

@@ -1,0 +1,57 @@
+/** How one object reaches another: a fresh stub for every attempt, and only what may be repeated is repeated. */
+import type { CoordinatorRpc, DispatcherRpc, MailboxAddress, MailboxRpc } from "../schemas/rpc.ts";
+import { mailboxName } from "./mailboxes.ts";
+
+/** The bindings of wrangler.toml. The OpenAI key is read in the dispatcher alone. */
+export type Env = {
+  COORDINATOR: DurableObjectNamespace;
+  DISPATCHER: DurableObjectNamespace;
+  MAILBOX: DurableObjectNamespace;
+  SIMULATOR: DurableObjectNamespace;
+} & { [name: string]: unknown };
+
+/** There is one account, hence one coordinator. */
+const COORDINATOR_NAME = "account";
+
+const ATTEMPTS = 4;
+const FIRST_PAUSE_MS = 25;
+
+export function callCoordinator<R>(env: Env, region: string, call: (stub: CoordinatorRpc) => Promise<R>): Promise<R> {
+  return repeat(() =>
+    call(env.COORDINATOR.getByName(COORDINATOR_NAME, { locationHint: region as DurableObjectLocationHint }) as unknown as CoordinatorRpc),
+  );
+}
+
+export function callDispatcher<R>(env: Env, name: string, region: string, call: (stub: DispatcherRpc) => Promise<R>): Promise<R> {
+  return repeat(() =>
+    call(env.DISPATCHER.getByName(name, { locationHint: region as DurableObjectLocationHint }) as unknown as DispatcherRpc),
+  );
+}
+
+export function callMailbox<R>(env: Env, address: MailboxAddress, call: (stub: MailboxRpc) => Promise<R>): Promise<R> {
+  return repeat(() => call(env.MAILBOX.getByName(mailboxName(address)) as unknown as MailboxRpc));
+}
+
+/** Hands a request (a WebSocket upgrade) to a mailbox; not repeated. */
+export function fetchMailbox(env: Env, address: MailboxAddress, request: Request): Promise<Response> {
+  return env.MAILBOX.getByName(mailboxName(address)).fetch(request);
+}
+
+/**
+ * Every method of `schemas/rpc.ts` may be repeated, so any failure is worth another try with a new stub (a stub stays broken
+ * after an exception), except `.overloaded`: repeating would deepen it.
+ */
+async function repeat<R>(attempt: () => Promise<R>): Promise<R> {
+  for (let count = 1; ; count++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (count >= ATTEMPTS || isOverloaded(error)) throw error;
+      await new Promise((done) => setTimeout(done, FIRST_PAUSE_MS * 4 ** (count - 1) * (0.5 + Math.random())));
+    }
+  }
+}
+
+export function isOverloaded(error: unknown): boolean {
+  return typeof error === "object" && error !== null && (error as { overloaded?: unknown }).overloaded === true;
+}

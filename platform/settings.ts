@@ -1,0 +1,76 @@
+/** The environment, checked once at the door. Nothing deeper sees `env`, and the OpenAI key is not in here. */
+import { z } from "zod";
+import { KeyConfig, PoolsConfig, type Role, TimeoutsConfig } from "../schemas/settings.ts";
+
+export type Tenant = { weight: number; rpm: number | null; tpm: number | null; maxQueued: number | null };
+export type Key = { tenant: string; roles: readonly Role[]; models: readonly string[] | null };
+
+export type Settings = {
+  /** Started by `npm start`: development keys are accepted and the simulator can be looked at. */
+  local: boolean;
+  pools: PoolsConfig;
+  /** By SHA-256 in hexadecimal. */
+  keys: ReadonlyMap<string, Key>;
+  tenants: ReadonlyMap<string, Tenant>;
+  timeouts: TimeoutsConfig;
+  /** Location hint of the coordinator and the dispatchers. */
+  region: string;
+  maxDispatchers: number;
+  retentionMs: number;
+};
+
+/** DEVELOPMENT KEYS: `sk-dev-alice`, `sk-dev-bob`, `sk-dev-operator`. Never accepted outside local mode. */
+const DEVELOPMENT_KEYS: z.input<typeof KeyConfig>[] = [
+  { key_sha256: "c654d38ddccf90ce8e80f52254753cb6b19682349d920e558059f7be2a89c6d3", tenant: "alice", roles: ["submit", "read"] },
+  { key_sha256: "f9f237d25bb4e9595bb5fd0899929eb4d46acfc566db330e35f9e9e0c650dd6c", tenant: "bob", roles: ["submit", "read"] },
+  { key_sha256: "2f27aea18d89993d97bce7f89ac8cdade8001be5e02cdc1d33996830e2402109", tenant: "operator", roles: ["operate"] },
+];
+
+const PLAIN_TENANT: Tenant = { weight: 1, rpm: null, tpm: null, maxQueued: null };
+
+/** @throws if a variable is malformed; the message names it and never repeats a secret. */
+export function readSettings(env: Record<string, unknown>): Settings {
+  const local = env.SLUICE_LOCAL === "1";
+  const keys = parse("SLUICE_KEYS", env.SLUICE_KEYS, z.array(KeyConfig), []);
+  const all = local ? [...z.array(KeyConfig).parse(DEVELOPMENT_KEYS), ...keys] : keys;
+  return {
+    local,
+    pools: parse("SLUICE_POOLS", env.SLUICE_POOLS, PoolsConfig, { default: { rpm: 500, tpm: 200_000 } }),
+    keys: new Map(all.map((key) => [key.key_sha256.toLowerCase(), { tenant: key.tenant, roles: key.roles, models: key.models }])),
+    tenants: new Map(all.map((key) => [key.tenant, { weight: key.weight, rpm: key.rpm, tpm: key.tpm, maxQueued: key.max_queued }])),
+    timeouts: parse("SLUICE_TIMEOUTS", env.SLUICE_TIMEOUTS, TimeoutsConfig, {}),
+    region: text(env.SLUICE_REGION) ?? "wnam",
+    maxDispatchers: number("SLUICE_MAX_DISPATCHERS", env.SLUICE_MAX_DISPATCHERS, 128),
+    retentionMs: number("SLUICE_RETENTION_HOURS", env.SLUICE_RETENTION_HOURS, 72) * 3_600_000,
+  };
+}
+
+export function tenantOf(settings: Settings, tenant: string): Tenant {
+  return settings.tenants.get(tenant) ?? PLAIN_TENANT;
+}
+
+/** A variable that is set and not blank. */
+export function text(value: unknown): string | null {
+  return typeof value === "string" && value.trim() !== "" ? value.trim() : null;
+}
+
+function number(name: string, value: unknown, fallback: number): number {
+  const given = text(value);
+  if (given === null) return fallback;
+  const parsed = Number(given);
+  if (!(parsed > 0)) throw new Error(`${name} must be a number above 0.`);
+  return parsed;
+}
+
+function parse<S extends z.ZodType>(name: string, value: unknown, schema: S, fallback: z.input<S>): z.output<S> {
+  let raw: unknown = value ?? null;
+  try {
+    if (typeof raw === "string") raw = raw.trim() === "" ? null : JSON.parse(raw);
+  } catch {
+    throw new Error(`${name} is not valid JSON.`);
+  }
+  const result = schema.safeParse(raw ?? fallback);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new Error(`${name}: ${issue?.path.join(".") ?? ""} ${issue?.message ?? "is malformed"}`);
+}

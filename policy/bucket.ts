@@ -1,0 +1,43 @@
+/**
+ * A linearly refilling bucket. Law: over every interval of length T, what was taken is at most
+ * `burst + perMs * T`. Refill is computed when somebody looks, never by a timer.
+ *
+ * Kept as "spent and not yet refilled" at an instant. The theoretical arrival time of GCRA (ITU-T I.371) is the
+ * same number in another dress; it was rejected because a TAT near 4e12 ms resolves 0.5 µs at best,
+ * which is more than a token at 180,000,000 TPM.
+ */
+export type Bucket = { spent: number; at: number };
+
+/** `perMs`: units refilled a millisecond. `burst`: the most units that can be spent at once. */
+export type Rate = { perMs: number; burst: number };
+
+export const FULL: Bucket = { spent: 0, at: 0 };
+
+/** Units spent and not yet refilled at `now` (ms). A clock that steps back refills nothing. */
+export function spentAt(bucket: Bucket, rate: Rate, now: number): number {
+  return Math.max(0, bucket.spent - Math.max(0, now - bucket.at) * rate.perMs);
+}
+
+/** Units that can be taken at `now`; negative while a debt is paid off. */
+export function freeAt(bucket: Bucket, rate: Rate, now: number): number {
+  return rate.burst - spentAt(bucket, rate, now);
+}
+
+/**
+ * The earliest instant (ms) from `now` on at which `amount` can be taken. An amount above the burst needs a full
+ * bucket and then leaves a debt: the caller bounds how far above it may be.
+ */
+export function readyAt(bucket: Bucket, rate: Rate, amount: number, now: number): number {
+  const missing = Math.min(amount, rate.burst) - freeAt(bucket, rate, now);
+  // Half a millionth of a unit is rounding, not debt: without it a wake at the computed instant would find nothing ready.
+  return missing <= 5e-7 ? now : now + missing / rate.perMs;
+}
+
+export function take(bucket: Bucket, rate: Rate, amount: number, now: number): Bucket {
+  return { spent: spentAt(bucket, rate, now) + amount, at: Math.max(now, bucket.at) };
+}
+
+/** Returns what was taken and never used upstream. */
+export function give(bucket: Bucket, rate: Rate, amount: number, now: number): Bucket {
+  return { spent: Math.max(0, spentAt(bucket, rate, now) - amount), at: Math.max(now, bucket.at) };
+}

@@ -1,0 +1,125 @@
+/**
+ * The budget of one pool: every limit that upstream counts, taken together or not at all.
+ * Law: a call starts only if each bucket holds its cost and a concurrency place is free.
+ */
+import type { LimitedBy } from "../schemas/job.ts";
+import { type Bucket, FULL, freeAt, give, type Rate, readyAt, spentAt, take } from "./bucket.ts";
+
+/** Limits per minute, per day and at once; null is no limit. */
+export type Limits = {
+  rpm: number | null;
+  tpm: number | null;
+  rpd: number | null;
+  tpd: number | null;
+  concurrency: number | null;
+  /** How much of a rate of a minute may be spent at once, in seconds of it. */
+  burstSeconds: number;
+};
+
+export type Resource = "rpm" | "tpm" | "rpd" | "tpd";
+const RESOURCES: Resource[] = ["rpm", "tpm", "rpd", "tpd"];
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+/**
+ * A call that is admitted now may reach upstream this much later, and so fall together with calls admitted
+ * later. Upstream then sees up to rate × this more in an interval, so the burst gives that much up.
+ */
+export const TRANSIT_MS = 1_000;
+
+export type Meter = { resource: Resource; counts: "requests" | "tokens"; rate: Rate; whole: number; bucket: Bucket };
+export type Budget = { meters: Meter[]; concurrency: number | null; inFlight: number; heldUntil: number };
+
+/** What a call takes; given back by `release` or `refund`. */
+export type Reservation = { tokens: number };
+export type Readiness = { at: number; limitedBy: LimitedBy };
+
+export function openBudget(limits: Limits): Budget {
+  const meters = RESOURCES.flatMap((resource): Meter[] => {
+    const limit = limits[resource];
+    return limit === null ? [] : [openMeter(resource, limit, limits.burstSeconds)];
+  });
+  return { meters, concurrency: limits.concurrency, inFlight: 0, heldUntil: 0 };
+}
+
+function openMeter(resource: Resource, limit: number, burstSeconds: number): Meter {
+  const counts = resource[0] === "r" ? "requests" : "tokens";
+  if (resource.endsWith("d")) return { resource, counts, rate: { perMs: limit / DAY_MS, burst: limit }, whole: limit, bucket: FULL };
+  const perMs = limit / MINUTE_MS;
+  const whole = perMs * burstSeconds * 1_000;
+  // A short burst keeps at least half of itself: below that, the pool would stand still between two calls.
+  const burst = Math.max(whole - perMs * TRANSIT_MS, whole / 2);
+  return { resource, counts, rate: { perMs, burst }, whole: counts === "requests" ? Math.max(1, whole) : whole, bucket: FULL };
+}
+
+/** The first meter that a single call of so many tokens could never fit, even when full; null if there is none. */
+export function neverFits(budget: Budget, tokens: number): Meter | null {
+  return budget.meters.find((meter) => amountOf(meter, tokens) > meter.whole) ?? null;
+}
+
+/** When a call of so many tokens can start, and what it waits for. Infinity when only an event can tell (a place must come free). */
+export function readiness(budget: Budget, tokens: number, now: number): Readiness {
+  if (budget.concurrency !== null && budget.inFlight >= budget.concurrency)
+    return { at: Number.POSITIVE_INFINITY, limitedBy: "concurrency" };
+  let ready: Readiness = budget.heldUntil > now ? { at: budget.heldUntil, limitedBy: "retry" } : { at: now, limitedBy: "none" };
+  for (const meter of budget.meters) {
+    const at = readyAt(meter.bucket, meter.rate, amountOf(meter, tokens), now);
+    if (at > ready.at) ready = { at, limitedBy: meter.resource };
+  }
+  return ready;
+}
+
+export function reserve(budget: Budget, tokens: number, now: number): Reservation {
+  for (const meter of budget.meters) meter.bucket = take(meter.bucket, meter.rate, amountOf(meter, tokens), now);
+  budget.inFlight++;
+  return { tokens };
+}
+
+/** The call has ended. Upstream keeps what was reserved: nobody has shown that it refunds. */
+export function release(budget: Budget): void {
+  budget.inFlight--;
+}
+
+/** The call never reached upstream: nothing was charged there. */
+export function refund(budget: Budget, reservation: Reservation, now: number): void {
+  for (const meter of budget.meters) meter.bucket = give(meter.bucket, meter.rate, amountOf(meter, reservation.tokens), now);
+  budget.inFlight--;
+}
+
+/** Nothing starts before `until` (ms): upstream asked for silence. */
+export function hold(budget: Budget, until: number): void {
+  budget.heldUntil = Math.max(budget.heldUntil, until);
+}
+
+/** The share of the scarcer resource that a call takes, in ms of the pool's rate: the cost of dominant-resource fairness. */
+export function dominantMs(budget: Budget, tokens: number): number {
+  let cost = 0;
+  for (const meter of budget.meters) cost = Math.max(cost, amountOf(meter, tokens) / meter.rate.perMs);
+  return cost;
+}
+
+/** ms until `requests` calls of `tokens` together have been let through, were nobody else there. */
+export function clearanceMs(budget: Budget, requests: number, tokens: number, now: number): Readiness {
+  let ready: Readiness = { at: now, limitedBy: "none" };
+  for (const meter of budget.meters) {
+    const missing = (meter.counts === "requests" ? requests : tokens) - freeAt(meter.bucket, meter.rate, now);
+    const at = missing > 0 ? now + missing / meter.rate.perMs : now;
+    if (at > ready.at) ready = { at, limitedBy: meter.resource };
+  }
+  return ready;
+}
+
+/** Spent and not yet refilled in the bucket of a minute. */
+export function used(budget: Budget, resource: Resource, now: number): number {
+  const meter = budget.meters.find((each) => each.resource === resource);
+  return meter ? spentAt(meter.bucket, meter.rate, now) : 0;
+}
+
+export function free(budget: Budget, resource: Resource, now: number): number {
+  const meter = budget.meters.find((each) => each.resource === resource);
+  return meter ? Math.max(0, freeAt(meter.bucket, meter.rate, now)) : 0;
+}
+
+function amountOf(meter: Meter, tokens: number): number {
+  return meter.counts === "requests" ? 1 : tokens;
+}

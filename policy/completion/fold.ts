@@ -1,0 +1,104 @@
+/**
+ * Grows one JSON value out of the deltas that a stream gives of it. Law: the work of a delta is proportional to the
+ * delta, never to what came before; what comes whole (elements without an index) is kept by reference, not copied.
+ *
+ * Strings grow by `+=`: V8 keeps the pieces as a rope and flattens it once, when the text is first read.
+ */
+export type JsonObject = Record<string, unknown>;
+
+/** Indexes of choices and list elements above this are nonsense: OpenAI allows 128 of either. */
+export const INDEX_LIMIT = 1_000;
+
+/** Levels below a delta that are merged; what lies deeper is taken whole, so that no nesting overflows the stack. */
+const DEPTH_LIMIT = 32;
+
+/**
+ * Strings that name a thing: said again (some endpoints repeat them in each chunk), they are set, not grown.
+ * openai-node sets ids and names likewise, openai-python `type`; OpenRouter repeats `format` in `reasoning_details`.
+ */
+const NAMES: ReadonlySet<string> = new Set(["id", "type", "name", "role", "format"]);
+
+/** A growing object. A Map, because its keys come from outside. */
+export class Fields {
+  readonly slots = new Map<string, unknown>();
+}
+
+/** A growing array: elements that carry an index are merged with their like, all others follow in order of arrival. */
+export class List {
+  readonly indexed = new Map<number, Fields>();
+  readonly loose: unknown[] = [];
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+export function isIndex(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= INDEX_LIMIT;
+}
+
+/** The own keys of an object, less the one that would set a prototype when written. */
+export function keysOf(from: JsonObject): string[] {
+  const keys = Object.keys(from);
+  return keys.includes("__proto__") ? keys.filter((key) => key !== "__proto__") : keys;
+}
+
+/** Merges a delta into a growing object. Never throws. */
+export function grow(into: Fields, delta: JsonObject, depth = 0): void {
+  for (const key of keysOf(delta)) into.slots.set(key, merged(key, into.slots.get(key), delta[key], depth));
+}
+
+function merged(key: string, before: unknown, next: unknown, depth: number): unknown {
+  if (typeof next === "string") {
+    if (typeof before !== "string") return next;
+    return NAMES.has(key) ? next || before : before + next;
+  }
+  // Null in a delta means "nothing new" for what grows: DeepSeek sends `reasoning_content: null` beside each `content`.
+  if (next === null || next === undefined) return growing(before) ? before : null;
+  if (typeof next !== "object" || depth >= DEPTH_LIMIT) return next;
+  if (Array.isArray(next)) {
+    const list = before instanceof List ? before : new List();
+    for (const element of next) append(list, element, depth + 1);
+    return list;
+  }
+  const fields = before instanceof Fields ? before : new Fields();
+  grow(fields, next as JsonObject, depth + 1);
+  return fields;
+}
+
+function growing(value: unknown): boolean {
+  return typeof value === "string" || (typeof value === "object" && value !== null);
+}
+
+function append(list: List, element: unknown, depth: number): void {
+  const index = isObject(element) ? (element.index ?? null) : null;
+  if (index === null) {
+    list.loose.push(element);
+    return;
+  }
+  if (!isIndex(index)) return;
+  let fields = list.indexed.get(index);
+  if (fields === undefined) {
+    fields = new Fields();
+    list.indexed.set(index, fields);
+  }
+  grow(fields, element as JsonObject, depth);
+}
+
+/** The plain JSON value of what has grown so far; growing may go on afterwards. */
+export function plain(value: unknown): unknown {
+  if (value instanceof Fields) return plainObject(value);
+  if (!(value instanceof List)) return value;
+  return [...inOrder(value.indexed).map(plainObject), ...value.loose];
+}
+
+export function plainObject(fields: Fields): JsonObject {
+  const object: JsonObject = {};
+  for (const [key, value] of fields.slots) object[key] = plain(value);
+  return object;
+}
+
+/** The values of a map by ascending index. */
+export function inOrder<Value>(byIndex: Map<number, Value>): Value[] {
+  return [...byIndex].sort(([one], [other]) => one - other).map(([, value]) => value);
+}

@@ -1,0 +1,25 @@
+/** Chunks of a stream, kept for a watcher who may come late: runs of plain content become one chunk. */
+type Plain = { choices: [{ index: number; delta: { content: string }; logprobs?: null; finish_reason?: null }]; usage?: null };
+
+/** Appends a chunk, melting it into the last one when both carry nothing but a piece of the same choice's content. Changes `kept`. */
+export function keep(kept: unknown[], chunk: unknown): void {
+  const last = kept[kept.length - 1];
+  if (isPlain(chunk) && isPlain(last) && chunk.choices[0].index === last.choices[0].index) {
+    const [choice] = last.choices;
+    kept[kept.length - 1] = {
+      ...last,
+      choices: [{ ...choice, delta: { content: choice.delta.content + chunk.choices[0].delta.content } }],
+    };
+  } else {
+    kept.push(chunk);
+  }
+}
+
+function isPlain(chunk: unknown): chunk is Plain {
+  if (typeof chunk !== "object" || chunk === null) return false;
+  const { choices, usage } = chunk as Partial<Plain>;
+  if (!Array.isArray(choices) || choices.length !== 1 || (usage ?? null) !== null) return false;
+  const { delta, logprobs, finish_reason } = choices[0] ?? {};
+  if ((logprobs ?? null) !== null || (finish_reason ?? null) !== null || typeof delta !== "object" || delta === null) return false;
+  return typeof delta.content === "string" && Object.keys(delta).length === 1;
+}

@@ -1,0 +1,38 @@
+/** When a waiting job will start, from where it stands and how fast the budget lets the pool drain. */
+import type { Eta, LimitedBy } from "../schemas/job.ts";
+import { type Budget, clearanceMs, readiness } from "./budget.ts";
+
+/** What p95 allows for: jobs that arrive with a head start, retries, calls that cost other than estimated. */
+const SPREAD = 1.25;
+
+export type Ahead = {
+  /** Jobs that start no later than this one, itself included. */
+  jobs: number;
+  /** Their reserved tokens. */
+  tokens: number;
+  /** Mean time that a call holds a concurrency place, ms. */
+  callMs: number;
+};
+
+export function etaOf(budget: Budget, ahead: Ahead, ownTokens: number, now: number): Eta {
+  const flow = clearanceMs(budget, ahead.jobs, ahead.tokens, now);
+  const own = readiness(budget, ownTokens, now);
+  let at = flow.at;
+  let limitedBy: LimitedBy = flow.limitedBy;
+  if (Number.isFinite(own.at) && own.at > at) [at, limitedBy] = [own.at, own.limitedBy];
+  if (budget.concurrency !== null) {
+    const turns = Math.max(0, ahead.jobs - (budget.concurrency - budget.inFlight));
+    const placesAt = now + (turns * ahead.callMs) / budget.concurrency;
+    if (placesAt > at) [at, limitedBy] = [placesAt, "concurrency"];
+  }
+  return eta(at - now, limitedBy);
+}
+
+export function eta(waitMs: number, limitedBy: LimitedBy): Eta {
+  const seconds = Math.max(0, waitMs / 1_000);
+  return { p50: round(seconds), p95: round(seconds * SPREAD), limited_by: limitedBy };
+}
+
+function round(seconds: number): number {
+  return Math.round(seconds * 1_000) / 1_000;
+}

@@ -1,0 +1,58 @@
+/**
+ * Which dispatcher makes the next call. Law: no dispatcher is handed a call while, by our reckoning, six of its calls
+ * still wait for response headers: that is all that the platform lets one object do at once, and a seventh
+ * would queue there and reach upstream later than the budget reckoned.
+ */
+export const HEADER_SLOTS = 6;
+/** Until a time to headers was measured. */
+const FIRST_HEADERS_MS = 2_000;
+/** Weight of a new measurement. */
+const SMOOTHING = 0.05;
+/** A call counts as waiting for this many times the mean: slow ones are not rare. */
+const MARGIN = 2;
+
+/** Streams that one object reads at once: each keeps its answer in memory, and an isolate has 128 MB. */
+const MAX_HELD = 150;
+
+export type Post = { name: string /** Start times of calls not settled yet, oldest first. */; starts: number[]; held: number };
+export type Fleet = { region: string; max: number; posts: Post[]; headersMs: number };
+
+export function openFleet(region: string, max: number): Fleet {
+  return { region, max, posts: [], headersMs: FIRST_HEADERS_MS };
+}
+
+/** The name carries the region, so that a badly placed object can be left for another. */
+export function postName(region: string, index: number): string {
+  return `disp-${region}-${String(index).padStart(2, "0")}`;
+}
+
+/** The first dispatcher with a free header slot, a new one if there is none, and beyond `max` the least burdened. */
+export function place(fleet: Fleet, now: number): Post {
+  const horizon = now - fleet.headersMs * MARGIN;
+  let least: Post | undefined;
+  for (const post of fleet.posts) {
+    while (post.starts.length > 0 && post.starts[0]! <= horizon) post.starts.shift();
+    if (post.starts.length < HEADER_SLOTS && post.held < MAX_HELD) return begin(post, now);
+    if (!least || post.starts.length < least.starts.length) least = post;
+  }
+  if (least && fleet.posts.length >= fleet.max) return begin(least, now);
+  const post = { name: postName(fleet.region, fleet.posts.length), starts: [], held: 0 };
+  fleet.posts.push(post);
+  return begin(post, now);
+}
+
+/** A call of this dispatcher has ended; `headersMs` as measured, null if no headers came. */
+export function vacate(fleet: Fleet, name: string, headersMs: number | null): void {
+  const post = fleet.posts.find((each) => each.name === name);
+  if (post) {
+    post.held = Math.max(0, post.held - 1);
+    if (post.starts.length > post.held) post.starts.shift();
+  }
+  if (headersMs !== null) fleet.headersMs += (headersMs - fleet.headersMs) * SMOOTHING;
+}
+
+function begin(post: Post, now: number): Post {
+  post.starts.push(now);
+  post.held++;
+  return post;
+}

@@ -1,0 +1,80 @@
+/**
+ * The jobs of one tenant in one pool, in the order in which they start: effective time, then arrival.
+ * A sorted run with a head offset: appending and taking the first are O(1), rank and search O(log n),
+ * and an insertion in the middle (a priority, a retry) is one memmove.
+ */
+export type Waiting = {
+  readonly job: string;
+  readonly tenant: string;
+  readonly tokens: number;
+  readonly priority: number;
+  /** ms: enqueue time or `not_before`, less the head start that `priority` gives. */
+  readonly effectiveAt: number;
+  /** Since when it waits, ms. */
+  readonly since: number;
+  /** Order of arrival at the coordinator; breaks ties. */
+  readonly arrival: number;
+};
+
+export class Queue {
+  #run: Waiting[] = [];
+  #head = 0;
+
+  get size(): number {
+    return this.#run.length - this.#head;
+  }
+
+  first(): Waiting | undefined {
+    return this.#run[this.#head];
+  }
+
+  add(waiting: Waiting): void {
+    const last = this.#run[this.#run.length - 1];
+    if (!last || this.size === 0 || !precedes(waiting, last)) this.#run.push(waiting);
+    else this.#run.splice(this.#find(waiting), 0, waiting);
+  }
+
+  takeFirst(): Waiting | undefined {
+    const first = this.#run[this.#head];
+    if (!first) return undefined;
+    this.#head++;
+    // Freed in halves, so that each element is moved at most once on average.
+    if (this.#head > 1_024 && this.#head * 2 > this.#run.length) {
+      this.#run = this.#run.slice(this.#head);
+      this.#head = 0;
+    }
+    return first;
+  }
+
+  remove(waiting: Waiting): boolean {
+    const index = this.#find(waiting);
+    if (this.#run[index] !== waiting) return false;
+    if (index === this.#head) this.takeFirst();
+    else this.#run.splice(index, 1);
+    return true;
+  }
+
+  /** How many of the queue start before this one. */
+  rank(waiting: Waiting): number {
+    return this.#find(waiting) - this.#head;
+  }
+
+  *[Symbol.iterator](): Iterator<Waiting> {
+    for (let index = this.#head; index < this.#run.length; index++) yield this.#run[index]!;
+  }
+
+  #find(waiting: Waiting): number {
+    let low = this.#head;
+    let high = this.#run.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (precedes(this.#run[middle]!, waiting)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function precedes(a: Waiting, b: Waiting): boolean {
+  return a.effectiveAt < b.effectiveAt || (a.effectiveAt === b.effectiveAt && a.arrival < b.arrival);
+}

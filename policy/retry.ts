@@ -1,0 +1,66 @@
+/** What becomes of a job whose attempt ended without a result. */
+import type { Problem } from "../schemas/problem.ts";
+import type { Outcome } from "../schemas/rpc.ts";
+import { backoffMs } from "./backoff.ts";
+
+/** Attempts that reached upstream and failed; with the backoff's cap they span some four minutes on average, an outage that heals. */
+export const MAX_ATTEMPTS = 12;
+/** From the first start of a job until it is given up, rate-limit waits included. */
+export const MAX_TOTAL_MS = 86_400_000;
+/** A 429 without `Retry-After`: the pool is silent for this long. */
+export const RATE_LIMIT_PAUSE_MS = 2_000;
+
+export type Record = {
+  /** Leases so far, this one included. */
+  attempt: number;
+  /** Those of them that do not count. */
+  waits: number;
+  unknown: number;
+  firstStartedAt: number;
+};
+
+export type Next =
+  | { kind: "end" }
+  /** Back to its place in the order; it was no attempt. `holdUntil`: the pool is silent till then. */
+  | { kind: "wait"; holdUntil: number }
+  | { kind: "retry"; at: number; unknown: boolean; problem: Problem }
+  | { kind: "fail"; problem: Problem };
+
+/** Decides; `random` in [0, 1) is the jitter. */
+export function afterAttempt(outcome: Outcome, record: Record, now: number, random: number): Next {
+  const outOfTime = now - record.firstStartedAt > MAX_TOTAL_MS;
+  switch (outcome.kind) {
+    case "committed":
+    case "void":
+    case "aborted":
+      return { kind: "end" };
+    case "fatal":
+      return { kind: "fail", problem: outcome.problem };
+    case "rate_limited": {
+      if (outOfTime) return { kind: "fail", problem: tooLong() };
+      return { kind: "wait", holdUntil: now + (outcome.retryAfterMs ?? RATE_LIMIT_PAUSE_MS) * (1 + 0.1 * random) };
+    }
+    case "retryable": {
+      const failures = record.attempt - record.waits;
+      if (failures >= MAX_ATTEMPTS) return { kind: "fail", problem: outcome.problem };
+      if (outOfTime) return { kind: "fail", problem: tooLong() };
+      return {
+        kind: "retry",
+        at: now + backoffMs(failures, random, outcome.retryAfterMs),
+        unknown: outcome.unknown,
+        problem: outcome.problem,
+      };
+    }
+  }
+}
+
+function tooLong(): Problem {
+  const hours = MAX_TOTAL_MS / 3_600_000;
+  return {
+    status: 504,
+    type: "server_error",
+    code: "retry_time_exceeded",
+    message: `No attempt succeeded within ${hours} hours of the first.`,
+    param: null,
+  };
+}

@@ -1,0 +1,6 @@
+import type { JobEnd } from "./job.ts";
+
+export type EventName = "queued" | "position" | "in_progress" | "delta" | "retrying" | JobEnd;
+
+/** One entry of a job's log. `seq` begins at 1 and has no gaps. */
+export type JobEvent = { job: string; seq: number; event: EventName; data: unknown };

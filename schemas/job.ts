@@ -1,0 +1,91 @@
+import { z } from "zod";
+import type { Problem } from "./problem.ts";
+
+/** OpenAI's own words. The last four are ends: a job that reached one never leaves it. */
+export const STATUSES = ["scheduled", "queued", "in_progress", "completed", "failed", "cancelled", "expired"] as const;
+export type JobStatus = (typeof STATUSES)[number];
+export const ENDS = ["completed", "failed", "cancelled", "expired"] as const;
+export type JobEnd = (typeof ENDS)[number];
+
+/** Priority is a head start in seconds over the jobs of the same tenant; a day either way is the most. */
+export const PRIORITY_LIMIT_SECONDS = 86_400;
+/** Characters of a channel name: it travels in every job id. */
+export const CHANNEL_LIMIT = 128;
+/** Channels that begin so are Sluice's own (mailboxes of jobs sent without a channel). */
+export const RESERVED_CHANNEL_PREFIX = "~";
+
+const unixSeconds = z.number().finite().min(0).max(32_503_680_000);
+
+/** A chat completion body: what Sluice needs is checked, all else passes through untouched. */
+export const ChatRequest = z.looseObject({
+  model: z.string().min(1).max(256),
+  messages: z.array(z.looseObject({ role: z.string() })).min(1),
+  n: z.number().int().min(1).max(128).nullish(),
+  max_tokens: z.number().int().min(1).nullish(),
+  max_completion_tokens: z.number().int().min(1).nullish(),
+});
+export type ChatRequest = z.infer<typeof ChatRequest>;
+
+/**
+ * What happens to a call whose outcome is unknown (bytes were sent, no end came): `safe` calls again
+ * unless a consumer already saw a part of the answer, `always` calls again, `never` fails the job.
+ */
+export const RetryPolicy = z.enum(["safe", "always", "never"]);
+export type RetryPolicy = z.infer<typeof RetryPolicy>;
+
+/** OpenAI's bounds for metadata: 16 pairs, keys of 64 and values of 512 characters. */
+export const Metadata = z
+  .record(z.string().max(64), z.string().max(512))
+  .refine((pairs) => Object.keys(pairs).length <= 16, "metadata holds at most 16 pairs");
+
+/** What a client submits. Times are Unix seconds. */
+export const JobInput = z.strictObject({
+  request: ChatRequest,
+  channel: z
+    .string()
+    .min(1)
+    .max(CHANNEL_LIMIT)
+    .refine((name) => !name.startsWith(RESERVED_CHANNEL_PREFIX), `channel names beginning with "${RESERVED_CHANNEL_PREFIX}" are reserved`)
+    .nullish(),
+  priority: z.number().min(-PRIORITY_LIMIT_SECONDS).max(PRIORITY_LIMIT_SECONDS).nullish(),
+  not_before: unixSeconds.nullish(),
+  deadline: unixSeconds.nullish(),
+  metadata: Metadata.nullish(),
+  retry: RetryPolicy.nullish(),
+});
+export type JobInput = z.infer<typeof JobInput>;
+
+/** What keeps a job from starting now. */
+export type LimitedBy = "rpm" | "tpm" | "rpd" | "tpd" | "concurrency" | "tenant_share" | "paused" | "scheduled" | "retry" | "none";
+
+/** Seconds from now until the job starts, by the coordinator's reckoning. */
+export type Eta = { p50: number; p95: number; limited_by: LimitedBy };
+
+export type Usage = { prompt_tokens: number; completion_tokens: number; total_tokens: number; [more: string]: unknown };
+
+/** A job as clients see it. Times are Unix seconds. */
+export type Job = {
+  id: string;
+  object: "job";
+  status: JobStatus;
+  channel: string | null;
+  model: string;
+  priority: number;
+  created_at: number;
+  not_before: number | null;
+  deadline: number | null;
+  started_at: number | null;
+  ended_at: number | null;
+  /** Upstream calls made for this job, less those that only met a rate limit. */
+  attempts: number;
+  /** Calls of unknown outcome that were made again: each may have been billed twice. */
+  possible_duplicates: number;
+  /** 1 is next; null once it runs, and when the coordinator could not be asked. */
+  position: number | null;
+  eta: Eta | null;
+  usage: Usage | null;
+  /** The plain chat completion object. */
+  response: unknown;
+  error: Omit<Problem, "status"> | null;
+  metadata: Record<string, string> | null;
+};

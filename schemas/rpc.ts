@@ -1,0 +1,166 @@
+/**
+ * What the three Durable Object classes say to each other. Every method takes and returns plain
+ * values; an expected failure is a value too. All are safe to repeat: a caller that lost an answer asks again.
+ */
+import type { JobEvent } from "./event.ts";
+import type { Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } from "./job.ts";
+import type { Problem, Refused } from "./problem.ts";
+import type { QueueState } from "./queue.ts";
+
+/** Names one mailbox: a channel of a tenant. */
+export type MailboxAddress = { tenant: string; channel: string };
+
+/** What the coordinator knows of a job; no prompt, no result. Times in ms since the epoch. */
+export type Ticket = {
+  job: string;
+  pool: string;
+  /** Seconds of head start. */
+  priority: number;
+  /** Tokens that admission reserves. */
+  tokens: number;
+  acceptedAt: number;
+  notBefore: number | null;
+  deadline: number | null;
+};
+
+/** Where a job stands. */
+export type Place = { state: "scheduled" | "waiting" | "running"; position: number | null; eta: Eta | null };
+
+/** The right to make one upstream call. `attempt` fences: only the newest may open, append and commit. */
+export type Lease = {
+  job: string;
+  mailbox: MailboxAddress;
+  attempt: number;
+  /** Earlier attempts that only met a rate limit or never reached upstream. */
+  waits: number;
+  /** Earlier attempts of unknown outcome. */
+  unknown: number;
+};
+
+/** A running attempt, as a dispatcher reports it. */
+export type Held = { job: string; attempt: number };
+
+/** How an attempt ended, seen from the dispatcher. `committed` means that the mailbox has the result. */
+export type Outcome =
+  | { kind: "committed"; usage: Usage | null }
+  /** The mailbox no longer wanted the call; upstream was not called. */
+  | { kind: "void" }
+  /** Broken off on the job's cancellation, after upstream was called. */
+  | { kind: "aborted" }
+  /** 429: a wait, not an attempt. `retryAfterMs` is a minimum. */
+  | { kind: "rate_limited"; retryAfterMs: number | null }
+  /** Worth another attempt; `unknown` when upstream may have done the work. */
+  | { kind: "retryable"; unknown: boolean; retryAfterMs: number | null; problem: Problem }
+  | { kind: "fatal"; problem: Problem };
+
+export type Settlement = {
+  job: string;
+  attempt: number;
+  outcome: Outcome;
+  /** Milliseconds from the start of the call to its response headers; null when none came. */
+  headersMs: number | null;
+};
+
+export type SettleBatch = { dispatcher: string; boot: string; settlements: Settlement[] };
+
+export interface CoordinatorRpc {
+  /** Takes tickets in; those already known are left as they are. Answers in order. */
+  enqueue(mailbox: MailboxAddress, tickets: Ticket[]): Promise<({ ok: true; place: Place } | Refused)[]>;
+  /** Drops tickets; running calls are aborted. */
+  cancel(jobs: string[]): Promise<void>;
+  locate(jobs: string[]): Promise<(Place | null)[]>;
+  settle(batch: SettleBatch): Promise<void>;
+  /** Renews the leases of a dispatcher; answers with those that it must give up. */
+  heartbeat(dispatcher: string, boot: string, held: Held[]): Promise<{ stop: Held[] }>;
+  inspect(): Promise<QueueState>;
+  /** The channels in which a tenant ever queued a job, newest first. */
+  channels(tenant: string, limit: number): Promise<string[]>;
+  /** Wakes the object and proves that its storage answers. */
+  ping(): Promise<void>;
+}
+
+export interface DispatcherRpc {
+  /** Begins calls and returns at once. `boot` names this incarnation: a new one holds nothing of the old. */
+  start(leases: Lease[]): Promise<{ boot: string }>;
+  abort(jobs: string[]): Promise<void>;
+  report(): Promise<{ boot: string; held: Held[] }>;
+  /** From now on the deltas of these attempts are wanted, from the first. */
+  watch(held: Held[]): Promise<void>;
+}
+
+/** A job on its way into a mailbox, checked and priced by the ingress. */
+export type Submission = {
+  /** The chat completion body as JSON text. */
+  request: string;
+  model: string;
+  pool: string;
+  tokens: number;
+  priority: number;
+  /** ms */
+  notBefore: number | null;
+  /** ms */
+  deadline: number | null;
+  metadata: Record<string, string> | null;
+  retry: RetryPolicy;
+  idempotency: { key: string; fingerprint: string } | null;
+};
+
+export type Submitted = { ok: true; job: Job; replayed: boolean } | Refused;
+
+export type OpenCall = { lease: Lease; dispatcher: string };
+export type Opened =
+  /** Call upstream with this body; `watched`: send the deltas. */
+  | { ok: true; request: string; pool: string; watched: boolean }
+  /** The job has ended, or a newer attempt runs: do not call. */
+  | { ok: false };
+
+/** One delta event: chunks that arrived together. `index` counts the batches of an attempt from 0. */
+export type AppendCall = Held & { index: number; chunks: unknown[] };
+export type Appended =
+  /** `need`: the next index that the mailbox lacks. */
+  | { ok: true; need: number }
+  /** Refused: the job has ended or a newer attempt runs. */
+  | { ok: false };
+
+/** `startedAt`: when the attempt began, ms. `response`: the plain completion as JSON text. */
+export type CommitCall = Held & { startedAt: number; response: string; usage: Usage | null };
+export type Committed = { ok: true } | { ok: false; reason: "ended" | "fenced" | "unknown_job" };
+
+/** The coordinator tells a mailbox how attempts went that ended without a result. */
+export type Verdict =
+  | { job: string; attempt: number; kind: "retrying"; attempts: number; unknown: number; retryAt: number; problem: Problem | null }
+  | { job: string; attempt: number; kind: JobEnd; attempts: number; unknown: number; problem: Problem };
+
+/**
+ * A page, newest first. `before` bounds it: jobs accepted before `at` (ms), and of those accepted at that very ms the ones with
+ * a number below `number`.
+ */
+export type ListQuery = { status: JobStatus | null; before: { at: number; number: number } | null; limit: number };
+
+/** A lobby (the mailbox that holds a client's socket) follows another mailbox. */
+export type FollowCall = {
+  lobby: MailboxAddress;
+  /** Follow every job of the mailbox. */
+  channel: boolean;
+  jobs: { id: string; after: number | null }[];
+  /** Resume points for jobs followed through the channel. */
+  after: Record<string, number>;
+  deltas: boolean;
+};
+export type Followed = { events: JobEvent[]; missing: string[] };
+
+/** A mailbox is named `tenant/channel`; it knows its own name. */
+export interface MailboxRpc {
+  submit(submissions: Submission[]): Promise<Submitted[]>;
+  /** Waits up to `waitMs` for the job to end; answers null when there is no such job. */
+  get(id: string, waitMs: number): Promise<Job | null>;
+  list(query: ListQuery): Promise<Job[]>;
+  cancel(id: string): Promise<Job | null>;
+  open(calls: OpenCall[]): Promise<Opened[]>;
+  append(calls: AppendCall[]): Promise<Appended[]>;
+  commit(calls: CommitCall[]): Promise<Committed[]>;
+  judge(verdicts: Verdict[]): Promise<void>;
+  follow(call: FollowCall): Promise<Followed>;
+  unfollow(call: { lobby: MailboxAddress; channel: boolean; jobs: string[] }): Promise<void>;
+  relay(from: MailboxAddress, events: JobEvent[]): Promise<void>;
+}

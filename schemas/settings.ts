@@ -1,0 +1,54 @@
+import { z } from "zod";
+
+const limit = z.number().positive().nullable().default(null);
+
+/** One upstream limit, shared by the models that match. `*` at the end of a pattern matches any rest. */
+export const PoolConfig = z.strictObject({
+  models: z.array(z.string().min(1)).default([]),
+  rpm: z.number().positive(),
+  tpm: z.number().positive(),
+  rpd: limit,
+  tpd: limit,
+  concurrency: z.number().int().positive().nullable().default(null),
+  /** How much of a rate may be spent at once, in seconds of that rate. */
+  burst_seconds: z.number().positive().max(86_400).default(60),
+  /** Output tokens reserved when a request names no maximum. */
+  default_output_tokens: z.number().int().positive().default(1_000),
+});
+export type PoolConfig = z.infer<typeof PoolConfig>;
+
+export const PoolsConfig = z
+  .record(z.string().min(1).max(64), PoolConfig)
+  .refine((pools) => Object.keys(pools).length > 0, "name at least one pool");
+export type PoolsConfig = z.infer<typeof PoolsConfig>;
+
+export const Role = z.enum(["submit", "read", "operate"]);
+export type Role = z.infer<typeof Role>;
+
+/** A key of a backend or an operator. Only its SHA-256 is kept. */
+export const KeyConfig = z.strictObject({
+  key_sha256: z.string().regex(/^[0-9a-fA-F]{64}$/, "64 hexadecimal digits"),
+  tenant: z
+    .string()
+    .min(1)
+    .max(64)
+    .regex(/^[A-Za-z0-9_.-]+$/, "letters, digits, and _ . -"),
+  roles: z.array(Role).min(1).default(["submit", "read"]),
+  weight: z.number().positive().max(1_000_000).default(1),
+  models: z.array(z.string().min(1)).nullable().default(null),
+  rpm: limit,
+  tpm: limit,
+  max_queued: z.number().int().positive().nullable().default(null),
+});
+export type KeyConfig = z.infer<typeof KeyConfig>;
+
+/** Seconds after which an upstream call is given up. */
+export const TimeoutsConfig = z.strictObject({
+  /** From the request until its response headers. */
+  first_byte: z.number().positive().default(300),
+  /** Between two pieces of a stream. */
+  idle: z.number().positive().default(120),
+  /** The whole call; OpenAI's SDKs wait ten minutes. */
+  total: z.number().positive().default(600),
+});
+export type TimeoutsConfig = z.infer<typeof TimeoutsConfig>;

@@ -1,0 +1,8 @@
+/** The deployed entry: the doors, and the classes behind them. */
+import type { Env } from "../platform/objects.ts";
+import { route } from "./ingress/router.ts";
+
+export { Coordinator, Dispatcher, Mailbox } from "../durable-objects/index.ts";
+export { Simulator } from "./simulator/simulator.ts";
+
+export default { fetch: route } satisfies ExportedHandler<Env>;

@@ -1,0 +1,61 @@
+/** Request bodies, read within bounds: an object's memory is 128 MB for all that it does at once. */
+import type { Problem } from "../../schemas/problem.ts";
+import { invalid } from "./respond.ts";
+
+/** A JSON body, in bytes. */
+export const BODY_LIMIT = 32 * 1024 * 1024;
+/** A line of JSONL, in characters. */
+export const LINE_LIMIT = 16 * 1024 * 1024;
+
+export function tooLarge(what: string, limit: number): Problem {
+  return invalid(`${what} is larger than ${Math.floor(limit / 1_048_576)} MB.`, null, "request_too_large", 413);
+}
+
+/** The body as text. */
+export async function readText(request: Request): Promise<{ ok: true; text: string } | { ok: false; problem: Problem }> {
+  const problem = tooLarge("The request body", BODY_LIMIT);
+  if (Number(request.headers.get("content-length") ?? 0) > BODY_LIMIT) return { ok: false, problem };
+  if (!request.body) return { ok: true, text: "" };
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  for await (const chunk of request.body as ReadableStream<Uint8Array>) {
+    bytes += chunk.byteLength;
+    if (bytes > BODY_LIMIT) return { ok: false, problem };
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return { ok: true, text: text + decoder.decode() };
+}
+
+export type Line = { number: number; text: string; tooLong: boolean };
+
+/** Lines of a stream, numbered from 1; blank ones are skipped. A line beyond the limit comes as its beginning, marked. */
+export async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Line> {
+  const decoder = new TextDecoder();
+  let pieces: string[] = [];
+  let length = 0;
+  let number = 1;
+  const take = (): Line => {
+    const line = { number: number++, text: pieces.join(""), tooLong: length > LINE_LIMIT };
+    pieces = [];
+    length = 0;
+    return line;
+  };
+  const add = (piece: string) => {
+    length += piece.length;
+    if (length <= LINE_LIMIT) pieces.push(piece);
+  };
+  for await (const chunk of body) {
+    const parts = decoder.decode(chunk, { stream: true }).split("\n");
+    for (let index = 0; index < parts.length; index++) {
+      if (index > 0) {
+        const line = take();
+        if (line.tooLong || line.text.trim() !== "") yield line;
+      }
+      add(parts[index]!);
+    }
+  }
+  add(decoder.decode());
+  const last = take();
+  if (last.tooLong || last.text.trim() !== "") yield last;
+}

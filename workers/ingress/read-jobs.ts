@@ -1,0 +1,86 @@
+/** `GET /v1/jobs`, `GET /v1/jobs/{id}`, `POST /v1/jobs/{id}/cancel`. */
+import { type JobName, parseJobId } from "../../platform/ids.ts";
+import { callCoordinator, callMailbox } from "../../platform/objects.ts";
+import { isEnd } from "../../policy/lifecycle.ts";
+import { type Job, type JobStatus, STATUSES } from "../../schemas/job.ts";
+import type { ListQuery } from "../../schemas/rpc.ts";
+import type { Context } from "./context.ts";
+import { invalid, json, noSuchJob, refuse } from "./respond.ts";
+
+/** A long-poll's length at most, seconds. */
+const WAIT_LIMIT = 60;
+const PAGE_LIMIT = 100;
+const PAGE_DEFAULT = 20;
+/** A list over all channels asks each of them; with more, the client must name one. */
+const CHANNELS_LIMIT = 200;
+
+export async function getJob(context: Context): Promise<Response> {
+  const { env, key, params, request, url } = context;
+  const name = parseJobId(key.tenant, params.id ?? "");
+  if (!name) return refuse(noSuchJob(params.id ?? ""));
+  const preferred = /(?:^|[,;\s])wait=(\d+)/.exec(request.headers.get("prefer") ?? "")?.[1];
+  const wait = Number(url.searchParams.get("wait") ?? preferred ?? 0);
+  if (!(wait >= 0)) return refuse(invalid("wait is a number of seconds.", "wait"));
+  const seconds = Math.min(wait, WAIT_LIMIT);
+  const job = await callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.get(params.id!, seconds * 1_000));
+  if (!job) return refuse(noSuchJob(params.id!));
+  const applied: Record<string, string> = preferred === undefined ? {} : { "preference-applied": `wait=${seconds}` };
+  return json(job, isEnd(job.status) ? 200 : 202, applied);
+}
+
+export async function cancelJob(context: Context): Promise<Response> {
+  const { env, key, params } = context;
+  const name = parseJobId(key.tenant, params.id ?? "");
+  const job = name && (await callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.cancel(params.id!)));
+  return job ? json(job) : refuse(noSuchJob(params.id ?? ""));
+}
+
+export async function listJobs(context: Context): Promise<Response> {
+  const { env, key, settings, url } = context;
+  const limit = Number(url.searchParams.get("limit") ?? PAGE_DEFAULT);
+  if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_LIMIT)
+    return refuse(invalid(`limit is a whole number from 1 to ${PAGE_LIMIT}.`, "limit"));
+  const status = url.searchParams.get("status");
+  if (status !== null && !(STATUSES as readonly string[]).includes(status))
+    return refuse(invalid(`status is one of ${STATUSES.join(", ")}.`, "status"));
+  const after = url.searchParams.get("after");
+  const cursor = after === null ? null : parseJobId(key.tenant, after);
+  if (after !== null && !cursor) return refuse(noSuchJob(after));
+  const named = url.searchParams.get("channel");
+  const channels =
+    named === null ? await callCoordinator(env, settings.region, (stub) => stub.channels(key.tenant, CHANNELS_LIMIT + 1)) : [named];
+  if (channels.length > CHANNELS_LIMIT)
+    return refuse(invalid(`This tenant has more than ${CHANNELS_LIMIT} channels: name one.`, "channel", "channel_required"));
+  const pages = await Promise.all(
+    channels.map(async (channel) => {
+      const query: ListQuery = { status: status as JobStatus | null, before: boundOf(channel, cursor), limit: limit + 1 };
+      const jobs = await callMailbox(env, { tenant: key.tenant, channel }, (stub) => stub.list(query));
+      return jobs.map((job) => ({ job, name: parseJobId(key.tenant, job.id)! }));
+    }),
+  );
+  const merged = pages.flat().sort((a, b) => newestFirst(a.name, b.name));
+  return json(
+    page(
+      merged.map(({ job }) => job),
+      limit,
+    ),
+  );
+}
+
+/** Over all mailboxes jobs are ordered by time, then channel, then number: the cursor cuts each of them at its place. */
+function boundOf(channel: string, cursor: JobName | null): ListQuery["before"] {
+  if (!cursor) return null;
+  if (channel === cursor.channel) return { at: cursor.at, number: cursor.number };
+  return { at: cursor.at, number: channel > cursor.channel ? Number.MAX_SAFE_INTEGER : 0 };
+}
+
+function newestFirst(a: JobName, b: JobName): number {
+  if (a.at !== b.at) return b.at - a.at;
+  if (a.channel !== b.channel) return a.channel < b.channel ? -1 : 1;
+  return b.number - a.number;
+}
+
+function page(jobs: Job[], limit: number) {
+  const data = jobs.slice(0, limit);
+  return { object: "list", data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: jobs.length > limit };
+}

@@ -1,0 +1,23 @@
+/** Answers in OpenAI's shapes. */
+import type { ErrorBody, Problem } from "../../schemas/problem.ts";
+
+export function json(body: unknown, status = 200, headers: Record<string, string> = {}): Response {
+  return new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json; charset=utf-8", ...headers } });
+}
+
+export function errorBody({ status: _, ...error }: Problem): ErrorBody {
+  return { error };
+}
+
+export function refuse(problem: Problem, headers: Record<string, string> = {}): Response {
+  const retry: Record<string, string> = problem.status === 503 || problem.status === 429 ? { "retry-after": "1" } : {};
+  return json(errorBody(problem), problem.status, { ...retry, ...headers });
+}
+
+export function invalid(message: string, param: string | null = null, code: string | null = null, status = 400): Problem {
+  return { status, type: "invalid_request_error", code, message, param };
+}
+
+export function noSuchJob(id: string): Problem {
+  return invalid(`No job with the id "${id.slice(0, 200)}".`, "id", "job_not_found", 404);
+}

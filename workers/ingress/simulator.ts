@@ -1,0 +1,12 @@
+/** The built-in upstream, to be looked at: in local mode alone. Jobs do not come this way. */
+import type { Env } from "../../platform/objects.ts";
+import { invalid, refuse } from "./respond.ts";
+
+const PREFIX = "/simulator";
+
+export async function simulator(request: Request, env: Env): Promise<Response> {
+  const url = new URL(request.url);
+  if (env.SLUICE_LOCAL !== "1") return refuse(invalid(`Unknown request URL: ${request.method} ${url.pathname}.`, null, "unknown_url", 404));
+  url.pathname = url.pathname.slice(PREFIX.length);
+  return env.SIMULATOR.getByName("openai").fetch(new Request(url, request));
+}

@@ -1,0 +1,149 @@
+/** `POST /v1/jobs`: one job, an array, or JSONL. */
+import { callMailbox, isOverloaded } from "../../platform/objects.ts";
+import type { Submitted } from "../../schemas/rpc.ts";
+import { type Accepted, accept } from "./accept.ts";
+import { LINE_LIMIT, type Line, linesOf, readText, tooLarge } from "./body.ts";
+import type { Context } from "./context.ts";
+import { errorBody, invalid, json, refuse } from "./respond.ts";
+
+/** Jobs in one JSON array. */
+const ARRAY_LIMIT = 10_000;
+/** Lines of one JSONL body, as in OpenAI's Batch API. */
+const LINES_LIMIT = 50_000;
+/** A message to a mailbox holds 32 MiB: so many jobs, or characters of them, go together. */
+const GROUP_JOBS = 500;
+const GROUP_CHARACTERS = 4_000_000;
+const IDEMPOTENCY_KEY_LIMIT = 255;
+
+type Ready = Extract<Accepted, { ok: true }>;
+
+export async function submitJobs(context: Context): Promise<Response> {
+  const { request } = context;
+  const key = request.headers.get("idempotency-key");
+  if (key !== null && (key === "" || key.length > IDEMPOTENCY_KEY_LIMIT)) {
+    return refuse(invalid(`Idempotency-Key has 1 to ${IDEMPOTENCY_KEY_LIMIT} characters.`, "Idempotency-Key"));
+  }
+  const type = (request.headers.get("content-type") ?? "").split(";")[0]!.trim().toLowerCase();
+  if (["application/jsonl", "application/x-ndjson", "application/x-jsonlines"].includes(type)) return submitLines(context, key);
+  const body = await readText(request);
+  if (!body.ok) return refuse(body.problem);
+  const raw = parse(body.text);
+  if (raw === undefined) return refuse(invalid("We could not parse the JSON body of your request.", null, "invalid_json"));
+  const jobs = typeof raw === "object" && raw !== null && "jobs" in raw ? (raw as { jobs: unknown }).jobs : null;
+  if (jobs === null) return submitOne(context, raw, key);
+  if (!Array.isArray(jobs) || jobs.length > ARRAY_LIMIT) return refuse(invalid(`jobs is an array of at most ${ARRAY_LIMIT}.`, "jobs"));
+  const spread = context.spread();
+  const accepted = await Promise.all(jobs.map((job, index) => acceptOne(context, job, key && `${key}#${index}`, spread)));
+  const results = await submitAll(context, accepted);
+  return json({ object: "list", data: results.map((result) => (result.ok ? result.job : errorBody(result.problem))) }, 202);
+}
+
+async function submitOne(context: Context, raw: unknown, key: string | null): Promise<Response> {
+  const [result] = await submitAll(context, [await acceptOne(context, raw, key, context.spread())]);
+  if (!result!.ok) return refuse(result!.problem);
+  const { job } = result!;
+  return json(job, 202, { location: `/v1/jobs/${job.id}` });
+}
+
+function acceptOne({ key, settings }: Context, raw: unknown, idempotencyKey: string | null, spread: number): Promise<Accepted> {
+  return accept(raw, { key, settings, now: Date.now(), idempotencyKey, spread });
+}
+
+/** Hands jobs to their mailboxes and answers in order. A mailbox that fails costs only its own jobs. */
+async function submitAll(context: Context, accepted: Accepted[]): Promise<Submitted[]> {
+  const results: Submitted[] = accepted.map((each) => (each.ok ? unavailable(false) : each));
+  await Promise.all(
+    groupsOf(accepted).map(async (indexes) => {
+      const group = indexes.map((index) => accepted[index] as Ready);
+      try {
+        const submitted = await callMailbox(context.env, group[0]!.address, (stub) => stub.submit(group.map((each) => each.submission)));
+        indexes.forEach((index, at) => {
+          results[index] = submitted[at]!;
+        });
+      } catch (error) {
+        for (const index of indexes) results[index] = unavailable(isOverloaded(error));
+      }
+    }),
+  );
+  return results;
+}
+
+/** Indexes of jobs for the same mailbox, in messages of bounded size. */
+function groupsOf(accepted: Accepted[]): number[][] {
+  const open = new Map<string, { indexes: number[]; characters: number }>();
+  const groups: number[][] = [];
+  accepted.forEach((each, index) => {
+    if (!each.ok) return;
+    const name = each.address.channel;
+    let group = open.get(name);
+    if (!group || group.indexes.length >= GROUP_JOBS || group.characters + each.submission.request.length > GROUP_CHARACTERS) {
+      group = { indexes: [], characters: 0 };
+      open.set(name, group);
+      groups.push(group.indexes);
+    }
+    group.indexes.push(index);
+    group.characters += each.submission.request.length;
+  });
+  return groups;
+}
+
+/** Answers line by line while it reads; a line is answered once its job is durable. */
+function submitLines(context: Context, key: string | null): Response {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = writable.getWriter();
+  const encoder = new TextEncoder();
+  const write = (results: Submitted[], lines: Line[]) => {
+    const text = results.map((result, index) =>
+      JSON.stringify(result.ok ? result.job : { ...errorBody(result.problem), line: lines[index]!.number }),
+    );
+    return writer.write(encoder.encode(`${text.join("\n")}\n`));
+  };
+  const pump = async () => {
+    let lines: Line[] = [];
+    let characters = 0;
+    const flush = async () => {
+      if (lines.length === 0) return;
+      const spread = context.spread();
+      const accepted = await Promise.all(lines.map((line) => acceptLine(context, line, key, spread)));
+      await write(await submitAll(context, accepted), lines);
+      lines = [];
+      characters = 0;
+    };
+    for await (const line of linesOf((context.request.body ?? new Blob([]).stream()) as ReadableStream<Uint8Array>)) {
+      lines.push(line);
+      characters += line.text.length;
+      if (lines.length >= GROUP_JOBS || characters >= GROUP_CHARACTERS) await flush();
+    }
+    await flush();
+    await writer.close();
+  };
+  // The client went away, or its body broke off: what was answered is accepted, the rest is not.
+  context.background(pump().catch((error) => writer.abort(error).catch(() => {})));
+  return new Response(readable, { status: 202, headers: { "content-type": "application/jsonl" } });
+}
+
+async function acceptLine(context: Context, line: Line, key: string | null, spread: number): Promise<Accepted> {
+  if (line.number > LINES_LIMIT)
+    return { ok: false, problem: invalid(`One request holds at most ${LINES_LIMIT} lines.`, null, "too_many_lines", 413) };
+  if (line.tooLong) return { ok: false, problem: tooLarge("The line", LINE_LIMIT) };
+  const raw = parse(line.text);
+  if (raw === undefined) return { ok: false, problem: invalid("The line is not valid JSON.", null, "invalid_json") };
+  return acceptOne(context, raw, key && `${key}#${line.number}`, spread);
+}
+
+function unavailable(overloaded: boolean): Submitted {
+  const message = overloaded ? "Too many jobs arrive at this channel; slow down." : "The job could not be stored; try again.";
+  return {
+    ok: false,
+    problem: { status: 503, type: "server_error", code: overloaded ? "overloaded" : "unavailable", message, param: null },
+  };
+}
+
+/** Undefined if it is no JSON. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

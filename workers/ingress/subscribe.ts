@@ -1,0 +1,21 @@
+/** `GET /v1/subscribe`: a WebSocket, held by a mailbox. */
+import { lobbyChannel } from "../../platform/mailboxes.ts";
+import { fetchMailbox } from "../../platform/objects.ts";
+import { CHANNEL_LIMIT, RESERVED_CHANNEL_PREFIX } from "../../schemas/job.ts";
+import type { Context } from "./context.ts";
+import { invalid, refuse } from "./respond.ts";
+
+/** `?channel=` places the socket where the channel's events arise, which saves a hop for each; it subscribes to nothing by itself. */
+export async function subscribe({ env, key, request, url, spread }: Context): Promise<Response> {
+  if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+    return refuse(invalid("This is a WebSocket: send an upgrade.", null, "upgrade_required", 426), {
+      upgrade: "websocket",
+      connection: "upgrade",
+    });
+  }
+  const channel = url.searchParams.get("channel");
+  if (channel !== null && (channel === "" || channel.length > CHANNEL_LIMIT || channel.startsWith(RESERVED_CHANNEL_PREFIX))) {
+    return refuse(invalid("No such channel can be.", "channel"));
+  }
+  return fetchMailbox(env, { tenant: key.tenant, channel: channel ?? lobbyChannel(spread()) }, request);
+}

@@ -1,0 +1,73 @@
+import { findModel, type ModelCard, unknownModel } from "./catalog.ts";
+import { charge } from "./charge.ts";
+import { invalidRequest, type Problem, refuseKey } from "./errors.ts";
+import { type Fault, isFaultKind, problemFor, REFUSALS } from "./faults.ts";
+import { requestHash } from "./model.ts";
+import { perform } from "./perform.ts";
+import { type ChatRequest, parseBody, parseChat } from "./request.ts";
+import { commonHeaders, respondProblem } from "./respond.ts";
+import { end, type Turn } from "./turn.ts";
+import type { World } from "./world.ts";
+
+/** `POST /v1/chat/completions`. Throws where the connection is to break before there are headers. */
+export async function chatCompletions(request: Request, world: World): Promise<Response> {
+  const startedAt = Date.now();
+  const read = readRequest(request, await request.text());
+  if (!read.ok) {
+    world.ledger.turnedAway(read.problem.status);
+    return respondProblem(read.problem, commonHeaders(world, startedAt));
+  }
+  const { chat, card } = read;
+  const call = world.ledger.begin(chat.model, chat.metadata?.simulate_key);
+  const fault = chooseFault(request, chat, world, startedAt);
+  if (fault !== undefined) call.faulted(fault.kind);
+  const turn: Turn = { world, chat, card, call, fault, startedAt, signal: request.signal, limitHeaders: {} };
+  try {
+    const problem = admit(turn);
+    return problem === undefined ? await perform(turn) : end(turn, problem);
+  } catch (error) {
+    call.end("failed");
+    throw error;
+  }
+}
+
+type Read = { ok: true; chat: ChatRequest; card: ModelCard } | { ok: false; problem: Problem };
+
+function readRequest(request: Request, text: string): Read {
+  const refused = refuseKey(request.headers.get("authorization"));
+  if (refused !== undefined) return { ok: false, problem: refused };
+  const body = parseBody(text);
+  if (!body.ok) return body;
+  const card = findModel(body.value.model);
+  if (card === undefined) return { ok: false, problem: unknownModel(body.value.model) };
+  const parsed = parseChat(body.value, card);
+  if (!parsed.ok) return parsed;
+  for (const kind of [request.headers.get("x-simulate-fault"), parsed.value.metadata?.simulate_fault]) {
+    if (kind != null && !isFaultKind(kind))
+      return { ok: false, problem: invalidRequest(`No such fault: '${kind}'.`, "simulate_fault", null) };
+  }
+  return { ok: true, chat: parsed.value, card };
+}
+
+function chooseFault({ headers }: Request, chat: ChatRequest, world: World, now: number): Fault | undefined {
+  const metadata = chat.metadata ?? {};
+  const key = metadata.simulate_key ?? String(requestHash(chat, 0));
+  const header = headers.get("x-simulate-fault");
+  return world.faults.select({ header, headerDelay: headers.get("x-simulate-delay-ms"), metadata, model: chat.model, key }, now);
+}
+
+/** Refused by a fault, refused by the limits, or charged. */
+function admit(turn: Turn): Problem | undefined {
+  const { world, chat, card, call, fault, startedAt } = turn;
+  const refused =
+    fault !== undefined && (REFUSALS as readonly string[]).includes(fault.kind) ? problemFor(fault.kind, chat.model) : undefined;
+  const tokens = charge(chat, world.settings.charge);
+  const admission = refused === undefined ? world.limiter.admit(chat.model, card.limits, tokens, startedAt) : undefined;
+  turn.limitHeaders = world.limiter.headers(chat.model, card.limits, startedAt);
+  if (admission?.ok === true) call.charged(tokens);
+  if (admission?.ok === false) {
+    call.rejected(admission.kind);
+    return admission.problem;
+  }
+  return refused;
+}

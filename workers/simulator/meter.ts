@@ -1,0 +1,52 @@
+/** One linear-refill bucket: what is left of a limit, as OpenAI's own headers show it to be counted. Times in ms. */
+export interface Meter {
+  limit: number;
+  /** 60 for a limit per minute, 86,400 for one per day. */
+  windowSeconds: number;
+  /** The most that can be spent at once; below `limit` where the limit is enforced over shorter periods. */
+  capacity: number;
+  level: number;
+  at: number;
+}
+
+// Refilling is float arithmetic: what is due exactly now may come out a hair short.
+const HAIR = 1e-6;
+
+export function openMeter(limit: number, windowSeconds: number, burstSeconds: number, now: number): Meter {
+  // A capacity below one would never let anything through.
+  const capacity = Math.max(1, (limit * Math.min(burstSeconds, windowSeconds)) / windowSeconds);
+  return { limit, windowSeconds, capacity, level: capacity, at: now };
+}
+
+export function refill(meter: Meter, now: number): void {
+  if (now <= meter.at) return;
+  meter.level = Math.min(meter.capacity, meter.level + ((now - meter.at) / 1000) * (meter.limit / meter.windowSeconds));
+  meter.at = now;
+}
+
+export function covers(meter: Meter, amount: number): boolean {
+  return meter.level + HAIR >= amount;
+}
+
+export function spend(meter: Meter, amount: number): void {
+  meter.level = Math.max(0, meter.level - amount);
+}
+
+/** Milliseconds until `amount` is there, rounded up. */
+export function waitFor(meter: Meter, amount: number): number {
+  return Math.ceil(((amount - meter.level) * meter.windowSeconds * 1000) / meter.limit - HAIR);
+}
+
+export function used(meter: Meter): number {
+  return Math.max(0, Math.ceil(meter.capacity - meter.level - HAIR));
+}
+
+/** What the header says is left: counted down from the whole limit even where less can be spent at once. */
+export function remaining(meter: Meter): number {
+  return Math.max(0, Math.floor(meter.limit - (meter.capacity - meter.level) + HAIR));
+}
+
+/** Milliseconds until the limit is whole again: reset = (limit - remaining) / rate. */
+export function resetMs(meter: Meter): number {
+  return Math.floor(((meter.limit - remaining(meter)) * meter.windowSeconds * 1000) / meter.limit + HAIR);
+}

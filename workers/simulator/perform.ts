@@ -1,0 +1,84 @@
+import { completion, type Envelope } from "./completion.ts";
+import { type Problem, serverError } from "./errors.ts";
+import { type Fault, problemFor } from "./faults.ts";
+import { type Answer, answer, countUnits } from "./model.ts";
+import { dueMs } from "./pace.ts";
+import { hash, Random } from "./random.ts";
+import { connectionLost, playStream, type Spoil } from "./stream.ts";
+import { Transcript } from "./transcript.ts";
+import { aborted, end, headersFor, pause, type Turn } from "./turn.ts";
+import { wait } from "./wait.ts";
+
+// A hanging call ends some day, as the longest timeouts on the way do.
+const LONGEST_HANG_MS = 15 * 60_000;
+
+/** An admitted call's answer, or what became of it. */
+export function perform(turn: Turn): Promise<Response> {
+  const kind = turn.fault?.kind;
+  if (kind === "reset") throw connectionLost();
+  if (kind === "hang") return hang(turn);
+  const { chat, card, world, call } = turn;
+  const said = answer(chat, card, world.settings.seed);
+  const failure = kind === undefined ? undefined : problemFor(kind, chat.model);
+  if (failure !== undefined) return fail(turn, failure, said);
+  call.used(said.promptTokens, said.completionTokens);
+  return chat.stream === true ? answerStream(turn, said) : answerPlain(turn, said);
+}
+
+async function hang(turn: Turn): Promise<Response> {
+  const over = await wait(Math.min(turn.fault?.delayMs ?? LONGEST_HANG_MS, LONGEST_HANG_MS), turn.signal);
+  if (over) throw connectionLost();
+  return aborted(turn);
+}
+
+/** A server that breaks down takes about as long to say so as one that answers. */
+async function fail(turn: Turn, failure: Problem, said: Answer): Promise<Response> {
+  return (await pause(turn, said.pace.firstMs)) ? end(turn, failure) : aborted(turn);
+}
+
+async function answerStream(turn: Turn, said: Answer): Promise<Response> {
+  const { chat, call, world, startedAt } = turn;
+  if (!(await pause(turn, dueMs(said.pace, 0)))) return aborted(turn);
+  const { speed, flush_ms: flushMs } = world.settings;
+  const transcript = new Transcript(said, envelopeFor(turn, said), chat.stream_options?.include_usage === true);
+  const body = playStream({ transcript, pace: said.pace, spoil: spoilOf(turn.fault), startedAt, speed, flushMs, call, signal: turn.signal });
+  call.answered(200);
+  return new Response(body, {
+    headers: { ...headersFor(turn), "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" },
+  });
+}
+
+async function answerPlain(turn: Turn, said: Answer): Promise<Response> {
+  const longest = Math.max(...said.choices.map(countUnits));
+  if (!(await pause(turn, dueMs(said.pace, longest)))) return aborted(turn);
+  const spoil = spoilOf(turn.fault);
+  if (spoil === "stream_error") return end(turn, serverError());
+  const whole = JSON.stringify(completion(said, envelopeFor(turn, said)));
+  turn.call.answered(200);
+  turn.call.end(spoil === undefined ? "completed" : "failed");
+  const body = spoil === undefined ? whole : whole.slice(0, Math.floor(whole.length / 2));
+  return new Response(spoil === "break" ? broken(body) : body, { headers: { ...headersFor(turn), "content-type": "application/json" } });
+}
+
+function broken(beginning: string): ReadableStream<Uint8Array> {
+  let sent = false;
+  return new ReadableStream<Uint8Array>({
+    pull(controller) {
+      if (sent) return controller.error(connectionLost());
+      sent = true;
+      controller.enqueue(new TextEncoder().encode(beginning));
+    },
+  });
+}
+
+function envelopeFor({ world, chat, startedAt }: Turn, said: Answer): Envelope {
+  const tier = chat.service_tier ?? "auto";
+  const id = `chatcmpl-${new Random(hash(`call ${++world.ordinal}`, said.seed)).letters(29)}`;
+  const service_tier = tier === "auto" ? "default" : tier;
+  return { id, created: Math.floor(startedAt / 1000), model: chat.model, service_tier, system_fingerprint: "fp_5100111ce5" };
+}
+
+function spoilOf(fault: Fault | undefined): Spoil | undefined {
+  const kind = fault?.kind;
+  return kind === "truncate" || kind === "break" || kind === "malformed" || kind === "stream_error" ? kind : undefined;
+}

@@ -1,0 +1,47 @@
+import type { ModelCard } from "./catalog.ts";
+import type { Problem } from "./errors.ts";
+import type { Fault } from "./faults.ts";
+import type { Call } from "./ledger.ts";
+import type { ChatRequest } from "./request.ts";
+import { commonHeaders, respondProblem } from "./respond.ts";
+import { wait } from "./wait.ts";
+import type { World } from "./world.ts";
+
+// Late headers still come within most clients' timeouts.
+const SLOW_HEADERS_MS = 20_000;
+
+/** One call under way, as its steps hand it on. */
+export interface Turn {
+  world: World;
+  chat: ChatRequest;
+  card: ModelCard;
+  call: Call;
+  fault: Fault | undefined;
+  startedAt: number;
+  signal: AbortSignal;
+  /** Set once the call has been admitted: OpenAI reports what was left at that moment. */
+  limitHeaders: Record<string, string>;
+}
+
+/** Waits until `milliseconds` of simulated time after the request; false when the client has gone. */
+export function pause({ world, fault, startedAt, signal }: Turn, milliseconds: number): Promise<boolean> {
+  const late = fault?.kind === "slow_headers" ? (fault.delayMs ?? SLOW_HEADERS_MS) : 0;
+  const due = world.settings.speed === 0 ? late : Math.max(late, milliseconds / world.settings.speed);
+  return due === 0 ? Promise.resolve(true) : wait(startedAt + due - Date.now(), signal);
+}
+
+export function headersFor({ world, startedAt, limitHeaders }: Turn): Record<string, string> {
+  return { ...commonHeaders(world, startedAt), ...limitHeaders };
+}
+
+export function end(turn: Turn, problem: Problem): Response {
+  turn.call.answered(problem.status);
+  turn.call.end("failed");
+  return respondProblem(problem, headersFor(turn));
+}
+
+/** Nobody reads this; the status is what nginx writes for it. */
+export function aborted({ call }: Turn): Response {
+  call.end("aborted");
+  return new Response(null, { status: 499 });
+}
