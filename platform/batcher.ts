@@ -1,21 +1,32 @@
 /**
- * Gathers calls that arrive together, so that they share one commit or one message. The first call of a quiet time waits
- * for the end of the turn only; what comes soon after it goes with the next batch.
+ * Gathers calls that arrive together, so that they share one commit or one message. Law: a call that comes alone goes at once, in its own
+ * turn (a timer of 0 ms costs 1.1 ms in workerd); calls that come close behind it share the next batch.
  */
 type Waiting<T, R> = { item: T; resolve: (result: R) => void; reject: (reason: unknown) => void };
+
+/** The share of the last batch that counts as nearly all of it. */
+const REGROUPED = 0.9;
 
 export type BatcherOptions = {
   /** Items in a batch at most. */
   maxItems: number;
   /** Least ms between the starts of two batches. */
-  spacingMs: number;
+  gapMs: number;
+  /**
+   * Whether a batch may start within the gap, once the last is answered and nearly as many wait as went with it: callers that were
+   * answered together come back together, and waiting longer would gain nobody.
+   */
+  regroup: boolean;
   /** Whether a batch may start before the last one is answered. */
   overlap: boolean;
 };
 
 export class Batcher<T, R> {
   #waiting: Waiting<T, R>[] = [];
-  #armed = false;
+  #running = 0;
+  #startedAt = Number.NEGATIVE_INFINITY;
+  #lastSize = 0;
+  #timer: ReturnType<typeof setTimeout> | null = null;
   readonly #flush: (items: T[]) => Promise<R[]>;
   readonly #options: BatcherOptions;
 
@@ -25,34 +36,43 @@ export class Batcher<T, R> {
     this.#options = options;
   }
 
-  get pending(): number {
-    return this.#waiting.length;
-  }
-
   add(item: T): Promise<R> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
-      this.#arm();
+      this.#start();
     });
   }
 
-  #arm(): void {
-    if (this.#armed || this.#waiting.length === 0) return;
-    this.#armed = true;
-    setTimeout(() => void this.#turn(), 0);
+  #start(): void {
+    while (this.#waiting.length > 0 && this.#mayStart()) {
+      this.#startedAt = Date.now();
+      this.#running++;
+      const batch = this.#waiting.splice(0, this.#options.maxItems);
+      this.#lastSize = batch.length;
+      void this.#run(batch);
+    }
   }
 
-  async #turn(): Promise<void> {
-    const batch = this.#waiting.splice(0, this.#options.maxItems);
-    const sent = this.#send(batch);
-    const { spacingMs, overlap } = this.#options;
-    if (spacingMs > 0) await new Promise((done) => setTimeout(done, spacingMs));
-    if (!overlap) await sent;
-    this.#armed = false;
-    this.#arm();
+  #mayStart(): boolean {
+    const { gapMs, overlap, regroup } = this.#options;
+    if (this.#running > 0 && !overlap) return false;
+    // A clock that stepped back makes nobody wait for it.
+    this.#startedAt = Math.min(this.#startedAt, Date.now());
+    const left = this.#startedAt + gapMs - Date.now();
+    if (left <= 0) return true;
+    if (regroup && this.#running === 0 && this.#waiting.length >= this.#lastSize * REGROUPED) return true;
+    this.#later(left);
+    return false;
   }
 
-  async #send(batch: Waiting<T, R>[]): Promise<void> {
+  #later(ms: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#start();
+    }, ms);
+  }
+
+  async #run(batch: Waiting<T, R>[]): Promise<void> {
     try {
       const results = await this.#flush(batch.map((each) => each.item));
       batch.forEach((each, index) => {
@@ -61,5 +81,7 @@ export class Batcher<T, R> {
     } catch (reason) {
       for (const each of batch) each.reject(reason);
     }
+    this.#running--;
+    this.#start();
   }
 }

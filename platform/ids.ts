@@ -10,17 +10,24 @@ export type JobName = { channel: string; number: number; nonce: string; at: numb
 
 export function jobId(tenant: string, name: JobName): string {
   const time = name.at.toString(36).padStart(9, "0");
-  return `job_${tenantTag(tenant)}${time}${name.nonce}${name.number.toString(36)}_${toBase64Url(name.channel)}`;
+  if (lastTenant.name !== tenant) lastTenant = { name: tenant, text: tenantTag(tenant) };
+  if (lastChannel.name !== name.channel) lastChannel = { name: name.channel, text: toBase64Url(name.channel) };
+  return `job_${lastTenant.text}${time}${name.nonce}${name.number.toString(36)}_${lastChannel.text}`;
 }
+
+// A mailbox makes thousands of ids for the one tenant and channel.
+let lastTenant = { name: "", text: tenantTag("") };
+let lastChannel = { name: "", text: "" };
 
 /** Null if the text is no id of this tenant's. */
 export function parseJobId(tenant: string, id: string): JobName | null {
   const parts = PATTERN.exec(id);
   if (!parts || parts[1] !== tenantTag(tenant)) return null;
   const channel = fromBase64Url(parts[5]!);
-  return channel === null
-    ? null
-    : { channel, at: Number.parseInt(parts[2]!, 36), nonce: parts[3]!, number: Number.parseInt(parts[4]!, 36) };
+  if (channel === null) return null;
+  const name = { channel, at: Number.parseInt(parts[2]!, 36), nonce: parts[3]!, number: Number.parseInt(parts[4]!, 36) };
+  // Leading zeros and spare bits of base64 would make other texts of the same name: events bear the one id alone.
+  return jobId(tenant, name) === id ? name : null;
 }
 
 const NONCE_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz";

@@ -55,10 +55,10 @@ export function text(value: unknown): string | null {
 }
 
 function number(name: string, value: unknown, fallback: number): number {
-  const given = text(value);
-  if (given === null) return fallback;
-  const parsed = Number(given);
-  if (!(parsed > 0)) throw new Error(`${name} must be a number above 0.`);
+  if ((value ?? null) === null || (typeof value === "string" && text(value) === null)) return fallback;
+  // wrangler.toml gives numbers as numbers.
+  const parsed = typeof value === "number" || typeof value === "string" ? Number(value) : Number.NaN;
+  if (!(parsed > 0 && Number.isFinite(parsed))) throw new Error(`${name} must be a number above 0.`);
   return parsed;
 }
 
@@ -72,5 +72,7 @@ function parse<S extends z.ZodType>(name: string, value: unknown, schema: S, fal
   const result = schema.safeParse(raw ?? fallback);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  throw new Error(`${name}: ${issue?.path.join(".") ?? ""} ${issue?.message ?? "is malformed"}`);
+  // A field that nobody knows may be a key put in the wrong place.
+  const hidden = name === "SLUICE_KEYS" && issue?.code === "unrecognized_keys";
+  throw new Error(`${name}: ${issue?.path.join(".") ?? ""} ${(!hidden && issue?.message) || "has a field that is not known"}`);
 }

@@ -30,7 +30,8 @@ export function freeAt(bucket: Bucket, rate: Rate, now: number): number {
 export function readyAt(bucket: Bucket, rate: Rate, amount: number, now: number): number {
   const missing = Math.min(amount, rate.burst) - freeAt(bucket, rate, now);
   // Half a millionth of a unit is rounding, not debt: without it a wake at the computed instant would find nothing ready.
-  return missing <= 5e-7 ? now : now + missing / rate.perMs;
+  // Refill goes on where the clock stood at the last take, even if it has stepped back since.
+  return missing <= 5e-7 ? now : Math.max(now, bucket.at) + missing / rate.perMs;
 }
 
 export function take(bucket: Bucket, rate: Rate, amount: number, now: number): Bucket {

@@ -30,8 +30,8 @@ export const TRANSIT_MS = 1_000;
 export type Meter = { resource: Resource; counts: "requests" | "tokens"; rate: Rate; whole: number; bucket: Bucket };
 export type Budget = { meters: Meter[]; concurrency: number | null; inFlight: number; heldUntil: number };
 
-/** What a call takes; given back by `release` or `refund`. */
-export type Reservation = { tokens: number };
+/** What a call takes; given back by `release` or `refund`. `at`: since when, ms; missing if a restart forgot it. */
+export type Reservation = { tokens: number; at?: number };
 export type Readiness = { at: number; limitedBy: LimitedBy };
 
 export function openBudget(limits: Limits): Budget {
@@ -44,9 +44,9 @@ export function openBudget(limits: Limits): Budget {
 
 function openMeter(resource: Resource, limit: number, burstSeconds: number): Meter {
   const counts = resource[0] === "r" ? "requests" : "tokens";
-  if (resource.endsWith("d")) return { resource, counts, rate: { perMs: limit / DAY_MS, burst: limit }, whole: limit, bucket: FULL };
-  const perMs = limit / MINUTE_MS;
-  const whole = perMs * burstSeconds * 1_000;
+  const perDay = resource.endsWith("d");
+  const perMs = limit / (perDay ? DAY_MS : MINUTE_MS);
+  const whole = perDay ? limit : perMs * burstSeconds * 1_000;
   // A short burst keeps at least half of itself: below that, the pool would stand still between two calls.
   const burst = Math.max(whole - perMs * TRANSIT_MS, whole / 2);
   return { resource, counts, rate: { perMs, burst }, whole: counts === "requests" ? Math.max(1, whole) : whole, bucket: FULL };
@@ -72,7 +72,7 @@ export function readiness(budget: Budget, tokens: number, now: number): Readines
 export function reserve(budget: Budget, tokens: number, now: number): Reservation {
   for (const meter of budget.meters) meter.bucket = take(meter.bucket, meter.rate, amountOf(meter, tokens), now);
   budget.inFlight++;
-  return { tokens };
+  return { tokens, at: now };
 }
 
 /** The call has ended. Upstream keeps what was reserved: nobody has shown that it refunds. */
@@ -80,9 +80,15 @@ export function release(budget: Budget): void {
   budget.inFlight--;
 }
 
-/** The call never reached upstream: nothing was charged there. */
+/**
+ * The call never reached upstream: nothing was charged there. But what refilled since then would have been lost in a bucket
+ * left full, and would be spent twice: so much is not given back.
+ */
 export function refund(budget: Budget, reservation: Reservation, now: number): void {
-  for (const meter of budget.meters) meter.bucket = give(meter.bucket, meter.rate, amountOf(meter, reservation.tokens), now);
+  for (const meter of budget.meters) {
+    const refilled = (Math.max(now, meter.bucket.at) - (reservation.at ?? Number.NEGATIVE_INFINITY)) * meter.rate.perMs;
+    meter.bucket = give(meter.bucket, meter.rate, Math.max(0, amountOf(meter, reservation.tokens) - refilled), now);
+  }
   budget.inFlight--;
 }
 
@@ -98,12 +104,16 @@ export function dominantMs(budget: Budget, tokens: number): number {
   return cost;
 }
 
-/** ms until `requests` calls of `tokens` together have been let through, were nobody else there. */
-export function clearanceMs(budget: Budget, requests: number, tokens: number, now: number): Readiness {
+/**
+ * When the last of `requests` calls of `tokens` together is let through, were nobody else there. It takes `ownTokens`
+ * of them, and may leave a debt.
+ */
+export function clearanceMs(budget: Budget, requests: number, tokens: number, ownTokens: number, now: number): Readiness {
   let ready: Readiness = { at: now, limitedBy: "none" };
   for (const meter of budget.meters) {
-    const missing = (meter.counts === "requests" ? requests : tokens) - freeAt(meter.bucket, meter.rate, now);
-    const at = missing > 0 ? now + missing / meter.rate.perMs : now;
+    const debt = Math.max(0, amountOf(meter, ownTokens) - meter.rate.burst);
+    const missing = (meter.counts === "requests" ? requests : tokens) - debt - freeAt(meter.bucket, meter.rate, now);
+    const at = missing > 0 ? Math.max(now, meter.bucket.at) + missing / meter.rate.perMs : now;
     if (at > ready.at) ready = { at, limitedBy: meter.resource };
   }
   return ready;

@@ -1,6 +1,10 @@
 /** Chunks of a stream, kept for a watcher who may come late: runs of plain content become one chunk. */
 type Plain = { choices: [{ index: number; delta: { content: string }; logprobs?: null; finish_reason?: null }]; usage?: null };
 
+/** All that a chunk of plain content may say beside it; `obfuscation` is padding against eavesdroppers. */
+const CHUNK_KEYS = new Set(["id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation", "choices", "usage"]);
+const CHOICE_KEYS = new Set(["index", "delta", "logprobs", "finish_reason"]);
+
 /** Appends a chunk, melting it into the last one when both carry nothing but a piece of the same choice's content. Changes `kept`. */
 export function keep(kept: unknown[], chunk: unknown): void {
   const last = kept[kept.length - 1];
@@ -19,7 +23,12 @@ function isPlain(chunk: unknown): chunk is Plain {
   if (typeof chunk !== "object" || chunk === null) return false;
   const { choices, usage } = chunk as Partial<Plain>;
   if (!Array.isArray(choices) || choices.length !== 1 || (usage ?? null) !== null) return false;
+  if (!knows(CHUNK_KEYS, chunk) || !knows(CHOICE_KEYS, choices[0] ?? {})) return false;
   const { delta, logprobs, finish_reason } = choices[0] ?? {};
   if ((logprobs ?? null) !== null || (finish_reason ?? null) !== null || typeof delta !== "object" || delta === null) return false;
   return typeof delta.content === "string" && Object.keys(delta).length === 1;
+}
+
+function knows(keys: Set<string>, value: object): boolean {
+  return Object.keys(value).every((key) => keys.has(key));
 }

@@ -15,7 +15,7 @@ export type Ahead = {
 };
 
 export function etaOf(budget: Budget, ahead: Ahead, ownTokens: number, now: number): Eta {
-  const flow = clearanceMs(budget, ahead.jobs, ahead.tokens, now);
+  const flow = clearanceMs(budget, ahead.jobs, ahead.tokens, ownTokens, now);
   const own = readiness(budget, ownTokens, now);
   let at = flow.at;
   let limitedBy: LimitedBy = flow.limitedBy;

@@ -14,16 +14,23 @@ export type LedgerRecord = { at: number; heldUntil: number; spent: Partial<Recor
 
 /** A record to write now, or null while the last one still covers the truth. */
 export function nextRecord(budget: Budget, last: LedgerRecord | null, now: number): LedgerRecord | null {
-  if (last && covers(last, budget, now)) return null;
-  const record: LedgerRecord = { at: now, heldUntil: budget.heldUntil, spent: {} };
+  // Where a clock stepped back, nothing refills until it has caught up with the buckets.
+  const at = Math.max(now, ...budget.meters.map((meter) => meter.bucket.at));
+  if (last && covers(last, budget, at)) return null;
+  const record: LedgerRecord = { at, heldUntil: budget.heldUntil, spent: {} };
   for (const meter of budget.meters) {
-    record.spent[meter.resource] = spentAt(meter.bucket, meter.rate, now) + meter.rate.perMs * AHEAD_MS;
+    // More than the whole is never spent in truth: it is what an earlier record ran ahead.
+    record.spent[meter.resource] = Math.min(spentAt(meter.bucket, meter.rate, at), meter.whole) + meter.rate.perMs * AHEAD_MS;
   }
   return record;
 }
 
+/** A limit that was lowered since is spent to the last, not many times over: its rate would pay that off for hours. */
 export function restore(budget: Budget, record: LedgerRecord): void {
-  for (const meter of budget.meters) meter.bucket = { spent: record.spent[meter.resource] ?? 0, at: record.at };
+  for (const meter of budget.meters) {
+    const most = meter.whole + meter.rate.perMs * AHEAD_MS;
+    meter.bucket = { spent: Math.min(record.spent[meter.resource] ?? 0, most), at: record.at };
+  }
   budget.heldUntil = record.heldUntil;
 }
 

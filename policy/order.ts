@@ -35,7 +35,8 @@ export class Order {
 
   add(waiting: Waiting): void {
     const lane = this.#lane(waiting.tenant);
-    if (lane.queue.size === 0) lane.virtual = Math.max(lane.virtual, this.#virtual);
+    // One that still lies empty in the heap was not passed by yet, and a key must not change in there.
+    if (!lane.inHeap) rejoin(lane, this.#virtual);
     lane.queue.add(waiting);
     this.#size++;
     this.#enter(lane);
@@ -82,18 +83,17 @@ export class Order {
 
   /**
    * The place of a job in the whole pool, 1 being next: its rank among its tenant's own, and of every other tenant as many
-   * as fair sharing starts before it. Exact while jobs cost the same; otherwise by this job's cost.
+   * as fair sharing starts before it. Exact while jobs cost the same and no tenant meets its cap; otherwise by this job's cost.
    */
   position(waiting: Waiting, costMs: number): number {
     const own = this.lanes.get(waiting.tenant);
     if (!own) return 1;
     const rank = own.queue.rank(waiting);
-    const turn = own.virtual + (rank * costMs) / own.weight;
+    const step = Math.max(costMs, 1e-9);
+    const turn = rank === 0 ? own.virtual : Math.max(own.virtual, own.virtual - own.credit + (rank * step) / own.weight);
     let ahead = rank;
     for (const lane of this.lanes.values()) {
-      if (lane === own || lane.queue.size === 0) continue;
-      const started = Math.ceil(((turn - lane.virtual) * lane.weight) / Math.max(costMs, 1e-9));
-      ahead += Math.min(lane.queue.size, Math.max(0, started));
+      if (lane !== own) ahead += Math.min(lane.queue.size, startsBefore(lane, turn, lane.tenant < own.tenant, step));
     }
     return ahead + 1;
   }
@@ -122,4 +122,17 @@ export class Order {
     }
     return undefined;
   }
+}
+
+/** A tenant comes back from idleness. What it may get back is taken off first: the present forgives the rest of its charge. */
+function rejoin(lane: Lane, present: number): void {
+  lane.virtual = Math.max(lane.virtual - lane.credit, present);
+  lane.credit = 0;
+}
+
+/** How many jobs of this cost a lane starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
+function startsBefore(lane: Lane, turn: number, tied: boolean, costMs: number): number {
+  if (tied ? lane.virtual > turn : lane.virtual >= turn) return 0;
+  const more = ((turn - lane.virtual + lane.credit) * lane.weight) / costMs;
+  return tied ? Math.floor(more) + 1 : Math.ceil(more);
 }

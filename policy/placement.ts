@@ -36,7 +36,7 @@ export function place(fleet: Fleet, now: number): Post {
     if (!least || post.starts.length < least.starts.length) least = post;
   }
   if (least && fleet.posts.length >= fleet.max) return begin(least, now);
-  const post = { name: postName(fleet.region, fleet.posts.length), starts: [], held: 0 };
+  const post = { name: newName(fleet), starts: [], held: 0 };
   fleet.posts.push(post);
   return begin(post, now);
 }
@@ -49,6 +49,13 @@ export function vacate(fleet: Fleet, name: string, headersMs: number | null): vo
     if (post.starts.length > post.held) post.starts.shift();
   }
   if (headersMs !== null) fleet.headersMs += (headersMs - fleet.headersMs) * SMOOTHING;
+}
+
+/** The first that is free: after a restart the fleet knows only those that still hold calls, in any order. */
+function newName({ region, posts }: Fleet): string {
+  let index = 0;
+  while (posts.some((each) => each.name === postName(region, index))) index++;
+  return postName(region, index);
 }
 
 function begin(post: Post, now: number): Post {

@@ -4,10 +4,12 @@ import type { PoolsConfig } from "../schemas/settings.ts";
 const DEFAULT_POOL = "default";
 
 export function poolOf(pools: PoolsConfig, model: string): string | null {
-  let best: { pool: string; length: number } | null = null;
+  let best: { pool: string; says: number } | null = null;
   for (const [pool, config] of Object.entries(pools)) {
     for (const pattern of config.models) {
-      if (matches(pattern, model) && (!best || pattern.length > best.length)) best = { pool, length: pattern.length };
+      // The model's own name says more than any pattern.
+      const says = pattern === model ? Number.POSITIVE_INFINITY : pattern.length;
+      if (matches(pattern, model) && (!best || says > best.says)) best = { pool, says };
     }
   }
   return best?.pool ?? (DEFAULT_POOL in pools ? DEFAULT_POOL : null);

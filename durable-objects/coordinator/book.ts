@@ -10,6 +10,7 @@ import { Order } from "../../policy/order.ts";
 import { type Fleet, openFleet } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { Lease, MailboxAddress, Verdict } from "../../schemas/rpc.ts";
+import { type Segment, Segments } from "./segments.ts";
 import type { CoordinatorStore, DeadLetterRow, TicketRow } from "./store/store.ts";
 
 /** A lease unheard of for this long is lost; dispatchers renew four times in it. */
@@ -19,6 +20,8 @@ export type Entry = {
   readonly row: TicketRow;
   readonly address: MailboxAddress;
   waiting: Waiting | null;
+  /** Where it is written, while it shares a row. */
+  place: { segment: Segment; index: number } | null;
   reservation: Reservation | null;
   leasedAt: number;
   expiresAt: number;
@@ -70,7 +73,10 @@ export class Book {
 
   /** To be written at the end of the turn. */
   readonly dirty = new Set<Entry>();
-  readonly gone = new Set<string>();
+  /** Dirty ones that came in this turn: not in storage yet. */
+  readonly fresh = new Set<Entry>();
+  readonly gone = new Set<Entry>();
+  readonly segments = new Segments();
   readonly newMailboxes: number[] = [];
   readonly deadLetters: Omit<DeadLetterRow, "id">[] = [];
   /** To be sent after it. */
@@ -115,7 +121,16 @@ export class Book {
   /** Takes a ticket into memory, in whatever phase it is. */
   insert(row: TicketRow, now: number): Entry {
     const address = this.addresses.get(row.mailbox)!;
-    const entry: Entry = { row, address, waiting: null, reservation: null, leasedAt: now, expiresAt: Number.POSITIVE_INFINITY, boot: null };
+    const entry: Entry = {
+      row,
+      address,
+      waiting: null,
+      place: null,
+      reservation: null,
+      leasedAt: now,
+      expiresAt: Number.POSITIVE_INFINITY,
+      boot: null,
+    };
     this.entries.set(row.job, entry);
     if (row.phase !== "ending") this.tenant(address.tenant).queued++;
     if (row.deadline !== null && row.phase !== "ending") this.deadlines.push(entry);
@@ -166,7 +181,7 @@ export class Book {
     this.entries.delete(entry.row.job);
     this.endings.delete(entry.row.job);
     this.dirty.delete(entry);
-    this.gone.add(entry.row.job);
+    if (!this.fresh.delete(entry)) this.gone.add(entry);
     if (entry.row.phase !== "ending") this.tenant(entry.address.tenant).queued--;
   }
 
@@ -197,6 +212,13 @@ export function openBook(settings: Settings, store: CoordinatorStore, now: numbe
     if (!known) continue;
     restore(known.budget, record);
     known.record = record;
+  }
+  for (const { id, out, tickets } of store.segments()) {
+    const segment = book.segments.restore(id, tickets.length, out);
+    for (const { row, index } of tickets) {
+      if (!book.pools.has(row.pool)) row.pool = adoptivePool(book);
+      book.insert(row, now).place = { segment, index };
+    }
   }
   for (const row of store.tickets()) {
     if (!book.pools.has(row.pool)) row.pool = adoptivePool(book);

@@ -3,6 +3,7 @@ import { neverFits } from "../../policy/budget.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { MailboxAddress, Ticket } from "../../schemas/rpc.ts";
 import type { Book } from "./book.ts";
+import { FRESH } from "./store/store.ts";
 
 /** Answers null where the ticket is in, in order. */
 export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], now: number): (Problem | null)[] {
@@ -21,19 +22,14 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
         accepted_at: ticket.acceptedAt,
         not_before: ticket.notBefore,
         deadline: ticket.deadline,
+        ...FRESH,
         phase: delayed ? "delayed" : "waiting",
-        ready_at: delayed ? ticket.notBefore! : ticket.acceptedAt,
-        attempt: 0,
-        waits: 0,
-        unknown: 0,
-        first_started_at: null,
-        dispatcher: null,
-        verdict: null,
+        ready_at: delayed ? ticket.notBefore! : 0,
       },
       now,
     );
     book.dirty.add(entry);
-    book.gone.delete(ticket.job);
+    book.fresh.add(entry);
     return null;
   });
 }

@@ -4,7 +4,7 @@
  */
 import { nextRecord } from "../../policy/ledger.ts";
 import { admit } from "./admit.ts";
-import type { Book, Letters } from "./book.ts";
+import type { Book, Entry, Letters } from "./book.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 import { sweep } from "./sweep.ts";
 
@@ -27,8 +27,7 @@ export function turn<T>(
 
 function write(book: Book, store: CoordinatorStore, now: number): void {
   for (const id of book.newMailboxes) store.addMailbox(id, book.addresses.get(id)!);
-  for (const entry of book.dirty) store.putTicket(entry.row);
-  for (const job of book.gone) store.dropTicket(job);
+  writeTickets(book, store);
   for (const letter of book.deadLetters) store.addDeadLetter(letter);
   for (const pool of book.pools.values()) {
     const record = nextRecord(pool.budget, pool.record, now);
@@ -38,6 +37,22 @@ function write(book: Book, store: CoordinatorStore, now: number): void {
   }
   book.newMailboxes.length = 0;
   book.deadLetters.length = 0;
+}
+
+function writeTickets(book: Book, store: CoordinatorStore): void {
+  const waiting: Entry[] = [];
+  for (const entry of book.dirty) {
+    if (book.fresh.has(entry) && entry.row.phase === "waiting") {
+      waiting.push(entry);
+    } else {
+      book.segments.leave(entry);
+      store.putTicket(entry.row);
+    }
+  }
+  for (const entry of book.gone) if (!book.segments.leave(entry)) store.dropTicket(entry.row.job);
+  book.segments.write(store, waiting);
+  book.segments.flush(store);
   book.dirty.clear();
+  book.fresh.clear();
   book.gone.clear();
 }

@@ -36,12 +36,27 @@ export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
   const startedAt = desk.now();
   desk.running.set(row.n, { attempt: lease.attempt, dispatcher, startedAt });
   const watched = desk.followers.watched(row.n);
-  // The first attempt of a job that nobody watches is not worth a row: the coordinator knows that it runs.
-  if (lease.attempt > 1 || watched) {
+  if (lease.attempt > 1) {
     noteAttempt(row, lease);
     noteRunning(desk, row, lease.attempt, startedAt);
+  } else if (watched) {
+    // After the answer: the call to upstream need not wait for this commit. The first attempt of a job that nobody watches
+    // is not worth a row at all: the coordinator knows that it runs.
+    desk.background(later(() => noteFirst(desk, row.n, startedAt)));
   }
   return { ok: true, request: desk.store.text(row.n, "request") ?? "{}", pool: row.pool, watched: desk.followers.wantsDeltas(row.n) };
+}
+
+function noteFirst(desk: Desk, n: number, startedAt: number): void {
+  const row = desk.store.job(n);
+  if (row?.status !== "queued" || row.attempt > 1) return;
+  row.attempts = Math.max(row.attempts, 1);
+  noteRunning(desk, row, 1, startedAt);
+}
+
+/** In a turn of its own. */
+function later(work: () => void): Promise<void> {
+  return new Promise((done) => setTimeout(done, 0)).then(work);
 }
 
 /** Chunks that arrived together become one event. A batch out of turn is refused by the number that is due. */
@@ -79,7 +94,12 @@ export async function commit(desk: Desk, call: CommitCall): Promise<Committed> {
 /** The coordinator's word on attempts that ended without a result. */
 export async function judge(desk: Desk, verdict: Verdict): Promise<void> {
   const row = find(desk, verdict.job);
-  if (row?.status !== "queued") return;
+  if (!row) return;
+  if (row.status !== "queued") {
+    // Told again: the first word of it, and with it the news, was perhaps lost.
+    if (row.status === verdict.kind) await tellEnd(desk, row);
+    return;
+  }
   row.attempts = verdict.attempts;
   row.unknown = verdict.unknown;
   if (verdict.kind !== "retrying") {
@@ -103,8 +123,8 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
   const now = desk.now();
   const before = statusOf(row, { place: null, runningSince: desk.running.get(row.n)?.startedAt ?? null, now });
   if (status !== "completed" && !mayBecome(before, status)) return;
-  if (status === "completed" && !saysRunning(row, row.attempt))
-    appendTo(row, 0, "in_progress", end.startedAt ?? now, { attempt: row.attempt });
+  const unsaid = status === "completed" && !saysRunning(row, row.attempt) ? { attempt: row.attempt } : null;
+  const running = unsaid && { seq: appendTo(row, 0, "in_progress", end.startedAt ?? now, unsaid), data: unsaid };
   row.status = status;
   row.ended_at = now;
   if (end.problem) {
@@ -115,6 +135,9 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
   desk.store.end(row, end.response ?? null);
   desk.running.delete(row.n);
   desk.wakeBy(now + desk.settings.retentionMs);
+  // A mailbox that slept meanwhile did not know that the job ran when its followers came: they would miss a number.
+  if (running && desk.followers.watched(row.n))
+    desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), event: "in_progress", ...running }));
   await tellEnd(desk, row);
 }
 

@@ -7,31 +7,38 @@ import { callMailbox } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { FollowCall, Followed, MailboxAddress } from "../../schemas/rpc.ts";
-import { ClientFrame, type ServerFrame } from "../../schemas/socket.ts";
+import type { ClientFrame } from "../../schemas/socket.ts";
 import type { Desk } from "./desk.ts";
-import { follow } from "./replay.ts";
+import { notFound, parseFrame, send } from "./frames.ts";
+import { follow, unfollow } from "./replay.ts";
+import type { SubscriptionRow } from "./store/store.ts";
+import { channelTarget, jobTarget, parseTarget } from "./targets.ts";
 
 type Subscription = {
   deltas: boolean;
-  /** Events that arrived while the past is being fetched; null once it was sent. */
-  held: JobEvent[] | null;
+  /** Frames of which the past is being fetched. */
+  pending: number;
+  /** Events that arrived meanwhile. */
+  held: JobEvent[];
 };
 
-const jobTarget = (id: string) => `job:${id}`;
-const channelTarget = (channel: string) => `channel:${channel}`;
+/** The last seq that a socket was sent of a job, and whether deltas were among what it was sent. */
+type Sent = { seq: number; deltas: boolean };
 
 export class Lobby {
   readonly #desk: () => Desk;
   readonly #socketsOf: (id: string) => WebSocket[];
   /** target -> socket id -> subscription */
   readonly #targets = new Map<string, Map<string, Subscription>>();
-  /** socket id -> job -> the last seq sent. Forgotten with the object: a client may then see an event again, and knows it by its seq. */
-  readonly #sent = new Map<string, Map<string, number>>();
+  /** socket id -> job. Forgotten with the object: a client may then see an event again, and knows it by its seq. */
+  readonly #sent = new Map<string, Map<string, Sent>>();
+  /** The last call under way to each channel. */
+  readonly #tails = new Map<string, Promise<unknown>>();
 
-  constructor(desk: () => Desk, socketsOf: (id: string) => WebSocket[], rows: { socket: string; target: string; deltas: number }[]) {
+  constructor(desk: () => Desk, socketsOf: (id: string) => WebSocket[], rows: SubscriptionRow[]) {
     this.#desk = desk;
     this.#socketsOf = socketsOf;
-    for (const row of rows) this.#remember(row.socket, row.target, row.deltas === 1, null);
+    for (const row of rows) this.#subscribed(row.socket, row.target, row.deltas === 1);
   }
 
   /** A frame from a client. Never throws for what a client sent. */
@@ -51,8 +58,10 @@ export class Lobby {
   /** Events of one followed mailbox. */
   deliver(from: MailboxAddress, events: JobEvent[]): void {
     for (const event of events) {
-      this.#deliverTo(channelTarget(from.channel), event);
-      this.#deliverTo(jobTarget(event.job), event);
+      const sockets = [channelTarget(from.channel), jobTarget(event.job)].flatMap((target) => [
+        ...(this.#targets.get(target)?.keys() ?? []),
+      ]);
+      for (const socketId of new Set(sockets)) this.#pass(socketId, from.channel, event);
       if (isEnd(event.event)) this.#forgetJob(event.job);
     }
   }
@@ -60,8 +69,14 @@ export class Lobby {
   /** The socket is gone. */
   async leave(socketId: string): Promise<void> {
     const targets = [...this.#targets].filter(([, sockets]) => sockets.has(socketId)).map(([target]) => target);
-    await this.#drop(socketId, targets);
     this.#sent.delete(socketId);
+    await this.#drop(socketId, targets);
+  }
+
+  /** At wake: a crash or a deploy closes sockets without a word, and their subscriptions would stay for ever. */
+  async leaveLost(): Promise<void> {
+    const known = new Set([...this.#targets.values()].flatMap((sockets) => [...sockets.keys()]));
+    await Promise.all([...known].filter((id) => this.#socketsOf(id).length === 0).map((id) => this.leave(id)));
   }
 
   async #subscribe(socket: WebSocket, socketId: string, frame: Extract<ClientFrame, { type: "subscribe" }>): Promise<void> {
@@ -93,87 +108,120 @@ export class Lobby {
   }
 
   async #follow(socket: WebSocket, socketId: string, channel: string, call: FollowCall): Promise<void> {
-    const desk = this.#desk();
     const targets = [...call.jobs.map(({ id }) => jobTarget(id)), ...(call.channel ? [channelTarget(channel)] : [])];
     for (const target of targets) {
-      this.#remember(socketId, target, call.deltas, []);
-      desk.store.putSubscription({ socket: socketId, target, deltas: call.deltas ? 1 : 0 });
+      this.#subscribed(socketId, target, call.deltas).pending++;
+      this.#desk().store.putSubscription({ socket: socketId, target, deltas: call.deltas ? 1 : 0 });
     }
     let followed: Followed;
     try {
-      const own = channel === desk.address.channel;
-      followed = own
-        ? follow(desk, call)
-        : await callMailbox(desk.env, { tenant: desk.address.tenant, channel }, (stub) => stub.follow(call));
+      followed = await this.#ask(channel, call);
     } catch {
+      // What was held belongs to other subscriptions too.
+      for (const target of targets) this.#goLive(socketId, channel, target);
       await this.#drop(socketId, targets);
-      return send(socket, {
-        type: "error",
-        error: { code: "unavailable", message: "Subscribe again: the mailbox could not be reached.", param: channel },
-      });
+      const message = "Subscribe again: the mailbox could not be reached.";
+      return send(socket, { type: "error", error: { code: "unavailable", message, param: channel } });
     }
     for (const id of followed.missing) send(socket, notFound(id));
-    for (const event of followed.events) this.#catchUp(socketId, channel, event);
-    for (const target of targets) this.#goLive(socketId, target);
-    const over = [...followed.missing, ...followed.events.filter(({ event }) => isEnd(event)).map(({ job }) => job)];
+    if (call.deltas) this.#startAnew(socketId, call);
+    for (const event of followed.events) {
+      const asked = [jobTarget(event.job), channelTarget(channel)].filter((target) => targets.includes(target));
+      if (asked.some((target) => this.#targets.get(target)?.has(socketId))) this.#sendOnce(socketId, call.deltas, event);
+    }
+    const live = targets.flatMap((target) => this.#goLive(socketId, channel, target));
+    const over = [...followed.missing, ...[...followed.events, ...live].filter(({ event }) => isEnd(event)).map(({ job }) => job)];
     await this.#drop(socketId, over.map(jobTarget));
     for (const job of over) this.#sent.get(socketId)?.delete(job);
   }
 
-  /** Sends an event of the past, on the job's own subscription or the channel's. */
-  #catchUp(socketId: string, channel: string, event: JobEvent): void {
-    const subscription = this.#targets.get(jobTarget(event.job))?.get(socketId) ?? this.#targets.get(channelTarget(channel))?.get(socketId);
-    if (subscription) this.#sendOnce(socketId, subscription, event);
+  /**
+   * Calls to one mailbox go one after another: an `unfollow` for who has left must not overtake, nor be overtaken by, the `follow` for
+   * who comes. To this very mailbox they are no calls at all.
+   */
+  async #ask(channel: string, call: FollowCall): Promise<Followed> {
+    const desk = this.#desk();
+    if (channel === desk.address.channel) return follow(desk, call);
+    return this.#inTurn(channel, () => callMailbox(desk.env, { tenant: desk.address.tenant, channel }, (stub) => stub.follow(call)));
   }
 
-  #goLive(socketId: string, target: string): void {
-    const subscription = this.#targets.get(target)?.get(socketId);
-    if (!subscription?.held) return;
-    const held = subscription.held;
-    subscription.held = null;
-    for (const event of held) this.#sendOnce(socketId, subscription, event);
-  }
-
-  #deliverTo(target: string, event: JobEvent): void {
-    for (const [socketId, subscription] of this.#targets.get(target) ?? []) {
-      if (subscription.held) subscription.held.push(event);
-      else this.#sendOnce(socketId, subscription, event);
+  async #inTurn<T>(channel: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#tails.get(channel) ?? Promise.resolve();
+    const done = before.catch(() => {}).then(work);
+    this.#tails.set(channel, done);
+    try {
+      return await done;
+    } finally {
+      if (this.#tails.get(channel) === done) this.#tails.delete(channel);
     }
   }
 
-  #sendOnce(socketId: string, subscription: Subscription, event: JobEvent): void {
-    if (event.event === "delta" && !subscription.deltas) return;
-    const sent = this.#sent.get(socketId) ?? new Map<string, number>();
-    if (event.seq <= (sent.get(event.job) ?? 0)) return;
-    this.#sent.set(socketId, sent.set(event.job, event.seq));
+  /** Who was sent a job without its deltas and now asks for them is told the job again: deltas of the past belong between its events. */
+  #startAnew(socketId: string, call: FollowCall): void {
+    const sent = this.#sent.get(socketId);
+    const asked = new Map([...Object.entries(call.after), ...call.jobs.map(({ id, after }) => [id, after ?? 0] as const)]);
+    for (const [job, after] of asked) if (sent?.get(job)?.deltas === false) sent.set(job, { seq: after, deltas: true });
+  }
+
+  /** The past of a target was sent; what was held meanwhile follows, and is answered. */
+  #goLive(socketId: string, channel: string, target: string): JobEvent[] {
+    const subscription = this.#targets.get(target)?.get(socketId);
+    if (!subscription || --subscription.pending > 0) return [];
+    const held = subscription.held.splice(0);
+    for (const event of held) this.#pass(socketId, channel, event);
+    return held;
+  }
+
+  /** An event to a socket, by whichever of its subscriptions. While one of them waits for the past, nothing overtakes it. */
+  #pass(socketId: string, channel: string, event: JobEvent): void {
+    const own = [jobTarget(event.job), channelTarget(channel)].flatMap((target) => this.#targets.get(target)?.get(socketId) ?? []);
+    const waiting = own.find(({ pending }) => pending > 0);
+    if (waiting) waiting.held.push(event);
+    else if (own.length > 0)
+      this.#sendOnce(
+        socketId,
+        own.some(({ deltas }) => deltas),
+        event,
+      );
+  }
+
+  #sendOnce(socketId: string, deltas: boolean, event: JobEvent): void {
+    if (event.event === "delta" && !deltas) return;
+    const sent = this.#sent.get(socketId) ?? new Map<string, Sent>();
+    const last = sent.get(event.job);
+    if (last && event.seq <= last.seq) return;
+    this.#sent.set(socketId, sent.set(event.job, { seq: event.seq, deltas: deltas && last?.deltas !== false }));
     for (const socket of this.#socketsOf(socketId)) send(socket, { type: "event", ...event });
   }
 
   async #unsubscribe(socket: WebSocket, socketId: string, frame: Extract<ClientFrame, { type: "unsubscribe" }>): Promise<void> {
     const jobs = frame.jobs ?? [];
-    await this.#drop(socketId, [...jobs.map(jobTarget), ...(frame.channel ? [channelTarget(frame.channel)] : [])]);
+    const dropped = this.#drop(socketId, [...jobs.map(jobTarget), ...(frame.channel ? [channelTarget(frame.channel)] : [])]);
     send(socket, { type: "unsubscribed", jobs, channel: frame.channel ?? null });
+    await dropped;
   }
 
   /** Ends subscriptions; mailboxes that no socket of this lobby follows any more are told. */
   async #drop(socketId: string, targets: string[]): Promise<void> {
-    const { address, env, store } = this.#desk();
+    const desk = this.#desk();
+    const { tenant } = desk.address;
     const orphaned = new Map<string, { lobby: MailboxAddress; channel: boolean; jobs: string[] }>();
     for (const target of targets) {
       const sockets = this.#targets.get(target);
       if (!sockets?.delete(socketId)) continue;
-      store.dropSubscription(socketId, target);
+      desk.store.dropSubscription(socketId, target);
       if (sockets.size > 0) continue;
       this.#targets.delete(target);
-      const { channel, job } = parseTarget(address.tenant, target);
-      const call = orphaned.get(channel) ?? { lobby: address, channel: false, jobs: [] };
+      const { channel, job } = parseTarget(tenant, target);
+      const call = orphaned.get(channel) ?? { lobby: desk.address, channel: false, jobs: [] };
       if (job) call.jobs.push(job);
       else call.channel = true;
       orphaned.set(channel, call);
     }
-    const told = [...orphaned].map(([channel, call]) =>
-      callMailbox(env, { tenant: address.tenant, channel }, (stub) => stub.unfollow(call)),
-    );
+    const told = [...orphaned].map(async ([channel, call]) => {
+      if (channel === desk.address.channel) unfollow(desk, call);
+      else await this.#inTurn(channel, () => callMailbox(desk.env, { tenant, channel }, (stub) => stub.unfollow(call)));
+    });
     // A mailbox that was not told goes on sending; nobody here is subscribed, so it is only waste.
     await Promise.allSettled(told);
   }
@@ -182,48 +230,20 @@ export class Lobby {
   #forgetJob(job: string): void {
     const target = jobTarget(job);
     for (const [socketId, subscription] of this.#targets.get(target) ?? []) {
-      if (subscription.held) continue;
+      if (subscription.pending > 0) continue;
       this.#targets.get(target)!.delete(socketId);
       this.#desk().store.dropSubscription(socketId, target);
     }
     if (this.#targets.get(target)?.size === 0) this.#targets.delete(target);
-    for (const sent of this.#sent.values()) sent.delete(job);
+    for (const [socketId, sent] of this.#sent) if (!this.#targets.get(target)?.has(socketId)) sent.delete(job);
   }
 
-  #remember(socketId: string, target: string, deltas: boolean, held: JobEvent[] | null): void {
+  #subscribed(socketId: string, target: string, deltas: boolean): Subscription {
     const sockets = this.#targets.get(target) ?? new Map<string, Subscription>();
-    this.#targets.set(target, sockets.set(socketId, { deltas, held }));
-  }
-}
-
-function parseFrame(message: string | ArrayBuffer): { ok: true; value: ClientFrame } | { ok: false; message: string } {
-  if (typeof message !== "string") return { ok: false, message: "Frames are JSON text." };
-  let raw: unknown;
-  try {
-    raw = JSON.parse(message);
-  } catch {
-    return { ok: false, message: "The frame is not valid JSON." };
-  }
-  const parsed = ClientFrame.safeParse(raw);
-  if (parsed.success) return { ok: true, value: parsed.data };
-  const issue = parsed.error.issues[0];
-  return { ok: false, message: `${issue?.path.join(".") || "type"}: ${issue?.message ?? "malformed"}` };
-}
-
-function parseTarget(tenant: string, target: string): { channel: string; job: string | null } {
-  if (target.startsWith("channel:")) return { channel: target.slice("channel:".length), job: null };
-  const job = target.slice("job:".length);
-  return { channel: parseJobId(tenant, job)!.channel, job };
-}
-
-function notFound(id: string): ServerFrame {
-  return { type: "error", error: { code: "job_not_found", message: `No job ${id.slice(0, 200)}.`, param: "jobs" } };
-}
-
-function send(socket: WebSocket, frame: ServerFrame): void {
-  try {
-    socket.send(JSON.stringify(frame));
-  } catch {
-    // The client is gone; its close is on the way, and it resumes by seq.
+    this.#targets.set(target, sockets);
+    const subscription = sockets.get(socketId) ?? { deltas, pending: 0, held: [] };
+    subscription.deltas = deltas;
+    sockets.set(socketId, subscription);
+    return subscription;
   }
 }

@@ -2,14 +2,14 @@
 
 import { callCoordinator } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
-import type { Job } from "../../schemas/job.ts";
+import type { Job, JobStatus } from "../../schemas/job.ts";
 import type { ListQuery, Place } from "../../schemas/rpc.ts";
 import { find, finish } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import type { JobRow } from "./store/store.ts";
 import { idOf, jobOf, statusOf } from "./view.ts";
 
-/** Rows looked at for one page of a list: jobs that wait or run are told apart only by asking. */
+/** Rows looked at in one go for a page of a list: jobs that wait or run are told apart only by asking. */
 const SCAN_LIMIT = 2_000;
 
 export async function get(desk: Desk, id: string, waitMs: number): Promise<Job | null> {
@@ -28,17 +28,28 @@ export async function get(desk: Desk, id: string, waitMs: number): Promise<Job |
 export async function list(desk: Desk, query: ListQuery): Promise<Job[]> {
   const { before, status: wanted } = query;
   if (wanted !== null && isEnd(wanted)) return desk.store.jobs(wanted, before, query.limit).map((row) => show(desk, row, null));
-  const rows = desk.store.jobs(wanted === null ? null : "queued", before, wanted === null ? query.limit : SCAN_LIMIT);
+  if (wanted !== null) return listOpen(desk, wanted, before, query.limit);
+  const rows = desk.store.jobs(null, before, query.limit);
   const places = await placesOf(desk, rows);
-  const now = desk.now();
-  return rows
-    .map((row, index) => ({ row, place: places[index] ?? null }))
-    .filter(
-      ({ row, place }) =>
-        wanted === null || statusOf(row, { place, runningSince: desk.running.get(row.n)?.startedAt ?? null, now }) === wanted,
-    )
-    .slice(0, query.limit)
-    .map(({ row, place }) => show(desk, row, place));
+  return rows.map((row, index) => show(desk, row, places[index] ?? null));
+}
+
+/** Those of the jobs without an end that have this status. The few that run may stand behind thousands that wait. */
+async function listOpen(desk: Desk, wanted: JobStatus, before: ListQuery["before"], limit: number): Promise<Job[]> {
+  const found: Job[] = [];
+  for (let bound = before; ; ) {
+    const rows = desk.store.jobs("queued", bound, SCAN_LIMIT);
+    const places = await placesOf(desk, rows);
+    const now = desk.now();
+    for (const [index, row] of rows.entries()) {
+      const standing = { place: places[index] ?? null, runningSince: desk.running.get(row.n)?.startedAt ?? null, now };
+      if (statusOf(row, standing) === wanted) found.push(show(desk, row, standing.place));
+      if (found.length === limit) return found;
+    }
+    const last = rows.at(-1);
+    if (!last || rows.length < SCAN_LIMIT) return found;
+    bound = { at: last.accepted_at, number: last.n };
+  }
 }
 
 /** Ends the job here and now; the coordinator drops its ticket, a call under way is broken off. */

@@ -3,13 +3,15 @@ import { mailboxName } from "../../platform/mailboxes.ts";
 import { callDispatcher } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
-import type { FollowCall, Followed } from "../../schemas/rpc.ts";
+import type { FollowCall, Followed, MailboxRpc } from "../../schemas/rpc.ts";
 import { find, noteRunning } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { WHOLE_CHANNEL } from "./followers.ts";
 import { entriesOf } from "./log.ts";
 import type { JobRow } from "./store/store.ts";
 import { jobOf } from "./view.ts";
+
+export type UnfollowCall = Parameters<MailboxRpc["unfollow"]>[0];
 
 /**
  * A lobby follows jobs or the whole channel. What is answered and what is told later join without a gap: both are read and registered
@@ -36,6 +38,15 @@ export function follow(desk: Desk, call: FollowCall): Followed {
   }
   if (call.deltas) askForDeltas(desk);
   return { events, missing };
+}
+
+export function unfollow(desk: Desk, call: UnfollowCall): void {
+  const lobby = mailboxName(call.lobby);
+  if (call.channel) desk.followers.remove(WHOLE_CHANNEL, lobby);
+  for (const id of call.jobs) {
+    const row = find(desk, id);
+    if (row) desk.followers.remove(row.n, lobby);
+  }
 }
 
 /** Events of a job after a seq, in order. */

@@ -4,15 +4,28 @@ import type { Desk } from "./desk.ts";
 /** Jobs deleted in one go: some thousand rows, well within an alarm's time. */
 const BATCH = 500;
 const NEXT_BATCH_MS = 1_000;
+/** Jobs that end one after another are not worth an alarm each. */
+const SPACING_MS = 600_000;
 
 /** Deletes what is due; answers when to come again (ms), null if nothing has ended. */
 export function retire(desk: Desk): number | null {
   const now = desk.now();
-  const due = desk.store.endedBefore(now - desk.settings.retentionMs, BATCH);
+  const instant = now - desk.settings.retentionMs;
+  const due: number[] = [];
+  let next = Number.POSITIVE_INFINITY;
+  for (const { n, accepted_at, ended_at } of desk.store.ages()) {
+    if (accepted_at > instant) {
+      // Jobs are numbered as they were accepted, and end later: none beyond this one is due, nor will be before this one could be.
+      next = Math.min(next, accepted_at);
+      break;
+    }
+    if (ended_at !== null && ended_at <= instant) due.push(n);
+    else if (ended_at !== null) next = Math.min(next, ended_at);
+    if (due.length === BATCH) break;
+  }
   desk.store.sql.transaction(() => {
     for (const n of due) desk.store.remove(n);
   });
   if (due.length === BATCH) return now + NEXT_BATCH_MS;
-  const first = desk.store.firstEnd();
-  return first === null ? null : Math.max(first + desk.settings.retentionMs, now + NEXT_BATCH_MS);
+  return next === Number.POSITIVE_INFINITY ? null : Math.max(next + desk.settings.retentionMs, now + SPACING_MS);
 }

@@ -3,8 +3,9 @@ import { newNonce } from "../../platform/ids.ts";
 import { callCoordinator } from "../../platform/objects.ts";
 import type { Refused } from "../../schemas/problem.ts";
 import type { Place, Submission, Submitted, Ticket } from "../../schemas/rpc.ts";
+import { finish } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
-import type { JobRow } from "./store/store.ts";
+import type { JobDetails, JobRow } from "./store/store.ts";
 import { idOf, jobOf } from "./view.ts";
 
 /** A coordinator that cannot be reached is tried again after this. */
@@ -14,21 +15,41 @@ const CURSOR_LAG = 64;
 /** Tickets in one message. */
 const TICKETS_PER_CALL = 2_000;
 
+/** Of a job to which nothing has happened. */
+const UNBORN = {
+  status: "queued" as const,
+  attempt: 0,
+  attempts: 0,
+  unknown: 0,
+  started_at: null,
+  ended_at: null,
+  usage: null,
+  error: null,
+  log: null,
+};
+
+type Answers = Map<number, { ok: true; place: Place } | Refused>;
 type Written = { row: JobRow; replayed: boolean } | Refused;
 
 export class Intake {
   readonly #desk: Desk;
   #next: number;
   #cursor: number;
+  #lastAt: number;
   /** Jobs that the coordinator has not confirmed. */
   readonly #unconfirmed = new Set<number>();
+  /** Jobs that the coordinator is just being asked about. */
+  readonly #underway = new Map<number, Promise<Answers>>();
   /** New jobs whose 'queued' event is not told yet: a refused one must not be. */
   readonly #unannounced = new Map<number, JobRow>();
 
   constructor(desk: Desk) {
     this.#desk = desk;
-    this.#next = desk.store.lastNumber() + 1;
+    const newest = desk.store.newest();
     this.#cursor = desk.store.cursor();
+    // Retention may have deleted the newest jobs: a number up to the cursor would pass for confirmed.
+    this.#next = Math.max(newest?.n ?? 0, this.#cursor) + 1;
+    this.#lastAt = newest?.accepted_at ?? 0;
     for (const row of desk.store.openAfter(this.#cursor)) this.#unconfirmed.add(row.n);
   }
 
@@ -38,13 +59,19 @@ export class Intake {
 
   async submit(submissions: Submission[]): Promise<Submitted[]> {
     const { store } = this.#desk;
-    const now = this.#desk.now();
+    // Never back: lists are paged by time, and within a mailbox by number.
+    const now = Math.max(this.#desk.now(), this.#lastAt);
+    this.#lastAt = now;
     const written = store.sql.transaction(() => {
       this.#writeCursor();
       return submissions.map((submission) => this.#write(submission, now));
     });
-    const rows = written.flatMap((each) => ("row" in each && this.#unconfirmed.has(each.row.n) ? [each.row] : []));
-    const answers = await this.#handOver(rows);
+    const unconfirmed = written.flatMap((each) => ("row" in each && this.#unconfirmed.has(each.row.n) ? [each] : []));
+    const fresh = unconfirmed.filter(({ replayed }) => !replayed).map(({ row }) => row);
+    const sent = [this.#handOver(fresh, "offered")];
+    for (const { row, replayed } of unconfirmed) if (replayed) sent.push(this.#underway.get(row.n) ?? this.#handOver([row], "accepted"));
+    const all = await Promise.all(sent);
+    const answers: Answers = all.length === 1 ? all[0]! : new Map(all.flatMap((each) => [...each]));
     return written.map((each) => {
       if (!("row" in each)) return each;
       const answer = answers.get(each.row.n);
@@ -56,7 +83,8 @@ export class Intake {
   /** Sends again what the coordinator has not confirmed: after a wake, or when it could not be reached. */
   async resend(): Promise<void> {
     const rows = [...this.#unconfirmed].flatMap((n) => this.#desk.store.job(n) ?? []).filter((row) => row.status === "queued");
-    for (let from = 0; from < rows.length; from += TICKETS_PER_CALL) await this.#handOver(rows.slice(from, from + TICKETS_PER_CALL));
+    for (let from = 0; from < rows.length; from += TICKETS_PER_CALL)
+      await this.#handOver(rows.slice(from, from + TICKETS_PER_CALL), "accepted");
   }
 
   /** Tells of a new job, once. */
@@ -77,51 +105,56 @@ export class Intake {
       const row = store.job(known.n);
       if (row) return known.fingerprint === idempotency.fingerprint ? { row, replayed: true } : conflict();
     }
-    const row: JobRow = {
-      n: this.#next++,
-      nonce: newNonce(),
-      status: "queued",
-      model: submission.model,
-      pool: submission.pool,
-      priority: submission.priority,
-      tokens: submission.tokens,
-      accepted_at: now,
-      not_before: submission.notBefore,
-      deadline: submission.deadline,
-      retry: submission.retry,
-      metadata: submission.metadata && JSON.stringify(submission.metadata),
+    const { model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata } = submission;
+    const details: JobDetails = {
+      model,
+      pool,
+      priority,
+      tokens,
+      not_before,
+      deadline,
+      retry,
+      metadata,
       idempotency_key: idempotency?.key ?? null,
-      attempt: 0,
-      attempts: 0,
-      unknown: 0,
-      started_at: null,
-      ended_at: null,
-      usage: null,
-      error: null,
-      log: null,
     };
-    store.insert(row, submission.request);
+    const birth = { n: this.#next++, nonce: newNonce(), accepted_at: now };
+    store.insert(birth, details, submission.request);
+    const row: JobRow = { ...birth, ...details, ...UNBORN };
     if (idempotency) store.addIdempotent(idempotency.key, idempotency.fingerprint, row.n);
     this.#unconfirmed.add(row.n);
     this.#unannounced.set(row.n, row);
     return { row, replayed: false };
   }
 
+  /** One question at a time for a job: two could be answered differently. */
+  async #handOver(rows: JobRow[], state: "offered" | "accepted"): Promise<Answers> {
+    if (rows.length === 0) return new Map();
+    const asked = this.#ask(rows, state);
+    for (const { n } of rows) this.#underway.set(n, asked);
+    const answers = await asked;
+    for (const { n } of rows) this.#underway.delete(n);
+    return answers;
+  }
+
   /** Answers by job number; a job whose answer is missing stays unconfirmed and is sent again. */
-  async #handOver(rows: JobRow[]): Promise<Map<number, { ok: true; place: Place } | Refused>> {
+  async #ask(rows: JobRow[], state: "offered" | "accepted"): Promise<Answers> {
     const { address, env, settings, store } = this.#desk;
-    const answers = new Map<number, { ok: true; place: Place } | Refused>();
-    if (rows.length === 0) return answers;
+    const answers: Answers = new Map();
     try {
       const tickets = rows.map((row) => this.#ticket(row));
       const results = await callCoordinator(env, settings.region, (stub) => stub.enqueue(address, tickets));
       rows.forEach((row, index) => {
         const result = results[index]!;
-        answers.set(row.n, result);
         this.#unconfirmed.delete(row.n);
         if (result.ok) {
+          answers.set(row.n, result);
           this.announce(row.n);
+        } else if (state === "accepted") {
+          // Its client was told 202, or may have been: it is not made undone, it ends.
+          this.announce(row.n);
+          this.#desk.background(finish(this.#desk, row, "failed", { problem: result.problem }));
         } else {
+          answers.set(row.n, result);
           this.#unannounced.delete(row.n);
           store.remove(row.n);
         }

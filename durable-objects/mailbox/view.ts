@@ -41,13 +41,14 @@ export function jobOf(address: MailboxAddress, row: JobRow, standing: Standing, 
     usage: parse(row.usage),
     response: response === null ? null : JSON.parse(response),
     error: parse(row.error),
-    metadata: parse(row.metadata),
+    metadata: row.metadata,
   };
 }
 
 export function statusOf(row: JobRow, { place, runningSince, now }: Standing): JobStatus {
   if (row.status !== "queued") return row.status;
-  if (runningSince !== null || place?.state === "running") return "in_progress";
+  // The coordinator's word is newer than what is remembered here: an attempt that met a rate limit went back into the queue unsaid.
+  if (place ? place.state === "running" : runningSince !== null) return "in_progress";
   return row.not_before !== null && row.not_before > now ? "scheduled" : "queued";
 }
 

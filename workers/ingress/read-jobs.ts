@@ -4,6 +4,7 @@ import { callCoordinator, callMailbox } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { type Job, type JobStatus, STATUSES } from "../../schemas/job.ts";
 import type { ListQuery } from "../../schemas/rpc.ts";
+import { canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
 import { invalid, json, noSuchJob, refuse } from "./respond.ts";
 
@@ -47,6 +48,7 @@ export async function listJobs(context: Context): Promise<Response> {
   const cursor = after === null ? null : parseJobId(key.tenant, after);
   if (after !== null && !cursor) return refuse(noSuchJob(after));
   const named = url.searchParams.get("channel");
+  if (named !== null && !canBeNamed(named)) return refuse(invalid("No such channel can be.", "channel"));
   const channels =
     named === null ? await callCoordinator(env, settings.region, (stub) => stub.channels(key.tenant, CHANNELS_LIMIT + 1)) : [named];
   if (channels.length > CHANNELS_LIMIT)

@@ -1,7 +1,7 @@
 /** `GET /v1/subscribe`: a WebSocket, held by a mailbox. */
 import { lobbyChannel } from "../../platform/mailboxes.ts";
 import { fetchMailbox } from "../../platform/objects.ts";
-import { CHANNEL_LIMIT, RESERVED_CHANNEL_PREFIX } from "../../schemas/job.ts";
+import { canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
 import { invalid, refuse } from "./respond.ts";
 
@@ -14,8 +14,6 @@ export async function subscribe({ env, key, request, url, spread }: Context): Pr
     });
   }
   const channel = url.searchParams.get("channel");
-  if (channel !== null && (channel === "" || channel.length > CHANNEL_LIMIT || channel.startsWith(RESERVED_CHANNEL_PREFIX))) {
-    return refuse(invalid("No such channel can be.", "channel"));
-  }
+  if (channel !== null && !canBeNamed(channel)) return refuse(invalid("No such channel can be.", "channel"));
   return fetchMailbox(env, { tenant: key.tenant, channel: channel ?? lobbyChannel(spread()) }, request);
 }

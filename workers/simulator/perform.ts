@@ -7,7 +7,7 @@ import { hash, Random } from "./random.ts";
 import { connectionLost, playStream, type Spoil } from "./stream.ts";
 import { Transcript } from "./transcript.ts";
 import { aborted, end, headersFor, pause, type Turn } from "./turn.ts";
-import { wait } from "./wait.ts";
+import { waitUntil } from "./wait.ts";
 
 // A hanging call ends some day, as the longest timeouts on the way do.
 const LONGEST_HANG_MS = 15 * 60_000;
@@ -26,7 +26,8 @@ export function perform(turn: Turn): Promise<Response> {
 }
 
 async function hang(turn: Turn): Promise<Response> {
-  const over = await wait(Math.min(turn.fault?.delayMs ?? LONGEST_HANG_MS, LONGEST_HANG_MS), turn.signal);
+  const lasts = Math.min(turn.fault?.delayMs ?? LONGEST_HANG_MS, LONGEST_HANG_MS);
+  const over = await waitUntil(turn.world.ticker, turn.startedAt + lasts, turn.signal);
   if (over) throw connectionLost();
   return aborted(turn);
 }
@@ -37,11 +38,12 @@ async function fail(turn: Turn, failure: Problem, said: Answer): Promise<Respons
 }
 
 async function answerStream(turn: Turn, said: Answer): Promise<Response> {
-  const { chat, call, world, startedAt } = turn;
+  const { chat, call, world, startedAt, signal } = turn;
   if (!(await pause(turn, dueMs(said.pace, 0)))) return aborted(turn);
   const { speed, flush_ms: flushMs } = world.settings;
   const transcript = new Transcript(said, envelopeFor(turn, said), chat.stream_options?.include_usage === true);
-  const body = playStream({ transcript, pace: said.pace, spoil: spoilOf(turn.fault), startedAt, speed, flushMs, call, signal: turn.signal });
+  const spoil = spoilOf(turn.fault);
+  const body = playStream({ transcript, pace: said.pace, spoil, startedAt, speed, flushMs, ticker: world.ticker, call, signal });
   call.answered(200);
   return new Response(body, {
     headers: { ...headersFor(turn), "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" },

@@ -1,5 +1,6 @@
 import type { Call } from "./ledger.ts";
 import { dueMs, type Pace } from "./pace.ts";
+import type { Ticker } from "./ticker.ts";
 import { errorEvent, type Transcript } from "./transcript.ts";
 
 /** How a stream goes wrong half-way. */
@@ -14,6 +15,7 @@ export interface Play {
   /** Simulated ms per real one; 0 is all at once. */
   speed: number;
   flushMs: number;
+  ticker: Ticker;
   call: Call;
   /** Fires when the client has gone. */
   signal: AbortSignal;
@@ -31,47 +33,40 @@ export function connectionLost(): Error {
  * and one that falls behind gets the rest in larger pieces.
  */
 export function playStream(play: Play): ReadableStream<Uint8Array> {
-  const script = play.spoil === undefined ? { from: -1, until: play.transcript.steps } : spoiledScript(play.transcript, play.spoil);
+  const { from, until } = script(play.transcript, play.spoil);
   let step = 0;
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  let wake: (() => void) | undefined;
-  const stop = () => {
-    clearTimeout(timer);
-    wake?.();
-    play.call.end("aborted");
-  };
-  // Both ways to hear of a client that has gone: workerd calls `cancel` for a reader in the same object only.
-  play.signal.addEventListener("abort", stop, { once: true });
+  let takeBack = () => {};
+  let wake = () => {};
 
   const emit = (controller: ReadableStreamDefaultController<Uint8Array>) => {
     const elapsed = Date.now() - play.startedAt;
     let events = "";
     do {
-      if (step === script.from && play.spoil === "malformed") events += play.transcript.malformed();
+      if (step === from) events += play.transcript.malformed();
       events += play.transcript.step(step++);
-    } while (step < script.until && (play.speed === 0 || dueMs(play.pace, step) / play.speed <= elapsed));
-    if (step >= script.until && play.spoil === "stream_error") events += errorEvent();
+    } while (step < until && (play.speed === 0 || dueMs(play.pace, step) / play.speed <= elapsed));
+    if (step >= until && play.spoil === "stream_error") events += errorEvent();
     controller.enqueue(encoder.encode(events));
-    if (step >= script.until) finish(controller, play);
+    if (step >= until) finish(controller, play);
+    wake();
   };
+  const stop = () => {
+    takeBack();
+    wake();
+    play.call.end("aborted");
+  };
+  // Both ways to hear of a client that has gone: across objects workerd fires the request's signal and calls no `cancel`.
+  play.signal.addEventListener("abort", stop, { once: true });
 
-  return new ReadableStream<Uint8Array>(
-    {
-      pull(controller) {
-        const wait = play.startedAt + flushAt(play, step) - Date.now();
-        if (play.speed === 0 || wait <= 0) return emit(controller);
-        return new Promise<void>((resolve) => {
-          wake = resolve;
-          timer = setTimeout(() => {
-            emit(controller);
-            resolve();
-          }, wait);
-        });
-      },
-      cancel: stop,
-    },
-    { highWaterMark: 0 },
-  );
+  const pull = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    const time = play.startedAt + flushAt(play, step);
+    if (play.speed === 0 || time <= Date.now()) return emit(controller);
+    return new Promise<void>((resolve) => {
+      wake = resolve;
+      takeBack = play.ticker.at(time, () => emit(controller));
+    });
+  };
+  return new ReadableStream<Uint8Array>({ pull, cancel: stop }, { highWaterMark: 0 });
 }
 
 /** Real ms since the request at which a step goes out: its own time, put off to the end of the flush that it falls into. */
@@ -80,13 +75,12 @@ function flushAt({ pace, speed, flushMs }: Play, step: number): number {
   return flushMs > 0 && step > 0 ? Math.ceil(due / flushMs) * flushMs : due;
 }
 
-/** A malformed event stands in the middle of a stream that goes on; the other spoils end it there. */
-function spoiledScript({ steps }: Transcript, spoil: Spoil): { from: number; until: number } {
-  const middle = Math.max(1, Math.floor(steps / 2));
-  // One step short of the end at the least, so that no finish_reason gets out.
-  return spoil === "malformed"
-    ? { from: Math.min(middle, steps - 1), until: steps }
-    : { from: middle, until: Math.min(middle, steps - 1) || 1 };
+/** Which step has a malformed event before it (-1: none), and after how many steps the stream ends. */
+function script({ steps }: Transcript, spoil: Spoil | undefined): { from: number; until: number } {
+  // Short of the last step, which carries a finish_reason; and at least one step, so that the stream has begun.
+  const middle = Math.max(1, Math.min(Math.floor(steps / 2), steps - 1));
+  if (spoil === undefined) return { from: -1, until: steps };
+  return spoil === "malformed" ? { from: middle, until: steps } : { from: -1, until: middle };
 }
 
 function finish(controller: ReadableStreamDefaultController<Uint8Array>, { spoil, call }: Play): void {

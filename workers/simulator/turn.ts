@@ -4,7 +4,7 @@ import type { Fault } from "./faults.ts";
 import type { Call } from "./ledger.ts";
 import type { ChatRequest } from "./request.ts";
 import { commonHeaders, respondProblem } from "./respond.ts";
-import { wait } from "./wait.ts";
+import { waitUntil } from "./wait.ts";
 import type { World } from "./world.ts";
 
 // Late headers still come within most clients' timeouts.
@@ -27,7 +27,7 @@ export interface Turn {
 export function pause({ world, fault, startedAt, signal }: Turn, milliseconds: number): Promise<boolean> {
   const late = fault?.kind === "slow_headers" ? (fault.delayMs ?? SLOW_HEADERS_MS) : 0;
   const due = world.settings.speed === 0 ? late : Math.max(late, milliseconds / world.settings.speed);
-  return due === 0 ? Promise.resolve(true) : wait(startedAt + due - Date.now(), signal);
+  return due === 0 ? Promise.resolve(true) : waitUntil(world.ticker, startedAt + due, signal);
 }
 
 export function headersFor({ world, startedAt, limitHeaders }: Turn): Record<string, string> {

@@ -1,16 +1,17 @@
-/** Waits, unless the client gives up first: then false, at once, and no timer is left behind. */
-export function wait(milliseconds: number, signal: AbortSignal): Promise<boolean> {
+import type { Ticker } from "./ticker.ts";
+
+/** Waits until `time` (Unix ms), unless the client gives up first: then false, at once. */
+export function waitUntil(ticker: Ticker, time: number, signal: AbortSignal): Promise<boolean> {
   if (signal.aborted) return Promise.resolve(false);
-  if (milliseconds <= 0) return Promise.resolve(true);
   return new Promise((resolve) => {
     const giveUp = () => {
-      clearTimeout(timer);
+      takeBack();
       resolve(false);
     };
-    const timer = setTimeout(() => {
+    const takeBack = ticker.at(time, () => {
       signal.removeEventListener("abort", giveUp);
       resolve(true);
-    }, milliseconds);
+    });
     signal.addEventListener("abort", giveUp, { once: true });
   });
 }

@@ -2,13 +2,15 @@ import { FaultBook } from "./faults.ts";
 import { Ledger } from "./ledger.ts";
 import { Limiter, type LimitSettings } from "./limits.ts";
 import { type Control, rulesFrom, type Settings } from "./settings.ts";
+import { Ticker } from "./ticker.ts";
 
-/** All that the simulator remembers. In memory alone: a simulator that is evicted starts anew, with full buckets. */
+/** All that the simulator remembers. In memory alone: a new process starts with full buckets and empty totals. */
 export interface World {
   settings: Settings;
   limiter: Limiter;
   faults: FaultBook;
   ledger: Ledger;
+  ticker: Ticker;
   /** Calls so far; makes ids that differ between equal requests. */
   ordinal: number;
   /** As the environment had them, for `reset`. */
@@ -21,6 +23,7 @@ export function openWorld(initial: Settings): World {
     limiter: new Limiter(limitSettings(initial)),
     faults: new FaultBook(initial.seed),
     ledger: new Ledger(),
+    ticker: new Ticker(),
     ordinal: 0,
     initial,
   };

@@ -17,23 +17,28 @@ export const MIGRATIONS: readonly Migration[] = [
       CREATE TABLE tickets (
         job TEXT PRIMARY KEY,
         mailbox INTEGER NOT NULL,
-        pool TEXT NOT NULL,
-        priority REAL NOT NULL,
-        tokens INTEGER NOT NULL CHECK (tokens > 0),
-        accepted_at INTEGER NOT NULL,
-        not_before INTEGER,
-        deadline INTEGER,
-        phase TEXT NOT NULL CHECK (phase IN ('waiting', 'delayed', 'leased', 'ending')),
-        ready_at REAL NOT NULL,
-        attempt INTEGER NOT NULL,
-        waits INTEGER NOT NULL CHECK (waits <= attempt),
-        unknown INTEGER NOT NULL CHECK (unknown <= attempt),
+        -- What was enqueued and never changes: JSON of Fixed.
+        fixed TEXT NOT NULL,
+        phase TEXT NOT NULL DEFAULT 'waiting' CHECK (phase IN ('waiting', 'delayed', 'leased', 'ending')),
+        ready_at REAL NOT NULL DEFAULT 0,
+        attempt INTEGER NOT NULL DEFAULT 0,
+        waits INTEGER NOT NULL DEFAULT 0 CHECK (waits <= attempt),
+        unknown INTEGER NOT NULL DEFAULT 0 CHECK (unknown <= attempt),
         first_started_at REAL,
         dispatcher TEXT,
         verdict TEXT,
         CHECK ((phase = 'leased') = (dispatcher IS NOT NULL)),
         CHECK (phase <> 'ending' OR verdict IS NOT NULL)
       ) WITHOUT ROWID;
+
+      -- Tickets that came in one message and wait: one row for all of them, JSON of [job, Fixed] each. A ticket that changes gets a row
+      -- of its own, and its bit in out (most significant first) is set; the segment goes with its last ticket. Written and read as tickets are.
+      CREATE TABLE segments (
+        id INTEGER PRIMARY KEY,
+        mailbox INTEGER NOT NULL,
+        tickets TEXT NOT NULL,
+        out BLOB
+      );
 
       -- What of each budget is spent, ahead of the truth (policy/ledger.ts). Written by admit, read at wake.
       CREATE TABLE budgets (

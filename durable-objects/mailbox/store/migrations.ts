@@ -10,18 +10,11 @@ export const MIGRATIONS: readonly Migration[] = [
       CREATE TABLE jobs (
         n INTEGER PRIMARY KEY,
         nonce TEXT NOT NULL,
-        status TEXT NOT NULL CHECK (status IN ('queued', 'completed', 'failed', 'cancelled', 'expired')),
-        model TEXT NOT NULL,
-        pool TEXT NOT NULL,
-        priority REAL NOT NULL,
-        tokens INTEGER NOT NULL,
+        status TEXT NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'completed', 'failed', 'cancelled', 'expired')),
         accepted_at INTEGER NOT NULL,
-        not_before INTEGER,
-        deadline INTEGER,
-        retry TEXT NOT NULL CHECK (retry IN ('safe', 'always', 'never')),
-        metadata TEXT,
-        idempotency_key TEXT,
-        -- Null when the text is long: then it is in parts.
+        -- What was submitted and never changes: JSON of JobDetails. One column, for each more costs half a microsecond a job.
+        details TEXT NOT NULL,
+        -- The body as JSON text. Null when it is long: then it is in parts.
         request TEXT,
         -- The fence: calls of an older attempt are refused.
         attempt INTEGER NOT NULL DEFAULT 0,

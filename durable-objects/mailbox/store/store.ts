@@ -4,20 +4,24 @@ import type { Sql } from "../../../platform/sql.ts";
 import type { JobEnd, RetryPolicy } from "../../../schemas/job.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
-export type JobRow = {
-  n: number;
-  nonce: string;
-  status: "queued" | JobEnd;
+/** What was submitted and never changes. */
+export type JobDetails = {
   model: string;
   pool: string;
   priority: number;
   tokens: number;
-  accepted_at: number;
   not_before: number | null;
   deadline: number | null;
   retry: RetryPolicy;
-  metadata: string | null;
+  metadata: Record<string, string> | null;
   idempotency_key: string | null;
+};
+
+type JobState = {
+  n: number;
+  nonce: string;
+  status: "queued" | JobEnd;
+  accepted_at: number;
   attempt: number;
   attempts: number;
   unknown: number;
@@ -28,21 +32,8 @@ export type JobRow = {
   log: string | null;
 };
 
-export type NewJob = Pick<
-  JobRow,
-  | "n"
-  | "nonce"
-  | "model"
-  | "pool"
-  | "priority"
-  | "tokens"
-  | "accepted_at"
-  | "not_before"
-  | "deadline"
-  | "retry"
-  | "metadata"
-  | "idempotency_key"
->;
+export type JobRow = JobState & JobDetails;
+type Stored = JobState & { details: string };
 export type FollowerRow = { target: number; lobby: string; deltas: number };
 export type SubscriptionRow = { socket: string; target: string; deltas: number };
 type Kind = "request" | "response";
@@ -51,8 +42,7 @@ type Kind = "request" | "response";
 const INLINE_CHARACTERS = 100_000;
 const PART_CHARACTERS = 400_000;
 
-const COLUMNS = `n, nonce, status, model, pool, priority, tokens, accepted_at, not_before, deadline, retry, metadata, idempotency_key, attempt, attempts, unknown,
-  started_at, ended_at, usage, error, log`;
+const COLUMNS = "n, nonce, status, accepted_at, details, attempt, attempts, unknown, started_at, ended_at, usage, error, log";
 
 export class MailboxStore {
   readonly sql: Sql;
@@ -62,40 +52,32 @@ export class MailboxStore {
     migrate(sql, MIGRATIONS);
   }
 
-  lastNumber(): number {
-    return this.sql.first<{ n: number | null }>("SELECT max(n) AS n FROM jobs")?.n ?? 0;
+  newest(): { n: number; accepted_at: number } | null {
+    return this.sql.first("SELECT n, accepted_at FROM jobs ORDER BY n DESC LIMIT 1");
   }
 
-  insert(job: NewJob, request: string): void {
+  insert({ n, nonce, accepted_at }: Pick<JobRow, "n" | "nonce" | "accepted_at">, details: JobDetails, request: string): void {
     const inline = request.length <= INLINE_CHARACTERS;
     this.sql.run(
-      `INSERT INTO jobs (n, nonce, status, model, pool, priority, tokens, accepted_at, not_before, deadline, retry, metadata, idempotency_key, request)
-       VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      job.n,
-      job.nonce,
-      job.model,
-      job.pool,
-      job.priority,
-      job.tokens,
-      job.accepted_at,
-      job.not_before,
-      job.deadline,
-      job.retry,
-      job.metadata,
-      job.idempotency_key,
+      "INSERT INTO jobs (n, nonce, accepted_at, details, request) VALUES (?, ?, ?, ?, ?)",
+      n,
+      nonce,
+      accepted_at,
+      JSON.stringify(details),
       inline ? request : null,
     );
-    if (!inline) this.#putParts(job.n, "request", request);
+    if (!inline) this.#putParts(n, "request", request);
   }
 
   job(n: number): JobRow | null {
-    return this.sql.first<JobRow>(`SELECT ${COLUMNS} FROM jobs WHERE n = ?`, n);
+    const stored = this.sql.first<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE n = ?`, n);
+    return stored && unpack(stored);
   }
 
   /** Newest first. `status` null is any; `before` null begins at the newest. */
   jobs(status: JobRow["status"] | null, before: { at: number; number: number } | null, limit: number): JobRow[] {
     const { at, number } = before ?? { at: Number.MAX_SAFE_INTEGER, number: 0 };
-    return this.sql.all<JobRow>(
+    const stored = this.sql.all<Stored>(
       `SELECT ${COLUMNS} FROM jobs WHERE (accepted_at < ?1 OR (accepted_at = ?1 AND n < ?2)) AND (?3 IS NULL OR status = ?3)
        ORDER BY n DESC LIMIT ?4`,
       at,
@@ -103,11 +85,12 @@ export class MailboxStore {
       status,
       limit,
     );
+    return stored.map(unpack);
   }
 
   /** Jobs that wait or run, beyond a number. */
   openAfter(n: number): JobRow[] {
-    return this.sql.all<JobRow>(`SELECT ${COLUMNS} FROM jobs WHERE n > ? AND status = 'queued' ORDER BY n`, n);
+    return this.sql.all<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE n > ? AND status = 'queued' ORDER BY n`, n).map(unpack);
   }
 
   text(n: number, kind: Kind): string | null {
@@ -151,21 +134,13 @@ export class MailboxStore {
   }
 
   remove(n: number): void {
-    this.sql.run("DELETE FROM idempotency WHERE key = (SELECT idempotency_key FROM jobs WHERE n = ?)", n);
+    this.sql.run("DELETE FROM idempotency WHERE key = (SELECT details ->> 'idempotency_key' FROM jobs WHERE n = ?)", n);
     for (const table of ["jobs", "parts", "deltas"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
   }
 
-  /** Ended jobs whose time is over, oldest first. */
-  endedBefore(instant: number, limit: number): number[] {
-    return this.sql
-      .all<{ n: number }>("SELECT n FROM jobs WHERE ended_at IS NOT NULL AND ended_at < ? ORDER BY n LIMIT ?", instant, limit)
-      .map((row) => row.n);
-  }
-
-  firstEnd(): number | null {
-    return (
-      this.sql.first<{ ended_at: number }>("SELECT ended_at FROM jobs WHERE ended_at IS NOT NULL ORDER BY n LIMIT 1")?.ended_at ?? null
-    );
+  /** When jobs came and ended, in the order in which they came. */
+  ages(): Iterable<Pick<JobRow, "n" | "accepted_at" | "ended_at">> {
+    return this.sql.each("SELECT n, accepted_at, ended_at FROM jobs ORDER BY n");
   }
 
   addDelta(n: number, seq: number, attempt: number, chunks: string): void {
@@ -233,6 +208,10 @@ export class MailboxStore {
       from = to;
     }
   }
+}
+
+function unpack({ details, ...state }: Stored): JobRow {
+  return { ...state, ...(JSON.parse(details) as JobDetails) };
 }
 
 function isHighSurrogate(code: number): boolean {

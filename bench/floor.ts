@@ -1,0 +1,27 @@
+/** The least that anybody could do: objects of a few lines, run in the same process beside Sluice. */
+import { DurableObject } from "cloudflare:workers";
+
+export type FloorEnv = { FLOOR: DurableObjectNamespace<Floor>; UPSTREAM: string };
+
+export class Floor extends DurableObject<FloorEnv> {
+  constructor(ctx: DurableObjectState, env: FloorEnv) {
+    super(ctx, env);
+    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS rows (n INTEGER PRIMARY KEY, body TEXT)");
+  }
+
+  /** A durable insert of its own: what a submit costs when nothing is shared. */
+  insert(body: string): void {
+    this.ctx.storage.sql.exec("INSERT INTO rows (body) VALUES (?)", body);
+  }
+
+  /** A bare multi-row insert in one message. */
+  insertMany(bodies: string[]): void {
+    for (const body of bodies) this.ctx.storage.sql.exec("INSERT INTO rows (body) VALUES (?)", body);
+  }
+
+  /** Worker -> object -> upstream, storing nothing. */
+  override async fetch(request: Request): Promise<Response> {
+    const body = (await request.json()) as Record<string, unknown>;
+    return fetch(`${this.env.UPSTREAM}/v1/chat/completions`, { method: "POST", body: JSON.stringify({ ...body, stream: true }) });
+  }
+}

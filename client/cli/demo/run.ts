@@ -1,0 +1,167 @@
+/** Submits, follows, shows, until every job has ended. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Job } from "../../../schemas/job.ts";
+import { type Api, getJob, isJob, poolOf, submit, upstreamBurstSeconds, upstreamStats } from "./api.ts";
+import type { Budget } from "./figures.ts";
+import { Follower } from "./follower.ts";
+import type { Screen, View } from "./screen.ts";
+import type { Service } from "./service.ts";
+import { Shown } from "./shown.ts";
+import { seconds, Track } from "./track.ts";
+import { chooseShown, KEYS, MODEL, makeJobs, OPERATOR_KEY, reservedTokens, type Work } from "./work.ts";
+
+export type Run = {
+  tracks: Track[];
+  shown: Shown | null;
+  /** By the clock of the tracks. */
+  began: number;
+  seconds: number;
+  /** By the API's rule, of all that was submitted. */
+  reserved: number;
+  /** Null where the service does not tell. */
+  budget: Budget | null;
+  /** Null where the upstream is not the simulator. */
+  rejected: number | null;
+  drops: number;
+};
+
+/** A tenant at work. */
+type Party = { track: Track; key: string; jobs: Work[]; follower: Follower; last: string };
+
+type Stage = { api: Api; parties: Party[]; shown: Shown | null; began: number; allOver: () => void };
+
+/** Long enough for the calls that the burst allows to be told of, so that they count as what they are: before the other came. */
+const NEXT_TENANT_MS = 300;
+const POLL_MS = 1_500;
+const FRAME_MS = 80;
+
+export async function run(service: Service, count: number, screen: Screen, signal: AbortSignal): Promise<Run> {
+  const ending = new AbortController();
+  const api: Api = { url: service.url, signal: AbortSignal.any([signal, ending.signal]) };
+  const over = Promise.withResolvers<void>();
+  const failed = Promise.withResolvers<never>();
+  const stage: Stage = { api, parties: [], shown: null, began: 0, allOver: over.resolve };
+  stage.parties = makeParties(stage, count, failed.reject);
+  signal.addEventListener("abort", () => failed.reject(signal.reason), { once: true });
+  failed.promise.catch(() => {}); // it may come when nobody waits any more
+  const guarded = <T>(work: Promise<T>) => Promise.race([work, failed.promise, service.broken]);
+  try {
+    const before = await guarded(look(api, service.simulated));
+    await guarded(Promise.all(stage.parties.map(({ follower }) => follower.open())));
+    stage.began = seconds();
+    void animate(stage, screen).catch(failed.reject);
+    await guarded(submitAll(stage, service.simulated));
+    await guarded(over.promise);
+    const took = seconds() - stage.began;
+    screen.show(viewOf(stage));
+    const rejected = before.rejected === null ? null : ((await look(api, true)).rejected ?? 0) - before.rejected;
+    const reserved = stage.parties.flatMap(({ jobs }) => jobs).reduce((sum, job) => sum + reservedTokens(job), 0);
+    const drops = stage.parties.reduce((sum, { follower }) => sum + follower.drops, 0);
+    return {
+      tracks: stage.parties.map(({ track }) => track),
+      shown: stage.shown,
+      began: stage.began,
+      seconds: took,
+      reserved,
+      budget: before.budget,
+      rejected,
+      drops,
+    };
+  } finally {
+    ending.abort();
+    for (const { follower } of stage.parties) follower.close();
+    screen.close();
+  }
+}
+
+/** The first tenant asks for twice as much as the second: what is fair shows while both wait. */
+function makeParties(stage: Stage, count: number, failed: (error: Error) => void): Party[] {
+  const second = Math.floor(count / 3);
+  // A channel of the run's own: whatever comes in it belongs to the run.
+  const channel = `demo-${Date.now().toString(36)}`;
+  return [...KEYS].map(([tenant, key], index) => {
+    const jobs = makeJobs(channel, index === 0 ? count - second : second);
+    const track = new Track(tenant, jobs.length);
+    const follower = new Follower(
+      { url: stage.api.url, key, channel },
+      {
+        event: (event) => {
+          if (track.take(event) && stage.shown?.job === event.job) stage.shown.take(event);
+          endIfOver(stage);
+        },
+        standing: () => track.standing(),
+        failed,
+      },
+    );
+    return { track, key, jobs, follower, last: "not submitted" };
+  });
+}
+
+function endIfOver({ parties, allOver }: Stage): void {
+  if (parties.every(({ track }) => track.over)) allOver();
+}
+
+/** One tenant after the other: the second finds the first one's jobs all in the queue, and is not to wait for them. */
+async function submitAll(stage: Stage, simulated: boolean): Promise<void> {
+  const { api, parties } = stage;
+  const watchedParty = parties.at(-1)!;
+  const watched = chooseShown(watchedParty.jobs, simulated);
+  for (const party of parties) {
+    if (party !== parties[0]) await sleep(NEXT_TENANT_MS, undefined, { signal: api.signal });
+    const answers = await submit(api, party.key, party.jobs);
+    party.track.accept(answers.filter(isJob).map(({ id }) => id));
+    void poll(api, party);
+    const shown = party === watchedParty ? answers[watched] : undefined;
+    if (shown === undefined || !isJob(shown)) continue;
+    stage.shown = new Shown(party.track.tenant, shown.id);
+    party.follower.watch(shown.id);
+  }
+  endIfOver(stage);
+}
+
+/** What the budget allows now, and what the simulator has refused so far. */
+async function look(api: Api, simulated: boolean): Promise<{ budget: Budget | null; rejected: number | null }> {
+  const pool = await poolOf(api, OPERATOR_KEY, MODEL);
+  if (!simulated) {
+    const burst = pool?.free;
+    return { budget: pool && burst ? { limits: pool.limits, burst } : null, rejected: null };
+  }
+  const { requests, tokens } = (await upstreamStats(api)).rejected_429;
+  if (pool === null) return { budget: null, rejected: requests + tokens };
+  const minutes = (await upstreamBurstSeconds(api)) / 60;
+  const { limits, used } = pool;
+  // All that upstream lets through, not the part of it that Sluice dares to use.
+  const burst = { requests: limits.rpm * minutes - used.requests, tokens: limits.tpm * minutes - used.tokens };
+  return { budget: { limits, burst }, rejected: requests + tokens };
+}
+
+/** Where the tenant's last job stands, now and then. What cannot be had this time is had the next. */
+async function poll(api: Api, party: Party): Promise<void> {
+  const id = party.track.accepted?.at(-1);
+  while (id !== undefined && !api.signal.aborted && !party.track.over) {
+    const job = await getJob(api, party.key, id).catch(() => null);
+    if (job !== null) party.last = describe(job);
+    await sleep(POLL_MS, undefined, { signal: api.signal }).catch(() => {});
+  }
+}
+
+function describe({ status, position, eta }: Job): string {
+  if (status !== "queued" || position === null || eta === null) return status;
+  return `number ${position} in the queue, ~${eta.p50.toFixed(1)} s to go`;
+}
+
+async function animate(stage: Stage, screen: Screen): Promise<void> {
+  while (!stage.api.signal.aborted) {
+    screen.show(viewOf(stage));
+    await sleep(FRAME_MS, undefined, { signal: stage.api.signal }).catch(() => {});
+  }
+}
+
+function viewOf({ parties, shown, began }: Stage): View {
+  const tenants = parties.map(({ track, last }) => {
+    const { tenant: name, total, ended: done, running } = track;
+    return { name, total, done, running, last: track.over ? "ended" : last };
+  });
+  const of = shown === null ? "" : `${shown.tenant}'s answer, as it is written:`;
+  return { seconds: seconds() - began, tenants, text: { of, text: shown?.text ?? "" } };
+}

@@ -1,0 +1,109 @@
+/** How the jobs of one tenant go, by the events that came and the demo's own clock. Times in seconds. */
+import type { JobEvent } from "../../../schemas/event.ts";
+import { ENDS, type Job, type JobEnd } from "../../../schemas/job.ts";
+
+export type Course = {
+  seq: number;
+  running: boolean;
+  queuedAt: number | null;
+  /** When the first attempt began. */
+  startedAt: number | null;
+  /** When the last attempt began. */
+  calledAt: number | null;
+  endedAt: number | null;
+  end: JobEnd | null;
+  tokens: number;
+  attempts: number;
+};
+
+/** A job that has been called and answered. */
+export type Done = Course & { queuedAt: number; startedAt: number; calledAt: number; endedAt: number };
+
+export function seconds(): number {
+  return performance.now() / 1_000;
+}
+
+export class Track {
+  readonly tenant: string;
+  /** Jobs to submit. */
+  readonly total: number;
+  readonly courses = new Map<string, Course>();
+  /** Jobs that the service took; null until it has answered. */
+  accepted: string[] | null = null;
+  acceptedAt = 0;
+  ended = 0;
+  running = 0;
+
+  constructor(tenant: string, total: number) {
+    this.tenant = tenant;
+    this.total = total;
+  }
+
+  get over(): boolean {
+    return this.accepted !== null && this.ended >= this.accepted.length;
+  }
+
+  /** The service's answer to the submission. */
+  accept(jobs: string[]): void {
+    this.accepted = jobs;
+    this.acceptedAt = seconds();
+    for (const id of jobs) this.#course(id);
+  }
+
+  /** False for an event that was seen before: a new connection may bring some again. */
+  take({ job, seq, event, data }: JobEvent): boolean {
+    const course = this.#course(job);
+    if (seq <= course.seq) return false;
+    course.seq = seq;
+    const now = seconds();
+    if (event === "queued") course.queuedAt = now;
+    else if (event === "in_progress") {
+      course.startedAt ??= now;
+      course.calledAt = now;
+      this.#run(course, true);
+    } else if (event === "retrying") this.#run(course, false);
+    else if ((ENDS as readonly string[]).includes(event)) this.#end(course, event as JobEnd, data as Job, now);
+    return true;
+  }
+
+  /** What a new connection resumes from. */
+  standing(): Record<string, number> {
+    return Object.fromEntries([...this.courses].filter(([, { end }]) => end === null).map(([id, { seq }]) => [id, seq]));
+  }
+
+  count(end: JobEnd): number {
+    return [...this.courses.values()].filter((course) => course.end === end).length;
+  }
+
+  done(): Done[] {
+    return [...this.courses.values()].filter((course): course is Done => course.startedAt !== null && course.endedAt !== null);
+  }
+
+  #course(job: string): Course {
+    const fresh: Course = {
+      seq: 0,
+      running: false,
+      queuedAt: null,
+      startedAt: null,
+      calledAt: null,
+      endedAt: null,
+      end: null,
+      tokens: 0,
+      attempts: 0,
+    };
+    const course = this.courses.get(job) ?? fresh;
+    this.courses.set(job, course);
+    return course;
+  }
+
+  #run(course: Course, running: boolean): void {
+    if (course.running !== running) this.running += running ? 1 : -1;
+    course.running = running;
+  }
+
+  #end(course: Course, end: JobEnd, { usage, attempts }: Job, now: number): void {
+    this.#run(course, false);
+    Object.assign(course, { end, endedAt: now, tokens: usage?.total_tokens ?? 0, attempts });
+    this.ended++;
+  }
+}

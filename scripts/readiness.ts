@@ -1,0 +1,54 @@
+import { readSettings } from "../platform/settings.ts";
+import type { Variable } from "./runtime.ts";
+
+export type Deployment = {
+  /** As they would be uploaded: wrangler.toml, `--var` and `--secrets-file`. */
+  vars: Record<string, Variable>;
+  /** Names of the secrets that Cloudflare has already, or why they could not be listed. */
+  stored: string[] | Error;
+  withSimulator: boolean;
+};
+
+/** @returns what must be mended before a deployment, each with the way to do it. */
+export function problems({ vars, stored, withSimulator }: Deployment): string[] {
+  const uploaded = Object.keys(vars).filter((name) => vars[name]?.kind === "secret");
+  const has = (name: string) => uploaded.includes(name) || (!(stored instanceof Error) && stored.includes(name));
+  const plain = (name: string) => vars[name] !== undefined && vars[name].kind !== "secret" && vars[name].value.trim() !== "";
+  const found: string[] = [];
+  for (const name of ["SLUICE_LOCAL", "SLUICE_DEV_KEYS"]) {
+    if (name in vars) found.push(`${name} must not be deployed: it would let anybody in with a development key. Remove it from [vars].`);
+  }
+  for (const name of ["SLUICE_KEYS", "OPENAI_API_KEY"]) {
+    if (plain(name)) found.push(`${name} must be a secret, not a plain variable. Remove it from [vars].`);
+  }
+  // Secrets that come with the upload need no login to be seen; what Cloudflare has does.
+  const account = uploaded.includes("SLUICE_KEYS") && (uploaded.includes("OPENAI_API_KEY") || withSimulator || plain("OPENAI_BASE_URL"));
+  if (stored instanceof Error && !account) found.push(whyUnlisted(stored));
+  else {
+    if (!has("SLUICE_KEYS")) found.push("The secret SLUICE_KEYS is not set, so nobody could log in: npx wrangler secret put SLUICE_KEYS");
+    if (!has("OPENAI_API_KEY") && !plain("OPENAI_BASE_URL") && !withSimulator) found.push(NO_UPSTREAM);
+  }
+  return [...found, ...malformed(vars)];
+}
+
+const NO_UPSTREAM =
+  "The secret OPENAI_API_KEY is not set, so the built-in simulator would answer: npx wrangler secret put OPENAI_API_KEY, or pass --with-simulator if that is meant.";
+
+function malformed(vars: Deployment["vars"]): string[] {
+  try {
+    readSettings(Object.fromEntries(Object.entries(vars).map(([name, { value }]) => [name, value])));
+    return [];
+  } catch (error) {
+    return [error instanceof Error ? error.message : String(error)];
+  }
+}
+
+function whyUnlisted({ message }: Error): string {
+  if (/API_TOKEN|not logged in|authenticat|login/i.test(message)) {
+    return "Not logged in to Cloudflare, so its secrets cannot be checked: npx wrangler login, or set CLOUDFLARE_API_TOKEN.";
+  }
+  if (/10007|not found|does not exist/i.test(message)) {
+    return "There is no such Worker yet. Give it its secrets first, which creates it: npx wrangler secret put SLUICE_KEYS (and OPENAI_API_KEY), or pass --secrets-file FILE.";
+  }
+  return `The secrets cannot be listed. ${message}`;
+}

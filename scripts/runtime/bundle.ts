@@ -1,0 +1,99 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+export type Module = { name: string; kind: "esModule" | "commonJsModule" | "text" | "json" | "data" | "wasm"; body: Uint8Array };
+export type Variable = { kind: "text" | "json" | "secret"; value: string };
+
+/** What `wrangler deploy` would upload. The first module is the main one. */
+export type Bundle = {
+  modules: Module[];
+  compatibilityDate: string;
+  compatibilityFlags: string[];
+  vars: Record<string, Variable>;
+  durableObjects: { binding: string; className: string }[];
+};
+
+type Binding = { name: string; type: string; text?: string; json?: unknown; class_name?: string; script_name?: string };
+type Metadata = { main_module: string; bindings: Binding[]; compatibility_date: string; compatibility_flags?: string[] };
+
+const KINDS: Record<string, Module["kind"]> = {
+  "application/javascript+module": "esModule",
+  "application/javascript": "commonJsModule",
+  "application/json": "json",
+  "application/octet-stream": "data",
+  "application/wasm": "wasm",
+  "text/plain": "text",
+};
+
+/**
+ * Bundles the Worker of a wrangler.toml. `--outfile` makes wrangler write the very form that it would upload: code, module
+ * types, bindings and compatibility settings in one, so nothing here has to read the toml a second time.
+ * Takes 1.0 to 1.5 s, 0.7 of them wrangler's own start; a cache is not worth a stale bundle.
+ */
+export async function bundle(config: string, wranglerArguments: readonly string[] = []): Promise<Bundle> {
+  const directory = await mkdtemp(join(tmpdir(), "sluice-bundle-"));
+  try {
+    const file = join(directory, "worker.form");
+    await wrangler(["deploy", "--dry-run", "--outfile", file, "--config", resolve(config), ...wranglerArguments]);
+    return await readForm(await readFile(file));
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** @returns what wrangler wrote on standard output. @throws with everything that it wrote, if it fails. */
+export function wrangler(args: readonly string[]): Promise<string> {
+  // The package's main file is its command line too; its `bin` would only start a second Node around it.
+  const cli = createRequire(import.meta.url).resolve("wrangler");
+  return new Promise((done, fail) => {
+    const options = { env: { ...process.env, ...QUIET }, maxBuffer: 64 * 1024 * 1024 };
+    const child = execFile(process.execPath, ["--no-warnings", cli, ...args], options, (error, stdout, stderr) => {
+      if (error === null) done(stdout);
+      else fail(new Error(`wrangler ${args[0]} failed:\n${[stderr, stdout].join("\n").trim() || error.message}`));
+    });
+    child.stdin?.end();
+  });
+}
+
+/** The banner looks for a newer version on the network, which must not be needed. */
+const QUIET = { WRANGLER_HIDE_BANNER: "true", WRANGLER_SEND_METRICS: "false", WRANGLER_WRITE_LOGS: "false", NO_COLOR: "1" };
+
+async function readForm(bytes: Buffer): Promise<Bundle> {
+  const boundary = bytes.subarray(2, bytes.indexOf("\r\n")).toString("latin1");
+  const form = await new Response(new Uint8Array(bytes), {
+    headers: { "content-type": `multipart/form-data; boundary=${boundary}` },
+  }).formData();
+  const metadata: Metadata = JSON.parse(String(form.get("metadata")));
+  const modules: Module[] = [];
+  for (const [name, part] of form) {
+    if (typeof part === "string" || part.type === "application/source-map") continue;
+    const kind = KINDS[part.type];
+    if (kind === undefined) throw new Error(`The local runner does not know modules of type ${part.type} (${name}).`);
+    // workerd resolves "./x" to the module called "x".
+    modules.push({ name: name.replace(/^\.\//, ""), kind, body: new Uint8Array(await part.arrayBuffer()) });
+  }
+  modules.sort((a, b) => Number(b.name === metadata.main_module) - Number(a.name === metadata.main_module));
+  return {
+    modules,
+    compatibilityDate: metadata.compatibility_date,
+    compatibilityFlags: metadata.compatibility_flags ?? [],
+    ...readBindings(metadata.bindings),
+  };
+}
+
+function readBindings(bindings: Binding[]): Pick<Bundle, "vars" | "durableObjects"> {
+  const vars: Bundle["vars"] = {};
+  const durableObjects: Bundle["durableObjects"] = [];
+  for (const { name, type, text, json, class_name, script_name } of bindings) {
+    if (type === "plain_text") vars[name] = { kind: "text", value: text ?? "" };
+    else if (type === "secret_text") vars[name] = { kind: "secret", value: text ?? "" };
+    else if (type === "json") vars[name] = { kind: "json", value: JSON.stringify(json) };
+    else if (type === "durable_object_namespace" && class_name !== undefined && script_name === undefined) {
+      durableObjects.push({ binding: name, className: class_name });
+    } else throw new Error(`The local runner does not know bindings of type ${type} (${name}).`);
+  }
+  return { vars, durableObjects };
+}

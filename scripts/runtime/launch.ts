@@ -1,0 +1,164 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { Readable } from "node:stream";
+import type { Bundle, Variable } from "./bundle.ts";
+import { configText, moduleFile, OBJECTS, SOCKET } from "./config.ts";
+import { claim, type Lock, markKilled } from "./lock.ts";
+import { tieToThisProcess } from "./processes.ts";
+import { healthy, listening, within } from "./ready.ts";
+
+export type LaunchOptions = {
+  bundle: Bundle;
+  /** 0 takes a free one. */
+  port: number;
+  host?: string;
+  /** null: a temporary directory, removed when workerd has ended. */
+  state: string | null;
+  /** Over those of the bundle; always text. */
+  vars: Record<string, string>;
+  /** Show what the Worker prints. */
+  inherit?: boolean;
+  /** A path that answers 200 once the service is up; null: it is up when its port is open. */
+  health?: string | null;
+  /** How long to wait for that answer. */
+  patienceMs?: number;
+};
+
+export type Runtime = {
+  url: string;
+  port: number;
+  pid: number;
+  /** SIGTERM, then SIGKILL. */
+  stop(): Promise<void>;
+  /** SIGKILL at once, as a crash would. */
+  kill(): void;
+  /** Its exit code; null if a signal ended it. */
+  exited: Promise<number | null>;
+};
+
+/** What it says of its start is kept for the error, if it comes to one, and shown only once it is up. */
+type Output = { errors(): string; show(): void };
+
+/** From spawn to healthy takes 0.05 to 0.2 s; a cold disk or a busy machine takes longer. */
+const READY_MS = 30_000;
+/** workerd waits for open connections at SIGTERM; there is no state to save, so do not wait long. */
+const STOP_MS = 2_000;
+const STDERR_KEPT = 16_384;
+
+/** @throws if the port is taken, the state is in use, or the Worker does not come up. */
+export async function launch(options: LaunchOptions): Promise<Runtime> {
+  const temporary = options.state === null;
+  const state = temporary ? mkdtempSync(join(tmpdir(), "sluice-state-")) : resolve(options.state ?? "");
+  let lock: Lock | null = null;
+  const ended = () => {
+    lock?.release();
+    if (temporary) rmSync(state, { recursive: true, force: true });
+  };
+  try {
+    mkdirSync(join(state, "objects"), { recursive: true });
+    lock = await claim(state);
+    return await run(options, state, lock, ended);
+  } catch (error) {
+    ended();
+    throw error;
+  }
+}
+
+async function run(options: LaunchOptions, state: string, lock: Lock, ended: () => void): Promise<Runtime> {
+  const { host = "127.0.0.1", port, health = "/healthz", inherit = false } = options;
+  const config = writeConfig(options.bundle, options.vars);
+  const child = spawnWorkerd(config, address(host, port), state);
+  const exited = new Promise<number | null>((done) => {
+    child.once("error", () => done(null));
+    child.once("exit", done);
+  }).finally(ended);
+  const output = collect(child);
+  const discardConfig = () => rmSync(config, { recursive: true, force: true });
+  const kill = () => {
+    if (child.pid !== undefined) markKilled(child.pid);
+    child.kill("SIGKILL");
+  };
+  try {
+    if (child.pid !== undefined) {
+      lock.record(child.pid);
+      tieToThisProcess(child);
+    }
+    const early = exited.then((code) => Promise.reject(explain(code, output.errors(), host, port)));
+    const listensAt = await within(READY_MS, "workerd to listen", listening(child.stdio[3] as Readable, SOCKET), early);
+    discardConfig();
+    lock.update(listensAt);
+    const url = `http://${address(reachable(host), listensAt)}`;
+    if (health !== null) await Promise.race([healthy(url + health, options.patienceMs ?? READY_MS), early]);
+    if (inherit) output.show();
+    return { url, port: listensAt, pid: child.pid!, stop: () => stop(child, exited), kill, exited };
+  } catch (error) {
+    kill();
+    await exited;
+    throw error;
+  } finally {
+    discardConfig();
+  }
+}
+
+/** Secrets are in it: a private directory that is gone once workerd listens. On the command line anybody could read them. */
+function writeConfig(bundle: Bundle, given: Record<string, string>): string {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-config-"));
+  const vars: Record<string, Variable> = { ...bundle.vars };
+  for (const [name, value] of Object.entries(given)) {
+    // What is as it was keeps its kind: a table in wrangler.toml stays an object.
+    if (vars[name]?.value !== value) vars[name] = { kind: "text", value };
+  }
+  writeFileSync(join(directory, "config.capnp"), configText(bundle, vars), { mode: 0o600 });
+  for (const [n, { body }] of bundle.modules.entries()) writeFileSync(join(directory, moduleFile(n)), body, { mode: 0o600 });
+  return directory;
+}
+
+function spawnWorkerd(config: string, listen: string, state: string): ChildProcess {
+  const binary: string = createRequire(import.meta.url)("workerd").default;
+  const args = ["serve", `--socket-addr=${SOCKET}=${listen}`, `--directory-path=${OBJECTS}=${join(state, "objects")}`, "--control-fd=3"];
+  // Detached: Ctrl-C in a terminal reaches a whole process group, and it is for the script to end workerd in order.
+  return spawn(binary, [...args, join(config, "config.capnp")], { stdio: ["ignore", "pipe", "pipe", "pipe"], detached: true });
+}
+
+/** Reads both streams to their end, as a full pipe would stop workerd. */
+function collect(child: ChildProcess): Output {
+  let last = "";
+  let shown = false;
+  child.stdout?.on("data", (bytes: Buffer) => shown && process.stdout.write(bytes));
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    last = (last + text).slice(-STDERR_KEPT);
+    if (shown) process.stderr.write(text);
+  });
+  return {
+    errors: () => last.trim(),
+    show: () => {
+      shown = true;
+      process.stderr.write(last);
+    },
+  };
+}
+
+function explain(code: number | null, errors: string, host: string, port: number): Error {
+  if (/address already in use/i.test(errors)) return new Error(`Port ${port} on ${host} is taken.`);
+  return new Error(`workerd ended before it was ready (${code === null ? "signal" : `exit code ${code}`}).\n${errors}`);
+}
+
+async function stop(child: ChildProcess, exited: Promise<number | null>): Promise<void> {
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+  await exited;
+  clearTimeout(timer);
+}
+
+function address(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** "Every interface" is a place to listen, not one to call. */
+function reachable(host: string): string {
+  if (host === "0.0.0.0" || host === "*") return "127.0.0.1";
+  return host === "::" ? "::1" : host;
+}

@@ -1,0 +1,102 @@
+/**
+ * One workerd per state directory: two on the same SQLite files would corrupt them, and workerd itself does not look.
+ * `<state>/runtime.json` names the workerd and the script that started it.
+ */
+import { randomUUID } from "node:crypto";
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { inspect } from "./processes.ts";
+
+export type Lock = { record(pid: number): void; update(port: number): void; release(): void };
+type Claim = { id: string; parent: number; pid: number | null; port: number | null; startedAt: number };
+
+/** A claim without a workerd is believed for this long: enough to spawn one. */
+const CLAIM_MS = 30_000;
+/** A killed process is gone within milliseconds; one with a large heap on a busy machine takes longer. */
+const GONE_MS = 10_000;
+/** Those that this process has killed and that may not be gone yet; the next launch waits for them. */
+const killed = new Set<number>();
+
+/** @throws if a live Sluice holds the state directory. Ends a workerd whose script is gone. */
+export async function claim(state: string): Promise<Lock> {
+  const path = join(state, "runtime.json");
+  const mine: Claim = { id: randomUUID(), parent: process.pid, pid: null, port: null, startedAt: Date.now() };
+  for (let attempt = 0; attempt < 10; attempt++) {
+    if (create(path, mine)) return holder(path, mine);
+    const held = read(path);
+    if (held !== null) await evict(held, state);
+    if (read(path)?.id === held?.id) rmSync(path, { force: true });
+  }
+  throw new Error(`Others keep starting on ${state}.`);
+}
+
+export function markKilled(pid: number): void {
+  killed.add(pid);
+}
+
+function holder(path: string, mine: Claim): Lock {
+  const write = (change: Partial<Claim>) => {
+    // Two that found the same stale file at the same instant both believe that it is theirs; the first to look finds out.
+    if (read(path)?.id !== mine.id) throw new Error(`Another Sluice has just started on this state (${path}).`);
+    Object.assign(mine, change);
+    renameSync(draft(path, mine), path);
+  };
+  return {
+    record: (pid) => write({ pid }),
+    update: (port) => write({ port }),
+    release: () => {
+      if (read(path)?.id === mine.id) rmSync(path, { force: true });
+    },
+  };
+}
+
+/** Returns once nothing runs on the claim any more. */
+async function evict(held: Claim, state: string): Promise<void> {
+  const { pid } = held;
+  if (pid === null) {
+    const fresh = Date.now() - held.startedAt < CLAIM_MS && inspect(held.parent) !== null;
+    if (fresh) throw new Error(`Sluice is just starting on this state (pid ${held.parent}, ${state}).`);
+    return;
+  }
+  const found = inspect(pid);
+  // A process with that id may be anything by now; ours has the directory in its command line.
+  if (found === null || !found.command.includes("workerd") || !found.command.includes(`=${join(state, "objects")} `)) return;
+  if (!killed.has(pid)) {
+    if (found.parent === held.parent) throw new Error(`Sluice already runs on this state (pid ${pid}, port ${held.port}, ${state}).`);
+    process.kill(pid, "SIGKILL");
+  }
+  for (const end = Date.now() + GONE_MS; inspect(pid) !== null; ) {
+    if (Date.now() > end) throw new Error(`An earlier workerd (pid ${pid}) on this state does not end.`);
+    await sleep(10);
+  }
+  killed.delete(pid);
+}
+
+/** A file that appears with its content or not at all: a link is refused where there is one already. */
+function create(path: string, content: Claim): boolean {
+  const source = draft(path, content);
+  try {
+    linkSync(source, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  } finally {
+    rmSync(source, { force: true });
+  }
+}
+
+function draft(path: string, content: Claim): string {
+  const source = `${path}.${content.id}`;
+  writeFileSync(source, `${JSON.stringify(content)}\n`);
+  return source;
+}
+
+function read(path: string): Claim | null {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch {
+    return null; // gone, or not ours to understand
+  }
+}

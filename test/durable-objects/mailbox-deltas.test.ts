@@ -1,0 +1,281 @@
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Job } from "../../schemas/job.ts";
+import { advanceTo, call, crash, ended, inside, mailbox, sleep, submit, until } from "../support/service.ts";
+import { answerOf, type Client, connect } from "../support/socket.ts";
+import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const later = { not_before: EPOCH / 1_000 + 60 };
+const start = () => advanceTo(EPOCH + 60_000);
+const WORDS = ["Once ", "upon ", "a ", "time", " there", " was 😀", " a", " queue."];
+const TEXT = WORDS.join("");
+
+/** Numbers 1, 2, 3, … without a gap or a repeat. */
+function expectGapless(client: Client, job: string): void {
+  const seqs = client.events(job).map(({ seq }) => seq);
+  expect(seqs).toEqual(seqs.map((_, index) => index + 1));
+}
+
+/** A running job whose answer the test writes. */
+async function running(more: Record<string, unknown> = {}) {
+  const upstream = script();
+  world.upstream = upstream.answer;
+  const calls = world.calls.length;
+  const job = await submit(more);
+  await until(() => world.calls.length > calls);
+  return { ...upstream, id: job.id };
+}
+
+describe("with deltas", () => {
+  it.each([
+    ["in the lobby", undefined],
+    ["at the source", "c"],
+  ])("gapless, and put together they are the answer: socket %s", async (_, place) => {
+    world.upstream = () => completion(TEXT);
+    const client = await connect(place ? { channel: place } : {});
+    const { id } = await submit({ channel: "c", ...later });
+    await client.subscribe({ jobs: [id], deltas: true });
+    await start();
+    const { data } = await client.saw(id, "completed");
+    expectGapless(client, id);
+    expect(client.text(id)).toBe(TEXT);
+    expect(answerOf(data as Job)).toBe(TEXT);
+  });
+
+  it("they come while the answer is made, chunks as upstream sent them", async () => {
+    const client = await connect();
+    await client.subscribe({ channel: "c", deltas: true });
+    const { id, say, finish } = await running({ channel: "c" });
+    for (const word of WORDS) {
+      say(word);
+      await until(() => client.text(id).endsWith(word));
+    }
+    expect(client.events(id).some(({ event }) => event === "completed")).toBe(false);
+    finish();
+    await client.saw(id, "completed");
+    expectGapless(client, id);
+    expect(client.text(id)).toBe(TEXT);
+    const { chunks } = client.events(id).find(({ event }) => event === "delta")!.data as { chunks: unknown[] };
+    expect(chunks[0]).toMatchObject({ object: "chat.completion.chunk", choices: [{ delta: { content: WORDS[0] } }] });
+  });
+
+  it("who comes in the middle gets everything from the first delta", async () => {
+    const { id, say, finish } = await running();
+    for (const word of WORDS.slice(0, 4)) say(word);
+    const client = await connect();
+    await client.subscribe({ jobs: [id], deltas: true });
+    await until(() => client.text(id) === WORDS.slice(0, 4).join(""));
+    for (const word of WORDS.slice(4)) say(word);
+    finish();
+    await client.saw(id, "completed");
+    expectGapless(client, id);
+    expect(client.text(id)).toBe(TEXT);
+  });
+
+  it("who comes in the middle by another lobby, while one watches already, gets the same", async () => {
+    const first = await connect();
+    await first.subscribe({ channel: "c", deltas: true });
+    const { id, say, finish } = await running({ channel: "c" });
+    for (const word of WORDS.slice(0, 4)) say(word);
+    await until(() => first.text(id) === WORDS.slice(0, 4).join(""));
+    const second = await connect({ channel: "c" });
+    await second.subscribe({ jobs: [id], deltas: true });
+    for (const word of WORDS.slice(4)) say(word);
+    finish();
+    for (const client of [first, second]) await client.saw(id, "completed");
+    expect(second.events(id).slice(1)).toEqual(first.events(id).slice(1));
+    expectGapless(second, id);
+  });
+
+  it("two watchers of one lobby, one with deltas and one without: each gets what it asked for", async () => {
+    for (const place of [undefined, "c"]) {
+      const [plain, rich] = [await connect({ channel: place ?? "lobby" }), await connect({ channel: place ?? "lobby" })];
+      await plain.subscribe({ channel: "c" });
+      await rich.subscribe({ channel: "c", deltas: true });
+      const { id, say, finish } = await running({ channel: "c" });
+      for (const word of WORDS) say(word);
+      finish();
+      await plain.saw(id, "completed");
+      await rich.saw(id, "completed");
+      expect(plain.events(id).map(({ event }) => event)).toEqual(["queued", "in_progress", "completed"]);
+      expectGapless(rich, id);
+      expect(rich.text(id)).toBe(TEXT);
+      const shared = rich.events(id).filter(({ event }) => event !== "delta");
+      expect(plain.events(id)).toEqual(shared);
+    }
+  });
+
+  it("who followed without deltas and asks for them in the middle gets them all, in order", async () => {
+    const client = await connect();
+    await client.subscribe({ channel: "c" });
+    const watcher = await connect();
+    await watcher.subscribe({ channel: "c", deltas: true });
+    const { id, say, finish } = await running({ channel: "c", retry: "always" });
+    for (const word of WORDS.slice(0, 4)) say(word);
+    await until(() => watcher.text(id) === WORDS.slice(0, 4).join(""));
+    await client.saw(id, "in_progress");
+    await client.subscribe({ jobs: [id], deltas: true });
+    for (const word of WORDS.slice(4)) say(word);
+    finish();
+    await client.saw(id, "completed");
+    expect(client.text(id)).toBe(TEXT);
+  });
+
+  it("who asks for deltas after a retry gets those of both attempts", async () => {
+    const [client, watcher] = [await connect(), await connect()];
+    await client.subscribe({ channel: "c" });
+    await watcher.subscribe({ channel: "c", deltas: true });
+    const { id, say, break: breakOff } = await running({ channel: "c", retry: "always" });
+    say("first");
+    await until(() => watcher.text(id) === "first");
+    breakOff();
+    await client.saw(id, "retrying");
+    await client.subscribe({ jobs: [id], deltas: true });
+    world.upstream = () => completion("second");
+    await advanceTo(EPOCH + 10_000);
+    await client.saw(id, "completed");
+    await watcher.saw(id, "completed");
+    expect(client.text(id)).toBe("firstsecond");
+    expect(client.events(id).filter(({ event }) => event === "delta")).toEqual(watcher.events(id).filter(({ event }) => event === "delta"));
+  });
+
+  it("nobody watches: nothing is kept", async () => {
+    const { id } = await submit({ channel: "c" });
+    await ended(id);
+    expect(await deltaRows("c")).toBe(0);
+    const client = await connect();
+    await client.subscribe({ jobs: [id], deltas: true });
+    await client.saw(id, "completed");
+    expectGapless(client, id);
+  });
+
+  it("watched without deltas: nothing is kept", async () => {
+    const client = await connect();
+    await client.subscribe({ channel: "c" });
+    const { id } = await submit({ channel: "c" });
+    await client.saw(id, "completed");
+    expect(await deltaRows("c")).toBe(0);
+  });
+
+  it("the deltas are still there after the end, for who resumes", async () => {
+    world.upstream = () => completion(TEXT);
+    const first = await connect();
+    await first.subscribe({ channel: "c", deltas: true });
+    const { id } = await submit({ channel: "c" });
+    await first.saw(id, "completed");
+    await sleep(mailbox("alice", "c"));
+    const second = await connect();
+    await second.subscribe({ jobs: [id], deltas: true });
+    await second.saw(id, "completed");
+    expect(second.events(id)).toEqual(
+      first.events(id).map((each) => ({ ...each, data: each.event === "queued" ? expect.anything() : each.data })),
+    );
+  });
+});
+
+// Fails for the coordinator: a mailbox that slept knows neither attempt nor dispatcher of a running job, and has nobody to ask.
+it.fails("who comes in the middle, after the mailbox slept, gets everything from the first delta", async () => {
+  const { id, say } = await running({ channel: "c" });
+  say("one ");
+  await sleep(mailbox("alice", "c"));
+  const client = await connect();
+  await client.subscribe({ jobs: [id], deltas: true });
+  say("two");
+  await until(() => client.text(id) === "one two", 100);
+});
+
+describe("an attempt that fails", () => {
+  it("after its first deltas: the next begins anew, numbers go on", async () => {
+    const client = await connect();
+    await client.subscribe({ channel: "c", deltas: true });
+    const first = await running({ channel: "c", retry: "always" });
+    first.say("half");
+    await until(() => client.text(first.id) === "half");
+    first.break();
+    await client.saw(first.id, "retrying");
+    world.upstream = () => completion(TEXT);
+    await advanceTo(EPOCH + 10_000);
+    const { data } = await client.saw(first.id, "completed");
+    expectGapless(client, first.id);
+    const again = client.events(first.id).findIndex(({ event }) => event === "retrying");
+    expect(
+      client
+        .events(first.id)
+        .slice(again)
+        .map(({ event }) => event),
+    ).toEqual(["retrying", "in_progress", ...deltasOf(client, first.id, again), "completed"]);
+    expect(client.text(first.id)).toBe(`half${TEXT}`);
+    expect(data).toMatchObject({ attempts: 2, possible_duplicates: 1 });
+  });
+
+  it("in_progress -> failed: after a consumer saw a part, a safe job is not silently called again", async () => {
+    const client = await connect();
+    await client.subscribe({ channel: "c", deltas: true });
+    const first = await running({ channel: "c" });
+    first.say("half");
+    await until(() => client.text(first.id) === "half");
+    first.break();
+    await client.saw(first.id, "retrying");
+    await advanceTo(EPOCH + 10_000);
+    expect((await client.saw(first.id, "failed")).data).toMatchObject({ error: { code: "unknown_outcome" }, attempts: 1 });
+    expect(world.calls).toHaveLength(1);
+    expectGapless(client, first.id);
+  });
+
+  it("a rate limit is no event of its own, and numbers stay gapless", async () => {
+    world.upstream = () => refusal(429, "rate_limit_exceeded", { "retry-after": "5" });
+    const client = await connect();
+    await client.subscribe({ channel: "c", deltas: true });
+    const { id } = await submit({ channel: "c" });
+    await until(async () => (await call("GET", `/v1/jobs/${id}`)).body.eta?.limited_by !== undefined && world.calls.length === 1);
+    world.upstream = () => completion(TEXT);
+    await advanceTo(EPOCH + 6_000);
+    await client.saw(id, "completed");
+    expectGapless(client, id);
+    expect(client.text(id)).toBe(TEXT);
+    expect(client.events(id).some(({ event }) => event === "retrying")).toBe(false);
+  });
+});
+
+describe("numbers that were sent", () => {
+  it("never change their meaning: a crash in the middle of a stream, then another attempt", async () => {
+    const before = await connect();
+    await before.subscribe({ channel: "c", deltas: true });
+    const first = await running({ channel: "c", retry: "always" });
+    for (const word of WORDS.slice(0, 3)) {
+      first.say(word);
+      await until(() => before.text(first.id).endsWith(word));
+    }
+    const told = before.events(first.id);
+    await crash();
+    world.upstream = () => completion(TEXT);
+    await until(async () => (await call("GET", `/v1/jobs/${first.id}`)).body.eta?.limited_by === "retry");
+    const after = await connect();
+    await after.subscribe({ jobs: [first.id], deltas: true });
+    await until(() => after.events(first.id).some(({ event }) => event === "retrying"));
+    await advanceTo(EPOCH + 10_000);
+    await after.saw(first.id, "completed");
+    expectGapless(after, first.id);
+    const same = told.map((each) => ({ ...each, data: each.event === "queued" ? expect.anything() : each.data }));
+    expect(after.events(first.id).slice(0, told.length)).toEqual(same);
+    expect(after.text(first.id)).toBe(`${WORDS.slice(0, 3).join("")}${TEXT}`);
+    const resumed = await connect();
+    await resumed.subscribe({ jobs: [first.id], deltas: true, after: { [first.id]: told.at(-1)!.seq } });
+    await resumed.saw(first.id, "completed");
+    expect(resumed.events(first.id)).toEqual(after.events(first.id).slice(told.length));
+  });
+});
+
+function deltaRows(channel: string): Promise<unknown> {
+  return inside(mailbox("alice", channel), (_, state) => state.storage.sql.exec("SELECT count(*) AS n FROM deltas").one().n);
+}
+
+function deltasOf(client: Client, job: string, from: number): string[] {
+  return client
+    .events(job)
+    .slice(from)
+    .flatMap(({ event }) => (event === "delta" ? [event] : []));
+}

@@ -1,0 +1,279 @@
+import { reset } from "cloudflare:test";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { JobEvent } from "../../schemas/event.ts";
+import { advanceTo, call, crash, ended, inside, mailbox, sleep, submit, until } from "../support/service.ts";
+import { type Client, connect } from "../support/socket.ts";
+import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const later = { not_before: EPOCH / 1_000 + 60 };
+const start = () => advanceTo(EPOCH + 60_000);
+/** The past is told with the job as it is now; all else is told again as it was. */
+const bare = (events: JobEvent[]) => events.map(({ data, ...event }) => (event.event === "queued" ? event : { ...event, data }));
+
+async function running(more: Record<string, unknown> = {}) {
+  const upstream = script();
+  world.upstream = upstream.answer;
+  const calls = world.calls.length;
+  const job = await submit(more);
+  await until(() => world.calls.length > calls);
+  return { ...upstream, id: job.id };
+}
+
+describe("resuming", () => {
+  it("a connection that is cut anywhere loses nothing and repeats nothing", async () => {
+    const step = fc.oneof(
+      { weight: 5, arbitrary: fc.record({ kind: fc.constant("say" as const), text: fc.string({ minLength: 1, maxLength: 6 }) }) },
+      { weight: 3, arbitrary: fc.record({ kind: fc.constant("cut" as const), lobby: fc.boolean(), late: fc.boolean() }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant("sleep" as const) }) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 14 }), fc.boolean(), async (steps, wholeChannel) => {
+        await reset();
+        resetWorld();
+        const uncut = await connect({ channel: "c" });
+        await uncut.subscribe({ channel: "c", deltas: true });
+        let client = await connect();
+        await client.subscribe({ channel: "c", deltas: true });
+        const { id, say, finish } = await running({ channel: "c" });
+        const seen: JobEvent[] = [];
+        const cut = () => {
+          seen.push(...client.events(id));
+          client.socket.close(1000);
+        };
+        const resume = async (lobby: boolean) => {
+          client = await connect(lobby ? {} : { channel: "c" });
+          const after = { [id]: seen.at(-1)?.seq ?? 0 };
+          await client.subscribe({ deltas: true, after, ...(wholeChannel ? { channel: "c" } : { jobs: [id] }) });
+        };
+        let said = "";
+        for (const each of steps) {
+          if (each.kind === "say") {
+            say(each.text);
+            said += each.text;
+            if (each.text.length > 3) await until(() => uncut.text(id) === said);
+          } else if (each.kind === "cut") {
+            cut();
+            if (each.late) await until(() => uncut.text(id) === said);
+            await resume(each.lobby);
+          } else {
+            await sleep(mailbox("alice", "c")).catch(() => {});
+          }
+        }
+        cut();
+        finish();
+        await uncut.saw(id, "completed");
+        await resume(true);
+        await client.saw(id, "completed");
+        cut();
+        expect(bare(seen)).toEqual(bare(uncut.events(id)));
+        expect(uncut.events(id).map(({ seq }) => seq)).toEqual(uncut.events(id).map((_, index) => index + 1));
+        expect(uncut.text(id)).toBe(said);
+      }),
+      { numRuns: 12, seed: 7 },
+    );
+  });
+
+  it("after each number, once the job has ended: the rest, with deltas and without", async () => {
+    world.upstream = () => completion("one two three four");
+    const first = await connect();
+    await first.subscribe({ channel: "c", deltas: true });
+    const { id } = await submit({ channel: "c" });
+    await first.saw(id, "completed");
+    const all = bare(first.events(id));
+    for (let seq = 0; seq < all.length; seq++) {
+      for (const deltas of [true, false]) {
+        const client = await connect();
+        await client.subscribe({ jobs: [id], after: { [id]: seq }, deltas });
+        await client.saw(id, "completed");
+        expect(bare(client.events(id))).toEqual(all.filter((each) => each.seq > seq && (deltas || each.event !== "delta")));
+      }
+    }
+  });
+
+  it("after the last number: nothing comes, and the socket stays usable", async () => {
+    const { id } = await submit({ channel: "c" });
+    await ended(id);
+    const client = await connect();
+    await client.subscribe({ jobs: [id], after: { [id]: 3 } });
+    await client.subscribe({ channel: "c" });
+    const next = await submit({ channel: "c" });
+    await client.saw(next.id, "completed");
+    expect(client.events(id)).toEqual([]);
+  });
+
+  it("a channel's jobs resume by their numbers; one not named there brings only what is new", async () => {
+    const first = await connect();
+    await first.subscribe({ channel: "c" });
+    const jobs = [await submit({ channel: "c" }), await submit({ channel: "c", ...later }), await submit({ channel: "c", ...later })];
+    await first.saw(jobs[0]!.id, "completed");
+    await first.saw(jobs[1]!.id, "queued");
+    first.socket.close(1000);
+    const client = await connect();
+    await client.subscribe({ channel: "c", after: { [jobs[0]!.id]: 1, [jobs[1]!.id]: 1, job_x: 4 } });
+    await start();
+    for (const { id } of jobs) await client.saw(id, "completed");
+    expect(jobs.map(({ id }) => client.story(id))).toEqual([
+      ["2 in_progress", "3 completed"],
+      ["2 in_progress", "3 completed"],
+      ["2 in_progress", "3 completed"],
+    ]);
+    expect(client.errors()).toEqual([]);
+  });
+});
+
+describe("a socket that stays connected", () => {
+  const wholeStory = async (client: Client, id: string) => {
+    await client.saw(id, "completed");
+    expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 completed"]);
+  };
+
+  it.each(["before it starts", "while it runs"])("the job's mailbox slept %s: the result arrives", async (when) => {
+    const client = await connect();
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const { id } = await submit({ channel: "c", ...later });
+    await client.subscribe({ jobs: [id] });
+    await client.saw(id, "queued");
+    if (when === "before it starts") await sleep(mailbox("alice", "c"));
+    await start();
+    await until(() => world.calls.length === 1);
+    if (when === "while it runs") await sleep(mailbox("alice", "c"));
+    upstream.finish();
+    await wholeStory(client, id);
+  });
+
+  it.each(["jobs", "channel"])("its lobby slept, subscribed by %s: the result arrives, and wakes it", async (kind) => {
+    const client = await connect({ channel: "lobby" });
+    const { id } = await submit({ channel: "c", ...later });
+    await client.subscribe(kind === "jobs" ? { jobs: [id] } : { channel: "c", after: { [id]: 0 } });
+    await client.saw(id, "queued");
+    await sleep(mailbox("alice", "lobby"));
+    const wakes = world.wakes.get("alice/lobby")!;
+    await start();
+    await wholeStory(client, id);
+    expect(world.wakes.get("alice/lobby")).toBe(wakes + 1);
+  });
+
+  it("both slept, in the middle of a stream: deltas go on without a gap", async () => {
+    const client = await connect({ channel: "lobby" });
+    await client.subscribe({ channel: "c", deltas: true });
+    const { id, say, finish } = await running({ channel: "c" });
+    say("one ");
+    await until(() => client.text(id) === "one ");
+    await sleep(mailbox("alice", "lobby"));
+    await sleep(mailbox("alice", "c"));
+    say("two");
+    await until(() => client.text(id) === "one two");
+    finish();
+    await client.saw(id, "completed");
+    expect(client.events(id).map(({ seq }) => seq)).toEqual(client.events(id).map((_, index) => index + 1));
+  });
+
+  it("who comes while it runs, after its mailbox slept: no gap", async () => {
+    const { id, say, finish } = await running({ channel: "c" });
+    await sleep(mailbox("alice", "c"));
+    const client = await connect();
+    await client.subscribe({ jobs: [id] });
+    await client.saw(id, "queued");
+    say("x");
+    finish();
+    await wholeStory(client, id);
+  });
+
+  it("the mailbox of the job dies and comes back: the result arrives", async () => {
+    const client = await connect({ channel: "lobby" });
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const { id } = await submit({ channel: "c", ...later });
+    await client.subscribe({ jobs: [id] });
+    await start();
+    await until(() => world.calls.length === 1);
+    await kill("c");
+    upstream.finish();
+    await wholeStory(client, id);
+  });
+
+  it.each([
+    ["jobs", "c"],
+    ["jobs", "lobby"],
+    ["channel", "c"],
+    ["channel", "lobby"],
+  ])("one leaves as another comes, by %s at %s: the newcomer is not forgotten", async (kind, place) => {
+    for (let round = 0; round < 5; round++) {
+      const { id } = await submit({ channel: "c", not_before: (world.now + 60_000) / 1_000 });
+      const what = kind === "jobs" ? { jobs: [id] } : { channel: "c", after: { [id]: 0 } };
+      const [old, young] = [await connect({ channel: place }), await connect({ channel: place })];
+      await old.subscribe(what);
+      await old.saw(id, "queued");
+      if (round % 2 === 0) old.socket.close(1000);
+      else old.send({ type: "unsubscribe", ...what });
+      await young.subscribe(what);
+      await advanceTo(world.now + 60_000);
+      await wholeStory(young, id);
+    }
+  });
+
+  it("a verdict that is told twice, since the first word of it was lost, is told to who still waits", async () => {
+    const client = await connect({ channel: "lobby" });
+    const { id } = await submit({ channel: "c", ...later });
+    await client.subscribe({ jobs: [id] });
+    await client.saw(id, "queued");
+    // As after a crash between the writing and the telling: the end is there, and the follower still waits for it.
+    const job = mailbox("alice", "c");
+    const problem = { status: 400, type: "t", code: "c", message: "m", param: null };
+    await inside(job, (_, state) =>
+      state.storage.sql.exec("UPDATE jobs SET status = 'failed', ended_at = 1, log = '[[2,\"failed\",1,null]]'"),
+    );
+    await sleep(job);
+    await job.judge([{ job: id, attempt: 1, kind: "failed", attempts: 1, unknown: 0, problem }]);
+    await client.saw(id, "failed");
+    expect(client.story(id)).toEqual(["1 queued", "2 failed"]);
+  });
+});
+
+describe("after a crash of everything", () => {
+  it("who connects again and resumes gets the rest", async () => {
+    const first = await connect();
+    const { id } = await submit({ channel: "c", ...later });
+    await first.subscribe({ jobs: [id] });
+    await first.saw(id, "queued");
+    await crash();
+    const second = await connect();
+    await second.subscribe({ jobs: [id], after: { [id]: 1 } });
+    await start();
+    await second.saw(id, "completed");
+    expect(second.story(id)).toEqual(["2 in_progress", "3 completed"]);
+  });
+
+  it("sockets that died are forgotten, and so are their subscriptions elsewhere", async () => {
+    const client = await connect({ channel: "lobby" });
+    await client.subscribe({ channel: "c" });
+    await crash();
+    const rows = (channel: string, table: string) =>
+      inside(mailbox("alice", channel), (_, state) => state.storage.sql.exec(`SELECT count(*) AS n FROM ${table}`).one().n);
+    await until(async () => (await rows("lobby", "subscriptions")) === 0);
+    await until(async () => (await rows("c", "followers")) === 0);
+  });
+
+  it("failed while the client was away: it learns so when it resumes", async () => {
+    world.upstream = () => refusal(400, "bad");
+    const { id } = await submit({ channel: "c", ...later });
+    await crash();
+    await call("GET", `/v1/jobs/${id}`);
+    await start();
+    await ended(id);
+    const client = await connect();
+    await client.subscribe({ jobs: [id], after: { [id]: 1 } });
+    await client.saw(id, "failed");
+    expect(client.story(id)[0]).toMatch(/^2 /);
+  });
+});
+
+/** One mailbox dies, with all that it has in memory. */
+async function kill(channel: string): Promise<void> {
+  await inside(mailbox("alice", channel), (_, state) => state.abort("killed by the test")).catch(() => {});
+}

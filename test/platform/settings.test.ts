@@ -1,0 +1,173 @@
+import { createHash } from "node:crypto";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { readSettings, tenantOf, text } from "../../platform/settings.ts";
+
+const sha256 = (key: string): string => createHash("sha256").update(key).digest("hex");
+const SECRET = "sk-live-0123456789-secret";
+const key = (more: object = {}) => ({ key_sha256: sha256("k"), tenant: "acme", ...more });
+const keys = (...all: unknown[]) => ({ SLUICE_KEYS: JSON.stringify(all) });
+const DEVELOPMENT = { "sk-dev-alice": "alice", "sk-dev-bob": "bob", "sk-dev-operator": "operator" };
+
+describe("without any variable", () => {
+  it("there is a pool of a small account, no key and no simulator's window", () => {
+    const settings = readSettings({});
+    expect(settings.local).toBe(false);
+    expect(settings.keys.size).toBe(0);
+    expect(settings.pools.default).toMatchObject({ rpm: 500, tpm: 200_000, rpd: null, tpd: null, concurrency: null, burst_seconds: 60 });
+    expect(settings).toMatchObject({ region: "wnam", maxDispatchers: 128, retentionMs: 72 * 3_600_000 });
+    expect(settings.timeouts).toEqual({ first_byte: 300, idle: 120, total: 600 });
+  });
+
+  it("blank ones count as unset", () => {
+    const blank = Object.fromEntries(NAMES.map((name) => [name, "  "]));
+    expect(readSettings(blank)).toEqual(readSettings({}));
+  });
+});
+
+describe("keys", () => {
+  it("of development open the service in local mode", () => {
+    const settings = readSettings({ SLUICE_LOCAL: "1" });
+    for (const [key, tenant] of Object.entries(DEVELOPMENT)) expect(settings.keys.get(sha256(key))?.tenant).toBe(tenant);
+    expect(settings.keys.get(sha256("sk-dev-operator"))?.roles).toEqual(["operate"]);
+    expect(settings.keys.get(sha256("sk-dev-alice"))?.roles).toEqual(["submit", "read"]);
+  });
+
+  // Law: development keys are accepted when SLUICE_LOCAL is "1", and never otherwise.
+  it("of development are worth nothing elsewhere", () => {
+    const notLocal = fc.oneof(
+      fc.constantFrom(undefined, null, "", "0", "true", "yes", " 1", "1 ", "01", 1, true, ["1"]),
+      fc.string().filter((each) => each !== "1"),
+    );
+    fc.assert(
+      fc.property(notLocal, (value) => {
+        const settings = readSettings({ SLUICE_LOCAL: value, ...keys(key()) });
+        expect(settings.local).toBe(false);
+        expect([...settings.keys.keys()]).toEqual([sha256("k")]);
+      }),
+    );
+  });
+
+  it("are found by their hash, whatever its case", () => {
+    const settings = readSettings(keys(key({ key_sha256: sha256("k").toUpperCase(), roles: ["operate"], models: ["gpt-5*"] })));
+    expect(settings.keys.get(sha256("k"))).toEqual({ tenant: "acme", roles: ["operate"], models: ["gpt-5*"] });
+  });
+
+  it("say what their tenant may use, and a tenant that none names may use all", () => {
+    const settings = readSettings(keys(key({ weight: 3, rpm: 10, tpm: 1_000, max_queued: 5 })));
+    expect(tenantOf(settings, "acme")).toEqual({ weight: 3, rpm: 10, tpm: 1_000, maxQueued: 5 });
+    expect(tenantOf(settings, "gone")).toEqual({ weight: 1, rpm: null, tpm: null, maxQueued: null });
+  });
+});
+
+const NAMES = ["SLUICE_KEYS", "SLUICE_POOLS", "SLUICE_TIMEOUTS", "SLUICE_REGION", "SLUICE_MAX_DISPATCHERS", "SLUICE_RETENTION_HOURS"];
+const pool = { rpm: 1, tpm: 1 };
+
+describe("a malformed variable", () => {
+  it.each<[string, unknown]>([
+    ["SLUICE_KEYS", `[{"key_sha256":"${SECRET}`],
+    ["SLUICE_KEYS", SECRET],
+    ["SLUICE_KEYS", JSON.stringify(SECRET)],
+    ["SLUICE_KEYS", JSON.stringify({ [SECRET]: "acme" })],
+    ["SLUICE_KEYS", JSON.stringify([SECRET])],
+    ["SLUICE_KEYS", JSON.stringify([key({ key_sha256: SECRET })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ [SECRET]: 1 })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ key: SECRET })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ tenant: `${SECRET}/x` })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ tenant: SECRET.repeat(9) })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ roles: [SECRET] })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ roles: [] })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ weight: SECRET })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ weight: 0 })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ models: SECRET })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ max_queued: 1.5 })])],
+    ["SLUICE_KEYS", 5],
+    ["SLUICE_KEYS", true],
+    ["SLUICE_POOLS", "{"],
+    ["SLUICE_POOLS", "{}"],
+    ["SLUICE_POOLS", "[]"],
+    ["SLUICE_POOLS", JSON.stringify({ default: {} })],
+    ["SLUICE_POOLS", JSON.stringify({ default: { ...pool, rpm: 0 } })],
+    ["SLUICE_POOLS", '{"default":{"rpm":1e999,"tpm":1}}'],
+    ["SLUICE_POOLS", JSON.stringify({ default: { ...pool, rpm: "many" } })],
+    ["SLUICE_POOLS", JSON.stringify({ default: { ...pool, concurrency: 0.5 } })],
+    ["SLUICE_POOLS", JSON.stringify({ default: { ...pool, burst_seconds: 0 } })],
+    ["SLUICE_POOLS", JSON.stringify({ default: { ...pool, burstSeconds: 1 } })],
+    ["SLUICE_POOLS", JSON.stringify({ "": pool })],
+    ["SLUICE_TIMEOUTS", "300"],
+    ["SLUICE_TIMEOUTS", JSON.stringify({ idle: -1 })],
+    ["SLUICE_TIMEOUTS", JSON.stringify({ first: 1 })],
+    ["SLUICE_MAX_DISPATCHERS", "many"],
+    ["SLUICE_MAX_DISPATCHERS", "0"],
+    ["SLUICE_MAX_DISPATCHERS", "-3"],
+    ["SLUICE_MAX_DISPATCHERS", "Infinity"],
+    ["SLUICE_MAX_DISPATCHERS", 0],
+    ["SLUICE_MAX_DISPATCHERS", {}],
+    ["SLUICE_RETENTION_HOURS", "three days"],
+    ["SLUICE_RETENTION_HOURS", "NaN"],
+    ["SLUICE_RETENTION_HOURS", "1e999"],
+  ])("%s = %s is refused by its name, and nothing that it holds is repeated", (name, value) => {
+    const message = messageOf({ [name]: value });
+    expect(message).toContain(name);
+    expect(message).not.toContain(SECRET);
+  });
+
+  // Law: whatever is put into the keys, no text of it comes back in an error.
+  it("SLUICE_KEYS never gives away a piece of what it holds", () => {
+    const secret = fc.constant(SECRET);
+    const { value } = fc.letrec<{ value: unknown }>((tie) => ({
+      value: fc.oneof(
+        { depthSize: "small" },
+        secret,
+        fc.constantFrom(null, 1, true, [], {}),
+        fc.array(tie("value"), { maxLength: 2 }),
+        fc.dictionary(fc.oneof(secret, fc.constantFrom("key_sha256", "tenant", "roles", "models", "weight")), tie("value"), { maxKeys: 3 }),
+      ),
+    }));
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          value,
+          fc.array(value),
+          value.map((more) => [key(Object(more))]),
+        ),
+        (value) => {
+          const message = messageOf({ SLUICE_KEYS: JSON.stringify(value) });
+          if (message === null) return;
+          expect(message).toContain("SLUICE_KEYS");
+          expect(message).not.toContain(SECRET);
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it("says which field of which key is at fault", () => {
+    expect(messageOf(keys(key(), key({ weight: 0 })))).toMatch(/^SLUICE_KEYS: 1\.weight /);
+    expect(messageOf({ SLUICE_POOLS: JSON.stringify({ default: { ...pool, rpms: 1 } }) })).toMatch(/rpms/);
+  });
+});
+
+describe("numbers", () => {
+  it("are taken as text or, as wrangler.toml may have them, as numbers", () => {
+    for (const value of ["5", " 5 ", 5]) {
+      expect(readSettings({ SLUICE_MAX_DISPATCHERS: value, SLUICE_RETENTION_HOURS: value })).toMatchObject({
+        maxDispatchers: 5,
+        retentionMs: 5 * 3_600_000,
+      });
+    }
+  });
+
+  it("and texts are read without the blanks around them", () => {
+    expect([text(" x "), text("  "), text(undefined), text(5)]).toEqual(["x", null, null, null]);
+  });
+});
+
+function messageOf(env: Record<string, unknown>): string | null {
+  try {
+    readSettings(env);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return null;
+}

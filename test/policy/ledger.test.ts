@@ -1,0 +1,211 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  type Budget,
+  hold,
+  type Limits,
+  neverFits,
+  openBudget,
+  type Resource,
+  readiness,
+  refund,
+  reserve,
+  used,
+} from "../../policy/budget.ts";
+import { AHEAD_MS, type LedgerRecord, nextRecord, restore } from "../../policy/ledger.ts";
+import { type Admitted, broken, START } from "./intervals.ts";
+
+const LIMITS: Limits = { rpm: 600, tpm: 60_000, rpd: 10_000, tpd: 5_000_000, concurrency: null, burstSeconds: 60 };
+/** Without limits a day: five seconds of those are less than a call, and each call overtakes the record. */
+const BY_THE_MINUTE: Limits = { ...LIMITS, rpd: null, tpd: null };
+const RESOURCES: Resource[] = ["rpm", "tpm", "rpd", "tpd"];
+
+describe("a record", () => {
+  it("is written with the first call, five seconds of rate ahead, and not again while it covers the truth", () => {
+    const budget = openBudget(BY_THE_MINUTE);
+    reserve(budget, 1_000, START);
+    const record = nextRecord(budget, null, START)!;
+    expect(record.at).toBe(START);
+    expect(record.spent.rpm).toBeCloseTo(1 + 50, 9);
+    expect(record.spent.tpm).toBeCloseTo(1_000 + 5_000, 9);
+    reserve(budget, 5_000, START);
+    expect(nextRecord(budget, record, START)).toBeNull();
+    reserve(budget, 1, START);
+    expect(nextRecord(budget, record, START)?.spent.tpm).toBeCloseTo(6_001 + 5_000, 9);
+  });
+
+  it("is written for a longer hold, and brings it back", () => {
+    const budget = openBudget(LIMITS);
+    const record = nextRecord(budget, null, START)!;
+    hold(budget, START + 9_000);
+    const held = nextRecord(budget, record, START)!;
+    expect(nextRecord(budget, held, START)).toBeNull();
+    const restored = openBudget(LIMITS);
+    restore(restored, held);
+    // The record runs ahead, which one small call does not feel.
+    expect(readiness(restored, 1, START)).toEqual({ at: START + 9_000, limitedBy: "retry" });
+  });
+
+  it("says nothing of a limit that was not there when it was written", () => {
+    const record = nextRecord(openBudget({ ...LIMITS, rpd: null }), null, START)!;
+    const restored = openBudget(LIMITS);
+    restore(restored, record);
+    expect(used(restored, "rpd", START)).toBe(0);
+  });
+
+  it("of a limit that was lowered since holds the pool back for one burst, not for the old one at the new rate", () => {
+    const budget = openBudget(LIMITS);
+    for (let call = 0; call < 590; call++) reserve(budget, 1, START);
+    const record = nextRecord(budget, null, START)!;
+    const lowered = openBudget({ ...LIMITS, rpm: 6 });
+    restore(lowered, record);
+    expect(readiness(lowered, 1, START).at - START).toBeLessThanOrEqual(60_000 + AHEAD_MS);
+  });
+});
+
+type Step = { ms: number; share: number; do: "call" | "void" | "hold" | "crash" | "step back" };
+const step: fc.Arbitrary<Step> = fc.record({
+  ms: fc.oneof(fc.nat(50), fc.nat(3_000), fc.nat(60_000)),
+  share: fc.double({ min: 0, max: 1, noNaN: true }),
+  do: fc.constantFrom("call", "call", "call", "call", "void", "hold", "crash", "step back"),
+});
+const limits: fc.Arbitrary<Limits> = fc.record({
+  rpm: fc.constantFrom(null, 1, 60, 30_000),
+  tpm: fc.constantFrom(null, 10, 60_000, 180_000_000),
+  rpd: fc.constantFrom(null, 1, 1_000),
+  tpd: fc.constantFrom(null, 100, 5_000_000),
+  concurrency: fc.constant(null),
+  burstSeconds: fc.constantFrom(1, 60, 600),
+});
+
+type Total = { writes: number; requests: number; tokens: number };
+
+/** A life of turns: a step, then a record if one is due. `watch` sees what was written last. */
+function live(
+  limits: Limits,
+  steps: Step[],
+  watch: (budget: Budget, record: LedgerRecord | null, now: number, total: Total) => void,
+): Admitted[] {
+  let budget = openBudget(limits);
+  let record: LedgerRecord | null = null;
+  let admitted: Admitted[] = [];
+  let now = START;
+  let latest = 0;
+  const total: Total = { writes: 0, requests: 0, tokens: 0 };
+  for (const step of steps) {
+    if (step.do === "step back") now -= step.ms % 5_000;
+    else now += step.ms;
+    if (step.do === "hold") hold(budget, now + step.share * 10_000);
+    if (step.do === "crash") {
+      budget = openBudget(limits);
+      if (record) restore(budget, record);
+    }
+    const tokens = step.share * Math.min(limits.tpd ?? 1e9, ((limits.tpm ?? 1e9) * limits.burstSeconds) / 60);
+    if ((step.do === "call" || step.do === "void") && !neverFits(budget, tokens) && readiness(budget, tokens, now).at <= now) {
+      const reservation = reserve(budget, tokens, now);
+      total.requests++;
+      total.tokens += tokens;
+      latest = Math.max(latest, now);
+      if (step.do === "call") admitted = [...admitted, { at: latest, tokens }];
+      else refund(budget, reservation, now);
+    }
+    const next = nextRecord(budget, record, now);
+    if (next) total.writes++;
+    record = next ?? record;
+    watch(budget, record, now, total);
+  }
+  return admitted;
+}
+
+describe("random histories", () => {
+  // Law: what is restored after a crash is never less spent than the truth, nor less silent, at any later instant.
+  it("never restore less than the truth, wherever the crash falls", () => {
+    fc.assert(
+      fc.property(limits, fc.array(step, { maxLength: 40 }), fc.array(fc.nat(120_000)), (limits, steps, later) => {
+        live(limits, steps, (budget, record, now) => {
+          const restored = openBudget(limits);
+          if (record) restore(restored, record);
+          expect(restored.heldUntil).toBeGreaterThanOrEqual(budget.heldUntil);
+          for (const ms of [0, ...later]) {
+            for (const each of RESOURCES) {
+              const truth = used(budget, each, now + ms);
+              expect(used(restored, each, now + ms)).toBeGreaterThanOrEqual(truth - 1e-6 - truth * 1e-12);
+            }
+          }
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("never go over budget in any interval, crashes and all", () => {
+    fc.assert(
+      fc.property(limits, fc.array(step, { maxLength: 80 }), (limits, steps) => {
+        expect(
+          broken(
+            live(limits, steps, () => {}),
+            limits,
+          ),
+        ).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  // Law: between two records, five seconds of some rate were spent, or refilled in vain.
+  it("write no more than a record for each five seconds of rate", () => {
+    fc.assert(
+      fc.property(limits, fc.array(step, { maxLength: 100 }), (limits, steps) => {
+        const calm = steps.map((each): Step => ({ ...each, do: "call" }));
+        let last: { at: number; writes: number; requests: number; tokens: number } | null = null;
+        live(limits, calm, (budget, _, now, { writes, requests, tokens }) => {
+          if (writes === last?.writes) return;
+          if (last) {
+            const elapsed = Math.max(0, now - last.at);
+            const since = { requests: requests - last.requests, tokens: tokens - last.tokens };
+            const overtaken = budget.meters.filter(
+              ({ counts, rate }) => since[counts] + rate.perMs * elapsed >= rate.perMs * AHEAD_MS * (1 - 1e-9),
+            );
+            expect(overtaken).not.toEqual([]);
+          }
+          last = { at: now, writes, requests, tokens };
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it.each([
+    { name: "requests", tokens: 0, every: 100 },
+    { name: "tokens", tokens: 2_000, every: 2_000 },
+    { name: "half the rate", tokens: 500, every: 1_000 },
+  ])("of ten minutes at a steady rate ($name) write a record each five seconds at most", ({ tokens, every }) => {
+    const budget = openBudget(BY_THE_MINUTE);
+    let record: LedgerRecord | null = null;
+    let writes = 0;
+    let calls = 0;
+    for (let now = START; now < START + 600_000; now += every) {
+      if (readiness(budget, tokens, now).at > now) continue;
+      reserve(budget, tokens, now);
+      calls++;
+      const next = nextRecord(budget, record, now);
+      if (next) writes++;
+      record = next ?? record;
+    }
+    expect(calls).toBeGreaterThan(250);
+    expect(writes).toBeLessThanOrEqual(600_000 / AHEAD_MS + 1);
+  });
+
+  it("write a burst of a minute down a dozen times, not once a call", () => {
+    const budget = openBudget(BY_THE_MINUTE);
+    let record: LedgerRecord | null = null;
+    let writes = 0;
+    for (let call = 0; call < 590; call++) {
+      reserve(budget, 10, START);
+      const next = nextRecord(budget, record, START);
+      if (next) writes++;
+      record = next ?? record;
+    }
+    expect(writes).toBe(Math.ceil(590 / (50 + 1)));
+  });
+});

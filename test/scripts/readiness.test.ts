@@ -1,0 +1,50 @@
+import { describe, expect, test } from "vitest";
+import { problems } from "../../scripts/readiness.ts";
+import type { Variable } from "../../scripts/runtime.ts";
+
+const text = (value: string): Variable => ({ kind: "text", value });
+const secret = (value: string): Variable => ({ kind: "secret", value });
+const POOLS = text('{"default":{"rpm":500,"tpm":200000}}');
+const ready = { vars: { SLUICE_POOLS: POOLS }, stored: ["SLUICE_KEYS", "OPENAI_API_KEY"], withSimulator: false };
+
+describe("a deployment", () => {
+  test("is ready with pools, keys and an account", () => {
+    expect(problems(ready)).toEqual([]);
+  });
+
+  test.each(["SLUICE_LOCAL", "SLUICE_DEV_KEYS"])("is refused with %s", (name) => {
+    expect(problems({ ...ready, vars: { ...ready.vars, [name]: text("1") } })).toEqual([expect.stringContaining(name)]);
+  });
+
+  test("needs keys", () => {
+    expect(problems({ ...ready, stored: ["OPENAI_API_KEY"] })).toEqual([expect.stringContaining("wrangler secret put SLUICE_KEYS")]);
+  });
+
+  test("needs an account, an endpoint, or the word that the simulator is meant", () => {
+    const without = { ...ready, stored: ["SLUICE_KEYS"] };
+    expect(problems(without)).toEqual([expect.stringContaining("--with-simulator")]);
+    expect(problems({ ...without, withSimulator: true })).toEqual([]);
+    expect(problems({ ...without, vars: { ...ready.vars, OPENAI_BASE_URL: text("https://example.com/v1") } })).toEqual([]);
+  });
+
+  test("keeps its secrets secret", () => {
+    const vars = { ...ready.vars, OPENAI_API_KEY: text("sk-1") };
+    expect(problems({ ...ready, vars })).toEqual([expect.stringMatching(/^OPENAI_API_KEY must be a secret/)]);
+  });
+
+  test("is refused with pools that do not parse", () => {
+    expect(problems({ ...ready, vars: { SLUICE_POOLS: text("{") } })).toEqual(["SLUICE_POOLS is not valid JSON."]);
+  });
+
+  test("says so if Cloudflare cannot be asked, and why", () => {
+    const ask = (message: string) => problems({ ...ready, stored: new Error(message) });
+    expect(ask("it's necessary to set a CLOUDFLARE_API_TOKEN environment variable")).toEqual([expect.stringContaining("wrangler login")]);
+    expect(ask("This Worker does not exist [code: 10007]")).toEqual([expect.stringContaining("There is no such Worker yet")]);
+    expect(ask("boom")).toEqual([expect.stringContaining("boom")]);
+  });
+
+  test("that brings its secrets along need not ask", () => {
+    const vars = { ...ready.vars, SLUICE_KEYS: secret("[]"), OPENAI_API_KEY: secret("sk-1") };
+    expect(problems({ ...ready, vars, stored: new Error("offline") })).toEqual([]);
+  });
+});

@@ -1,0 +1,87 @@
+import { describe, expect, it } from "vitest";
+import { BREAKAGES, FaultBook, type FaultRule, problemFor, REFUSALS, type Wish } from "../../workers/simulator/faults.ts";
+
+const NOW = 1_800_000_000_000;
+const wish = (more: Partial<Wish> = {}): Wish => ({
+  header: null,
+  headerDelay: null,
+  metadata: {},
+  model: "gpt-5-mini",
+  key: "k",
+  ...more,
+});
+const rule = (more: Partial<FaultRule>): FaultRule => ({
+  kind: "500",
+  probability: 1,
+  remaining: undefined,
+  until: undefined,
+  model: undefined,
+  delayMs: undefined,
+  ...more,
+});
+
+function book(...rules: FaultRule[]): FaultBook {
+  const made = new FaultBook(7);
+  made.replace(rules);
+  return made;
+}
+
+describe("selecting a fault", () => {
+  it("nothing asked for, nothing happens", () => {
+    expect(book().select(wish(), NOW)).toBeUndefined();
+  });
+
+  it("the header goes before the metadata, and both before the rules", () => {
+    const made = book(rule({ kind: "503" }));
+    expect(made.select(wish({ header: "reset", metadata: { simulate_fault: "hang" } }), NOW)?.kind).toBe("reset");
+    expect(made.select(wish({ metadata: { simulate_fault: "hang", simulate_delay_ms: "5" } }), NOW)).toEqual({ kind: "hang", delayMs: 5 });
+    expect(made.select(wish(), NOW)?.kind).toBe("503");
+  });
+
+  it("simulate_fault_times: only the first calls with the same key fail", () => {
+    const made = book();
+    const metadata = { simulate_fault: "500", simulate_fault_times: "2" };
+    const kinds = (key: string) => [1, 2, 3].map(() => made.select(wish({ metadata, key }), NOW)?.kind);
+    expect(kinds("a")).toEqual(["500", "500", undefined]);
+    expect(kinds("b")).toEqual(["500", "500", undefined]);
+  });
+
+  it("a rule holds for so many calls, until a time, for a model", () => {
+    const made = book(rule({ remaining: 1, kind: "429" }), rule({ until: NOW + 1000, model: "gpt-5*" }));
+    expect(made.select(wish(), NOW)?.kind).toBe("429");
+    expect(made.select(wish({ model: "gpt-4o" }), NOW)).toBeUndefined();
+    expect(made.select(wish(), NOW + 999)?.kind).toBe("500");
+    expect(made.select(wish(), NOW + 1000)).toBeUndefined();
+  });
+
+  it("a probability is kept in the long run and repeats with the seed", () => {
+    const draws = () => {
+      const made = book(rule({ probability: 0.3 }));
+      return Array.from({ length: 2000 }, () => made.select(wish(), NOW) !== undefined);
+    };
+    const failed = draws().filter(Boolean).length;
+    expect(failed).toBeGreaterThan(540);
+    expect(failed).toBeLessThan(660);
+    expect(draws()).toEqual(draws());
+  });
+});
+
+describe("what a fault answers", () => {
+  it.each([
+    ["400", 400, "invalid_request_error", null],
+    ["401", 401, "invalid_request_error", "invalid_api_key"],
+    ["404", 404, "invalid_request_error", "model_not_found"],
+    ["429", 429, "requests", "rate_limit_exceeded"],
+    ["slow_down", 429, "rate_limit_error", "slow_down"],
+    ["insufficient_quota", 429, "insufficient_quota", "insufficient_quota"],
+    ["500", 500, "server_error", null],
+    ["503", 503, "service_unavailable_error", "server_is_overloaded"],
+  ] as const)("%s: status %i, type %s, code %s", (kind, status, type, code) => {
+    expect(problemFor(kind, "gpt-5-mini")).toMatchObject({ status, error: { type, code } });
+  });
+
+  it("every refusal at the door is an answer of its own; what spoils an answer is not", () => {
+    expect(REFUSALS.every((kind) => problemFor(kind, "m") !== undefined)).toBe(true);
+    expect(BREAKAGES.filter((kind) => problemFor(kind, "m") !== undefined)).toEqual(["500", "503"]);
+  });
+});

@@ -1,0 +1,170 @@
+import { describe, expect, it } from "vitest";
+import type { Limits } from "../../workers/simulator/catalog.ts";
+import { charge } from "../../workers/simulator/charge.ts";
+import { formatDuration } from "../../workers/simulator/duration.ts";
+import { Limiter, type LimitSettings, limitsFor } from "../../workers/simulator/limits.ts";
+import { openMeter, remaining, resetMs, spend } from "../../workers/simulator/meter.ts";
+import type { ChatRequest } from "../../workers/simulator/request.ts";
+
+const START = 1_800_000_000_000;
+
+function limiter(limits: Record<string, Limits>, more: Partial<LimitSettings> = {}) {
+  const table = new Limiter({ limits, burstSeconds: 60, countRejected: false, ...more });
+  const fallback = { rpm: 500, tpm: 500_000 };
+  return {
+    table,
+    admit: (model: string, tokens: number, atMs = 0) => table.admit(model, fallback, tokens, START + atMs),
+    headers: (model: string, atMs = 0) => table.headers(model, fallback, START + atMs),
+  };
+}
+
+describe("durations", () => {
+  it.each([
+    [0, "0s"],
+    [9, "9ms"],
+    [120, "120ms"],
+    [1000, "1s"],
+    [3114, "3.114s"],
+    [8640, "8.64s"],
+    [72_000, "1m12s"],
+    [360_000, "6m0s"],
+    [3_600_000, "1h0m0s"],
+  ])("%i ms is written %s", (milliseconds, text) => {
+    expect(formatDuration(milliseconds)).toBe(text);
+  });
+
+  // Header dumps of real calls: limit, remaining, window in seconds, reset.
+  it.each([
+    [160_000, 159_976, 60, "9ms"],
+    [200_000, 199_978, 60, "6ms"],
+    [10_000, 9_481, 60, "3.114s"],
+    [5_000, 4_999, 60, "12ms"],
+    [60_000, 57_000, 60, "3s"],
+    [10_000, 9_999, 86_400, "8.64s"],
+  ])("of %i with %i left in a window of %i s, reset is %s", (limit, left, window, text) => {
+    const meter = openMeter(limit, window, window, START);
+    spend(meter, limit - left);
+    expect(remaining(meter)).toBe(left);
+    expect(formatDuration(resetMs(meter))).toBe(text);
+  });
+});
+
+describe("requests per minute", () => {
+  it("lets exactly the limit through at once, then refuses", () => {
+    const { admit } = limiter({ "gpt-5-mini": { rpm: 3, tpm: 1000 } });
+    expect([1, 2, 3].map(() => admit("gpt-5-mini", 1).ok)).toEqual([true, true, true]);
+    const refused = admit("gpt-5-mini", 1);
+    expect(refused).toMatchObject({ ok: false, kind: "requests", problem: { status: 429, retryAfterMs: 20_000 } });
+  });
+
+  it("refills steadily: one request per limit-th of a minute, and not a millisecond earlier", () => {
+    const { admit } = limiter({ "gpt-5-mini": { rpm: 60, tpm: 1000 } });
+    for (let count = 0; count < 60; count++) expect(admit("gpt-5-mini", 1).ok).toBe(true);
+    expect(admit("gpt-5-mini", 1, 999).ok).toBe(false);
+    expect(admit("gpt-5-mini", 1, 1000).ok).toBe(true);
+    expect(admit("gpt-5-mini", 1, 1001).ok).toBe(false);
+  });
+
+  it("never admits more than burst + rate·T", () => {
+    const { admit } = limiter({ "gpt-5-mini": { rpm: 600, tpm: 1e9 } });
+    let admitted = 0;
+    for (let at = 0; at <= 30_000; at += 7) if (admit("gpt-5-mini", 1, at).ok) admitted++;
+    expect(admitted).toBeLessThanOrEqual(600 + 300);
+    expect(admitted).toBeGreaterThanOrEqual(600 + 299);
+  });
+
+  it("does not charge what it refuses, unless told to", () => {
+    const limits = { m: { rpm: 2, tpm: 100 } };
+    const lenient = limiter(limits);
+    lenient.admit("m", 100);
+    lenient.admit("m", 50);
+    expect(lenient.headers("m")["x-ratelimit-remaining-requests"]).toBe("1");
+    const strict = limiter(limits, { countRejected: true });
+    strict.admit("m", 100);
+    strict.admit("m", 50);
+    expect(strict.headers("m")["x-ratelimit-remaining-requests"]).toBe("0");
+  });
+});
+
+describe("tokens per minute", () => {
+  it("refuses in OpenAI's words and says when there will be enough", () => {
+    const { admit } = limiter({ "gpt-4o": { rpm: 500, tpm: 30_000 } });
+    expect(admit("gpt-4o", 29_937).ok).toBe(true);
+    const refused = admit("gpt-4o", 385);
+    expect(refused).toMatchObject({ ok: false, kind: "tokens", problem: { status: 429, retryAfterMs: 644 } });
+    expect(!refused.ok && refused.problem.error).toEqual({
+      message:
+        "Rate limit reached for gpt-4o in organization org-sim on tokens per min (TPM): Limit 30000, Used 29937, Requested 385. Please try again in 644ms. Visit https://platform.openai.com/account/rate-limits to learn more.",
+      type: "tokens",
+      param: null,
+      code: "rate_limit_exceeded",
+    });
+    expect(admit("gpt-4o", 385, 643).ok).toBe(false);
+    expect(admit("gpt-4o", 385, 644).ok).toBe(true);
+  });
+
+  it("a request larger than the bucket can never run, and names no time", () => {
+    const refused = limiter({ "gpt-4o": { rpm: 500, tpm: 30_000 } }).admit("gpt-4o", 30_601);
+    const message = !refused.ok && refused.problem.error.message;
+    expect(message).toMatch(/^Request too large for gpt-4o .*: Limit 30000, Requested 30601\. The input or output tokens must be reduced/);
+    expect(!refused.ok && refused.problem).not.toHaveProperty("retryAfterMs");
+  });
+
+  it("burst_seconds shrinks what can be spent at once but not the rate or the limit shown", () => {
+    const { admit, headers } = limiter({ m: { rpm: 600, tpm: 60_000 } }, { burstSeconds: 1 });
+    expect(headers("m")["x-ratelimit-limit-tokens"]).toBe("60000");
+    expect(Array.from({ length: 11 }, () => admit("m", 1).ok).filter(Boolean)).toHaveLength(10);
+    expect(admit("m", 1, 100).ok).toBe(true);
+    expect(admit("m", 1001, 60_000).ok).toBe(false);
+  });
+});
+
+describe("limits per day and shared limits", () => {
+  it("shows the daily limit in the header where there is one, and keeps both", () => {
+    const { admit, headers } = limiter({ m: { rpm: 2, tpm: 1000, rpd: 3 } });
+    admit("m", 1);
+    expect(headers("m")).toMatchObject({ "x-ratelimit-limit-requests": "3", "x-ratelimit-remaining-requests": "2" });
+    admit("m", 1);
+    expect(admit("m", 1)).toMatchObject({ ok: false, problem: { error: { message: expect.stringContaining("(RPM)") } } });
+    expect(admit("m", 1, 60_000).ok).toBe(true);
+    expect(admit("m", 1, 120_000)).toMatchObject({ ok: false, problem: { error: { message: expect.stringContaining("(RPD)") } } });
+  });
+
+  it("models without a family have buckets of their own; a pattern and a family share one", () => {
+    const own = limiter({ default: { rpm: 1, tpm: 10 } });
+    expect([own.admit("a", 1).ok, own.admit("b", 1).ok]).toEqual([true, true]);
+    const pattern = limiter({ "gpt-5*": { rpm: 1, tpm: 10 } });
+    expect([pattern.admit("gpt-5-mini", 1).ok, pattern.admit("gpt-5", 1).ok]).toEqual([true, false]);
+    const family = limiter({ a: { rpm: 1, tpm: 10, family: "f" }, b: { rpm: 1, tpm: 10, family: "f" } });
+    expect([family.admit("a", 1).ok, family.admit("b", 1).ok]).toEqual([true, false]);
+  });
+
+  it("takes the exact name, then the longest pattern, then default, then the model's own", () => {
+    const [exact, long, short, rest, own] = [1, 2, 3, 4, 5].map((rpm) => ({ rpm, tpm: 1 }));
+    const table = { "gpt-5-mini": exact!, "gpt-5-*": long!, "gpt-*": short!, default: rest! };
+    const chosen = ["gpt-5-mini", "gpt-5-nano", "gpt-4o", "o4"].map((model) => limitsFor(model, own!, table).limits.rpm);
+    expect(chosen).toEqual([1, 2, 3, 4]);
+    expect(limitsFor("o4", own!, {}).limits.rpm).toBe(5);
+  });
+
+  it("new limits keep what was spent", () => {
+    const { table, admit, headers } = limiter({ m: { rpm: 10, tpm: 100 } });
+    for (let count = 0; count < 4; count++) admit("m", 10);
+    table.configure({ limits: { m: { rpm: 5, tpm: 200 } }, burstSeconds: 60, countRejected: false }, START);
+    expect(headers("m")).toMatchObject({ "x-ratelimit-remaining-requests": "1", "x-ratelimit-remaining-tokens": "160" });
+  });
+});
+
+describe("the charge", () => {
+  const request = (more: object): ChatRequest => ({ model: "m", messages: [{ role: "user", content: "x".repeat(401) }], ...more });
+  it.each([
+    ["max", {}, 101],
+    ["max", { max_completion_tokens: 50 }, 101],
+    ["max", { max_completion_tokens: 500, n: 3 }, 1500],
+    ["max", { max_tokens: 200 }, 200],
+    ["sum", { max_completion_tokens: 500, n: 3 }, 1601],
+    ["sum", {}, 101],
+  ] as const)("by %s, %o costs %i", (rule, more, tokens) => {
+    expect(charge(request(more), rule)).toBe(tokens);
+  });
+});

@@ -1,0 +1,93 @@
+/** The service as a test drives it: over HTTP where a client would, by RPC where an object would, and by the clock. */
+import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env, exports } from "cloudflare:workers";
+import type { Job } from "../../schemas/job.ts";
+import type { CoordinatorRpc, MailboxRpc } from "../../schemas/rpc.ts";
+import type { Coordinator, Mailbox } from "./entry.ts";
+import { world } from "./world.ts";
+
+type Bindings = {
+  COORDINATOR: DurableObjectNamespace<Coordinator>;
+  MAILBOX: DurableObjectNamespace<Mailbox>;
+  DISPATCHER: DurableObjectNamespace;
+};
+const bindings = env as unknown as Bindings;
+
+export const coordinator = () => bindings.COORDINATOR.getByName("account") as unknown as CoordinatorRpc & DurableObjectStub<Coordinator>;
+export const mailbox = (tenant: string, channel: string) =>
+  bindings.MAILBOX.getByName(`${tenant}/${channel}`) as unknown as MailboxRpc & DurableObjectStub<Mailbox>;
+
+type Answer<T> = { status: number; body: T; headers: Headers };
+
+/** A request as it is, its answer unread. */
+export function send(path: string, init: RequestInit = {}): Promise<Response> {
+  return (exports as unknown as { default: Fetcher }).default.fetch(`http://sluice${path}`, init);
+}
+
+/** A request of a tenant with its development key. */
+export async function call<T = Job>(
+  method: string,
+  path: string,
+  body?: unknown,
+  options: { key?: string; headers?: Record<string, string> } = {},
+): Promise<Answer<T>> {
+  const response = await send(path, {
+    method,
+    headers: {
+      authorization: `Bearer ${options.key ?? "sk-dev-alice"}`,
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...options.headers,
+    },
+    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const isJson = /^application\/json(;|$)/.test(response.headers.get("content-type") ?? "");
+  return { status: response.status, headers: response.headers, body: (isJson ? JSON.parse(text) : text) as T };
+}
+
+export function job(more: Record<string, unknown> = {}, request: Record<string, unknown> = {}): Record<string, unknown> {
+  return {
+    request: { model: "gpt-5-mini", max_completion_tokens: 10, messages: [{ role: "user", content: "hello" }], ...request },
+    ...more,
+  };
+}
+
+/** Submits and answers with the job; fails the test unless it was accepted. */
+export async function submit(more: Record<string, unknown> = {}, request: Record<string, unknown> = {}, key?: string): Promise<Job> {
+  const { status, body } = await call("POST", "/v1/jobs", job(more, request), key ? { key } : {});
+  if (status !== 202) throw new Error(`refused: ${JSON.stringify(body)}`);
+  return body;
+}
+
+/** Waits for the job's end, by long-poll. */
+export async function ended(id: string, key?: string): Promise<Job> {
+  const { status, body } = await call("GET", `/v1/jobs/${id}?wait=10`, undefined, key ? { key } : {});
+  if (status !== 200) throw new Error(`not ended: ${JSON.stringify(body)}`);
+  return body;
+}
+
+/** Moves the clock to an instant and lets the coordinator find out. */
+export async function advanceTo(at: number): Promise<void> {
+  world.now = at;
+  await runDurableObjectAlarm(bindings.COORDINATOR.getByName("account"));
+}
+
+/** Looks until `found` answers with something else than null or false; bounded in turns, not in time. */
+export async function until<T>(found: () => Promise<T | null | false> | T | null | false, turns = 400): Promise<T> {
+  for (let turn = 0; turn < turns; turn++) {
+    const result = await found();
+    if (result !== null && result !== false) return result;
+    await scheduler.wait(5);
+  }
+  throw new Error("it never came about");
+}
+
+/** All objects die at once, mid-step; what was durable stays. */
+export const crash = () => abortAllDurableObjects();
+
+/** The object falls asleep: memory is lost, sockets stay. */
+export const sleep = (stub: DurableObjectStub) => evictDurableObject(stub);
+
+export const inside = runInDurableObject;
+
+export { world };

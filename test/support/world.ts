@@ -1,0 +1,142 @@
+/**
+ * The world that a test owns: its clock, its dice and its upstream. Test and objects share an isolate, so what is set here is
+ * seen inside the objects, and survives their eviction.
+ */
+
+/** Far ahead, or the runtime would take the alarms for overdue and fire them by itself. */
+export const EPOCH = Date.UTC(2100, 0, 1);
+
+export type UpstreamCall = { body: Record<string, unknown>; signal: AbortSignal };
+
+export const world = {
+  now: EPOCH,
+  random: 0.5,
+  /** What upstream answers. Set by the test. */
+  upstream: (_: UpstreamCall): Response | Promise<Response> => completion("ok"),
+  /** Every call that reached upstream, in order. */
+  calls: [] as Record<string, unknown>[],
+  /** Calls whose response headers are not there yet, and the most there ever were at once. */
+  waiting: 0,
+  mostWaiting: 0,
+  /** How often a mailbox was constructed, by its name: who sleeps through an event shows it here. */
+  wakes: new Map<string, number>(),
+};
+
+export function resetWorld(): void {
+  Object.assign(world, {
+    now: EPOCH,
+    random: 0.5,
+    calls: [],
+    waiting: 0,
+    mostWaiting: 0,
+    upstream: () => completion("ok"),
+    wakes: new Map(),
+  });
+}
+
+/** A whole streamed answer with usage. */
+export function completion(content: string, usage = { prompt_tokens: 5, completion_tokens: 5, total_tokens: 10 }): Response {
+  return stream([...chunksOf(content), { ...chunk([]), usage }, "[DONE]"]);
+}
+
+export function chunksOf(content: string): unknown[] {
+  const pieces = content.match(/.{1,4}/gs) ?? [""];
+  return [
+    chunk([{ index: 0, delta: { role: "assistant", content: "", refusal: null }, logprobs: null, finish_reason: null }]),
+    ...pieces.map((piece) => chunk([{ index: 0, delta: { content: piece }, logprobs: null, finish_reason: null }])),
+    chunk([{ index: 0, delta: {}, logprobs: null, finish_reason: "stop" }]),
+  ];
+}
+
+export function chunk(choices: unknown[]): Record<string, unknown> {
+  return { id: "chatcmpl-1", object: "chat.completion.chunk", created: 1, model: "gpt-5-mini", system_fingerprint: "fp", choices };
+}
+
+/** Server-sent events of these chunks; strings go as they are. */
+export function stream(chunks: unknown[]): Response {
+  const text = chunks.map((each) => `data: ${typeof each === "string" ? each : JSON.stringify(each)}\n\n`).join("");
+  return new Response(text, { headers: { "content-type": "text/event-stream" } });
+}
+
+/** An answer that the test feeds piece by piece. */
+export function held(): {
+  response: Response;
+  send: (chunk: unknown) => Promise<void>;
+  close: () => Promise<void>;
+  break: () => Promise<void>;
+} {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = writable.getWriter();
+  const encoder = new TextEncoder();
+  return {
+    response: new Response(readable, { headers: { "content-type": "text/event-stream" } }),
+    send: (each) => writer.write(encoder.encode(`data: ${typeof each === "string" ? each : JSON.stringify(each)}\n\n`)),
+    close: () => writer.close(),
+    break: () => writer.abort(new Error("connection reset")),
+  };
+}
+
+/** An upstream that gives no sign of life until the test is over. */
+export function silence(): () => Promise<Response> {
+  const { calls: age } = world;
+  return async () => {
+    while (world.calls === age) await scheduler.wait(25);
+    return completion("");
+  };
+}
+
+/**
+ * An answer that the test writes piece by piece. Its stream is made by the object that answers, for a stream of the test's own
+ * cannot be broken off there. Each call of `answer` reads from the beginning.
+ */
+export function script() {
+  const pieces: (string | null)[] = [];
+  const calls: { brokenOff: boolean }[] = [];
+  const encoder = new TextEncoder();
+  const add = (piece: string | null) => {
+    pieces.push(piece);
+  };
+  // A new world begins with a new list of calls; what still waits in the old one is let go.
+  const { calls: age } = world;
+  const answer = ({ signal }: { signal?: AbortSignal } = {}): Response => {
+    const call = { brokenOff: false };
+    calls.push(call);
+    signal?.addEventListener("abort", () => {
+      call.brokenOff = true;
+    });
+    let at = 0;
+    const body = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        // One object must not settle another's promise, so this looks again and again.
+        while (at >= pieces.length && !call.brokenOff && world.calls === age) await scheduler.wait(2);
+        const piece = pieces[at++] ?? null;
+        if (piece === null) controller.close();
+        else controller.enqueue(encoder.encode(piece));
+      },
+    });
+    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+  };
+  return {
+    answer,
+    /** The calls that were made, and whether each was broken off. */
+    calls,
+    send: (each: unknown) => add(`data: ${typeof each === "string" ? each : JSON.stringify(each)}\n\n`),
+    /** A piece of the answer's text. */
+    say: (content: string) =>
+      add(`data: ${JSON.stringify(chunk([{ index: 0, delta: { content }, logprobs: null, finish_reason: null }]))}\n\n`),
+    /** The regular end, with usage. */
+    finish: () => {
+      const usage = { prompt_tokens: 5, completion_tokens: 5, total_tokens: 10 };
+      const last = chunk([{ index: 0, delta: {}, logprobs: null, finish_reason: "stop" }]);
+      for (const each of [last, { ...chunk([]), usage }]) add(`data: ${JSON.stringify(each)}\n\n`);
+      add("data: [DONE]\n\n");
+      add(null);
+    },
+    /** The answer stops before its end. */
+    break: () => add(null),
+  };
+}
+
+export function refusal(status: number, code: string, headers: Record<string, string> = {}, type = "invalid_request_error"): Response {
+  return Response.json({ error: { message: `refused: ${code}`, type, code, param: null } }, { status, headers });
+}
