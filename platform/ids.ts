@@ -23,7 +23,7 @@ let lastChannel = { name: "", text: "" };
 export function parseJobId(tenant: string, id: string): JobName | null {
   const parts = PATTERN.exec(id);
   if (!parts || parts[1] !== tenantTag(tenant)) return null;
-  const channel = fromBase64Url(parts[5]!);
+  const channel = parts[5] === lastChannel.text ? lastChannel.name : fromBase64Url(parts[5]!);
   if (channel === null) return null;
   const name = { channel, at: Number.parseInt(parts[2]!, 36), nonce: parts[3]!, number: Number.parseInt(parts[4]!, 36) };
   // Leading zeros and spare bits of base64 would make other texts of the same name: events bear the one id alone.

@@ -69,6 +69,10 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
     }
   }
 
+  protected heartbeatMs(): number {
+    return HEARTBEAT_MS;
+  }
+
   async #run(call: Call): Promise<void> {
     const { job, attempt: number } = call.lease;
     const outcome = await attempt(call, this.#ports);
@@ -96,7 +100,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
   #beat(): void {
     if (this.#beating || this.#calls.size === 0) return;
     this.#beating = true;
-    setTimeout(() => void this.#heartbeat(), HEARTBEAT_MS);
+    setTimeout(() => void this.#heartbeat(), this.heartbeatMs());
   }
 
   async #heartbeat(): Promise<void> {

@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { Batcher } from "../../platform/batcher.ts";
+import { parseJobId } from "../../platform/ids.ts";
 import { parseMailboxName } from "../../platform/mailboxes.ts";
 import type { Env } from "../../platform/objects.ts";
 import { readSettings } from "../../platform/settings.ts";
@@ -22,7 +23,7 @@ import type {
   Submitted,
   Verdict,
 } from "../../schemas/rpc.ts";
-import { append, commit, find, judge, open } from "./attempts.ts";
+import { append, commit, judge, open } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { Followers } from "./followers.ts";
 import { Lobby } from "./lobby.ts";
@@ -102,8 +103,8 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   async open(calls: OpenCall[]): Promise<Opened[]> {
     return calls.map((call) => {
-      const row = find(this.#desk, call.lease.job);
-      if (row) this.#intake.announce(row.n);
+      const name = parseJobId(this.#desk.address.tenant, call.lease.job);
+      if (name) this.#intake.announce(name.number);
       return open(this.#desk, call);
     });
   }

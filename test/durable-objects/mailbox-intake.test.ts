@@ -78,31 +78,37 @@ describe("202 means durable", () => {
   });
 
   it("one answer for all who came with one key, though the queue was full for the first and not for the second", async () => {
-    const answers = [429, 202];
-    const original = Coordinator.prototype.enqueue;
+    const { enqueue } = Coordinator.prototype;
+    let asked = 0;
+    let open = false;
     const problem = { status: 429, type: "rate_limit_error", code: "queue_full", message: "full", param: null };
     vi.spyOn(Coordinator.prototype, "enqueue").mockImplementation(async function (this: Coordinator, address, tickets) {
-      if (answers.shift() !== 429) return original.call(this, address, tickets);
-      await scheduler.wait(30);
+      if (asked++ > 0) return enqueue.call(this, address, tickets);
+      await until(() => open);
       return tickets.map(() => ({ ok: false, problem }));
     });
     const post = () => call("POST", "/v1/jobs", job({ channel: "c" }), { headers: { "idempotency-key": "k" } });
     const first = post();
-    await scheduler.wait(10);
-    const accepted = (await Promise.all([first, post()])).filter(({ status }) => status === 202);
+    await until(() => asked > 0);
+    const second = post();
+    await until(async () => (await one("SELECT count(*) AS n FROM jobs")).n === 1);
+    open = true;
+    const accepted = (await Promise.all([first, second])).filter(({ status }) => status === 202);
     for (const { body } of accepted) expect((await ended(body.id)).status).toBe("completed");
   });
 
   // Fails for platform/objects.ts: a submit whose answer was lost is repeated, and without a key nothing tells that it is the same.
   it.fails("the mailbox died after writing, before answering: the job is run once", async () => {
     const { enqueue } = Coordinator.prototype;
+    let dead = false;
     const slow = vi.spyOn(Coordinator.prototype, "enqueue").mockImplementation(async function (this: Coordinator, address, tickets) {
-      await scheduler.wait(100);
+      await until(() => dead);
       return enqueue.call(this, address, tickets);
     });
     const asked = call("POST", "/v1/jobs", job({ channel: "c" }));
     await until(() => slow.mock.calls.length > 0);
     await inside(mailbox("alice", "c"), (_, state) => state.abort("killed by the test")).catch(() => {});
+    dead = true;
     slow.mockRestore();
     const { body } = await asked;
     await ended(body.id);

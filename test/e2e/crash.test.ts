@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Runtime } from "../../scripts/runtime.ts";
 import { Chronicle } from "./support/chronicle.ts";
-import { call, drained, EMPTY, each, job, ledger, listed, queue, until } from "./support/client.ts";
+import { call, drained, EMPTY, each, job, ledger, listed, queue, submitAll, until } from "./support/client.ts";
 import { Follower } from "./support/follower.ts";
 import { callsTo, crash, enforced, pools, startAgain, startService, startSimulator, stateDirectory } from "./support/service.ts";
 
@@ -11,18 +11,21 @@ const CHANNELS = ["a", "b", "c", "d"];
 const channelOf = (n: number) => (n % 5 === 4 ? undefined : CHANNELS[n % 5]);
 const BUDGET = { rpm: 1_800, tpm: 100_000_000, burst_seconds: 4 };
 
-/** Submits until the service has answered, through crashes: the key makes one job of all attempts. */
-function submitSurely(service: { url: string }, n: number): Promise<string> {
+function jobNumber(n: number): Record<string, unknown> {
   const channel = channelOf(n);
   const request = {
     messages: [{ role: "user", content: `Question ${n}` }],
     metadata: { simulate_key: `key-${n}`, simulate_tokens: String(40 + (n % 80)) },
   };
   // Whoever watched a part of an answer sees a second one begin: that must be allowed.
-  const body = job({ metadata: { n: String(n) }, ...(channel === undefined ? {} : { channel, retry: "always" }) }, request);
+  return job({ metadata: { n: String(n) }, ...(channel === undefined ? {} : { channel, retry: "always" }) }, request);
+}
+
+/** Submits until the service has answered, through crashes: the key makes one job of all attempts. */
+function submitSurely(service: () => Runtime, n: number): Promise<string> {
   return until(`job ${n} to be accepted`, async () => {
-    const headers = { "idempotency-key": `key-${n}` };
-    const answer = await call(service, "POST", "/v1/jobs", { body, headers }).catch(() => null);
+    const sent = { body: jobNumber(n), headers: { "idempotency-key": `key-${n}` } };
+    const answer = await call(service(), "POST", "/v1/jobs", sent).catch(() => null);
     if (answer !== null && answer.status < 500) expect(answer.status).toBe(202);
     return answer?.status === 202 && answer.body.id;
   });
@@ -52,19 +55,18 @@ test("killed twice with 500 jobs queued, running and done -> every job ends once
   const ids: (string | undefined)[] = [];
   let service = await startService({ state, vars });
   const numbers = Array.from({ length: JOBS }, (_, n) => n);
-  const submitAll = (some: number[]) =>
-    each(some, 16, async (n) => {
-      ids[n] = await submitSurely(service, n);
-    });
-
   let followers = await followAll(service, chronicle, ids);
-  await submitAll(numbers.slice(0, 420));
+  // At one blow, so that they queue up however slow this machine is.
+  const first = await submitAll(service, numbers.slice(0, 420).map(jobNumber));
+  for (const [n, { id }] of first.entries()) ids[n] = id;
   await until("jobs in every state", async () => {
     const { depth, in_flight } = await queue(service);
     return chronicle.ends > 40 && in_flight > 5 && depth > 50;
   });
   // The rest is being submitted while it dies.
-  const rest = submitAll(numbers.slice(420));
+  const rest = each(numbers.slice(420), 16, async (n) => {
+    ids[n] = await submitSurely(() => service, n);
+  });
   await crash(service);
   expect(await Promise.all(followers.map(({ closed }) => closed))).toEqual(followers.map(() => 1006));
 

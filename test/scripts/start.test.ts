@@ -55,10 +55,10 @@ describe("npm start", () => {
       said += text;
     });
     await until(() => said.includes("Sluice is up"), UP_SECONDS);
-    const [, url] = /dashboard\s+(\S+)/.exec(said) ?? [];
+    const [, url] = /jobs\s+(\S+)\/v1\/jobs/.exec(said) ?? [];
     npm.kill("SIGKILL");
     await until(() =>
-      fetch(`${url}healthz`).then(
+      fetch(`${url}/healthz`).then(
         () => false,
         () => true,
       ),

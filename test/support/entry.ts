@@ -2,10 +2,56 @@
 import { DurableObject } from "cloudflare:workers";
 import * as objects from "../../durable-objects/index.ts";
 import type { Env } from "../../platform/objects.ts";
+import type { CoordinatorRpc, DispatcherRpc, MailboxRpc } from "../../schemas/rpc.ts";
 import { route } from "../../workers/ingress/router.ts";
 import { world } from "./world.ts";
 
+const DISPATCHER_HEADER = "x-test-dispatcher";
+
+/** The environment, where the test has its own. */
+function worldly(env: Env): Env {
+  return Object.keys(world.env).length === 0 ? env : { ...env, ...world.env };
+}
+
+/** Upstream, told which dispatcher calls. */
+function signed(env: Env, dispatcher: string): Env {
+  const SIMULATOR = {
+    getByName: (name: string) => ({
+      fetch: (request: Request) => {
+        request.headers.set(DISPATCHER_HEADER, dispatcher);
+        return env.SIMULATOR.getByName(name).fetch(request);
+      },
+    }),
+  };
+  return { ...worldly(env), SIMULATOR: SIMULATOR as unknown as DurableObjectNamespace };
+}
+
+function between<R>(method: string, args: unknown[], go: () => Promise<R>): Promise<R> {
+  const stands = world.between.get(method);
+  return stands ? (Promise.resolve(stands(go, args)) as Promise<R>) : go();
+}
+
 export class Coordinator extends objects.Coordinator {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, worldly(env));
+  }
+
+  override enqueue(...args: Parameters<CoordinatorRpc["enqueue"]>) {
+    return between("coordinator.enqueue", args, () => super.enqueue(...args));
+  }
+
+  override cancel(...args: Parameters<CoordinatorRpc["cancel"]>) {
+    return between("coordinator.cancel", args, () => super.cancel(...args));
+  }
+
+  override settle(...args: Parameters<CoordinatorRpc["settle"]>) {
+    return between("coordinator.settle", args, () => super.settle(...args));
+  }
+
+  override heartbeat(...args: Parameters<CoordinatorRpc["heartbeat"]>) {
+    return between("coordinator.heartbeat", args, () => super.heartbeat(...args));
+  }
+
   protected override now(): number {
     return world.now;
   }
@@ -17,9 +63,25 @@ export class Coordinator extends objects.Coordinator {
 
 export class Mailbox extends objects.Mailbox {
   constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, env);
+    super(ctx, worldly(env));
     const name = ctx.id.name ?? "";
     world.wakes.set(name, (world.wakes.get(name) ?? 0) + 1);
+  }
+
+  override open(...args: Parameters<MailboxRpc["open"]>) {
+    return between("mailbox.open", args, () => super.open(...args));
+  }
+
+  override append(...args: Parameters<MailboxRpc["append"]>) {
+    return between("mailbox.append", args, () => super.append(...args));
+  }
+
+  override commit(...args: Parameters<MailboxRpc["commit"]>) {
+    return between("mailbox.commit", args, () => super.commit(...args));
+  }
+
+  override judge(...args: Parameters<MailboxRpc["judge"]>) {
+    return between("mailbox.judge", args, () => super.judge(...args));
   }
 
   protected override now(): number {
@@ -27,20 +89,44 @@ export class Mailbox extends objects.Mailbox {
   }
 }
 
-export class Dispatcher extends objects.Dispatcher {}
+export class Dispatcher extends objects.Dispatcher {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, signed(env, ctx.id.name ?? ""));
+  }
+
+  override start(...args: Parameters<DispatcherRpc["start"]>) {
+    return between("dispatcher.start", args, () => super.start(...args));
+  }
+
+  override abort(...args: Parameters<DispatcherRpc["abort"]>) {
+    return between("dispatcher.abort", args, () => super.abort(...args));
+  }
+
+  protected override heartbeatMs(): number {
+    return world.heartbeatMs ?? super.heartbeatMs();
+  }
+}
 
 export class Simulator extends DurableObject {
   override async fetch(request: Request): Promise<Response> {
+    const dispatcher = request.headers.get(DISPATCHER_HEADER) ?? "";
     const body = (await request.json()) as Record<string, unknown>;
     world.calls.push(body);
-    world.waiting++;
-    world.mostWaiting = Math.max(world.mostWaiting, world.waiting);
+    const { waitingBy, mostWaitingBy } = world;
+    const count = (more: number) => {
+      if (waitingBy !== world.waitingBy) return;
+      world.waiting += more;
+      world.mostWaiting = Math.max(world.mostWaiting, world.waiting);
+      waitingBy.set(dispatcher, (waitingBy.get(dispatcher) ?? 0) + more);
+      mostWaitingBy.set(dispatcher, Math.max(mostWaitingBy.get(dispatcher) ?? 0, waitingBy.get(dispatcher)!));
+    };
+    count(1);
     try {
-      return await world.upstream({ body, signal: request.signal });
+      return await world.upstream({ body, signal: request.signal, dispatcher });
     } finally {
-      world.waiting--;
+      count(-1);
     }
   }
 }
 
-export default { fetch: route };
+export default { fetch: (request: Request, env: Env, ctx: ExecutionContext) => route(request, worldly(env), ctx) };

@@ -1,21 +1,30 @@
 /** The service as a test drives it: over HTTP where a client would, by RPC where an object would, and by the clock. */
 import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
+import { parseJobId } from "../../platform/ids.ts";
+import type { JobEvent } from "../../schemas/event.ts";
 import type { Job } from "../../schemas/job.ts";
-import type { CoordinatorRpc, MailboxRpc } from "../../schemas/rpc.ts";
-import type { Coordinator, Mailbox } from "./entry.ts";
+import type { PoolState } from "../../schemas/queue.ts";
+import type { CoordinatorRpc, DispatcherRpc, MailboxRpc } from "../../schemas/rpc.ts";
+import type { Coordinator, Dispatcher, Mailbox } from "./entry.ts";
 import { world } from "./world.ts";
 
 type Bindings = {
   COORDINATOR: DurableObjectNamespace<Coordinator>;
   MAILBOX: DurableObjectNamespace<Mailbox>;
-  DISPATCHER: DurableObjectNamespace;
+  DISPATCHER: DurableObjectNamespace<Dispatcher>;
 };
 const bindings = env as unknown as Bindings;
 
 export const coordinator = () => bindings.COORDINATOR.getByName("account") as unknown as CoordinatorRpc & DurableObjectStub<Coordinator>;
 export const mailbox = (tenant: string, channel: string) =>
   bindings.MAILBOX.getByName(`${tenant}/${channel}`) as unknown as MailboxRpc & DurableObjectStub<Mailbox>;
+
+export const dispatcher = (index = 0) =>
+  bindings.DISPATCHER.getByName(`disp-wnam-${String(index).padStart(2, "0")}`) as unknown as DispatcherRpc & DurableObjectStub<Dispatcher>;
+
+/** The mailbox of a job. */
+export const mailboxOf = (id: string, tenant = "alice") => mailbox(tenant, parseJobId(tenant, id)!.channel);
 
 type Answer<T> = { status: number; body: T; headers: Headers };
 
@@ -80,6 +89,34 @@ export async function until<T>(found: () => Promise<T | null | false> | T | null
     await scheduler.wait(5);
   }
   throw new Error("it never came about");
+}
+
+/** A pool as the coordinator sees it. */
+export async function pool(id = "gpt-5-mini"): Promise<PoolState> {
+  const { pools } = await coordinator().inspect();
+  return pools.find((each) => each.id === id)!;
+}
+
+/** Rows that the coordinator still keeps of jobs. */
+export const ticketRows = () =>
+  runInDurableObject(coordinator(), (_, state) => {
+    const count = "SELECT (SELECT count(*) FROM tickets) + (SELECT count(*) FROM segments) AS rows";
+    return state.storage.sql.exec<{ rows: number }>(count).one().rows;
+  });
+
+/** Waits until the coordinator knows of no job any more, in memory and in storage. */
+export async function drained(): Promise<void> {
+  await until(async () => {
+    const { pools } = await coordinator().inspect();
+    return pools.every((each) => each.depth + each.in_flight + each.scheduled === 0) && (await ticketRows()) === 0;
+  });
+}
+
+/** Names of a job's events, from the first; deltas left out. */
+export async function story(id: string, tenant = "alice"): Promise<string[]> {
+  const lobby = { tenant, channel: "~lobby-0" };
+  const followed = await mailboxOf(id, tenant).follow({ lobby, channel: false, jobs: [{ id, after: 0 }], after: {}, deltas: false });
+  return (followed.events as JobEvent[]).map(({ event }) => event);
 }
 
 /** All objects die at once, mid-step; what was durable stays. */

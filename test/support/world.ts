@@ -6,7 +6,9 @@
 /** Far ahead, or the runtime would take the alarms for overdue and fire them by itself. */
 export const EPOCH = Date.UTC(2100, 0, 1);
 
-export type UpstreamCall = { body: Record<string, unknown>; signal: AbortSignal };
+export type UpstreamCall = { body: Record<string, unknown>; signal: AbortSignal /** Its name. */; dispatcher: string };
+/** Stands between a caller and an object's method: may refuse, wait, or lose the answer. */
+export type Between = (go: () => Promise<unknown>, args: unknown[]) => unknown;
 
 export const world = {
   now: EPOCH,
@@ -18,6 +20,15 @@ export const world = {
   /** Calls whose response headers are not there yet, and the most there ever were at once. */
   waiting: 0,
   mostWaiting: 0,
+  /** The same for each dispatcher. */
+  waitingBy: new Map<string, number>(),
+  mostWaitingBy: new Map<string, number>(),
+  /** Variables in place of wrangler.toml's; an object reads them as it is made. */
+  env: {} as Record<string, string>,
+  /** By the name of a method, like `coordinator.settle`. */
+  between: new Map<string, Between>(),
+  /** ms between two heartbeats of a dispatcher; null is the real time. */
+  heartbeatMs: null as number | null,
   /** How often a mailbox was constructed, by its name: who sleeps through an event shows it here. */
   wakes: new Map<string, number>(),
 };
@@ -29,6 +40,11 @@ export function resetWorld(): void {
     calls: [],
     waiting: 0,
     mostWaiting: 0,
+    waitingBy: new Map(),
+    mostWaitingBy: new Map(),
+    env: {},
+    between: new Map(),
+    heartbeatMs: null,
     upstream: () => completion("ok"),
     wakes: new Map(),
   });

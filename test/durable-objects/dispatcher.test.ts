@@ -1,0 +1,253 @@
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Lease } from "../../schemas/rpc.ts";
+import { call, coordinator, dispatcher, drained, ended, job, mailbox, pool, submit, until, world } from "../support/service.ts";
+import { completion, EPOCH, refusal, resetWorld, script } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+/** Upstream holds its response headers back until it is let go. */
+function silence() {
+  const gate = { open: false };
+  const { calls: age } = world;
+  world.upstream = async () => {
+    while (!gate.open && world.calls === age) await scheduler.wait(2);
+    return completion("ok");
+  };
+  return gate;
+}
+
+const submitMany = async (count: number, more: Record<string, unknown> = {}) => {
+  const jobs = Array.from({ length: count }, () => job({ channel: "c", ...more }));
+  const { body } = await call<{ data: { id: string }[] }>("POST", "/v1/jobs", { jobs });
+  return body.data.map(({ id }) => id);
+};
+
+describe("six calls of one object wait for headers, never more", () => {
+  it("forty jobs: seven dispatchers, named in order, six calls each at the most", async () => {
+    const gate = silence();
+    const ids = await submitMany(40);
+    await until(() => world.waiting === 40);
+    const names = [0, 1, 2, 3, 4, 5, 6].map((index) => `disp-wnam-0${index}`);
+    expect([...world.mostWaitingBy]).toEqual(expect.arrayContaining(names.slice(0, 6).map((name) => [name, 6])));
+    expect([...world.mostWaitingBy.keys()].sort()).toEqual(names);
+    gate.open = true;
+    for (const id of ids) expect((await ended(id)).status).toBe("completed");
+    expect(world.mostWaiting).toBe(40);
+    expect(Math.max(...world.mostWaitingBy.values())).toBe(6);
+  });
+
+  it("no more dispatchers than are allowed: the rest queues in them, and six still is the most", async () => {
+    world.env.SLUICE_MAX_DISPATCHERS = "2";
+    const gate = silence();
+    const ids = await submitMany(40);
+    await until(() => world.waiting === 12);
+    expect((await pool()).in_flight).toBe(40);
+    gate.open = true;
+    for (const id of ids) await ended(id);
+    expect(Object.fromEntries(world.mostWaitingBy)).toEqual({ "disp-wnam-00": 6, "disp-wnam-01": 6 });
+    expect(world.calls).toHaveLength(40);
+  });
+
+  it("a slot comes free with the headers, while the body streams on", async () => {
+    world.env.SLUICE_MAX_DISPATCHERS = "1";
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const ids = await submitMany(20);
+    await until(() => world.calls.length === 20);
+    expect(world.mostWaiting).toBeLessThanOrEqual(6);
+    expect((await dispatcher().report()).held).toHaveLength(20);
+    upstream.say("x");
+    upstream.finish();
+    for (const id of ids) expect((await ended(id)).status).toBe("completed");
+  });
+
+  it("a slot comes free when the call is refused, breaks, or is broken off", async () => {
+    world.env.SLUICE_MAX_DISPATCHERS = "1";
+    const gate = { open: false };
+    world.upstream = async ({ signal }) => {
+      while (!gate.open && !signal.aborted) await scheduler.wait(2);
+      if (world.calls.length % 2) throw new Error("reset");
+      return refusal(400, "no");
+    };
+    const ids = await submitMany(12, { retry: "never" });
+    await until(() => world.waiting === 6);
+    for (const id of ids.slice(0, 3)) await call("POST", `/v1/jobs/${id}/cancel`);
+    await until(() => world.calls.length === 9);
+    gate.open = true;
+    await until(() => world.calls.length === 12);
+    expect(world.mostWaiting).toBe(6);
+  });
+});
+
+describe("breaking off", () => {
+  it("in_progress -> cancelled: upstream's request is aborted before its headers", async () => {
+    let aborted = false;
+    world.upstream = async ({ signal }) => {
+      while (!signal.aborted) await scheduler.wait(2);
+      aborted = true;
+      return completion("late");
+    };
+    const { id } = await submit();
+    await until(() => world.waiting === 1);
+    expect((await call("POST", `/v1/jobs/${id}/cancel`)).body.status).toBe("cancelled");
+    await until(() => aborted);
+    await drained();
+    expect(await ended(id)).toMatchObject({ status: "cancelled", response: null, attempts: 1 });
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it("in_progress -> cancelled: upstream's stream is broken off", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const { id } = await submit();
+    await until(() => upstream.calls.length === 1);
+    upstream.say("half");
+    await call("POST", `/v1/jobs/${id}/cancel`);
+    await until(() => upstream.calls[0]!.brokenOff);
+    await drained();
+    expect((await ended(id)).status).toBe("cancelled");
+  });
+
+  it("a job that is cancelled while it waits for a slot is never called", async () => {
+    world.env.SLUICE_MAX_DISPATCHERS = "1";
+    const gate = silence();
+    const ids = await submitMany(7);
+    await until(() => world.waiting === 6);
+    // It alone is not among the bodies upstream has seen.
+    await call("POST", `/v1/jobs/${ids[6]}/cancel`);
+    await until(async () => (await coordinator().locate([ids[6]!]))[0] === null || gate.open);
+    gate.open = true;
+    await drained();
+    expect(world.calls).toHaveLength(6);
+    expect(await ended(ids[6]!)).toMatchObject({ status: "cancelled" });
+  });
+});
+
+describe("leases", () => {
+  const address = { tenant: "alice", channel: "c" };
+  const lease = (id: string, attempt: number): Lease => ({ job: id, mailbox: address, attempt, waits: 0, unknown: 0 });
+  /** A job that its coordinator does not start: the test hands out the leases. */
+  const dormant = async () => (await submit({ channel: "c", retry: "always", not_before: EPOCH / 1_000 + 3_600 })).id;
+
+  it("a lease with a newer attempt replaces the older call; an older or the same one changes nothing", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const id = await dormant();
+    await dispatcher().start([lease(id, 2)]);
+    await until(() => upstream.calls.length === 1);
+    await dispatcher().start([lease(id, 2), lease(id, 1)]);
+    expect((await dispatcher().report()).held).toEqual([{ job: id, attempt: 2 }]);
+    await dispatcher().start([lease(id, 3)]);
+    await until(() => upstream.calls.length === 2);
+    await until(() => upstream.calls[0]!.brokenOff);
+    expect((await dispatcher().report()).held).toEqual([{ job: id, attempt: 3 }]);
+    expect(upstream.calls[1]!.brokenOff).toBe(false);
+    upstream.say("x");
+    upstream.finish();
+    expect(await ended(id)).toMatchObject({ status: "completed" });
+    expect(upstream.calls).toHaveLength(2);
+  });
+
+  it("an older lease that arrives late is not opened: upstream is not called", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const id = await dormant();
+    await dispatcher(0).start([lease(id, 3)]);
+    await until(() => upstream.calls.length === 1);
+    await dispatcher(1).start([lease(id, 2)]);
+    await until(async () => (await dispatcher(1).report()).held.length === 0);
+    expect(upstream.calls).toHaveLength(1);
+  });
+
+  it("names its incarnation the same in start and report", async () => {
+    const id = await dormant();
+    const { boot } = await dispatcher().start([lease(id, 1)]);
+    expect((await dispatcher().report()).boot).toBe(boot);
+    expect(boot).not.toBe((await dispatcher(1).report()).boot);
+  });
+
+  it("heartbeat: a call whose lease the coordinator does not know is given up", async () => {
+    world.heartbeatMs = 20;
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const id = await dormant();
+    await dispatcher().start([lease(id, 1)]);
+    await until(() => upstream.calls.length === 1);
+    await until(() => upstream.calls[0]!.brokenOff);
+    await until(async () => (await dispatcher().report()).held.length === 0);
+    expect((await mailbox("alice", "c").get(id, 0))!.response).toBeNull();
+  });
+
+  it("heartbeat: names what is held for as long as it is held, and a coordinator out of reach stops nothing", async () => {
+    world.heartbeatMs = 20;
+    const beats: unknown[][] = [];
+    world.between.set("coordinator.heartbeat", (go, args) => {
+      beats.push(args);
+      if (beats.length < 6) throw new Error("out of reach");
+      return go();
+    });
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const { id } = await submit();
+    await until(() => beats.length >= 10);
+    const { boot } = await dispatcher().report();
+    for (const beat of beats) expect(beat).toEqual(["disp-wnam-00", boot, [{ job: id, attempt: 1 }]]);
+    upstream.say("x");
+    upstream.finish();
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1 });
+    await drained();
+    // One may be under way; then there is nothing to tell.
+    await scheduler.wait(40);
+    const told = beats.length;
+    await scheduler.wait(100);
+    expect(beats).toHaveLength(told);
+  });
+});
+
+describe("settling", () => {
+  it("a settlement is repeated until the coordinator takes it", async () => {
+    let refused = 0;
+    world.between.set("coordinator.settle", (go) => {
+      if (refused < 5) {
+        refused++;
+        throw new Error("not now");
+      }
+      return go();
+    });
+    const { id } = await submit();
+    expect((await ended(id)).status).toBe("completed");
+    await until(() => refused === 5, 2_000);
+    expect((await dispatcher().report()).held).toEqual([{ job: id, attempt: 1 }]);
+    expect((await pool()).in_flight).toBe(1);
+    await until(async () => (await pool()).in_flight === 0, 2_000);
+    await drained();
+    expect((await dispatcher().report()).held).toEqual([]);
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it("many settlements share a message", async () => {
+    let messages = 0;
+    world.between.set("coordinator.settle", (go) => {
+      messages++;
+      return go();
+    });
+    for (const id of await submitMany(60)) await ended(id);
+    await drained();
+    // Ten dispatchers at the most, each with a first message and one of the rest.
+    expect(messages).toBeLessThanOrEqual(20);
+  });
+
+  it("a result is not thrown away because its mailbox could not be reached for a while", async () => {
+    let refused = 0;
+    world.between.set("mailbox.commit", (go) => {
+      if (refused++ < 6) throw new Error("not now");
+      return go();
+    });
+    const { id } = await submit();
+    await until(() => refused >= 7, 2_000);
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
+    expect(world.calls).toHaveLength(1);
+  });
+});
