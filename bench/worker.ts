@@ -49,6 +49,7 @@ const PARKED: Submission = {
   metadata: null,
   retry: "safe",
   idempotency: null,
+  nonce: "aaaaaa",
 };
 
 /** Runs `count` calls, `parallel` at a time; answers with the ms that they took together. */
@@ -68,14 +69,14 @@ function drivers(env: BenchEnv): Record<string, (count: number, parallel: number
   const mailbox = () => env.MAILBOX.getByName("bench/submit") as unknown as MailboxRpc;
   return {
     "floor-insert": (count, parallel) => timed(count, parallel, () => floor().insert(PAYLOAD) as Promise<void>),
-    "sluice-submit": (count, parallel) => timed(count, parallel, () => mailbox().submit([PARKED])),
+    "sluice-submit": (count, parallel) => timed(count, parallel, () => mailbox().submit([PARKED], false)),
     "floor-bulk": (count) => {
       const bodies = Array.from({ length: count }, () => PAYLOAD);
       return timed(1, 1, () => floor().insertMany(bodies) as Promise<void>);
     },
     "sluice-bulk": (count) => {
       const submissions = Array.from({ length: count }, () => ({ ...PARKED }));
-      return timed(1, 1, () => mailbox().submit(submissions));
+      return timed(1, 1, () => mailbox().submit(submissions, false));
     },
   };
 }

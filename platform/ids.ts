@@ -39,11 +39,16 @@ export function newNonce(): string {
   return nonce;
 }
 
-/** FNV-1a, 32 bits, as 7 base-36 digits. */
+/** The tenant's checksum as 7 base-36 digits. */
 export function tenantTag(tenant: string): string {
+  return hashOf(tenant).toString(36).padStart(7, "0");
+}
+
+/** FNV-1a, 32 bits: to spread and to check, not to protect. */
+export function hashOf(text: string): number {
   let hash = 0x811c9dc5;
-  for (let index = 0; index < tenant.length; index++) hash = Math.imul(hash ^ tenant.charCodeAt(index), 0x01000193);
-  return (hash >>> 0).toString(36).padStart(7, "0");
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  return hash >>> 0;
 }
 
 function toBase64Url(text: string): string {

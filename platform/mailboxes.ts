@@ -1,6 +1,8 @@
 /** Names of mailboxes: `tenant/channel`. A tenant's name holds no slash. */
+
 import { RESERVED_CHANNEL_PREFIX } from "../schemas/job.ts";
 import type { MailboxAddress } from "../schemas/rpc.ts";
+import { hashOf } from "./ids.ts";
 
 /** Jobs sent without a channel are spread over so many mailboxes, lest a tenant be held to what one object can do. */
 export const SPREAD = 8;
@@ -21,6 +23,11 @@ export function spreadChannel(index: number): string {
 /** A lobby holds sockets whose client named no channel when it connected. */
 export function lobbyChannel(index: number): string {
   return `${RESERVED_CHANNEL_PREFIX}lobby-${index % SPREAD}`;
+}
+
+/** Where a tenant's claims on an Idempotency-Key are kept. */
+export function claimsChannel(key: string): string {
+  return `${RESERVED_CHANNEL_PREFIX}keys-${hashOf(key) % SPREAD}`;
 }
 
 /** What clients see: null for a job sent without a channel. */

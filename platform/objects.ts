@@ -28,8 +28,9 @@ export function callDispatcher<R>(env: Env, name: string, region: string, call: 
   );
 }
 
-export function callMailbox<R>(env: Env, address: MailboxAddress, call: (stub: MailboxRpc) => Promise<R>): Promise<R> {
-  return repeat(() => call(env.MAILBOX.getByName(mailboxName(address)) as unknown as MailboxRpc));
+/** `call` is told whether an earlier try may have come through. */
+export function callMailbox<R>(env: Env, address: MailboxAddress, call: (stub: MailboxRpc, repeated: boolean) => Promise<R>): Promise<R> {
+  return repeat((repeated) => call(env.MAILBOX.getByName(mailboxName(address)) as unknown as MailboxRpc, repeated));
 }
 
 /** Hands a request (a WebSocket upgrade) to a mailbox; not repeated. */
@@ -41,10 +42,10 @@ export function fetchMailbox(env: Env, address: MailboxAddress, request: Request
  * Every method of `schemas/rpc.ts` may be repeated, so any failure is worth another try with a new stub (a stub stays broken
  * after an exception), except `.overloaded`: repeating would deepen it.
  */
-async function repeat<R>(attempt: () => Promise<R>): Promise<R> {
+async function repeat<R>(attempt: (repeated: boolean) => Promise<R>): Promise<R> {
   for (let count = 1; ; count++) {
     try {
-      return await attempt();
+      return await attempt(count > 1);
     } catch (error) {
       if (count >= ATTEMPTS || isOverloaded(error)) throw error;
       await new Promise((done) => setTimeout(done, FIRST_PAUSE_MS * 4 ** (count - 1) * (0.5 + Math.random())));

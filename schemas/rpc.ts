@@ -23,8 +23,13 @@ export type Ticket = {
   deadline: number | null;
 };
 
-/** Where a job stands. */
-export type Place = { state: "scheduled" | "waiting" | "running"; position: number | null; eta: Eta | null };
+/** Where a job stands. `held`: of a running one, by whom and since when (ms). */
+export type Place = {
+  state: "scheduled" | "waiting" | "running";
+  position: number | null;
+  eta: Eta | null;
+  held?: { attempt: number; dispatcher: string; startedAt: number };
+};
 
 /** The right to make one upstream call. `attempt` fences: only the newest may open, append and commit. */
 export type Lease = {
@@ -88,8 +93,13 @@ export interface DispatcherRpc {
   watch(held: Held[]): Promise<void>;
 }
 
+/** An Idempotency-Key and the fingerprint of the request that it stands for. */
+export type Claim = { key: string; fingerprint: string };
+
 /** A job on its way into a mailbox, checked and priced by the ingress. */
 export type Submission = {
+  /** Part of the job's id. A submit that is repeated brings the same again, and so makes no second job. */
+  nonce: string;
   /** The chat completion body as JSON text. */
   request: string;
   model: string;
@@ -102,7 +112,7 @@ export type Submission = {
   deadline: number | null;
   metadata: Record<string, string> | null;
   retry: RetryPolicy;
-  idempotency: { key: string; fingerprint: string } | null;
+  idempotency: Claim | null;
 };
 
 export type Submitted = { ok: true; job: Job; replayed: boolean } | Refused;
@@ -151,7 +161,10 @@ export type Followed = { events: JobEvent[]; missing: string[] };
 
 /** A mailbox is named `tenant/channel`; it knows its own name. */
 export interface MailboxRpc {
-  submit(submissions: Submission[]): Promise<Submitted[]>;
+  /** `repeated`: an earlier try may have come through; jobs with a known nonce are answered, not made. */
+  submit(submissions: Submission[], repeated: boolean): Promise<Submitted[]>;
+  /** Claims Idempotency-Keys for a tenant; false where the key stands for another request. */
+  claim(claims: Claim[]): Promise<boolean[]>;
   /** Waits up to `waitMs` for the job to end; answers null when there is no such job. */
   get(id: string, waitMs: number): Promise<Job | null>;
   list(query: ListQuery): Promise<Job[]>;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { JobEvent } from "./event.ts";
+import { CHANNEL_LIMIT, RESERVED_CHANNEL_PREFIX } from "./job.ts";
 
 /** The subprotocol that a browser names; the pair is `sluice.v1, bearer.<token>`. */
 export const SUBPROTOCOL = "sluice.v1";
@@ -8,17 +9,24 @@ export const BEARER_SUBPROTOCOL_PREFIX = "bearer.";
 /** Jobs that one frame may name. */
 export const JOBS_PER_FRAME = 1_000;
 
-const jobIds = z.array(z.string().min(1).max(512)).max(JOBS_PER_FRAME);
+/** Of a job's id: its channel takes up to 512 characters of it. */
+const ID_LIMIT = 640;
+const jobIds = z.array(z.string().min(1).max(ID_LIMIT)).max(JOBS_PER_FRAME);
+const channel = z
+  .string()
+  .min(1)
+  .max(CHANNEL_LIMIT)
+  .refine((name) => !name.startsWith(RESERVED_CHANNEL_PREFIX), "no such channel can be");
 
 export const ClientFrame = z.discriminatedUnion("type", [
   z.looseObject({
     type: z.literal("subscribe"),
     jobs: jobIds.nullish(),
-    channel: z.string().min(1).nullish(),
+    channel: channel.nullish(),
     after: z.record(z.string(), z.number().int().min(0)).nullish(),
     deltas: z.boolean().nullish(),
   }),
-  z.looseObject({ type: z.literal("unsubscribe"), jobs: jobIds.nullish(), channel: z.string().min(1).nullish() }),
+  z.looseObject({ type: z.literal("unsubscribe"), jobs: jobIds.nullish(), channel: channel.nullish() }),
   z.looseObject({ type: z.literal("ack") }),
 ]);
 export type ClientFrame = z.infer<typeof ClientFrame>;

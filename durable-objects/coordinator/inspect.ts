@@ -10,7 +10,10 @@ export function placeOf(book: Book, job: string, now: number): Place | null {
   const entry = book.entries.get(job);
   if (!entry || entry.row.phase === "ending") return null;
   const { row, waiting } = entry;
-  if (row.phase === "leased") return { state: "running", position: null, eta: null };
+  if (row.phase === "leased") {
+    const held = { attempt: row.attempt, dispatcher: row.dispatcher!, startedAt: entry.leasedAt };
+    return { state: "running", position: null, eta: null, held };
+  }
   if (row.phase === "delayed" || !waiting) {
     const first = row.attempt === 0;
     return { state: first ? "scheduled" : "waiting", position: null, eta: eta(row.ready_at - now, first ? "scheduled" : "retry") };

@@ -8,12 +8,15 @@ import type { AppendCall, Appended } from "../../schemas/rpc.ts";
 /** Chunks that come within this time travel together: a person sees 20 frames a second as a flow. */
 const SPACING_MS = 50;
 
+/** Chunks in a batch: with the most log probabilities that can be asked for, well below the 2 MB of the row that it becomes. */
+const BATCH_CHUNKS = 200;
+
 export class Delivery {
   readonly #append: (call: Omit<AppendCall, "job" | "attempt">) => Promise<Appended>;
   /** Batches formed so far; their contents are fixed. */
   readonly #batches: unknown[][] = [];
   /** Chunks not in a batch yet. */
-  #loose: unknown[] = [];
+  readonly #loose: unknown[] = [];
   #next = 0;
   #watched: boolean;
   #running: Promise<void> | null = null;
@@ -56,14 +59,13 @@ export class Delivery {
   async #send(): Promise<void> {
     while (this.#due()) {
       if (this.#next >= this.#batches.length) {
-        this.#batches.push(this.#loose);
-        this.#loose = [];
+        this.#batches.push(this.#loose.splice(0, BATCH_CHUNKS));
       }
       const began = Promise.resolve(this.#append({ index: this.#next, chunks: this.#batches[this.#next]! }));
       const answer = await began.catch((): Appended => ({ ok: false }));
       if (!answer.ok || answer.need > this.#batches.length) this.#refused = true;
       else this.#next = answer.need;
-      if (this.#due()) await new Promise((done) => setTimeout(done, SPACING_MS));
+      if (this.#due() && this.#loose.length < BATCH_CHUNKS) await new Promise((done) => setTimeout(done, SPACING_MS));
     }
   }
 }

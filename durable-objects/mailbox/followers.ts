@@ -16,7 +16,7 @@ export class Followers {
   /** lobby name -> whether it wants deltas, by target */
   readonly #byTarget = new Map<number, Map<string, boolean>>();
   /** The last message under way to each lobby: the next waits for it. */
-  readonly #tails = new Map<string, Promise<void>>();
+  readonly #tails = new Map<string, Promise<boolean>>();
   readonly #store: MailboxStore;
   readonly #env: Env;
   readonly #self: MailboxAddress;
@@ -58,8 +58,8 @@ export class Followers {
   async tell(n: number, event: JobEvent): Promise<void> {
     const told = [...this.#lobbies(n)].map(async ([lobby, deltas]) => {
       if (event.event === "delta" && !deltas) return;
-      await this.#send(lobby, event);
-      if (isEnd(event.event)) this.remove(n, lobby);
+      const told = await this.#send(lobby, event);
+      if (told && isEnd(event.event)) this.remove(n, lobby);
     });
     await Promise.all(told);
   }
@@ -70,16 +70,18 @@ export class Followers {
     return lobbies;
   }
 
-  #send(lobby: string, event: JobEvent): Promise<void> {
+  /** Answers whether the lobby has it. */
+  #send(lobby: string, event: JobEvent): Promise<boolean> {
     const address = parseMailboxName(lobby);
     if (address.tenant === this.#self.tenant && address.channel === this.#self.channel) {
       this.#deliver([event]);
-      return Promise.resolve();
+      return Promise.resolve(true);
     }
-    const sent = (this.#tails.get(lobby) ?? Promise.resolve())
+    const sent = (this.#tails.get(lobby) ?? Promise.resolve(true))
       .then(() => callMailbox(this.#env, address, (stub) => stub.relay(this.#self, [event])))
+      .then(() => true)
       // The client resumes by seq; a lobby that cannot be reached must not hold the others up.
-      .catch(() => {});
+      .catch(() => false);
     this.#tails.set(lobby, sent);
     return sent.finally(() => {
       if (this.#tails.get(lobby) === sent) this.#tails.delete(lobby);

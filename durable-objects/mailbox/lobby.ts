@@ -25,6 +25,9 @@ type Subscription = {
 /** The last seq that a socket was sent of a job, and whether deltas were among what it was sent. */
 type Sent = { seq: number; deltas: boolean };
 
+/** Jobs of which a socket's last seq is remembered. */
+const JOBS_REMEMBERED = 2_000;
+
 export class Lobby {
   readonly #desk: () => Desk;
   readonly #socketsOf: (id: string) => WebSocket[];
@@ -124,7 +127,7 @@ export class Lobby {
       return send(socket, { type: "error", error: { code: "unavailable", message, param: channel } });
     }
     for (const id of followed.missing) send(socket, notFound(id));
-    if (call.deltas) this.#startAnew(socketId, call);
+    this.#startFrom(socketId, call);
     for (const event of followed.events) {
       const asked = [jobTarget(event.job), channelTarget(channel)].filter((target) => targets.includes(target));
       if (asked.some((target) => this.#targets.get(target)?.has(socketId))) this.#sendOnce(socketId, call.deltas, event);
@@ -132,7 +135,6 @@ export class Lobby {
     const live = targets.flatMap((target) => this.#goLive(socketId, channel, target));
     const over = [...followed.missing, ...[...followed.events, ...live].filter(({ event }) => isEnd(event)).map(({ job }) => job)];
     await this.#drop(socketId, over.map(jobTarget));
-    for (const job of over) this.#sent.get(socketId)?.delete(job);
   }
 
   /**
@@ -156,11 +158,12 @@ export class Lobby {
     }
   }
 
-  /** Who was sent a job without its deltas and now asks for them is told the job again: deltas of the past belong between its events. */
-  #startAnew(socketId: string, call: FollowCall): void {
-    const sent = this.#sent.get(socketId);
-    const asked = new Map([...Object.entries(call.after), ...call.jobs.map(({ id, after }) => [id, after ?? 0] as const)]);
-    for (const [job, after] of asked) if (sent?.get(job)?.deltas === false) sent.set(job, { seq: after, deltas: true });
+  /** Who names a job says what it has of it, and is sent the rest, whatever went over this socket before. */
+  #startFrom(socketId: string, { after, deltas, jobs }: FollowCall): void {
+    const sent = this.#sent.get(socketId) ?? new Map<string, Sent>();
+    this.#sent.set(socketId, sent);
+    for (const [job, seq] of Object.entries(after)) sent.set(job, { seq, deltas });
+    for (const { id, after: seq } of jobs) sent.set(id, { seq: seq ?? 0, deltas });
   }
 
   /** The past of a target was sent; what was held meanwhile follows, and is answered. */
@@ -190,7 +193,11 @@ export class Lobby {
     const sent = this.#sent.get(socketId) ?? new Map<string, Sent>();
     const last = sent.get(event.job);
     if (last && event.seq <= last.seq) return;
-    this.#sent.set(socketId, sent.set(event.job, { seq: event.seq, deltas: deltas && last?.deltas !== false }));
+    // Put last, so that the first is the one longest unheard of: an end may still be on its way twice, and is known by this.
+    sent.delete(event.job);
+    sent.set(event.job, { seq: event.seq, deltas: deltas && last?.deltas !== false });
+    if (sent.size > JOBS_REMEMBERED) sent.delete(sent.keys().next().value!);
+    this.#sent.set(socketId, sent);
     for (const socket of this.#socketsOf(socketId)) send(socket, { type: "event", ...event });
   }
 
@@ -235,7 +242,6 @@ export class Lobby {
       this.#desk().store.dropSubscription(socketId, target);
     }
     if (this.#targets.get(target)?.size === 0) this.#targets.delete(target);
-    for (const [socketId, sent] of this.#sent) if (!this.#targets.get(target)?.has(socketId)) sent.delete(job);
   }
 
   #subscribed(socketId: string, target: string, deltas: boolean): Subscription {

@@ -10,6 +10,7 @@ import type { Job } from "../../schemas/job.ts";
 import type {
   AppendCall,
   Appended,
+  Claim,
   CommitCall,
   Committed,
   FollowCall,
@@ -24,6 +25,7 @@ import type {
   Verdict,
 } from "../../schemas/rpc.ts";
 import { append, commit, judge, open } from "./attempts.ts";
+import { claim } from "./claims.ts";
 import type { Desk } from "./desk.ts";
 import { Followers } from "./followers.ts";
 import { Lobby } from "./lobby.ts";
@@ -32,7 +34,7 @@ import { follow, type UnfollowCall, unfollow } from "./replay.ts";
 import { retire } from "./retention.ts";
 import { acceptSocket, closeSocket, socketId } from "./sockets.ts";
 import { MailboxStore } from "./store/store.ts";
-import { Intake } from "./submit.ts";
+import { Intake, type SubmitCall } from "./submit.ts";
 
 /**
  * Calls that arrive together share a commit: alone, an insert costs 0.3 to 0.5 ms, gathered a tenth of it. The spacing
@@ -46,7 +48,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   readonly #desk: Desk;
   readonly #intake: Intake;
   readonly #lobby: Lobby;
-  readonly #submits: Batcher<Submission[], Submitted[]>;
+  readonly #submits: Batcher<SubmitCall, Submitted[]>;
   readonly #commits: Batcher<CommitCall[], Committed[]>;
   #alarmAt: number | null = null;
 
@@ -72,7 +74,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       wakeBy: (at) => this.#wakeBy(at),
     };
     this.#intake = new Intake(this.#desk);
-    this.#submits = new Batcher((lists) => this.#submitTogether(lists), SUBMITS);
+    this.#submits = new Batcher((calls) => this.#intake.submitTogether(calls), SUBMITS);
     this.#commits = new Batcher(
       (lists) => Promise.all(lists.map((calls) => Promise.all(calls.map((call) => commit(this.#desk, call))))),
       COMMITS,
@@ -85,8 +87,12 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     ctx.waitUntil(this.#lobby.leaveLost());
   }
 
-  submit(submissions: Submission[]): Promise<Submitted[]> {
-    return this.#submits.add(submissions);
+  submit(submissions: Submission[], repeated: boolean): Promise<Submitted[]> {
+    return this.#submits.add({ submissions, repeated });
+  }
+
+  async claim(claims: Claim[]): Promise<boolean[]> {
+    return claim(this.#desk, claims);
   }
 
   get(id: string, waitMs: number): Promise<Job | null> {
@@ -166,15 +172,6 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   /** ms since the epoch. */
   protected now(): number {
     return Date.now();
-  }
-
-  async #submitTogether(lists: Submission[][]): Promise<Submitted[][]> {
-    const submitted = await this.#intake.submit(lists.flat());
-    let from = 0;
-    return lists.map((list) => {
-      from += list.length;
-      return submitted.slice(from - list.length, from);
-    });
   }
 
   /** The one owner of the alarm. */

@@ -72,7 +72,7 @@ function show(desk: Desk, row: JobRow, place: Place | null): Job {
 }
 
 /** Where jobs stand, in order; null for those that have ended, and for all if the coordinator cannot be asked. */
-async function placesOf(desk: Desk, rows: JobRow[]): Promise<(Place | null)[]> {
+export async function placesOf(desk: Desk, rows: JobRow[]): Promise<(Place | null)[]> {
   const open = rows.filter((row) => !isEnd(row.status));
   if (open.length === 0) return rows.map(() => null);
   const ids = open.map((row) => idOf(desk.address, row));

@@ -2,14 +2,15 @@
 import { mailboxName } from "../../platform/mailboxes.ts";
 import { callDispatcher } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
-import type { JobEvent } from "../../schemas/event.ts";
-import type { FollowCall, Followed, MailboxRpc } from "../../schemas/rpc.ts";
+import type { EventName, JobEvent } from "../../schemas/event.ts";
+import type { FollowCall, Followed, Held, MailboxRpc } from "../../schemas/rpc.ts";
 import { find, noteRunning } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { WHOLE_CHANNEL } from "./followers.ts";
 import { entriesOf } from "./log.ts";
+import { placesOf } from "./read.ts";
 import type { JobRow } from "./store/store.ts";
-import { jobOf } from "./view.ts";
+import { asAccepted, idOf, jobOf } from "./view.ts";
 
 export type UnfollowCall = Parameters<MailboxRpc["unfollow"]>[0];
 
@@ -36,7 +37,7 @@ export function follow(desk: Desk, call: FollowCall): Followed {
     if (running && row.status === "queued") noteRunning(desk, row, running.attempt, running.startedAt);
     events.push(...replay(desk, id, row, after ?? 0, call.deltas));
   }
-  if (call.deltas) askForDeltas(desk);
+  if (call.deltas) desk.background(askForDeltas(desk, call));
   return { events, missing };
 }
 
@@ -52,9 +53,7 @@ export function unfollow(desk: Desk, call: UnfollowCall): void {
 /** Events of a job after a seq, in order. */
 export function replay(desk: Desk, id: string, row: JobRow, after: number, deltas: boolean): JobEvent[] {
   const entries = entriesOf(row).filter(([seq]) => seq > after);
-  const events = entries.map(
-    ([seq, event, , data]): JobEvent => ({ job: id, seq, event, data: event === "queued" || isEnd(event) ? snapshot(desk, row) : data }),
-  );
+  const events = entries.map(([seq, event, , data]): JobEvent => ({ job: id, seq, event, data: dataOf(desk, row, event, data) }));
   if (deltas) {
     for (const delta of desk.store.deltas(row.n, after)) {
       events.push({ job: id, seq: delta.seq, event: "delta", data: { chunks: JSON.parse(delta.chunks) } });
@@ -63,24 +62,49 @@ export function replay(desk: Desk, id: string, row: JobRow, after: number, delta
   return events.sort((a, b) => a.seq - b.seq);
 }
 
+function dataOf(desk: Desk, row: JobRow, event: EventName, data: unknown): unknown {
+  if (event === "queued") return asAccepted(desk.address, row);
+  return isEnd(event) ? snapshot(desk, row) : data;
+}
+
 function snapshot(desk: Desk, row: JobRow) {
   const standing = { place: null, runningSince: desk.running.get(row.n)?.startedAt ?? null, now: desk.now() };
   return jobOf(desk.address, row, standing, row.status === "completed" ? desk.store.text(row.n, "response") : null);
 }
 
+/** Jobs of a channel that are asked about when somebody begins to watch it: the oldest, since they run first. */
+const ASKED = 1_000;
+
 /** Dispatchers keep the chunks of an attempt until its end: those that nobody wanted so far are asked for now. */
-function askForDeltas(desk: Desk): void {
-  const held = new Map<string, { job: string; attempt: number }[]>();
+async function askForDeltas(desk: Desk, call: FollowCall): Promise<void> {
+  const rows = call.channel ? desk.store.openAfter(0, ASKED) : call.jobs.flatMap(({ id }) => find(desk, id) ?? []);
+  await recallRunning(
+    desk,
+    rows.filter((row) => !isEnd(row.status) && !desk.running.has(row.n)),
+  );
+  const held = new Map<string, Held[]>();
   for (const [n, running] of desk.running) {
     const row = desk.followers.wantsDeltas(n) ? desk.store.job(n) : null;
     if (!row) continue;
     const list = held.get(running.dispatcher) ?? [];
-    list.push({ job: snapshot(desk, row).id, attempt: running.attempt });
+    list.push({ job: idOf(desk.address, row), attempt: running.attempt });
     held.set(running.dispatcher, list);
   }
   for (const [dispatcher, attempts] of held) {
     const asked = callDispatcher(desk.env, dispatcher, desk.settings.region, (stub) => stub.watch(attempts));
     // The deltas are a convenience: the result comes in any case.
     desk.background(asked.catch(() => {}));
+  }
+}
+
+/** A mailbox that slept has forgotten which of its jobs run; the coordinator knows. */
+async function recallRunning(desk: Desk, rows: JobRow[]): Promise<void> {
+  const places = await placesOf(desk, rows);
+  for (const [index, { n }] of rows.entries()) {
+    const held = places[index]?.held;
+    const row = held && !desk.running.has(n) ? desk.store.job(n) : null;
+    if (row?.status !== "queued" || !held || held.attempt < row.attempt) continue;
+    desk.running.set(n, held);
+    noteRunning(desk, row, held.attempt, held.startedAt);
   }
 }

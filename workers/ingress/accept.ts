@@ -1,4 +1,5 @@
 /** From what a client sent to what a mailbox takes: checked, priced, addressed. */
+import { newNonce } from "../../platform/ids.ts";
 import { SPREAD, spreadChannel } from "../../platform/mailboxes.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
 import { neverFits, openBudget } from "../../policy/budget.ts";
@@ -60,6 +61,7 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
     ok: true,
     address: { tenant: key.tenant, channel: input.channel ?? spreadChannel(spread % SPREAD) },
     submission: {
+      nonce: newNonce(),
       request,
       model,
       pool,

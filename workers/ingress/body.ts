@@ -11,19 +11,22 @@ export function tooLarge(what: string, limit: number): Problem {
   return invalid(`${what} is larger than ${Math.floor(limit / 1_048_576)} MB.`, null, "request_too_large", 413);
 }
 
+/** A body that is too large is read to here and thrown away: to answer before its end breaks the connection, and the answer is lost. */
+const DISCARD_LIMIT = 128 * 1024 * 1024;
+
 /** The body as text. */
 export async function readText(request: Request): Promise<{ ok: true; text: string } | { ok: false; problem: Problem }> {
-  const problem = tooLarge("The request body", BODY_LIMIT);
-  if (Number(request.headers.get("content-length") ?? 0) > BODY_LIMIT) return { ok: false, problem };
   if (!request.body) return { ok: true, text: "" };
   const decoder = new TextDecoder();
   let text = "";
   let bytes = 0;
   for await (const chunk of request.body as ReadableStream<Uint8Array>) {
     bytes += chunk.byteLength;
-    if (bytes > BODY_LIMIT) return { ok: false, problem };
-    text += decoder.decode(chunk, { stream: true });
+    if (bytes <= BODY_LIMIT) text += decoder.decode(chunk, { stream: true });
+    else text = "";
+    if (bytes > DISCARD_LIMIT) break;
   }
+  if (bytes > BODY_LIMIT) return { ok: false, problem: tooLarge("The request body", BODY_LIMIT) };
   return { ok: true, text: text + decoder.decode() };
 }
 

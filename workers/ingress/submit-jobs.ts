@@ -1,5 +1,7 @@
 /** `POST /v1/jobs`: one job, an array, or JSONL. */
+import { claimsChannel } from "../../platform/mailboxes.ts";
 import { callMailbox, isOverloaded } from "../../platform/objects.ts";
+import type { Problem } from "../../schemas/problem.ts";
 import type { Submitted } from "../../schemas/rpc.ts";
 import { type Accepted, accept } from "./accept.ts";
 import { LINE_LIMIT, type Line, linesOf, readText, tooLarge } from "./body.ts";
@@ -50,13 +52,19 @@ function acceptOne({ key, settings }: Context, raw: unknown, idempotencyKey: str
 }
 
 /** Hands jobs to their mailboxes and answers in order. A mailbox that fails costs only its own jobs. */
-async function submitAll(context: Context, accepted: Accepted[]): Promise<Submitted[]> {
+async function submitAll(context: Context, submissions: Accepted[]): Promise<Submitted[]> {
+  const accepted = await claimKeys(context, submissions);
   const results: Submitted[] = accepted.map((each) => (each.ok ? unavailable(false) : each));
   await Promise.all(
     groupsOf(accepted).map(async (indexes) => {
       const group = indexes.map((index) => accepted[index] as Ready);
       try {
-        const submitted = await callMailbox(context.env, group[0]!.address, (stub) => stub.submit(group.map((each) => each.submission)));
+        const submitted = await callMailbox(context.env, group[0]!.address, (stub, repeated) =>
+          stub.submit(
+            group.map((each) => each.submission),
+            repeated,
+          ),
+        );
         indexes.forEach((index, at) => {
           results[index] = submitted[at]!;
         });
@@ -66,6 +74,20 @@ async function submitAll(context: Context, accepted: Accepted[]): Promise<Submit
     }),
   );
   return results;
+}
+
+/** Turns away jobs whose Idempotency-Key the tenant has used for another request. */
+async function claimKeys({ env, key, request }: Context, accepted: Accepted[]): Promise<Accepted[]> {
+  const claims = accepted.flatMap((each) => (each.ok && each.submission.idempotency) || []);
+  if (claims.length === 0) return accepted;
+  const channel = claimsChannel(request.headers.get("idempotency-key") ?? "");
+  const granted = await callMailbox(env, { tenant: key.tenant, channel }, (stub) => stub.claim(claims));
+  const refused = new Set(claims.filter((_, index) => !granted[index]));
+  return accepted.map((each) => (each.ok && refused.has(each.submission.idempotency!) ? { ok: false, problem: keyConflict() } : each));
+}
+
+function keyConflict(): Problem {
+  return invalid("This Idempotency-Key was used with another request.", "Idempotency-Key", "idempotency_key_conflict", 409);
 }
 
 /** Indexes of jobs for the same mailbox, in messages of bounded size. */

@@ -56,6 +56,13 @@ export const MIGRATIONS: readonly Migration[] = [
         n INTEGER NOT NULL
       ) WITHOUT ROWID;
 
+      -- Keys that a tenant has used, whatever the channel. Written by claim, deleted by retention.
+      CREATE TABLE claims (
+        key TEXT PRIMARY KEY,
+        fingerprint TEXT NOT NULL,
+        claimed_at INTEGER NOT NULL
+      ) WITHOUT ROWID;
+
       -- Who is told of events: mailboxes that hold sockets. target 0 is the whole channel. Written by follow, read at wake.
       CREATE TABLE followers (
         target INTEGER NOT NULL,

@@ -88,9 +88,9 @@ export class MailboxStore {
     return stored.map(unpack);
   }
 
-  /** Jobs that wait or run, beyond a number. */
-  openAfter(n: number): JobRow[] {
-    return this.sql.all<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE n > ? AND status = 'queued' ORDER BY n`, n).map(unpack);
+  /** Jobs that wait or run, beyond a number, oldest first. */
+  openAfter(n: number, limit = -1): JobRow[] {
+    return this.sql.all<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE n > ? AND status = 'queued' ORDER BY n LIMIT ?`, n, limit).map(unpack);
   }
 
   text(n: number, kind: Kind): string | null {
@@ -165,6 +165,26 @@ export class MailboxStore {
 
   addIdempotent(key: string, fingerprint: string, n: number): void {
     this.sql.run("INSERT INTO idempotency (key, fingerprint, n) VALUES (?, ?, ?)", key, fingerprint, n);
+  }
+
+  claim(key: string): string | null {
+    return this.sql.first<{ fingerprint: string }>("SELECT fingerprint FROM claims WHERE key = ?", key)?.fingerprint ?? null;
+  }
+
+  addClaim(key: string, fingerprint: string, at: number): void {
+    this.sql.run("INSERT INTO claims (key, fingerprint, claimed_at) VALUES (?, ?, ?)", key, fingerprint, at);
+  }
+
+  /** Drops claims made by then; answers with the time of the oldest left. */
+  dropClaims(instant: number): number | null {
+    this.sql.run("DELETE FROM claims WHERE claimed_at <= ?", instant);
+    return this.sql.first<{ at: number | null }>("SELECT min(claimed_at) AS at FROM claims")?.at ?? null;
+  }
+
+  /** The job of this nonce among the newest; the others are too old to be one that is being submitted. */
+  byNonce(nonce: string, newest: number): JobRow | null {
+    const found = this.sql.first<{ n: number }>("SELECT n FROM jobs WHERE n > (SELECT max(n) FROM jobs) - ? AND nonce = ?", newest, nonce);
+    return found && this.job(found.n);
   }
 
   followers(): FollowerRow[] {
