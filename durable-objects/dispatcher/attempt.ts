@@ -7,6 +7,9 @@ import { Delivery } from "./delivery.ts";
 import type { Slots } from "./slots.ts";
 import { describe, type Upstream } from "./upstream.ts";
 
+/** After this a mailbox that cannot be reached is taken for broken, and the call's outcome for unknown. */
+const COMMIT_PATIENCE_MS = 120_000;
+
 export type Ports = {
   upstream: Upstream;
   slots: Slots;
@@ -52,7 +55,8 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome> {
   if (!opened.ok) return { kind: "void" };
   const { job, attempt: number } = lease;
   call.delivery = new Delivery(opened.watched || call.watched, (batch) => ports.append(lease, { job, attempt: number, ...batch }));
-  const release = await ports.slots.take();
+  const release = await ports.slots.take(controller.signal);
+  if (release === null) return { kind: "void" };
   if (controller.signal.aborted) {
     release();
     return { kind: "void" };
@@ -101,8 +105,22 @@ async function deliver(
   await call.delivery!.drain();
   const { job, attempt: number } = call.lease;
   const response = JSON.stringify(result.completion);
-  await ports.commit(call.lease, { job, attempt: number, startedAt, response, usage: result.usage });
+  await persist(() => ports.commit(call.lease, { job, attempt: number, startedAt, response, usage: result.usage }), call, ports.now);
   return { kind: "committed", usage: result.usage };
+}
+
+/** A result is paid for: its mailbox is asked again for as long as the lease stands, and no longer than `COMMIT_PATIENCE_MS`. */
+async function persist(commit: () => Promise<Committed>, call: Call, now: () => number): Promise<void> {
+  const until = now() + COMMIT_PATIENCE_MS;
+  for (let pause = 250; ; pause = Math.min(pause * 2, 5_000)) {
+    try {
+      await commit();
+      return;
+    } catch (error) {
+      if (call.controller.signal.aborted || now() >= until) throw error;
+      await new Promise((done) => setTimeout(done, pause));
+    }
+  }
 }
 
 /** The time-outs of a call: one for the whole, one for the next sign of life. */

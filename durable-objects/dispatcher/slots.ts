@@ -14,10 +14,11 @@ export class Slots {
     return this.#free;
   }
 
-  /** Resolves with the slot's release, which may be called more than once. */
-  async take(): Promise<() => void> {
+  /** Resolves with the slot's release, which may be called more than once; with null if the signal came first. */
+  async take(signal: AbortSignal): Promise<(() => void) | null> {
+    if (signal.aborted) return null;
     if (this.#free > 0) this.#free--;
-    else await new Promise<void>((go) => this.#queue.push(go));
+    else if (!(await this.#turn(signal))) return null;
     let held = true;
     return () => {
       if (!held) return;
@@ -26,5 +27,19 @@ export class Slots {
       if (next) next();
       else this.#free++;
     };
+  }
+
+  /** True once a slot was handed over, false when the signal came first. */
+  #turn(signal: AbortSignal): Promise<boolean> {
+    return new Promise((done) => {
+      const go = () => done(true);
+      this.#queue.push(go);
+      signal.addEventListener("abort", () => {
+        const place = this.#queue.indexOf(go);
+        if (place < 0) return;
+        this.#queue.splice(place, 1);
+        done(false);
+      });
+    });
   }
 }

@@ -120,11 +120,17 @@ export class Simulator extends DurableObject {
       waitingBy.set(dispatcher, (waitingBy.get(dispatcher) ?? 0) + more);
       mostWaitingBy.set(dispatcher, Math.max(mostWaitingBy.get(dispatcher) ?? 0, waitingBy.get(dispatcher)!));
     };
+    let waits = true;
+    const leave = () => {
+      if (waits) count(-1);
+      waits = false;
+    };
     count(1);
+    request.signal.addEventListener("abort", leave);
     try {
       return await world.upstream({ body, signal: request.signal, dispatcher });
     } finally {
-      count(-1);
+      leave();
     }
   }
 }
