@@ -38,7 +38,9 @@ export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
   const watched = desk.followers.watched(row.n);
   if (lease.attempt > 1) {
     noteAttempt(row, lease);
-    noteRunning(desk, row, lease.attempt, startedAt);
+    // A follower may have heard of this attempt before: then only the counts are new.
+    if (saysRunning(row, lease.attempt)) desk.store.update(row);
+    else noteRunning(desk, row, lease.attempt, startedAt);
   } else if (watched) {
     // After the answer: the call to upstream need not wait for this commit. The first attempt of a job that nobody watches
     // is not worth a row at all: the coordinator knows that it runs.

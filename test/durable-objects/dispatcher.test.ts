@@ -174,6 +174,19 @@ describe("leases", () => {
     expect(await ended(id)).toMatchObject({ status: "completed", attempts: 2, possible_duplicates: 1 });
   });
 
+  it("a retry's notice, then the next attempt: the call before is counted", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const id = await dormant();
+    const problem = { status: 502, type: "server_error", code: "unknown_outcome", message: "lost", param: null } as const;
+    await mailbox("alice", "c").judge([{ job: id, attempt: 1, attempts: 1, unknown: 1, kind: "retrying", retryAt: EPOCH, problem }]);
+    await dispatcher().start([{ ...lease(id, 2), unknown: 1 }]);
+    await until(() => upstream.calls.length === 1);
+    upstream.say("x");
+    upstream.finish();
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 2, possible_duplicates: 1 });
+  });
+
   it("names its incarnation the same in start and report", async () => {
     const id = await dormant();
     const { boot } = await dispatcher().start([lease(id, 1)]);
