@@ -41,7 +41,7 @@ async function judge(post: Post, mailbox: number, verdicts: Verdict[]): Promise<
   try {
     await callMailbox(env, book.addresses.get(mailbox)!, (stub) => stub.judge(verdicts));
   } catch {
-    // Ends are sent again by the sweep; a retry's notice is repeated when the next attempt opens.
+    // Ends are sent again by the sweep; what a lost notice of a retry said, the next lease carries.
     return;
   }
   post.turn(() => {

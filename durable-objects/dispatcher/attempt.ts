@@ -1,4 +1,5 @@
 /** One attempt: ask the mailbox, take a header slot, call upstream, read the stream, commit the result. */
+import { backoffMs } from "../../policy/backoff.ts";
 import { assembler } from "../../policy/completion.ts";
 import type { AppendCall, Appended, CommitCall, Committed, Lease, Opened, Outcome } from "../../schemas/rpc.ts";
 import type { TimeoutsConfig } from "../../schemas/settings.ts";
@@ -57,10 +58,6 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome> {
   call.delivery = new Delivery(opened.watched || call.watched, (batch) => ports.append(lease, { job, attempt: number, ...batch }));
   const release = await ports.slots.take(controller.signal);
   if (release === null) return { kind: "void" };
-  if (controller.signal.aborted) {
-    release();
-    return { kind: "void" };
-  }
   return callUpstream(call, ports, JSON.parse(opened.request) as Record<string, unknown>, release);
 }
 
@@ -112,13 +109,13 @@ async function deliver(
 /** A result is paid for: its mailbox is asked again for as long as the lease stands, and no longer than `COMMIT_PATIENCE_MS`. */
 async function persist(commit: () => Promise<Committed>, call: Call, now: () => number): Promise<void> {
   const until = now() + COMMIT_PATIENCE_MS;
-  for (let pause = 250; ; pause = Math.min(pause * 2, 5_000)) {
+  for (let failures = 1; ; failures++) {
     try {
       await commit();
       return;
     } catch (error) {
       if (call.controller.signal.aborted || now() >= until) throw error;
-      await new Promise((done) => setTimeout(done, pause));
+      await new Promise((done) => setTimeout(done, backoffMs(failures, Math.random(), null)));
     }
   }
 }

@@ -20,13 +20,17 @@ export class Slots {
     if (this.#free > 0) this.#free--;
     else if (!(await this.#turn(signal))) return null;
     let held = true;
-    return () => {
+    const release = () => {
       if (!held) return;
       held = false;
       const next = this.#queue.shift();
       if (next) next();
       else this.#free++;
     };
+    // It may have come between the hand-over and this line.
+    if (!signal.aborted) return release;
+    release();
+    return null;
   }
 
   /** True once a slot was handed over, false when the signal came first. */

@@ -104,8 +104,8 @@ export async function judge(desk: Desk, verdict: Verdict): Promise<void> {
   }
   // Late: a newer attempt is open, which the mailbox knows more of.
   if (verdict.kind === "retrying" && verdict.attempt < row.attempt) return;
-  row.attempts = Math.max(row.attempts, verdict.attempts);
-  row.unknown = Math.max(row.unknown, verdict.unknown);
+  row.attempts = verdict.attempts;
+  row.unknown = verdict.unknown;
   if (verdict.kind !== "retrying") {
     row.attempt = Math.max(row.attempt, verdict.attempt);
     await finish(desk, row, verdict.kind, { problem: verdict.problem });

@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Job } from "../../schemas/job.ts";
-import { advanceTo, call, crash, ended, inside, mailbox, sleep, submit, until } from "../support/service.ts";
+import { advanceTo, call, crash, ended, evict, inside, mailbox, submit, until } from "../support/service.ts";
 import { answerOf, type Client, connect } from "../support/socket.ts";
 import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
 
@@ -166,7 +166,7 @@ describe("with deltas", () => {
     await first.subscribe({ channel: "c", deltas: true });
     const { id } = await submit({ channel: "c" });
     await first.saw(id, "completed");
-    await sleep(mailbox("alice", "c"));
+    await evict(mailbox("alice", "c"));
     const second = await connect();
     await second.subscribe({ jobs: [id], deltas: true });
     await second.saw(id, "completed");
@@ -180,7 +180,7 @@ describe("with deltas", () => {
 it("who comes in the middle, after the mailbox slept, gets everything from the first delta", async () => {
   const { id, say } = await running({ channel: "c" });
   say("one ");
-  await sleep(mailbox("alice", "c"));
+  await evict(mailbox("alice", "c"));
   const client = await connect();
   await client.subscribe({ jobs: [id], deltas: true });
   say("two");

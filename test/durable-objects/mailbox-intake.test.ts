@@ -2,7 +2,7 @@ import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Job } from "../../schemas/job.ts";
 import { Coordinator } from "../support/entry.ts";
-import { advanceTo, call, crash, ended, inside, job, mailbox, sleep, submit, until } from "../support/service.ts";
+import { advanceTo, call, crash, ended, evict, inside, job, mailbox, submit, until } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
@@ -124,7 +124,7 @@ describe("202 means durable", () => {
     world.now = EPOCH + 4 * DAYS;
     await runDurableObjectAlarm(mailbox("alice", "c"));
     expect((await one("SELECT count(*) AS n FROM jobs")).n).toBe(0);
-    await sleep(mailbox("alice", "c"));
+    await evict(mailbox("alice", "c"));
     const away = unreachable();
     const { id } = await submit({ channel: "c" });
     away.mockRestore();
@@ -137,7 +137,7 @@ describe("202 means durable", () => {
     const times = { not_before: EPOCH / 1_000 + 1e6 };
     for (let n = 0; n < 3; n++) await call("POST", "/v1/jobs", { jobs: [...Array(100)].map(() => job({ channel: "c", ...times })) });
     enqueue.mockClear();
-    await sleep(mailbox("alice", "c"));
+    await evict(mailbox("alice", "c"));
     await one("SELECT 1 AS n");
     await until(() => enqueue.mock.calls.length > 0);
     const brought = enqueue.mock.calls.reduce((sum, [, tickets]) => sum + tickets.length, 0);

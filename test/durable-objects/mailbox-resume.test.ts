@@ -2,7 +2,7 @@ import { reset } from "cloudflare:test";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { JobEvent } from "../../schemas/event.ts";
-import { advanceTo, call, crash, ended, inside, mailbox, sleep, submit, until } from "../support/service.ts";
+import { advanceTo, call, crash, ended, evict, inside, mailbox, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
 import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
 
@@ -28,7 +28,7 @@ describe("resuming", () => {
     const step = fc.oneof(
       { weight: 5, arbitrary: fc.record({ kind: fc.constant("say" as const), text: fc.string({ minLength: 1, maxLength: 6 }) }) },
       { weight: 3, arbitrary: fc.record({ kind: fc.constant("cut" as const), lobby: fc.boolean(), late: fc.boolean() }) },
-      { weight: 1, arbitrary: fc.record({ kind: fc.constant("sleep" as const) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant("evict" as const) }) },
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 14 }), fc.boolean(), async (steps, wholeChannel) => {
@@ -60,7 +60,7 @@ describe("resuming", () => {
             if (each.late) await until(() => uncut.text(id) === said);
             await resume(each.lobby);
           } else {
-            await sleep(mailbox("alice", "c")).catch(() => {});
+            await evict(mailbox("alice", "c")).catch(() => {});
           }
         }
         cut();
@@ -138,10 +138,10 @@ describe("a socket that stays connected", () => {
     const { id } = await submit({ channel: "c", ...later });
     await client.subscribe({ jobs: [id] });
     await client.saw(id, "queued");
-    if (when === "before it starts") await sleep(mailbox("alice", "c"));
+    if (when === "before it starts") await evict(mailbox("alice", "c"));
     await start();
     await until(() => world.calls.length === 1);
-    if (when === "while it runs") await sleep(mailbox("alice", "c"));
+    if (when === "while it runs") await evict(mailbox("alice", "c"));
     upstream.finish();
     await wholeStory(client, id);
   });
@@ -151,7 +151,7 @@ describe("a socket that stays connected", () => {
     const { id } = await submit({ channel: "c", ...later });
     await client.subscribe(kind === "jobs" ? { jobs: [id] } : { channel: "c", after: { [id]: 0 } });
     await client.saw(id, "queued");
-    await sleep(mailbox("alice", "lobby"));
+    await evict(mailbox("alice", "lobby"));
     const wakes = world.wakes.get("alice/lobby")!;
     await start();
     await wholeStory(client, id);
@@ -164,8 +164,8 @@ describe("a socket that stays connected", () => {
     const { id, say, finish } = await running({ channel: "c" });
     say("one ");
     await until(() => client.text(id) === "one ");
-    await sleep(mailbox("alice", "lobby"));
-    await sleep(mailbox("alice", "c"));
+    await evict(mailbox("alice", "lobby"));
+    await evict(mailbox("alice", "c"));
     say("two");
     await until(() => client.text(id) === "one two");
     finish();
@@ -175,7 +175,7 @@ describe("a socket that stays connected", () => {
 
   it("who comes while it runs, after its mailbox slept: no gap", async () => {
     const { id, say, finish } = await running({ channel: "c" });
-    await sleep(mailbox("alice", "c"));
+    await evict(mailbox("alice", "c"));
     const client = await connect();
     await client.subscribe({ jobs: [id] });
     await client.saw(id, "queued");
@@ -228,7 +228,7 @@ describe("a socket that stays connected", () => {
     await inside(job, (_, state) =>
       state.storage.sql.exec("UPDATE jobs SET status = 'failed', ended_at = 1, log = '[[2,\"failed\",1,null]]'"),
     );
-    await sleep(job);
+    await evict(job);
     await job.judge([{ job: id, attempt: 1, kind: "failed", attempts: 1, unknown: 0, problem }]);
     await client.saw(id, "failed");
     expect(client.story(id)).toEqual(["1 queued", "2 failed"]);

@@ -1,6 +1,6 @@
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { advanceTo, call, ended, inside, job, mailbox, sleep, submit, until } from "../support/service.ts";
+import { advanceTo, call, ended, evict, inside, job, mailbox, submit, until } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
 import { completion, EPOCH, resetWorld, script, world } from "../support/world.ts";
 
@@ -110,7 +110,7 @@ describe("retention", () => {
 
   it("the alarm outlives sleep", async () => {
     const id = await endedAt(EPOCH);
-    await sleep(mailbox("alice", "c"));
+    await evict(mailbox("alice", "c"));
     await ringAt(EPOCH + RETENTION);
     expect(await status(id)).toBe(404);
   });

@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Job } from "../../schemas/job.ts";
-import { advanceTo, call, ended, inside, mailbox, sleep, submit, until } from "../support/service.ts";
+import { advanceTo, call, ended, evict, inside, mailbox, submit, until } from "../support/service.ts";
 import { answerOf, type Client, connect } from "../support/socket.ts";
 import { EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
 
@@ -225,7 +225,7 @@ describe("leaving", () => {
   it("a close is answered by an object that slept", async () => {
     const client = await connect({ channel: "c" });
     await client.subscribe({ channel: "c" });
-    await sleep(mailbox("alice", "c"));
+    await evict(mailbox("alice", "c"));
     client.socket.close(4001, "bye");
     expect(await until(() => client.closed)).toEqual({ code: 4001, reason: "bye", wasClean: true });
   });
@@ -296,7 +296,7 @@ describe("ping", () => {
   it("is answered without waking the object, and its events still arrive after", async () => {
     const client = await connect({ channel: "c" });
     await client.subscribe({ channel: "c" });
-    await sleep(mailbox("alice", "c"));
+    await evict(mailbox("alice", "c"));
     const wakes = world.wakes.get("alice/c");
     client.send("ping");
     await until(() => client.frames.includes("pong"));

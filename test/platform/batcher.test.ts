@@ -13,7 +13,7 @@ afterEach(() => {
 
 type Batch = { at: number; items: number[] /** When it was answered, and how many waited as the next one began. */; answeredAt: number };
 
-/** Batches as they were flushed, each with the time of it; flushing takes `ms`, and answers each item with its double. */
+/** In faked time: batches as they were flushed, each with the time of it; flushing takes `ms`, and answers each item with its double. */
 function recorded(options: Partial<BatcherOptions>, ms = 0) {
   const batches: Batch[] = [];
   const began = Date.now();

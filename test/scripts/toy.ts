@@ -55,7 +55,7 @@ export function directory(): string {
   return path;
 }
 
-/** Bounded: a condition that never comes fails the test. */
+/** Bounded: a condition that never comes fails the test. It looks at processes of their own, whose clock is real. */
 export async function until(condition: () => boolean | Promise<boolean>, seconds = 5): Promise<void> {
   for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
     if (await condition()) return;

@@ -81,7 +81,10 @@ export async function advanceTo(at: number): Promise<void> {
   await runDurableObjectAlarm(bindings.COORDINATOR.getByName("account"));
 }
 
-/** Looks until `found` answers with something else than null or false; bounded in turns, not in time. */
+/**
+ * Looks until `found` answers with something else than null or false; bounded in turns, not in time. The pause lets the objects
+ * work: what they do in turn is not to be had by moving the clock.
+ */
 export async function until<T>(found: () => Promise<T | null | false> | T | null | false, turns = 400): Promise<T> {
   for (let turn = 0; turn < turns; turn++) {
     const result = await found();
@@ -122,8 +125,8 @@ export async function story(id: string, tenant = "alice"): Promise<string[]> {
 /** All objects die at once, mid-step; what was durable stays. */
 export const crash = () => abortAllDurableObjects();
 
-/** The object falls asleep: memory is lost, sockets stay. */
-export const sleep = (stub: DurableObjectStub) => evictDurableObject(stub);
+/** Evicts the object at once, as hibernation does: memory is lost, sockets stay. Nothing waits for time to pass. */
+export const evict = (stub: DurableObjectStub) => evictDurableObject(stub);
 
 export const inside = runInDurableObject;
 

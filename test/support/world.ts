@@ -92,7 +92,7 @@ export function held(): {
   };
 }
 
-/** An upstream that gives no sign of life until the test is over. */
+/** An upstream that gives no sign of life until the test is over; it looks whether a new world has begun. */
 export function silence(): () => Promise<Response> {
   const { calls: age } = world;
   return async () => {

@@ -2,7 +2,7 @@ import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorBody } from "../../schemas/problem.ts";
 import type { QueueState } from "../../schemas/queue.ts";
-import { advanceTo, call, coordinator, ended, inside, mailbox, sleep, submit, until } from "../support/service.ts";
+import { advanceTo, call, coordinator, ended, evict, inside, mailbox, submit, until } from "../support/service.ts";
 import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -129,7 +129,7 @@ describe("asking for a job", () => {
     world.upstream = script().answer;
     const { id } = await submit({ channel: "c" });
     await until(() => world.calls.length === 1);
-    await sleep(mailbox("alice", "c"));
+    await evict(mailbox("alice", "c"));
     expect((await get(id)).body).toMatchObject({ status: "in_progress", attempts: 1 });
     await call("POST", `/v1/jobs/${id}/cancel`);
   });
