@@ -23,7 +23,7 @@ export type Ticket = {
   deadline: number | null;
 };
 
-/** Where a job stands. `held`: of a running one, by whom and since when (ms). */
+/** Where a job stands. `held`: of one that runs, or starts as it comes in, by whom and since when (ms). */
 export type Place = {
   state: "scheduled" | "waiting" | "running";
   position: number | null;
@@ -31,7 +31,10 @@ export type Place = {
   held?: { attempt: number; dispatcher: string; startedAt: number };
 };
 
-/** The right to make one upstream call. `attempt` fences: only the newest may open, append and commit. */
+/**
+ * The right to make one upstream call. `attempt` fences: only the newest may open, append and commit. The lease of a ticket that just
+ * came in may arrive before it is durable; the mailbox opens it only once the coordinator has confirmed it.
+ */
 export type Lease = {
   job: string;
   mailbox: MailboxAddress;
@@ -121,8 +124,8 @@ export type OpenCall = { lease: Lease; dispatcher: string };
 export type Opened =
   /** Call upstream with this body; `watched`: send the deltas. */
   | { ok: true; request: string; pool: string; watched: boolean }
-  /** The job has ended, or a newer attempt runs: do not call. */
-  | { ok: false };
+  /** `unwanted`: the job has ended, or a newer attempt runs. `unleased`: the coordinator does not stand by this lease: forget it. */
+  | { ok: false; reason: "unwanted" | "unleased" };
 
 /** One delta event: chunks that arrived together. `index` counts the batches of an attempt from 0. */
 export type AppendCall = Held & { index: number; chunks: unknown[] };

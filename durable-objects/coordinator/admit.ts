@@ -44,7 +44,8 @@ function lease(book: Book, entry: Entry, now: number): void {
   row.first_started_at ??= now;
   book.hold(entry, now);
   book.dirty.add(entry);
-  const leases = book.letters.starts.get(post.name) ?? [];
+  const letters = book.fresh.has(entry) ? book.letters.ahead : book.letters.starts;
+  const leases = letters.get(post.name) ?? [];
   leases.push({ job: row.job, mailbox: entry.address, attempt: row.attempt, waits: row.waits, unknown: row.unknown });
-  book.letters.starts.set(post.name, leases);
+  letters.set(post.name, leases);
 }

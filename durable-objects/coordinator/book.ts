@@ -45,10 +45,14 @@ export type Pool = {
 export type TenantDesk = { budget: Budget; queued: number; maxQueued: number | null; weight: number; wakeAt: number };
 
 export type Letters = {
+  /** Leases of tickets that came in this very turn: sent before its commit, for their mailbox awaits it. */
+  ahead: Map<string, Lease[]>;
   starts: Map<string, Lease[]>;
   verdicts: Map<number, Verdict[]>;
   aborts: Map<string, string[]>;
 };
+
+export const noLetters = (): Letters => ({ ahead: new Map(), starts: new Map(), verdicts: new Map(), aborts: new Map() });
 
 /** Until the first call has ended. */
 const FIRST_CALL_MS = 5_000;
@@ -80,7 +84,7 @@ export class Book {
   readonly newMailboxes: number[] = [];
   readonly deadLetters: Omit<DeadLetterRow, "id">[] = [];
   /** To be sent after it. */
-  letters: Letters = { starts: new Map(), verdicts: new Map(), aborts: new Map() };
+  letters: Letters = noLetters();
 
   constructor(settings: Settings) {
     this.settings = settings;

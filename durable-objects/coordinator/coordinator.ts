@@ -9,11 +9,11 @@ import { type Book, openBook } from "./book.ts";
 import { cancel } from "./cancel.ts";
 import { enqueue } from "./enqueue.ts";
 import { inspect, placeAtEntry, placeOf } from "./inspect.ts";
-import { askDispatchers, type Post, send } from "./post.ts";
+import { askDispatchers, type Post, send, sendAhead } from "./post.ts";
 import { settle } from "./settle.ts";
 import { CoordinatorStore, type DeadLetterRow } from "./store/store.ts";
 import { heartbeat } from "./sweep.ts";
-import { turn } from "./turn.ts";
+import { decide, record } from "./turn.ts";
 
 /** Waits up to this long are timed in memory, to the millisecond; longer ones by the alarm, so that the object can sleep. */
 const TIMER_MS = 10_000;
@@ -117,8 +117,10 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   #turn<T>(step: (now: number) => T): T {
     const now = this.now();
     try {
-      const { result, letters } = turn(this.#book, this.#store, now, this.#post.random, step);
-      send(this.#post, letters);
+      const result = decide(this.#book, now, this.#post.random, step);
+      sendAhead(this.#post);
+      record(this.#book, this.#store, now);
+      send(this.#post);
       this.#wake(now);
       return result;
     } catch (error) {

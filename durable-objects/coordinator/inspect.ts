@@ -28,7 +28,8 @@ export function placeOf(book: Book, job: string, now: number): Place | null {
 /** Where a job stood as it came in: one that could start at once was next, and waited for nothing. */
 export function placeAtEntry(book: Book, job: string, now: number): Place {
   const place = placeOf(book, job, now);
-  return place && place.state !== "running" ? place : { state: "waiting", position: 1, eta: eta(0, "none") };
+  if (place && place.state !== "running") return place;
+  return { state: "waiting", position: 1, eta: eta(0, "none"), ...(place?.held && { held: place.held }) };
 }
 
 export function inspect(book: Book, now: number): QueueState {

@@ -1,7 +1,7 @@
 /** Sends what a turn decided, and brings the answers back as further turns. Nothing here decides. */
 import { callDispatcher, callMailbox, type Env, isOverloaded } from "../../platform/objects.ts";
 import type { Held, Lease, Verdict } from "../../schemas/rpc.ts";
-import type { Book, Letters } from "./book.ts";
+import { type Book, noLetters } from "./book.ts";
 import { confirmStart, lose, reconcile, unsent } from "./sweep.ts";
 
 export type Post = {
@@ -14,7 +14,15 @@ export type Post = {
   background: (work: Promise<void>) => void;
 };
 
-export function send(post: Post, letters: Letters): void {
+/** Before the commit: what need not wait for it. */
+export function sendAhead(post: Post): void {
+  for (const [dispatcher, leases] of post.book.letters.ahead) post.background(start(post, dispatcher, leases));
+}
+
+/** After the commit: all the rest. */
+export function send(post: Post): void {
+  const { letters } = post.book;
+  post.book.letters = noLetters();
   for (const [dispatcher, leases] of letters.starts) post.background(start(post, dispatcher, leases));
   for (const [mailbox, verdicts] of letters.verdicts) post.background(judge(post, mailbox, verdicts));
   for (const [dispatcher, jobs] of letters.aborts) post.background(abort(post, dispatcher, jobs));

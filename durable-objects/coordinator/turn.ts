@@ -1,28 +1,25 @@
 /**
  * One turn of the coordinator: a step changes the book, then whatever may start starts, and all of it is written in
- * one commit. Law: what is told to others is held back until that commit is durable (the platform's output gate).
+ * one commit. Law: what is told to others is held back until that commit is durable (the platform's output gate), but for leases
+ * that their mailbox opens only once it has heard of that commit.
  */
 import { nextRecord } from "../../policy/ledger.ts";
 import { admit } from "./admit.ts";
-import type { Book, Entry, Letters } from "./book.ts";
+import type { Book, Entry } from "./book.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 import { sweep } from "./sweep.ts";
 
-/** Runs a step and answers with its result and the letters to send. @throws if the commit fails; the book is then void. */
-export function turn<T>(
-  book: Book,
-  store: CoordinatorStore,
-  now: number,
-  random: () => number,
-  step: (now: number) => T,
-): { result: T; letters: Letters } {
+/** Runs a step on the book, and lets start whatever may; answers with the step's result. Nothing is written yet. */
+export function decide<T>(book: Book, now: number, random: () => number, step: (now: number) => T): T {
   const result = step(now);
   sweep(book, now, random);
   admit(book, now);
+  return result;
+}
+
+/** Writes what was decided, all or nothing. @throws if the commit fails; the book is then void. */
+export function record(book: Book, store: CoordinatorStore, now: number): void {
   store.sql.transaction(() => write(book, store, now));
-  const { letters } = book;
-  book.letters = { starts: new Map(), verdicts: new Map(), aborts: new Map() };
-  return { result, letters };
 }
 
 function write(book: Book, store: CoordinatorStore, now: number): void {

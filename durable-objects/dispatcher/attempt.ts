@@ -44,8 +44,8 @@ export class Call {
   }
 }
 
-/** Makes the attempt and says how it ended. Never throws. */
-export async function attempt(call: Call, ports: Ports): Promise<Outcome> {
+/** Makes the attempt and says how it ended; null if its lease is not one. Never throws. */
+export async function attempt(call: Call, ports: Ports): Promise<Outcome | null> {
   const { lease, controller } = call;
   let opened: Opened;
   try {
@@ -53,7 +53,7 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome> {
   } catch {
     return { ...unknownEnd("mailbox_unreachable", "The job's mailbox could not be reached."), unknown: false } as Outcome;
   }
-  if (!opened.ok) return { kind: "void" };
+  if (!opened.ok) return opened.reason === "unwanted" ? { kind: "void" } : null;
   const { job, attempt: number } = lease;
   call.delivery = new Delivery(opened.watched || call.watched, (batch) => ports.append(lease, { job, attempt: number, ...batch }));
   const release = await ports.slots.take(controller.signal);

@@ -76,7 +76,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
   async #run(call: Call): Promise<void> {
     const { job, attempt: number } = call.lease;
     const outcome = await attempt(call, this.#ports);
-    await this.#settlements.add({ job, attempt: number, outcome, headersMs: call.headersMs });
+    if (outcome) await this.#settlements.add({ job, attempt: number, outcome, headersMs: call.headersMs });
     // Held until the coordinator knows: a report meanwhile must not make it look lost.
     if (this.#calls.get(job) === call) this.#calls.delete(job);
   }

@@ -18,20 +18,22 @@ export function find(desk: Desk, id: string): JobRow | null {
   const name = parseJobId(desk.address.tenant, id);
   if (!name || name.channel !== desk.address.channel) return null;
   const row = desk.store.job(name.number);
-  return row?.nonce === name.nonce ? row : null;
+  return row?.nonce === name.nonce && row.accepted_at === name.at ? row : null;
 }
+
+const UNWANTED: Opened = { ok: false, reason: "unwanted" };
 
 /** A dispatcher is about to call upstream: it gets the body, unless the call is no longer wanted. */
 export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
   const row = find(desk, lease.job);
-  if (row?.status !== "queued" || lease.attempt < row.attempt) return { ok: false };
+  if (row?.status !== "queued" || lease.attempt < row.attempt) return UNWANTED;
   const running = desk.running.get(row.n);
-  if (running && running.attempt > lease.attempt) return { ok: false };
+  if (running && running.attempt > lease.attempt) return UNWANTED;
   if (lease.unknown > 0 && !mayRepeat(desk, row)) {
     // This attempt did not happen.
     noteAttempt(row, { ...lease, waits: lease.waits + 1 });
     void finish(desk, row, "failed", { problem: unknownOutcome() });
-    return { ok: false };
+    return UNWANTED;
   }
   const startedAt = desk.now();
   desk.running.set(row.n, { attempt: lease.attempt, dispatcher, startedAt });

@@ -1,6 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
 import { Batcher } from "../../platform/batcher.ts";
-import { parseJobId } from "../../platform/ids.ts";
 import { parseMailboxName } from "../../platform/mailboxes.ts";
 import type { Env } from "../../platform/objects.ts";
 import { readSettings } from "../../platform/settings.ts";
@@ -107,12 +106,10 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     return cancel(this.#desk, id);
   }
 
-  async open(calls: OpenCall[]): Promise<Opened[]> {
-    return calls.map((call) => {
-      const name = parseJobId(this.#desk.address.tenant, call.lease.job);
-      if (name) this.#intake.announce(name.number);
-      return open(this.#desk, call);
-    });
+  open(calls: OpenCall[]): Promise<Opened[]> {
+    return Promise.all(
+      calls.map(async (call) => ((await this.#intake.stands(call)) ? open(this.#desk, call) : { ok: false, reason: "unleased" })),
+    );
   }
 
   async append(calls: AppendCall[]): Promise<Appended[]> {

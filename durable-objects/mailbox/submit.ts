@@ -1,10 +1,14 @@
-/** Jobs come in: written in one commit with all that arrived together, then handed to the coordinator. */
+/**
+ * Jobs come in: written in one commit with all that arrived together, and handed to the coordinator at the same time. Law: a message
+ * sent before a write is not held back for it, so the coordinator's commit and ours run side by side. Should ours fail, the
+ * coordinator holds tickets of jobs that never were, and their leases find nothing to open.
+ */
 import { callCoordinator } from "../../platform/objects.ts";
 import type { Refused } from "../../schemas/problem.ts";
-import type { Place, Submission, Submitted, Ticket } from "../../schemas/rpc.ts";
-import { finish } from "./attempts.ts";
+import type { OpenCall, Place, Submission, Submitted, Ticket } from "../../schemas/rpc.ts";
+import { find, finish } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
-import type { JobDetails, JobRow } from "./store/store.ts";
+import type { JobRow } from "./store/store.ts";
 import { asAccepted, idOf, jobOf, UNBORN } from "./view.ts";
 
 /** A coordinator that cannot be reached is tried again after this. */
@@ -18,7 +22,8 @@ const TICKETS_PER_CALL = 2_000;
 const NEWEST = 10_000;
 
 type Answers = Map<number, { ok: true; place: Place } | Refused>;
-type Written = { row: JobRow; replayed: boolean } | Refused;
+type Fresh = { row: JobRow; replayed: false; submission: Submission };
+type Taken = Fresh | { row: JobRow; replayed: true } | Refused;
 
 export type SubmitCall = { submissions: Submission[]; repeated: boolean };
 
@@ -69,17 +74,23 @@ export class Intake {
     // Never back: lists are paged by time, and within a mailbox by number.
     const now = Math.max(this.#desk.now(), this.#lastAt);
     this.#lastAt = now;
-    const written = store.sql.transaction(() => {
-      this.#writeCursor();
-      return submissions.map(({ submission, repeated }) => this.#write(submission, repeated, now));
-    });
-    const unconfirmed = written.flatMap((each) => ("row" in each && this.#unconfirmed.has(each.row.n) ? [each] : []));
-    const fresh = unconfirmed.filter(({ replayed }) => !replayed).map(({ row }) => row);
-    const sent = [this.#handOver(fresh, "offered")];
-    for (const { row, replayed } of unconfirmed) if (replayed) sent.push(this.#underway.get(row.n) ?? this.#handOver([row], "accepted"));
+    const taken: Taken[] = [];
+    for (const { submission, repeated } of submissions) taken.push(this.#take(submission, repeated, now, taken));
+    const fresh = taken.flatMap((each) => ("row" in each && !each.replayed ? [each] : []));
+    const sent = [
+      this.#handOver(
+        fresh.map(({ row }) => row),
+        "offered",
+      ),
+    ];
+    this.#write(fresh);
+    for (const each of taken) {
+      if (!("row" in each) || !each.replayed || !this.#unconfirmed.has(each.row.n)) continue;
+      sent.push(this.#underway.get(each.row.n) ?? this.#handOver([each.row], "accepted"));
+    }
     const all = await Promise.all(sent);
     const answers: Answers = all.length === 1 ? all[0]! : new Map(all.flatMap((each) => [...each]));
-    return written.map((each) => {
+    return taken.map((each) => {
       if (!("row" in each)) return each;
       const answer = answers.get(each.row.n);
       if (answer && !answer.ok) return answer;
@@ -94,8 +105,26 @@ export class Intake {
       await this.#handOver(rows.slice(from, from + TICKETS_PER_CALL), "accepted");
   }
 
+  /**
+   * Whether a lease stands. That of a ticket which just came in may arrive before the coordinator has written it, and is void if the coordinator
+   * died in between. @throws if the coordinator does not answer.
+   */
+  async stands({ lease, dispatcher }: OpenCall): Promise<boolean> {
+    const row = find(this.#desk, lease.job);
+    if (!row || !this.#unconfirmed.has(row.n)) return true;
+    const underway = this.#underway.get(row.n);
+    const ask = async (asked: Promise<Answers>) => {
+      const answer = (await asked).get(row.n);
+      if (!answer) throw new Error("The coordinator has not confirmed this job.");
+      // A refused job is gone, or has ended: it is for `open` to say so.
+      return !answer.ok || (answer.place.held?.attempt === lease.attempt && answer.place.held.dispatcher === dispatcher);
+    };
+    // An answer that was given before this lease does not name it: ask again.
+    return (underway !== undefined && (await ask(underway))) || ask(this.#handOver([row], "accepted"));
+  }
+
   /** Tells of a new job, once. */
-  announce(n: number): void {
+  #announce(n: number): void {
     const row = this.#unannounced.get(n);
     if (!row) return;
     this.#unannounced.delete(n);
@@ -104,35 +133,49 @@ export class Intake {
     this.#desk.background(this.#desk.followers.tell(n, { job: job.id, seq: 1, event: "queued", data: job }));
   }
 
-  #write(submission: Submission, repeated: boolean, now: number): Written {
+  /** What becomes of a submission: a new job, one that was made before, or a refusal. `earlier`: those of the same commit. */
+  #take(submission: Submission, repeated: boolean, now: number, earlier: Taken[]): Taken {
     const { store } = this.#desk;
-    const { idempotency } = submission;
-    const known = idempotency && store.idempotent(idempotency.key);
-    if (known) {
-      const row = store.job(known.n);
-      if (row) return known.fingerprint === idempotency.fingerprint ? { row, replayed: true } : conflict();
+    const { idempotency, nonce } = submission;
+    if (idempotency) {
+      const twin = earlier.find((each) => "submission" in each && each.submission.idempotency?.key === idempotency.key) as
+        | Fresh
+        | undefined;
+      const known = twin?.submission.idempotency ?? store.idempotent(idempotency.key);
+      const row = twin?.row ?? (known && "n" in known && store.job(known.n));
+      if (known && row) return known.fingerprint === idempotency.fingerprint ? { row, replayed: true } : conflict();
     }
-    const made = repeated && store.byNonce(submission.nonce, NEWEST);
-    if (made) return { row: made, replayed: true };
-    const { model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata } = submission;
-    const details: JobDetails = {
-      model,
-      pool,
-      priority,
-      tokens,
-      not_before,
-      deadline,
-      retry,
-      metadata,
-      idempotency_key: idempotency?.key ?? null,
-    };
-    const birth = { n: this.#next++, nonce: submission.nonce, accepted_at: now };
-    store.insert(birth, details, submission.request);
-    const row: JobRow = { ...birth, ...details, ...UNBORN };
-    if (idempotency) store.addIdempotent(idempotency.key, idempotency.fingerprint, row.n);
-    this.#unconfirmed.add(row.n);
-    this.#unannounced.set(row.n, row);
-    return { row, replayed: false };
+    if (repeated) {
+      const twin = earlier.find((each) => "submission" in each && each.submission.nonce === nonce) as Fresh | undefined;
+      const row = twin?.row ?? store.byNonce(nonce, NEWEST);
+      if (row) return { row, replayed: true };
+    }
+    return { row: { n: this.#next++, accepted_at: now, ...born(submission) }, replayed: false, submission };
+  }
+
+  #write(fresh: Fresh[]): void {
+    const { store } = this.#desk;
+    for (const { row } of fresh) {
+      this.#unconfirmed.add(row.n);
+      this.#unannounced.set(row.n, row);
+    }
+    try {
+      store.sql.transaction(() => {
+        this.#writeCursor();
+        for (const { row, submission } of fresh) {
+          store.insert(row, submission.request);
+          if (submission.idempotency) store.addIdempotent(submission.idempotency.key, submission.idempotency.fingerprint, row.n);
+        }
+      });
+    } catch (error) {
+      for (const { row } of fresh) this.#forget(row.n);
+      throw error;
+    }
+  }
+
+  #forget(n: number): void {
+    this.#unconfirmed.delete(n);
+    this.#unannounced.delete(n);
   }
 
   /** One question at a time for a job: two could be answered differently. */
@@ -141,7 +184,7 @@ export class Intake {
     const asked = this.#ask(rows, state);
     for (const { n } of rows) this.#underway.set(n, asked);
     const answers = await asked;
-    for (const { n } of rows) this.#underway.delete(n);
+    for (const { n } of rows) if (this.#underway.get(n) === asked) this.#underway.delete(n);
     return answers;
   }
 
@@ -157,20 +200,20 @@ export class Intake {
         this.#unconfirmed.delete(row.n);
         if (result.ok) {
           answers.set(row.n, result);
-          this.announce(row.n);
+          this.#announce(row.n);
         } else if (state === "accepted") {
           // Its client was told 202, or may have been: it is not made undone, it ends.
-          this.announce(row.n);
+          this.#announce(row.n);
           this.#desk.background(finish(this.#desk, row, "failed", { problem: result.problem }));
         } else {
           answers.set(row.n, result);
-          this.#unannounced.delete(row.n);
+          this.#forget(row.n);
           store.remove(row.n);
         }
       });
     } catch {
       // Durable here: accepted, though the coordinator does not know yet.
-      for (const row of rows) this.announce(row.n);
+      for (const row of rows) this.#announce(row.n);
       this.#desk.wakeBy(this.#desk.now() + RESEND_MS);
     }
     return answers;
@@ -202,6 +245,12 @@ export class Intake {
     this.#cursor = confirmed;
     this.#desk.store.putCursor(confirmed);
   }
+}
+
+function born(submission: Submission): Omit<JobRow, "n" | "accepted_at"> {
+  const { nonce, model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata, idempotency } = submission;
+  const idempotency_key = idempotency?.key ?? null;
+  return { ...UNBORN, nonce, model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key };
 }
 
 function conflict(): Refused {

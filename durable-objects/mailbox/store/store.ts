@@ -56,17 +56,18 @@ export class MailboxStore {
     return this.sql.first("SELECT n, accepted_at FROM jobs ORDER BY n DESC LIMIT 1");
   }
 
-  insert({ n, nonce, accepted_at }: Pick<JobRow, "n" | "nonce" | "accepted_at">, details: JobDetails, request: string): void {
+  /** A new job, to which nothing has happened. */
+  insert(row: JobRow, request: string): void {
     const inline = request.length <= INLINE_CHARACTERS;
     this.sql.run(
       "INSERT INTO jobs (n, nonce, accepted_at, details, request) VALUES (?, ?, ?, ?, ?)",
-      n,
-      nonce,
-      accepted_at,
-      JSON.stringify(details),
+      row.n,
+      row.nonce,
+      row.accepted_at,
+      JSON.stringify(detailsOf(row)),
       inline ? request : null,
     );
-    if (!inline) this.#putParts(n, "request", request);
+    if (!inline) this.#putParts(row.n, "request", request);
   }
 
   job(n: number): JobRow | null {
@@ -228,6 +229,10 @@ export class MailboxStore {
       from = to;
     }
   }
+}
+
+function detailsOf({ model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key }: JobRow): JobDetails {
+  return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key };
 }
 
 function unpack({ details, ...state }: Stored): JobRow {
