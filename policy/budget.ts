@@ -97,11 +97,27 @@ export function hold(budget: Budget, until: number): void {
   budget.heldUntil = Math.max(budget.heldUntil, until);
 }
 
+/** How long the refill of what a call takes of one resource lasts, ms: by the slowest of its meters. */
+export function costMs(budget: Budget, counts: Meter["counts"], tokens: number): number {
+  let cost = 0;
+  for (const meter of budget.meters) if (meter.counts === counts) cost = Math.max(cost, amountOf(meter, tokens) / meter.rate.perMs);
+  return cost;
+}
+
 /** The share of the scarcer resource that a call takes, in ms of the pool's rate: the cost of dominant-resource fairness. */
 export function dominantMs(budget: Budget, tokens: number): number {
-  let cost = 0;
-  for (const meter of budget.meters) cost = Math.max(cost, amountOf(meter, tokens) / meter.rate.perMs);
-  return cost;
+  return Math.max(costMs(budget, "requests", tokens), costMs(budget, "tokens", tokens));
+}
+
+/** The resource that a call takes the greater share of. */
+export function dominantKind(budget: Budget, tokens: number): Meter["counts"] {
+  return costMs(budget, "tokens", tokens) > costMs(budget, "requests", tokens) ? "tokens" : "requests";
+}
+
+/** Whether the tokens of a minute would be full before the next request can follow this one: from then on their refill is lost. */
+export function tokensIdle(budget: Budget, now: number): boolean {
+  const meter = budget.meters.find((each) => each.resource === "tpm");
+  return meter !== undefined && spentAt(meter.bucket, meter.rate, now) <= meter.rate.perMs * costMs(budget, "requests", 0);
 }
 
 /**

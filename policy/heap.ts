@@ -51,3 +51,67 @@ export class MinHeap<T> {
     items[index] = item;
   }
 }
+
+/** A binary min-heap whose items may change their rank or leave: whoever changes one says so. Each item keeps its own place, -1 outside. */
+export class RankedHeap<T> {
+  readonly #items: T[] = [];
+  readonly #before: (a: T, b: T) => boolean;
+  readonly #placeOf: (item: T) => number;
+  readonly #put: (item: T, place: number) => void;
+
+  constructor(before: (a: T, b: T) => boolean, placeOf: (item: T) => number, put: (item: T, place: number) => void) {
+    this.#before = before;
+    this.#placeOf = placeOf;
+    this.#put = put;
+  }
+
+  peek(): T | undefined {
+    return this.#items[0];
+  }
+
+  /** Takes the item in, or to where it belongs by now. */
+  place(item: T): void {
+    const at = this.#placeOf(item);
+    if (at >= 0) this.#sink(this.#rise(at, item), item);
+    else this.#rise(this.#items.push(item) - 1, item);
+  }
+
+  remove(item: T): void {
+    const at = this.#placeOf(item);
+    if (at < 0) return;
+    this.#put(item, -1);
+    const last = this.#items.pop()!;
+    if (last !== item) this.#sink(this.#rise(at, last), last);
+  }
+
+  #rise(from: number, item: T): number {
+    let at = from;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!this.#before(item, this.#items[parent]!)) break;
+      this.#set(at, this.#items[parent]!);
+      at = parent;
+    }
+    this.#set(at, item);
+    return at;
+  }
+
+  #sink(from: number, item: T): void {
+    const items = this.#items;
+    let at = from;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= items.length) break;
+      if (child + 1 < items.length && this.#before(items[child + 1]!, items[child]!)) child++;
+      if (!this.#before(items[child]!, item)) break;
+      this.#set(at, items[child]!);
+      at = child;
+    }
+    this.#set(at, item);
+  }
+
+  #set(at: number, item: T): void {
+    this.#items[at] = item;
+    this.#put(item, at);
+  }
+}

@@ -1,32 +1,49 @@
 /**
- * Who is next in a pool. Law: among tenants with work waiting, service in the scarcer resource divided by weight
- * differs by at most two largest jobs (dominant-resource fair queueing, Ghodsi et al., SIGCOMM 2012).
+ * Who is next in a pool. Law: among tenants with work waiting, service in the scarcer resource divided by weight differs by at most two
+ * largest jobs (dominant-resource fair queueing, Ghodsi et al., SIGCOMM 2012); and whoever is next starts at most its own cost later
+ * than if nobody had been let ahead.
  *
  * A tenant's virtual time grows by the cost of what it starts; the least virtual time is next. One that returns after
- * idleness begins at the present virtual time: no back pay. Within a tenant, `Queue` orders.
+ * idleness begins at the present virtual time: no back pay. Within a tenant, `Lane` orders.
+ *
+ * Packing: while the next job waits for one resource, jobs of the other kind may go ahead, for what they mostly take would be left
+ * unspent. In strict order, big jobs before small ones need up to twice the time that their sums do.
  */
-import { MinHeap } from "./heap.ts";
-import { Queue, type Waiting } from "./queue.ts";
+import { RankedHeap } from "./heap.ts";
+import { KINDS, type Kind, Lane } from "./lane.ts";
+import type { Waiting } from "./queue.ts";
 
-export type Lane = {
-  readonly tenant: string;
-  readonly weight: number;
-  virtual: number;
-  credit: number;
-  readonly queue: Queue;
-  inHeap: boolean;
+/** `lane`: only this tenant must wait (its own cap). `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
+export type Answer = "start" | "lane" | "pool" | Kind;
+
+/** What the order asks of the budget. */
+export type Gate = {
+  /** Lets a job go; has then reserved for it. */
+  starts: (waiting: Waiting) => Answer;
+  /** Its dominant cost, in ms of the pool's rate. */
+  costMs: (waiting: Waiting) => number;
+  /** How long the refill of one resource takes for what the job takes of it, ms. */
+  delayMs: (waiting: Waiting, resource: Kind) => number;
+  /** Whether tokens are about to be lost in a bucket that is full. */
+  tokensIdle: () => boolean;
 };
 
 export class Order {
   readonly lanes = new Map<string, Lane>();
-  readonly #heap = new MinHeap<Lane>((a, b) => a.virtual < b.virtual || (a.virtual === b.virtual && a.tenant < b.tenant));
+  /** Lanes with jobs of a kind, by virtual time. */
+  readonly #heaps: Record<Kind, RankedHeap<Lane>>;
   readonly #weightOf: (tenant: string) => number;
-  /** Virtual time of the last start: where a returning tenant begins. */
+  readonly #kindOf: (waiting: Waiting) => Kind;
+  /** Virtual time of the last start in turn: where a returning tenant begins. */
   #virtual = 0;
   #size = 0;
+  /** The job that others were let ahead of: it stays the next until it starts, and was delayed by so much. */
+  #passed: { waiting: Waiting; delayedMs: number } | null = null;
 
-  constructor(weightOf: (tenant: string) => number) {
+  constructor(weightOf: (tenant: string) => number, kindOf: (waiting: Waiting) => Kind) {
     this.#weightOf = weightOf;
+    this.#kindOf = kindOf;
+    this.#heaps = { requests: openHeap("requests"), tokens: openHeap("tokens") };
   }
 
   get size(): number {
@@ -35,49 +52,48 @@ export class Order {
 
   add(waiting: Waiting): void {
     const lane = this.#lane(waiting.tenant);
-    // One that still lies empty in the heap was not passed by yet, and a key must not change in there.
-    if (!lane.inHeap) rejoin(lane, this.#virtual);
-    lane.queue.add(waiting);
+    if (lane.size === 0) rejoin(lane, this.#virtual);
+    lane.add(waiting, this.#kindOf(waiting));
     this.#size++;
-    this.#enter(lane);
+    this.#rank(lane);
   }
 
   remove(waiting: Waiting): void {
-    if (this.lanes.get(waiting.tenant)?.queue.remove(waiting)) this.#size--;
+    const lane = this.lanes.get(waiting.tenant);
+    if (!lane?.remove(waiting, this.#kindOf(waiting))) return;
+    this.#size--;
+    if (this.#passed?.waiting === waiting) this.#passed = null;
+    this.#rank(lane);
   }
 
-  /**
-   * Takes out the next job that `starts` lets go. `starts` answers "start" and has then reserved; "lane" when
-   * only this tenant must wait (its own cap); "pool" when all must.
-   */
-  next(starts: (waiting: Waiting) => "start" | "lane" | "pool", costOf: (waiting: Waiting) => number): Waiting | null {
-    const passed: Lane[] = [];
+  /** Takes out the next job that the gate lets go; null when none may. */
+  next(gate: Gate): Waiting | null {
+    const capped: Lane[] = [];
     let chosen: Waiting | null = null;
-    for (let lane = this.#least(); lane && !chosen; lane = this.#least()) {
-      const waiting = lane.queue.first()!;
-      const answer = starts(waiting);
-      if (answer === "pool") break;
-      this.#heap.pop();
-      if (answer === "lane") {
-        passed.push(lane);
-        continue;
+    for (let head = this.#head(); head && !chosen; head = this.#head()) {
+      if (this.#kindOf(head) === "requests" && gate.tokensIdle()) chosen = this.#letAhead("tokens", head, gate);
+      if (chosen) break;
+      const answer = gate.starts(head);
+      if (answer === "start") {
+        chosen = head;
+        this.#virtual = Math.max(this.#virtual, this.lanes.get(head.tenant)!.virtual);
+        this.#passed = null;
+        this.#take(head, gate);
+      } else if (answer === "lane") {
+        this.#passed = null;
+        capped.push(this.#setAside(head.tenant));
+      } else {
+        if (answer === "tokens") chosen = this.#letAhead("requests", head, gate);
+        break;
       }
-      lane.inHeap = false;
-      chosen = lane.queue.takeFirst()!;
-      this.#size--;
-      this.#virtual = Math.max(this.#virtual, lane.virtual);
-      lane.virtual += costOf(waiting) / lane.weight - lane.credit;
-      lane.credit = 0;
-      this.#enter(lane);
     }
-    for (const lane of passed) this.#heap.push(lane);
+    for (const lane of capped) this.#rank(lane);
     return chosen;
   }
 
   /** Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the tenant's next start. */
   credit(tenant: string, unusedMs: number): void {
     const lane = this.lanes.get(tenant);
-    // Kept aside until the lane is out of the heap: a key must not change inside it.
     if (lane) lane.credit += unusedMs / lane.weight;
   }
 
@@ -88,40 +104,108 @@ export class Order {
   position(waiting: Waiting, costMs: number): number {
     const own = this.lanes.get(waiting.tenant);
     if (!own) return 1;
-    const rank = own.queue.rank(waiting);
+    const rank = own.rank(waiting);
     const step = Math.max(costMs, 1e-9);
     const turn = rank === 0 ? own.virtual : Math.max(own.virtual, own.virtual - own.credit + (rank * step) / own.weight);
     let ahead = rank;
     for (const lane of this.lanes.values()) {
-      if (lane !== own) ahead += Math.min(lane.queue.size, startsBefore(lane, turn, lane.tenant < own.tenant, step));
+      if (lane !== own) ahead += Math.min(lane.size, startsBefore(lane, turn, lane.tenant < own.tenant, step));
     }
     return ahead + 1;
+  }
+
+  /** The next job: the one that was passed, or the first of the tenant with the least virtual time. */
+  #head(): Waiting | undefined {
+    if (this.#passed) return this.#passed.waiting;
+    const lane = this.#least();
+    return lane?.first(lane.nextKind());
+  }
+
+  #least(): Lane | undefined {
+    const [a, b] = [this.#heaps.requests.peek(), this.#heaps.tokens.peek()];
+    return a && b ? (comesFirst(a, b) ? a : b) : (a ?? b);
+  }
+
+  /** Lets a job of this kind ahead of the head, if that is fair and the head bears it. */
+  #letAhead(kind: Kind, head: Waiting, gate: Gate): Waiting | null {
+    const heap = this.#heaps[kind];
+    const capped: Lane[] = [];
+    let chosen: Waiting | null = null;
+    for (let lane = heap.peek(); lane && !chosen; lane = heap.peek()) {
+      const candidate = lane.first(kind)!;
+      const delayedMs = (this.#passed?.delayedMs ?? 0) + gate.delayMs(candidate, kind === "requests" ? "tokens" : "requests");
+      if (delayedMs > gate.costMs(head) || !this.#isFair(lane, candidate, head, gate)) break;
+      const answer = gate.starts(candidate);
+      if (answer === "lane") {
+        capped.push(this.#setAside(lane.tenant));
+        continue;
+      }
+      if (answer !== "start") break;
+      chosen = candidate;
+      this.#passed = { waiting: head, delayedMs };
+      this.#take(candidate, gate);
+    }
+    for (const lane of capped) this.#rank(lane);
+    return chosen;
+  }
+
+  /** Whether the lane, were it let ahead, would still lead no other by more than two largest jobs once the head has started too. */
+  #isFair(lane: Lane, candidate: Waiting, head: Waiting, gate: Gate): boolean {
+    const own = this.lanes.get(head.tenant)!;
+    const step = gate.costMs(candidate) / lane.weight;
+    const headStep = gate.costMs(head) / own.weight;
+    const lead = lane.virtual + step - this.#least()!.virtual;
+    const largest = Math.max(step, headStep);
+    return lane === own ? lead + headStep <= 2 * largest : lead <= largest;
+  }
+
+  #take(waiting: Waiting, gate: Gate): void {
+    const lane = this.lanes.get(waiting.tenant)!;
+    lane.remove(waiting, this.#kindOf(waiting));
+    this.#size--;
+    lane.virtual += gate.costMs(waiting) / lane.weight - lane.credit;
+    lane.credit = 0;
+    this.#rank(lane);
   }
 
   #lane(tenant: string): Lane {
     let lane = this.lanes.get(tenant);
     if (!lane) {
-      lane = { tenant, weight: this.#weightOf(tenant), virtual: 0, credit: 0, queue: new Queue(), inHeap: false };
+      lane = new Lane(tenant, this.#weightOf(tenant));
       this.lanes.set(tenant, lane);
     }
     return lane;
   }
 
-  #enter(lane: Lane): void {
-    if (lane.inHeap || lane.queue.size === 0) return;
-    lane.inHeap = true;
-    this.#heap.push(lane);
+  /** Puts a lane where it belongs in the heaps, or out of them. */
+  #rank(lane: Lane): void {
+    for (const kind of KINDS) {
+      if (lane.first(kind)) this.#heaps[kind].place(lane);
+      else this.#heaps[kind].remove(lane);
+    }
   }
 
-  /** The lane with the least virtual time; lanes that ran empty leave the heap here. */
-  #least(): Lane | undefined {
-    for (let lane = this.#heap.peek(); lane; lane = this.#heap.peek()) {
-      if (lane.queue.size > 0) return lane;
-      this.#heap.pop();
-      lane.inHeap = false;
-    }
-    return undefined;
+  /** A tenant at its own cap is like one that is idle: it is not the pool that it waits for, so nothing is owed to it later. */
+  #setAside(tenant: string): Lane {
+    const lane = this.lanes.get(tenant)!;
+    for (const kind of KINDS) this.#heaps[kind].remove(lane);
+    lane.virtual = Math.max(lane.virtual, this.#virtual);
+    return lane;
   }
+}
+
+function openHeap(kind: Kind): RankedHeap<Lane> {
+  return new RankedHeap<Lane>(
+    comesFirst,
+    (lane) => lane.slots[kind],
+    (lane, place) => {
+      lane.slots[kind] = place;
+    },
+  );
+}
+
+function comesFirst(a: Lane, b: Lane): boolean {
+  return a.virtual < b.virtual || (a.virtual === b.virtual && a.tenant < b.tenant);
 }
 
 /** A tenant comes back from idleness. What it may get back is taken off first: the present forgives the rest of its charge. */

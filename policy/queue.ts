@@ -75,6 +75,6 @@ export class Queue {
   }
 }
 
-function precedes(a: Waiting, b: Waiting): boolean {
+export function precedes(a: Waiting, b: Waiting): boolean {
   return a.effectiveAt < b.effectiveAt || (a.effectiveAt === b.effectiveAt && a.arrival < b.arrival);
 }

@@ -1,5 +1,6 @@
 /** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
-import { readiness, reserve } from "../../policy/budget.ts";
+import { costMs, dominantMs, readiness, reserve, tokensIdle } from "../../policy/budget.ts";
+import type { Answer, Gate } from "../../policy/order.ts";
 import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { Book, Entry, Pool } from "./book.ts";
@@ -8,20 +9,27 @@ export function admit(book: Book, now: number): void {
   for (const tenant of book.tenants.values()) if (tenant.wakeAt <= now) tenant.wakeAt = Number.POSITIVE_INFINITY;
   for (const pool of book.pools.values()) {
     pool.wakeAt = Number.POSITIVE_INFINITY;
-    const starts = (waiting: Waiting) => mayStart(book, pool, waiting, now);
-    const costOf = (waiting: Waiting) => book.costMs(book.entries.get(waiting.job)!.row, waiting.tokens);
-    for (let next = pool.order.next(starts, costOf); next; next = pool.order.next(starts, costOf)) {
-      lease(book, book.entries.get(next.job)!, now);
-    }
+    const gate = gateOf(book, pool, now);
+    for (let next = pool.order.next(gate); next; next = pool.order.next(gate)) lease(book, book.entries.get(next.job)!, now);
   }
 }
 
+function gateOf(book: Book, pool: Pool, now: number): Gate {
+  return {
+    starts: (waiting) => mayStart(book, pool, waiting, now),
+    costMs: ({ tokens }) => dominantMs(pool.budget, tokens),
+    delayMs: ({ tokens }, resource) => costMs(pool.budget, resource, tokens),
+    tokensIdle: () => tokensIdle(pool.budget, now),
+  };
+}
+
 /** Reserves if the job may start; otherwise notes when to look again. */
-function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): "start" | "lane" | "pool" {
+function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer {
   const flow = readiness(pool.budget, waiting.tokens, now);
   if (flow.at > now) {
-    pool.wakeAt = flow.at;
-    return "pool";
+    pool.wakeAt = Math.min(pool.wakeAt, flow.at);
+    if (flow.limitedBy === "rpm" || flow.limitedBy === "rpd") return "requests";
+    return flow.limitedBy === "tpm" || flow.limitedBy === "tpd" ? "tokens" : "pool";
   }
   const tenant = book.tenant(waiting.tenant);
   const own = readiness(tenant.budget, waiting.tokens, now);

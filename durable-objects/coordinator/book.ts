@@ -3,7 +3,7 @@
  * rebuilt at wake. Steps change it and note what to write and whom to tell; the class then writes and tells.
  */
 import { type Settings, tenantOf } from "../../platform/settings.ts";
-import { type Budget, dominantMs, openBudget, type Reservation } from "../../policy/budget.ts";
+import { type Budget, dominantKind, dominantMs, openBudget, type Reservation } from "../../policy/budget.ts";
 import { MinHeap } from "../../policy/heap.ts";
 import { type LedgerRecord, restore } from "../../policy/ledger.ts";
 import { Order } from "../../policy/order.ts";
@@ -91,7 +91,10 @@ export class Book {
     this.fleet = openFleet(settings.region, settings.maxDispatchers);
     for (const [id, config] of Object.entries(settings.pools)) {
       const budget = openBudget({ ...config, burstSeconds: config.burst_seconds });
-      const order = new Order((tenant) => this.tenant(tenant).weight);
+      const order = new Order(
+        (tenant) => this.tenant(tenant).weight,
+        ({ tokens }) => dominantKind(budget, tokens),
+      );
       this.pools.set(id, { id, budget, order, record: null, wakeAt: Number.POSITIVE_INFINITY, waitingTokens: 0, callMs: FIRST_CALL_MS });
     }
   }

@@ -70,7 +70,6 @@ export class Intake {
   }
 
   async #submit(submissions: { submission: Submission; repeated: boolean }[]): Promise<Submitted[]> {
-    const { store } = this.#desk;
     // Never back: lists are paged by time, and within a mailbox by number.
     const now = Math.max(this.#desk.now(), this.#lastAt);
     this.#lastAt = now;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Order } from "../../policy/order.ts";
+import { type Answer, type Gate, Order } from "../../policy/order.ts";
 import type { Waiting } from "../../policy/queue.ts";
 
 let arrivals = 0;
@@ -11,17 +11,20 @@ const job = (tenant: string, cost = 1, effectiveAt = 0): Waiting => {
 };
 const costOf = (waiting: Waiting): number => waiting.tokens;
 const always = () => "start" as const;
+const alike = () => "requests" as const;
+/** All jobs are of one kind, so that none goes ahead of another. */
+const gate = (starts: (waiting: Waiting) => Answer): Gate => ({ starts, costMs: costOf, delayMs: () => 0, tokensIdle: () => false });
 const equal = () => 1;
 
 function filled(jobs: Waiting[], weightOf: (tenant: string) => number = equal): Order {
-  const order = new Order(weightOf);
+  const order = new Order(weightOf, alike);
   for (const each of jobs) order.add(each);
   return order;
 }
 
 function drain(order: Order): Waiting[] {
   const out: Waiting[] = [];
-  for (let next = order.next(always, costOf); next; next = order.next(always, costOf)) out.push(next);
+  for (let next = order.next(gate(always)); next; next = order.next(gate(always))) out.push(next);
   return out;
 }
 const tenants = (jobs: Waiting[]): string => jobs.map((each) => each.tenant).join("");
@@ -49,7 +52,7 @@ describe("an order", () => {
   it("lets a job that must wait for its tenant's own cap hold back no other tenant", () => {
     const order = filled([..."aabb"].map((tenant) => job(tenant)));
     const capped = ({ tenant }: Waiting) => (tenant === "a" ? ("lane" as const) : ("start" as const));
-    expect([1, 2, 3].map(() => order.next(capped, costOf)?.tenant)).toEqual(["b", "b", undefined]);
+    expect([1, 2, 3].map(() => order.next(gate(capped))?.tenant)).toEqual(["b", "b", undefined]);
     expect(order.size).toBe(2);
     expect(tenants(drain(order))).toBe("aa");
   });
@@ -61,7 +64,7 @@ describe("an order", () => {
       asked.push(tenant);
       return "pool" as const;
     };
-    expect(order.next(full, costOf)).toBeNull();
+    expect(order.next(gate(full))).toBeNull();
     expect(asked).toEqual(["a"]);
     expect(tenants(drain(order))).toBe("abab");
   });
@@ -69,13 +72,13 @@ describe("an order", () => {
   it("asks the next tenant after a capped one before it finds the pool full, and keeps both", () => {
     const order = filled([..."abc"].map((tenant) => job(tenant)));
     const answer = ({ tenant }: Waiting) => (tenant === "a" ? ("lane" as const) : ("pool" as const));
-    expect(order.next(answer, costOf)).toBeNull();
+    expect(order.next(gate(answer))).toBeNull();
     expect(tenants(drain(order))).toBe("abc");
   });
 
   it("owes a returning tenant nothing for the time that it was away", () => {
     const order = filled([job("a"), ...Array.from({ length: 200 }, () => job("b"))]);
-    for (let start = 0; start < 100; start++) order.next(always, costOf);
+    for (let start = 0; start < 100; start++) order.next(gate(always));
     for (let index = 0; index < 50; index++) order.add(job("a"));
     expect(startsOf("a", drain(order).slice(0, 10))).toBeLessThanOrEqual(6);
   });
@@ -85,14 +88,14 @@ describe("an order", () => {
     const waiting = job("a");
     const order = filled([first!, waiting, ...rest]);
     order.remove(waiting);
-    for (let start = 0; start < 50; start++) order.next(always, costOf);
+    for (let start = 0; start < 50; start++) order.next(gate(always));
     for (let index = 0; index < 50; index++) order.add(job("a"));
     expect(startsOf("a", drain(order).slice(0, 10))).toBeLessThanOrEqual(6);
   });
 
   it("counts the cost that a job turned out not to have from the tenant's next start", () => {
     const order = filled([..."aaaaabbbbb"].map((tenant) => job(tenant, 4)));
-    expect(order.next(always, costOf)?.tenant).toBe("a");
+    expect(order.next(gate(always))?.tenant).toBe("a");
     order.credit("a", 4);
     // Each has used nothing. The credit counts from a's next start on, when it lets another follow at once.
     expect(tenants(drain(order).slice(0, 4))).toBe("baab");
@@ -100,23 +103,23 @@ describe("an order", () => {
 
   it("does not carry a credit over idleness: the charge was forgiven on return", () => {
     const order = filled([job("a", 50), ...Array.from({ length: 300 }, () => job("b"))]);
-    expect(order.next(always, costOf)?.tenant).toBe("a");
-    for (let start = 0; start < 200; start++) order.next(always, costOf);
+    expect(order.next(gate(always))?.tenant).toBe("a");
+    for (let start = 0; start < 200; start++) order.next(gate(always));
     order.credit("a", 49);
     for (let index = 0; index < 60; index++) order.add(job("a"));
     expect(startsOf("a", drain(order).slice(0, 10))).toBeLessThanOrEqual(6);
   });
 
   it("keeps its least tenant on top when one that lags behind its cap takes its jobs back and comes again", () => {
-    const order = new Order(equal);
+    const order = new Order(equal, alike);
     const lagging = job("a");
     for (const each of [lagging, job("c"), ...Array.from({ length: 20 }, () => job("b"))]) order.add(each);
     const capped = ({ tenant }: Waiting) => (tenant === "b" ? ("start" as const) : ("lane" as const));
-    for (let start = 0; start < 10; start++) order.next(capped, costOf);
+    for (let start = 0; start < 10; start++) order.next(gate(capped));
     order.remove(lagging);
     order.add(job("a"));
     const least = Math.min(...[...order.lanes.values()].map((lane) => lane.virtual));
-    const next = order.next(always, costOf)!;
+    const next = order.next(gate(always))!;
     expect(order.lanes.get(next.tenant)!.virtual - 1).toBe(least);
   });
 });
@@ -161,7 +164,7 @@ type Watch = {
 
 /** Plays the steps against plain lists of what waits, and checks that nothing is lost, doubled or taken out of its tenant's order. */
 function play(weights: number[], steps: Step[], watch: Watch = {}): Waiting[] {
-  const order = new Order((name) => weights[TENANTS.indexOf(name)]!);
+  const order = new Order((name) => weights[TENANTS.indexOf(name)]!, alike);
   const waiting = new Map<string, Waiting[]>(TENANTS.map((each) => [each, []]));
   const capped = new Set<string>();
   const charged: { tenant: string; left: number }[] = [];
@@ -195,7 +198,7 @@ function play(weights: number[], steps: Step[], watch: Watch = {}): Waiting[] {
       for (let time = 0; time < step.times; time++) {
         const mayStart = TENANTS.filter((each) => waiting.get(each)!.length > 0 && !capped.has(each));
         const before = new Map([...order.lanes].map(([name, lane]) => [name, lane.virtual]));
-        const next = order.next(({ tenant }) => (capped.has(tenant) ? "lane" : "start"), costOf);
+        const next = order.next(gate(({ tenant }) => (capped.has(tenant) ? "lane" : "start")));
         if (!next) {
           expect(mayStart).toEqual([]);
           break;
@@ -243,7 +246,7 @@ describe("random histories", () => {
         const look = (order: Order) => {
           for (const a of TENANTS) {
             for (const b of TENANTS.filter((each) => each > a)) {
-              const both = [a, b].every((each) => (order.lanes.get(each)?.queue.size ?? 0) > 0);
+              const both = [a, b].every((each) => (order.lanes.get(each)?.size ?? 0) > 0);
               if (!both) stretches.delete(a + b);
               else stretches.set(a + b, [...(stretches.get(a + b) ?? []), served.get(a)! / weightOf(a) - served.get(b)! / weightOf(b)]);
               const stretch = stretches.get(a + b) ?? [0];
@@ -275,8 +278,8 @@ describe("random histories", () => {
         );
         const most = Math.max(...first, ...second);
         const served = { a: 0, b: 0 } as Record<string, number>;
-        while (["a", "b"].every((each) => order.lanes.get(each)!.queue.size > 0)) {
-          const next = order.next(always, costOf)!;
+        while (["a", "b"].every((each) => order.lanes.get(each)!.size > 0)) {
+          const next = order.next(gate(always))!;
           served[next.tenant] = served[next.tenant]! + next.tokens / weights[TENANTS.indexOf(next.tenant)]!;
           expect(Math.abs(served.a! - served.b!)).toBeLessThanOrEqual(most + 1e-9);
         }
@@ -297,7 +300,7 @@ describe("random histories", () => {
         );
         const used = { a: 0, b: 0 } as Record<string, number>;
         for (const [settles, share] of uses) {
-          const next = order.next(always, costOf)!;
+          const next = order.next(gate(always))!;
           used[next.tenant] = used[next.tenant]! + 10 / weightOf(next.tenant);
           if (!settles) continue;
           order.credit(next.tenant, 10 * share);
@@ -320,7 +323,7 @@ describe("a position", () => {
   });
 
   it("of a job that nobody holds is the first", () => {
-    expect(new Order(equal).position(job("a"), 1)).toBe(1);
+    expect(new Order(equal, alike).position(job("a"), 1)).toBe(1);
   });
 
   // Law: while jobs cost the same, a position is the number of starts until then, this one included: nothing else comes or goes.

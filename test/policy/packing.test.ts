@@ -1,0 +1,134 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { costMs, dominantKind, dominantMs, openBudget, readiness, reserve, tokensIdle } from "../../policy/budget.ts";
+import { type Gate, Order } from "../../policy/order.ts";
+import type { Waiting } from "../../policy/queue.ts";
+
+type Load = { tenant: string; tokens: number }[];
+type Start = { waiting: Waiting; at: number };
+
+/** Requests and tokens a second; a request of `T / R` tokens takes as much of the one as of the other. */
+const [R, T] = [50, 250_000];
+const BALANCED = T / R;
+
+/** Starts all that waits from t = 0 on, as early as the budget and the order allow; `packing` off is strict order. */
+function drain(load: Load, options: { weights?: Record<string, number>; burstSeconds?: number; packing?: boolean } = {}): Start[] {
+  const { weights = {}, burstSeconds = 2, packing = true } = options;
+  const budget = openBudget({ rpm: R * 60, tpm: T * 60, rpd: null, tpd: null, concurrency: null, burstSeconds });
+  const kindOf = ({ tokens }: { tokens: number }) => (packing ? dominantKind(budget, tokens) : "requests");
+  const order = new Order((tenant) => weights[tenant] ?? 1, kindOf);
+  load.forEach(({ tenant, tokens }, arrival) => {
+    order.add({ job: `job_${arrival}`, tenant, tokens, priority: 0, effectiveAt: 0, since: 0, arrival });
+  });
+  const starts: Start[] = [];
+  let now = 0;
+  let wakeAt = 0;
+  const gate: Gate = {
+    starts: ({ tokens }) => {
+      const { at, limitedBy } = readiness(budget, tokens, now);
+      if (at <= now) {
+        reserve(budget, tokens, now);
+        return "start";
+      }
+      wakeAt = Math.min(wakeAt, at);
+      return limitedBy === "rpm" ? "requests" : "tokens";
+    },
+    costMs: ({ tokens }) => dominantMs(budget, tokens),
+    delayMs: ({ tokens }, resource) => costMs(budget, resource, tokens),
+    tokensIdle: () => packing && tokensIdle(budget, now),
+  };
+  while (order.size > 0) {
+    wakeAt = Number.POSITIVE_INFINITY;
+    for (let next = order.next(gate); next; next = order.next(gate)) starts.push({ waiting: next, at: now });
+    if (order.size > 0) now = wakeAt;
+  }
+  return starts;
+}
+
+/** The time from the first to the last start over what the sums need at least, less the burst that was there. */
+function overOptimum(load: Load, starts: Start[], burstSeconds = 1): number {
+  const tokens = load.reduce((sum, each) => sum + each.tokens, 0);
+  const optimum = Math.max(load.length / R, tokens / T) - burstSeconds;
+  return starts.at(-1)!.at / 1_000 / optimum;
+}
+
+const many = (count: number, tokens: number, tenant = "a"): Load => Array.from({ length: count }, () => ({ tenant, tokens }));
+const BIG = 10 * BALANCED;
+const SMALL = BALANCED / 20;
+
+describe("packing", () => {
+  // 270 big ones take 54 s of tokens, 2,430 small ones 49 s of requests: together not much more than each alone.
+  it.each([
+    { name: "big jobs first", load: [...many(270, BIG), ...many(2_430, SMALL)] },
+    { name: "small jobs first", load: [...many(2_430, SMALL), ...many(270, BIG)] },
+    {
+      name: "two tenants, big jobs first",
+      load: [...many(135, BIG), ...many(1_215, SMALL), ...many(135, BIG, "b"), ...many(1_215, SMALL, "b")],
+    },
+  ])("$name: done in little more than the scarcer sum needs, where strict order needs half as much again", ({ load }) => {
+    expect(overOptimum(load, drain(load))).toBeLessThan(1.02);
+    expect(overOptimum(load, drain(load, { packing: false }))).toBeGreaterThan(1.5);
+  });
+
+  it("lets small jobs go ahead of a big one only until they have delayed it by its own cost", () => {
+    const load = [...many(2, 100 * BALANCED), ...many(2_000, BALANCED * 0.9)];
+    const [strict, packed] = [false, true].map((packing) => drain(load, { packing }).find(({ waiting }) => waiting.job === "job_1")!.at);
+    expect(packed!).toBeGreaterThan(strict!);
+    expect(packed! - strict!).toBeLessThanOrEqual((100 * BALANCED * 1_000) / T + 1e-6);
+  });
+
+  const size = fc.oneof(fc.constantFrom(SMALL, BALANCED, BIG), fc.double({ min: 1, max: 20 * BALANCED, noNaN: true }));
+  const loads = fc.array(fc.record({ tenant: fc.constantFrom("a", "b", "c"), tokens: size }), { minLength: 1, maxLength: 80 });
+
+  // Law: within a tenant, jobs of one kind keep their order.
+  it("never changes the order of a tenant's jobs of one kind", () => {
+    fc.assert(
+      fc.property(loads, (load) => {
+        const starts = drain(load);
+        expect(starts.length).toBe(load.length);
+        for (const tenant of ["a", "b", "c"]) {
+          for (const big of [true, false]) {
+            const arrivals = starts
+              .filter(({ waiting }) => waiting.tenant === tenant && waiting.tokens > BALANCED === big)
+              .map(({ waiting }) => waiting.arrival);
+            expect(arrivals).toEqual([...arrivals].sort((a, b) => a - b));
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  // Law (promise 5): while two tenants have work waiting, their dominant service differs by at most two largest jobs, packing or not.
+  it("keeps tenants within two largest jobs of each other", () => {
+    fc.assert(
+      fc.property(loads, (load) => {
+        const served = new Map<string, number>();
+        const left = new Map<string, number>();
+        for (const { tenant } of load) left.set(tenant, (left.get(tenant) ?? 0) + 1);
+        const cost = (tokens: number) => Math.max(1 / R, tokens / T);
+        const largest = Math.max(...load.map(({ tokens }) => cost(tokens)));
+        for (const { waiting } of drain(load)) {
+          served.set(waiting.tenant, (served.get(waiting.tenant) ?? 0) + cost(waiting.tokens));
+          const values = [...left].filter(([, count]) => count > 0).map(([tenant]) => served.get(tenant) ?? 0);
+          expect(Math.max(...values) - Math.min(...values)).toBeLessThanOrEqual(2 * largest + 1e-9);
+          left.set(waiting.tenant, left.get(waiting.tenant)! - 1);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  // Law: whoever is passed starts at most its own cost later than if nobody had been let ahead; so no start comes later than twice its time in strict order.
+  it("lets nobody wait more than twice as long as in strict order, but for one job", () => {
+    fc.assert(
+      fc.property(loads, (load) => {
+        const largestMs = Math.max(...load.map(({ tokens }) => Math.max(1_000 / R, (tokens * 1_000) / T)));
+        const at = (starts: Start[]) => new Map(starts.map((each) => [each.waiting.job, each.at]));
+        const [strict, packed] = [at(drain(load, { packing: false })), at(drain(load))];
+        for (const [job, when] of packed) expect(when).toBeLessThanOrEqual(2 * strict.get(job)! + 2 * largestMs + 1e-6);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
