@@ -1,4 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
+import { Timekeeper } from "../../platform/alarm.ts";
 import type { Env } from "../../platform/objects.ts";
 import { readSettings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
@@ -15,18 +16,12 @@ import { CoordinatorStore, type DeadLetterRow } from "./store/store.ts";
 import { heartbeat } from "./sweep.ts";
 import { decide, record } from "./turn.ts";
 
-/** Waits up to this long are timed in memory, to the millisecond; longer ones by the alarm, so that the object can sleep. */
-const TIMER_MS = 10_000;
-/** While something is timed in memory, the alarm stands this far behind it: an object that died is woken. */
-const WATCHDOG_MS = 30_000;
-
 /** The single owner of the account's budget. Holds no call open and sees no payload. */
 export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   readonly #store: CoordinatorStore;
   readonly #book: Book;
   readonly #post: Post;
-  #alarmAt: number | null = null;
-  #timer: { at: number; id: ReturnType<typeof setTimeout> } | null = null;
+  readonly #timekeeper: Timekeeper;
   /** Events received: enqueue, settle, cancel, heartbeat. */
   events = 0;
 
@@ -41,9 +36,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
       turn: (step) => this.#turn(step),
       background: (work) => ctx.waitUntil(work),
     };
-    ctx.blockConcurrencyWhile(async () => {
-      this.#alarmAt = await ctx.storage.getAlarm();
-    });
+    this.#timekeeper = new Timekeeper(ctx, () => this.#turn(() => {}));
     askDispatchers(this.#post);
     if (this.#book.entries.size > 0) ctx.waitUntil(Promise.resolve().then(() => this.#turn(() => {})));
   }
@@ -95,7 +88,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   }
 
   override async alarm(): Promise<void> {
-    this.#alarmAt = null;
+    this.#timekeeper.rang();
     this.#turn(() => {});
   }
 
@@ -121,33 +114,12 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
       sendAhead(this.#post);
       record(this.#book, this.#store, now);
       send(this.#post);
-      this.#wake(now);
+      this.#timekeeper.wakeAt(this.#book.nextWake(), now);
       return result;
     } catch (error) {
       // The book may have run ahead of what is written: begin again from storage.
       this.ctx.abort(`coordinator turn failed: ${String(error)}`);
       throw error;
     }
-  }
-
-  /** The one owner of the alarm and the timer. */
-  #wake(now: number): void {
-    const at = this.#book.nextWake();
-    if (at === Number.POSITIVE_INFINITY) return;
-    if (at - now <= TIMER_MS) this.#setTimer(at, now);
-    const alarmAt = at - now <= TIMER_MS ? now + WATCHDOG_MS : Math.ceil(at);
-    if (this.#alarmAt !== null && this.#alarmAt <= alarmAt) return;
-    this.#alarmAt = alarmAt;
-    this.ctx.waitUntil(this.ctx.storage.setAlarm(alarmAt));
-  }
-
-  #setTimer(at: number, now: number): void {
-    if (this.#timer && this.#timer.at <= at) return;
-    if (this.#timer) clearTimeout(this.#timer.id);
-    const fire = () => {
-      this.#timer = null;
-      this.#turn(() => {});
-    };
-    this.#timer = { at, id: setTimeout(fire, Math.max(1, Math.ceil(at - now))) };
   }
 }

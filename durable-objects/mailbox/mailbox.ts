@@ -1,4 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
+import { Alarm } from "../../platform/alarm.ts";
 import { Batcher } from "../../platform/batcher.ts";
 import { parseMailboxName } from "../../platform/mailboxes.ts";
 import type { Env } from "../../platform/objects.ts";
@@ -49,12 +50,13 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   readonly #lobby: Lobby;
   readonly #submits: Batcher<SubmitCall, Submitted[]>;
   readonly #commits: Batcher<CommitCall[], Committed[]>;
-  #alarmAt: number | null = null;
+  readonly #alarm: Alarm;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const address = parseMailboxName(ctx.id.name ?? "");
     const store = new MailboxStore(new Sql(ctx.storage));
+    this.#alarm = new Alarm(ctx);
     this.#lobby = new Lobby(
       () => this.#desk,
       (id) => ctx.getWebSockets(id),
@@ -70,7 +72,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       waiters: new Map(),
       now: () => this.now(),
       background: (work) => ctx.waitUntil(work),
-      wakeBy: (at) => this.#wakeBy(at),
+      wakeBy: (at) => this.#alarm.wakeBy(at),
     };
     this.#intake = new Intake(this.#desk);
     this.#submits = new Batcher((calls) => this.#intake.submitTogether(calls), SUBMITS);
@@ -79,9 +81,6 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       COMMITS,
     );
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
-    ctx.blockConcurrencyWhile(async () => {
-      this.#alarmAt = await ctx.storage.getAlarm();
-    });
     if (this.#intake.unconfirmed > 0) ctx.waitUntil(this.#intake.resend());
     ctx.waitUntil(this.#lobby.leaveLost());
   }
@@ -155,10 +154,10 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   }
 
   override async alarm(): Promise<void> {
-    this.#alarmAt = null;
+    this.#alarm.rang();
     await this.#intake.resend();
     const next = retire(this.#desk);
-    if (next !== null) this.#wakeBy(next);
+    if (next !== null) this.#alarm.wakeBy(next);
   }
 
   /** Rows written since the object woke: what the platform bills. */
@@ -169,12 +168,5 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   /** ms since the epoch. */
   protected now(): number {
     return Date.now();
-  }
-
-  /** The one owner of the alarm. */
-  #wakeBy(at: number): void {
-    if (this.#alarmAt !== null && this.#alarmAt <= at) return;
-    this.#alarmAt = at;
-    this.ctx.waitUntil(this.ctx.storage.setAlarm(at));
   }
 }

@@ -1,0 +1,66 @@
+/** The one owner of an object's alarm. Law: many wishes, one alarm; it stands no later than the earliest of them. */
+
+/** Waits up to this long are timed in memory, to the millisecond; longer ones by the alarm, so that the object can sleep. */
+const TIMER_MS = 10_000;
+/** While something is timed in memory, the alarm stands this far behind it: an object that died is woken. */
+const WATCHDOG_MS = 30_000;
+
+export class Alarm {
+  readonly #ctx: DurableObjectState;
+  #at: number | null = null;
+
+  /** Made in the object's constructor: nothing else is let in before it is known what was set. */
+  constructor(ctx: DurableObjectState) {
+    this.#ctx = ctx;
+    ctx.blockConcurrencyWhile(async () => {
+      this.#at = await ctx.storage.getAlarm();
+    });
+  }
+
+  /** Makes sure that the object is awake by then (ms). */
+  wakeBy(at: number): void {
+    if (this.#at !== null && this.#at <= at) return;
+    this.#at = at;
+    this.#ctx.waitUntil(this.#ctx.storage.setAlarm(at));
+  }
+
+  /** The alarm went off: none is set now. */
+  rang(): void {
+    this.#at = null;
+  }
+}
+
+/** An alarm with a timer before it, for an object that must be there on the millisecond. */
+export class Timekeeper {
+  readonly #alarm: Alarm;
+  readonly #due: () => void;
+  #timer: { at: number; id: ReturnType<typeof setTimeout> } | null = null;
+
+  /** `due` is called when the timer runs out; the alarm calls the object itself. */
+  constructor(ctx: DurableObjectState, due: () => void) {
+    this.#alarm = new Alarm(ctx);
+    this.#due = due;
+  }
+
+  /** Something is due at `at` (ms); Infinity if nothing is. */
+  wakeAt(at: number, now: number): void {
+    if (at === Number.POSITIVE_INFINITY) return;
+    const soon = at - now <= TIMER_MS;
+    if (soon) this.#setTimer(at, now);
+    this.#alarm.wakeBy(soon ? now + WATCHDOG_MS : Math.ceil(at));
+  }
+
+  rang(): void {
+    this.#alarm.rang();
+  }
+
+  #setTimer(at: number, now: number): void {
+    if (this.#timer && this.#timer.at <= at) return;
+    if (this.#timer) clearTimeout(this.#timer.id);
+    const fire = () => {
+      this.#timer = null;
+      this.#due();
+    };
+    this.#timer = { at, id: setTimeout(fire, Math.max(1, Math.ceil(at - now))) };
+  }
+}

@@ -1,0 +1,69 @@
+import { describe, expect, it, vi } from "vitest";
+import { Alarm, Timekeeper } from "../../platform/alarm.ts";
+
+/** An object's context as far as its alarm goes; `sets` are the alarms that were asked for. */
+async function context(standing: number | null = null) {
+  const sets: number[] = [];
+  let read: Promise<unknown> = Promise.resolve();
+  const ctx = {
+    blockConcurrencyWhile: (work: () => Promise<unknown>) => {
+      read = work();
+    },
+    waitUntil: () => {},
+    storage: { getAlarm: async () => standing, setAlarm: async (at: number) => sets.push(at) },
+  } as unknown as DurableObjectState;
+  return { ctx, sets, ready: () => read };
+}
+
+describe("an alarm of many wishes", () => {
+  it("stands at the earliest", async () => {
+    const { ctx, sets, ready } = await context();
+    const alarm = new Alarm(ctx);
+    await ready();
+    for (const at of [50, 70, 50, 30, 40]) alarm.wakeBy(at);
+    expect(sets).toEqual([50, 30]);
+  });
+
+  it("is left alone where an earlier life set it soon enough, and set again once it rang", async () => {
+    const { ctx, sets, ready } = await context(40);
+    const alarm = new Alarm(ctx);
+    await ready();
+    alarm.wakeBy(60);
+    expect(sets).toEqual([]);
+    alarm.rang();
+    alarm.wakeBy(60);
+    expect(sets).toEqual([60]);
+  });
+});
+
+describe("a timekeeper", () => {
+  it("what is far off has the alarm alone", async () => {
+    vi.useFakeTimers();
+    const { ctx, sets, ready } = await context();
+    const due = vi.fn();
+    const timekeeper = new Timekeeper(ctx, due);
+    await ready();
+    timekeeper.wakeAt(Number.POSITIVE_INFINITY, 0);
+    timekeeper.wakeAt(20_000.5, 0);
+    expect(sets).toEqual([20_001]);
+    expect(vi.getTimerCount()).toBe(0);
+    vi.useRealTimers();
+  });
+
+  it("what is near is timed to the millisecond, the earliest once, with the alarm behind it", async () => {
+    vi.useFakeTimers();
+    const { ctx, sets, ready } = await context();
+    const due = vi.fn();
+    const timekeeper = new Timekeeper(ctx, due);
+    await ready();
+    for (const at of [900, 500, 700]) timekeeper.wakeAt(at, 0);
+    expect(sets).toEqual([30_000]);
+    vi.advanceTimersByTime(499);
+    expect(due).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1);
+    expect(due).toHaveBeenCalledTimes(1);
+    vi.advanceTimersByTime(5_000);
+    expect(due).toHaveBeenCalledTimes(1);
+    vi.useRealTimers();
+  });
+});
