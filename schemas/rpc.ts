@@ -6,6 +6,7 @@ import type { JobEvent } from "./event.ts";
 import type { Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } from "./job.ts";
 import type { Problem, Refused } from "./problem.ts";
 import type { QueueState } from "./queue.ts";
+import type { Standing } from "./why.ts";
 
 /** Names one mailbox: a channel of a tenant. */
 export type MailboxAddress = { tenant: string; channel: string };
@@ -77,6 +78,8 @@ export interface CoordinatorRpc {
   /** Drops tickets; running calls are aborted. */
   cancel(jobs: string[]): Promise<void>;
   locate(jobs: string[]): Promise<(Place | null)[]>;
+  /** Why a job waits, in numbers; null if there is no ticket of it. */
+  explain(job: string): Promise<Standing | null>;
   settle(batch: SettleBatch): Promise<void>;
   /** Renews the leases of a dispatcher; answers with those that it must give up. */
   heartbeat(dispatcher: string, boot: string, held: Held[]): Promise<{ stop: Held[] }>;

@@ -6,6 +6,7 @@ import { Sql } from "../../platform/sql.ts";
 import type { Refused } from "../../schemas/problem.ts";
 import type { QueueState } from "../../schemas/queue.ts";
 import type { CoordinatorRpc, Held, MailboxAddress, Place, SettleBatch, Ticket } from "../../schemas/rpc.ts";
+import type { Standing } from "../../schemas/why.ts";
 import { type Book, openBook } from "./book.ts";
 import { cancel } from "./cancel.ts";
 import { enqueue } from "./enqueue.ts";
@@ -15,6 +16,7 @@ import { settle } from "./settle.ts";
 import { CoordinatorStore, type DeadLetterRow } from "./store/store.ts";
 import { heartbeat } from "./sweep.ts";
 import { decide, record } from "./turn.ts";
+import { standingOf } from "./why.ts";
 
 /** The single owner of the account's budget. Holds no call open and sees no payload. */
 export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
@@ -59,6 +61,10 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   async locate(jobs: string[]): Promise<(Place | null)[]> {
     const now = this.now();
     return jobs.map((job) => placeOf(this.#book, job, now));
+  }
+
+  async explain(job: string): Promise<Standing | null> {
+    return standingOf(this.#book, job, this.now());
   }
 
   async settle(batch: SettleBatch): Promise<void> {

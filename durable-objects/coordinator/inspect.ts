@@ -1,9 +1,10 @@
 /** What the coordinator can say of itself: where a job stands, and the whole queue, counted. */
 import { free, used } from "../../policy/budget.ts";
-import { eta, etaOf } from "../../policy/eta.ts";
+import { eta } from "../../policy/eta.ts";
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import type { Place } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
+import { reckon } from "./reckon.ts";
 
 /** Null if the coordinator holds no ticket of that job, or only a verdict to deliver. */
 export function placeOf(book: Book, job: string, now: number): Place | null {
@@ -18,11 +19,8 @@ export function placeOf(book: Book, job: string, now: number): Place | null {
     const first = row.attempt === 0;
     return { state: first ? "scheduled" : "waiting", position: null, eta: eta(row.ready_at - now, first ? "scheduled" : "retry") };
   }
-  const pool = book.pools.get(row.pool)!;
-  const position = pool.order.position(waiting, book.costMs(row, row.tokens));
-  const meanTokens = pool.waitingTokens / Math.max(1, pool.order.size);
-  const ahead = { jobs: position, tokens: (position - 1) * meanTokens + row.tokens, callMs: pool.callMs };
-  return { state: "waiting", position, eta: etaOf(pool.budget, ahead, row.tokens, now) };
+  const { position, eta: expected } = reckon(book, entry, waiting, now);
+  return { state: "waiting", position, eta: expected };
 }
 
 /** Where a job stood as it came in: one that could start at once was next, and waited for nothing. */

@@ -11,6 +11,7 @@ import { invalid, json, refuse } from "./respond.ts";
 import { simulator } from "./simulator.ts";
 import { submitJobs } from "./submit-jobs.ts";
 import { subscribe } from "./subscribe.ts";
+import { whyJob } from "./why-job.ts";
 
 type Door = (context: Context) => Promise<Response>;
 type Routed = Request & { params: Record<string, string> };
@@ -23,6 +24,7 @@ const router = Router()
   .post("/v1/jobs", behind("submit", submitJobs))
   .get("/v1/jobs", behind("read", listJobs))
   .get("/v1/jobs/:id", behind("read", getJob))
+  .get("/v1/jobs/:id/why", behind("read", whyJob))
   .post("/v1/jobs/:id/cancel", behind("submit", cancelJob))
   .get("/v1/subscribe", behind("read", subscribe))
   .get("/v1/queue", behind("operate", getQueue))

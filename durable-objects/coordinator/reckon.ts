@@ -1,0 +1,27 @@
+/** Where a waiting job stands, when it will start, and whom it waits for. */
+import { type Ahead, etaOf } from "../../policy/eta.ts";
+import type { Waiting } from "../../policy/queue.ts";
+import { type Binding, binding } from "../../policy/why.ts";
+import type { Book, Entry, Pool } from "./book.ts";
+
+export type Reckoning = Binding & { position: number; ahead: { jobs: number; tokens: number; own: number } };
+
+/** The tokens of those ahead are counted at the pool's mean. */
+export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, now: number): Reckoning {
+  const pool = book.pools.get(row.pool)!;
+  const position = pool.order.position(waiting, book.costMs(row, row.tokens));
+  const own = Math.min(rankOf(pool, waiting), position - 1);
+  const mean = pool.waitingTokens / Math.max(1, pool.order.size);
+  const behind = (jobs: number): Ahead => ({ jobs: jobs + 1, tokens: jobs * mean + row.tokens, callMs: pool.callMs });
+  const bound = binding({
+    pool: etaOf(pool.budget, behind(position - 1), row.tokens, now),
+    alone: etaOf(pool.budget, behind(own), row.tokens, now),
+    cap: etaOf(book.tenant(address.tenant).budget, behind(own), row.tokens, now),
+  });
+  return { ...bound, position, ahead: { jobs: position - 1, tokens: Math.round((position - 1) * mean), own } };
+}
+
+/** How many of the tenant's own jobs in this pool start before. */
+function rankOf(pool: Pool, waiting: Waiting): number {
+  return pool.order.lanes.get(waiting.tenant)?.queue.rank(waiting) ?? 0;
+}

@@ -1,0 +1,59 @@
+/** The numbers behind `GET /v1/jobs/{id}/why`; the words are policy/why.ts's. */
+
+import { tenantOf } from "../../platform/settings.ts";
+import { free } from "../../policy/budget.ts";
+import type { Standing, WhyPool, WhyTenant } from "../../schemas/why.ts";
+import type { Book, Pool } from "./book.ts";
+import { placeOf } from "./inspect.ts";
+import { reckon } from "./reckon.ts";
+
+/** Null if the coordinator holds no ticket of that job, or only a verdict to deliver. */
+export function standingOf(book: Book, job: string, now: number): Standing | null {
+  const place = placeOf(book, job, now);
+  if (!place) return null;
+  const entry = book.entries.get(job)!;
+  const { row, address, waiting } = entry;
+  const reckoned = waiting ? reckon(book, entry, waiting, now) : null;
+  const between = row.phase === "delayed" && row.attempt > 0;
+  const { rpm, tpm } = tenantOf(book.settings, address.tenant);
+  return {
+    now: now / 1_000,
+    status: place.state === "running" ? "in_progress" : place.state === "scheduled" ? "scheduled" : "queued",
+    position: place.position,
+    ahead: reckoned?.ahead ?? null,
+    eta: place.eta,
+    share: reckoned?.share ?? null,
+    tokens: row.tokens,
+    attempts: row.attempt - row.waits,
+    started_at: place.held ? place.held.startedAt / 1_000 : null,
+    retry_at: between ? row.ready_at / 1_000 : null,
+    not_before: inSeconds(row.not_before),
+    deadline: inSeconds(row.deadline),
+    pool: poolState(book, book.pools.get(row.pool)!, now),
+    tenant: tenantState(book, address.tenant),
+    cap: { rpm, tpm },
+  };
+}
+
+function poolState(book: Book, { budget, id }: Pool, now: number): WhyPool {
+  const { rpm, tpm, rpd, tpd, concurrency } = book.settings.pools[id]!;
+  return {
+    id,
+    free: { requests: Math.floor(free(budget, "rpm", now)), tokens: Math.floor(free(budget, "tpm", now)) },
+    limits: { rpm, tpm, rpd, tpd, concurrency },
+    in_flight: budget.inFlight,
+    ...(budget.heldUntil > now && { held_until: budget.heldUntil / 1_000 }),
+  };
+}
+
+/** Counted over the leases: of a tenant's own count there is no need but here. */
+function tenantState(book: Book, id: string): WhyTenant {
+  const { queued, weight } = book.tenant(id);
+  let running = 0;
+  for (const held of book.leased.values()) for (const { address } of held) if (address.tenant === id) running++;
+  return { id, in_flight: running, queued: queued - running, weight };
+}
+
+function inSeconds(ms: number | null): number | null {
+  return ms === null ? null : ms / 1_000;
+}

@@ -1,0 +1,114 @@
+/** Why a job waits: which limit binds it, and the sentence that says so. */
+import type { Eta, Job, LimitedBy } from "../schemas/job.ts";
+import type { JobWhy, Standing } from "../schemas/why.ts";
+import { isEnd } from "./lifecycle.ts";
+
+/** Three reckonings of one job: by the pool, by the pool if its tenant were alone there, and by the tenant's own limits. */
+export type Reckonings = { pool: Eta; alone: Eta; cap: Eta };
+export type Binding = { eta: Eta; share: Standing["share"] };
+
+/**
+ * What binds is what lasts longest: the tenant's own cap when it ends after the pool lets the job go; other tenants' turns when most of
+ * the wait is theirs; else the pool's own limit.
+ */
+export function binding({ pool, alone, cap }: Reckonings): Binding {
+  if (cap.p50 > pool.p50) return { eta: { ...cap, limited_by: "tenant_share" }, share: "cap" };
+  if (pool.p50 > 0 && alone.p50 <= pool.p50 / 2) return { eta: { ...pool, limited_by: "tenant_share" }, share: "turns" };
+  return { eta: pool, share: null };
+}
+
+/** The whole answer. `standing` is null if the coordinator holds no ticket of the job. */
+export function explain(job: Job, standing: Standing | null): JobWhy {
+  const known = isEnd(job.status) ? null : standing;
+  const { not_before, deadline } = job;
+  return {
+    object: "job.why",
+    job: job.id,
+    status: known?.status ?? job.status,
+    position: known?.position ?? null,
+    ahead: known?.ahead ? { jobs: known.ahead.jobs, tokens: known.ahead.tokens } : null,
+    eta: known?.eta ?? null,
+    limited_by: known?.eta?.limited_by ?? "none",
+    reason: known ? reasonOf(known) : withoutTicket(job),
+    pool: known?.pool ?? null,
+    tenant: known?.tenant ?? null,
+    attempts: known ? known.attempts : job.attempts,
+    ...(known?.retry_at != null && { retry_at: known.retry_at }),
+    ...(not_before !== null && { not_before }),
+    ...(deadline !== null && { deadline }),
+  };
+}
+
+function withoutTicket({ status, error }: Job): string {
+  if (!isEnd(status)) return "The job is stored and on its way to the queue: its place is not known yet.";
+  if (status === "failed") return `The job has ended: failed${error?.code ? ` (${error.code})` : ""}.`;
+  if (status === "expired") return "The job has ended: it did not start before its deadline and expired.";
+  return `The job has ended: ${status}.`;
+}
+
+/** One sentence a developer understands. */
+export function reasonOf(standing: Standing): string {
+  const { attempts, eta, not_before, now, retry_at, started_at, status } = standing;
+  if (status === "in_progress") {
+    const since = started_at === null ? "" : ` since ${seconds(now - started_at)}`;
+    return `The job is running${since}: attempt ${Math.max(1, attempts)}.`;
+  }
+  if (status === "scheduled") return `The job is scheduled: it joins the queue in ${seconds((not_before ?? 0) - now)}, at its not_before.`;
+  if (retry_at !== null) return `Attempt ${attempts} did not succeed; the next may start in ${seconds(retry_at - now)}.`;
+  const limitedBy = eta?.limited_by ?? "none";
+  const cause = causeOf(standing, limitedBy);
+  if (limitedBy === "none" || eta === null) return `${aheadOf(standing)}; ${cause}.`;
+  return `${aheadOf(standing)}, and ${cause}; it should start in about ${seconds(eta.p50)}.`;
+}
+
+function aheadOf({ ahead }: Standing): string {
+  if (!ahead || ahead.jobs === 0) return "The job is next";
+  const others = ahead.jobs - ahead.own;
+  const whose = others === 0 ? "all of this tenant" : `${count(others)} of other tenants`;
+  return `${ahead.jobs === 1 ? "1 job starts" : `${count(ahead.jobs)} jobs start`} before this one (${whose})`;
+}
+
+function causeOf(standing: Standing, limitedBy: LimitedBy): string {
+  const { now, pool, tenant, cap, tokens } = standing;
+  const { limits, free } = pool;
+  switch (limitedBy) {
+    case "rpm":
+      return `the pool "${pool.id}" has ${count(free.requests)} requests free of ${count(limits.rpm)} a minute`;
+    case "tpm":
+      return `the pool "${pool.id}" has ${count(free.tokens)} tokens free of ${count(limits.tpm)} a minute, of which this job reserves ${count(tokens)}`;
+    case "rpd":
+      return `the ${count(limits.rpd ?? 0)} requests a day of the pool "${pool.id}" are spent for now`;
+    case "tpd":
+      return `the ${count(limits.tpd ?? 0)} tokens a day of the pool "${pool.id}" are spent for now`;
+    case "concurrency":
+      return `${count(pool.in_flight)} of the ${count(limits.concurrency ?? 0)} calls that the pool "${pool.id}" makes at once are under way`;
+    case "tenant_share":
+      if (standing.share !== "cap") return `tenants take turns by weight (this one's is ${tenant.weight})`;
+      return `this tenant has spent its own limit (${capOf(cap)}), whatever the pool has left`;
+    case "paused":
+      return `the pool "${pool.id}" is paused by an operator`;
+    case "retry":
+      return `upstream asked the pool "${pool.id}" to send nothing for ${seconds((pool.held_until ?? now) - now)}`;
+    case "scheduled":
+      return "its not_before lies ahead";
+    case "none":
+      return "nothing keeps it: it starts as soon as its turn is taken";
+  }
+}
+
+function capOf({ rpm, tpm }: Standing["cap"]): string {
+  const parts = [rpm === null ? [] : `${count(rpm)} requests a minute`, tpm === null ? [] : `${count(tpm)} tokens a minute`];
+  return parts.flat().join(", ");
+}
+
+/** Whole numbers, in groups of three. */
+function count(amount: number): string {
+  return String(Math.floor(amount)).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+/** A length of time in words; below ten seconds to the tenth. */
+function seconds(length: number): string {
+  const shown = length < 10 ? Math.round(Math.max(0, length) * 10) / 10 : Math.round(length);
+  if (shown === 1) return "1 second";
+  return `${shown < 10 ? shown : count(shown)} seconds`;
+}

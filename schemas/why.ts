@@ -1,0 +1,56 @@
+import type { Eta, JobStatus, LimitedBy } from "./job.ts";
+
+/** What the coordinator knows of why a job waits. Times are Unix seconds. */
+export type Standing = {
+  /** By the coordinator's clock: the instant that all of this holds for. */
+  now: number;
+  status: "scheduled" | "queued" | "in_progress";
+  /** Null where no position can be told: of a job that runs, is scheduled, or waits between two attempts. */
+  position: number | null;
+  /** What starts before it: jobs, and about how many tokens they reserve. `own` of the jobs are its own tenant's. */
+  ahead: { jobs: number; tokens: number; own: number } | null;
+  eta: Eta | null;
+  /** Whose limit it is when `limited_by` is `tenant_share`: the tenant's own, or that others take turns with it. */
+  share: "cap" | "turns" | null;
+  /** Tokens that the job itself reserves. */
+  tokens: number;
+  attempts: number;
+  started_at: number | null;
+  retry_at: number | null;
+  not_before: number | null;
+  deadline: number | null;
+  pool: WhyPool;
+  tenant: WhyTenant;
+  /** The tenant's own limits per minute. */
+  cap: { rpm: number | null; tpm: number | null };
+};
+
+export type WhyPool = {
+  id: string;
+  free: { requests: number; tokens: number };
+  limits: { rpm: number; tpm: number; rpd: number | null; tpd: number | null; concurrency: number | null };
+  in_flight: number;
+  /** Upstream asked for silence until then. */
+  held_until?: number;
+};
+
+/** Over all pools: calls in flight, and jobs that wait or are scheduled. */
+export type WhyTenant = { id: string; in_flight: number; queued: number; weight: number };
+
+/** `GET /v1/jobs/{id}/why`. `pool` and `tenant` are null of a job that has ended, or that the coordinator has yet to hear of. */
+export type JobWhy = {
+  object: "job.why";
+  job: string;
+  status: JobStatus;
+  position: number | null;
+  ahead: { jobs: number; tokens: number } | null;
+  eta: Eta | null;
+  limited_by: LimitedBy;
+  reason: string;
+  pool: WhyPool | null;
+  tenant: WhyTenant | null;
+  attempts: number;
+  retry_at?: number;
+  not_before?: number;
+  deadline?: number;
+};

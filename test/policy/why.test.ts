@@ -1,0 +1,149 @@
+import { describe, expect, it } from "vitest";
+import { binding, explain, reasonOf } from "../../policy/why.ts";
+import type { Eta, Job, JobStatus, LimitedBy } from "../../schemas/job.ts";
+import type { Standing } from "../../schemas/why.ts";
+
+const NOW = 4_000_000_000;
+const eta = (p50: number, limited_by: LimitedBy): Eta => ({ p50, p95: p50 * 1.25, limited_by });
+
+/** Third of a pool that has nothing free, behind one of its own and one of another tenant. */
+function waiting(more: Partial<Standing> = {}): Standing {
+  return {
+    now: NOW,
+    status: "queued",
+    position: 3,
+    ahead: { jobs: 2, tokens: 2_400, own: 1 },
+    eta: eta(6, "rpm"),
+    share: null,
+    tokens: 1_200,
+    attempts: 0,
+    started_at: null,
+    retry_at: null,
+    not_before: null,
+    deadline: null,
+    pool: {
+      id: "mini",
+      free: { requests: 0, tokens: 12_345 },
+      limits: { rpm: 500, tpm: 500_000, rpd: 10_000, tpd: 2_000_000, concurrency: 8 },
+      in_flight: 8,
+    },
+    tenant: { id: "alice", in_flight: 1, queued: 2, weight: 2 },
+    cap: { rpm: 10, tpm: 40_000 },
+    ...more,
+  };
+}
+
+function job(status: JobStatus, more: Partial<Job> = {}): Job {
+  return {
+    ...{ id: "job_1", object: "job", status, channel: null, model: "mini", priority: 0, created_at: NOW, not_before: null, deadline: null },
+    ...{ started_at: null, ended_at: null, attempts: 2, possible_duplicates: 0, position: null, eta: null, usage: null, response: null },
+    ...{ error: null, metadata: null },
+    ...more,
+  } as Job;
+}
+
+describe("what binds", () => {
+  it("is the pool's limit when the tenant would wait for it alone as well", () => {
+    expect(binding({ pool: eta(6, "rpm"), alone: eta(4, "rpm"), cap: eta(0, "none") })).toEqual({ eta: eta(6, "rpm"), share: null });
+  });
+
+  it("is the share of others when most of the wait is theirs", () => {
+    const bound = binding({ pool: eta(6, "rpm"), alone: eta(3, "rpm"), cap: eta(0, "none") });
+    expect(bound).toEqual({ eta: eta(6, "tenant_share"), share: "turns" });
+  });
+
+  it("is the tenant's own cap when that lasts longer than the pool", () => {
+    const bound = binding({ pool: eta(6, "tpm"), alone: eta(6, "tpm"), cap: eta(30, "rpm") });
+    expect(bound).toEqual({ eta: eta(30, "tenant_share"), share: "cap" });
+  });
+
+  it("is nothing for a job that can start", () => {
+    const none = eta(0, "none");
+    expect(binding({ pool: none, alone: none, cap: none })).toEqual({ eta: none, share: null });
+  });
+});
+
+describe("in words", () => {
+  const causes: [LimitedBy, Partial<Standing>, string][] = [
+    ["rpm", {}, 'the pool "mini" has 0 requests free of 500 a minute'],
+    ["tpm", {}, 'the pool "mini" has 12,345 tokens free of 500,000 a minute, of which this job reserves 1,200'],
+    ["rpd", {}, 'the 10,000 requests a day of the pool "mini" are spent for now'],
+    ["tpd", {}, 'the 2,000,000 tokens a day of the pool "mini" are spent for now'],
+    ["concurrency", {}, '8 of the 8 calls that the pool "mini" makes at once are under way'],
+    ["tenant_share", { share: "turns" }, "tenants take turns by weight (this one's is 2)"],
+    [
+      "tenant_share",
+      { share: "cap" },
+      "this tenant has spent its own limit (10 requests a minute, 40,000 tokens a minute), whatever the pool has left",
+    ],
+    ["paused", {}, 'the pool "mini" is paused by an operator'],
+    ["retry", { pool: { ...waiting().pool, held_until: NOW + 20 } }, 'upstream asked the pool "mini" to send nothing for 20 seconds'],
+  ];
+  it.each(causes)("%s %j", (limitedBy, more, cause) => {
+    expect(reasonOf(waiting({ eta: eta(6, limitedBy), ...more }))).toBe(
+      `2 jobs start before this one (1 of other tenants), and ${cause}; it should start in about 6 seconds.`,
+    );
+  });
+
+  it.each([
+    [{ jobs: 0, tokens: 0, own: 0 }, /^The job is next, and /],
+    [{ jobs: 1, tokens: 10, own: 1 }, /^1 job starts before this one \(all of this tenant\), and /],
+    [{ jobs: 12_000, tokens: 10, own: 2_000 }, /^12,000 jobs start before this one \(10,000 of other tenants\), and /],
+  ])("who is ahead: %j", (ahead, words) => {
+    expect(reasonOf(waiting({ ahead }))).toMatch(words);
+  });
+
+  it("a job that nothing keeps is said to start", () => {
+    const free = waiting({ ahead: { jobs: 0, tokens: 0, own: 0 }, eta: eta(0, "none") });
+    expect(reasonOf(free)).toBe("The job is next; nothing keeps it: it starts as soon as its turn is taken.");
+  });
+
+  it("a job that runs, is scheduled, or waits for its next attempt", () => {
+    const nowhere = { position: null, ahead: null };
+    expect(reasonOf(waiting({ ...nowhere, status: "in_progress", eta: null, attempts: 2, started_at: NOW - 3 }))).toBe(
+      "The job is running since 3 seconds: attempt 2.",
+    );
+    expect(reasonOf(waiting({ ...nowhere, status: "scheduled", eta: eta(90, "scheduled"), not_before: NOW + 90 }))).toBe(
+      "The job is scheduled: it joins the queue in 90 seconds, at its not_before.",
+    );
+    expect(reasonOf(waiting({ ...nowhere, eta: eta(1.5, "retry"), attempts: 1, retry_at: NOW + 1.5 }))).toBe(
+      "Attempt 1 did not succeed; the next may start in 1.5 seconds.",
+    );
+  });
+});
+
+describe("the answer", () => {
+  it("of a job that waits has its numbers, and none of the coordinator's own", () => {
+    expect(explain(job("queued", { deadline: NOW + 60 }), waiting({ deadline: NOW + 60 }))).toEqual({
+      object: "job.why",
+      job: "job_1",
+      status: "queued",
+      position: 3,
+      ahead: { jobs: 2, tokens: 2_400 },
+      eta: eta(6, "rpm"),
+      limited_by: "rpm",
+      reason: expect.any(String),
+      pool: waiting().pool,
+      tenant: waiting().tenant,
+      attempts: 0,
+      deadline: NOW + 60,
+    });
+  });
+
+  it.each([
+    ["completed", {}, "The job has ended: completed."],
+    ["cancelled", {}, "The job has ended: cancelled."],
+    ["expired", {}, "The job has ended: it did not start before its deadline and expired."],
+    ["failed", { error: { type: "t", code: "busy", message: "m", param: null } }, "The job has ended: failed (busy)."],
+    ["queued", {}, "The job is stored and on its way to the queue: its place is not known yet."],
+  ] as const)("of a job that is %s and has no ticket", (status, more, reason) => {
+    expect(explain(job(status, more), null)).toEqual({
+      ...{ object: "job.why", job: "job_1", status, position: null, ahead: null, eta: null, limited_by: "none", reason },
+      ...{ pool: null, tenant: null, attempts: 2 },
+    });
+  });
+
+  it("an end is not taken back by what the coordinator knew before", () => {
+    expect(explain(job("completed"), waiting())).toMatchObject({ status: "completed", position: null, limited_by: "none" });
+  });
+});
