@@ -17,7 +17,7 @@ export default defineConfig({
             miniflare: { bindings: { SLUICE_LOCAL: "1" } },
           }),
         ],
-        test: { name: "runtime", include: ["test/{durable-objects,workers}/**/*.test.ts"], testTimeout: 30_000 },
+        test: { name: "runtime", include: ["test/{durable-objects,workers,crash}/**/*.test.ts"], testTimeout: 30_000 },
       },
       {
         // The whole service as a process of its own, killed and started again.
