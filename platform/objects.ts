@@ -22,9 +22,15 @@ export function callCoordinator<R>(env: Env, region: string, call: (stub: Coordi
   );
 }
 
-export function callDispatcher<R>(env: Env, name: string, region: string, call: (stub: DispatcherRpc) => Promise<R>): Promise<R> {
-  return repeat(() =>
-    call(env.DISPATCHER.getByName(name, { locationHint: region as DurableObjectLocationHint }) as unknown as DispatcherRpc),
+/** `call` is told whether an earlier try may have come through. */
+export function callDispatcher<R>(
+  env: Env,
+  name: string,
+  region: string,
+  call: (stub: DispatcherRpc, repeated: boolean) => Promise<R>,
+): Promise<R> {
+  return repeat((repeated) =>
+    call(env.DISPATCHER.getByName(name, { locationHint: region as DurableObjectLocationHint }) as unknown as DispatcherRpc, repeated),
   );
 }
 
@@ -39,7 +45,7 @@ export function fetchMailbox(env: Env, address: MailboxAddress, request: Request
 }
 
 /**
- * Every method of `schemas/rpc.ts` may be repeated, so any failure is worth another try with a new stub (a stub stays broken
+ * Every method of `schemas/rpc.ts` but `start` may be repeated, so any failure is worth another try with a new stub (a stub stays broken
  * after an exception), except `.overloaded`: repeating would deepen it.
  */
 async function repeat<R>(attempt: (repeated: boolean) => Promise<R>): Promise<R> {

@@ -1,6 +1,6 @@
 /**
  * What the three Durable Object classes say to each other. Every method takes and returns plain
- * values; an expected failure is a value too. All are safe to repeat: a caller that lost an answer asks again.
+ * values; an expected failure is a value too. All but `start` are safe to repeat: a caller that lost an answer asks again.
  */
 import type { JobEvent } from "./event.ts";
 import type { Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } from "./job.ts";
@@ -91,7 +91,10 @@ export interface CoordinatorRpc {
 }
 
 export interface DispatcherRpc {
-  /** Begins calls and returns at once. `boot` names this incarnation: a new one holds nothing of the old. */
+  /**
+   * Begins calls and returns at once. `boot` names this incarnation: a new one holds nothing of the old. The one method that is not safe to
+   * repeat across incarnations: who lost the answer asks for a `report`.
+   */
   start(leases: Lease[]): Promise<{ boot: string }>;
   abort(jobs: string[]): Promise<void>;
   report(): Promise<{ boot: string; held: Held[] }>;

@@ -28,14 +28,22 @@ export function send(post: Post): void {
   for (const [dispatcher, jobs] of letters.aborts) post.background(abort(post, dispatcher, jobs));
 }
 
+/**
+ * A start that got no answer is not sent again: perhaps it came through to an incarnation that has died since, and a call would be made
+ * twice and counted once. The dispatcher is asked what it holds; what it does not hold is lost.
+ */
 async function start(post: Post, dispatcher: string, leases: Lease[]): Promise<void> {
   const { env, book, random } = post;
+  let maybeSent = false;
   try {
-    const { boot } = await callDispatcher(env, dispatcher, book.settings.region, (stub) => stub.start(leases));
-    post.turn((now) => confirmStart(book, dispatcher, boot, leases, now, random));
+    const { boot, held } = await callDispatcher(env, dispatcher, book.settings.region, async (stub, repeated) => {
+      maybeSent = repeated;
+      return repeated ? stub.report() : { ...(await stub.start(leases)), held: leases };
+    });
+    post.turn((now) => confirmStart(book, dispatcher, boot, held, leases, now, random));
   } catch (error) {
     post.turn((now) => {
-      if (isOverloaded(error)) return unsent(book, dispatcher, leases, now, random);
+      if (isOverloaded(error) && !maybeSent) return unsent(book, dispatcher, leases, now, random);
       for (const { job, attempt } of leases) {
         const entry = book.entries.get(job);
         if (entry?.row.phase === "leased" && entry.row.attempt === attempt) lose(book, entry, now, random());

@@ -49,12 +49,17 @@ function loseExpiredLeases(book: Book, now: number, random: () => number): void 
   }
 }
 
-/** A dispatcher took these leases in this incarnation; what an earlier one held is lost with it. */
-export function confirmStart(book: Book, dispatcher: string, boot: string, leases: Held[], now: number, random: () => number): void {
-  for (const { job, attempt } of leases) {
-    const entry = leaseOf(book, dispatcher, job, attempt);
-    if (entry) entry.boot = boot;
-  }
+/** Of the leases `sent`, a dispatcher holds these in this incarnation; what an earlier one held is lost with it. */
+export function confirmStart(
+  book: Book,
+  dispatcher: string,
+  boot: string,
+  held: Held[],
+  sent: Held[],
+  now: number,
+  random: () => number,
+): void {
+  reconcile(book, dispatcher, boot, held, sent, now, random);
   loseOtherBoots(book, dispatcher, boot, now, random);
 }
 
@@ -74,7 +79,7 @@ export function heartbeat(book: Book, dispatcher: string, boot: string, held: He
   return stop;
 }
 
-/** After the coordinator woke: the dispatcher's own list decides which of the leases on record still live. */
+/** The dispatcher's own list decides which of the leases on record still live. */
 export function reconcile(
   book: Book,
   dispatcher: string,

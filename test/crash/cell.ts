@@ -21,7 +21,7 @@ export type Step = {
   upstream?: (nth: number) => Response | null;
   /** Somebody watches, and wants deltas. */
   watched?: boolean;
-  /** Upstream answers only once the step is reached. */
+  /** Upstream is called before the crash, where that can be, and answers only after it. */
   slow?: boolean;
   /** How the jobs end. */
   end?: "completed" | "failed";
@@ -35,6 +35,7 @@ const theCoordinator = () => coordinator();
 export const STEPS: Step[] = [
   { method: "coordinator.enqueue", called: theCoordinator, caller: theMailbox },
   { method: "dispatcher.start", called: theDispatcher, caller: theCoordinator },
+  { method: "dispatcher.start", name: "dispatcher.start, upstream is slow", called: theDispatcher, caller: theCoordinator, slow: true },
   { method: "mailbox.open", called: theMailbox, caller: theDispatcher },
   { method: "mailbox.append", called: theMailbox, caller: theDispatcher, watched: true },
   { method: "mailbox.commit", called: theMailbox, caller: theDispatcher },
@@ -67,7 +68,7 @@ function keepLedger(step: Step, stand: Stand): Ledger {
     const [{ content: key }] = body.messages as [{ content: string }];
     const entry = ledger.get(key)!;
     const nth = ++entry.calls;
-    while (step.slow && !stand.reached && world.calls === age) await scheduler.wait(2);
+    while (step.slow && !stand.left && world.calls === age) await scheduler.wait(2);
     const refused = step.upstream?.(nth) ?? null;
     if (refused) {
       entry.refused++;
@@ -106,6 +107,8 @@ export async function dieAt(step: Step, moment: Moment, victim: Victim): Promise
   );
   const asked = call<{ data: Job[] }>("POST", "/v1/jobs", { jobs: submissions });
   await until(() => stand.reached);
+  const starting = step.method === "dispatcher.start" && moment === "before it runs";
+  if (step.slow && !starting) await until(() => world.calls.length === KEYS.length);
   if (victim === "all objects") await crash();
   else await kill(victim === "the one that is called" ? step.called() : step.caller());
   stand.go();

@@ -4,32 +4,30 @@ import { inside, world } from "./service.ts";
 export type Moment = "before it runs" | "before its answer arrives";
 
 /** A stand at a method: the first call of it waits there until it is let go. */
-export type Stand = { reached: boolean; args: unknown[]; go: () => void };
+export type Stand = { reached: boolean; left: boolean; go: () => void };
 
 /**
  * `method` as `world.between` names it; `which` picks the call that is stopped. One object must not settle another's promise, so the
  * call looks again and again; if its object dies meanwhile, it is gone.
  */
 export function standAt(method: string, moment: Moment, which: (args: unknown[]) => boolean = () => true): Stand {
-  let open = false;
   const stand: Stand = {
     reached: false,
-    args: [],
+    left: false,
     go: () => {
-      open = true;
+      stand.left = true;
     },
   };
   const { calls: age } = world;
-  const wait = async (args: unknown[]) => {
-    stand.args = args;
+  const wait = async () => {
     stand.reached = true;
-    while (!open && world.calls === age) await scheduler.wait(2);
+    while (!stand.left && world.calls === age) await scheduler.wait(2);
   };
   world.between.set(method, async (go, args) => {
     const stopped = !stand.reached && which(args);
-    if (stopped && moment === "before it runs") await wait(args);
+    if (stopped && moment === "before it runs") await wait();
     const answer = await go();
-    if (stopped && moment === "before its answer arrives") await wait(args);
+    if (stopped && moment === "before its answer arrives") await wait();
     return answer;
   });
   return stand;
