@@ -23,5 +23,5 @@ export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, no
 
 /** How many of the tenant's own jobs in this pool start before. */
 function rankOf(pool: Pool, waiting: Waiting): number {
-  return pool.order.lanes.get(waiting.tenant)?.queue.rank(waiting) ?? 0;
+  return pool.order.lanes.get(waiting.tenant)?.rank(waiting) ?? 0;
 }
