@@ -8,8 +8,11 @@
  */
 export type Bucket = { spent: number; at: number };
 
-/** `perMs`: units refilled a millisecond. `burst`: the most units that can be spent at once. */
-export type Rate = { perMs: number; burst: number };
+/**
+ * `perMs`: units refilled a millisecond. `burst`: the most units that can be spent at once. `exact`: an amount above the burst leaves no
+ * debt but waits until the bucket, were it larger, would hold it: for an upstream that counts in windows, which a debt would overflow.
+ */
+export type Rate = { perMs: number; burst: number; exact?: boolean };
 
 export const FULL: Bucket = { spent: 0, at: 0 };
 
@@ -25,9 +28,10 @@ export function freeAt(bucket: Bucket, rate: Rate, now: number): number {
 
 /**
  * The earliest instant (ms) from `now` on at which `amount` can be taken. An amount above the burst needs a full
- * bucket and then leaves a debt: the caller bounds how far above it may be.
+ * bucket and then leaves a debt, unless the rate is exact: the caller bounds how far above it may be.
  */
 export function readyAt(bucket: Bucket, rate: Rate, amount: number, now: number): number {
+  if (rate.exact && amount > rate.burst) return Math.max(now, bucket.at + (bucket.spent + amount - rate.burst) / rate.perMs);
   const missing = Math.min(amount, rate.burst) - freeAt(bucket, rate, now);
   // Half a millionth of a unit is rounding, not debt: without it a wake at the computed instant would find nothing ready.
   // Refill goes on where the clock stood at the last take, even if it has stepped back since.
@@ -35,7 +39,8 @@ export function readyAt(bucket: Bucket, rate: Rate, amount: number, now: number)
 }
 
 export function take(bucket: Bucket, rate: Rate, amount: number, now: number): Bucket {
-  return { spent: spentAt(bucket, rate, now) + amount, at: Math.max(now, bucket.at) };
+  const spent = spentAt(bucket, rate, now) + amount;
+  return { spent: rate.exact && amount > rate.burst ? rate.burst : spent, at: Math.max(now, bucket.at) };
 }
 
 /** Returns what was taken and never used upstream. */

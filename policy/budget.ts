@@ -14,6 +14,13 @@ export type Limits = {
   concurrency: number | null;
   /** How much of a rate of a minute may be spent at once, in seconds of it. */
   burstSeconds: number;
+  /** Upstream counts in windows of so many seconds; null, and by default: a bucket that refills all the time. */
+  windowSeconds?: number | null;
+  /**
+   * How much later a call may reach upstream than another that was admitted at the same time, ms. Upstream then sees up to rate × this more in
+   * an interval, so the burst gives that much up.
+   */
+  transitMs?: number;
 };
 
 export type Resource = "rpm" | "tpm" | "rpd" | "tpd";
@@ -21,10 +28,10 @@ const RESOURCES: Resource[] = ["rpm", "tpm", "rpd", "tpd"];
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
-/**
- * A call that is admitted now may reach upstream this much later, and so fall together with calls admitted
- * later. Upstream then sees up to rate × this more in an interval, so the burst gives that much up.
- */
+/** The most that a burst may take of a window: what it takes is missing from the rate. */
+const WINDOW_BURST = 1 / 60;
+
+/** Unless the pool says otherwise. */
 export const TRANSIT_MS = 1_000;
 
 export type Meter = { resource: Resource; counts: "requests" | "tokens"; rate: Rate; whole: number; bucket: Bucket };
@@ -37,19 +44,32 @@ export type Readiness = { at: number; limitedBy: LimitedBy };
 export function openBudget(limits: Limits): Budget {
   const meters = RESOURCES.flatMap((resource): Meter[] => {
     const limit = limits[resource];
-    return limit === null ? [] : [openMeter(resource, limit, limits.burstSeconds)];
+    return limit === null ? [] : [openMeter(resource, limit, limits)];
   });
   return { meters, concurrency: limits.concurrency, inFlight: 0, heldUntil: 0 };
 }
 
-function openMeter(resource: Resource, limit: number, burstSeconds: number): Meter {
+function openMeter(resource: Resource, limit: number, limits: Limits): Meter {
+  const { burstSeconds, windowSeconds = null, transitMs = TRANSIT_MS } = limits;
   const counts = resource[0] === "r" ? "requests" : "tokens";
   const perDay = resource.endsWith("d");
   const perMs = limit / (perDay ? DAY_MS : MINUTE_MS);
   const whole = perDay ? limit : perMs * burstSeconds * 1_000;
+  if (!perDay && windowSeconds !== null) return openWindow(resource, counts, perMs, whole, windowSeconds * 1_000, transitMs);
   // A short burst keeps at least half of itself: below that, the pool would stand still between two calls.
-  const burst = Math.max(whole - perMs * TRANSIT_MS, whole / 2);
+  const burst = Math.max(whole - perMs * transitMs, whole / 2);
   return { resource, counts, rate: { perMs, burst }, whole: counts === "requests" ? Math.max(1, whole) : whole, bucket: FULL };
+}
+
+/**
+ * Calls that reach upstream within a window were admitted within the window and the transit: burst + rate × (window + transit) is what a
+ * window can hold of them, and is kept at its limit.
+ */
+function openWindow(resource: Resource, counts: Meter["counts"], perMs: number, whole: number, windowMs: number, transitMs: number): Meter {
+  const limit = perMs * windowMs;
+  const burst = Math.max(counts === "requests" ? 1 : 0, Math.min(whole, limit * WINDOW_BURST));
+  const rate = { perMs: (limit - burst) / (windowMs + transitMs), burst, exact: true };
+  return { resource, counts, rate, whole: limit, bucket: FULL };
 }
 
 /** The first meter that a single call of so many tokens could never fit, even when full; null if there is none. */

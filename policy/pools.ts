@@ -1,5 +1,6 @@
 /** Which pool a model spends from: the most specific pattern wins, then the pool named `default`. */
-import type { PoolsConfig } from "../schemas/settings.ts";
+import type { PoolConfig, PoolsConfig } from "../schemas/settings.ts";
+import { type Budget, openBudget } from "./budget.ts";
 
 const DEFAULT_POOL = "default";
 
@@ -18,4 +19,10 @@ export function poolOf(pools: PoolsConfig, model: string): string | null {
 /** `*` at the end of a pattern stands for any rest. */
 export function matches(pattern: string, model: string): boolean {
   return pattern.endsWith("*") ? model.startsWith(pattern.slice(0, -1)) : pattern === model;
+}
+
+/** A pool's budget, full, as its configuration has it. */
+export function poolBudget(config: PoolConfig): Budget {
+  const { burst_seconds: burstSeconds, window_seconds: windowSeconds, transit_ms: transitMs } = config;
+  return openBudget({ ...config, burstSeconds, windowSeconds, transitMs });
 }

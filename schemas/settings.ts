@@ -12,6 +12,13 @@ export const PoolConfig = z.strictObject({
   concurrency: z.number().int().positive().nullable().default(null),
   /** How much of a rate may be spent at once, in seconds of that rate. */
   burst_seconds: z.number().positive().max(86_400).default(60),
+  /**
+   * Upstream counts in windows of so many seconds instead of refilling a bucket: the rate is then lowered so that no window, wherever
+   * it begins, can overflow. Null: a bucket, as OpenAI's headers show.
+   */
+  window_seconds: limit,
+  /** A call may reach upstream this much later than another that was admitted at the same time. */
+  transit_ms: z.number().min(0).max(60_000).default(1_000),
   /** Output tokens reserved when a request names no maximum. */
   default_output_tokens: z.number().int().positive().default(1_000),
 });

@@ -8,6 +8,7 @@ import { MinHeap } from "../../policy/heap.ts";
 import { type LedgerRecord, restore } from "../../policy/ledger.ts";
 import { Order } from "../../policy/order.ts";
 import { type Fleet, openFleet } from "../../policy/placement.ts";
+import { poolBudget } from "../../policy/pools.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { Lease, MailboxAddress, Verdict } from "../../schemas/rpc.ts";
 import { type Segment, Segments } from "./segments.ts";
@@ -90,7 +91,7 @@ export class Book {
     this.settings = settings;
     this.fleet = openFleet(settings.region, settings.maxDispatchers);
     for (const [id, config] of Object.entries(settings.pools)) {
-      const budget = openBudget({ ...config, burstSeconds: config.burst_seconds });
+      const budget = poolBudget(config);
       const order = new Order(
         (tenant) => this.tenant(tenant).weight,
         ({ tokens }) => dominantKind(budget, tokens),

@@ -288,3 +288,44 @@ describe("random histories", () => {
     );
   });
 });
+
+describe("an upstream that counts in windows", () => {
+  const [rpm, tpm, windowMs, transitMs] = [600, 600_000, 60_000, 250];
+  const open = () =>
+    openBudget({ rpm, tpm, rpd: null, tpd: null, concurrency: null, burstSeconds: 0.5, windowSeconds: windowMs / 1_000, transitMs });
+
+  // Law: whatever is admitted as early as may be, no stretch as long as the window and the transit holds more than the limit.
+  it("never sees more than its limit in a window, wherever that begins and however late each call is", () => {
+    const sizes = fc.array(fc.oneof(fc.integer({ min: 1, max: 2_000 }), fc.integer({ min: 2_000, max: 90_000 })), {
+      minLength: 1,
+      maxLength: 300,
+    });
+    fc.assert(
+      fc.property(sizes, (sizes) => {
+        const budget = open();
+        const sent: { at: number; tokens: number }[] = [];
+        let now = 0;
+        for (const tokens of sizes) {
+          now = readiness(budget, tokens, now).at;
+          reserve(budget, tokens, now);
+          sent.push({ at: now, tokens });
+          const recent = sent.filter(({ at }) => at > now - windowMs - transitMs);
+          expect(recent.length).toBeLessThanOrEqual(rpm + 1e-6);
+          expect(recent.reduce((sum, each) => sum + each.tokens, 0)).toBeLessThanOrEqual(tpm + 1e-3);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("is used but for the transit and the burst", () => {
+    const budget = open();
+    let now = 0;
+    for (let call = 0; call < 6_000; call++) {
+      now = readiness(budget, 1, now).at;
+      reserve(budget, 1, now);
+    }
+    const used = 6_000 / rpm / (now / 60_000);
+    expect(used).toBeGreaterThan((60 - 0.5) / (60 + 0.25) - 0.001);
+  });
+});

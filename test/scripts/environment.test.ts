@@ -8,7 +8,15 @@ import { directory } from "./toy.ts";
 
 const toml = { SLUICE_REGION: { kind: "text", value: "toml" }, OWN: { kind: "text", value: "toml" } } as const;
 const KEYS = JSON.stringify([{ key_sha256: "0".repeat(64), tenant: "acme" }]);
-const limits = { rpd: null, tpd: null, concurrency: null, burst_seconds: 60, default_output_tokens: 1000 };
+const limits = {
+  rpd: null,
+  tpd: null,
+  concurrency: null,
+  burst_seconds: 60,
+  window_seconds: null,
+  transit_ms: 1_000,
+  default_output_tokens: 1000,
+};
 
 describe("where a value comes from", () => {
   test("the process comes before .dev.vars, and that before wrangler.toml", () => {

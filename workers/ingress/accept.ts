@@ -2,9 +2,9 @@
 import { newNonce } from "../../platform/ids.ts";
 import { SPREAD, spreadChannel } from "../../platform/mailboxes.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
-import { neverFits, openBudget } from "../../policy/budget.ts";
+import { neverFits } from "../../policy/budget.ts";
 import { reservedTokens } from "../../policy/estimate.ts";
-import { matches, poolOf } from "../../policy/pools.ts";
+import { matches, poolBudget, poolOf } from "../../policy/pools.ts";
 import { JobInput } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { MailboxAddress, Submission } from "../../schemas/rpc.ts";
@@ -79,7 +79,7 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
 /** A reservation that no full bucket could hold would wait for ever. */
 function beyondBudget(settings: Settings, pool: string, tokens: number): Problem | null {
   const config = settings.pools[pool]!;
-  const meter = neverFits(openBudget({ ...config, burstSeconds: config.burst_seconds }), tokens);
+  const meter = neverFits(poolBudget(config), tokens);
   if (!meter) return null;
   const message = `This request reserves ${tokens} tokens; the pool "${pool}" never holds more than ${Math.floor(meter.whole)} (${meter.resource.toUpperCase()}).`;
   return invalid(message, "request", "reservation_exceeds_budget");
