@@ -69,6 +69,12 @@ export class RankedHeap<T> {
     return this.#items[0];
   }
 
+  /** The least but one. */
+  second(): T | undefined {
+    const [, a, b] = this.#items;
+    return a !== undefined && b !== undefined && this.#before(b, a) ? b : a;
+  }
+
   /** Takes the item in, or to where it belongs by now. */
   place(item: T): void {
     const at = this.#placeOf(item);

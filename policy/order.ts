@@ -28,6 +28,9 @@ export type Gate = {
   tokensIdle: () => boolean;
 };
 
+/** Lanes that are looked at for a job to let ahead: a decision stays cheap however many tenants there are. */
+const LANES_TRIED = 8;
+
 export class Order {
   readonly lanes = new Map<string, Lane>();
   /** Lanes with jobs of a kind, by virtual time. */
@@ -129,15 +132,20 @@ export class Order {
   /** Lets a job of this kind ahead of the head, if that is fair and the head bears it. */
   #letAhead(kind: Kind, head: Waiting, gate: Gate): Waiting | null {
     const heap = this.#heaps[kind];
-    const capped: Lane[] = [];
+    const skipped: Lane[] = [];
     let chosen: Waiting | null = null;
-    for (let lane = heap.peek(); lane && !chosen; lane = heap.peek()) {
+    for (let lane = heap.peek(); lane && !chosen && skipped.length < LANES_TRIED; lane = heap.peek()) {
       const candidate = lane.first(kind)!;
       const delayedMs = (this.#passed?.delayedMs ?? 0) + gate.delayMs(candidate, kind === "requests" ? "tokens" : "requests");
-      if (delayedMs > gate.costMs(head) || !this.#isFair(lane, candidate, head, gate)) break;
+      if (delayedMs > gate.costMs(head)) break;
+      if (!this.#isFair(lane, candidate, head, gate)) {
+        heap.remove(lane);
+        skipped.push(lane);
+        continue;
+      }
       const answer = gate.starts(candidate);
       if (answer === "lane") {
-        capped.push(this.#setAside(lane.tenant));
+        skipped.push(this.#setAside(lane.tenant));
         continue;
       }
       if (answer !== "start") break;
@@ -145,18 +153,28 @@ export class Order {
       this.#passed = { waiting: head, delayedMs };
       this.#take(candidate, gate);
     }
-    for (const lane of capped) this.#rank(lane);
+    for (const lane of skipped) this.#rank(lane);
     return chosen;
   }
 
-  /** Whether the lane, were it let ahead, would still lead no other by more than two largest jobs once the head has started too. */
+  /** Whether the lane, were it let ahead, would lead no other by more than a largest job, the head's start counted. */
   #isFair(lane: Lane, candidate: Waiting, head: Waiting, gate: Gate): boolean {
     const own = this.lanes.get(head.tenant)!;
     const step = gate.costMs(candidate) / lane.weight;
     const headStep = gate.costMs(head) / own.weight;
-    const lead = lane.virtual + step - this.#least()!.virtual;
-    const largest = Math.max(step, headStep);
-    return lane === own ? lead + headStep <= 2 * largest : lead <= largest;
+    const after = lane.virtual + step + (lane === own ? headStep : 0);
+    return after - this.#leastBut(lane) <= Math.max(step, headStep);
+  }
+
+  /** The least virtual time of all lanes but one. */
+  #leastBut(lane: Lane): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const kind of KINDS) {
+      const heap = this.#heaps[kind];
+      const other = heap.peek() === lane ? heap.second() : heap.peek();
+      if (other) least = Math.min(least, other.virtual);
+    }
+    return least;
   }
 
   #take(waiting: Waiting, gate: Gate): void {

@@ -1,0 +1,137 @@
+/** A dispatcher: six header slots, settlements in batches, heartbeats; forgets all when it is made anew. */
+import { HEADER_SLOTS } from "../../policy/placement.ts";
+import type { Held, Lease, Outcome, Settlement } from "../../schemas/rpc.ts";
+import type { Sluice } from "./sluice.ts";
+
+const HEARTBEAT_MS = 10_000;
+const SETTLE_GAP_MS = 200;
+const SETTLE_RETRY_MS = 2_000;
+
+export class SimDispatcher {
+  readonly #name: string;
+  readonly #sluice: Sluice;
+  #boot = 1;
+  #calls = new Map<string, number>();
+  #free = HEADER_SLOTS;
+  #queue: (() => void)[] = [];
+  #settlements: Settlement[] = [];
+  #settling = false;
+  #beating = false;
+
+  constructor(name: string, sluice: Sluice) {
+    this.#name = name;
+    this.#sluice = sluice;
+  }
+
+  get boot(): string {
+    return `${this.#name} ${this.#boot}`;
+  }
+
+  start(leases: Lease[]): string {
+    for (const lease of leases) {
+      if ((this.#calls.get(lease.job) ?? 0) >= lease.attempt) continue;
+      this.#calls.set(lease.job, lease.attempt);
+      const { boot } = this;
+      this.#sluice.world.time.after(1, () => {
+        if (boot === this.boot) this.#open(lease);
+      });
+    }
+    this.#beat();
+    return this.boot;
+  }
+
+  report(): { boot: string; held: Held[] } {
+    return { boot: this.boot, held: [...this.#calls].map(([job, attempt]) => ({ job, attempt })) };
+  }
+
+  #open(lease: Lease): void {
+    if (!this.#sluice.wants(lease)) return this.#end(lease, { kind: "void" });
+    if (this.#free > 0) {
+      this.#free--;
+      this.#call(lease);
+    } else {
+      this.#queue.push(() => this.#call(lease));
+    }
+  }
+
+  #call(lease: Lease): void {
+    const { world, lines, rows } = this.#sluice;
+    if (lines.restarts()) return this.#restart();
+    const { boot } = this;
+    const mine = () => boot === this.boot;
+    const { job } = rows.get(lease.job)!;
+    const sentAt = world.time.now;
+    let headersMs: number | null = null;
+    const back = (outcome: Outcome) => {
+      if (mine()) this.#end(lease, outcome, headersMs);
+    };
+    world.call(
+      job,
+      (outcome) => {
+        if (!mine()) return;
+        if (outcome.kind === "refused") return back({ kind: "rate_limited", retryAfterMs: outcome.retryAfterMs });
+        this.#sluice.commit(lease);
+        const usage = { prompt_tokens: job.prompt, completion_tokens: job.output, total_tokens: outcome.used };
+        back({ kind: "committed", usage });
+      },
+      () => {
+        if (!mine()) return;
+        headersMs = world.time.now - sentAt;
+        const next = this.#queue.shift();
+        if (next) next();
+        else this.#free++;
+      },
+    );
+  }
+
+  #end({ job, attempt }: Held, outcome: Outcome, headersMs: number | null = null): void {
+    this.#settlements.push({ job, attempt, outcome, headersMs });
+    if (!this.#settling) this.#settle();
+  }
+
+  #settle(): void {
+    const batch = this.#settlements;
+    this.#settlements = [];
+    this.#settling = batch.length > 0;
+    if (!this.#settling) return;
+    const { boot } = this;
+    const { time } = this.#sluice.world;
+    const send = () => {
+      if (boot !== this.boot) return;
+      this.#sluice.settle(
+        this.#name,
+        boot,
+        batch,
+        () => {
+          if (boot !== this.boot) return;
+          for (const { job, attempt } of batch) if (this.#calls.get(job) === attempt) this.#calls.delete(job);
+          time.after(SETTLE_GAP_MS, () => boot === this.boot && this.#settle());
+        },
+        () => time.after(SETTLE_RETRY_MS, send),
+      );
+    };
+    send();
+  }
+
+  #beat(): void {
+    if (this.#beating || this.#calls.size === 0) return;
+    this.#beating = true;
+    const { boot } = this;
+    this.#sluice.world.time.after(HEARTBEAT_MS, () => {
+      if (boot !== this.boot) return;
+      this.#beating = false;
+      if (this.#calls.size > 0) this.#sluice.heartbeat(this.#name, boot, this.report().held, () => {});
+      this.#beat();
+    });
+  }
+
+  #restart(): void {
+    this.#boot++;
+    this.#calls = new Map();
+    this.#free = HEADER_SLOTS;
+    this.#queue = [];
+    this.#settlements = [];
+    this.#settling = false;
+    this.#beating = false;
+  }
+}

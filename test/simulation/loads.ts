@@ -1,0 +1,66 @@
+/** Jobs as a world knows them, and loads of them. */
+import type { Random } from "./random.ts";
+
+export type SimJob = {
+  id: string;
+  tenant: string;
+  /** When it is submitted, ms. */
+  at: number;
+  prompt: number;
+  /** The most that the answer may take, tokens. */
+  most: number;
+  /** What it takes. */
+  output: number;
+  priority: number;
+};
+
+export type LoadName = "big first" | "small first" | "shuffled" | "two tenants" | "noisy neighbour";
+export const LOADS: LoadName[] = ["big first", "small first", "shuffled", "two tenants", "noisy neighbour"];
+
+/** Tokens for each request of an account whose limits bind together. */
+export type Scale = { rpm: number; tpm: number };
+
+/** So many jobs that the scarcer resource is needed for about `minutes`. */
+export function makeLoad(name: LoadName, { rpm, tpm }: Scale, minutes: number, random: Random): SimJob[] {
+  const balanced = tpm / rpm;
+  const requests = rpm * minutes;
+  const make = (index: number, tenant: string, tokens: number, more: Partial<SimJob> = {}): SimJob => {
+    const most = Math.max(1, Math.round(tokens / 2));
+    return {
+      id: `j${index}`,
+      tenant,
+      at: 0,
+      prompt: Math.max(1, Math.round(tokens) - most),
+      most,
+      // Between tenants service is what was used: where it is measured, all that was reserved is used.
+      output: name === "two tenants" ? most : Math.max(1, Math.min(most, Math.round(random.lognormal(most / 3, 0.8)))),
+      priority: 0,
+      ...more,
+    };
+  };
+  const big = () => balanced * random.between(6, 12);
+  const small = () => balanced * random.between(0.02, 0.1);
+  const tenth = Math.round(requests / 10);
+  switch (name) {
+    case "big first":
+      return Array.from({ length: requests }, (_, index) => make(index, "a", index < tenth ? big() : small()));
+    case "small first":
+      return Array.from({ length: requests }, (_, index) => make(index, "a", index < requests - tenth ? small() : big()));
+    case "shuffled":
+      return Array.from({ length: requests }, (_, index) =>
+        make(index, `t${index % 4}`, Math.min(balanced * 12, random.lognormal(balanced / 2, 1)), { priority: random.chance(0.1) ? -600 : 0 }),
+      );
+    case "two tenants":
+      return [
+        ...Array.from({ length: tenth }, (_, index) => make(index, "big", big())),
+        ...Array.from({ length: requests - tenth }, (_, index) => make(tenth + index, "small", small())),
+      ];
+    case "noisy neighbour":
+      return [
+        ...Array.from({ length: requests }, (_, index) => make(index, "noisy", random.lognormal(balanced / 2, 0.7))),
+        ...Array.from({ length: Math.max(3, Math.round(minutes * 20)) }, (_, index) =>
+          make(requests + index, "quiet", balanced / 4, { at: index * 3_000 + random.between(0, 500) }),
+        ),
+      ];
+  }
+}

@@ -1,0 +1,122 @@
+/** One run of a load against a rule, and what came of it. */
+import { readSettings, type Settings } from "../../platform/settings.ts";
+import type { Book } from "../../durable-objects/coordinator/book.ts";
+import { fairnessGap, overflowOf } from "./checks.ts";
+import type { Faults } from "./lines.ts";
+import { type LoadName, makeLoad, type Scale, type SimJob } from "./loads.ts";
+import { Random } from "./random.ts";
+import { POOL, Sluice } from "./sluice.ts";
+import { type Rule, type RuleName, windowOf } from "./upstream.ts";
+import { type Client, DELAY, play, World } from "./world.ts";
+
+export type Scene = { load: LoadName; rule: RuleName; scale: Scale; minutes: number; seed: number } & Partial<
+  Pick<Rule, "charge" | "refunds" | "countsRefused">
+>;
+
+export type Report = {
+  /** Of the scarcer resource while work waited, over what the rule lets through for ever. */
+  utilisation: number;
+  refused: number;
+  /** The last call's arrival over the least time that the sums need, bursts used. */
+  drain: number;
+  gap: number;
+  done: number;
+  jobs: number;
+  twice: number;
+  /** Of the last of the lowest priority, s. */
+  worstWait: number;
+  /** Mean of (told p50 - truth) / truth, and the share of starts by the told p95; of waits above a second. */
+  eta: { bias: number; covered: number } | null;
+  events: number;
+};
+
+/** How much later than another a call may leave that was admitted with it: it may find its dispatcher's six slots taken. */
+const DISPATCH_MS = 150;
+
+/** As an operator would write it who knows the upstream's rule. */
+export function settingsFor(rule: RuleName, scale: Scale): Settings {
+  const { kind, seconds } = windowOf(rule);
+  const known = kind === "bucket" ? { burst_seconds: seconds } : { burst_seconds: 0.25, window_seconds: seconds };
+  const pool = { ...scale, ...known, transit_ms: DELAY.most - DELAY.least + DISPATCH_MS };
+  return readSettings({ SLUICE_LOCAL: "1", SLUICE_POOLS: JSON.stringify({ [POOL]: pool }) });
+}
+
+export function worldOf(scene: Scene): { world: World; jobs: SimJob[] } {
+  const { rule: name, scale, seed, charge = "sum", refunds = false, countsRefused = true } = scene;
+  const random = new Random(seed + 7_919);
+  const phaseMs = random.between(0, windowOf(name).seconds * 1_000);
+  const jobs = makeLoad(scene.load, scale, scene.minutes, random);
+  return { world: new World({ name, ...scale, charge, refunds, countsRefused, phaseMs }, seed), jobs };
+}
+
+export function runSluice(scene: Scene, options: { faults?: Faults; volatile?: boolean; watch?: (book: Book, now: number) => void } = {}) {
+  const { world, jobs } = worldOf(scene);
+  const settings = settingsFor(scene.rule, scene.scale);
+  const sluice = new Sluice(world, { settings, volatile: true, ...options });
+  play(world, jobs, sluice);
+  return { world, jobs, sluice, report: reportOf(scene, world, jobs, sluice.told) };
+}
+
+export function runStrategy(scene: Scene, make: (world: World, scale: Scale) => Client): Report {
+  const { world, jobs } = worldOf(scene);
+  play(world, jobs, make(world, scene.scale));
+  return reportOf(scene, world, jobs, new Map());
+}
+
+/** What of a limit a client can use at most whose calls differ by the jitter: a window loses the jitter, a bucket nothing. */
+export function ceilingOf(rule: RuleName): number {
+  const { kind, seconds } = windowOf(rule);
+  return kind === "bucket" ? 1 : (seconds * 1_000) / (seconds * 1_000 + DELAY.most - DELAY.least);
+}
+
+function reportOf(scene: Scene, world: World, jobs: SimJob[], told: Map<string, { at: number; p50: number; p95: number }>): Report {
+  const { scale } = scene;
+  const perMs = { requests: scale.rpm / 60_000, tokens: scale.tpm / 60_000 };
+  const tokens = jobs.reduce((sum, job) => sum + world.upstream.chargeOf(job.prompt, job.most), 0);
+  const { seconds } = windowOf(scene.rule);
+  // A window that nobody has used yet holds as much at once as a bucket of its length.
+  const optimum = Math.max(1, jobs.length / perMs.requests - seconds * 1_000, tokens / perMs.tokens - seconds * 1_000);
+  const last = world.sends.at(-1)?.at ?? 0;
+  const starts = new Map(world.sends.map(({ at, job }) => [job.id, at]));
+  return {
+    utilisation: utilisationOf(world, perMs, ceilingOf(scene.rule)),
+    refused: world.upstream.refused,
+    drain: last / optimum,
+    gap: fairnessGap(world.sends, jobs, scale),
+    done: world.done.size,
+    jobs: jobs.length,
+    twice: [...world.done.values()].filter((count) => count > 1).length,
+    worstWait: worstWait(jobs, starts),
+    eta: etaError(jobs, starts, told),
+    events: world.time.events,
+  };
+}
+
+/** Over the middle half of the sends, where neither the burst nor the end of the work shows. */
+function utilisationOf({ sends }: World, perMs: { requests: number; tokens: number }, ceiling: number): number {
+  const middle = sends.slice(Math.floor(sends.length / 4), Math.floor((sends.length * 3) / 4));
+  const length = middle.at(-1)!.at - middle[0]!.at;
+  const tokens = middle.reduce((sum, { job }) => sum + job.prompt + job.most, 0);
+  return Math.max(middle.length / (perMs.requests * length), tokens / (perMs.tokens * length)) / ceiling;
+}
+
+function worstWait(jobs: SimJob[], starts: Map<string, number>): number {
+  const lowest = Math.min(...jobs.map(({ priority }) => priority));
+  return Math.max(...jobs.filter(({ priority }) => priority === lowest).map((job) => ((starts.get(job.id) ?? 0) - job.at) / 1_000));
+}
+
+function etaError(jobs: SimJob[], starts: Map<string, number>, told: Map<string, { at: number; p50: number; p95: number }>) {
+  const errors: number[] = [];
+  let covered = 0;
+  for (const { id } of jobs) {
+    const [said, start] = [told.get(id), starts.get(id)];
+    if (!said || start === undefined || start - said.at < 1_000) continue;
+    const truth = (start - said.at) / 1_000;
+    errors.push((said.p50 - truth) / truth);
+    if (truth <= said.p95) covered++;
+  }
+  if (errors.length === 0) return null;
+  return { bias: errors.reduce((sum, each) => sum + each, 0) / errors.length, covered: covered / errors.length };
+}
+
+export { overflowOf };

@@ -1,0 +1,265 @@
+/** Sluice in a simulated world: the coordinator's own code, and mailboxes and dispatchers as actors around it. */
+import { type Book, openBook } from "../../durable-objects/coordinator/book.ts";
+import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
+import { placeOf } from "../../durable-objects/coordinator/inspect.ts";
+import { settle } from "../../durable-objects/coordinator/settle.ts";
+import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
+import { confirmStart, heartbeat, lose, reconcile } from "../../durable-objects/coordinator/sweep.ts";
+import { decide, record } from "../../durable-objects/coordinator/turn.ts";
+import type { Settings } from "../../platform/settings.ts";
+import type { Held, Lease, Settlement, Verdict } from "../../schemas/rpc.ts";
+import { SimDispatcher } from "./dispatcher.ts";
+import type { SimJob } from "./loads.ts";
+import { type Faults, Lines } from "./lines.ts";
+import { openStorage } from "./storage.ts";
+import type { Client, World } from "./world.ts";
+
+export const POOL = "p";
+/** Tickets in one message. */
+const TICKETS = 2_000;
+/** A restart takes so long. */
+const DOWN_MS = 50;
+const RESEND_MS = 5_000;
+
+/** A job as its mailbox has it. */
+type Row = { job: SimJob; attempt: number; ended: "done" | "failed" | null; confirmed: boolean };
+
+export type Options = {
+  settings: Settings;
+  /** Nothing is written: for worlds without crashes. */
+  volatile?: boolean;
+  faults?: Faults;
+  /** Told of every turn, after it is written. */
+  watch?: (book: Book, now: number) => void;
+};
+
+export class Sluice implements Client {
+  readonly world: World;
+  readonly rows = new Map<string, Row>();
+  readonly lines: Lines;
+  book: Book;
+  crashes = 0;
+  turns = 0;
+  /** p50 and p95 that a job was told as it came in, seconds, and when. */
+  readonly told = new Map<string, { at: number; p50: number; p95: number }>();
+  readonly #options: Options;
+  readonly #openStore: () => CoordinatorStore;
+  #store: CoordinatorStore;
+  #incarnation = 0;
+  #up = true;
+  #wakeAt = Number.POSITIVE_INFINITY;
+  readonly #dispatchers = new Map<string, SimDispatcher>();
+  #arrived: Row[] = [];
+
+  constructor(world: World, options: Options) {
+    this.world = world;
+    this.#options = options;
+    this.lines = new Lines(world, options.faults ?? {});
+    const storage = options.volatile ? null : openStorage();
+    this.#openStore = () => (storage ? new CoordinatorStore(storage.open()) : forgetful());
+    this.#store = this.#openStore();
+    this.book = openBook(options.settings, this.#store, world.time.now);
+  }
+
+  /** Jobs that come at one instant travel together. */
+  submit(job: SimJob): void {
+    const row: Row = { job, attempt: 0, ended: null, confirmed: false };
+    this.rows.set(job.id, row);
+    this.#arrived.push(row);
+    if (this.#arrived.length > 1) return;
+    this.world.time.after(1, () => {
+      const rows = this.#arrived;
+      this.#arrived = [];
+      for (let from = 0; from < rows.length; from += TICKETS) this.#handOver(rows.slice(from, from + TICKETS));
+    });
+  }
+
+  dispatcher(name: string): SimDispatcher {
+    let dispatcher = this.#dispatchers.get(name);
+    if (!dispatcher) {
+      dispatcher = new SimDispatcher(name, this);
+      this.#dispatchers.set(name, dispatcher);
+    }
+    return dispatcher;
+  }
+
+  settle(dispatcher: string, boot: string, settlements: Settlement[], then: () => void, failed: () => void): void {
+    const step = (now: number) => settle(this.book, { dispatcher, boot, settlements }, now, () => this.world.random.next());
+    this.lines.call(() => this.#turn(step), then, failed);
+  }
+
+  heartbeat(dispatcher: string, boot: string, held: Held[], then: (stop: Held[]) => void): void {
+    const random = () => this.world.random.next();
+    this.lines.call(
+      () => this.#turn((now) => heartbeat(this.book, dispatcher, boot, held, now, random)),
+      then,
+      () => {},
+    );
+  }
+
+  /** Whether the mailbox still wants this attempt. */
+  wants({ job, attempt }: Held): boolean {
+    const row = this.rows.get(job)!;
+    if (row.ended || attempt < row.attempt) return false;
+    row.attempt = attempt;
+    return true;
+  }
+
+  commit({ job, attempt }: Held): void {
+    const row = this.rows.get(job)!;
+    if (row.ended || attempt < row.attempt) return;
+    row.ended = "done";
+    this.world.finish(row.job);
+  }
+
+  #handOver(rows: Row[]): void {
+    const open = rows.filter((row) => !row.ended && !row.confirmed);
+    if (open.length === 0) return;
+    const byTenant = Map.groupBy(open, (row) => row.job.tenant);
+    for (const [tenant, own] of byTenant) {
+      const tickets = own.map(({ job }) => ({
+        job: job.id,
+        pool: POOL,
+        priority: job.priority,
+        tokens: job.prompt + job.most,
+        acceptedAt: job.at,
+        notBefore: null,
+        deadline: null,
+      }));
+      const confirm = () => {
+        for (const row of own) row.confirmed = true;
+        this.#note(own);
+      };
+      this.lines.call(() => this.#turn((now) => enqueue(this.book, { tenant, channel: "c" }, tickets, now)), confirm, () =>
+        this.world.time.after(RESEND_MS, () => this.#handOver(own)),
+      );
+    }
+  }
+
+  #note(rows: Row[]): void {
+    const { now } = this.world.time;
+    for (const { job } of rows) {
+      const eta = placeOf(this.book, job.id, now)?.eta;
+      if (eta && !this.told.has(job.id)) this.told.set(job.id, { at: now, p50: eta.p50, p95: eta.p95 });
+    }
+  }
+
+  /** One turn as `coordinator.ts` makes it; may die before or after it is written. @throws if the object is down, or dies. */
+  #turn<T>(step: (now: number) => T): T {
+    if (!this.#up) throw new Error("down");
+    const { now } = this.world.time;
+    this.turns++;
+    const result = decide(this.book, now, () => this.world.random.next(), step);
+    if (this.lines.dies()) throw this.#die();
+    record(this.book, this.#store, now);
+    if (this.lines.dies()) throw this.#die();
+    this.#options.watch?.(this.book, now);
+    this.#send();
+    this.#wake();
+    return result;
+  }
+
+  #wake(): void {
+    const at = this.book.nextWake();
+    if (at >= this.#wakeAt || at === Number.POSITIVE_INFINITY) return;
+    this.#wakeAt = at;
+    const incarnation = this.#incarnation;
+    // The runtime's timers count whole milliseconds.
+    this.world.time.at(Math.ceil(Math.max(at, this.world.time.now + 1)), () => {
+      if (incarnation !== this.#incarnation || this.#wakeAt !== at) return;
+      this.#wakeAt = Number.POSITIVE_INFINITY;
+      this.#attempt(() => this.#turn(() => {}));
+    });
+  }
+
+  #attempt(work: () => void): void {
+    try {
+      work();
+    } catch {
+      // Dead: what is durable is found by the next incarnation.
+    }
+  }
+
+  #die(): Error {
+    this.crashes++;
+    this.#up = false;
+    this.#incarnation++;
+    this.#wakeAt = Number.POSITIVE_INFINITY;
+    this.world.time.after(DOWN_MS, () => {
+      this.#up = true;
+      this.#store = this.#openStore();
+      this.book = openBook(this.#options.settings, this.#store, this.world.time.now);
+      this.#attempt(() => this.#turn(() => {}));
+      for (const [name, entries] of this.book.leased) this.#ask(name, [...entries].map(({ row }) => ({ job: row.job, attempt: row.attempt })));
+    });
+    return new Error("died");
+  }
+
+  #send(): void {
+    const { ahead, starts, verdicts } = this.book.letters;
+    this.book.letters = { ahead: new Map(), starts: new Map(), verdicts: new Map(), aborts: new Map() };
+    for (const letters of [ahead, starts]) for (const [name, leases] of letters) this.#start(name, leases);
+    for (const sent of verdicts.values()) this.#judge(sent);
+  }
+
+  /** As `post.ts`: a start without an answer is not repeated, the dispatcher is asked. */
+  #start(name: string, leases: Lease[]): void {
+    const dispatcher = this.dispatcher(name);
+    let asked = false;
+    const call = () => {
+      if (asked) return dispatcher.report();
+      asked = true;
+      return { boot: dispatcher.start(leases), held: leases as Held[] };
+    };
+    const random = () => this.world.random.next();
+    this.#answered(call, ({ boot, held }, now) => confirmStart(this.book, name, boot, held, leases, now, random), (now) => {
+      for (const { job, attempt } of leases) {
+        const entry = this.book.entries.get(job);
+        if (entry?.row.phase === "leased" && entry.row.attempt === attempt) lose(this.book, entry, now, random());
+      }
+    });
+  }
+
+  #ask(name: string, asked: Held[]): void {
+    const random = () => this.world.random.next();
+    const dispatcher = this.dispatcher(name);
+    this.#answered(() => dispatcher.report(), ({ boot, held }, now) => reconcile(this.book, name, boot, held, asked, now, random), () => {});
+  }
+
+  #judge(verdicts: Verdict[]): void {
+    const hear = () => {
+      for (const { job, kind, attempt } of verdicts) {
+        const row = this.rows.get(job)!;
+        if (kind === "retrying") row.attempt = Math.max(row.attempt, attempt + 1);
+        else if (!row.ended) row.ended = "failed";
+      }
+    };
+    this.#answered(hear, () => {
+      for (const { job, kind } of verdicts) {
+        const entry = this.book.entries.get(job);
+        if (kind !== "retrying" && entry?.row.phase === "ending") this.book.remove(entry);
+      }
+    }, () => {});
+  }
+
+  /** Calls another object, and brings the answer back as a turn, if this incarnation still lives. */
+  #answered<R>(call: () => R, then: (answer: R, now: number) => void, failed: (now: number) => void): void {
+    const incarnation = this.#incarnation;
+    const turn = (step: (now: number) => void) => {
+      if (incarnation === this.#incarnation) this.#attempt(() => this.#turn(step));
+    };
+    this.lines.call(call, (answer) => turn((now) => then(answer, now)), () => turn(failed));
+  }
+}
+
+/** A store that keeps nothing. */
+function forgetful(): CoordinatorStore {
+  const nothing = () => {};
+  const none = () => [];
+  const writes = ["addMailbox", "putTicket", "addSegment", "markSegment", "dropSegment", "dropTicket", "putBudget", "addDeadLetter"];
+  const reads = ["mailboxes", "budgets", "segments", "tickets"];
+  const store: Record<string, unknown> = { sql: { transaction: (work: () => void) => work() } };
+  for (const name of writes) store[name] = nothing;
+  for (const name of reads) store[name] = none;
+  return store as unknown as CoordinatorStore;
+}

@@ -1,0 +1,29 @@
+/** Durable Object storage on Node's own SQLite: as much of it as `platform/sql.ts` uses. */
+import { DatabaseSync } from "node:sqlite";
+import { Sql } from "../../platform/sql.ts";
+
+/** A database in memory that outlives the objects that use it. */
+export function openStorage(): { open: () => Sql } {
+  const database = new DatabaseSync(":memory:");
+  const exec = (text: string, ...values: (string | number | null | ArrayBuffer)[]) => {
+    if (values.length === 0 && text.split(";").filter((each) => each.trim()).length > 1) {
+      database.exec(text);
+      return { toArray: () => [], rowsWritten: 0, [Symbol.iterator]: () => [][Symbol.iterator]() };
+    }
+    const bound = values.map((value) => (value instanceof ArrayBuffer ? new Uint8Array(value) : value));
+    const rows = database.prepare(text).all(...bound);
+    return { toArray: () => rows, rowsWritten: 0, [Symbol.iterator]: () => rows[Symbol.iterator]() };
+  };
+  const transactionSync = <T>(work: () => T): T => {
+    database.exec("SAVEPOINT turn");
+    try {
+      const result = work();
+      database.exec("RELEASE turn");
+      return result;
+    } catch (error) {
+      database.exec("ROLLBACK TO turn; RELEASE turn");
+      throw error;
+    }
+  };
+  return { open: () => new Sql({ sql: { exec }, transactionSync } as unknown as DurableObjectStorage) };
+}

@@ -1,0 +1,154 @@
+/** Rules by which an upstream may count requests and tokens. Written from the rules' descriptions, not from Sluice's own bucket. */
+
+export type RuleName = "bucket 60 s" | "bucket 10 s" | "bucket 1 s" | "fixed 60 s" | "fixed 10 s" | "sliding 60 s";
+export const RULES: RuleName[] = ["bucket 60 s", "bucket 10 s", "bucket 1 s", "fixed 60 s", "fixed 10 s", "sliding 60 s"];
+
+export type Rule = {
+  name: RuleName;
+  /** Per minute. */
+  rpm: number;
+  tpm: number;
+  /** `maximum`: the greater of prompt and the most that the answer may take; `sum`: both. */
+  charge: "maximum" | "sum";
+  /** Whether what an answer did not use comes back at its end. */
+  refunds: boolean;
+  /** Whether a refused request counts as one. */
+  countsRefused: boolean;
+  /** Where a fixed window begins, ms. */
+  phaseMs: number;
+};
+
+/** Counts one resource. */
+type Counter = { room: (now: number) => number; add: (amount: number, now: number) => void; freeAt: (amount: number, now: number) => number };
+
+export function windowOf(name: RuleName): { kind: "bucket" | "fixed" | "sliding"; seconds: number } {
+  const [kind, seconds] = name.split(" ");
+  return { kind: kind as "bucket" | "fixed" | "sliding", seconds: Number(seconds) };
+}
+
+/** Fills by the millisecond up to `seconds` of its rate. */
+function bucket(perMinute: number, seconds: number): Counter {
+  const size = (perMinute * seconds) / 60;
+  let level = size;
+  let seen = 0;
+  const fill = (now: number) => {
+    level = Math.min(size, level + ((now - seen) * perMinute) / 60_000);
+    seen = now;
+  };
+  return {
+    room: (now) => {
+      fill(now);
+      return level;
+    },
+    add: (amount, now) => {
+      fill(now);
+      level = Math.min(size, level - amount);
+    },
+    freeAt: (amount, now) => {
+      fill(now);
+      return now + (Math.max(0, amount - level) * 60_000) / perMinute;
+    },
+  };
+}
+
+/** Counts from zero at the beginning of every window. */
+function fixed(perMinute: number, seconds: number, phaseMs: number): Counter {
+  const size = (perMinute * seconds) / 60;
+  let index = Number.NEGATIVE_INFINITY;
+  let count = 0;
+  const turn = (now: number) => {
+    const current = Math.floor((now - phaseMs) / (seconds * 1_000));
+    if (current !== index) [index, count] = [current, 0];
+  };
+  return {
+    room: (now) => {
+      turn(now);
+      return size - count;
+    },
+    add: (amount, now) => {
+      turn(now);
+      count += amount;
+    },
+    freeAt: (_, now) => {
+      turn(now);
+      return (index + 1) * seconds * 1_000 + phaseMs;
+    },
+  };
+}
+
+/** Counts what came within the last `seconds`. */
+function sliding(perMinute: number, seconds: number): Counter {
+  const size = (perMinute * seconds) / 60;
+  let log: { at: number; amount: number }[] = [];
+  let first = 0;
+  let sum = 0;
+  const forget = (now: number) => {
+    for (; first < log.length && log[first]!.at <= now - seconds * 1_000; first++) sum -= log[first]!.amount;
+    if (first > 10_000) [log, first] = [log.slice(first), 0];
+  };
+  return {
+    room: (now) => {
+      forget(now);
+      return size - sum;
+    },
+    add: (amount, now) => {
+      forget(now);
+      log.push({ at: now, amount });
+      sum += amount;
+    },
+    freeAt: (_, now) => {
+      forget(now);
+      return (log[first]?.at ?? now) + seconds * 1_000;
+    },
+  };
+}
+
+function counterOf({ name, phaseMs }: Rule, perMinute: number): Counter {
+  const { kind, seconds } = windowOf(name);
+  if (kind === "bucket") return bucket(perMinute, seconds);
+  return kind === "fixed" ? fixed(perMinute, seconds, phaseMs) : sliding(perMinute, seconds);
+}
+
+export type Verdict = { ok: true } | { ok: false; retryAfterMs: number };
+
+/** Rounding of sums of many small amounts. */
+const SLACK = 1e-6;
+
+export class Upstream {
+  readonly rule: Rule;
+  readonly #requests: Counter;
+  readonly #tokens: Counter;
+  /** What was charged, and how often it refused. */
+  readonly charged = { requests: 0, tokens: 0 };
+  refused = 0;
+
+  constructor(rule: Rule) {
+    this.rule = rule;
+    this.#requests = counterOf(rule, rule.rpm);
+    this.#tokens = counterOf(rule, rule.tpm);
+  }
+
+  chargeOf(prompt: number, most: number): number {
+    return this.rule.charge === "sum" ? prompt + most : Math.max(prompt, most);
+  }
+
+  take(now: number, prompt: number, most: number): Verdict {
+    const tokens = this.chargeOf(prompt, most);
+    if (this.#requests.room(now) + SLACK >= 1 && this.#tokens.room(now) + SLACK * tokens >= tokens) {
+      this.#requests.add(1, now);
+      this.#tokens.add(tokens, now);
+      this.charged.requests++;
+      this.charged.tokens += tokens;
+      return { ok: true };
+    }
+    this.refused++;
+    const at = Math.max(this.#requests.freeAt(1, now), this.#tokens.freeAt(tokens, now));
+    if (this.rule.countsRefused) this.#requests.add(1, now);
+    return { ok: false, retryAfterMs: at - now };
+  }
+
+  /** An answer has ended: what it left unused, if the rule gives that back. */
+  end(now: number, prompt: number, most: number, used: number): void {
+    if (this.rule.refunds) this.#tokens.add(-Math.max(0, this.chargeOf(prompt, most) - used), now);
+  }
+}

@@ -1,0 +1,64 @@
+/** Calls on their way to upstream and back, and the log of what was sent and seen. */
+import type { SimJob } from "./loads.ts";
+import { Random } from "./random.ts";
+import { Time } from "./time.ts";
+import { type Rule, Upstream } from "./upstream.ts";
+
+export type Outcome = { kind: "done"; used: number } | { kind: "refused"; retryAfterMs: number };
+
+/** One way, ms. The difference is what two calls may come closer together, or further apart, on their way. */
+export const DELAY = { least: 20, most: 120 };
+
+export class World {
+  readonly time = new Time();
+  readonly random: Random;
+  readonly upstream: Upstream;
+  /** Every call, when it left. */
+  readonly sends: { at: number; job: SimJob }[] = [];
+  readonly done = new Map<string, number>();
+  lost = 0;
+
+  constructor(rule: Rule, seed: number) {
+    this.random = new Random(seed);
+    this.upstream = new Upstream(rule);
+  }
+
+  delay(): number {
+    return this.random.between(DELAY.least, DELAY.most);
+  }
+
+  /** Makes the call. `headers` is told at the caller's when the response begins, `back` when the answer has ended or the refusal has come. */
+  call(job: SimJob, back: (outcome: Outcome) => void, headers: () => void = () => {}): void {
+    this.sends.push({ at: this.time.now, job });
+    this.time.after(this.delay(), () => {
+      const verdict = this.upstream.take(this.time.now, job.prompt, job.most);
+      if (!verdict.ok) {
+        this.time.after(this.delay(), () => {
+          headers();
+          back({ kind: "refused", retryAfterMs: verdict.retryAfterMs });
+        });
+        return;
+      }
+      const first = this.random.lognormal(400, 0.5);
+      this.time.after(first, headers);
+      const used = job.prompt + job.output;
+      this.time.after(first + job.output * 8, () => {
+        this.upstream.end(this.time.now, job.prompt, job.most, used);
+        back({ kind: "done", used });
+      });
+    });
+  }
+
+  finish(job: SimJob): void {
+    this.done.set(job.id, (this.done.get(job.id) ?? 0) + 1);
+  }
+}
+
+/** What is tried in a world: jobs come in, calls go out. */
+export type Client = { submit: (job: SimJob) => void };
+
+/** Plays a load through a client to its end. */
+export function play(world: World, jobs: SimJob[], client: Client): void {
+  for (const job of jobs) world.time.at(job.at, () => client.submit(job));
+  world.time.run();
+}
