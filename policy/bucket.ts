@@ -9,8 +9,9 @@
 export type Bucket = { spent: number; at: number };
 
 /**
- * `perMs`: units refilled a millisecond. `burst`: the most units that can be spent at once. `exact`: an amount above the burst leaves no
- * debt but waits until the bucket, were it larger, would hold it: for an upstream that counts in windows, which a debt would overflow.
+ * `perMs`: units refilled a millisecond. `burst`: the most units that can be spent at once. `exact`: an amount above the burst
+ * is paid for twice, before by waiting until the bucket, were it larger, would hold it, and after by a debt. Else the law would not hold where
+ * two of them meet: for an upstream that counts in windows, which would overflow.
  */
 export type Rate = { perMs: number; burst: number; exact?: boolean };
 
@@ -28,7 +29,7 @@ export function freeAt(bucket: Bucket, rate: Rate, now: number): number {
 
 /**
  * The earliest instant (ms) from `now` on at which `amount` can be taken. An amount above the burst needs a full
- * bucket and then leaves a debt, unless the rate is exact: the caller bounds how far above it may be.
+ * bucket (and, where the rate is exact, more) and then leaves a debt: the caller bounds how far above it may be.
  */
 export function readyAt(bucket: Bucket, rate: Rate, amount: number, now: number): number {
   if (rate.exact && amount > rate.burst) return Math.max(now, bucket.at + (bucket.spent + amount - rate.burst) / rate.perMs);
@@ -39,8 +40,7 @@ export function readyAt(bucket: Bucket, rate: Rate, amount: number, now: number)
 }
 
 export function take(bucket: Bucket, rate: Rate, amount: number, now: number): Bucket {
-  const spent = spentAt(bucket, rate, now) + amount;
-  return { spent: rate.exact && amount > rate.burst ? rate.burst : spent, at: Math.max(now, bucket.at) };
+  return { spent: spentAt(bucket, rate, now) + amount, at: Math.max(now, bucket.at) };
 }
 
 /** Returns what was taken and never used upstream. */

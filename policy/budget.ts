@@ -29,7 +29,7 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
 /** The most that a burst may take of a window: what it takes is missing from the rate. */
-const WINDOW_BURST = 1 / 30;
+const WINDOW_BURST = 1 / 10;
 
 /** Unless the pool says otherwise. */
 export const TRANSIT_MS = 1_000;

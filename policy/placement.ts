@@ -9,7 +9,7 @@ const FIRST_HEADERS_MS = 2_000;
 /** Weight of a new measurement. */
 const SMOOTHING = 0.05;
 /** A call counts as waiting for this many times the mean: slow ones are not rare. */
-const MARGIN = 2;
+const MARGIN = 3;
 
 /** Streams that one object reads at once: each keeps its answer in memory, and an isolate has 128 MB. */
 const MAX_HELD = 150;

@@ -318,6 +318,18 @@ describe("an upstream that counts in windows", () => {
     );
   });
 
+  it("never sees more than its limit of jobs that are all larger than the burst", () => {
+    const budget = open();
+    const sent: number[] = [];
+    let now = 0;
+    for (let call = 0; call < 60; call++) {
+      now = readiness(budget, 24_000, now).at;
+      reserve(budget, 24_000, now);
+      sent.push(now);
+      expect(sent.filter((at) => at > now - windowMs - transitMs).length * 24_000).toBeLessThanOrEqual(tpm);
+    }
+  });
+
   it("is used but for the transit and the burst", () => {
     const budget = open();
     let now = 0;

@@ -27,11 +27,11 @@ describe("a fleet", () => {
     expect(fleet.posts.length).toBe(3);
   });
 
-  it("counts a call as waiting for twice the mean time to headers", () => {
+  it("counts a call as waiting for three times the mean time to headers", () => {
     const fleet = openFleet("wnam", 10);
     names(fleet, 6);
-    expect(names(fleet, 1, START + 3_999)).toEqual(["disp-wnam-01"]);
-    expect(names(fleet, 1, START + 4_000)).toEqual(["disp-wnam-00"]);
+    expect(names(fleet, 1, START + 5_999)).toEqual(["disp-wnam-01"]);
+    expect(names(fleet, 1, START + 6_000)).toEqual(["disp-wnam-00"]);
   });
 
   it("learns how long headers take", () => {

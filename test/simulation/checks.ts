@@ -34,7 +34,7 @@ export function overflowOf(sends: Sends, windowMs: number, limit: { requests: nu
  */
 export function fairnessGap(sends: Sends, jobs: SimJob[], scale: { rpm: number; tpm: number }): number {
   const cost = (job: SimJob) => Math.max(1 / scale.rpm, (job.prompt + job.output) / scale.tpm);
-  const largest = Math.max(...jobs.map(cost));
+  const largest = jobs.reduce((most, job) => Math.max(most, cost(job)), 0);
   const tenants = [...new Set(jobs.map((job) => job.tenant))];
   let worst = 0;
   for (const [index, a] of tenants.entries()) {

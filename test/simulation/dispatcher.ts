@@ -45,8 +45,9 @@ export class SimDispatcher {
   }
 
   #open(lease: Lease): void {
-    if (!this.#sluice.wants(lease)) return this.#end(lease, { kind: "void" });
-    if (this.#free > 0) {
+    if (!this.#sluice.wants(lease)) {
+      this.#end(lease, { kind: "void" });
+    } else if (this.#free > 0) {
       this.#free--;
       this.#call(lease);
     } else {
@@ -56,7 +57,10 @@ export class SimDispatcher {
 
   #call(lease: Lease): void {
     const { world, lines, rows } = this.#sluice;
-    if (lines.restarts()) return this.#restart();
+    if (lines.restarts()) {
+      this.#restart();
+      return;
+    }
     const { boot } = this;
     const mine = () => boot === this.boot;
     const { job } = rows.get(lease.job)!;

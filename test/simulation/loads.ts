@@ -20,6 +20,9 @@ export const LOADS: LoadName[] = ["big first", "small first", "shuffled", "two t
 /** Tokens for each request of an account whose limits bind together. */
 export type Scale = { rpm: number; tpm: number };
 
+/** Tokens of the largest job, over those of one that takes as much of the one limit as of the other. */
+export const LARGEST = 12;
+
 /** So many jobs that the scarcer resource is needed for about `minutes`. */
 export function makeLoad(name: LoadName, { rpm, tpm }: Scale, minutes: number, random: Random): SimJob[] {
   const balanced = tpm / rpm;
@@ -38,7 +41,7 @@ export function makeLoad(name: LoadName, { rpm, tpm }: Scale, minutes: number, r
       ...more,
     };
   };
-  const big = () => balanced * random.between(6, 12);
+  const big = () => balanced * random.between(LARGEST / 2, LARGEST);
   const small = () => balanced * random.between(0.02, 0.1);
   const tenth = Math.round(requests / 10);
   switch (name) {
@@ -48,7 +51,9 @@ export function makeLoad(name: LoadName, { rpm, tpm }: Scale, minutes: number, r
       return Array.from({ length: requests }, (_, index) => make(index, "a", index < requests - tenth ? small() : big()));
     case "shuffled":
       return Array.from({ length: requests }, (_, index) =>
-        make(index, `t${index % 4}`, Math.min(balanced * 12, random.lognormal(balanced / 2, 1)), { priority: random.chance(0.1) ? -600 : 0 }),
+        make(index, `t${index % 4}`, Math.min(balanced * LARGEST, random.lognormal(balanced / 2, 1)), {
+          priority: random.chance(0.1) ? -600 : 0,
+        }),
       );
     case "two tenants":
       return [

@@ -1,9 +1,10 @@
 /** One run of a load against a rule, and what came of it. */
-import { readSettings, type Settings } from "../../platform/settings.ts";
+
 import type { Book } from "../../durable-objects/coordinator/book.ts";
+import { readSettings, type Settings } from "../../platform/settings.ts";
 import { fairnessGap, overflowOf } from "./checks.ts";
 import type { Faults } from "./lines.ts";
-import { type LoadName, makeLoad, type Scale, type SimJob } from "./loads.ts";
+import { LARGEST, type LoadName, makeLoad, type Scale, type SimJob } from "./loads.ts";
 import { Random } from "./random.ts";
 import { POOL, Sluice } from "./sluice.ts";
 import { type Rule, type RuleName, windowOf } from "./upstream.ts";
@@ -36,7 +37,7 @@ const DISPATCH_MS = 150;
 /** As an operator would write it who knows the upstream's rule. */
 export function settingsFor(rule: RuleName, scale: Scale): Settings {
   const { kind, seconds } = windowOf(rule);
-  const known = kind === "bucket" ? { burst_seconds: seconds } : { burst_seconds: 0.25, window_seconds: seconds };
+  const known = kind === "bucket" ? { burst_seconds: seconds } : { burst_seconds: (LARGEST * 60) / scale.rpm, window_seconds: seconds };
   const pool = { ...scale, ...known, transit_ms: DELAY.most - DELAY.least + DISPATCH_MS };
   return readSettings({ SLUICE_LOCAL: "1", SLUICE_POOLS: JSON.stringify({ [POOL]: pool }) });
 }
@@ -54,13 +55,13 @@ export function runSluice(scene: Scene, options: { faults?: Faults; volatile?: b
   const settings = settingsFor(scene.rule, scene.scale);
   const sluice = new Sluice(world, { settings, volatile: true, ...options });
   play(world, jobs, sluice);
-  return { world, jobs, sluice, report: reportOf(scene, world, jobs, sluice.told) };
+  return { world, jobs, sluice, report: reportOf(scene, world, jobs, sluice.starts, sluice.told) };
 }
 
 export function runStrategy(scene: Scene, make: (world: World, scale: Scale) => Client): Report {
   const { world, jobs } = worldOf(scene);
   play(world, jobs, make(world, scene.scale));
-  return reportOf(scene, world, jobs, new Map());
+  return reportOf(scene, world, jobs, world.sends, new Map());
 }
 
 /** What of a limit a client can use at most whose calls differ by the jitter: a window loses the jitter, a bucket nothing. */
@@ -69,7 +70,9 @@ export function ceilingOf(rule: RuleName): number {
   return kind === "bucket" ? 1 : (seconds * 1_000) / (seconds * 1_000 + DELAY.most - DELAY.least);
 }
 
-function reportOf(scene: Scene, world: World, jobs: SimJob[], told: Map<string, { at: number; p50: number; p95: number }>): Report {
+type Told = Map<string, { at: number; p50: number; p95: number }>;
+
+function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["sends"], told: Told): Report {
   const { scale } = scene;
   const perMs = { requests: scale.rpm / 60_000, tokens: scale.tpm / 60_000 };
   const tokens = jobs.reduce((sum, job) => sum + world.upstream.chargeOf(job.prompt, job.most), 0);
@@ -82,7 +85,7 @@ function reportOf(scene: Scene, world: World, jobs: SimJob[], told: Map<string, 
     utilisation: utilisationOf(world, perMs, ceilingOf(scene.rule)),
     refused: world.upstream.refused,
     drain: last / optimum,
-    gap: fairnessGap(world.sends, jobs, scale),
+    gap: fairnessGap(admitted, jobs, scale),
     done: world.done.size,
     jobs: jobs.length,
     twice: [...world.done.values()].filter((count) => count > 1).length,
@@ -101,11 +104,12 @@ function utilisationOf({ sends }: World, perMs: { requests: number; tokens: numb
 }
 
 function worstWait(jobs: SimJob[], starts: Map<string, number>): number {
-  const lowest = Math.min(...jobs.map(({ priority }) => priority));
-  return Math.max(...jobs.filter(({ priority }) => priority === lowest).map((job) => ((starts.get(job.id) ?? 0) - job.at) / 1_000));
+  const lowest = jobs.reduce((least, { priority }) => Math.min(least, priority), Number.POSITIVE_INFINITY);
+  const waits = jobs.filter(({ priority }) => priority === lowest).map((job) => ((starts.get(job.id) ?? 0) - job.at) / 1_000);
+  return waits.reduce((most, each) => Math.max(most, each), 0);
 }
 
-function etaError(jobs: SimJob[], starts: Map<string, number>, told: Map<string, { at: number; p50: number; p95: number }>) {
+function etaError(jobs: SimJob[], starts: Map<string, number>, told: Told) {
   const errors: number[] = [];
   let covered = 0;
   for (const { id } of jobs) {

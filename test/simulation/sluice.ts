@@ -9,8 +9,8 @@ import { decide, record } from "../../durable-objects/coordinator/turn.ts";
 import type { Settings } from "../../platform/settings.ts";
 import type { Held, Lease, Settlement, Verdict } from "../../schemas/rpc.ts";
 import { SimDispatcher } from "./dispatcher.ts";
-import type { SimJob } from "./loads.ts";
 import { type Faults, Lines } from "./lines.ts";
+import type { SimJob } from "./loads.ts";
 import { openStorage } from "./storage.ts";
 import type { Client, World } from "./world.ts";
 
@@ -42,6 +42,8 @@ export class Sluice implements Client {
   turns = 0;
   /** p50 and p95 that a job was told as it came in, seconds, and when. */
   readonly told = new Map<string, { at: number; p50: number; p95: number }>();
+  /** Admissions, in order. */
+  readonly starts: { at: number; job: SimJob }[] = [];
   readonly #options: Options;
   readonly #openStore: () => CoordinatorStore;
   #store: CoordinatorStore;
@@ -130,8 +132,10 @@ export class Sluice implements Client {
         for (const row of own) row.confirmed = true;
         this.#note(own);
       };
-      this.lines.call(() => this.#turn((now) => enqueue(this.book, { tenant, channel: "c" }, tickets, now)), confirm, () =>
-        this.world.time.after(RESEND_MS, () => this.#handOver(own)),
+      this.lines.call(
+        () => this.#turn((now) => enqueue(this.book, { tenant, channel: "c" }, tickets, now)),
+        confirm,
+        () => this.world.time.after(RESEND_MS, () => this.#handOver(own)),
       );
     }
   }
@@ -190,7 +194,11 @@ export class Sluice implements Client {
       this.#store = this.#openStore();
       this.book = openBook(this.#options.settings, this.#store, this.world.time.now);
       this.#attempt(() => this.#turn(() => {}));
-      for (const [name, entries] of this.book.leased) this.#ask(name, [...entries].map(({ row }) => ({ job: row.job, attempt: row.attempt })));
+      for (const [name, entries] of this.book.leased)
+        this.#ask(
+          name,
+          [...entries].map(({ row }) => ({ job: row.job, attempt: row.attempt })),
+        );
     });
     return new Error("died");
   }
@@ -205,6 +213,7 @@ export class Sluice implements Client {
   /** As `post.ts`: a start without an answer is not repeated, the dispatcher is asked. */
   #start(name: string, leases: Lease[]): void {
     const dispatcher = this.dispatcher(name);
+    for (const { job } of leases) this.starts.push({ at: this.world.time.now, job: this.rows.get(job)!.job });
     let asked = false;
     const call = () => {
       if (asked) return dispatcher.report();
@@ -212,18 +221,26 @@ export class Sluice implements Client {
       return { boot: dispatcher.start(leases), held: leases as Held[] };
     };
     const random = () => this.world.random.next();
-    this.#answered(call, ({ boot, held }, now) => confirmStart(this.book, name, boot, held, leases, now, random), (now) => {
-      for (const { job, attempt } of leases) {
-        const entry = this.book.entries.get(job);
-        if (entry?.row.phase === "leased" && entry.row.attempt === attempt) lose(this.book, entry, now, random());
-      }
-    });
+    this.#answered(
+      call,
+      ({ boot, held }, now) => confirmStart(this.book, name, boot, held, leases, now, random),
+      (now) => {
+        for (const { job, attempt } of leases) {
+          const entry = this.book.entries.get(job);
+          if (entry?.row.phase === "leased" && entry.row.attempt === attempt) lose(this.book, entry, now, random());
+        }
+      },
+    );
   }
 
   #ask(name: string, asked: Held[]): void {
     const random = () => this.world.random.next();
     const dispatcher = this.dispatcher(name);
-    this.#answered(() => dispatcher.report(), ({ boot, held }, now) => reconcile(this.book, name, boot, held, asked, now, random), () => {});
+    this.#answered(
+      () => dispatcher.report(),
+      ({ boot, held }, now) => reconcile(this.book, name, boot, held, asked, now, random),
+      () => {},
+    );
   }
 
   #judge(verdicts: Verdict[]): void {
@@ -234,12 +251,16 @@ export class Sluice implements Client {
         else if (!row.ended) row.ended = "failed";
       }
     };
-    this.#answered(hear, () => {
-      for (const { job, kind } of verdicts) {
-        const entry = this.book.entries.get(job);
-        if (kind !== "retrying" && entry?.row.phase === "ending") this.book.remove(entry);
-      }
-    }, () => {});
+    this.#answered(
+      hear,
+      () => {
+        for (const { job, kind } of verdicts) {
+          const entry = this.book.entries.get(job);
+          if (kind !== "retrying" && entry?.row.phase === "ending") this.book.remove(entry);
+        }
+      },
+      () => {},
+    );
   }
 
   /** Calls another object, and brings the answer back as a turn, if this incarnation still lives. */
@@ -248,7 +269,11 @@ export class Sluice implements Client {
     const turn = (step: (now: number) => void) => {
       if (incarnation === this.#incarnation) this.#attempt(() => this.#turn(step));
     };
-    this.lines.call(call, (answer) => turn((now) => then(answer, now)), () => turn(failed));
+    this.lines.call(
+      call,
+      (answer) => turn((now) => then(answer, now)),
+      () => turn(failed),
+    );
   }
 }
 

@@ -19,7 +19,11 @@ export type Rule = {
 };
 
 /** Counts one resource. */
-type Counter = { room: (now: number) => number; add: (amount: number, now: number) => void; freeAt: (amount: number, now: number) => number };
+type Counter = {
+  room: (now: number) => number;
+  add: (amount: number, now: number) => void;
+  freeAt: (amount: number, now: number) => number;
+};
 
 export function windowOf(name: RuleName): { kind: "bucket" | "fixed" | "sliding"; seconds: number } {
   const [kind, seconds] = name.split(" ");

@@ -1,0 +1,65 @@
+/** A small world in which everything breaks until, after a while, it stops: then every job must have come to its one end. */
+import type { Book } from "../../durable-objects/coordinator/book.ts";
+import { freeAt } from "../../policy/bucket.ts";
+import { overflowOf } from "./checks.ts";
+import type { Faults } from "./lines.ts";
+import { LOADS } from "./loads.ts";
+import { Random } from "./random.ts";
+import { runSluice } from "./run.ts";
+
+export type FaultyRun = { jobs: number; crashes: number; callsMadeTwice: number; problems: string[] };
+
+const SCALE = { rpm: 600, tpm: 1_200_000 };
+/** Of a minute: its rate, and the ten seconds that may be spent at once. */
+const BURST_AND_RATE = 1 + 10 / 60;
+const FAULTS_END_MS = 60_000;
+
+/** `faults` overrides what the seed would have. */
+export function faultyRun(seed: number, faults: Faults = {}): FaultyRun {
+  const random = new Random(seed);
+  const load = LOADS[Math.floor(random.next() * LOADS.length)]!;
+  const drawn: Faults = {
+    lose: random.chance(0.5) ? 0.1 * random.next() : 0,
+    double: random.chance(0.5) ? 0.1 * random.next() : 0,
+    die: random.chance(0.7) ? 0.03 * random.next() : 0,
+    restart: random.chance(0.5) ? 0.03 * random.next() : 0,
+    until: FAULTS_END_MS,
+    ...faults,
+  };
+  const problems: string[] = [];
+  const watch = (book: Book, now: number) => {
+    const problem = invariantOf(book, now);
+    if (problem && problems.length < 3) problems.push(`at ${now} ms: ${problem}`);
+  };
+
+  const scene = { load, rule: "bucket 10 s" as const, scale: SCALE, minutes: 0.75, seed };
+  const { world, jobs, sluice } = runSluice(scene, { faults: drawn, volatile: false, watch });
+  const late = jobs.filter((job) => sluice.rows.get(job.id)?.ended === null);
+  if (late.length > 0) problems.push(`${late.length} jobs never ended, the first ${late[0]!.id}`);
+  const failed = jobs.filter((job) => sluice.rows.get(job.id)?.ended === "failed");
+  if (failed.length > 0) problems.push(`${failed.length} jobs failed, the first ${failed[0]!.id}`);
+  if ([...world.done.values()].some((count) => count > 1)) problems.push("a result was committed twice");
+  if (sluice.book.entries.size > 0) problems.push(`${sluice.book.entries.size} tickets are left`);
+  const overflow = overflowOf(world.sends, 60_000, { requests: SCALE.rpm * BURST_AND_RATE, tokens: SCALE.tpm * BURST_AND_RATE });
+  if (overflow) problems.push(`more than burst and rate within a minute from ${overflow.from} ms on`);
+  if (world.upstream.refused > 0) problems.push(`${world.upstream.refused} calls were refused`);
+  return { jobs: jobs.length, crashes: sluice.crashes, callsMadeTwice: world.sends.length - jobs.length, problems };
+}
+
+/** What must hold after every turn. */
+function invariantOf(book: Book, now: number): string | null {
+  for (const pool of book.pools.values()) {
+    let [leased, waiting] = [0, 0];
+    for (const { row } of book.entries.values()) {
+      if (row.phase === "leased") leased++;
+      if (row.phase === "waiting") waiting++;
+    }
+    if (leased !== pool.budget.inFlight) return `${leased} leases, ${pool.budget.inFlight} in flight`;
+    if (waiting !== pool.order.size) return `${waiting} tickets wait, ${pool.order.size} stand in the order`;
+    for (const { bucket, rate, whole, resource } of pool.budget.meters) {
+      if (freeAt(bucket, rate, now) < rate.burst - whole - rate.perMs * 5_000 - 1e-6) return `${resource} is overdrawn`;
+    }
+    if (waiting > 0 && pool.wakeAt === Number.POSITIVE_INFINITY && pool.budget.heldUntil <= now) return "work waits and nobody will look";
+  }
+  return null;
+}

@@ -1,0 +1,125 @@
+/** `npm run prove`: the table of `docs/proof.md`. `--write` keeps it there; `--seeds N` runs more worlds with faults. */
+import { writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { faultyRun } from "./faulty.ts";
+import { LOADS } from "./loads.ts";
+import { type Report, runSluice, runStrategy, type Scene } from "./run.ts";
+import { STRATEGIES } from "./strategies.ts";
+import { RULES } from "./upstream.ts";
+
+const SCALE = { rpm: 3_000, tpm: 6_000_000 };
+const MINUTES = 10;
+/** Fewer for those who are refused millions of times. */
+const THEIR_MINUTES = 4;
+const lines: string[] = [];
+const say = (line = "") => {
+  lines.push(line);
+  process.stdout.write(`${line}\n`);
+};
+
+const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
+const row = (cells: (string | number)[]) => say(`| ${cells.join(" | ")} |`);
+
+function cells({ utilisation, refused, drain, gap, done, jobs, worstWait, eta }: Report): string[] {
+  const told = eta ? `${percent(eta.bias)} / ${percent(eta.covered)}` : "";
+  return [percent(utilisation), `${refused}`, drain.toFixed(3), gap.toFixed(2), `${jobs - done}`, worstWait.toFixed(0), told];
+}
+
+const HEAD = ["utilisation", "429s", "drain / optimum", "gap", "lost", "worst wait, s", "ETA: p50 off / within p95"];
+
+function table(first: string[], body: () => void): void {
+  row([...first, ...HEAD]);
+  row([...first, ...HEAD].map(() => "---"));
+  body();
+  say();
+}
+
+function intro(): void {
+  say("# Proof");
+  say();
+  say(
+    "Printed by `npm run prove -- --write`. The coordinator's own code in virtual time (`test/simulation/`), against upstreams that count by their own rules.",
+  );
+  say(
+    `${SCALE.rpm} requests and ${SCALE.tpm} tokens a minute; work for ${MINUTES} minutes of the scarcer of both; calls take 20 to 120 ms to arrive.`,
+  );
+  say();
+  say(
+    "- utilisation: of the scarcer limit, in the middle half of the run, over what the jitter leaves of a window (w / (w + J)); above 100 % while a burst is spent",
+  );
+  say("- drain: the last call over `max((sum - burst) / rate)`, a window counting as a burst of its length");
+  say(
+    "- gap: the greatest difference of two tenants' true service while both had work waiting, over the largest job. What a job turns out not to use is known only at its end: where jobs use less than they reserve, calls in flight add to it",
+  );
+  say("- ETA: how far the promised p50 was off on average, and how many started within p95; of waits above a second");
+  say();
+}
+
+function sluice(): void {
+  say("## Sluice, by upstream's rule");
+  say();
+  table(["rule", "load"], () => {
+    for (const rule of RULES) {
+      for (const load of LOADS) row([rule, load, ...cells(runSluice({ rule, load, scale: SCALE, minutes: MINUTES, seed: 1 }).report)]);
+    }
+  });
+}
+
+function others(): void {
+  say(`## What people use instead, with work for ${THEIR_MINUTES} minutes`);
+  say();
+  table(["strategy", "rule", "load"], () => {
+    for (const [name, make] of Object.entries(STRATEGIES)) {
+      for (const rule of ["bucket 60 s", "bucket 1 s", "fixed 60 s"] as const) {
+        for (const load of ["big first", "shuffled", "two tenants"] as const) {
+          const scene: Scene = { rule, load, scale: SCALE, minutes: THEIR_MINUTES, seed: 1 };
+          row([name, rule, load, ...cells(runStrategy(scene, make))]);
+        }
+      }
+    }
+  });
+}
+
+function million(): void {
+  const scene: Scene = {
+    rule: "bucket 1 s",
+    load: "shuffled",
+    scale: { rpm: 30_000, tpm: 180_000_000 },
+    minutes: 1_000_000 / 30_000,
+    seed: 1,
+  };
+  const began = performance.now();
+  const { report } = runSluice(scene);
+  const seconds = (performance.now() - began) / 1_000;
+  say("## A million jobs");
+  say();
+  say(
+    `${report.done} jobs at 30,000 requests and 180,000,000 tokens a minute: ${report.events} events in ${seconds.toFixed(0)} s; ${report.refused} 429s, drain over optimum ${report.drain.toFixed(4)}, utilisation ${percent(report.utilisation)}.`,
+  );
+  say();
+}
+
+function faults(seeds: number): void {
+  let [crashes, duplicates, jobs] = [0, 0, 0];
+  for (let seed = 1; seed <= seeds; seed++) {
+    const run = faultyRun(seed);
+    crashes += run.crashes;
+    duplicates += run.callsMadeTwice;
+    jobs += run.jobs;
+    if (run.problems.length > 0) throw new Error(`seed ${seed}: ${run.problems.join("; ")}`);
+  }
+  say("## Worlds with faults");
+  say();
+  say(
+    `${seeds} seeds: ${jobs} jobs, ${crashes} deaths of the coordinator between two steps, with lost and doubled messages and dispatchers that are made anew. Every job ended once; ${duplicates} calls were made twice, each by a dispatcher that died.`,
+  );
+}
+
+const at = process.argv.indexOf("--seeds");
+intro();
+sluice();
+others();
+million();
+faults(at < 0 ? 200 : Number(process.argv[at + 1]));
+if (process.argv.includes("--write"))
+  writeFileSync(fileURLToPath(import.meta.resolve("../../docs/proof.md")), `${lines.join("\n").trimEnd()}\n`);

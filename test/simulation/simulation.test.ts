@@ -1,0 +1,70 @@
+import { describe, expect, it } from "vitest";
+import { overflowOf } from "./checks.ts";
+import { faultyRun } from "./faulty.ts";
+import { LOADS, type SimJob } from "./loads.ts";
+import { ceilingOf, runSluice, runStrategy } from "./run.ts";
+import { STRATEGIES } from "./strategies.ts";
+import { RULES, type RuleName, windowOf } from "./upstream.ts";
+
+const SCALE = { rpm: 1_200, tpm: 2_400_000 };
+const scene = (rule: RuleName, load: (typeof LOADS)[number], seed = 1) => ({ rule, load, scale: SCALE, minutes: 4, seed });
+
+describe.each(RULES)("against %s", (rule) => {
+  // Promises 1 and 3: no 429 that Sluice itself caused, nothing lost, nothing twice; and the limit is used.
+  it.each(LOADS)("%s: no call is refused, every job is done once, and the limit is used", (load) => {
+    const { report } = runSluice(scene(rule, load));
+    expect(report).toMatchObject({ refused: 0, done: report.jobs, twice: 0 });
+    // In a window, what the slots of a dispatcher may delay and what a burst keeps free are lost.
+    const { kind, seconds } = windowOf(rule);
+    expect(report.utilisation).toBeGreaterThan(kind === "bucket" ? 0.995 : seconds === 10 ? 0.9 : 0.98);
+  });
+});
+
+describe("against a bucket whose length is known", () => {
+  it.each(LOADS.slice(0, 4))("%s: drained as soon as the sums allow, the burst used", (load) => {
+    expect(runSluice(scene("bucket 10 s", load)).report.drain).toBeLessThan(1.005);
+  });
+
+  it.each(["bucket 60 s", "bucket 10 s", "bucket 1 s"] as const)(
+    "%s: two tenants who use what they reserve stay within two largest jobs",
+    (rule) => {
+      for (const seed of [1, 2, 3]) expect(runSluice(scene(rule, "two tenants", seed)).report.gap).toBeLessThanOrEqual(2);
+    },
+  );
+
+  it.each(["maximum", "sum"] as const)("charging the %s, refunding or not: still nothing is refused", (charge) => {
+    for (const refunds of [true, false]) {
+      expect(runSluice({ ...scene("bucket 60 s", "shuffled"), charge, refunds }).report).toMatchObject({ refused: 0 });
+    }
+  });
+});
+
+describe("from the log of sends alone", () => {
+  it.each(LOADS)("%s: no window of a minute could overflow, whatever each call's delay within the jitter", (load) => {
+    const { world } = runSluice(scene("sliding 60 s", load));
+    expect(overflowOf(world.sends, 60_000, { requests: SCALE.rpm, tokens: SCALE.tpm })).toBeNull();
+  });
+
+  it("an overflow is found", () => {
+    const job: SimJob = { id: "j", tenant: "a", at: 0, prompt: 1, most: 1, output: 1, priority: 0 };
+    const sends = [0, 10, 20].map((at) => ({ at, job }));
+    expect(overflowOf(sends, 1_000, { requests: 2, tokens: 100 })).toMatchObject({ from: 0, requests: 3 });
+    expect(overflowOf(sends, 1_000, { requests: 3, tokens: 5 })).toMatchObject({ tokens: 6 });
+    expect(overflowOf(sends, 1_000, { requests: 3, tokens: 6 })).toBeNull();
+  });
+});
+
+describe("what people use instead", () => {
+  it.each(Object.keys(STRATEGIES))("%s: is refused, or loses jobs, or takes longer than Sluice in the same world", (name) => {
+    const world = scene("bucket 10 s", "big first");
+    const [theirs, ours] = [runStrategy(world, STRATEGIES[name]!), runSluice(world).report];
+    expect(theirs.refused > 0 || theirs.done < theirs.jobs || theirs.drain > 1.2 * ours.drain).toBe(true);
+    expect(ceilingOf("bucket 10 s")).toBe(1);
+  });
+});
+
+describe("with deaths between two steps, lost, doubled and late messages", () => {
+  it.each(Array.from({ length: 40 }, (_, index) => index + 1))("seed %i: every job ends once, and no budget is overspent", (seed) => {
+    expect(faultyRun(seed).problems).toEqual([]);
+  });
+});
