@@ -22,7 +22,15 @@ const row = (cells: (string | number)[]) => say(`| ${cells.join(" | ")} |`);
 
 function cells({ utilisation, refused, drain, gap, done, jobs, worstWait, eta }: Report): string[] {
   const told = eta ? `${percent(eta.bias)} / ${percent(eta.covered)}` : "";
-  return [percent(utilisation), `${refused}`, drain.toFixed(3), gap.toFixed(2), `${jobs - done}`, worstWait.toFixed(0), told];
+  return [
+    percent(utilisation),
+    `${refused}`,
+    done < jobs ? "" : drain.toFixed(3),
+    gap.toFixed(2),
+    `${jobs - done}`,
+    worstWait.toFixed(0),
+    told,
+  ];
 }
 
 const HEAD = ["utilisation", "429s", "drain / optimum", "gap", "lost", "worst wait, s", "ETA: p50 off / within p95"];

@@ -95,9 +95,9 @@ function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["s
   };
 }
 
-/** Over the middle half of the sends, where neither the burst nor the end of the work shows. */
-function utilisationOf({ sends }: World, perMs: { requests: number; tokens: number }, ceiling: number): number {
-  const middle = sends.slice(Math.floor(sends.length / 4), Math.floor((sends.length * 3) / 4));
+/** Of what upstream took, over the middle half, where neither the burst nor the end of the work shows. */
+function utilisationOf({ taken }: World, perMs: { requests: number; tokens: number }, ceiling: number): number {
+  const middle = taken.slice(Math.floor(taken.length / 4), Math.floor((taken.length * 3) / 4));
   const length = middle.at(-1)!.at - middle[0]!.at;
   const tokens = middle.reduce((sum, { job }) => sum + job.prompt + job.most, 0);
   return Math.max(middle.length / (perMs.requests * length), tokens / (perMs.tokens * length)) / ceiling;

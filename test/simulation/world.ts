@@ -15,6 +15,8 @@ export class World {
   readonly upstream: Upstream;
   /** Every call, when it left. */
   readonly sends: { at: number; job: SimJob }[] = [];
+  /** Those that upstream took, when they came there. */
+  readonly taken: { at: number; job: SimJob }[] = [];
   readonly done = new Map<string, number>();
   lost = 0;
 
@@ -39,6 +41,7 @@ export class World {
         });
         return;
       }
+      this.taken.push({ at: this.time.now, job });
       const first = this.random.lognormal(400, 0.5);
       this.time.after(first, headers);
       const used = job.prompt + job.output;
