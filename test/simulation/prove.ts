@@ -22,15 +22,9 @@ const row = (cells: (string | number)[]) => say(`| ${cells.join(" | ")} |`);
 
 function cells({ utilisation, refused, drain, gap, done, jobs, worstWait, eta }: Report): string[] {
   const told = eta ? `${percent(eta.bias)} / ${percent(eta.covered)}` : "";
-  return [
-    percent(utilisation),
-    `${refused}`,
-    done < jobs ? "" : drain.toFixed(3),
-    gap.toFixed(2),
-    `${jobs - done}`,
-    worstWait.toFixed(0),
-    told,
-  ];
+  // Of work that was thrown away there is no time and no share to tell.
+  const whole = done === jobs ? [percent(utilisation), drain.toFixed(3)] : ["", ""];
+  return [whole[0]!, `${refused}`, whole[1]!, gap.toFixed(2), `${jobs - done}`, worstWait.toFixed(0), told];
 }
 
 const HEAD = ["utilisation", "429s", "drain / optimum", "gap", "lost", "worst wait, s", "ETA: p50 off / within p95"];
