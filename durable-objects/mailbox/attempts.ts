@@ -37,6 +37,7 @@ export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
   }
   const startedAt = desk.now();
   desk.running.set(row.n, { attempt: lease.attempt, dispatcher, startedAt });
+  desk.promised.delete(row.n);
   const watched = desk.followers.watched(row.n);
   if (lease.attempt > 1) {
     noteAttempt(row, lease);
@@ -140,6 +141,7 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
   appendTo(row, lastSeq(desk, row), status, now, null);
   desk.store.end(row, end.response ?? null);
   desk.running.delete(row.n);
+  desk.promised.delete(row.n);
   desk.wakeBy(now + desk.settings.retentionMs);
   // A mailbox that slept meanwhile did not know that the job ran when its followers came: they would miss a number.
   if (running && desk.followers.watched(row.n))

@@ -15,6 +15,8 @@ export type Desk = {
   readonly settings: Settings;
   readonly store: MailboxStore;
   readonly running: Map<number, Running>;
+  /** Whom the coordinator named as it confirmed a job, until that attempt is opened: another's lease of the same number is void. */
+  readonly promised: Map<number, { attempt: number; dispatcher: string }>;
   readonly followers: Followers;
   /** Long-polls that wait for a job to end. */
   readonly waiters: Map<number, Set<(job: Job) => void>>;

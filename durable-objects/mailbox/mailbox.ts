@@ -68,6 +68,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       settings: readSettings(env),
       store,
       running: new Map(),
+      promised: new Map(),
       followers: new Followers(store, env, address, (events) => this.#lobby.deliver(address, events)),
       waiters: new Map(),
       now: () => this.now(),

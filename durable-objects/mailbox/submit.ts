@@ -110,7 +110,12 @@ export class Intake {
    */
   async stands({ lease, dispatcher }: OpenCall): Promise<boolean> {
     const row = find(this.#desk, lease.job);
-    if (!row || !this.#unconfirmed.has(row.n)) return true;
+    if (!row) return true;
+    if (!this.#unconfirmed.has(row.n)) {
+      // Late: perhaps of a coordinator that died before it wrote it.
+      const named = this.#desk.promised.get(row.n) ?? this.#desk.running.get(row.n);
+      return named?.attempt !== lease.attempt || named.dispatcher === dispatcher;
+    }
     const underway = this.#underway.get(row.n);
     const ask = async (asked: Promise<Answers>) => {
       const answer = (await asked).get(row.n);
@@ -199,6 +204,7 @@ export class Intake {
         this.#unconfirmed.delete(row.n);
         if (result.ok) {
           answers.set(row.n, result);
+          if (result.place.held) this.#desk.promised.set(row.n, result.place.held);
           this.#announce(row.n);
         } else if (state === "accepted") {
           // Its client was told 202, or may have been: it is not made undone, it ends.

@@ -4,7 +4,7 @@ import { inside, world } from "./service.ts";
 export type Moment = "before it runs" | "before its answer arrives";
 
 /** A stand at a method: the first call of it waits there until it is let go. */
-export type Stand = { reached: boolean; left: boolean; go: () => void };
+export type Stand = { reached: boolean; left: boolean; args: unknown[]; go: () => void };
 
 /**
  * `method` as `world.between` names it; `which` picks the call that is stopped. One object must not settle another's promise, so the
@@ -14,20 +14,22 @@ export function standAt(method: string, moment: Moment, which: (args: unknown[])
   const stand: Stand = {
     reached: false,
     left: false,
+    args: [],
     go: () => {
       stand.left = true;
     },
   };
   const { calls: age } = world;
-  const wait = async () => {
+  const wait = async (args: unknown[]) => {
+    stand.args = args;
     stand.reached = true;
     while (!stand.left && world.calls === age) await scheduler.wait(2);
   };
   world.between.set(method, async (go, args) => {
     const stopped = !stand.reached && which(args);
-    if (stopped && moment === "before it runs") await wait();
+    if (stopped && moment === "before it runs") await wait(args);
     const answer = await go();
-    if (stopped && moment === "before its answer arrives") await wait();
+    if (stopped && moment === "before its answer arrives") await wait(args);
     return answer;
   });
   return stand;
