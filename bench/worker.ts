@@ -46,6 +46,7 @@ const PARKED: Submission = {
   priority: 0,
   notBefore: null,
   deadline: null,
+  deadlinePolicy: "strict",
   metadata: null,
   retry: "safe",
   idempotency: null,

@@ -33,6 +33,13 @@ export type ChatRequest = z.infer<typeof ChatRequest>;
 export const RetryPolicy = z.enum(["safe", "always", "never"]);
 export type RetryPolicy = z.infer<typeof RetryPolicy>;
 
+/**
+ * What becomes of a job whose deadline lies before the earliest start that the queue allows: `strict` refuses it at submit,
+ * `best_effort` takes it in, and it expires at its deadline if it did not start.
+ */
+export const DeadlinePolicy = z.enum(["strict", "best_effort"]);
+export type DeadlinePolicy = z.infer<typeof DeadlinePolicy>;
+
 /** OpenAI's bounds for metadata: 16 pairs, keys of 64 and values of 512 characters. */
 export const Metadata = z
   .record(z.string().max(64), z.string().max(512))
@@ -50,6 +57,7 @@ export const JobInput = z.strictObject({
   priority: z.number().min(-PRIORITY_LIMIT_SECONDS).max(PRIORITY_LIMIT_SECONDS).nullish(),
   not_before: unixSeconds.nullish(),
   deadline: unixSeconds.nullish(),
+  deadline_policy: DeadlinePolicy.nullish(),
   metadata: Metadata.nullish(),
   retry: RetryPolicy.nullish(),
 });

@@ -9,6 +9,8 @@ export type Problem = {
   message: string;
   /** The request field at fault, if one is. */
   param: string | null;
+  /** Of `deadline_unreachable`: when the job could start at the earliest, Unix seconds. */
+  earliest_possible?: number;
 };
 
 /** OpenAI's error envelope, used by every door. */

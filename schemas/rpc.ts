@@ -3,7 +3,7 @@
  * values; an expected failure is a value too. All but `start` are safe to repeat: a caller that lost an answer asks again.
  */
 import type { JobEvent } from "./event.ts";
-import type { Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } from "./job.ts";
+import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } from "./job.ts";
 import type { Problem, Refused } from "./problem.ts";
 import type { QueueState } from "./queue.ts";
 import type { Standing } from "./why.ts";
@@ -22,6 +22,8 @@ export type Ticket = {
   acceptedAt: number;
   notBefore: number | null;
   deadline: number | null;
+  /** `strict` on the first offer alone: a job that was accepted is not refused for its deadline, it expires. Missing means `best_effort`. */
+  deadlinePolicy?: DeadlinePolicy;
 };
 
 /** Where a job stands. `held`: of one that runs, or starts as it comes in, by whom and since when (ms). */
@@ -119,6 +121,7 @@ export type Submission = {
   notBefore: number | null;
   /** ms */
   deadline: number | null;
+  deadlinePolicy: DeadlinePolicy;
   metadata: Record<string, string> | null;
   retry: RetryPolicy;
   idempotency: Claim | null;

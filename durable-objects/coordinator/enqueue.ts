@@ -3,6 +3,7 @@ import { neverFits } from "../../policy/budget.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { MailboxAddress, Ticket } from "../../schemas/rpc.ts";
 import type { Book } from "./book.ts";
+import { placeOf } from "./inspect.ts";
 import { FRESH } from "./store/store.ts";
 
 /** Answers null where the ticket is in, in order. */
@@ -21,15 +22,25 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
         tokens: ticket.tokens,
         accepted_at: ticket.acceptedAt,
         not_before: ticket.notBefore,
-        deadline: ticket.deadline,
+        deadline: null,
         ...FRESH,
         phase: delayed ? "delayed" : "waiting",
         ready_at: delayed ? ticket.notBefore! : 0,
       },
       now,
     );
-    book.dirty.add(entry);
     book.fresh.add(entry);
+    const late = tooLate(book, ticket, now);
+    if (late) {
+      book.remove(entry);
+      return late;
+    }
+    // Only now: of a job that was refused nothing stays behind, least of all a deadline far off.
+    if (ticket.deadline !== null) {
+      entry.row.deadline = ticket.deadline;
+      book.deadlines.push(entry);
+    }
+    book.dirty.add(entry);
     return null;
   });
 }
@@ -55,6 +66,17 @@ function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem |
     return { ...problem(429, "queue_full", `${tenant.maxQueued} jobs of this tenant are queued already.`, null), type: "rate_limit_error" };
   }
   return null;
+}
+
+/** Refuses a strict job that by the reckoning from its place, or its `not_before`, cannot start before its deadline. */
+function tooLate(book: Book, { deadline, deadlinePolicy, job }: Ticket, now: number): Problem | null {
+  if (deadline === null || deadlinePolicy !== "strict") return null;
+  const wait = placeOf(book, job, now)?.eta?.p50 ?? 0;
+  const earliest = now + wait * 1_000;
+  // A wait that nobody can tell the end of may end in time.
+  if (earliest < deadline || !Number.isFinite(earliest)) return null;
+  const message = `The job could start in ${Math.ceil(wait)} seconds at the earliest, which is not before its deadline.`;
+  return { ...problem(400, "deadline_unreachable", message, "deadline"), earliest_possible: Math.ceil(earliest) / 1_000 };
 }
 
 function problem(status: number, code: string, message: string, param: string | null): Problem {

@@ -21,6 +21,8 @@ const TICKETS_PER_CALL = 2_000;
 /** Among so many of the newest jobs one is looked for that a repeated submit may have made: seconds' worth of a busy mailbox. */
 const NEWEST = 10_000;
 
+const NONE: ReadonlySet<JobRow> = new Set();
+
 type Answers = Map<number, { ok: true; place: Place } | Refused>;
 type Fresh = { row: JobRow; replayed: false; submission: Submission };
 type Taken = Fresh | { row: JobRow; replayed: true } | Refused;
@@ -80,6 +82,7 @@ export class Intake {
       this.#handOver(
         fresh.map(({ row }) => row),
         "offered",
+        new Set(fresh.filter(({ submission }) => submission.deadlinePolicy === "strict").map(({ row }) => row)),
       ),
     ];
     this.#write(fresh);
@@ -182,10 +185,10 @@ export class Intake {
     this.#unannounced.delete(n);
   }
 
-  /** One question at a time for a job: two could be answered differently. */
-  async #handOver(rows: JobRow[], state: "offered" | "accepted"): Promise<Answers> {
+  /** One question at a time for a job: two could be answered differently. `strict`: those to be refused if their deadline is out of reach. */
+  async #handOver(rows: JobRow[], state: "offered" | "accepted", strict: ReadonlySet<JobRow> = NONE): Promise<Answers> {
     if (rows.length === 0) return new Map();
-    const asked = this.#ask(rows, state);
+    const asked = this.#ask(rows, state, strict);
     for (const { n } of rows) this.#underway.set(n, asked);
     const answers = await asked;
     for (const { n } of rows) if (this.#underway.get(n) === asked) this.#underway.delete(n);
@@ -193,11 +196,11 @@ export class Intake {
   }
 
   /** Answers by job number; a job whose answer is missing stays unconfirmed and is sent again. */
-  async #ask(rows: JobRow[], state: "offered" | "accepted"): Promise<Answers> {
+  async #ask(rows: JobRow[], state: "offered" | "accepted", strict: ReadonlySet<JobRow>): Promise<Answers> {
     const { address, env, settings, store } = this.#desk;
     const answers: Answers = new Map();
     try {
-      const tickets = rows.map((row) => this.#ticket(row));
+      const tickets = rows.map((row) => this.#ticket(row, strict.has(row)));
       const results = await callCoordinator(env, settings.region, (stub) => stub.enqueue(address, tickets));
       rows.forEach((row, index) => {
         const result = results[index]!;
@@ -224,7 +227,7 @@ export class Intake {
     return answers;
   }
 
-  #ticket(row: JobRow): Ticket {
+  #ticket(row: JobRow, strict: boolean): Ticket {
     return {
       job: idOf(this.#desk.address, row),
       pool: row.pool,
@@ -233,6 +236,7 @@ export class Intake {
       acceptedAt: row.accepted_at,
       notBefore: row.not_before,
       deadline: row.deadline,
+      ...(strict && row.deadline !== null && { deadlinePolicy: "strict" as const }),
     };
   }
 

@@ -68,7 +68,7 @@ test("the deadline passes while the service is down -> expired, never called", a
   const before = await startService({ state, vars: slow });
   const first = await submit(before, job());
   const deadline = Date.now() / 1_000 + 2;
-  const second = await submit(before, job({ deadline }, { metadata: { simulate_key: "late" } }));
+  const second = await submit(before, job({ deadline, deadline_policy: "best_effort" }, { metadata: { simulate_key: "late" } }));
   expect((await ended(before, first.id)).status).toBe("completed");
   await before.stop();
   await until("the deadline", () => Date.now() / 1_000 > deadline);

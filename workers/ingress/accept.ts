@@ -69,6 +69,7 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
       priority: input.priority ?? 0,
       notBefore: toMs(input.not_before),
       deadline: toMs(input.deadline),
+      deadlinePolicy: input.deadline_policy ?? "strict",
       metadata: input.metadata ?? null,
       retry: input.retry ?? "safe",
       idempotency,
