@@ -61,6 +61,7 @@ const submission = (nonce: string, more: Partial<Submission> = {}): Submission =
   priority: 0,
   notBefore: null,
   deadline: null,
+  deadlinePolicy: "strict",
   metadata: null,
   retry: "safe",
   idempotency: null,

@@ -1,0 +1,52 @@
+/** The coordinator by itself: the test plays its mailboxes and its dispatchers. */
+import type { Lease, Outcome, Ticket, Verdict } from "../../schemas/rpc.ts";
+import { coordinator, inside } from "./service.ts";
+import { world } from "./world.ts";
+
+export const MAILBOX = { tenant: "alice", channel: "c" };
+export const problem = { status: 500, type: "server_error", code: "broken", message: "upstream broke", param: null };
+
+export const retryable = (unknown = false): Outcome => ({ kind: "retryable", unknown, retryAfterMs: null, problem });
+export const committed: Outcome = { kind: "committed", usage: null };
+export const fatal: Outcome = { kind: "fatal", problem };
+
+/** Stands in for all dispatchers and mailboxes: notes what the coordinator tells them. */
+export function playAll() {
+  const played = {
+    /** Leases that were handed out, with the time. */
+    starts: [] as (Lease & { at: number })[],
+    verdicts: [] as Verdict[],
+    /** The incarnation by which dispatchers answer. */
+    boot: "first",
+    /** Mailboxes do not answer. */
+    deaf: false,
+    jobs: () => played.starts.map(({ job }) => job),
+    verdictsOn: (job: string) => played.verdicts.filter((each) => each.job === job).map(({ kind }) => kind),
+  };
+  world.between.set("dispatcher.start", async (_, args) => {
+    for (const lease of args[0] as Lease[]) played.starts.push({ ...lease, at: world.now });
+    return { boot: played.boot };
+  });
+  world.between.set("mailbox.judge", async (_, args) => {
+    played.verdicts.push(...(args[0] as Verdict[]));
+    if (played.deaf) throw new Error("deaf");
+  });
+  return played;
+}
+
+export const ticket = (job: string, more: Partial<Ticket> = {}): Ticket => ({
+  ...{ job, pool: "gpt-5-mini", priority: 0, tokens: 20, acceptedAt: world.now, notBefore: null, deadline: null },
+  ...more,
+});
+
+export const enqueue = (tickets: Ticket[], mailbox = MAILBOX) => coordinator().enqueue(mailbox, tickets);
+
+/** The leased dispatcher reports how an attempt ended. */
+export async function settle(job: string, attempt: number, outcome: Outcome, boot = "first"): Promise<void> {
+  const [place] = await coordinator().locate([job]);
+  const settlements = [{ job, attempt, outcome, headersMs: null }];
+  await coordinator().settle({ dispatcher: place?.held?.dispatcher ?? "disp-wnam-00", boot, settlements });
+}
+
+/** When the coordinator's alarm rings, ms; null if it is not set. */
+export const alarm = () => inside(coordinator(), (_, state) => state.storage.getAlarm());
