@@ -24,15 +24,24 @@ export type Ticket = {
   deadline: number | null;
   /** `strict` on the first offer alone: a job that was accepted is not refused for its deadline, it expires. Missing means `best_effort`. */
   deadlinePolicy?: DeadlinePolicy;
+  /** Somebody follows the job: its place is to be told as it changes. */
+  watched?: true;
 };
 
-/** Where a job stands. `held`: of one that runs, or starts as it comes in, by whom and since when (ms). */
+/** Where a job stands. `attempt`: of one in line, its last attempt's number, 0 before the first. `held`: of one that runs, or starts as it comes in, by whom and since when (ms). */
 export type Place = {
   state: "scheduled" | "waiting" | "running";
   position: number | null;
   eta: Eta | null;
+  attempt?: number;
   held?: { attempt: number; dispatcher: string; startedAt: number };
 };
+
+/** A job that somebody watches, and the place that was told of it last. */
+export type WatchWish = { job: string; told: number | null };
+
+/** A watched job came forward while it waited after this attempt (0: before the first). */
+export type Move = { job: string; attempt: number; position: number; eta: Eta };
 
 /**
  * The right to make one upstream call. `attempt` fences: only the newest may open, append and commit. The lease of a ticket that just
@@ -80,6 +89,8 @@ export interface CoordinatorRpc {
   /** Drops tickets; running calls are aborted. */
   cancel(jobs: string[]): Promise<void>;
   locate(jobs: string[]): Promise<(Place | null)[]>;
+  /** Locates jobs, whose places are told to their mailbox from now on, as they change. Forgotten at a job's end, and with the object. */
+  watch(wishes: WatchWish[]): Promise<(Place | null)[]>;
   /** Why a job waits, in numbers; null if there is no ticket of it. */
   explain(job: string): Promise<Standing | null>;
   settle(batch: SettleBatch): Promise<void>;
@@ -185,6 +196,8 @@ export interface MailboxRpc {
   append(calls: AppendCall[]): Promise<Appended[]>;
   commit(calls: CommitCall[]): Promise<Committed[]>;
   judge(verdicts: Verdict[]): Promise<void>;
+  /** Watched jobs came forward; answers with those that nobody watches any more. */
+  moved(moves: Move[]): Promise<string[]>;
   follow(call: FollowCall): Promise<Followed>;
   unfollow(call: { lobby: MailboxAddress; channel: boolean; jobs: string[] }): Promise<void>;
   relay(from: MailboxAddress, events: JobEvent[]): Promise<void>;

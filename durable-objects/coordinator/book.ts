@@ -10,9 +10,10 @@ import { Order } from "../../policy/order.ts";
 import { type Fleet, openFleet } from "../../policy/placement.ts";
 import { poolBudget } from "../../policy/pools.ts";
 import type { Waiting } from "../../policy/queue.ts";
-import type { Lease, MailboxAddress, Verdict } from "../../schemas/rpc.ts";
+import type { Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
 import { type Segment, Segments } from "./segments.ts";
 import type { CoordinatorStore, DeadLetterRow, TicketRow } from "./store/store.ts";
+import { Watching } from "./watching.ts";
 
 /** A lease unheard of for this long is lost; dispatchers renew four times in it. */
 export const LEASE_MS = 45_000;
@@ -39,6 +40,8 @@ export type Pool = {
   wakeAt: number;
   /** Reserved tokens of all that wait in the order. */
   waitingTokens: number;
+  /** Jobs that ever left the order. */
+  departed: number;
   /** Mean length of a call, ms. */
   callMs: number;
 };
@@ -50,10 +53,17 @@ export type Letters = {
   ahead: Map<string, Lease[]>;
   starts: Map<string, Lease[]>;
   verdicts: Map<number, Verdict[]>;
+  moves: Map<number, Move[]>;
   aborts: Map<string, string[]>;
 };
 
-export const noLetters = (): Letters => ({ ahead: new Map(), starts: new Map(), verdicts: new Map(), aborts: new Map() });
+export const noLetters = (): Letters => ({
+  ahead: new Map(),
+  starts: new Map(),
+  verdicts: new Map(),
+  moves: new Map(),
+  aborts: new Map(),
+});
 
 /** Until the first call has ended. */
 const FIRST_CALL_MS = 5_000;
@@ -67,6 +77,7 @@ export class Book {
   readonly deadlines = new MinHeap<Entry>((a, b) => a.row.deadline! < b.row.deadline!);
   /** Verdicts that a mailbox has not confirmed, with the time of the last sending. */
   readonly endings = new Map<string, { entry: Entry; sentAt: number }>();
+  readonly watching = new Watching();
   readonly fleet: Fleet;
   /** Running leases by dispatcher. */
   readonly leased = new Map<string, Set<Entry>>();
@@ -74,7 +85,7 @@ export class Book {
   readonly #mailboxIds = new Map<string, number>();
   /** The next look at the leases. */
   leaseCheckAt = Number.POSITIVE_INFINITY;
-  #arrivals = 0;
+  nextArrival = 0;
 
   /** To be written at the end of the turn. */
   readonly dirty = new Set<Entry>();
@@ -96,7 +107,16 @@ export class Book {
         (tenant) => this.tenant(tenant).weight,
         ({ tokens }) => dominantKind(budget, tokens),
       );
-      this.pools.set(id, { id, budget, order, record: null, wakeAt: Number.POSITIVE_INFINITY, waitingTokens: 0, callMs: FIRST_CALL_MS });
+      this.pools.set(id, {
+        id,
+        budget,
+        order,
+        record: null,
+        wakeAt: Number.POSITIVE_INFINITY,
+        waitingTokens: 0,
+        departed: 0,
+        callMs: FIRST_CALL_MS,
+      });
     }
   }
 
@@ -140,6 +160,7 @@ export class Book {
       boot: null,
     };
     this.entries.set(row.job, entry);
+    this.nextArrival = Math.max(this.nextArrival, row.arrival + 1);
     if (row.phase !== "ending") this.tenant(address.tenant).queued++;
     if (row.deadline !== null && row.phase !== "ending") this.deadlines.push(entry);
     if (row.phase === "waiting") this.line(entry);
@@ -153,8 +174,8 @@ export class Book {
     const pool = this.pools.get(row.pool)!;
     const since = Math.max(row.accepted_at, row.not_before ?? 0);
     const effectiveAt = since - row.priority * 1_000;
-    const { job, tokens, priority } = row;
-    entry.waiting = { job, tenant: address.tenant, tokens, priority, effectiveAt, since, arrival: this.#arrivals++ };
+    const { job, tokens, priority, arrival } = row;
+    entry.waiting = { job, tenant: address.tenant, tokens, priority, effectiveAt, since, arrival };
     pool.order.add(entry.waiting);
     pool.waitingTokens += tokens;
   }
@@ -168,7 +189,9 @@ export class Book {
 
   /** The order has let go of this entry. */
   taken(entry: Entry): void {
-    this.pools.get(entry.row.pool)!.waitingTokens -= entry.row.tokens;
+    const pool = this.pools.get(entry.row.pool)!;
+    pool.waitingTokens -= entry.row.tokens;
+    pool.departed++;
     entry.waiting = null;
   }
 
@@ -188,6 +211,7 @@ export class Book {
     this.unline(entry);
     this.entries.delete(entry.row.job);
     this.endings.delete(entry.row.job);
+    this.watching.forget(entry.row.job);
     this.dirty.delete(entry);
     if (!this.fresh.delete(entry)) this.gone.add(entry);
     if (entry.row.phase !== "ending") this.tenant(entry.address.tenant).queued--;

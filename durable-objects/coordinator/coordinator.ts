@@ -5,17 +5,18 @@ import { readSettings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
 import type { Refused } from "../../schemas/problem.ts";
 import type { QueueState } from "../../schemas/queue.ts";
-import type { CoordinatorRpc, Held, MailboxAddress, Place, SettleBatch, Ticket } from "../../schemas/rpc.ts";
+import type { CoordinatorRpc, Held, MailboxAddress, Place, SettleBatch, Ticket, WatchWish } from "../../schemas/rpc.ts";
 import type { Standing } from "../../schemas/why.ts";
 import { type Book, openBook } from "./book.ts";
 import { cancel } from "./cancel.ts";
-import { enqueue } from "./enqueue.ts";
-import { inspect, placeAtEntry, placeOf } from "./inspect.ts";
+import { answer, enqueue } from "./enqueue.ts";
+import { inspect, placeOf } from "./inspect.ts";
 import { askDispatchers, type Post, send, sendAhead } from "./post.ts";
 import { settle } from "./settle.ts";
 import { CoordinatorStore, type DeadLetterRow } from "./store/store.ts";
 import { heartbeat } from "./sweep.ts";
 import { decide, record } from "./turn.ts";
+import { watch } from "./watching.ts";
 import { standingOf } from "./why.ts";
 
 /** The single owner of the account's budget. Holds no call open and sees no payload. */
@@ -24,7 +25,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   readonly #book: Book;
   readonly #post: Post;
   readonly #timekeeper: Timekeeper;
-  /** Events received: enqueue, settle, cancel, heartbeat. */
+  /** Events received: enqueue, settle, cancel, heartbeat, watch. */
   events = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -47,10 +48,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     this.events++;
     const problems = this.#turn((now) => enqueue(this.#book, mailbox, tickets, now));
     const now = this.now();
-    return problems.map((problem, index) => {
-      if (problem) return { ok: false, problem };
-      return { ok: true, place: placeAtEntry(this.#book, tickets[index]!.job, now) };
-    });
+    return problems.map((problem, index) => answer(this.#book, tickets[index]!, problem, now));
   }
 
   async cancel(jobs: string[]): Promise<void> {
@@ -61,6 +59,11 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   async locate(jobs: string[]): Promise<(Place | null)[]> {
     const now = this.now();
     return jobs.map((job) => placeOf(this.#book, job, now));
+  }
+
+  async watch(wishes: WatchWish[]): Promise<(Place | null)[]> {
+    this.events++;
+    return watch(this.#book, wishes, this.now());
   }
 
   async explain(job: string): Promise<Standing | null> {

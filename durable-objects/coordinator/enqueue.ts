@@ -1,9 +1,9 @@
 /** Tickets come in from a mailbox. Repeating is harmless: a known ticket is left as it is. */
 import { neverFits } from "../../policy/budget.ts";
-import type { Problem } from "../../schemas/problem.ts";
-import type { MailboxAddress, Ticket } from "../../schemas/rpc.ts";
+import type { Problem, Refused } from "../../schemas/problem.ts";
+import type { MailboxAddress, Place, Ticket } from "../../schemas/rpc.ts";
 import type { Book } from "./book.ts";
-import { placeOf } from "./inspect.ts";
+import { placeAtEntry, placeOf } from "./inspect.ts";
 import { FRESH } from "./store/store.ts";
 
 /** Answers null where the ticket is in, in order. */
@@ -23,6 +23,7 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
         accepted_at: ticket.acceptedAt,
         not_before: ticket.notBefore,
         deadline: null,
+        arrival: book.nextArrival,
         ...FRESH,
         phase: delayed ? "delayed" : "waiting",
         ready_at: delayed ? ticket.notBefore! : 0,
@@ -43,6 +44,14 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
     book.dirty.add(entry);
     return null;
   });
+}
+
+/** What the mailbox is answered about a ticket after the turn that took it in. Its place is thereby told. */
+export function answer(book: Book, { job, watched }: Ticket, problem: Problem | null, now: number): { ok: true; place: Place } | Refused {
+  if (problem) return { ok: false, problem };
+  const place = placeAtEntry(book, job, now);
+  if (watched) book.watching.add(book, job, null, place.held ? null : place.position);
+  return { ok: true, place };
 }
 
 function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem | null {

@@ -20,7 +20,7 @@ export function placeOf(book: Book, job: string, now: number): Place | null {
     return { state: first ? "scheduled" : "waiting", position: null, eta: eta(row.ready_at - now, first ? "scheduled" : "retry") };
   }
   const { position, eta: expected } = reckon(book, entry, waiting, now);
-  return { state: "waiting", position, eta: expected };
+  return { state: "waiting", position, eta: expected, attempt: row.attempt };
 }
 
 /** Where a job stood as it came in: one that could start at once was next, and waited for nothing. */

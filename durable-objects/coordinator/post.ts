@@ -1,6 +1,6 @@
 /** Sends what a turn decided, and brings the answers back as further turns. Nothing here decides. */
 import { callDispatcher, callMailbox, type Env, isOverloaded } from "../../platform/objects.ts";
-import type { Held, Lease, Verdict } from "../../schemas/rpc.ts";
+import type { Held, Lease, Move, Verdict } from "../../schemas/rpc.ts";
 import { type Book, noLetters } from "./book.ts";
 import { confirmStart, lose, reconcile, unsent } from "./sweep.ts";
 
@@ -25,6 +25,7 @@ export function send(post: Post): void {
   post.book.letters = noLetters();
   for (const [dispatcher, leases] of letters.starts) post.background(start(post, dispatcher, leases));
   for (const [mailbox, verdicts] of letters.verdicts) post.background(judge(post, mailbox, verdicts));
+  for (const [mailbox, moves] of letters.moves) post.background(move(post, mailbox, moves));
   for (const [dispatcher, jobs] of letters.aborts) post.background(abort(post, dispatcher, jobs));
 }
 
@@ -66,6 +67,12 @@ async function judge(post: Post, mailbox: number, verdicts: Verdict[]): Promise<
       if (kind !== "retrying" && entry?.row.phase === "ending") book.remove(entry);
     }
   });
+}
+
+async function move({ env, book }: Post, mailbox: number, moves: Move[]): Promise<void> {
+  // What is lost is not sent again: the next place that is worth telling is told all the same.
+  const unwatched = await callMailbox(env, book.addresses.get(mailbox)!, (stub) => stub.moved(moves)).catch(() => []);
+  for (const job of unwatched) book.watching.forget(job);
 }
 
 async function abort(post: Post, dispatcher: string, jobs: string[]): Promise<void> {

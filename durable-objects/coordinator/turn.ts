@@ -14,6 +14,7 @@ export function decide<T>(book: Book, now: number, random: () => number, step: (
   const result = step(now);
   sweep(book, now, random);
   admit(book, now);
+  book.watching.look(book, now);
   return result;
 }
 

@@ -173,7 +173,8 @@ function noteAttempt(row: JobRow, lease: Lease): void {
   row.unknown = lease.unknown;
 }
 
-function note(desk: Desk, row: JobRow, event: EventName, data: unknown): void {
+/** Writes an event of a job, and tells it. `row` carries what else has changed. */
+export function note(desk: Desk, row: JobRow, event: EventName, data: unknown): void {
   const seq = appendTo(row, desk.store.deltaCounts(row.n, 0).last, event, desk.now(), data);
   desk.store.update(row);
   desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), seq, event, data }));

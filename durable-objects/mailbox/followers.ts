@@ -39,12 +39,14 @@ export class Followers {
     return [...this.#lobbies(n).values()].some((deltas) => deltas);
   }
 
-  add(target: number, lobby: string, deltas: boolean): void {
+  /** Answers whether that is new. */
+  add(target: number, lobby: string, deltas: boolean): boolean {
     const before = this.#byTarget.get(target)?.get(lobby);
     const wanted = deltas || before === true;
-    if (before === wanted) return;
+    if (before === wanted) return false;
     this.#remember(target, lobby, wanted);
     this.#store.putFollower({ target, lobby, deltas: wanted ? 1 : 0 });
+    return true;
   }
 
   remove(target: number, lobby: string): void {

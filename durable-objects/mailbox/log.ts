@@ -28,6 +28,17 @@ export function saysRunning(row: JobRow, attempt: number): boolean {
   return entriesOf(row).some(([, event, , data]) => event === "in_progress" && (data as { attempt: number }).attempt === attempt);
 }
 
+/** Whether an attempt after this one has begun. */
+export function saysRunningAfter(row: JobRow, attempt: number): boolean {
+  return entriesOf(row).some(([, event, , data]) => event === "in_progress" && (data as { attempt: number }).attempt > attempt);
+}
+
+/** The place that was told last, null if none was. */
+export function toldPosition(row: JobRow): number | null {
+  const last = entriesOf(row).findLast(([, event]) => event === "position");
+  return last ? (last[3] as { position: number }).position : null;
+}
+
 export function saysRetrying(row: JobRow, attempt: number): boolean {
   return entriesOf(row).some(([, event, , data]) => event === "retrying" && (data as { attempt: number }).attempt === attempt);
 }

@@ -18,6 +18,7 @@ import type {
   ListQuery,
   MailboxAddress,
   MailboxRpc,
+  Move,
   OpenCall,
   Opened,
   Submission,
@@ -29,6 +30,7 @@ import { claim } from "./claims.ts";
 import type { Desk } from "./desk.ts";
 import { Followers } from "./followers.ts";
 import { Lobby } from "./lobby.ts";
+import { moved } from "./positions.ts";
 import { cancel, get, list } from "./read.ts";
 import { follow, type UnfollowCall, unfollow } from "./replay.ts";
 import { retire } from "./retention.ts";
@@ -122,6 +124,10 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   async judge(verdicts: Verdict[]): Promise<void> {
     await Promise.all(verdicts.map((verdict) => judge(this.#desk, verdict)));
+  }
+
+  moved(moves: Move[]): Promise<string[]> {
+    return moved(this.#desk, moves, (n) => this.#intake.announced(n));
   }
 
   async follow(call: FollowCall): Promise<Followed> {

@@ -3,12 +3,12 @@ import { mailboxName } from "../../platform/mailboxes.ts";
 import { callDispatcher } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { EventName, JobEvent } from "../../schemas/event.ts";
-import type { FollowCall, Followed, Held, MailboxRpc } from "../../schemas/rpc.ts";
+import type { FollowCall, Followed, Held, MailboxRpc, Place } from "../../schemas/rpc.ts";
 import { find, noteRunning } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { WHOLE_CHANNEL } from "./followers.ts";
 import { entriesOf } from "./log.ts";
-import { placesOf } from "./read.ts";
+import { tellPlace, watchPlaces } from "./positions.ts";
 import type { JobRow } from "./store/store.ts";
 import { asAccepted, idOf, jobOf } from "./view.ts";
 
@@ -22,7 +22,7 @@ export function follow(desk: Desk, call: FollowCall): Followed {
   const lobby = mailboxName(call.lobby);
   const missing: string[] = [];
   const events: JobEvent[] = [];
-  if (call.channel) desk.followers.add(WHOLE_CHANNEL, lobby, call.deltas);
+  const fresh = call.channel && desk.followers.add(WHOLE_CHANNEL, lobby, call.deltas);
   const asked = new Map(call.jobs.map(({ id, after }) => [id, after]));
   for (const [id, after] of Object.entries(call.after)) if (call.channel && !asked.has(id)) asked.set(id, after);
   const named = new Set(call.jobs.map(({ id }) => id));
@@ -37,7 +37,7 @@ export function follow(desk: Desk, call: FollowCall): Followed {
     if (running && row.status === "queued") noteRunning(desk, row, running.attempt, running.startedAt);
     events.push(...replay(desk, id, row, after ?? 0, call.deltas));
   }
-  if (call.deltas) desk.background(askForDeltas(desk, call));
+  desk.background(askAround(desk, call, fresh));
   return { events, missing };
 }
 
@@ -75,13 +75,25 @@ function snapshot(desk: Desk, row: JobRow) {
 /** Jobs of a channel that are asked about when somebody begins to watch it: the oldest, since they run first. */
 const ASKED = 1_000;
 
+/**
+ * What a new follower needs of the others: of the coordinator the places of jobs that wait, now and as they change; of dispatchers the deltas.
+ * `fresh`: the channel was not followed from there before.
+ */
+async function askAround(desk: Desk, call: FollowCall, fresh: boolean): Promise<void> {
+  const whole = fresh || (call.channel && call.deltas);
+  const rows = whole ? desk.store.openAfter(0, ASKED) : call.jobs.flatMap(({ id }) => find(desk, id) ?? []);
+  const open = rows.filter((row) => !isEnd(row.status) && !desk.running.has(row.n));
+  const places = await watchPlaces(desk, open);
+  for (const [index, row] of open.entries()) {
+    const place = places[index];
+    if (place?.held && call.deltas) recallRunning(desk, row.n, place.held);
+    else if (place) tellPlace(desk, idOf(desk.address, row), place);
+  }
+  if (call.deltas) askForDeltas(desk);
+}
+
 /** Dispatchers keep the chunks of an attempt until its end: those that nobody wanted so far are asked for now. */
-async function askForDeltas(desk: Desk, call: FollowCall): Promise<void> {
-  const rows = call.channel ? desk.store.openAfter(0, ASKED) : call.jobs.flatMap(({ id }) => find(desk, id) ?? []);
-  await recallRunning(
-    desk,
-    rows.filter((row) => !isEnd(row.status) && !desk.running.has(row.n)),
-  );
+function askForDeltas(desk: Desk): void {
   const held = new Map<string, Held[]>();
   for (const [n, running] of desk.running) {
     const row = desk.followers.wantsDeltas(n) ? desk.store.job(n) : null;
@@ -98,13 +110,9 @@ async function askForDeltas(desk: Desk, call: FollowCall): Promise<void> {
 }
 
 /** A mailbox that slept has forgotten which of its jobs run; the coordinator knows. */
-async function recallRunning(desk: Desk, rows: JobRow[]): Promise<void> {
-  const places = await placesOf(desk, rows);
-  for (const [index, { n }] of rows.entries()) {
-    const held = places[index]?.held;
-    const row = held && !desk.running.has(n) ? desk.store.job(n) : null;
-    if (row?.status !== "queued" || !held || held.attempt < row.attempt) continue;
-    desk.running.set(n, held);
-    noteRunning(desk, row, held.attempt, held.startedAt);
-  }
+function recallRunning(desk: Desk, n: number, held: NonNullable<Place["held"]>): void {
+  const row = desk.running.has(n) ? null : desk.store.job(n);
+  if (row?.status !== "queued" || held.attempt < row.attempt) return;
+  desk.running.set(n, held);
+  noteRunning(desk, row, held.attempt, held.startedAt);
 }

@@ -8,6 +8,7 @@ import type { Refused } from "../../schemas/problem.ts";
 import type { OpenCall, Place, Submission, Submitted, Ticket } from "../../schemas/rpc.ts";
 import { find, finish } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
+import { tellPlace } from "./positions.ts";
 import type { JobRow } from "./store/store.ts";
 import { asAccepted, idOf, jobOf, UNBORN } from "./view.ts";
 
@@ -130,6 +131,12 @@ export class Intake {
     return (underway !== undefined && (await ask(underway))) || ask(this.#handOver([row], "accepted"));
   }
 
+  /** Whether the first event of a job has been told; waits for it while the coordinator is being asked. */
+  async announced(n: number): Promise<boolean> {
+    await this.#underway.get(n);
+    return !this.#unannounced.has(n);
+  }
+
   /** Tells of a new job, once. */
   #announce(n: number): void {
     const row = this.#unannounced.get(n);
@@ -209,6 +216,7 @@ export class Intake {
           answers.set(row.n, result);
           if (result.place.held) this.#desk.promised.set(row.n, result.place.held);
           this.#announce(row.n);
+          if (tickets[index]!.watched) tellPlace(this.#desk, tickets[index]!.job, result.place);
         } else if (state === "accepted") {
           // Its client was told 202, or may have been: it is not made undone, it ends.
           this.#announce(row.n);
@@ -237,6 +245,7 @@ export class Intake {
       notBefore: row.not_before,
       deadline: row.deadline,
       ...(strict && row.deadline !== null && { deadlinePolicy: "strict" as const }),
+      ...(this.#desk.followers.watched(row.n) && { watched: true as const }),
     };
   }
 

@@ -180,6 +180,24 @@ describe("time", () => {
   });
 });
 
+describe("the order", () => {
+  it.each([5, 20])("of %i jobs that came in one instant outlives the coordinator", async (count) => {
+    world.env.SLUICE_POOLS = pools({ rpm: 60, burst_seconds: 1 });
+    const played = playAll();
+    // By their names they would come in the opposite order.
+    const jobs = Array.from({ length: count }, (_, index) => `job_${99 - index}`);
+    await enqueue(jobs.map((each) => ticket(each)));
+    await until(() => played.jobs().length === 1);
+    await kill(coordinator());
+    await until(async () => {
+      await advanceTo(world.now + 1_000);
+      return new Set(played.jobs()).size === count;
+    });
+    // The first ran when the coordinator died; its dispatcher, asked, knows nothing of it.
+    expect([...new Set(played.jobs())]).toEqual(jobs);
+  });
+});
+
 describe("the next wake", () => {
   it.each([
     ["a ticket in an hour: the alarm rings then", { notBefore: EPOCH + 3_600_000 }, 3_600_000],

@@ -1,5 +1,5 @@
 /** Sluice in a simulated world: the coordinator's own code, and mailboxes and dispatchers as actors around it. */
-import { type Book, openBook } from "../../durable-objects/coordinator/book.ts";
+import { type Book, noLetters, openBook } from "../../durable-objects/coordinator/book.ts";
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { placeOf } from "../../durable-objects/coordinator/inspect.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
@@ -205,7 +205,7 @@ export class Sluice implements Client {
 
   #send(): void {
     const { ahead, starts, verdicts } = this.book.letters;
-    this.book.letters = { ahead: new Map(), starts: new Map(), verdicts: new Map(), aborts: new Map() };
+    this.book.letters = noLetters();
     for (const letters of [ahead, starts]) for (const [name, leases] of letters) this.#start(name, leases);
     for (const sent of verdicts.values()) this.#judge(sent);
   }

@@ -14,6 +14,8 @@ type Fixed = {
   accepted_at: number;
   not_before: number | null;
   deadline: number | null;
+  /** Order of arrival here: among tickets of one instant it decides, after a restart too. */
+  arrival: number;
 };
 
 type TicketState = {
@@ -174,6 +176,6 @@ export function isMarked(out: Uint8Array, index: number): boolean {
   return (out[index >> 3]! & (0x80 >> (index & 7))) !== 0;
 }
 
-function fixedOf({ pool, priority, tokens, accepted_at, not_before, deadline }: TicketRow): Fixed {
-  return { pool, priority, tokens, accepted_at, not_before, deadline };
+function fixedOf({ pool, priority, tokens, accepted_at, not_before, deadline, arrival }: TicketRow): Fixed {
+  return { pool, priority, tokens, accepted_at, not_before, deadline, arrival };
 }
