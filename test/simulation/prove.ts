@@ -1,6 +1,7 @@
 /** `npm run prove`: the table of `docs/proof.md`. `--write` keeps it there; `--seeds N` runs more worlds with faults. */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { costOf } from "./cost.ts";
 import { faultyRun } from "./faulty.ts";
 import { LOADS } from "./loads.ts";
 import { type Report, runSluice, runStrategy, type Scene } from "./run.ts";
@@ -101,6 +102,19 @@ function million(): void {
   say();
 }
 
+function costs(): void {
+  say("## Cost of a turn that starts one job, 1,000 tenants waiting");
+  say();
+  row(["tickets waiting", "over 10,000", "heap a ticket, bytes"]);
+  row(["---", "---", "---"]);
+  costOf(10_000);
+  const measured = [10_000, 100_000, 1_000_000].map(costOf);
+  for (const { queued, usPerStart, bytesPerTicket } of measured) {
+    row([queued, `${(usPerStart / measured[0]!.usPerStart).toFixed(2)} (${usPerStart.toFixed(0)} µs)`, queued < 100_000 ? "" : bytesPerTicket.toFixed(0)]);
+  }
+  say();
+}
+
 function faults(seeds: number): void {
   let [crashes, duplicates, jobs] = [0, 0, 0];
   for (let seed = 1; seed <= seeds; seed++) {
@@ -122,6 +136,7 @@ intro();
 sluice();
 others();
 million();
+costs();
 faults(at < 0 ? 200 : Number(process.argv[at + 1]));
 if (process.argv.includes("--write"))
   writeFileSync(fileURLToPath(import.meta.resolve("../../docs/proof.md")), `${lines.join("\n").trimEnd()}\n`);

@@ -278,7 +278,7 @@ export class Sluice implements Client {
 }
 
 /** A store that keeps nothing. */
-function forgetful(): CoordinatorStore {
+export function forgetful(): CoordinatorStore {
   const nothing = () => {};
   const none = () => [];
   const writes = ["addMailbox", "putTicket", "addSegment", "markSegment", "dropSegment", "dropTicket", "putBudget", "addDeadLetter"];
