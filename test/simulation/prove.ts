@@ -110,7 +110,11 @@ function costs(): void {
   costOf(10_000);
   const measured = [10_000, 100_000, 1_000_000].map(costOf);
   for (const { queued, usPerStart, bytesPerTicket } of measured) {
-    row([queued, `${(usPerStart / measured[0]!.usPerStart).toFixed(2)} (${usPerStart.toFixed(0)} µs)`, queued < 100_000 ? "" : bytesPerTicket.toFixed(0)]);
+    row([
+      queued,
+      `${(usPerStart / measured[0]!.usPerStart).toFixed(2)} (${usPerStart.toFixed(0)} µs)`,
+      queued < 100_000 ? "" : bytesPerTicket.toFixed(0),
+    ]);
   }
   say();
 }
