@@ -6,6 +6,7 @@ import type { Role } from "../../schemas/settings.ts";
 import { getQueue } from "../operator/queue.ts";
 import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
+import { jobEvents } from "./job-events.ts";
 import { cancelJob, getJob, listJobs } from "./read-jobs.ts";
 import { invalid, json, refuse } from "./respond.ts";
 import { simulator } from "./simulator.ts";
@@ -24,6 +25,7 @@ const router = Router()
   .post("/v1/jobs", behind("submit", submitJobs))
   .get("/v1/jobs", behind("read", listJobs))
   .get("/v1/jobs/:id", behind("read", getJob))
+  .get("/v1/jobs/:id/events", behind("read", jobEvents))
   .get("/v1/jobs/:id/why", behind("read", whyJob))
   .post("/v1/jobs/:id/cancel", behind("submit", cancelJob))
   .get("/v1/subscribe", behind("read", subscribe))

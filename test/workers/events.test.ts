@@ -1,0 +1,161 @@
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { advanceTo, call, crash, ended, evict, inside, mailboxOf, send, submit, until } from "../support/service.ts";
+import { read, type Told } from "../support/sse.ts";
+import { completion, EPOCH, resetWorld, script, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const later = { not_before: EPOCH / 1_000 + 60 };
+const start = () => advanceTo(EPOCH + 60_000);
+const WORDS = ["Once ", "upon ", "a ", "time", " there", " was 😀", " a", " queue."];
+const TEXT = WORDS.join("");
+
+const events = (id: string, headers: Record<string, string> = {}, query = "") =>
+  send(`/v1/jobs/${id}/events${query}`, { headers: { authorization: "Bearer sk-dev-alice", ...headers } });
+
+const names = (told: Told[]) => told.map(({ event }) => event).filter((name, index, all) => name !== "delta" || all[index - 1] !== "delta");
+const textOf = (told: Told[]) =>
+  told
+    .filter(({ event }) => event === "delta")
+    .flatMap(({ data }) => (data as { chunks: { choices: { delta: { content?: string } }[] }[] }).chunks)
+    .map(({ choices }) => choices[0]?.delta.content ?? "")
+    .join("");
+
+/** From `first` on, without a gap or a repeat. */
+function expectGapless(told: Told[], first = 1): void {
+  expect(told.map(({ seq }) => seq)).toEqual(told.map((_, index) => first + index));
+}
+
+async function running(more: Record<string, unknown> = {}) {
+  const upstream = script();
+  world.upstream = upstream.answer;
+  const calls = world.calls.length;
+  const { id } = await submit(more);
+  await until(() => world.calls.length > calls);
+  return { ...upstream, id };
+}
+
+describe("GET /v1/jobs/{id}/events", () => {
+  it("a job from its beginning to its end, deltas included; then the answer ends", async () => {
+    world.upstream = () => completion(TEXT);
+    const { id } = await submit(later);
+    const response = await events(id);
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toContain("text/event-stream");
+    const reading = read(response);
+    await start();
+    const told = await reading;
+    expect(names(told)).toEqual(["queued", "in_progress", "delta", "completed"]);
+    expectGapless(told);
+    expect(textOf(told)).toBe(TEXT);
+    expect(told.at(-1)!.data).toEqual(await ended(id));
+  });
+
+  it("deltas=false -> the numbers of deltas are left out, nothing else", async () => {
+    world.upstream = () => completion(TEXT);
+    const { id } = await submit(later);
+    const [all, few] = [read(await events(id)), read(await events(id, {}, "?deltas=false"))];
+    await start();
+    expect(await few).toEqual((await all).filter(({ event }) => event !== "delta"));
+  });
+
+  it("the reader leaves in mid-stream and comes back with Last-Event-ID -> the rest, no gap, no repeat", async () => {
+    const { id, say, finish } = await running();
+    const first = read(await events(id), (told) => textOf(told) === "Once upon ");
+    for (const word of WORDS.slice(0, 2)) say(word);
+    const before = await first;
+    for (const word of WORDS.slice(2, 5)) say(word);
+    const second = read(await events(id, { "last-event-id": String(before.at(-1)!.seq) }));
+    for (const word of WORDS.slice(5)) say(word);
+    finish();
+    const told = [...before, ...(await second)];
+    expectGapless(told);
+    expect(textOf(told)).toBe(TEXT);
+  });
+
+  it("the mailbox dies in mid-stream -> the reader notices nothing", async () => {
+    const { id, say, finish } = await running();
+    for (const word of WORDS.slice(0, 4)) say(word);
+    const told: Told[] = [];
+    const reading = read(await events(id), (all) => {
+      told.splice(0, told.length, ...all);
+      return false;
+    });
+    await until(() => textOf(told) === WORDS.slice(0, 4).join(""));
+    await evict(mailboxOf(id));
+    for (const word of WORDS.slice(4)) say(word);
+    finish();
+    const all = await reading;
+    expectGapless(all);
+    expect(textOf(all)).toBe(TEXT);
+    expect(all.at(-1)!.event).toBe("completed");
+  });
+
+  it("everything dies while a job waits -> the reader still hears its end", async () => {
+    const { id } = await submit(later);
+    const reading = read(await events(id, {}, "?deltas=false"));
+    await crash();
+    await until(async () => (await call("GET", `/v1/jobs/${id}`)).status === 202);
+    await start();
+    const told = await reading;
+    expect(told.at(-1)).toMatchObject({ event: "completed", data: { id } });
+  });
+
+  it("a reader that does not read -> is cut off from the mailbox, and gets all of it from the log when it reads", async () => {
+    const { id, say, finish } = await running();
+    const response = await events(id);
+    const open = () => inside(mailboxOf(id), (_, state) => state.getWebSockets().length);
+    await until(async () => (await open()) === 1);
+    const piece = "x".repeat(400_000);
+    const logged = () =>
+      inside(mailboxOf(id), (_, state) => state.storage.sql.exec<{ n: number }>("SELECT count(*) AS n FROM deltas").one().n);
+    for (let count = 0; count < 10; count++) {
+      say(`${count}${piece}`);
+      await until(async () => (await logged()) === count + 1);
+    }
+    await until(async () => (await open()) === 0);
+    finish();
+    const told = await read(response);
+    expectGapless(told);
+    expect(textOf(told)).toBe([...Array(10).keys()].map((count) => `${count}${piece}`).join(""));
+    expect(told.at(-1)!.event).toBe("completed");
+  });
+
+  it("of a job that has ended: all of it; whoever has all is told 204, so that an EventSource stays away", async () => {
+    const { id } = await submit();
+    await ended(id);
+    const told = await read(await events(id));
+    expect(names(told)).toEqual(["queued", "in_progress", "completed"]);
+    expect((await events(id, { "last-event-id": "2" })).status).toBe(200);
+    expect((await events(id, { "last-event-id": "3" })).status).toBe(204);
+    expect((await events(id, { "last-event-id": "99" })).status).toBe(204);
+  });
+
+  it("a cancelled job -> its end is told", async () => {
+    const { id } = await submit(later);
+    const reading = read(await events(id));
+    await call("POST", `/v1/jobs/${id}/cancel`);
+    expect((await reading).at(-1)).toMatchObject({ event: "cancelled", data: { status: "cancelled" } });
+  });
+
+  it("the reader leaves -> the mailbox is told, and sends to nobody", async () => {
+    const { id } = await submit(later);
+    const response = await events(id);
+    await read(response, "queued");
+    const count = "SELECT (SELECT count(*) FROM subscriptions) + (SELECT count(*) FROM followers) AS rows";
+    const rows = () => inside(mailboxOf(id), (_, state) => state.storage.sql.exec<{ rows: number }>(count).one().rows);
+    await until(async () => (await rows()) === 0);
+  });
+
+  it.each(["-1", "1.5", "soon"])("Last-Event-ID %s -> 400", async (last) => {
+    const { id } = await submit(later);
+    expect((await events(id, { "last-event-id": last })).status).toBe(400);
+  });
+
+  it("another tenant's job -> 404", async () => {
+    const { id } = await submit(later);
+    expect((await events(id, { authorization: "Bearer sk-dev-bob" })).status).toBe(404);
+  });
+});

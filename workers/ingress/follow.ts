@@ -1,0 +1,122 @@
+/**
+ * A job's events, read by a door as they come. The door holds a WebSocket to the job's mailbox, as a client would: while nothing happens the
+ * mailbox sleeps, and all that sockets promise (order, no gap, deltas, resume) holds here too.
+ */
+import { fetchMailbox } from "../../platform/objects.ts";
+import { isEnd } from "../../policy/lifecycle.ts";
+import type { JobEvent } from "../../schemas/event.ts";
+import type { MailboxAddress } from "../../schemas/rpc.ts";
+import type { ServerFrame } from "../../schemas/socket.ts";
+import type { Context } from "./context.ts";
+
+export type Follow = {
+  address: MailboxAddress;
+  job: string;
+  /** Events up to this seq are known. */
+  after: number;
+  deltas: boolean;
+  /** The reader has gone. */
+  signal: AbortSignal;
+};
+
+/** A reader that is so far behind, in characters, is cut off from the mailbox and resumes from its log: memory is 128 MB for all readers. */
+const BACKLOG_LIMIT = 2_000_000;
+/** Connections that broke one after another without an event between them. */
+const FAILURES_LIMIT = 6;
+const PAUSE_MS = 100;
+
+/**
+ * Yields each event once, in order, to the last. Connects again by itself where the mailbox restarts.
+ * @throws if the mailbox cannot be reached for some seconds, or has no such job.
+ */
+export async function* follow(env: Context["env"], { address, job, after, deltas, signal }: Follow): AsyncGenerator<JobEvent> {
+  let last = after;
+  for (let failures = 0; !signal.aborted; failures++) {
+    if (failures > FAILURES_LIMIT) throw new Error("The mailbox cannot be reached.");
+    if (failures > 0) await new Promise((done) => setTimeout(done, PAUSE_MS * 2 ** failures * (0.5 + Math.random() / 2)));
+    const line = await open(env, address, signal);
+    if (!line) continue;
+    line.send({ type: "subscribe", jobs: [job], after: { [job]: last }, deltas });
+    for await (const event of line.events()) {
+      failures = -1;
+      if (event.seq <= last) continue;
+      last = event.seq;
+      yield event;
+      if (isEnd(event.event)) return;
+    }
+  }
+}
+
+async function open(env: Context["env"], address: MailboxAddress, signal: AbortSignal): Promise<Line | null> {
+  try {
+    const { webSocket } = await fetchMailbox(env, address, new Request("https://mailbox/", { headers: { upgrade: "websocket" } }));
+    if (!webSocket) return null;
+    webSocket.accept();
+    return new Line(webSocket, signal);
+  } catch {
+    return null;
+  }
+}
+
+/** One connection. What arrives waits here until it is read. */
+class Line {
+  readonly #socket: WebSocket;
+  readonly #texts: string[] = [];
+  #backlog = 0;
+  #closed = false;
+  #wake = () => {};
+
+  constructor(socket: WebSocket, signal: AbortSignal) {
+    this.#socket = socket;
+    socket.addEventListener("message", ({ data }) => this.#take(String(data)));
+    socket.addEventListener("close", () => this.#end());
+    socket.addEventListener("error", () => this.#end());
+    if (signal.aborted) this.#end();
+    else signal.addEventListener("abort", () => this.#end(), { once: true });
+  }
+
+  send(frame: object): void {
+    if (!this.#closed) this.#socket.send(JSON.stringify(frame));
+  }
+
+  /** Ends with the connection. @throws if the mailbox refuses the subscription. */
+  async *events(): AsyncGenerator<JobEvent> {
+    try {
+      for (;;) {
+        while (this.#texts.length === 0 && !this.#closed) {
+          await new Promise<void>((wake) => {
+            this.#wake = wake;
+          });
+        }
+        const text = this.#texts.shift();
+        if (text === undefined) return;
+        this.#backlog -= text.length;
+        const frame = JSON.parse(text) as ServerFrame;
+        if (frame.type === "error" && frame.error.code !== "unavailable") throw new Error(frame.error.message);
+        if (frame.type === "error") return;
+        if (frame.type === "event") yield frame;
+      }
+    } finally {
+      this.#end();
+    }
+  }
+
+  #take(text: string): void {
+    if (this.#closed) return;
+    this.#texts.push(text);
+    this.#backlog += text.length;
+    if (this.#backlog > BACKLOG_LIMIT && this.#texts.length > 1) this.#end();
+    else this.#wake();
+  }
+
+  #end(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      this.#socket.close(1000, "done");
+    } catch {
+      // Closed from there already.
+    }
+    this.#wake();
+  }
+}

@@ -1,0 +1,50 @@
+/** Server-Sent Events (WHATWG HTML, 9.2). */
+
+/** Comments keep idle connections open: proxies and load balancers close those that are silent for a minute. */
+const HEARTBEAT_MS = 15_000;
+
+export const SSE_HEADERS = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", "x-accel-buffering": "no" };
+
+export type SseWriter = {
+  /** Resolves when the reader has room for more. @throws if it has gone. */
+  event(fields: { event?: string; id?: string; data: string }): Promise<void>;
+  /** What readers skip. */
+  comment(text: string): Promise<void>;
+};
+
+/**
+ * The body of an answer that `write` fills. Its reader's departure aborts `reader`; what `write` throws breaks the answer off, so that the reader
+ * knows that it is not whole.
+ */
+export function sse(
+  write: (writer: SseWriter) => Promise<void>,
+  reader: AbortController,
+  background: (work: Promise<unknown>) => void,
+): ReadableStream<Uint8Array> {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const out = writable.getWriter();
+  const encoder = new TextEncoder();
+  const send = (text: string) => out.write(encoder.encode(text));
+  const comment = (text: string) => send(`: ${text.replaceAll(/[\r\n]+/g, " ")}\n\n`);
+  const writer: SseWriter = {
+    event: ({ event, id, data }) =>
+      // JSON holds no line break: one data line is enough.
+      send(`${event === undefined ? "" : `event: ${event}\n`}${id === undefined ? "" : `id: ${id}\n`}data: ${data}\n\n`),
+    comment,
+  };
+  const heartbeat = setInterval(() => comment("keep-alive").catch(() => reader.abort()), HEARTBEAT_MS);
+  out.closed.catch(() => reader.abort());
+  const pump = async () => {
+    try {
+      await write(writer);
+      await out.close();
+    } catch (error) {
+      await out.abort(error).catch(() => {});
+    } finally {
+      clearInterval(heartbeat);
+      reader.abort();
+    }
+  };
+  background(pump());
+  return readable;
+}
