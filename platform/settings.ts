@@ -3,7 +3,13 @@ import { z } from "zod";
 import { KeyConfig, PoolsConfig, type Role, TimeoutsConfig } from "../schemas/settings.ts";
 
 export type Tenant = { weight: number; rpm: number | null; tpm: number | null; maxQueued: number | null };
-export type Key = { tenant: string; roles: readonly Role[]; models: readonly string[] | null };
+export type Key = {
+  tenant: string;
+  roles: readonly Role[];
+  models: readonly string[] | null;
+  /** What becomes of a call whose caller has gone. */
+  onDisconnect: "cancel" | "keep";
+};
 
 export type Settings = {
   /** Started by `npm start`: development keys are accepted and the simulator can be looked at. */
@@ -36,13 +42,17 @@ export function readSettings(env: Record<string, unknown>): Settings {
   return {
     local,
     pools: parse("SLUICE_POOLS", env.SLUICE_POOLS, PoolsConfig, { default: { rpm: 500, tpm: 200_000 } }),
-    keys: new Map(all.map((key) => [key.key_sha256.toLowerCase(), { tenant: key.tenant, roles: key.roles, models: key.models }])),
+    keys: new Map(all.map((key) => [key.key_sha256.toLowerCase(), keyOf(key)])),
     tenants: new Map(all.map((key) => [key.tenant, { weight: key.weight, rpm: key.rpm, tpm: key.tpm, maxQueued: key.max_queued }])),
     timeouts: parse("SLUICE_TIMEOUTS", env.SLUICE_TIMEOUTS, TimeoutsConfig, {}),
     region: text(env.SLUICE_REGION) ?? "wnam",
     maxDispatchers: number("SLUICE_MAX_DISPATCHERS", env.SLUICE_MAX_DISPATCHERS, 128),
     retentionMs: number("SLUICE_RETENTION_HOURS", env.SLUICE_RETENTION_HOURS, 72) * 3_600_000,
   };
+}
+
+function keyOf({ tenant, roles, models, on_disconnect }: KeyConfig): Key {
+  return { tenant, roles, models, onDisconnect: on_disconnect };
 }
 
 export function tenantOf(settings: Settings, tenant: string): Tenant {

@@ -94,6 +94,7 @@ export type Job = {
   usage: Usage | null;
   /** The plain chat completion object. */
   response: unknown;
-  error: Omit<Problem, "status"> | null;
+  /** `status`: the HTTP status of upstream's refusal, or of Sluice's own. */
+  error: Problem | null;
   metadata: Record<string, string> | null;
 };

@@ -26,7 +26,14 @@ export type Ticket = {
   deadlinePolicy?: DeadlinePolicy;
   /** Somebody follows the job: its place is to be told as it changes. */
   watched?: true;
+  /** The caller is to be told what is left of the budget. */
+  call?: true;
 };
+
+/** Of one limit of a minute: the limit, what may be spent of it at once, and ms until it is whole again. */
+export type Allowance = { limit: number; remaining: number; resetMs: number };
+/** What a tenant may spend of a pool: the pool's limits, or the tenant's own where those are less. Null is no limit. */
+export type Share = { requests: Allowance | null; tokens: Allowance | null };
 
 /** Where a job stands. `attempt`: of one in line, its last attempt's number, 0 before the first. `held`: of one that runs, or starts as it comes in, by whom and since when (ms). */
 export type Place = {
@@ -35,6 +42,7 @@ export type Place = {
   eta: Eta | null;
   attempt?: number;
   held?: { attempt: number; dispatcher: string; startedAt: number };
+  share?: Share;
 };
 
 /** A job that somebody watches, and the place that was told of it last. */
@@ -118,6 +126,16 @@ export interface DispatcherRpc {
 /** An Idempotency-Key and the fingerprint of the request that it stands for. */
 export type Claim = { key: string; fingerprint: string };
 
+/** A caller waits for the job as for a plain call to OpenAI. */
+export type Call = {
+  /** Hash of the caller's key and body: a retry brings the same. */
+  body: string;
+  /** The caller wants the chunks: they are kept from the first, whoever listens. */
+  stream: boolean;
+  /** What becomes of the job when the caller goes away and does not come back. */
+  onDisconnect: "cancel" | "keep";
+};
+
 /** A job on its way into a mailbox, checked and priced by the ingress. */
 export type Submission = {
   /** Part of the job's id. A submit that is repeated brings the same again, and so makes no second job. */
@@ -136,9 +154,10 @@ export type Submission = {
   metadata: Record<string, string> | null;
   retry: RetryPolicy;
   idempotency: Claim | null;
+  call?: Call;
 };
 
-export type Submitted = { ok: true; job: Job; replayed: boolean } | Refused;
+export type Submitted = { ok: true; job: Job; replayed: boolean; share?: Share } | Refused;
 
 export type OpenCall = { lease: Lease; dispatcher: string };
 export type Opened =
@@ -188,6 +207,10 @@ export interface MailboxRpc {
   submit(submissions: Submission[], repeated: boolean): Promise<Submitted[]>;
   /** Claims Idempotency-Keys for a tenant; false where the key stands for another request. */
   claim(claims: Claim[]): Promise<boolean[]>;
+  /** A job of this call body whose caller has gone; null if there is none. The next who asks is given another. */
+  reattach(body: string): Promise<string | null>;
+  /** The caller of a job has its answer: no retry is given it any more. */
+  collect(id: string): Promise<void>;
   /** Waits up to `waitMs` for the job to end; answers null when there is no such job. */
   get(id: string, waitMs: number): Promise<Job | null>;
   list(query: ListQuery): Promise<Job[]>;

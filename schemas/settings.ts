@@ -46,6 +46,8 @@ export const KeyConfig = z.strictObject({
   rpm: limit,
   tpm: limit,
   max_queued: z.number().int().positive().nullable().default(null),
+  /** What becomes of a call to `/v1/chat/completions` whose caller has gone and does not come back. */
+  on_disconnect: z.enum(["cancel", "keep"]).default("cancel"),
 });
 export type KeyConfig = z.infer<typeof KeyConfig>;
 

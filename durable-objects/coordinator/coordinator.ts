@@ -48,7 +48,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     this.events++;
     const problems = this.#turn((now) => enqueue(this.#book, mailbox, tickets, now));
     const now = this.now();
-    return problems.map((problem, index) => answer(this.#book, tickets[index]!, problem, now));
+    return problems.map((problem, index) => answer(this.#book, mailbox, tickets[index]!, problem, now));
   }
 
   async cancel(jobs: string[]): Promise<void> {

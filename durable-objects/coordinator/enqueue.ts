@@ -1,5 +1,6 @@
 /** Tickets come in from a mailbox. Repeating is harmless: a known ticket is left as it is. */
 import { neverFits } from "../../policy/budget.ts";
+import { shareOf } from "../../policy/share.ts";
 import type { Problem, Refused } from "../../schemas/problem.ts";
 import type { MailboxAddress, Place, Ticket } from "../../schemas/rpc.ts";
 import type { Book } from "./book.ts";
@@ -47,10 +48,17 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
 }
 
 /** What the mailbox is answered about a ticket after the turn that took it in. Its place is thereby told. */
-export function answer(book: Book, { job, watched }: Ticket, problem: Problem | null, now: number): { ok: true; place: Place } | Refused {
+export function answer(
+  book: Book,
+  { tenant }: MailboxAddress,
+  { call, job, pool, watched }: Ticket,
+  problem: Problem | null,
+  now: number,
+): { ok: true; place: Place } | Refused {
   if (problem) return { ok: false, problem };
   const place = placeAtEntry(book, job, now);
   if (watched) book.watching.add(book, job, null, place.held ? null : place.position);
+  if (call) place.share = shareOf(book.pools.get(pool)!.budget, book.tenant(tenant).budget, now);
   return { ok: true, place };
 }
 

@@ -49,7 +49,12 @@ export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
     // is not worth a row at all: the coordinator knows that it runs.
     desk.background(later(() => noteFirst(desk, row.n, startedAt)));
   }
-  return { ok: true, request: desk.store.text(row.n, "request") ?? "{}", pool: row.pool, watched: desk.followers.wantsDeltas(row.n) };
+  return {
+    ok: true,
+    request: desk.store.text(row.n, "request") ?? "{}",
+    pool: row.pool,
+    watched: row.call?.stream || desk.followers.wantsDeltas(row.n),
+  };
 }
 
 function noteFirst(desk: Desk, n: number, startedAt: number): void {
@@ -135,8 +140,7 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
   row.status = status;
   row.ended_at = now;
   if (end.problem) {
-    const { status: _, ...error } = end.problem;
-    row.error = JSON.stringify(error);
+    row.error = JSON.stringify(end.problem);
   }
   appendTo(row, lastSeq(desk, row), status, now, null);
   desk.store.end(row, end.response ?? null);

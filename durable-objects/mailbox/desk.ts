@@ -3,6 +3,7 @@ import type { Env } from "../../platform/objects.ts";
 import type { Settings } from "../../platform/settings.ts";
 import type { Job } from "../../schemas/job.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
+import type { Calls } from "./calls.ts";
 import type { Followers } from "./followers.ts";
 import type { MailboxStore } from "./store/store.ts";
 
@@ -18,6 +19,7 @@ export type Desk = {
   /** Whom the coordinator named as it confirmed a job, until that attempt is opened: another's lease of the same number is void. */
   readonly promised: Map<number, { attempt: number; dispatcher: string }>;
   readonly followers: Followers;
+  readonly calls: Calls;
   /** Long-polls that wait for a job to end. */
   readonly waiters: Map<number, Set<(job: Job) => void>>;
   /** ms since the epoch. */

@@ -26,6 +26,7 @@ import type {
   Verdict,
 } from "../../schemas/rpc.ts";
 import { append, commit, judge, open } from "./attempts.ts";
+import { Calls } from "./calls.ts";
 import { claim } from "./claims.ts";
 import type { Desk } from "./desk.ts";
 import { Followers } from "./followers.ts";
@@ -72,6 +73,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       running: new Map(),
       promised: new Map(),
       followers: new Followers(store, env, address, (events) => this.#lobby.deliver(address, events)),
+      calls: new Calls(() => this.#desk),
       waiters: new Map(),
       now: () => this.now(),
       background: (work) => ctx.waitUntil(work),
@@ -94,6 +96,14 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   async claim(claims: Claim[]): Promise<boolean[]> {
     return claim(this.#desk, claims);
+  }
+
+  async reattach(body: string): Promise<string | null> {
+    return this.#desk.calls.reattach(body);
+  }
+
+  async collect(id: string): Promise<void> {
+    this.#desk.calls.collect(id);
   }
 
   get(id: string, waitMs: number): Promise<Job | null> {
@@ -163,8 +173,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   override async alarm(): Promise<void> {
     this.#alarm.rang();
     await this.#intake.resend();
-    const next = retire(this.#desk);
-    if (next !== null) this.#alarm.wakeBy(next);
+    for (const next of [await this.#desk.calls.sweep(), retire(this.#desk)]) if (next !== null) this.#alarm.wakeBy(next);
   }
 
   /** Rows written since the object woke: what the platform bills. */

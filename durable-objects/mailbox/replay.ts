@@ -46,7 +46,9 @@ export function unfollow(desk: Desk, call: UnfollowCall): void {
   if (call.channel) desk.followers.remove(WHOLE_CHANNEL, lobby);
   for (const id of call.jobs) {
     const row = find(desk, id);
-    if (row) desk.followers.remove(row.n, lobby);
+    if (!row) continue;
+    desk.followers.remove(row.n, lobby);
+    if (!desk.followers.watched(row.n)) desk.calls.left(row);
   }
 }
 

@@ -97,7 +97,8 @@ export class Intake {
       if (!("row" in each)) return each;
       const answer = answers.get(each.row.n);
       if (answer && !answer.ok) return answer;
-      return { ok: true, job: this.#show(each.row, answer?.place ?? null), replayed: each.replayed };
+      const place = answer?.place ?? null;
+      return { ok: true, job: this.#show(each.row, place), replayed: each.replayed, ...(place?.share && { share: place.share }) };
     });
   }
 
@@ -178,6 +179,7 @@ export class Intake {
         this.#writeCursor();
         for (const { row, submission } of fresh) {
           store.insert(row, submission.request);
+          if (submission.call) store.addCall(submission.call.body, row.n, row.accepted_at);
           if (submission.idempotency) store.addIdempotent(submission.idempotency.key, submission.idempotency.fingerprint, row.n);
         }
       });
@@ -246,6 +248,7 @@ export class Intake {
       deadline: row.deadline,
       ...(strict && row.deadline !== null && { deadlinePolicy: "strict" as const }),
       ...(this.#desk.followers.watched(row.n) && { watched: true as const }),
+      ...(row.call && { call: true as const }),
     };
   }
 
@@ -266,9 +269,9 @@ export class Intake {
 }
 
 function born(submission: Submission): Omit<JobRow, "n" | "accepted_at"> {
-  const { nonce, model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata, idempotency } = submission;
+  const { nonce, model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata, idempotency, call } = submission;
   const idempotency_key = idempotency?.key ?? null;
-  return { ...UNBORN, nonce, model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key };
+  return { ...UNBORN, nonce, model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...(call && { call }) };
 }
 
 function conflict(): Refused {

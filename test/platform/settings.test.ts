@@ -50,7 +50,7 @@ describe("keys", () => {
 
   it("are found by their hash, whatever its case", () => {
     const settings = readSettings(keys(key({ key_sha256: sha256("k").toUpperCase(), roles: ["operate"], models: ["gpt-5*"] })));
-    expect(settings.keys.get(sha256("k"))).toEqual({ tenant: "acme", roles: ["operate"], models: ["gpt-5*"] });
+    expect(settings.keys.get(sha256("k"))).toEqual({ tenant: "acme", onDisconnect: "cancel", roles: ["operate"], models: ["gpt-5*"] });
   });
 
   it("say what their tenant may use, and a tenant that none names may use all", () => {

@@ -3,6 +3,8 @@ import { Router } from "itty-router";
 import { callCoordinator, type Env, isOverloaded } from "../../platform/objects.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import type { Role } from "../../schemas/settings.ts";
+import { chatCompletions } from "../openai/chat-completions.ts";
+import { getModel, listModels } from "../openai/models.ts";
 import { getQueue } from "../operator/queue.ts";
 import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
@@ -28,6 +30,9 @@ const router = Router()
   .get("/v1/jobs/:id/events", behind("read", jobEvents))
   .get("/v1/jobs/:id/why", behind("read", whyJob))
   .post("/v1/jobs/:id/cancel", behind("submit", cancelJob))
+  .post("/v1/chat/completions", behind("submit", chatCompletions))
+  .get("/v1/models", behind("submit", listModels))
+  .get("/v1/models/:id+", behind("submit", getModel))
   .get("/v1/subscribe", behind("read", subscribe))
   .get("/v1/queue", behind("operate", getQueue))
   .all("/simulator/*", simulator)

@@ -21,10 +21,9 @@ type Ready = Extract<Accepted, { ok: true }>;
 
 export async function submitJobs(context: Context): Promise<Response> {
   const { request } = context;
-  const key = request.headers.get("idempotency-key");
-  if (key !== null && (key === "" || key.length > IDEMPOTENCY_KEY_LIMIT)) {
-    return refuse(invalid(`Idempotency-Key has 1 to ${IDEMPOTENCY_KEY_LIMIT} characters.`, "Idempotency-Key"));
-  }
+  const idempotency = idempotencyKeyOf(request);
+  if (!idempotency.ok) return refuse(idempotency.problem);
+  const { key } = idempotency;
   const type = (request.headers.get("content-type") ?? "").split(";")[0]!.trim().toLowerCase();
   if (["application/jsonl", "application/x-ndjson", "application/x-jsonlines"].includes(type)) return submitLines(context, key);
   const body = await readText(request);
@@ -40,6 +39,13 @@ export async function submitJobs(context: Context): Promise<Response> {
   return json({ object: "list", data: results.map((result) => (result.ok ? result.job : errorBody(result.problem))) }, 202);
 }
 
+/** Null if the client sent none. */
+export function idempotencyKeyOf({ headers }: Request): { ok: true; key: string | null } | { ok: false; problem: Problem } {
+  const key = headers.get("idempotency-key");
+  if (key === null || (key !== "" && key.length <= IDEMPOTENCY_KEY_LIMIT)) return { ok: true, key };
+  return { ok: false, problem: invalid(`Idempotency-Key has 1 to ${IDEMPOTENCY_KEY_LIMIT} characters.`, "Idempotency-Key") };
+}
+
 async function submitOne(context: Context, raw: unknown, key: string | null): Promise<Response> {
   const [result] = await submitAll(context, [await acceptOne(context, raw, key, context.spread())]);
   if (!result!.ok) return refuse(result!.problem);
@@ -52,7 +58,7 @@ function acceptOne({ key, settings }: Context, raw: unknown, idempotencyKey: str
 }
 
 /** Hands jobs to their mailboxes and answers in order. A mailbox that fails costs only its own jobs. */
-async function submitAll(context: Context, submissions: Accepted[]): Promise<Submitted[]> {
+export async function submitAll(context: Context, submissions: Accepted[]): Promise<Submitted[]> {
   const accepted = await claimKeys(context, submissions);
   const results: Submitted[] = accepted.map((each) => (each.ok ? unavailable(false) : each));
   await Promise.all(

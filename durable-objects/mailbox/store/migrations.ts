@@ -86,4 +86,17 @@ export const MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: "002_calls",
+    sql: `
+      -- Jobs that a caller waits for, by the hash of their body: one without a caller is found by a retry. Written by submit (left_at: when it came),
+      -- by unfollow (when the caller left) and collect (deleted: the caller has the answer); read by reattach and at alarms.
+      CREATE TABLE calls (
+        body TEXT NOT NULL,
+        n INTEGER NOT NULL,
+        left_at INTEGER NOT NULL,
+        PRIMARY KEY (body, n)
+      ) WITHOUT ROWID;
+    `,
+  },
 ];

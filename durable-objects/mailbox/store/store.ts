@@ -2,6 +2,7 @@
 import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { JobEnd, RetryPolicy } from "../../../schemas/job.ts";
+import type { Call } from "../../../schemas/rpc.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** What was submitted and never changes. */
@@ -15,6 +16,8 @@ export type JobDetails = {
   retry: RetryPolicy;
   metadata: Record<string, string> | null;
   idempotency_key: string | null;
+  /** Missing of a job that nobody waits for as for a call. */
+  call?: Call;
 };
 
 type JobState = {
@@ -136,6 +139,7 @@ export class MailboxStore {
 
   remove(n: number): void {
     this.sql.run("DELETE FROM idempotency WHERE key = (SELECT details ->> 'idempotency_key' FROM jobs WHERE n = ?)", n);
+    this.sql.run("DELETE FROM calls WHERE body = (SELECT details ->> '$.call.body' FROM jobs WHERE n = ?1) AND n = ?1", n);
     for (const table of ["jobs", "parts", "deltas"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
   }
 
@@ -166,6 +170,27 @@ export class MailboxStore {
 
   addIdempotent(key: string, fingerprint: string, n: number): void {
     this.sql.run("INSERT INTO idempotency (key, fingerprint, n) VALUES (?, ?, ?)", key, fingerprint, n);
+  }
+
+  addCall(body: string, n: number, at: number): void {
+    this.sql.run("INSERT INTO calls (body, n, left_at) VALUES (?, ?, ?)", body, n, at);
+  }
+
+  /** Jobs of this body, oldest first. */
+  callsOf(body: string): number[] {
+    return this.sql.all<{ n: number }>("SELECT n FROM calls WHERE body = ? ORDER BY n", body).map(({ n }) => n);
+  }
+
+  callsLeft(): { n: number; left_at: number }[] {
+    return this.sql.all("SELECT n, left_at FROM calls ORDER BY n");
+  }
+
+  leaveCall(body: string, n: number, at: number): void {
+    this.sql.run("UPDATE calls SET left_at = ? WHERE body = ? AND n = ?", at, body, n);
+  }
+
+  dropCall(body: string, n: number): void {
+    this.sql.run("DELETE FROM calls WHERE body = ? AND n = ?", body, n);
   }
 
   claim(key: string): string | null {
@@ -231,8 +256,8 @@ export class MailboxStore {
   }
 }
 
-function detailsOf({ model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key }: JobRow): JobDetails {
-  return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key };
+function detailsOf({ model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, call }: JobRow): JobDetails {
+  return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...(call && { call }) };
 }
 
 function unpack({ details, ...state }: Stored): JobRow {

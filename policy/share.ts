@@ -1,0 +1,29 @@
+/** What is left to one tenant of a pool's budget, as OpenAI's rate limit headers would say it of an account of its own. */
+import type { Allowance, Share } from "../schemas/rpc.ts";
+import { freeAt, spentAt } from "./bucket.ts";
+import type { Budget, Meter } from "./budget.ts";
+
+const MINUTE_MS = 60_000;
+
+/** `tenant`: the budget of the tenant's own limits. The scarcer of both speaks for each resource. */
+export function shareOf(pool: Budget, tenant: Budget, now: number): Share {
+  const meters = [...pool.meters, ...tenant.meters];
+  const scarcest = (resource: Meter["resource"]): Allowance | null => {
+    const of = meters.filter((meter) => meter.resource === resource).map((meter) => allowance(meter, now));
+    if (of.length === 0) return null;
+    return {
+      limit: Math.min(...of.map(({ limit }) => limit)),
+      remaining: Math.min(...of.map(({ remaining }) => remaining)),
+      resetMs: Math.max(...of.map(({ resetMs }) => resetMs)),
+    };
+  };
+  return { requests: scarcest("rpm"), tokens: scarcest("tpm") };
+}
+
+function allowance({ bucket, rate }: Meter, now: number): Allowance {
+  return {
+    limit: Math.round(rate.perMs * MINUTE_MS),
+    remaining: Math.max(0, Math.floor(freeAt(bucket, rate, now))),
+    resetMs: Math.ceil(spentAt(bucket, rate, now) / rate.perMs),
+  };
+}

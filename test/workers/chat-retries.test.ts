@@ -1,0 +1,181 @@
+import { reset, runDurableObjectAlarm } from "cloudflare:test";
+import { RateLimitError } from "openai";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { jobOf, params, sdk } from "../support/sdk.ts";
+import { advanceTo, call, crash, inside, mailboxOf, send, until } from "../support/service.ts";
+import { completion, EPOCH, resetWorld, script, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+describe("the connection breaks", () => {
+  /** A call that is broken off once upstream is at work; then comes the retry. */
+  async function broken(stream: boolean) {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const controller = new AbortController();
+    const body = JSON.stringify({ ...params, stream });
+    const headers = { authorization: "Bearer sk-dev-alice", "content-type": "application/json" };
+    const first = send("/v1/chat/completions", { method: "POST", headers, body, signal: controller.signal });
+    const gone = first.then((response) => response.text()).catch(() => "gone");
+    upstream.say("Once ");
+    await until(() => world.calls.length === 1);
+    const list = await call<{ data: { id: string }[] }>("GET", "/v1/jobs");
+    const { id } = list.body.data[0]!;
+    await until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().length === 1));
+    controller.abort();
+    await gone;
+    const again = (count = 1) =>
+      send("/v1/chat/completions", { method: "POST", headers: { ...headers, "x-stainless-retry-count": String(count) }, body });
+    return { ...upstream, id, again };
+  }
+  const alone = (id: string) => until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().length === 0));
+  const statusOf = async (id: string) => (await call("GET", `/v1/jobs/${id}`)).body.status;
+  const ring = async (id: string, at: number) => {
+    world.now = at;
+    await runDurableObjectAlarm(mailboxOf(id));
+  };
+
+  it("the retry gets the same job, upstream is called once", async () => {
+    const { again, finish, id, say } = await broken(false);
+    const answer = again();
+    say("upon");
+    finish();
+    const response = await answer;
+    expect(jobOf(response)).toBe(id);
+    expect(((await response.json()) as { choices: { message: { content: string } }[] }).choices[0]!.message.content).toBe("Once upon");
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it("a streamed one gets its stream from the start", async () => {
+    const { again, finish, id, say } = await broken(true);
+    await alone(id);
+    say("upon");
+    const response = await again();
+    expect(jobOf(response)).toBe(id);
+    finish();
+    const text = await response.text();
+    expect(text.indexOf("Once ")).toBeLessThan(text.indexOf("upon"));
+    expect(text).toMatch(/data: \[DONE\]\n\n$/);
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it("the job ended while nobody was there -> the retry gets its answer; the next call with that body is a new one", async () => {
+    const { again, finish, id } = await broken(false);
+    finish();
+    await until(async () => (await statusOf(id)) === "completed");
+    expect(jobOf(await again())).toBe(id);
+    world.upstream = () => completion("another");
+    await until(async () => jobOf(await again(2)) !== id);
+  });
+
+  it("everything dies in between -> the retry still finds it", async () => {
+    const { again, id } = await broken(false);
+    await crash();
+    world.upstream = () => completion("in the end");
+    const response = again();
+    await until(async () => {
+      await advanceTo(world.now + 60_000);
+      return (await statusOf(id)) === "completed";
+    });
+    expect(jobOf(await response)).toBe(id);
+  });
+
+  it("nobody comes back within half a minute -> cancelled, and upstream's call is broken off", async () => {
+    const { calls, id } = await broken(false);
+    await alone(id);
+    await ring(id, EPOCH + 29_000);
+    expect(await statusOf(id)).toBe("in_progress");
+    await ring(id, EPOCH + 31_000);
+    expect(await statusOf(id)).toBe("cancelled");
+    await until(() => calls[0]!.brokenOff);
+  });
+
+  it("somebody came back -> not cancelled", async () => {
+    const { again, finish, id } = await broken(false);
+    await alone(id);
+    const answer = again();
+    await until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().length === 1));
+    await ring(id, EPOCH + 31_000);
+    expect(await statusOf(id)).toBe("in_progress");
+    finish();
+    expect((await answer).status).toBe(200);
+  });
+
+  it("two callers sent the same body and both come back -> each gets a job of its own", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const headers = { authorization: "Bearer sk-dev-alice", "content-type": "application/json" };
+    const init = { method: "POST", headers, body: JSON.stringify(params) };
+    const controllers = [new AbortController(), new AbortController()];
+    const gone = controllers.map(({ signal }) => send("/v1/chat/completions", { ...init, signal }).catch(() => null));
+    await until(() => world.calls.length === 2);
+    for (const each of controllers) each.abort();
+    await Promise.all(gone);
+    const again = { ...init, headers: { ...headers, "x-stainless-retry-count": "1" } };
+    const answers = [0, 1].map(() => send("/v1/chat/completions", again));
+    upstream.say("x");
+    upstream.finish();
+    const jobs = (await Promise.all(answers)).map(jobOf);
+    expect(new Set(jobs).size).toBe(2);
+    expect(world.calls).toHaveLength(2);
+  });
+
+  it("another body is another job, retry or not", async () => {
+    const { id } = await broken(false);
+    world.upstream = () => completion("other");
+    const response = await send("/v1/chat/completions", {
+      method: "POST",
+      headers: { authorization: "Bearer sk-dev-alice", "x-stainless-retry-count": "1" },
+      body: JSON.stringify({ ...params, temperature: 1 }),
+    });
+    expect(jobOf(response)).not.toBe(id);
+  });
+});
+
+describe("a call that takes longer than its client waits", () => {
+  it("429 in time, the job stays alive, and the SDK's own retry waits on for the same job", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const { client, sent } = sdk();
+    const answer = client.chat.completions.create(params, { timeout: 2_000 });
+    await until(() => sent.length === 1);
+    expect(sent[0]!.response.status).toBe(429);
+    expect(sent[0]!.response.headers.get("x-should-retry")).toBe("true");
+    upstream.say("late");
+    upstream.finish();
+    expect((await answer).choices[0]!.message.content).toBe("late");
+    expect(sent.map(({ response }) => jobOf(response))).toEqual([jobOf(sent[0]!.response), jobOf(sent[0]!.response)]);
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it("it says nothing of its time, gives up and tries again -> its second try is answered by the same job", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const { client } = sdk({ timeout: 1_000 });
+    const answer = client.chat.completions.create(params).withResponse();
+    await until(() => world.calls.length === 1);
+    const { body } = await call<{ data: { id: string }[] }>("GET", "/v1/jobs");
+    const { id } = body.data[0]!;
+    const sockets = (count: number) => until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().length === count));
+    for (const count of [1, 0, 1]) await sockets(count);
+    upstream.say("late");
+    upstream.finish();
+    const { data, response } = await answer;
+    expect([data.choices[0]!.message.content, jobOf(response)]).toEqual(["late", id]);
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it("no retries -> RateLimitError, and the job goes on", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const { client, sent } = sdk();
+    const options = { timeout: 2_000, maxRetries: 0 };
+    const failed = await client.chat.completions.create(params, options).catch((error: unknown) => error);
+    expect(failed).toBeInstanceOf(RateLimitError);
+    expect(failed).toMatchObject({ type: "rate_limit_error", code: "job_not_finished" });
+    upstream.finish();
+    const id = jobOf(sent[0]!.response);
+    await until(async () => (await call("GET", `/v1/jobs/${id}`)).body.status === "completed");
+  });
+});

@@ -1,0 +1,55 @@
+/** What a caller's headers say of the call: OpenAI's SDKs tell their time-out and whether this is a retry, `x-sluice-…` tells the rest. */
+import type { Key } from "../../platform/settings.ts";
+import type { Problem } from "../../schemas/problem.ts";
+import type { Call } from "../../schemas/rpc.ts";
+import { invalid } from "../ingress/respond.ts";
+
+/** SDKs wait so long for an answer, unless they say otherwise. */
+const DEFAULT_PATIENCE_S = 600;
+/** An answer must be on its way before the caller gives up: a tenth of its time earlier, within these bounds. */
+const MARGIN_S = { least: 0.3, most: 5 };
+
+export type Caller = {
+  /** This is a further try of a call that broke: its job may be there already. */
+  retried: boolean;
+  /** By then the caller must have an answer, ms. */
+  until: number;
+  onDisconnect: Call["onDisconnect"];
+  /** As in the job that a client submits; texts are checked with it. */
+  job: { channel?: string; priority?: number | string; deadline?: number | string };
+};
+
+/** `now`: when the call came, ms. */
+export function callerOf(headers: Headers, key: Key, now: number): { ok: true; caller: Caller } | { ok: false; problem: Problem } {
+  const named = (name: string) => headers.get(`x-sluice-${name}`) ?? undefined;
+  // Who names the call comes back for it by that name, however late.
+  const onDisconnect = named("on-disconnect") ?? (headers.has("idempotency-key") ? "keep" : key.onDisconnect);
+  if (onDisconnect !== "cancel" && onDisconnect !== "keep")
+    return { ok: false, problem: invalid("x-sluice-on-disconnect is cancel or keep.", "x-sluice-on-disconnect") };
+  const [channel, priority, deadline] = [named("channel"), numeric(named("priority")), numeric(named("deadline"))];
+  const caller: Caller = {
+    retried: Number(headers.get("x-stainless-retry-count") ?? 0) >= 1,
+    until: now + patienceMs(headers),
+    onDisconnect,
+    job: {
+      ...(channel !== undefined && { channel }),
+      ...(priority !== undefined && { priority }),
+      ...(deadline !== undefined && { deadline }),
+    },
+  };
+  return { ok: true, caller };
+}
+
+/** `X-Stainless-Timeout` is of the JavaScript SDK, `x-stainless-read-timeout` of Python's. Seconds. */
+function patienceMs(headers: Headers): number {
+  const told = Number(headers.get("x-stainless-timeout") ?? headers.get("x-stainless-read-timeout") ?? Number.NaN);
+  const seconds = told >= 0 ? Math.max(told, 1) : DEFAULT_PATIENCE_S;
+  return (seconds - Math.min(MARGIN_S.most, Math.max(MARGIN_S.least, seconds / 10))) * 1_000;
+}
+
+/** What is no number stays as it came, and is refused with the rest of the job. */
+function numeric(text: string | undefined): number | string | undefined {
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  return text.trim() === "" || Number.isNaN(number) ? text : number;
+}

@@ -1,0 +1,34 @@
+/** A call without `stream`: the answer when it is there, within the time that the caller waits. */
+import { callMailbox } from "../../platform/objects.ts";
+import { isEnd } from "../../policy/lifecycle.ts";
+import type { Job } from "../../schemas/job.ts";
+import type { Context } from "../ingress/context.ts";
+import { follow } from "../ingress/follow.ts";
+import { json, refuse } from "../ingress/respond.ts";
+import { headersOf, problemOf, shouldRetry, stillOnItsWay, type Times } from "./answers.ts";
+import type { Caller } from "./caller.ts";
+import type { Placed } from "./submit-call.ts";
+
+export async function plain(context: Context, caller: Caller, placed: Extract<Placed, { ok: true }>): Promise<Response> {
+  const { background, env, request } = context;
+  const { address, job: id, share } = placed;
+  const reader = new AbortController();
+  request.signal.addEventListener("abort", () => reader.abort());
+  const patience = setTimeout(() => reader.abort(), Math.max(0, caller.until - Date.now()));
+  const times: Times = { submitted: Date.now(), started: null, ended: null };
+  let job: Job | null = null;
+  try {
+    for await (const { event, data } of follow(env, { address, job: id, after: 0, deltas: false, signal: reader.signal })) {
+      if (event === "in_progress") times.started ??= Date.now();
+      if (isEnd(event)) job = data as Job;
+    }
+  } finally {
+    clearTimeout(patience);
+  }
+  if (!job) return refuse(stillOnItsWay(id), { ...headersOf(id, share, times), ...shouldRetry(true) });
+  times.ended = Date.now();
+  const headers = headersOf(id, share, times);
+  background(callMailbox(env, address, (stub) => stub.collect(id)));
+  const problem = problemOf(job);
+  return problem ? refuse(problem, { ...headers, ...shouldRetry(false) }) : json(job.response, 200, headers);
+}

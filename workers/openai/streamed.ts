@@ -1,0 +1,130 @@
+/**
+ * A call with `stream: true`: upstream's chunks as they come. While the job waits, comments keep the connection open and say where it stands;
+ * SDKs skip them. Law: what ends with `[DONE]` is whole.
+ */
+import { callMailbox } from "../../platform/objects.ts";
+import { chunksOf, Ending, withoutUsage } from "../../policy/chunks.ts";
+import { isEnd } from "../../policy/lifecycle.ts";
+import type { JobEvent } from "../../schemas/event.ts";
+import type { Eta, Job } from "../../schemas/job.ts";
+import type { Problem } from "../../schemas/problem.ts";
+import type { Context } from "../ingress/context.ts";
+import { follow } from "../ingress/follow.ts";
+import { errorBody, refuse } from "../ingress/respond.ts";
+import { SSE_HEADERS, type SseWriter, sse } from "../ingress/sse.ts";
+import { headersOf, problemOf, shouldRetry, type Times } from "./answers.ts";
+import type { Placed } from "./submit-call.ts";
+
+/**
+ * So long an answer's headers wait for its first chunk: a call that fails at once is then refused with its proper status, as a call to
+ * OpenAI is. A job that waits longer is a stream with status 200.
+ */
+const HEADERS_MS = 5_000;
+
+type Json = Record<string, unknown>;
+
+export async function streamed(context: Context, body: Json, { address, job, share }: Extract<Placed, { ok: true }>): Promise<Response> {
+  const { background, env, request } = context;
+  const reader = new AbortController();
+  request.signal.addEventListener("abort", () => reader.abort());
+  const times: Times = { submitted: Date.now(), started: null, ended: null };
+  const events = follow(env, { address, job, after: 0, deltas: true, signal: reader.signal });
+  const collected = () => callMailbox(env, address, (stub) => stub.collect(job));
+  const early = await beginning(events, times);
+  const failed = early.told.find(({ event }) => isEnd(event) && event !== "completed");
+  if (failed && !early.told.some(({ event }) => event === "delta")) {
+    reader.abort();
+    background(collected());
+    return refuse(problemOf(failed.data as Job)!, { ...headersOf(job, share, times), ...shouldRetry(false) });
+  }
+  const write = async (writer: SseWriter) => {
+    const answer = new Answer(writer, body);
+    for (const event of early.told) if (await answer.take(event)) return void (await collected());
+    for (let next = await early.next; !next.done; next = await events.next()) if (await answer.take(next.value)) break;
+    if (answer.over) await collected();
+  };
+  return new Response(sse(write, reader, background), { headers: { ...SSE_HEADERS, ...headersOf(job, share, times) } });
+}
+
+/** Events until the first chunk or the end, or until the headers can wait no longer; `next` is the one that is still to come. */
+async function beginning(events: AsyncGenerator<JobEvent>, times: Times) {
+  const told: JobEvent[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const patience = new Promise<null>((late) => {
+    timer = setTimeout(() => late(null), HEADERS_MS);
+  });
+  let next = events.next();
+  for (;;) {
+    const result = await Promise.race([next, patience]);
+    if (result === null || result.done) break;
+    told.push(result.value);
+    if (result.value.event === "in_progress") times.started ??= Date.now();
+    next = events.next();
+    if (result.value.event === "delta" || isEnd(result.value.event)) break;
+  }
+  clearTimeout(timer);
+  // Awaited later, or not at all.
+  next.catch(() => {});
+  return { told, next };
+}
+
+/** The answer as it is written, event by event. */
+class Answer {
+  over = false;
+  readonly #writer: SseWriter;
+  readonly #includeUsage: boolean;
+  readonly #ending: Ending;
+  #chunks = 0;
+
+  constructor(writer: SseWriter, body: Json) {
+    this.#writer = writer;
+    this.#includeUsage = (body.stream_options as Json | undefined)?.include_usage === true;
+    this.#ending = new Ending(typeof body.n === "number" ? body.n : 1);
+  }
+
+  /** Answers whether it was the last. */
+  async take({ data, event, job }: JobEvent): Promise<boolean> {
+    if (event === "delta") for (const chunk of (data as { chunks: Json[] }).chunks) await this.#chunk(chunk);
+    else if (event === "position") await this.#writer.comment(waiting(data as { position: number; eta: Eta }));
+    else if (event === "queued" || event === "in_progress") await this.#writer.comment(`${job} ${event}`);
+    else if (event === "retrying") await this.#again(job);
+    else await this.#end(data as Job);
+    return this.over;
+  }
+
+  async #chunk(chunk: Json): Promise<void> {
+    this.#ending.add(chunk);
+    const wanted = this.#includeUsage ? chunk : withoutUsage(chunk);
+    if (!wanted) return;
+    this.#chunks++;
+    await this.#writer.event({ data: JSON.stringify(wanted) });
+  }
+
+  /** The next attempt's answer is another one: what was sent of this one cannot be taken back. */
+  async #again(job: string): Promise<void> {
+    if (this.#chunks === 0) return this.#writer.comment(`${job} retrying`);
+    const message = `The answer broke off, and the job ${job} is tried again: read GET /v1/jobs/${job}.`;
+    await this.#refuse({ status: 502, type: "server_error", code: "stream_interrupted", message, param: null });
+  }
+
+  async #end(job: Job): Promise<void> {
+    const problem = problemOf(job);
+    if (problem) return this.#refuse(problem);
+    if (this.#chunks === 0) for (const chunk of chunksOf(job.response as Json, this.#includeUsage)) await this.#chunk(chunk);
+    if (!this.#ending.reached) {
+      const message = `Some of the chunks were lost; the job ${job.id} has the whole answer: read GET /v1/jobs/${job.id}.`;
+      return this.#refuse({ status: 502, type: "server_error", code: "stream_incomplete", message, param: null });
+    }
+    this.over = true;
+    await this.#writer.event({ data: "[DONE]" });
+  }
+
+  async #refuse(problem: Problem): Promise<void> {
+    this.over = true;
+    await this.#writer.event({ data: JSON.stringify(errorBody(problem)) });
+  }
+}
+
+function waiting({ eta, position }: { position: number; eta: Eta }): string {
+  return `position ${position}, starts in about ${eta.p50} s (limited by ${eta.limited_by})`;
+}

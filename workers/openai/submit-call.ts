@@ -1,0 +1,43 @@
+/** A call becomes a job: one that waits for its caller already, or a new one. */
+import { parseJobId } from "../../platform/ids.ts";
+import { callMailbox } from "../../platform/objects.ts";
+import type { Problem } from "../../schemas/problem.ts";
+import type { MailboxAddress, Share } from "../../schemas/rpc.ts";
+import { accept } from "../ingress/accept.ts";
+import { sha256 } from "../ingress/authenticate.ts";
+import type { Context } from "../ingress/context.ts";
+import { idempotencyKeyOf, submitAll } from "../ingress/submit-jobs.ts";
+import type { Caller } from "./caller.ts";
+
+export type Placed = { ok: true; address: MailboxAddress; job: string; share: Share | null } | { ok: false; problem: Problem };
+
+/** @param text - the body as it came: a retry brings the same characters. */
+export async function submitCall(context: Context, caller: Caller, request: Record<string, unknown>, text: string): Promise<Placed> {
+  const { env, key, request: http, settings } = context;
+  const idempotency = idempotencyKeyOf(http);
+  if (!idempotency.ok) return idempotency;
+  const body = await sha256(`${http.headers.get("authorization")}\n${text}`);
+  const accepted = await accept(
+    { request, ...caller.job },
+    { key, settings, now: Date.now(), idempotencyKey: idempotency.key, spread: Number.parseInt(body.slice(0, 6), 16) },
+  );
+  if (!accepted.ok) return { ok: false, problem: asOfCall(accepted.problem) };
+  const { address, submission } = accepted;
+  if (caller.retried && idempotency.key === null) {
+    const job = await callMailbox(env, address, (stub) => stub.reattach(body));
+    if (job !== null) return { ok: true, address, job, share: null };
+  }
+  submission.call = { body, stream: request.stream === true, onDisconnect: caller.onDisconnect };
+  const [submitted] = await submitAll(context, [accepted]);
+  if (!submitted!.ok) return { ok: false, problem: asOfCall(submitted!.problem) };
+  const { id } = submitted!.job;
+  // By an Idempotency-Key the job may be an older one.
+  return { ok: true, address: { ...address, channel: parseJobId(key.tenant, id)!.channel }, job: id, share: submitted!.share ?? null };
+}
+
+/** The body of a call is what is `request` in a job. */
+function asOfCall(problem: Problem): Problem {
+  const own = (text: string) => text.replace(/^request\./, "");
+  const code = problem.code === "invalid_job" ? null : problem.code;
+  return { ...problem, code, message: own(problem.message), param: problem.param === null ? null : own(problem.param) };
+}
