@@ -7,6 +7,8 @@ import { route } from "../workers/ingress/router.ts";
 import { Floor, type FloorEnv } from "./floor.ts";
 
 export { Floor };
+export class Archive extends objects.Archive {}
+export class Batch extends objects.Batch {}
 export class Dispatcher extends objects.Dispatcher {}
 
 export class Coordinator extends objects.Coordinator {

@@ -30,6 +30,17 @@ export function claimsChannel(key: string): string {
   return `${RESERVED_CHANNEL_PREFIX}keys-${hashOf(key) % SPREAD}`;
 }
 
+/** The jobs of a batch live in the batch itself. */
+const BATCH_PREFIX = `${RESERVED_CHANNEL_PREFIX}batch-`;
+
+export function batchChannel(name: string): string {
+  return `${BATCH_PREFIX}${name}`;
+}
+
+export function isBatchChannel(channel: string): boolean {
+  return channel.startsWith(BATCH_PREFIX);
+}
+
 /** What clients see: null for a job sent without a channel. */
 export function publicChannel(channel: string): string | null {
   return channel.startsWith(RESERVED_CHANNEL_PREFIX) ? null : channel;

@@ -1,12 +1,14 @@
 /** How one object reaches another: a fresh stub for every attempt, and only what may be repeated is repeated. */
-import type { CoordinatorRpc, DispatcherRpc, MailboxAddress, MailboxRpc } from "../schemas/rpc.ts";
-import { mailboxName } from "./mailboxes.ts";
+import type { ArchiveRpc, BatchRpc, CoordinatorRpc, DispatcherRpc, MailboxAddress, MailboxRpc } from "../schemas/rpc.ts";
+import { batchChannel, isBatchChannel, mailboxName } from "./mailboxes.ts";
 
 /** The bindings of wrangler.toml. The OpenAI key is read in the dispatcher alone. */
 export type Env = {
   COORDINATOR: DurableObjectNamespace;
   DISPATCHER: DurableObjectNamespace;
   MAILBOX: DurableObjectNamespace;
+  BATCH: DurableObjectNamespace;
+  ARCHIVE: DurableObjectNamespace;
   SIMULATOR: DurableObjectNamespace;
 } & { [name: string]: unknown };
 
@@ -36,12 +38,26 @@ export function callDispatcher<R>(
 
 /** `call` is told whether an earlier try may have come through. */
 export function callMailbox<R>(env: Env, address: MailboxAddress, call: (stub: MailboxRpc, repeated: boolean) => Promise<R>): Promise<R> {
-  return repeat((repeated) => call(env.MAILBOX.getByName(mailboxName(address)) as unknown as MailboxRpc, repeated));
+  return repeat((repeated) => call(mailboxOf(env, address) as unknown as MailboxRpc, repeated));
+}
+
+/** A batch is a mailbox too, of a class of its own. */
+function mailboxOf(env: Env, address: MailboxAddress): DurableObjectStub {
+  return (isBatchChannel(address.channel) ? env.BATCH : env.MAILBOX).getByName(mailboxName(address));
+}
+
+export function callBatch<R>(env: Env, tenant: string, name: string, call: (stub: BatchRpc) => Promise<R>): Promise<R> {
+  return callMailbox(env, { tenant, channel: batchChannel(name) }, (stub) => call(stub as BatchRpc));
+}
+
+/** `name`: a file's, or `library`. */
+export function callArchive<R>(env: Env, tenant: string, name: string, call: (stub: ArchiveRpc) => Promise<R>): Promise<R> {
+  return repeat(() => call(env.ARCHIVE.getByName(`${tenant}/${name}`) as unknown as ArchiveRpc));
 }
 
 /** Hands a request (a WebSocket upgrade) to a mailbox; not repeated. */
 export function fetchMailbox(env: Env, address: MailboxAddress, request: Request): Promise<Response> {
-  return env.MAILBOX.getByName(mailboxName(address)).fetch(request);
+  return mailboxOf(env, address).fetch(request);
 }
 
 /**

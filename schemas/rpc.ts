@@ -2,6 +2,7 @@
  * What the three Durable Object classes say to each other. Every method takes and returns plain
  * values; an expected failure is a value too. All but `start` are safe to repeat: a caller that lost an answer asks again.
  */
+import type { BatchObject, FileObject } from "./batch.ts";
 import type { JobEvent } from "./event.ts";
 import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } from "./job.ts";
 import type { Problem, Refused } from "./problem.ts";
@@ -136,6 +137,9 @@ export type Call = {
   onDisconnect: "cancel" | "keep";
 };
 
+/** The line of a batch that a job is; lines are counted from 1, blank ones too. */
+export type BatchPlace = { line: number; customId: string };
+
 /** A job on its way into a mailbox, checked and priced by the ingress. */
 export type Submission = {
   /** Part of the job's id. A submit that is repeated brings the same again, and so makes no second job. */
@@ -155,6 +159,7 @@ export type Submission = {
   retry: RetryPolicy;
   idempotency: Claim | null;
   call?: Call;
+  batch?: BatchPlace;
 };
 
 export type Submitted = { ok: true; job: Job; replayed: boolean; share?: Share } | Refused;
@@ -224,4 +229,47 @@ export interface MailboxRpc {
   follow(call: FollowCall): Promise<Followed>;
   unfollow(call: { lobby: MailboxAddress; channel: boolean; jobs: string[] }): Promise<void>;
   relay(from: MailboxAddress, events: JobEvent[]): Promise<void>;
+}
+
+/** A file or a batch in a tenant's list; `file` is null for a batch, whose state its own object knows. */
+export type Entry = { id: string; kind: "file" | "batch"; file: FileObject | null };
+export type EntriesQuery = { kind: Entry["kind"]; after: string | null; ascending: boolean; limit: number };
+
+/** An archive is named `tenant/NAME` and holds one file, or `tenant/library` and holds the tenant's list. */
+export interface ArchiveRpc {
+  /** Adds bytes that begin at `offset`; the same again is left as it is. */
+  append(offset: number, bytes: Uint8Array): Promise<void>;
+  /** The file is whole. One that is not sealed within the hour is forgotten. */
+  seal(file: FileObject): Promise<void>;
+  file(): Promise<FileObject | null>;
+  /** Bytes from an offset on, as many as are at hand; null at the end. */
+  read(offset: number): Promise<Uint8Array | null>;
+  remove(): Promise<void>;
+  enter(entry: Entry): Promise<void>;
+  strike(id: string): Promise<void>;
+  entries(query: EntriesQuery): Promise<Entry[]>;
+}
+
+/** What a client asked for, checked by the door. */
+export type BatchOrder = {
+  id: string;
+  /** The input file's id, and its archive's name. */
+  input: string;
+  archive: string;
+  window: string;
+  windowMs: number;
+  metadata: Record<string, string> | null;
+  /** Models that the key may use; null is any. */
+  models: readonly string[] | null;
+};
+
+/** A batch is a mailbox that fills itself from a file. */
+export interface BatchRpc extends MailboxRpc {
+  /** The same again is left as it is. */
+  begin(order: BatchOrder): Promise<BatchObject>;
+  batch(): Promise<BatchObject | null>;
+  cancelBatch(): Promise<BatchObject | null>;
+  /** Lines of the output or error file, from after a line on; `next` is where to go on, null at the end. Null: there is no such file. */
+  results(kind: "output" | "error", after: number): Promise<{ text: string; next: number | null } | null>;
+  resultFile(kind: "output" | "error"): Promise<FileObject | null>;
 }

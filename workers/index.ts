@@ -2,7 +2,7 @@
 import type { Env } from "../platform/objects.ts";
 import { route } from "./ingress/router.ts";
 
-export { Coordinator, Dispatcher, Mailbox } from "../durable-objects/index.ts";
+export { Archive, Batch, Coordinator, Dispatcher, Mailbox } from "../durable-objects/index.ts";
 export { Simulator } from "./simulator/simulator.ts";
 
 export default { fetch: route } satisfies ExportedHandler<Env>;

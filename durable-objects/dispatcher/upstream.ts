@@ -59,8 +59,15 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
     return { ...empty, message: String(signal.reason ?? "aborted"), cause: "abort" };
   if (error instanceof APIConnectionTimeoutError) return { ...empty, message: "Upstream did not answer in time.", cause: "network" };
   if (error instanceof APIError) {
-    const { status, code, type, param, message, headers } = error;
-    const details = { code: code ?? null, type: type ?? null, param: param ?? null, message };
+    const { status, code, type, param, headers } = error;
+    // The SDK puts the status before upstream's own words.
+    const message = (error.error as { message?: unknown } | undefined)?.message;
+    const details = {
+      code: code ?? null,
+      type: type ?? null,
+      param: param ?? null,
+      message: typeof message === "string" ? message : error.message,
+    };
     if (typeof status !== "number") return { ...empty, ...details, cause: broken };
     return { ...details, status, retryAfterMs: retryAfterMs(headers), cause: "response" };
   }

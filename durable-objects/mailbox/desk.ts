@@ -25,6 +25,10 @@ export type Desk = {
   /** ms since the epoch. */
   readonly now: () => number;
   readonly background: (work: Promise<unknown>) => void;
+  /** A job has ended. */
+  readonly ended: () => void;
+  /** How long an ended job is kept, ms. */
+  readonly retentionMs: number;
   /** Makes sure that the object is awake by then (ms). */
   readonly wakeBy: (at: number) => void;
 };

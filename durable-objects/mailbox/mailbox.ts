@@ -3,7 +3,7 @@ import { Alarm } from "../../platform/alarm.ts";
 import { Batcher } from "../../platform/batcher.ts";
 import { parseMailboxName } from "../../platform/mailboxes.ts";
 import type { Env } from "../../platform/objects.ts";
-import { readSettings } from "../../platform/settings.ts";
+import { readSettings, type Settings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { Job } from "../../schemas/job.ts";
@@ -48,8 +48,8 @@ const COMMITS = { maxItems: 256, gapMs: 1, regroup: true, overlap: true };
 
 /** One channel of a tenant: its jobs, their results and events, and the sockets of its clients. */
 export class Mailbox extends DurableObject<Env> implements MailboxRpc {
-  readonly #desk: Desk;
-  readonly #intake: Intake;
+  protected readonly desk: Desk;
+  protected readonly intake: Intake;
   readonly #lobby: Lobby;
   readonly #submits: Batcher<SubmitCall, Submitted[]>;
   readonly #commits: Batcher<CommitCall[], Committed[]>;
@@ -58,35 +58,38 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const address = parseMailboxName(ctx.id.name ?? "");
+    const settings = readSettings(env);
     const store = new MailboxStore(new Sql(ctx.storage));
     this.#alarm = new Alarm(ctx);
     this.#lobby = new Lobby(
-      () => this.#desk,
+      () => this.desk,
       (id) => ctx.getWebSockets(id),
       store.subscriptions(),
     );
-    this.#desk = {
+    this.desk = {
       address,
       env,
-      settings: readSettings(env),
+      settings,
       store,
       running: new Map(),
       promised: new Map(),
       followers: new Followers(store, env, address, (events) => this.#lobby.deliver(address, events)),
-      calls: new Calls(() => this.#desk),
+      calls: new Calls(() => this.desk),
       waiters: new Map(),
       now: () => this.now(),
       background: (work) => ctx.waitUntil(work),
+      ended: () => this.ended(),
+      retentionMs: this.retentionMs(settings),
       wakeBy: (at) => this.#alarm.wakeBy(at),
     };
-    this.#intake = new Intake(this.#desk);
-    this.#submits = new Batcher((calls) => this.#intake.submitTogether(calls), SUBMITS);
+    this.intake = new Intake(this.desk);
+    this.#submits = new Batcher((calls) => this.intake.submitTogether(calls), SUBMITS);
     this.#commits = new Batcher(
-      (lists) => Promise.all(lists.map((calls) => Promise.all(calls.map((call) => commit(this.#desk, call))))),
+      (lists) => Promise.all(lists.map((calls) => Promise.all(calls.map((call) => commit(this.desk, call))))),
       COMMITS,
     );
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
-    if (this.#intake.unconfirmed > 0) ctx.waitUntil(this.#intake.resend());
+    if (this.intake.unconfirmed > 0) ctx.waitUntil(this.intake.resend());
     ctx.waitUntil(this.#lobby.leaveLost());
   }
 
@@ -95,37 +98,37 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   }
 
   async claim(claims: Claim[]): Promise<boolean[]> {
-    return claim(this.#desk, claims);
+    return claim(this.desk, claims);
   }
 
   async reattach(body: string): Promise<string | null> {
-    return this.#desk.calls.reattach(body);
+    return this.desk.calls.reattach(body);
   }
 
   async collect(id: string): Promise<void> {
-    this.#desk.calls.collect(id);
+    this.desk.calls.collect(id);
   }
 
   get(id: string, waitMs: number): Promise<Job | null> {
-    return get(this.#desk, id, waitMs);
+    return get(this.desk, id, waitMs);
   }
 
   list(query: ListQuery): Promise<Job[]> {
-    return list(this.#desk, query);
+    return list(this.desk, query);
   }
 
   cancel(id: string): Promise<Job | null> {
-    return cancel(this.#desk, id);
+    return cancel(this.desk, id);
   }
 
   open(calls: OpenCall[]): Promise<Opened[]> {
     return Promise.all(
-      calls.map(async (call) => ((await this.#intake.stands(call)) ? open(this.#desk, call) : { ok: false, reason: "unleased" })),
+      calls.map(async (call) => ((await this.intake.stands(call)) ? open(this.desk, call) : { ok: false, reason: "unleased" })),
     );
   }
 
   async append(calls: AppendCall[]): Promise<Appended[]> {
-    return calls.map((call) => append(this.#desk, call));
+    return calls.map((call) => append(this.desk, call));
   }
 
   commit(calls: CommitCall[]): Promise<Committed[]> {
@@ -133,19 +136,19 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   }
 
   async judge(verdicts: Verdict[]): Promise<void> {
-    await Promise.all(verdicts.map((verdict) => judge(this.#desk, verdict)));
+    await Promise.all(verdicts.map((verdict) => judge(this.desk, verdict)));
   }
 
   moved(moves: Move[]): Promise<string[]> {
-    return moved(this.#desk, moves, (n) => this.#intake.announced(n));
+    return moved(this.desk, moves, (n) => this.intake.announced(n));
   }
 
   async follow(call: FollowCall): Promise<Followed> {
-    return follow(this.#desk, call);
+    return follow(this.desk, call);
   }
 
   async unfollow(call: UnfollowCall): Promise<void> {
-    unfollow(this.#desk, call);
+    unfollow(this.desk, call);
   }
 
   async relay(from: MailboxAddress, events: JobEvent[]): Promise<void> {
@@ -172,13 +175,20 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   override async alarm(): Promise<void> {
     this.#alarm.rang();
-    await this.#intake.resend();
-    for (const next of [await this.#desk.calls.sweep(), retire(this.#desk)]) if (next !== null) this.#alarm.wakeBy(next);
+    await this.intake.resend();
+    for (const next of [await this.desk.calls.sweep(), retire(this.desk)]) if (next !== null) this.#alarm.wakeBy(next);
   }
 
   /** Rows written since the object woke: what the platform bills. */
   rowsWritten(): number {
-    return this.#desk.store.sql.rowsWritten;
+    return this.desk.store.sql.rowsWritten;
+  }
+
+  /** Called for each job's end. */
+  protected ended(): void {}
+
+  protected retentionMs(settings: Settings): number {
+    return settings.retentionMs;
   }
 
   /** ms since the epoch. */

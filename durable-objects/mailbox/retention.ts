@@ -10,7 +10,7 @@ const SPACING_MS = 600_000;
 /** Deletes what is due; answers when to come again (ms), null if nothing has ended. */
 export function retire(desk: Desk): number | null {
   const now = desk.now();
-  const instant = now - desk.settings.retentionMs;
+  const instant = now - desk.retentionMs;
   const due: number[] = [];
   let next = Number.POSITIVE_INFINITY;
   for (const { n, accepted_at, ended_at } of desk.store.ages()) {
@@ -28,5 +28,5 @@ export function retire(desk: Desk): number | null {
   });
   if (due.length === BATCH) return now + NEXT_BATCH_MS;
   next = Math.min(next, desk.store.dropClaims(instant) ?? next);
-  return next === Number.POSITIVE_INFINITY ? null : Math.max(next + desk.settings.retentionMs, now + SPACING_MS);
+  return next === Number.POSITIVE_INFINITY ? null : Math.max(next + desk.retentionMs, now + SPACING_MS);
 }

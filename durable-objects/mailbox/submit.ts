@@ -269,9 +269,10 @@ export class Intake {
 }
 
 function born(submission: Submission): Omit<JobRow, "n" | "accepted_at"> {
-  const { nonce, model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata, idempotency, call } = submission;
+  const { nonce, model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata, idempotency, call, batch } = submission;
   const idempotency_key = idempotency?.key ?? null;
-  return { ...UNBORN, nonce, model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...(call && { call }) };
+  const rest = { ...(call && { call }), ...(batch && { batch }) };
+  return { ...UNBORN, nonce, model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...rest };
 }
 
 function conflict(): Refused {

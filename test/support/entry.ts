@@ -89,6 +89,22 @@ export class Mailbox extends objects.Mailbox {
   }
 }
 
+export class Archive extends objects.Archive {
+  protected override now(): number {
+    return world.now;
+  }
+}
+
+export class Batch extends objects.Batch {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, worldly(env));
+  }
+
+  protected override now(): number {
+    return world.now;
+  }
+}
+
 export class Dispatcher extends objects.Dispatcher {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, signed(env, ctx.id.name ?? ""));

@@ -2,17 +2,12 @@
 import { newNonce } from "../../platform/ids.ts";
 import { SPREAD, spreadChannel } from "../../platform/mailboxes.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
-import { neverFits } from "../../policy/budget.ts";
-import { reservedTokens } from "../../policy/estimate.ts";
-import { matches, poolBudget, poolOf } from "../../policy/pools.ts";
+import { price } from "../../policy/admission.ts";
 import { JobInput } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { MailboxAddress, Submission } from "../../schemas/rpc.ts";
 import { sha256 } from "./authenticate.ts";
 import { invalid } from "./respond.ts";
-
-/** Characters of one chat request: a message between objects holds 32 MiB, and two bytes a character. */
-export const REQUEST_LIMIT = 12_000_000;
 
 export type Accepted = { ok: true; address: MailboxAddress; submission: Submission } | { ok: false; problem: Problem };
 
@@ -36,23 +31,9 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
   }
   const input = parsed.data;
   const { key, settings } = context;
-  const { model } = input.request;
-  if (key.models && !key.models.some((pattern) => matches(pattern, model))) {
-    return refuse({
-      status: 403,
-      type: "permission_error",
-      code: "model_not_allowed",
-      message: `This key may not use the model "${model}".`,
-      param: "request.model",
-    });
-  }
-  const pool = poolOf(settings.pools, model);
-  if (pool === null) return refuse(invalid(`No pool takes the model "${model}".`, "request.model", "model_not_found", 404));
-  const request = JSON.stringify(input.request);
-  if (request.length > REQUEST_LIMIT) return refuse(invalid("The request is too large.", "request", "request_too_large", 413));
-  const config = settings.pools[pool]!;
-  const tokens = reservedTokens(input.request, config.default_output_tokens);
-  const problem = beyondBudget(settings, pool, tokens) ?? badTimes(input, context.now);
+  const priced = price(input.request, settings.pools, key.models);
+  if (!priced.ok) return priced;
+  const problem = badTimes(input, context.now);
   if (problem) return refuse(problem);
   const idempotency =
     context.idempotencyKey === null ? null : { key: context.idempotencyKey, fingerprint: await sha256(JSON.stringify(input)) };
@@ -62,10 +43,10 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
     address: { tenant: key.tenant, channel: input.channel ?? spreadChannel(spread % SPREAD) },
     submission: {
       nonce: newNonce(),
-      request,
-      model,
-      pool,
-      tokens,
+      request: priced.request,
+      model: priced.model,
+      pool: priced.pool,
+      tokens: priced.tokens,
       priority: input.priority ?? 0,
       notBefore: toMs(input.not_before),
       deadline: toMs(input.deadline),
@@ -75,15 +56,6 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
       idempotency,
     },
   };
-}
-
-/** A reservation that no full bucket could hold would wait for ever. */
-function beyondBudget(settings: Settings, pool: string, tokens: number): Problem | null {
-  const config = settings.pools[pool]!;
-  const meter = neverFits(poolBudget(config), tokens);
-  if (!meter) return null;
-  const message = `This request reserves ${tokens} tokens; the pool "${pool}" never holds more than ${Math.floor(meter.whole)} (${meter.resource.toUpperCase()}).`;
-  return invalid(message, "request", "reservation_exceeds_budget");
 }
 
 function badTimes(input: JobInput, now: number): Problem | null {

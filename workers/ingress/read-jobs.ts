@@ -1,5 +1,7 @@
 /** `GET /v1/jobs`, `GET /v1/jobs/{id}`, `POST /v1/jobs/{id}/cancel`. */
+import { parseBatchId } from "../../platform/file-ids.ts";
 import { type JobName, parseJobId } from "../../platform/ids.ts";
+import { batchChannel } from "../../platform/mailboxes.ts";
 import { callCoordinator, callMailbox } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { type Job, type JobStatus, STATUSES } from "../../schemas/job.ts";
@@ -47,8 +49,12 @@ export async function listJobs(context: Context): Promise<Response> {
   const after = url.searchParams.get("after");
   const cursor = after === null ? null : parseJobId(key.tenant, after);
   if (after !== null && !cursor) return refuse(noSuchJob(after));
-  const named = url.searchParams.get("channel");
-  if (named !== null && !canBeNamed(named)) return refuse(invalid("No such channel can be.", "channel"));
+  const channel = url.searchParams.get("channel");
+  if (channel !== null && !canBeNamed(channel)) return refuse(invalid("No such channel can be.", "channel"));
+  const batch = url.searchParams.get("batch");
+  const inside = batch === null ? null : parseBatchId(key.tenant, batch);
+  if (batch !== null && inside === null) return refuse(invalid(`No batch found with id '${batch.slice(0, 200)}'.`, "batch", null, 404));
+  const named = inside === null ? channel : batchChannel(inside);
   const channels =
     named === null ? await callCoordinator(env, settings.region, (stub) => stub.channels(key.tenant, CHANNELS_LIMIT + 1)) : [named];
   if (channels.length > CHANNELS_LIMIT)

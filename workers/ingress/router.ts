@@ -3,8 +3,11 @@ import { Router } from "itty-router";
 import { callCoordinator, type Env, isOverloaded } from "../../platform/objects.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import type { Role } from "../../schemas/settings.ts";
+import { cancelBatch, createBatch, getBatch, listBatches } from "../openai/batches.ts";
 import { chatCompletions } from "../openai/chat-completions.ts";
+import { deleteFile, fileContent, getFile, listFiles } from "../openai/files.ts";
 import { getModel, listModels } from "../openai/models.ts";
+import { uploadFile } from "../openai/upload.ts";
 import { getQueue } from "../operator/queue.ts";
 import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
@@ -31,6 +34,15 @@ const router = Router()
   .get("/v1/jobs/:id/why", behind("read", whyJob))
   .post("/v1/jobs/:id/cancel", behind("submit", cancelJob))
   .post("/v1/chat/completions", behind("submit", chatCompletions))
+  .post("/v1/files", behind("submit", uploadFile))
+  .get("/v1/files", behind("read", listFiles))
+  .get("/v1/files/:id", behind("read", getFile))
+  .get("/v1/files/:id/content", behind("read", fileContent))
+  .delete("/v1/files/:id", behind("submit", deleteFile))
+  .post("/v1/batches", behind("submit", createBatch))
+  .get("/v1/batches", behind("read", listBatches))
+  .get("/v1/batches/:id", behind("read", getBatch))
+  .post("/v1/batches/:id/cancel", behind("submit", cancelBatch))
   .get("/v1/models", behind("submit", listModels))
   .get("/v1/models/:id+", behind("submit", getModel))
   .get("/v1/subscribe", behind("read", subscribe))

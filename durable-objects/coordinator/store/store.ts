@@ -69,7 +69,11 @@ export class CoordinatorStore {
 
   channels(tenant: string, limit: number): string[] {
     return this.sql
-      .all<{ channel: string }>("SELECT channel FROM mailboxes WHERE tenant = ? ORDER BY id DESC LIMIT ?", tenant, limit)
+      .all<{ channel: string }>(
+        "SELECT channel FROM mailboxes WHERE tenant = ? AND channel NOT LIKE '~batch-%' ORDER BY id DESC LIMIT ?",
+        tenant,
+        limit,
+      )
       .map((row) => row.channel);
   }
 

@@ -2,7 +2,7 @@
 import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { JobEnd, RetryPolicy } from "../../../schemas/job.ts";
-import type { Call } from "../../../schemas/rpc.ts";
+import type { BatchPlace, Call } from "../../../schemas/rpc.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** What was submitted and never changes. */
@@ -18,6 +18,8 @@ export type JobDetails = {
   idempotency_key: string | null;
   /** Missing of a job that nobody waits for as for a call. */
   call?: Call;
+  /** Missing of a job that no batch made. */
+  batch?: BatchPlace;
 };
 
 type JobState = {
@@ -256,8 +258,21 @@ export class MailboxStore {
   }
 }
 
-function detailsOf({ model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, call }: JobRow): JobDetails {
-  return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...(call && { call }) };
+function detailsOf({
+  model,
+  pool,
+  priority,
+  tokens,
+  not_before,
+  deadline,
+  retry,
+  metadata,
+  idempotency_key,
+  call,
+  batch,
+}: JobRow): JobDetails {
+  const rest = { ...(call && { call }), ...(batch && { batch }) };
+  return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...rest };
 }
 
 function unpack({ details, ...state }: Stored): JobRow {

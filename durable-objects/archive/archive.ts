@@ -1,0 +1,92 @@
+import { DurableObject } from "cloudflare:workers";
+import { migrate } from "../../platform/migrate.ts";
+import type { Env } from "../../platform/objects.ts";
+import { Sql } from "../../platform/sql.ts";
+import type { FileObject } from "../../schemas/batch.ts";
+import type { ArchiveRpc, EntriesQuery, Entry } from "../../schemas/rpc.ts";
+import { MIGRATIONS } from "./migrations.ts";
+
+/** Bytes of a row: it holds 2 MB. */
+const PART_BYTES = 1_000_000;
+/** An upload that is not sealed by then was broken off. */
+const UNSEALED_MS = 3_600_000;
+
+/** A file's bytes; or a tenant's list of files and batches. */
+export class Archive extends DurableObject<Env> implements ArchiveRpc {
+  readonly #sql: Sql;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#sql = new Sql(ctx.storage);
+    migrate(this.#sql, MIGRATIONS);
+  }
+
+  /** @throws if the bytes are not the next. */
+  async append(offset: number, bytes: Uint8Array): Promise<void> {
+    const known = this.#size();
+    // Sent again: its answer was lost.
+    if (offset + bytes.length <= known) return;
+    if (offset !== known) throw new Error(`Bytes from ${offset} do not follow ${known}.`);
+    if (known === 0) await this.ctx.storage.setAlarm(this.now() + UNSEALED_MS);
+    for (let from = 0; from < bytes.length; from += PART_BYTES) {
+      const part = bytes.slice(from, from + PART_BYTES);
+      this.#sql.run("INSERT INTO parts (offset, bytes) VALUES (?, ?)", offset + from, part.buffer);
+    }
+  }
+
+  async seal(file: FileObject): Promise<void> {
+    this.#sql.run("INSERT OR REPLACE INTO file (id, details) VALUES (1, ?)", JSON.stringify(file));
+    await this.ctx.storage.deleteAlarm();
+  }
+
+  async file(): Promise<FileObject | null> {
+    const row = this.#sql.first<{ details: string }>("SELECT details FROM file");
+    return row && (JSON.parse(row.details) as FileObject);
+  }
+
+  async read(offset: number): Promise<Uint8Array | null> {
+    const row = this.#sql.first<{ offset: number; bytes: ArrayBuffer }>(
+      "SELECT offset, bytes FROM parts WHERE offset <= ? ORDER BY offset DESC LIMIT 1",
+      offset,
+    );
+    const bytes = row && new Uint8Array(row.bytes).subarray(offset - row.offset);
+    return bytes && bytes.length > 0 ? bytes : null;
+  }
+
+  async remove(): Promise<void> {
+    for (const table of ["parts", "file"]) this.#sql.run(`DELETE FROM ${table}`);
+  }
+
+  async enter(entry: Entry): Promise<void> {
+    this.#sql.run("INSERT OR REPLACE INTO entries (id, kind, details) VALUES (?, ?, ?)", entry.id, entry.kind, JSON.stringify(entry.file));
+  }
+
+  async strike(id: string): Promise<void> {
+    this.#sql.run("DELETE FROM entries WHERE id = ?", id);
+  }
+
+  async entries({ after, ascending, kind, limit }: EntriesQuery): Promise<Entry[]> {
+    const [beyond, order] = ascending ? [">", "ASC"] : ["<", "DESC"];
+    const rows = this.#sql.all<{ id: string; details: string }>(
+      `SELECT id, details FROM entries WHERE kind = ?1 AND (?2 IS NULL OR id ${beyond} ?2) ORDER BY id ${order} LIMIT ?3`,
+      kind,
+      after,
+      limit,
+    );
+    return rows.map(({ id, details }) => ({ id, kind, file: JSON.parse(details) as FileObject | null }));
+  }
+
+  override async alarm(): Promise<void> {
+    if (!(await this.file())) await this.remove();
+  }
+
+  /** ms since the epoch. */
+  protected now(): number {
+    return Date.now();
+  }
+
+  #size(): number {
+    const last = this.#sql.first<{ size: number }>("SELECT offset + length(bytes) AS size FROM parts ORDER BY offset DESC LIMIT 1");
+    return last?.size ?? 0;
+  }
+}

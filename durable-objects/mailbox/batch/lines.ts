@@ -1,0 +1,37 @@
+/** A line of an input file, read as OpenAI reads it. */
+import { type Priced, price } from "../../../policy/admission.ts";
+import { type BatchError, BatchLine } from "../../../schemas/batch.ts";
+import { ChatRequest } from "../../../schemas/job.ts";
+import type { PoolsConfig } from "../../../schemas/settings.ts";
+
+export type Request = { customId: string; priced: Priced };
+export type Parsed = { ok: true; request: Request } | { ok: false; error: BatchError };
+
+/** @param line - its number, from 1. */
+export function parseLine(text: string, line: number, pools: PoolsConfig, models: readonly string[] | null): Parsed {
+  const refuse = (code: string, message: string, param: string | null): Parsed => ({ ok: false, error: { code, message, param, line } });
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch {
+    return refuse("invalid_json_line", "This line is not parseable as valid JSON.", null);
+  }
+  const parsed = BatchLine.safeParse(raw);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const param = issue?.path.join(".") || null;
+    const code = { method: "invalid_method", url: "invalid_url" }[param ?? ""] ?? "missing_required_parameter";
+    return refuse(code, `${param ?? "line"}: ${issue?.message ?? "malformed"}`, param);
+  }
+  const { body, custom_id: customId } = parsed.data;
+  const request = ChatRequest.safeParse(body);
+  if (!request.success) {
+    const issue = request.error.issues[0];
+    const param = ["body", ...(issue?.path ?? [])].join(".");
+    return refuse("invalid_request", `${param}: ${issue?.message ?? "malformed"}`, param);
+  }
+  const priced = price(request.data, pools, models);
+  if (priced.ok) return { ok: true, request: { customId, priced } };
+  const { code, message, param } = priced.problem;
+  return refuse(code ?? "invalid_request", message, param?.replace(/^request/, "body") ?? null);
+}

@@ -1,0 +1,81 @@
+/** The result files of a batch. They are not written: they are its jobs, told as OpenAI tells them, when somebody reads. */
+import type { Problem } from "../../../schemas/problem.ts";
+import type { Desk } from "../desk.ts";
+import type { JobRow } from "../store/store.ts";
+import { idOf } from "../view.ts";
+import type { BatchStore, EndedRow } from "./store.ts";
+
+export type ResultKind = "output" | "error";
+/** `next`: where to go on, null at the end. */
+export type Page = { text: string; next: number | null };
+
+const ROWS = 500;
+/** Characters of a page, and one line more: messages between objects hold 32 MiB. */
+const PAGE_CHARACTERS = 2_000_000;
+
+/**
+ * `after` 0 is the beginning. Jobs come first, in the order of their lines: `after` is the number of one. Lines that became no job follow: then it
+ * is the line's number, negative, less one.
+ */
+export function page(desk: Desk, store: BatchStore, kind: ResultKind, after: number): Page {
+  if (after < 0) return refusedPage(store, -after - 1);
+  const rows = store.ended(kind === "output", after, ROWS);
+  let text = "";
+  for (const row of rows) {
+    text += lineOf(desk, row);
+    if (text.length >= PAGE_CHARACTERS) return { text, next: row.n };
+  }
+  if (rows.length === ROWS) return { text, next: rows.at(-1)!.n };
+  return { text, next: kind === "error" ? -1 : null };
+}
+
+function refusedPage(store: BatchStore, after: number): Page {
+  const rows = store.refused(after, ROWS);
+  const text = rows.map(({ custom_id, line, problem }) => failure(`line_${line}`, custom_id, JSON.parse(problem) as Problem)).join("");
+  return { text, next: rows.length === ROWS ? -rows.at(-1)!.line - 1 : null };
+}
+
+function lineOf(desk: Desk, row: EndedRow): string {
+  const id = idOf(desk.address, row);
+  if (row.status === "failed") return failure(id, row.custom_id, JSON.parse(row.error!) as Problem);
+  if (row.status !== "completed") return failure(id, row.custom_id, unexecuted(row.status));
+  const head = JSON.stringify({ id: requestId(id), custom_id: row.custom_id }).slice(0, -1);
+  const body = desk.store.text(row.n as JobRow["n"], "response") ?? "null";
+  return `${head},"response":{"status_code":200,"request_id":${JSON.stringify(id)},"body":${body}},"error":null}\n`;
+}
+
+/** What upstream refused has a response, as at OpenAI; what never came to that has an error. */
+function failure(id: string, customId: string, { status, ...error }: Problem): string {
+  const own = ["batch_expired", "batch_cancelled"].includes(error.code ?? "");
+  const response = own ? null : { status_code: status, request_id: id, body: { error } };
+  const reason = own ? { code: error.code, message: error.message } : null;
+  return `${JSON.stringify({ id: requestId(id), custom_id: customId, response, error: reason })}\n`;
+}
+
+/** Of a request that its batch's end left undone. */
+export function unexecuted(end: "expired" | "cancelled"): Problem {
+  const message =
+    end === "expired"
+      ? "This request could not be executed before the completion window expired."
+      : "This request was cancelled with its batch, or by itself.";
+  return { status: 408, type: "invalid_request_error", code: `batch_${end}`, message, param: null };
+}
+
+function requestId(id: string): string {
+  return `batch_req_${id}`;
+}
+
+/** Bytes of both files, as they will be read. */
+export function resultBytes(desk: Desk, store: BatchStore): Record<ResultKind, number> {
+  const bytesOf = (kind: ResultKind) => {
+    const encoder = new TextEncoder();
+    let bytes = 0;
+    for (let after: number | null = 0; after !== null; ) {
+      const { next, text } = page(desk, store, kind, after);
+      bytes += encoder.encode(text).length;
+      after = next;
+    }
+    return bytes;
+  };
+  return { output: bytesOf("output"), error: bytesOf("error") };
+}

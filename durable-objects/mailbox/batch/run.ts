@@ -1,0 +1,232 @@
+/**
+ * A batch at work: its file is checked, then its lines become jobs, some at a time, until all have ended. Law: whatever dies in between, each line
+ * becomes one job or one refusal, and the state that is written is never ahead of the jobs that are.
+ */
+import { batchId, fileId } from "../../../platform/file-ids.ts";
+import { callArchive, callCoordinator } from "../../../platform/objects.ts";
+import { type BatchState, batchObject, beginBatch, ENDED, endOf, enter } from "../../../policy/batch.ts";
+import { BATCH_LINES_LIMIT, type BatchError, type BatchObject } from "../../../schemas/batch.ts";
+import type { Problem } from "../../../schemas/problem.ts";
+import type { BatchOrder } from "../../../schemas/rpc.ts";
+import { finish } from "../attempts.ts";
+import type { Desk } from "../desk.ts";
+import type { Intake } from "../submit.ts";
+import { idOf } from "../view.ts";
+import { type Line, readLines } from "./input.ts";
+import { parseLine } from "./lines.ts";
+import { resultBytes, unexecuted } from "./results.ts";
+import type { BatchStore } from "./store.ts";
+import { submissionOf } from "./submission.ts";
+
+/** Jobs without an end at a time: the coordinator holds a ticket of each in memory, and live jobs go before them anyway. */
+const OPEN_LIMIT = 1_000;
+/** More lines are taken when so few are left. */
+const OPEN_LOW = 500;
+const GROUP = 250;
+/** What is wrong with a file is told so many times at most. */
+const ERRORS_LIMIT = 100;
+/** The tenant's queue is full, or something could not be reached. */
+const AGAIN_MS = 5_000;
+
+export class Run {
+  readonly #desk: Desk;
+  readonly #intake: Intake;
+  readonly #store: BatchStore;
+  #state: BatchState | null;
+  #open: number;
+  /** The first lines after a wake may have become jobs already. */
+  #repeated = true;
+  #running: Promise<void> | null = null;
+  /** Something happened while it was at work. */
+  #again = false;
+
+  constructor(desk: Desk, intake: Intake, store: BatchStore) {
+    this.#desk = desk;
+    this.#intake = intake;
+    this.#store = store;
+    this.#state = store.state();
+    this.#open = store.open();
+  }
+
+  begin(order: BatchOrder): BatchObject {
+    if (!this.#state) {
+      this.#put(beginBatch(order, this.#desk.now()));
+      this.#desk.wakeBy(this.#desk.now());
+    }
+    return this.show()!;
+  }
+
+  show(): BatchObject | null {
+    if (!this.#state) return null;
+    const { tenant } = this.#desk.address;
+    const name = this.#state.id.slice(batchId(tenant, "").length);
+    const files = { output: fileId(tenant, name, "output"), error: fileId(tenant, name, "error") };
+    const { completed, failed } = this.#state.counts ?? this.#store.counts();
+    return batchObject(this.#state, { completed, failed }, files);
+  }
+
+  get state(): BatchState | null {
+    return this.#state;
+  }
+
+  /** A job has ended. */
+  ended(): void {
+    this.#open--;
+    if (this.#open === OPEN_LOW || this.#open === 0) this.#desk.background(this.advance());
+  }
+
+  /** No line becomes a job any more, and those that are jobs end now. */
+  async cancel(): Promise<BatchObject | null> {
+    if (this.#state && !ENDED.includes(this.#state.status) && this.#state.status !== "cancelling") {
+      this.#put(enter(this.#state, "cancelling", this.#desk.now()));
+      this.#desk.wakeBy(this.#desk.now());
+      await this.advance();
+    }
+    return this.show();
+  }
+
+  /** Does what is to be done now. Called at every wake, and as jobs end; never twice at once. */
+  async advance(): Promise<void> {
+    this.#again = true;
+    this.#running ??= this.#loop();
+    await this.#running;
+  }
+
+  async #loop(): Promise<void> {
+    try {
+      while (this.#again) {
+        this.#again = false;
+        await this.#work();
+      }
+    } catch {
+      // The archive or the coordinator could not be reached; nothing is written of what was not done.
+      this.#desk.wakeBy(this.#desk.now() + AGAIN_MS);
+    }
+    this.#running = null;
+  }
+
+  async #work(): Promise<void> {
+    if (this.#state?.status === "validating") await this.#validate();
+    if (this.#state?.status === "in_progress") await this.#fill();
+    if (this.#state?.status === "cancelling") await this.#drop();
+    const over = this.#state && (this.#state.status === "cancelling" || this.#state.cursor.requests === this.#state.total);
+    if (over && this.#open === 0 && !ENDED.includes(this.#state!.status)) this.#end();
+  }
+
+  async #validate(): Promise<void> {
+    const { settings } = this.#desk;
+    const { models } = this.#state!;
+    const known = new Set<string>();
+    const errors: BatchError[] = [];
+    let requests = 0;
+    for await (const { line, text } of this.#lines(0, 0)) {
+      if (++requests > BATCH_LINES_LIMIT) {
+        errors.push({ code: "too_many_requests", message: `A file holds at most ${BATCH_LINES_LIMIT} requests.`, param: null, line });
+        break;
+      }
+      const parsed = parseLine(text, line, settings.pools, models);
+      if (!parsed.ok) errors.push(parsed.error);
+      else if (known.has(parsed.request.customId))
+        errors.push({ code: "duplicate_custom_id", message: "This custom_id stands in an earlier line.", param: "custom_id", line });
+      else known.add(parsed.request.customId);
+      if (errors.length === ERRORS_LIMIT) break;
+    }
+    if (requests === 0) errors.push({ code: "empty_file", message: "The input file holds no requests.", param: null, line: null });
+    // Cancelled meanwhile.
+    if (this.#state!.status !== "validating") return;
+    const now = this.#desk.now();
+    if (errors.length > 0) return this.#put({ ...enter(this.#state!, "failed", now), errors, counts: { completed: 0, failed: 0 } });
+    this.#put({ ...enter(this.#state!, "in_progress", now), total: requests });
+    this.#desk.wakeBy(this.#state!.expiresAt);
+  }
+
+  /** Takes lines while there is room. */
+  async #fill(): Promise<void> {
+    const { cursor, total } = this.#state!;
+    if (cursor.requests === total) return;
+    const expired = this.#desk.now() >= this.#state!.expiresAt;
+    if (!expired && this.#open > OPEN_LOW) return;
+    let group: Line[] = [];
+    for await (const line of this.#lines(cursor.offset, cursor.line)) {
+      group.push(line);
+      if (group.length < GROUP) continue;
+      if (!(await this.#take(group))) return;
+      group = [];
+    }
+    if (group.length > 0) await this.#take(group);
+  }
+
+  /** Lines become jobs, or refusals if their time has run out. Answers whether to go on. */
+  async #take(lines: Line[]): Promise<boolean> {
+    const state = this.#state!;
+    if (state.status !== "in_progress") return false;
+    const { settings, now } = this.#desk;
+    const parsed = lines.map(({ line, text }) => parseLine(text, line, settings.pools, state.models));
+    if (now() >= state.expiresAt) {
+      for (const [index, each] of parsed.entries())
+        this.#refuse(lines[index]!.line, each.ok ? each.request.customId : "", unexecuted("expired"));
+    } else if (!(await this.#submit(lines, parsed))) {
+      this.#desk.wakeBy(now() + AGAIN_MS);
+      return false;
+    }
+    const { end, line } = lines.at(-1)!;
+    // What may have changed meanwhile is its status alone.
+    this.#put({ ...this.#state!, cursor: { line, offset: end, requests: state.cursor.requests + lines.length } });
+    this.#repeated = false;
+    return now() >= state.expiresAt || this.#open < OPEN_LIMIT;
+  }
+
+  /** Answers false if the tenant's queue is full: then none of them counts as taken, and those that were let in are known again by their nonce. */
+  async #submit(lines: Line[], parsed: ReturnType<typeof parseLine>[]): Promise<boolean> {
+    const ready = parsed.flatMap((each, index) => (each.ok ? [{ line: lines[index]!.line, request: each.request }] : []));
+    // The file was sound: a pool or a key has changed since.
+    parsed.forEach((each, index) => {
+      if (!each.ok) this.#refuse(lines[index]!.line, "", { status: 400, type: "invalid_request_error", ...each.error });
+    });
+    const submissions = ready.map(({ line, request }) => submissionOf(request, line, this.#state!));
+    const [results] = await this.#intake.submitTogether([{ submissions, repeated: this.#repeated }]);
+    this.#open = this.#store.open();
+    if (results!.some((each) => !each.ok && each.problem.code === "queue_full")) {
+      this.#repeated = true;
+      return false;
+    }
+    results!.forEach((each, index) => {
+      if (!each.ok) this.#refuse(ready[index]!.line, ready[index]!.request.customId, each.problem);
+    });
+    return true;
+  }
+
+  async #drop(): Promise<void> {
+    const { address, env, settings, store } = this.#desk;
+    const rows = store.openAfter(0);
+    for (const row of rows) await finish(this.#desk, row, "cancelled", {});
+    this.#open = this.#store.open();
+    if (rows.length === 0) return;
+    // Lost, this costs nothing: a dispatcher asks here before it calls upstream.
+    const ids = rows.map((row) => idOf(address, row));
+    this.#desk.background(callCoordinator(env, settings.region, (stub) => stub.cancel(ids)).catch(() => {}));
+  }
+
+  #end(): void {
+    const { expired, ...counts } = this.#store.counts();
+    const results = resultBytes(this.#desk, this.#store);
+    const now = this.#desk.now();
+    const finalized = this.#state!.status === "cancelling" ? this.#state! : enter(this.#state!, "finalizing", now);
+    this.#put({ ...enter(finalized, endOf(this.#state!, expired), now), counts, results });
+  }
+
+  #refuse(line: number, customId: string, problem: Problem): void {
+    this.#store.refuse({ line, custom_id: customId, problem: JSON.stringify(problem) });
+  }
+
+  #lines(offset: number, line: number): AsyncGenerator<Line> {
+    const { address, env } = this.#desk;
+    const { archive } = this.#state!;
+    return readLines((at) => callArchive(env, address.tenant, archive, (stub) => stub.read(at)), offset, line);
+  }
+
+  #put(state: BatchState): void {
+    this.#store.put(state);
+    this.#state = state;
+  }
+}

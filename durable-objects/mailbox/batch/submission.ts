@@ -1,0 +1,22 @@
+import type { BatchState } from "../../../policy/batch.ts";
+import { PRIORITY_LIMIT_SECONDS } from "../../../schemas/job.ts";
+import type { Submission } from "../../../schemas/rpc.ts";
+import type { Request } from "./lines.ts";
+
+/** A line as a job: behind all else that its tenant sends, and over when the batch's time is. */
+export function submissionOf({ customId, priced }: Request, line: number, { expiresAt }: BatchState): Submission {
+  const { model, pool, request, tokens } = priced;
+  return {
+    ...{ model, pool, request, tokens },
+    // A line that is submitted again is known by it.
+    nonce: line.toString(36).padStart(6, "0"),
+    priority: -PRIORITY_LIMIT_SECONDS,
+    notBefore: null,
+    deadline: expiresAt,
+    deadlinePolicy: "best_effort",
+    metadata: null,
+    retry: "safe",
+    idempotency: null,
+    batch: { line, customId },
+  };
+}

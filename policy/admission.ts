@@ -1,0 +1,43 @@
+/** Whether a request can be taken in at all, from whom, and what it will reserve. */
+import type { ChatRequest } from "../schemas/job.ts";
+import type { Problem, Refused } from "../schemas/problem.ts";
+import type { PoolsConfig } from "../schemas/settings.ts";
+import { neverFits } from "./budget.ts";
+import { reservedTokens } from "./estimate.ts";
+import { matches, poolBudget, poolOf } from "./pools.ts";
+
+/** Characters of one chat request: a message between objects holds 32 MiB, and two bytes a character. */
+export const REQUEST_LIMIT = 12_000_000;
+
+/** `request`: the body as JSON text; `tokens`: what it reserves of its pool. */
+export type Priced = { ok: true; request: string; model: string; pool: string; tokens: number };
+
+/** @param models - patterns of the models that the key may use; null is any. */
+export function price(body: ChatRequest, pools: PoolsConfig, models: readonly string[] | null): Priced | Refused {
+  const { model } = body;
+  if (models && !models.some((pattern) => matches(pattern, model))) {
+    const message = `This key may not use the model "${model}".`;
+    return refuse({ status: 403, type: "permission_error", code: "model_not_allowed", message, param: "request.model" });
+  }
+  const pool = poolOf(pools, model);
+  if (pool === null) return refuse(invalid(404, "model_not_found", `No pool takes the model "${model}".`, "request.model"));
+  const request = JSON.stringify(body);
+  if (request.length > REQUEST_LIMIT) return refuse(invalid(413, "request_too_large", "The request is too large.", "request"));
+  const config = pools[pool]!;
+  const tokens = reservedTokens(body, config.default_output_tokens);
+  // A reservation that no full bucket could hold would wait for ever.
+  const meter = neverFits(poolBudget(config), tokens);
+  if (meter) {
+    const message = `This request reserves ${tokens} tokens; the pool "${pool}" never holds more than ${Math.floor(meter.whole)} (${meter.resource.toUpperCase()}).`;
+    return refuse(invalid(400, "reservation_exceeds_budget", message, "request"));
+  }
+  return { ok: true, request, model, pool, tokens };
+}
+
+function invalid(status: number, code: string, message: string, param: string): Problem {
+  return { status, type: "invalid_request_error", code, message, param };
+}
+
+function refuse(problem: Problem): Refused {
+  return { ok: false, problem };
+}

@@ -1,0 +1,91 @@
+/** What a batch is at, and what it says of itself. Times in ms. */
+import type { BatchError, BatchObject, BatchStatus } from "../schemas/batch.ts";
+import type { BatchOrder } from "../schemas/rpc.ts";
+
+/** What is written of a batch. */
+export type BatchState = BatchOrder & {
+  createdAt: number;
+  expiresAt: number;
+  status: BatchStatus;
+  errors: BatchError[] | null;
+  /** Lines that are requests; null until the file was read. */
+  total: number | null;
+  /** Lines up to this one, and bytes up to its end, have become jobs or refusals. */
+  cursor: { line: number; offset: number; requests: number };
+  /** Since when it is in each status. */
+  since: Partial<Record<BatchStatus, number>>;
+  /** Bytes of the result files, once it has ended. */
+  results: { output: number; error: number } | null;
+  /** Counted for good once it has ended: its jobs are forgotten in time. */
+  counts: { completed: number; failed: number } | null;
+};
+
+export const ENDED: readonly BatchStatus[] = ["failed", "completed", "expired", "cancelled"];
+
+export function beginBatch(order: BatchOrder, now: number): BatchState {
+  return {
+    ...order,
+    createdAt: now,
+    expiresAt: now + order.windowMs,
+    status: "validating",
+    errors: null,
+    total: null,
+    cursor: { line: 0, offset: 0, requests: 0 },
+    since: {},
+    results: null,
+    counts: null,
+  };
+}
+
+/** The next status; what it was in before it remembers. */
+export function enter(state: BatchState, status: BatchStatus, now: number): BatchState {
+  return { ...state, status, since: { ...state.since, [status]: now } };
+}
+
+/** How a batch ends whose lines are all used up: expired if its time has run out on some of them. */
+export function endOf(state: BatchState, expired: number): BatchStatus {
+  if (state.status === "cancelling") return "cancelled";
+  return expired > 0 ? "expired" : "completed";
+}
+
+/** `files`: the ids of its results. */
+export function batchObject(
+  state: BatchState,
+  counts: { completed: number; failed: number },
+  files: { output: string; error: string },
+): BatchObject {
+  const at = (status: BatchStatus) => (state.since[status] === undefined ? null : seconds(state.since[status]!));
+  return {
+    id: state.id,
+    object: "batch",
+    endpoint: "/v1/chat/completions",
+    errors: state.errors && { object: "list", data: state.errors },
+    input_file_id: state.input,
+    completion_window: state.window,
+    status: state.status,
+    output_file_id: state.results && state.results.output > 0 ? files.output : null,
+    error_file_id: state.results && state.results.error > 0 ? files.error : null,
+    created_at: seconds(state.createdAt),
+    in_progress_at: at("in_progress"),
+    expires_at: seconds(state.expiresAt),
+    finalizing_at: at("finalizing"),
+    completed_at: at("completed"),
+    failed_at: at("failed"),
+    expired_at: at("expired"),
+    cancelling_at: at("cancelling"),
+    cancelled_at: at("cancelled"),
+    request_counts: { total: state.total ?? 0, ...counts },
+    metadata: state.metadata,
+  };
+}
+
+function seconds(ms: number): number {
+  return Math.floor(ms / 1_000);
+}
+
+const HOUR_MS = 3_600_000;
+
+/** `24h` or `2d` in ms. */
+export function windowMs(window: string): number {
+  return Number.parseInt(window, 10) * (window.endsWith("d") ? 24 : 1) * HOUR_MS;
+}

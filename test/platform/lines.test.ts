@@ -1,0 +1,37 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { ByteLines } from "../../platform/lines.ts";
+
+/** The lines of these bytes, however they are cut into pieces. */
+function linesOf(bytes: Uint8Array, cuts: number[]) {
+  const lines = new ByteLines(0);
+  const at = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
+  const found = at.slice(1).flatMap((end, index) => lines.add(bytes.subarray(at[index]!, end)));
+  return [...found, ...lines.last()];
+}
+
+describe("lines of bytes that come in pieces", () => {
+  it("are those of the whole, wherever it is cut, in the middle of a character too", () => {
+    fc.assert(
+      fc.property(fc.array(fc.string({ unit: fc.constantFrom("a", "é", "😀", "\r", " ") })), fc.array(fc.nat()), (texts, cuts) => {
+        const text = texts.join("\n");
+        const whole = text.split("\n");
+        if (whole.at(-1) === "") whole.pop();
+        expect(linesOf(new TextEncoder().encode(text), cuts).map((line) => line.text)).toEqual(whole);
+      }),
+    );
+  });
+
+  it("each says where it ends: who goes on from there finds the rest", () => {
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom("", "one", "zwölf", "😀")), fc.array(fc.nat()), (texts, cuts) => {
+        const bytes = new TextEncoder().encode(texts.join("\n"));
+        const all = linesOf(bytes, cuts);
+        for (const [index, { end }] of all.entries()) {
+          const rest = linesOf(bytes.subarray(end), []).map((line) => line.text);
+          expect(rest).toEqual(all.slice(index + 1).map((line) => line.text));
+        }
+      }),
+    );
+  });
+});

@@ -1,0 +1,288 @@
+import { reset, runDurableObjectAlarm } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import OpenAI, { BadRequestError, NotFoundError, toFile } from "openai";
+import type { Batch } from "openai/resources/batches";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { BatchRpc } from "../../schemas/rpc.ts";
+import { sdk } from "../support/sdk.ts";
+import { advanceTo, call, crash, inside, send, until } from "../support/service.ts";
+import { completion, EPOCH, refusal, resetWorld, silence, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const WINDOW = { endpoint: "/v1/chat/completions", completion_window: "24h" } as const;
+const DAY_MS = 86_400_000;
+
+const request = (id: string, body: object = {}) => ({
+  custom_id: id,
+  method: "POST",
+  url: "/v1/chat/completions",
+  body: { model: "gpt-5-mini", max_completion_tokens: 10, messages: [{ role: "user", content: id }], ...body },
+});
+const jsonl = (lines: unknown[]) => lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n");
+const requests = (count: number, body: object = {}) => Array.from({ length: count }, (_, n) => request(`r${n}`, body));
+
+const client = () => sdk().client;
+
+async function upload(lines: unknown[]): Promise<string> {
+  const file = await client().files.create({ file: await toFile(new TextEncoder().encode(jsonl(lines)), "in.jsonl"), purpose: "batch" });
+  return file.id;
+}
+
+async function start(lines: unknown[], more: object = {}): Promise<Batch> {
+  return client().batches.create({ input_file_id: await upload(lines), ...WINDOW, ...more });
+}
+
+const batchStub = (id: string) => {
+  const { BATCH } = env as unknown as { BATCH: DurableObjectNamespace };
+  return BATCH.getByName(`alice/~batch-${id.slice("batch_".length + 7)}`);
+};
+/** As the platform would, at the time that the world has. */
+const ring = (id: string) => runDurableObjectAlarm(batchStub(id));
+
+async function reaches(id: string, status: Batch["status"]): Promise<Batch> {
+  return until(async () => {
+    await ring(id);
+    const batch = await client().batches.retrieve(id);
+    return batch.status === status && batch;
+  });
+}
+
+type Result = { id: string; custom_id: string; response: { status_code: number; body: unknown } | null; error: { code: string } | null };
+
+async function results(id: string | null | undefined): Promise<Result[]> {
+  const text = await (await client().files.content(id!)).text();
+  expect(text.length).toBe((await client().files.retrieve(id!)).bytes);
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Result);
+}
+
+describe("files", () => {
+  it("uploaded, listed, read byte for byte, deleted", async () => {
+    const content = jsonl(requests(3));
+    const id = await upload(requests(3));
+    expect(await client().files.retrieve(id)).toMatchObject({
+      object: "file",
+      purpose: "batch",
+      filename: "in.jsonl",
+      bytes: content.length,
+    });
+    expect((await client().files.list()).data.map((file) => file.id)).toEqual([id]);
+    expect(await (await client().files.content(id)).text()).toBe(content);
+    expect(await client().files.delete(id)).toEqual({ id, object: "file", deleted: true });
+    await expect(client().files.retrieve(id)).rejects.toThrow(NotFoundError);
+    expect((await client().files.list()).data).toEqual([]);
+  });
+
+  it("of several megabytes, with a line break in the middle of a piece and the field after the file: the same bytes come back", async () => {
+    const bytes = new Uint8Array(3_456_789).map((_, index) => (index * 31) % 251);
+    const form = new FormData();
+    form.set("file", new File([bytes], "big.jsonl"));
+    form.set("purpose", "batch");
+    const response = await send("/v1/files", { method: "POST", headers: { authorization: "Bearer sk-dev-alice" }, body: form });
+    const file = (await response.json()) as { id: string; bytes: number };
+    expect([response.status, file.bytes]).toEqual([200, bytes.length]);
+    const back = new Uint8Array(await (await client().files.content(file.id)).arrayBuffer());
+    expect(back.length).toBe(bytes.length);
+    expect(back.every((byte, index) => byte === bytes[index])).toBe(true);
+  });
+
+  it.each([
+    ["another purpose", { purpose: "fine-tune", file: "x" }, "purpose"],
+    ["no purpose", { file: "x" }, "purpose"],
+    ["no file", { purpose: "batch" }, "file"],
+    ["an empty file", { purpose: "batch", file: "" }, "file"],
+  ])("%s -> 400", async (_, fields: Record<string, string>, param) => {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) form.set(name, name === "file" ? new File([value], "f") : value);
+    const response = await send("/v1/files", { method: "POST", headers: { authorization: "Bearer sk-dev-alice" }, body: form });
+    expect(response.status).toBe(400);
+    expect(((await response.json()) as { error: { param: string } }).error.param).toBe(param);
+    expect((await client().files.list()).data).toEqual([]);
+  });
+
+  it("a body that is no form -> 400", async () => {
+    const headers = { authorization: "Bearer sk-dev-alice", "content-type": "multipart/form-data; boundary=x" };
+    expect((await send("/v1/files", { method: "POST", headers, body: "nothing of the kind" })).status).toBe(400);
+    expect((await send("/v1/files", { method: "POST", headers: { ...headers, "content-type": "text/plain" }, body: "x" })).status).toBe(
+      400,
+    );
+  });
+
+  it("another tenant's -> 404", async () => {
+    const id = await upload(requests(1));
+    const bob = sdk({ apiKey: "sk-dev-bob" }).client;
+    await expect(bob.files.retrieve(id)).rejects.toThrow(NotFoundError);
+    await expect(bob.files.content(id)).rejects.toThrow(NotFoundError);
+    await expect(bob.batches.create({ input_file_id: id, ...WINDOW })).rejects.toThrow(BadRequestError);
+  });
+});
+
+describe("a batch", () => {
+  it("validating, in_progress, completed: each request answered, in the order of its lines", async () => {
+    world.upstream = ({ body }) => completion(`re ${(body.messages as { content: string }[])[0]!.content}`);
+    const begun = await start(requests(30), { metadata: { night: "1" } });
+    expect(begun).toMatchObject({ object: "batch", status: "validating", completion_window: "24h", metadata: { night: "1" } });
+    const done = await reaches(begun.id, "completed");
+    expect(done.request_counts).toEqual({ total: 30, completed: 30, failed: 0 });
+    expect(done.error_file_id).toBeNull();
+    expect(done.completed_at).toBeGreaterThanOrEqual(done.in_progress_at!);
+    const lines = await results(done.output_file_id);
+    expect(lines.map((line) => line.custom_id)).toEqual(requests(30).map((each) => each.custom_id));
+    expect(lines[7]).toMatchObject({ error: null, response: { status_code: 200, body: { choices: [{ message: { content: "re r7" } }] } } });
+    expect((await client().batches.list()).data.map((batch) => batch.id)).toEqual([begun.id]);
+  });
+
+  it("its jobs are ordinary ones: of the lowest priority, with its window as their deadline", async () => {
+    world.upstream = silence();
+    const { id } = await start(requests(1));
+    await until(async () => (await ring(id)) && world.calls.length === 1);
+    const listed = await call<{ data: { id: string }[] }>("GET", `/v1/jobs?batch=${id}`);
+    const job = await inside(batchStub(id), async (object) => {
+      const [first] = await (object as unknown as BatchRpc).list({ status: null, before: null, limit: 1 });
+      return first!.id;
+    });
+    expect(listed.body.data.map((each) => each.id)).toEqual([job]);
+    expect((await call<{ data: unknown[] }>("GET", "/v1/jobs")).body.data).toEqual([]);
+    const { body } = await call("GET", `/v1/jobs/${job}`);
+    expect(body).toMatchObject({ status: "in_progress", priority: -86_400, deadline: (EPOCH + DAY_MS) / 1_000, channel: null });
+  });
+
+  it("blank lines, a missing last line break, CRLF: no difference", async () => {
+    const [a, b] = requests(2).map((each) => JSON.stringify(each));
+    const { id } = await start([`\n${a}\r`, "", "   ", b]);
+    expect((await reaches(id, "completed")).request_counts!.total).toBe(2);
+  });
+
+  it("what upstream refuses is in the error file, with upstream's status and words", async () => {
+    world.upstream = ({ body }) => ((body.messages as { content: string }[])[0]!.content === "r1" ? refusal(400, "bad") : completion("ok"));
+    const { id } = await start(requests(3));
+    const done = await reaches(id, "completed");
+    expect(done.request_counts).toEqual({ total: 3, completed: 2, failed: 1 });
+    expect((await results(done.output_file_id)).map((line) => line.custom_id)).toEqual(["r0", "r2"]);
+    expect(await results(done.error_file_id)).toMatchObject([
+      { custom_id: "r1", error: null, response: { status_code: 400, body: { error: { code: "bad", message: "refused: bad" } } } },
+    ]);
+  });
+
+  it("more lines than may be open at once -> they become jobs as others end", async () => {
+    world.env = { SLUICE_POOLS: JSON.stringify({ default: { rpm: 1e9, tpm: 1e12 } }) };
+    const { id } = await start(requests(1_300));
+    const done = await reaches(id, "completed");
+    expect(done.request_counts).toEqual({ total: 1_300, completed: 1_300, failed: 0 });
+    expect(world.calls.length).toBe(1_300);
+  }, 60_000);
+
+  it.each([
+    ["no JSON", [...requests(1), "{"], { code: "invalid_json_line", line: 2 }],
+    ["the same custom_id twice", [request("a"), "", request("a")], { code: "duplicate_custom_id", line: 3 }],
+    ["another method", [{ ...request("a"), method: "GET" }], { code: "invalid_method", line: 1 }],
+    ["another url", [{ ...request("a"), url: "/v1/embeddings" }], { code: "invalid_url", line: 1 }],
+    ["no custom_id", [{ ...request("a"), custom_id: undefined }], { code: "missing_required_parameter", line: 1, param: "custom_id" }],
+    ["no messages", [request("a", { messages: [] })], { code: "invalid_request", line: 1, param: "body.messages" }],
+    ["more tokens than the pool holds", [request("a", { max_completion_tokens: 1e9 })], { code: "reservation_exceeds_budget", line: 1 }],
+    ["nothing but blank lines", ["", " "], { code: "empty_file", line: null }],
+  ])("%s -> failed before anything is called, with the line", async (_, lines, error) => {
+    const { id } = await start(lines);
+    const failed = await reaches(id, "failed");
+    expect(failed.errors?.data).toMatchObject([error]);
+    expect(failed.failed_at).toBe(EPOCH / 1_000);
+    expect(world.calls).toHaveLength(0);
+  });
+
+  it("a key that may not use the model -> failed", async () => {
+    const hash = async (text: string) =>
+      [...new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)))]
+        .map((byte) => byte.toString(16).padStart(2, "0"))
+        .join("");
+    world.env = { SLUICE_KEYS: JSON.stringify([{ key_sha256: await hash("k"), tenant: "alice", models: ["gpt-5-nano*"] }]) };
+    const narrow = sdk({ apiKey: "k" }).client;
+    const { id } = await narrow.batches.create({ input_file_id: await upload(requests(1)), ...WINDOW });
+    expect((await reaches(id, "failed")).errors?.data).toMatchObject([{ code: "model_not_allowed", line: 1, param: "body.model" }]);
+  });
+
+  it("cancelled -> what runs is broken off, what ended is kept", async () => {
+    const quiet = silence();
+    world.upstream = ({ body }) => ((body.messages as { content: string }[])[0]!.content === "r0" ? completion("ok") : quiet());
+    const { id } = await start(requests(4));
+    await until(async () => {
+      await ring(id);
+      return (await client().batches.retrieve(id)).request_counts!.completed === 1;
+    });
+    await client().batches.cancel(id);
+    const done = await reaches(id, "cancelled");
+    expect(done.request_counts).toEqual({ total: 4, completed: 1, failed: 3 });
+    expect(await results(done.output_file_id)).toHaveLength(1);
+    expect((await results(done.error_file_id)).map(({ error }) => error?.code)).toEqual(Array(3).fill("batch_cancelled"));
+  });
+
+  it("its window ends -> expired: what is done is kept, the rest is told as batch_expired", async () => {
+    world.env = { SLUICE_POOLS: JSON.stringify({ default: { rpm: 1 / 1_440, tpm: 1e9, burst_seconds: 86_400 } }) };
+    const { id } = await start(requests(1_200));
+    await until(async () => {
+      await ring(id);
+      return (await client().batches.retrieve(id)).request_counts!.completed === 1;
+    });
+    await advanceTo(EPOCH + DAY_MS);
+    const done = await reaches(id, "expired");
+    expect(done.request_counts!.completed + done.request_counts!.failed).toBe(1_200);
+    const errors = await results(done.error_file_id);
+    expect(errors.at(-1)).toMatchObject({ custom_id: "r1199", response: null, error: { code: "batch_expired" } });
+    expect(new Set(errors.map(({ error }) => error?.code))).toEqual(new Set(["batch_expired"]));
+  }, 60_000);
+
+  it.each([1, 2, 3])(
+    "everything dies %i times on the way -> each request is one job, none is missing",
+    async (times) => {
+      const { id } = await start(requests(600));
+      for (let count = 0; count < times; count++) {
+        await ring(id);
+        await until(() => world.calls.length >= 20 * (count + 1));
+        await crash();
+        await advanceTo(world.now + 60_000);
+      }
+      const done = await until(async () => {
+        await ring(id);
+        await advanceTo(world.now + 60_000);
+        const batch = await client().batches.retrieve(id);
+        return batch.status === "completed" && batch;
+      });
+      expect(done.request_counts).toEqual({ total: 600, completed: 600, failed: 0 });
+      expect((await results(done.output_file_id)).map((line) => line.custom_id)).toEqual(requests(600).map((each) => each.custom_id));
+    },
+    60_000,
+  );
+
+  it("the tenant's queue is full -> it waits, and goes on when there is room", async () => {
+    const hash = "2c624232cdd221771294dfbb310aca000a0df6ac8b66b696d90ef06fdefb64a3";
+    world.env = {
+      SLUICE_KEYS: JSON.stringify([{ key_sha256: hash, tenant: "alice", max_queued: 40 }]),
+      SLUICE_POOLS: JSON.stringify({ default: { rpm: 600, tpm: 1e9, burst_seconds: 1 } }),
+    };
+    const { id } = await start(requests(100));
+    const done = await until(async () => {
+      await ring(id);
+      await advanceTo(world.now + 5_000);
+      const batch = await client().batches.retrieve(id);
+      return batch.status === "completed" && batch;
+    });
+    expect(done.request_counts).toEqual({ total: 100, completed: 100, failed: 0 });
+    expect(world.calls.length).toBe(100);
+  }, 60_000);
+
+  it.each([
+    [{ endpoint: "/v1/embeddings" }, "endpoint"],
+    [{ completion_window: "soon" }, "completion_window"],
+    [{ input_file_id: "file-unknown" }, "input_file_id"],
+  ])("%o -> 400", async (wrong, param) => {
+    const input_file_id = await upload(requests(1));
+    const error = await client()
+      .batches.create({ input_file_id, ...WINDOW, ...wrong } as never)
+      .catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError);
+    expect((error as { param: string }).param).toBe(param);
+  });
+});

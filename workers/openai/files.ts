@@ -1,0 +1,94 @@
+/** `/v1/files`: what was uploaded, and what batches wrote. */
+import { type FileKind, parseFileId } from "../../platform/file-ids.ts";
+import { callArchive, callBatch } from "../../platform/objects.ts";
+import type { FileObject } from "../../schemas/batch.ts";
+import type { Problem } from "../../schemas/problem.ts";
+import type { Context } from "../ingress/context.ts";
+import { invalid, json, refuse } from "../ingress/respond.ts";
+import { LIBRARY } from "./upload.ts";
+
+const PAGE_LIMIT = 10_000;
+
+type Found = { name: string; kind: FileKind; file: FileObject };
+
+export async function getFile(context: Context): Promise<Response> {
+  const found = await find(context, context.params.id ?? "");
+  return found ? json(found.file) : refuse(noSuchFile(context.params.id ?? ""));
+}
+
+/** The files that were uploaded, newest first. */
+export async function listFiles({ env, key, url }: Context): Promise<Response> {
+  const limit = Number(url.searchParams.get("limit") ?? PAGE_LIMIT);
+  if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_LIMIT)
+    return refuse(invalid(`limit is a whole number from 1 to ${PAGE_LIMIT}.`, "limit"));
+  const purpose = url.searchParams.get("purpose");
+  const query = { kind: "file" as const, after: url.searchParams.get("after"), ascending: url.searchParams.get("order") === "asc" };
+  const entries =
+    purpose === null || purpose === "batch"
+      ? await callArchive(env, key.tenant, LIBRARY, (stub) => stub.entries({ ...query, limit: limit + 1 }))
+      : [];
+  const data = entries.slice(0, limit).map(({ file }) => file!);
+  return json({ object: "list", data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: entries.length > limit });
+}
+
+export async function deleteFile(context: Context): Promise<Response> {
+  const { env, key, params } = context;
+  const found = await find(context, params.id ?? "");
+  if (!found) return refuse(noSuchFile(params.id ?? ""));
+  if (found.kind !== "input")
+    return refuse(invalid("What a batch wrote goes with its jobs, and cannot be deleted by itself.", "file_id", "file_not_deletable", 409));
+  await callArchive(env, key.tenant, LIBRARY, (stub) => stub.strike(found.file.id));
+  await callArchive(env, key.tenant, found.name, (stub) => stub.remove());
+  return json({ id: found.file.id, object: "file", deleted: true });
+}
+
+/** The bytes, fetched as the reader takes them. */
+export async function fileContent(context: Context): Promise<Response> {
+  const found = await find(context, context.params.id ?? "");
+  if (!found) return refuse(noSuchFile(context.params.id ?? ""));
+  const pieces = found.kind === "input" ? uploaded(context, found.name) : written(context, found.name, found.kind);
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await pieces.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: () => void pieces.return(undefined),
+  });
+  return new Response(body, { headers: { "content-type": "application/octet-stream" } });
+}
+
+export async function find({ env, key }: Pick<Context, "env" | "key">, id: string): Promise<Found | null> {
+  const parsed = parseFileId(key.tenant, id);
+  if (!parsed) return null;
+  const { kind, name } = parsed;
+  const file =
+    kind === "input"
+      ? await callArchive(env, key.tenant, name, (stub) => stub.file())
+      : await callBatch(env, key.tenant, name, (stub) => stub.resultFile(kind));
+  return file && { name, kind, file };
+}
+
+async function* uploaded({ env, key }: Context, name: string): AsyncGenerator<Uint8Array> {
+  for (let at = 0; ; ) {
+    const bytes = await callArchive(env, key.tenant, name, (stub) => stub.read(at));
+    if (!bytes) return;
+    yield bytes;
+    at += bytes.length;
+  }
+}
+
+async function* written({ env, key }: Context, name: string, kind: "output" | "error"): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder();
+  for (let after: number | null = 0; after !== null; ) {
+    const from: number = after;
+    const page = await callBatch(env, key.tenant, name, (stub) => stub.results(kind, from));
+    if (!page) throw new Error("The file is gone.");
+    if (page.text !== "") yield encoder.encode(page.text);
+    after = page.next;
+  }
+}
+
+export function noSuchFile(id: string): Problem {
+  return invalid(`No such File object: ${id.slice(0, 200)}`, "id", null, 404);
+}

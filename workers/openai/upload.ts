@@ -1,0 +1,128 @@
+/**
+ * `POST /v1/files`: a file of up to 200 MB, taken in as it comes. What is held in memory is one piece of it at a time: the multipart parser hands on what it
+ * finds, and the next bytes are read once those are stored.
+ */
+import { type MultipartError, make, type PartInfo } from "multipasta";
+import { fileId, newName } from "../../platform/file-ids.ts";
+import { callArchive } from "../../platform/objects.ts";
+import { FILE_BYTES_LIMIT, type FileObject } from "../../schemas/batch.ts";
+import type { Problem } from "../../schemas/problem.ts";
+import type { Context } from "../ingress/context.ts";
+import { invalid, json, refuse } from "../ingress/respond.ts";
+
+/** Bytes gathered before they are stored. */
+const PIECE_BYTES = 1_000_000;
+const FILENAME_LIMIT = 512;
+/** The name of the archive in which a tenant's files and batches are listed. */
+export const LIBRARY = "library";
+
+/** What was found in the form so far. */
+class Form {
+  readonly fields = new Map<string, string>();
+  filename: string | null = null;
+  problem: Problem | null = null;
+  bytes = 0;
+  #pieces: Uint8Array[] = [];
+  #gathered = 0;
+
+  field(info: PartInfo, value: Uint8Array): void {
+    this.fields.set(info.name, new TextDecoder().decode(value));
+  }
+
+  file(info: PartInfo): (chunk: Uint8Array | null) => void {
+    if (info.name !== "file" || this.filename !== null) return () => {};
+    this.filename = (info.filename ?? "file").slice(0, FILENAME_LIMIT);
+    return (chunk) => {
+      if (!chunk) return;
+      this.#pieces.push(chunk.slice());
+      this.#gathered += chunk.length;
+      this.bytes += chunk.length;
+    };
+  }
+
+  fail(error: MultipartError): void {
+    const tooLarge = error._tag === "ReachedLimit" && ["MaxTotalSize", "MaxPartSize"].includes(error.limit);
+    this.problem = tooLarge
+      ? invalid("The file is larger than 200 MB.", "file", "file_too_large", 413)
+      : invalid("The body is no well-formed multipart form.", null, "invalid_multipart");
+  }
+
+  /** Bytes to be stored: null while fewer than a piece are there, unless it is the end. */
+  take(end: boolean): Uint8Array | null {
+    if (this.#gathered === 0 || (!end && this.#gathered < PIECE_BYTES)) return null;
+    const whole = new Uint8Array(this.#gathered);
+    let at = 0;
+    for (const piece of this.#pieces) {
+      whole.set(piece, at);
+      at += piece.length;
+    }
+    [this.#pieces, this.#gathered] = [[], 0];
+    return whole;
+  }
+}
+
+export async function uploadFile(context: Context): Promise<Response> {
+  const { env, key, request } = context;
+  const type = request.headers.get("content-type") ?? "";
+  if (!request.body || !/^multipart\/form-data\s*;.*boundary=/i.test(type))
+    return refuse(invalid("Send a multipart/form-data body with the fields purpose and file.", null, "invalid_multipart"));
+  const now = Date.now();
+  const name = newName(now);
+  const form = new Form();
+  await store(context, form, name, request.body as ReadableStream<Uint8Array>);
+  const problem = form.problem ?? unfit(form);
+  if (problem) {
+    if (form.bytes > 0) context.background(callArchive(env, key.tenant, name, (stub) => stub.remove()));
+    return refuse(problem);
+  }
+  const file: FileObject = {
+    id: fileId(key.tenant, name, "input"),
+    object: "file",
+    bytes: form.bytes,
+    created_at: Math.floor(now / 1_000),
+    filename: form.filename!,
+    purpose: "batch",
+    status: "processed",
+  };
+  await callArchive(env, key.tenant, name, (stub) => stub.seal(file));
+  await callArchive(env, key.tenant, LIBRARY, (stub) => stub.enter({ id: file.id, kind: "file", file }));
+  return json(file);
+}
+
+async function store({ env, key, request }: Context, form: Form, name: string, body: ReadableStream<Uint8Array>): Promise<void> {
+  const parser = make({
+    headers: { "content-type": request.headers.get("content-type")! },
+    maxPartSize: FILE_BYTES_LIMIT,
+    maxTotalSize: FILE_BYTES_LIMIT + 1_000_000,
+    maxParts: 100,
+    maxFieldSize: 10_000,
+    isFile: (info) => info.name === "file",
+    onField: (info, value) => form.field(info, value),
+    onFile: (info) => form.file(info),
+    onError: (error) => form.fail(error),
+    onDone: () => {},
+  });
+  let stored = 0;
+  const flush = async (end: boolean) => {
+    const bytes = form.take(end);
+    if (!bytes) return;
+    await callArchive(env, key.tenant, name, (stub) => stub.append(stored, bytes));
+    stored += bytes.length;
+  };
+  for await (const chunk of body) {
+    // What comes behind a refusal is read and thrown away: an answer before the end of the body would be lost.
+    if (form.problem) continue;
+    parser.write(chunk);
+    await flush(false);
+  }
+  if (!form.problem) parser.end();
+  if (!form.problem) await flush(true);
+}
+
+function unfit({ bytes, fields, filename }: Form): Problem | null {
+  const purpose = fields.get("purpose");
+  if (purpose === undefined) return invalid("'purpose' is a required property", "purpose");
+  if (purpose !== "batch") return invalid(`'${purpose.slice(0, 50)}' is not a purpose that is served: batch is.`, "purpose");
+  if (filename === null) return invalid("'file' is a required property", "file");
+  return bytes === 0 ? invalid("The file is empty.", "file", "empty_file") : null;
+}
