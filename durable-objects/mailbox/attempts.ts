@@ -147,7 +147,7 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
   desk.running.delete(row.n);
   desk.promised.delete(row.n);
   desk.wakeBy(now + desk.retentionMs);
-  desk.ended();
+  desk.ended(status);
   // A mailbox that slept meanwhile did not know that the job ran when its followers came: they would miss a number.
   if (running && desk.followers.watched(row.n))
     desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), event: "in_progress", ...running }));

@@ -1,7 +1,7 @@
 /** What the steps of a mailbox share: its storage, what it remembers of running jobs, and who is told of events. */
 import type { Env } from "../../platform/objects.ts";
 import type { Settings } from "../../platform/settings.ts";
-import type { Job } from "../../schemas/job.ts";
+import type { Job, JobEnd } from "../../schemas/job.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
 import type { Calls } from "./calls.ts";
 import type { Followers } from "./followers.ts";
@@ -26,7 +26,7 @@ export type Desk = {
   readonly now: () => number;
   readonly background: (work: Promise<unknown>) => void;
   /** A job has ended. */
-  readonly ended: () => void;
+  readonly ended: (status: JobEnd) => void;
   /** How long an ended job is kept, ms. */
   readonly retentionMs: number;
   /** Makes sure that the object is awake by then (ms). */

@@ -6,7 +6,7 @@ import type { Env } from "../../platform/objects.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
 import type { JobEvent } from "../../schemas/event.ts";
-import type { Job } from "../../schemas/job.ts";
+import type { Job, JobEnd } from "../../schemas/job.ts";
 import type {
   AppendCall,
   Appended,
@@ -78,7 +78,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       waiters: new Map(),
       now: () => this.now(),
       background: (work) => ctx.waitUntil(work),
-      ended: () => this.ended(),
+      ended: (status) => this.ended(status),
       retentionMs: this.retentionMs(settings),
       wakeBy: (at) => this.#alarm.wakeBy(at),
     };
@@ -185,7 +185,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   }
 
   /** Called for each job's end. */
-  protected ended(): void {}
+  protected ended(_: JobEnd): void {}
 
   protected retentionMs(settings: Settings): number {
     return settings.retentionMs;

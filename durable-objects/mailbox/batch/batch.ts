@@ -2,6 +2,7 @@ import type { Env } from "../../../platform/objects.ts";
 import type { Settings } from "../../../platform/settings.ts";
 import { ENDED } from "../../../policy/batch.ts";
 import type { BatchObject, FileObject } from "../../../schemas/batch.ts";
+import type { JobEnd } from "../../../schemas/job.ts";
 import type { BatchOrder, BatchRpc } from "../../../schemas/rpc.ts";
 import { Mailbox } from "../mailbox.ts";
 import { type Page, page, type ResultKind } from "./results.ts";
@@ -62,8 +63,8 @@ export class Batch extends Mailbox implements BatchRpc {
     await this.#run.advance();
   }
 
-  protected override ended(): void {
-    this.#run.ended();
+  protected override ended(status: JobEnd): void {
+    this.#run.ended(status);
   }
 
   protected override retentionMs(settings: Settings): number {

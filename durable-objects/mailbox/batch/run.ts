@@ -6,6 +6,7 @@ import { batchId, fileId } from "../../../platform/file-ids.ts";
 import { callArchive, callCoordinator } from "../../../platform/objects.ts";
 import { type BatchState, batchObject, beginBatch, ENDED, endOf, enter } from "../../../policy/batch.ts";
 import { BATCH_LINES_LIMIT, type BatchError, type BatchObject } from "../../../schemas/batch.ts";
+import type { JobEnd } from "../../../schemas/job.ts";
 import type { Problem } from "../../../schemas/problem.ts";
 import type { BatchOrder } from "../../../schemas/rpc.ts";
 import { finish } from "../attempts.ts";
@@ -15,7 +16,7 @@ import { idOf } from "../view.ts";
 import { type Line, readLines } from "./input.ts";
 import { parseLine } from "./lines.ts";
 import { resultBytes, unexecuted } from "./results.ts";
-import type { BatchStore } from "./store.ts";
+import { type BatchStore, type Counts, count } from "./store.ts";
 import { submissionOf } from "./submission.ts";
 
 /** Jobs without an end at a time: the coordinator holds a ticket of each in memory, and live jobs go before them anyway. */
@@ -33,7 +34,7 @@ export class Run {
   readonly #intake: Intake;
   readonly #store: BatchStore;
   #state: BatchState | null;
-  #open: number;
+  readonly #counts: Counts;
   /** The first lines after a wake may have become jobs already. */
   #repeated = true;
   #running: Promise<void> | null = null;
@@ -45,7 +46,7 @@ export class Run {
     this.#intake = intake;
     this.#store = store;
     this.#state = store.state();
-    this.#open = store.open();
+    this.#counts = store.counts();
   }
 
   begin(order: BatchOrder): BatchObject {
@@ -61,7 +62,7 @@ export class Run {
     const { tenant } = this.#desk.address;
     const name = this.#state.id.slice(batchId(tenant, "").length);
     const files = { output: fileId(tenant, name, "output"), error: fileId(tenant, name, "error") };
-    const { completed, failed } = this.#state.counts ?? this.#store.counts();
+    const { completed, failed } = this.#state.counts ?? this.#counts;
     return batchObject(this.#state, { completed, failed }, files);
   }
 
@@ -70,9 +71,10 @@ export class Run {
   }
 
   /** A job has ended. */
-  ended(): void {
-    this.#open--;
-    if (this.#open === OPEN_LOW || this.#open === 0) this.#desk.background(this.advance());
+  ended(status: JobEnd): void {
+    count(this.#counts, "queued", -1);
+    count(this.#counts, status, 1);
+    if (this.#counts.open === OPEN_LOW || this.#counts.open === 0) this.#desk.background(this.advance());
   }
 
   /** No line becomes a job any more, and those that are jobs end now. */
@@ -110,7 +112,7 @@ export class Run {
     if (this.#state?.status === "in_progress") await this.#fill();
     if (this.#state?.status === "cancelling") await this.#drop();
     const over = this.#state && (this.#state.status === "cancelling" || this.#state.cursor.requests === this.#state.total);
-    if (over && this.#open === 0 && !ENDED.includes(this.#state!.status)) this.#end();
+    if (over && this.#counts.open === 0 && !ENDED.includes(this.#state!.status)) this.#end();
   }
 
   async #validate(): Promise<void> {
@@ -145,7 +147,7 @@ export class Run {
     const { cursor, total } = this.#state!;
     if (cursor.requests === total) return;
     const expired = this.#desk.now() >= this.#state!.expiresAt;
-    if (!expired && this.#open > OPEN_LOW) return;
+    if (!expired && this.#counts.open > OPEN_LOW) return;
     let group: Line[] = [];
     for await (const line of this.#lines(cursor.offset, cursor.line)) {
       group.push(line);
@@ -173,7 +175,7 @@ export class Run {
     // What may have changed meanwhile is its status alone.
     this.#put({ ...this.#state!, cursor: { line, offset: end, requests: state.cursor.requests + lines.length } });
     this.#repeated = false;
-    return now() >= state.expiresAt || this.#open < OPEN_LIMIT;
+    return now() >= state.expiresAt || this.#counts.open < OPEN_LIMIT;
   }
 
   /** Answers false if the tenant's queue is full: then none of them counts as taken, and those that were let in are known again by their nonce. */
@@ -185,7 +187,8 @@ export class Run {
     });
     const submissions = ready.map(({ line, request }) => submissionOf(request, line, this.#state!));
     const [results] = await this.#intake.submitTogether([{ submissions, repeated: this.#repeated }]);
-    this.#open = this.#store.open();
+    // Some may have ended by now, and were counted then.
+    for (const each of results!) if (each.ok && !each.replayed) count(this.#counts, "queued", 1);
     if (results!.some((each) => !each.ok && each.problem.code === "queue_full")) {
       this.#repeated = true;
       return false;
@@ -200,7 +203,6 @@ export class Run {
     const { address, env, settings, store } = this.#desk;
     const rows = store.openAfter(0);
     for (const row of rows) await finish(this.#desk, row, "cancelled", {});
-    this.#open = this.#store.open();
     if (rows.length === 0) return;
     // Lost, this costs nothing: a dispatcher asks here before it calls upstream.
     const ids = rows.map((row) => idOf(address, row));
@@ -208,15 +210,18 @@ export class Run {
   }
 
   #end(): void {
-    const { expired, ...counts } = this.#store.counts();
+    const { completed, expired, failed } = this.#counts;
     const results = resultBytes(this.#desk, this.#store);
     const now = this.#desk.now();
     const finalized = this.#state!.status === "cancelling" ? this.#state! : enter(this.#state!, "finalizing", now);
-    this.#put({ ...enter(finalized, endOf(this.#state!, expired), now), counts, results });
+    this.#put({ ...enter(finalized, endOf(this.#state!, expired), now), counts: { completed, failed }, results });
   }
 
   #refuse(line: number, customId: string, problem: Problem): void {
-    this.#store.refuse({ line, custom_id: customId, problem: JSON.stringify(problem) });
+    // The same line again, after a crash, is no other.
+    if (!this.#store.refuse({ line, custom_id: customId, problem: JSON.stringify(problem) })) return;
+    this.#counts.failed++;
+    if (problem.code === "batch_expired") this.#counts.expired++;
   }
 
   #lines(offset: number, line: number): AsyncGenerator<Line> {

@@ -21,6 +21,15 @@ const TABLES = `
 export type RefusedRow = { line: number; custom_id: string; problem: string };
 export type EndedRow = { n: number; nonce: string; accepted_at: number; status: JobEnd; error: string | null; custom_id: string };
 
+/** `expired`: those of the failed for which time had run out. */
+export type Counts = { open: number; completed: number; failed: number; expired: number };
+
+/** So many more jobs have this status. */
+export function count(counts: Counts, status: "queued" | JobEnd, n: number): void {
+  counts[status === "queued" ? "open" : status === "completed" ? "completed" : "failed"] += n;
+  if (status === "expired") counts.expired += n;
+}
+
 export class BatchStore {
   readonly #sql: Sql;
 
@@ -38,26 +47,26 @@ export class BatchStore {
     this.#sql.run("INSERT OR REPLACE INTO batch (id, state) VALUES (1, ?)", JSON.stringify(state));
   }
 
-  refuse(row: RefusedRow): void {
-    this.#sql.run("INSERT OR REPLACE INTO refused (line, custom_id, problem) VALUES (?, ?, ?)", row.line, row.custom_id, row.problem);
+  /** Answers whether that is new. */
+  refuse({ custom_id, line, problem }: RefusedRow): boolean {
+    const known = this.#sql.first("SELECT 1 FROM refused WHERE line = ?", line);
+    if (!known) this.#sql.run("INSERT INTO refused (line, custom_id, problem) VALUES (?, ?, ?)", line, custom_id, problem);
+    return !known;
   }
 
-  /** Jobs without an end. */
-  open(): number {
-    return this.#count("SELECT count(*) AS n FROM jobs WHERE status = 'queued'");
-  }
-
-  /** `expired`: those of the failed for which time has run out. */
-  counts(): { completed: number; failed: number; expired: number } {
-    return {
-      completed: this.#count("SELECT count(*) AS n FROM jobs WHERE status = 'completed'"),
-      failed:
-        this.#count("SELECT count(*) AS n FROM refused") +
-        this.#count("SELECT count(*) AS n FROM jobs WHERE status IN ('failed', 'cancelled', 'expired')"),
-      expired:
-        this.#count("SELECT count(*) AS n FROM refused WHERE problem ->> 'code' = 'batch_expired'") +
-        this.#count("SELECT count(*) AS n FROM jobs WHERE status = 'expired'"),
-    };
+  /** Reads every row: for a wake. */
+  counts(): Counts {
+    const counts: Counts = { open: 0, completed: 0, failed: 0, expired: 0 };
+    for (const { n, status } of this.#sql.all<{ n: number; status: "queued" | JobEnd }>(
+      "SELECT status, count(*) AS n FROM jobs GROUP BY status",
+    ))
+      count(counts, status, n);
+    const refused = this.#sql.first<{ n: number; expired: number }>(
+      "SELECT count(*) AS n, count(CASE WHEN problem ->> 'code' = 'batch_expired' THEN 1 END) AS expired FROM refused",
+    )!;
+    counts.failed += refused.n;
+    counts.expired += refused.expired;
+    return counts;
   }
 
   /** Ended jobs beyond a number, in the order of their lines. */
@@ -73,9 +82,5 @@ export class BatchStore {
 
   refused(after: number, limit: number): RefusedRow[] {
     return this.#sql.all("SELECT line, custom_id, problem FROM refused WHERE line > ? ORDER BY line LIMIT ?", after, limit);
-  }
-
-  #count(query: string): number {
-    return this.#sql.first<{ n: number }>(query)!.n;
   }
 }
