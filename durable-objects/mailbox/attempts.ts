@@ -140,6 +140,7 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
   }
   appendTo(row, lastSeq(desk, row), status, now, null);
   desk.store.end(row, end.response ?? null);
+  desk.webhooks.ended(row);
   desk.running.delete(row.n);
   desk.promised.delete(row.n);
   desk.wakeBy(now + desk.settings.retentionMs);

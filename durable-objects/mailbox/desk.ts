@@ -5,6 +5,7 @@ import type { Job } from "../../schemas/job.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
 import type { Followers } from "./followers.ts";
 import type { MailboxStore } from "./store/store.ts";
+import type { Webhooks } from "./webhooks.ts";
 
 /** A running attempt. Lost with the object; the coordinator knows the same. */
 export type Running = { attempt: number; dispatcher: string; startedAt: number };
@@ -18,6 +19,7 @@ export type Desk = {
   /** Whom the coordinator named as it confirmed a job, until that attempt is opened: another's lease of the same number is void. */
   readonly promised: Map<number, { attempt: number; dispatcher: string }>;
   readonly followers: Followers;
+  readonly webhooks: Webhooks;
   /** Long-polls that wait for a job to end. */
   readonly waiters: Map<number, Set<(job: Job) => void>>;
   /** ms since the epoch. */

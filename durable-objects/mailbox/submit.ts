@@ -266,9 +266,10 @@ export class Intake {
 }
 
 function born(submission: Submission): Omit<JobRow, "n" | "accepted_at"> {
-  const { nonce, model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata, idempotency } = submission;
+  const { nonce, model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata, idempotency, webhook } = submission;
   const idempotency_key = idempotency?.key ?? null;
-  return { ...UNBORN, nonce, model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key };
+  const details = { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key };
+  return { ...UNBORN, nonce, ...details, ...(webhook !== undefined && { webhook }) };
 }
 
 function conflict(): Refused {

@@ -5,6 +5,7 @@ import type { Key, Settings } from "../../platform/settings.ts";
 import { neverFits } from "../../policy/budget.ts";
 import { reservedTokens } from "../../policy/estimate.ts";
 import { matches, poolBudget, poolOf } from "../../policy/pools.ts";
+import { targetFault } from "../../policy/webhook/target.ts";
 import { JobInput } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { MailboxAddress, Submission } from "../../schemas/rpc.ts";
@@ -52,6 +53,8 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
   if (request.length > REQUEST_LIMIT) return refuse(invalid("The request is too large.", "request", "request_too_large", 413));
   const config = settings.pools[pool]!;
   const tokens = reservedTokens(input.request, config.default_output_tokens);
+  const webhook = webhookOf(input, key, settings);
+  if (!webhook.ok) return refuse(webhook.problem);
   const problem = beyondBudget(settings, pool, tokens) ?? badTimes(input, context.now);
   if (problem) return refuse(problem);
   const idempotency =
@@ -73,8 +76,27 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
       metadata: input.metadata ?? null,
       retry: input.retry ?? "safe",
       idempotency,
+      ...(webhook.url !== null && { webhook: webhook.url }),
     },
   };
+}
+
+/** The URL in its canonical form; it must be one that may be called, and its events must be signed. */
+function webhookOf(
+  { webhook }: JobInput,
+  { tenant }: Key,
+  { local, webhookSecrets }: Settings,
+): { ok: true; url: string | null } | { ok: false; problem: Problem } {
+  if (webhook == null) return { ok: true, url: null };
+  const url = URL.parse(webhook);
+  const fault = url ? targetFault(url, local) : "is not a URL";
+  if (!url || fault) return { ok: false, problem: invalid(`webhook ${fault}.`, "webhook", "invalid_webhook") };
+  if (!webhookSecrets.has(tenant)) {
+    const message = "No webhook can be signed for this key: give it webhook_secrets in SLUICE_KEYS.";
+    return { ok: false, problem: invalid(message, "webhook", "webhook_secret_missing") };
+  }
+  url.hash = "";
+  return { ok: true, url: url.href };
 }
 
 /** A reservation that no full bucket could hold would wait for ever. */

@@ -6,6 +6,7 @@ import type { Role } from "../../schemas/settings.ts";
 import { getQueue } from "../operator/queue.ts";
 import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
+import { listDeliveries, redeliverEvent } from "./deliveries.ts";
 import { cancelJob, getJob, listJobs } from "./read-jobs.ts";
 import { invalid, json, refuse } from "./respond.ts";
 import { simulator } from "./simulator.ts";
@@ -26,6 +27,8 @@ const router = Router()
   .get("/v1/jobs/:id", behind("read", getJob))
   .get("/v1/jobs/:id/why", behind("read", whyJob))
   .post("/v1/jobs/:id/cancel", behind("submit", cancelJob))
+  .get("/v1/jobs/:id/deliveries", behind("read", listDeliveries))
+  .post("/v1/jobs/:id/deliveries/:delivery/redeliver", behind("submit", redeliverEvent))
   .get("/v1/subscribe", behind("read", subscribe))
   .get("/v1/queue", behind("operate", getQueue))
   .all("/simulator/*", simulator)

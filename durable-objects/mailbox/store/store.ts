@@ -2,6 +2,7 @@
 import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { JobEnd, RetryPolicy } from "../../../schemas/job.ts";
+import { DeliveryStore } from "./deliveries.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** What was submitted and never changes. */
@@ -15,6 +16,8 @@ export type JobDetails = {
   retry: RetryPolicy;
   metadata: Record<string, string> | null;
   idempotency_key: string | null;
+  /** Missing of a job without one, so that it costs such a job nothing. */
+  webhook?: string;
 };
 
 type JobState = {
@@ -46,10 +49,12 @@ const COLUMNS = "n, nonce, status, accepted_at, details, attempt, attempts, unkn
 
 export class MailboxStore {
   readonly sql: Sql;
+  readonly deliveries: DeliveryStore;
 
   constructor(sql: Sql) {
     this.sql = sql;
     migrate(sql, MIGRATIONS);
+    this.deliveries = new DeliveryStore(sql);
   }
 
   newest(): { n: number; accepted_at: number } | null {
@@ -94,6 +99,17 @@ export class MailboxStore {
     return this.sql.all<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE n > ? AND status = 'queued' ORDER BY n LIMIT ?`, n, limit).map(unpack);
   }
 
+  /** Characters of a text, without reading it; 0 if there is none. */
+  length(n: number, kind: Kind): number {
+    const inline = this.sql.first<{ length: number | null }>(`SELECT length(${kind}) AS length FROM jobs WHERE n = ?`, n)?.length ?? null;
+    if (inline !== null) return inline;
+    return this.sql.first<{ length: number }>(
+      "SELECT coalesce(sum(length(text)), 0) AS length FROM parts WHERE n = ? AND kind = ?",
+      n,
+      kind,
+    )!.length;
+  }
+
   text(n: number, kind: Kind): string | null {
     const inline = this.sql.first<{ text: string | null }>(`SELECT ${kind} AS text FROM jobs WHERE n = ?`, n)?.text ?? null;
     if (inline !== null) return inline;
@@ -136,7 +152,7 @@ export class MailboxStore {
 
   remove(n: number): void {
     this.sql.run("DELETE FROM idempotency WHERE key = (SELECT details ->> 'idempotency_key' FROM jobs WHERE n = ?)", n);
-    for (const table of ["jobs", "parts", "deltas"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
+    for (const table of ["jobs", "parts", "deltas", "deliveries"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
   }
 
   /** When jobs came and ended, in the order in which they came. */
@@ -231,8 +247,20 @@ export class MailboxStore {
   }
 }
 
-function detailsOf({ model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key }: JobRow): JobDetails {
-  return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key };
+function detailsOf(row: JobRow): JobDetails {
+  const { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, webhook } = row;
+  return {
+    model,
+    pool,
+    priority,
+    tokens,
+    not_before,
+    deadline,
+    retry,
+    metadata,
+    idempotency_key,
+    ...(webhook !== undefined && { webhook }),
+  };
 }
 
 function unpack({ details, ...state }: Stored): JobRow {
