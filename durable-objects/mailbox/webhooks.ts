@@ -31,13 +31,17 @@ export class Webhooks {
     this.#outside = outside;
   }
 
-  /** Puts down the event of a job that ends in this very commit, if it names a webhook, and sends it behind the commit. */
-  ended({ n, webhook: url, ended_at }: JobRow): void {
-    if (url === undefined || ended_at === null) return;
-    const { deliveries } = this.#of().store;
-    const gone = deliveries.isGone(url);
-    const begun_at = ended_at;
-    deliveries.add({ n, url, host: hostOf(url), begun_at, status: gone ? "disabled" : "pending", next_at: gone ? null : begun_at });
+  /** Writes a job's end and its event, both or neither, and sends it. `url`: the job's webhook. */
+  tell({ n, ended_at }: JobRow, url: string, writeEnd: () => void): void {
+    const { now, store } = this.#of();
+    const begun_at = ended_at ?? now();
+    const gone = store.deliveries.isGone(url);
+    const fate = gone ? ({ status: "disabled", next_at: null } as const) : ({ status: "pending", next_at: begun_at } as const);
+    store.sql.transaction(() => {
+      writeEnd();
+      store.deliveries.add({ n, url, host: new URL(url).host, begun_at, ...fate });
+    });
+    // The request is held back until the commit is durable.
     if (!gone) this.wake();
   }
 
@@ -131,8 +135,4 @@ export class Webhooks {
     // Its job was kept for this.
     if (next_at === null) wakeBy(Math.max(at, (store.job(n)?.ended_at ?? at) + settings.retentionMs));
   }
-}
-
-function hostOf(url: string): string {
-  return new URL(url).host;
 }

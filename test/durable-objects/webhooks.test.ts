@@ -233,6 +233,56 @@ describe("a receiver", () => {
   });
 });
 
+describe("many receivers", () => {
+  it("all slots are held by slow ones with long queues -> hosts take turns, so a new one need not wait for the queues", async () => {
+    world.webhookTimeoutMs = 20;
+    const received = receive(({ url }, _, signal) => (url.includes("slow") ? never(signal) : status(200)));
+    const newcomer = "https://zzz.example.com/";
+    for (let n = 0; n < 24; n++)
+      await submit({ channel: "c", webhook: `https://slow${n % 3}.example.com/`, not_before: EPOCH / 1_000 + 60 });
+    const last = await submit({ channel: "c", webhook: newcomer, not_before: EPOCH / 1_000 + 61 });
+    const { body } = await call<{ data: { id: string }[] }>("GET", "/v1/jobs?channel=c&limit=100");
+    const others = body.data.map(({ id }) => id).filter((id) => id !== last.id);
+    await Promise.all(others.map((id) => call("POST", `/v1/jobs/${id}/cancel`)));
+    world.now += 1;
+    await call("POST", `/v1/jobs/${last.id}/cancel`);
+    await delivery(last.id, { status: "delivered" });
+    const place = received.findIndex(({ url }) => url === newcomer);
+    expect(place).toBeLessThan(12);
+    await until(async () => received.length === 25);
+  });
+});
+
+describe("the event cannot be written", () => {
+  it("-> the job has not ended either; once it can be, both are", async () => {
+    const received = receive();
+    const { id } = await hooked({ not_before: EPOCH / 1_000 + 60 });
+    const sql = (text: string) => inside(mailbox("alice", "c"), (_, state) => void state.storage.sql.exec(text));
+    await sql("CREATE TRIGGER broken BEFORE INSERT ON deliveries BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
+    expect((await call("POST", `/v1/jobs/${id}/cancel`)).status).toBe(500);
+    expect((await call("GET", `/v1/jobs/${id}`)).status).toBe(202);
+    expect(received).toHaveLength(0);
+    await sql("DROP TRIGGER broken");
+    expect((await call("POST", `/v1/jobs/${id}/cancel`)).body.status).toBe("cancelled");
+    await delivery(id, { status: "delivered" });
+  });
+
+  it("nor what became of an attempt -> it stays due, and is not tried in a loop", async () => {
+    const received = receive();
+    const sql = (text: string) => inside(mailbox("alice", "c"), (_, state) => void state.storage.sql.exec(text));
+    const { id } = await hooked({ not_before: EPOCH / 1_000 + 60 });
+    await sql("CREATE TRIGGER broken BEFORE UPDATE ON deliveries BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
+    await call("POST", `/v1/jobs/${id}/cancel`);
+    await until(() => received.length === 1);
+    for (let turn = 0; turn < 20; turn++) await call("GET", `/v1/jobs/${id}`);
+    expect([received.length, (await deliveries(id))[0]?.status]).toEqual([1, "pending"]);
+    await sql("DROP TRIGGER broken");
+    await ringAt((await alarmAt())!);
+    await delivery(id, { status: "delivered" });
+    expect(received).toHaveLength(2);
+  });
+});
+
 describe("the object dies", () => {
   it("between the commit and the request -> the event is sent all the same", async () => {
     let left = 0;
