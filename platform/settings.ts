@@ -18,6 +18,8 @@ export type Settings = {
   /** By SHA-256 in hexadecimal. */
   keys: ReadonlyMap<string, Key>;
   tenants: ReadonlyMap<string, Tenant>;
+  /** By tenant: the signing secrets of all of its keys. Never empty, never shown. */
+  webhookSecrets: ReadonlyMap<string, readonly string[]>;
   timeouts: TimeoutsConfig;
   /** Location hint of the coordinator and the dispatchers. */
   region: string;
@@ -25,10 +27,23 @@ export type Settings = {
   retentionMs: number;
 };
 
+/** DEVELOPMENT SECRET: signs the webhooks of the development keys' tenants. Everybody knows it, so it proves nothing. */
+export const DEVELOPMENT_WEBHOOK_SECRET = "whsec_c2x1aWNlIGRldmVsb3BtZW50IHNlY3JldA==";
+
 /** DEVELOPMENT KEYS: `sk-dev-alice`, `sk-dev-bob`, `sk-dev-operator`. Never accepted outside local mode. */
 const DEVELOPMENT_KEYS: z.input<typeof KeyConfig>[] = [
-  { key_sha256: "c654d38ddccf90ce8e80f52254753cb6b19682349d920e558059f7be2a89c6d3", tenant: "alice", roles: ["submit", "read"] },
-  { key_sha256: "f9f237d25bb4e9595bb5fd0899929eb4d46acfc566db330e35f9e9e0c650dd6c", tenant: "bob", roles: ["submit", "read"] },
+  {
+    key_sha256: "c654d38ddccf90ce8e80f52254753cb6b19682349d920e558059f7be2a89c6d3",
+    tenant: "alice",
+    roles: ["submit", "read"],
+    webhook_secrets: [DEVELOPMENT_WEBHOOK_SECRET],
+  },
+  {
+    key_sha256: "f9f237d25bb4e9595bb5fd0899929eb4d46acfc566db330e35f9e9e0c650dd6c",
+    tenant: "bob",
+    roles: ["submit", "read"],
+    webhook_secrets: [DEVELOPMENT_WEBHOOK_SECRET],
+  },
   { key_sha256: "2f27aea18d89993d97bce7f89ac8cdade8001be5e02cdc1d33996830e2402109", tenant: "operator", roles: ["operate"] },
 ];
 
@@ -44,6 +59,7 @@ export function readSettings(env: Record<string, unknown>): Settings {
     pools: parse("SLUICE_POOLS", env.SLUICE_POOLS, PoolsConfig, { default: { rpm: 500, tpm: 200_000 } }),
     keys: new Map(all.map((key) => [key.key_sha256.toLowerCase(), keyOf(key)])),
     tenants: new Map(all.map((key) => [key.tenant, { weight: key.weight, rpm: key.rpm, tpm: key.tpm, maxQueued: key.max_queued }])),
+    webhookSecrets: secretsOf(all),
     timeouts: parse("SLUICE_TIMEOUTS", env.SLUICE_TIMEOUTS, TimeoutsConfig, {}),
     region: text(env.SLUICE_REGION) ?? "wnam",
     maxDispatchers: number("SLUICE_MAX_DISPATCHERS", env.SLUICE_MAX_DISPATCHERS, 128),
@@ -53,6 +69,14 @@ export function readSettings(env: Record<string, unknown>): Settings {
 
 function keyOf({ tenant, roles, models, on_disconnect }: KeyConfig): Key {
   return { tenant, roles, models, onDisconnect: on_disconnect };
+}
+
+function secretsOf(keys: readonly KeyConfig[]): Map<string, string[]> {
+  const secrets = new Map<string, string[]>();
+  for (const { tenant, webhook_secrets } of keys) {
+    if (webhook_secrets.length > 0) secrets.set(tenant, [...new Set([...(secrets.get(tenant) ?? []), ...webhook_secrets])]);
+  }
+  return secrets;
 }
 
 export function tenantOf(settings: Settings, tenant: string): Tenant {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Problem } from "./problem.ts";
+import { WEBHOOK_URL_LIMIT } from "./webhook.ts";
 
 /** OpenAI's own words. The last four are ends: a job that reached one never leaves it. */
 export const STATUSES = ["scheduled", "queued", "in_progress", "completed", "failed", "cancelled", "expired"] as const;
@@ -60,6 +61,8 @@ export const JobInput = z.strictObject({
   deadline_policy: DeadlinePolicy.nullish(),
   metadata: Metadata.nullish(),
   retry: RetryPolicy.nullish(),
+  /** Where the job's end is told. */
+  webhook: z.string().min(1).max(WEBHOOK_URL_LIMIT).nullish(),
 });
 export type JobInput = z.infer<typeof JobInput>;
 

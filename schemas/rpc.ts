@@ -7,6 +7,7 @@ import type { JobEvent } from "./event.ts";
 import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } from "./job.ts";
 import type { Problem, Refused } from "./problem.ts";
 import type { QueueState } from "./queue.ts";
+import type { Delivery } from "./webhook.ts";
 import type { Standing } from "./why.ts";
 
 /** Names one mailbox: a channel of a tenant. */
@@ -160,6 +161,8 @@ export type Submission = {
   idempotency: Claim | null;
   call?: Call;
   batch?: BatchPlace;
+  /** URL that the end is told to, if it is to be told. */
+  webhook?: string;
 };
 
 export type Submitted = { ok: true; job: Job; replayed: boolean; share?: Share } | Refused;
@@ -220,6 +223,10 @@ export interface MailboxRpc {
   get(id: string, waitMs: number): Promise<Job | null>;
   list(query: ListQuery): Promise<Job[]>;
   cancel(id: string): Promise<Job | null>;
+  /** What became of the events of a job on their way to its webhook; null when there is no such job. */
+  deliveries(id: string): Promise<Delivery[] | null>;
+  /** Sends an event again, at once; null when there is no such delivery. */
+  redeliver(id: string, delivery: string): Promise<Delivery | null>;
   open(calls: OpenCall[]): Promise<Opened[]>;
   append(calls: AppendCall[]): Promise<Appended[]>;
   commit(calls: CommitCall[]): Promise<Committed[]>;

@@ -32,6 +32,14 @@ export type PoolsConfig = z.infer<typeof PoolsConfig>;
 export const Role = z.enum(["submit", "read", "operate"]);
 export type Role = z.infer<typeof Role>;
 
+/** A signing secret as the Standard Webhooks specification writes it: 24 to 64 bytes. */
+const WebhookSecret = z
+  .string()
+  .regex(
+    /^whsec_(?:(?:[A-Za-z0-9+/]{4}){8,20}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?|(?:[A-Za-z0-9+/]{4}){21}(?:[A-Za-z0-9+/]{2}==)?)$/,
+    "whsec_ and 24 to 64 bytes in base64",
+  );
+
 /** A key of a backend or an operator. Only its SHA-256 is kept. */
 export const KeyConfig = z.strictObject({
   key_sha256: z.string().regex(/^[0-9a-fA-F]{64}$/, "64 hexadecimal digits"),
@@ -48,6 +56,8 @@ export const KeyConfig = z.strictObject({
   max_queued: z.number().int().positive().nullable().default(null),
   /** What becomes of a call to `/v1/chat/completions` whose caller has gone and does not come back. */
   on_disconnect: z.enum(["cancel", "keep"]).default("cancel"),
+  /** What the tenant's webhooks are signed with, each with every one: two while a receiver changes from one to the other. */
+  webhook_secrets: z.array(WebhookSecret).max(2).default([]),
 });
 export type KeyConfig = z.infer<typeof KeyConfig>;
 

@@ -1,3 +1,4 @@
+import { DEVELOPMENT_WEBHOOK_SECRET } from "../platform/settings.ts";
 import type { Plan } from "./environment.ts";
 
 const JOB = { request: { model: "gpt-5-mini", messages: [{ role: "user", content: "Say hello." }] } };
@@ -16,6 +17,7 @@ export function banner(url: string, { developmentKeys, exposed, upstream, state 
     developmentKeys
       ? "  keys        sk-dev-alice, sk-dev-bob (submit and read), sk-dev-operator (operate)"
       : "  keys        those of SLUICE_KEYS",
+    ...(developmentKeys ? [`  webhooks    signed with ${DEVELOPMENT_WEBHOOK_SECRET}, which everybody knows`] : []),
     ...(exposed ? ["", "  WARNING: the development keys, which everybody knows, are accepted from other machines."] : []),
     "",
     "  Try:",

@@ -143,7 +143,9 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
     row.error = JSON.stringify(end.problem);
   }
   appendTo(row, lastSeq(desk, row), status, now, null);
-  desk.store.end(row, end.response ?? null);
+  const write = () => desk.store.end(row, end.response ?? null);
+  if (row.webhook === undefined) write();
+  else desk.webhooks.tell(row, row.webhook, write);
   desk.running.delete(row.n);
   desk.promised.delete(row.n);
   desk.wakeBy(now + desk.retentionMs);

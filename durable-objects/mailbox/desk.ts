@@ -6,6 +6,7 @@ import type { MailboxAddress } from "../../schemas/rpc.ts";
 import type { Calls } from "./calls.ts";
 import type { Followers } from "./followers.ts";
 import type { MailboxStore } from "./store/store.ts";
+import type { Webhooks } from "./webhooks.ts";
 
 /** A running attempt. Lost with the object; the coordinator knows the same. */
 export type Running = { attempt: number; dispatcher: string; startedAt: number };
@@ -20,6 +21,7 @@ export type Desk = {
   readonly promised: Map<number, { attempt: number; dispatcher: string }>;
   readonly followers: Followers;
   readonly calls: Calls;
+  readonly webhooks: Webhooks;
   /** Long-polls that wait for a job to end. */
   readonly waiters: Map<number, Set<(job: Job) => void>>;
   /** ms since the epoch. */

@@ -25,19 +25,23 @@ import type {
   Submitted,
   Verdict,
 } from "../../schemas/rpc.ts";
+import type { Delivery } from "../../schemas/webhook.ts";
 import { append, commit, judge, open } from "./attempts.ts";
 import { Calls } from "./calls.ts";
 import { claim } from "./claims.ts";
+import { deliveries, redeliver } from "./deliveries.ts";
 import type { Desk } from "./desk.ts";
 import { Followers } from "./followers.ts";
 import { Lobby } from "./lobby.ts";
 import { moved } from "./positions.ts";
+import { OUTSIDE, type Outside } from "./post.ts";
 import { cancel, get, list } from "./read.ts";
 import { follow, type UnfollowCall, unfollow } from "./replay.ts";
 import { retire } from "./retention.ts";
 import { acceptSocket, closeSocket, socketId } from "./sockets.ts";
 import { MailboxStore } from "./store/store.ts";
 import { Intake, type SubmitCall } from "./submit.ts";
+import { Webhooks } from "./webhooks.ts";
 
 /**
  * Calls that arrive together share a commit: alone, an insert costs 0.3 to 0.5 ms, gathered a tenth of it. The spacing
@@ -75,6 +79,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       promised: new Map(),
       followers: new Followers(store, env, address, (events) => this.#lobby.deliver(address, events)),
       calls: new Calls(() => this.desk),
+      webhooks: new Webhooks(() => this.desk, this.outside()),
       waiters: new Map(),
       now: () => this.now(),
       background: (work) => ctx.waitUntil(work),
@@ -119,6 +124,14 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   cancel(id: string): Promise<Job | null> {
     return cancel(this.desk, id);
+  }
+
+  async deliveries(id: string): Promise<Delivery[] | null> {
+    return deliveries(this.desk, id);
+  }
+
+  async redeliver(id: string, delivery: string): Promise<Delivery | null> {
+    return redeliver(this.desk, id, delivery);
   }
 
   open(calls: OpenCall[]): Promise<Opened[]> {
@@ -176,7 +189,9 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   override async alarm(): Promise<void> {
     this.#alarm.rang();
     await this.intake.resend();
-    for (const next of [await this.desk.calls.sweep(), retire(this.desk)]) if (next !== null) this.#alarm.wakeBy(next);
+    const wishes = [await this.desk.calls.sweep(), retire(this.desk), this.desk.webhooks.pump()];
+    const next = Math.min(...wishes.map((wish) => wish ?? Number.POSITIVE_INFINITY));
+    if (next !== Number.POSITIVE_INFINITY) this.#alarm.wakeBy(next);
   }
 
   /** Rows written since the object woke: what the platform bills. */
@@ -189,6 +204,10 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   protected retentionMs(settings: Settings): number {
     return settings.retentionMs;
+  }
+
+  protected outside(): Outside {
+    return OUTSIDE;
   }
 
   /** ms since the epoch. */

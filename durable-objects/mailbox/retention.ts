@@ -7,7 +7,7 @@ const NEXT_BATCH_MS = 1_000;
 /** Jobs that end one after another are not worth an alarm each. */
 const SPACING_MS = 600_000;
 
-/** Deletes what is due; answers when to come again (ms), null if nothing has ended. */
+/** Deletes what is due but for jobs whose webhook is still to be told; answers when to come again (ms), null if nothing has ended. */
 export function retire(desk: Desk): number | null {
   const now = desk.now();
   const instant = now - desk.retentionMs;
@@ -19,14 +19,16 @@ export function retire(desk: Desk): number | null {
       next = Math.min(next, accepted_at);
       break;
     }
-    if (ended_at !== null && ended_at <= instant) due.push(n);
-    else if (ended_at !== null) next = Math.min(next, ended_at);
+    if (ended_at !== null && ended_at <= instant) {
+      // Its delivery, once closed, comes back to it.
+      if (!desk.store.deliveries.isOpen(n)) due.push(n);
+    } else if (ended_at !== null) next = Math.min(next, ended_at);
     if (due.length === BATCH) break;
   }
   desk.store.sql.transaction(() => {
     for (const n of due) desk.store.remove(n);
   });
   if (due.length === BATCH) return now + NEXT_BATCH_MS;
-  next = Math.min(next, desk.store.dropClaims(instant) ?? next);
+  next = Math.min(next, desk.store.dropClaims(instant) ?? next, desk.store.deliveries.dropGone(instant) ?? next);
   return next === Number.POSITIVE_INFINITY ? null : Math.max(next + desk.retentionMs, now + SPACING_MS);
 }

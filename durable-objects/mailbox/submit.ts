@@ -269,10 +269,11 @@ export class Intake {
 }
 
 function born(submission: Submission): Omit<JobRow, "n" | "accepted_at"> {
-  const { nonce, model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata, idempotency, call, batch } = submission;
-  const idempotency_key = idempotency?.key ?? null;
-  const rest = { ...(call && { call }), ...(batch && { batch }) };
-  return { ...UNBORN, nonce, model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...rest };
+  const { nonce, model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata, idempotency } = submission;
+  const { batch, call, webhook } = submission;
+  const details = { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key: idempotency?.key ?? null };
+  const rest = { ...(call && { call }), ...(batch && { batch }), ...(webhook !== undefined && { webhook }) };
+  return { ...UNBORN, nonce, ...details, ...rest };
 }
 
 function conflict(): Refused {

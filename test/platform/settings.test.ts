@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { readSettings, tenantOf, text } from "../../platform/settings.ts";
+import { DEVELOPMENT_WEBHOOK_SECRET, readSettings, tenantOf, text } from "../../platform/settings.ts";
 
 const sha256 = (key: string): string => createHash("sha256").update(key).digest("hex");
 const SECRET = "sk-live-0123456789-secret";
@@ -60,6 +60,30 @@ describe("keys", () => {
   });
 });
 
+const secret = (bytes: number) => `whsec_${Buffer.alloc(bytes, 7).toString("base64")}`;
+
+describe("signing secrets", () => {
+  it("are a tenant's, from all of its keys, each once", () => {
+    const one = key({ webhook_secrets: [secret(24), secret(32)] });
+    const two = key({ key_sha256: sha256("l"), webhook_secrets: [secret(32), secret(64)] });
+    const { webhookSecrets } = readSettings(keys(one, two, key({ key_sha256: sha256("m"), tenant: "mute" })));
+    expect([...webhookSecrets]).toEqual([["acme", [secret(24), secret(32), secret(64)]]]);
+  });
+
+  it("of development belong to development keys, in local mode alone", () => {
+    expect([...readSettings({ SLUICE_LOCAL: "1" }).webhookSecrets]).toEqual([
+      ["alice", [DEVELOPMENT_WEBHOOK_SECRET]],
+      ["bob", [DEVELOPMENT_WEBHOOK_SECRET]],
+    ]);
+    expect(readSettings({ SLUICE_LOCAL: "0", ...keys(key()) }).webhookSecrets.size).toBe(0);
+  });
+
+  it("are no part of what is known of a key or a tenant", () => {
+    const settings = readSettings(keys(key({ webhook_secrets: [secret(24)] })));
+    expect(JSON.stringify([settings.keys.get(sha256("k")), tenantOf(settings, "acme")])).not.toContain("whsec_");
+  });
+});
+
 const NAMES = ["SLUICE_KEYS", "SLUICE_POOLS", "SLUICE_TIMEOUTS", "SLUICE_REGION", "SLUICE_MAX_DISPATCHERS", "SLUICE_RETENTION_HOURS"];
 const pool = { rpm: 1, tpm: 1 };
 
@@ -81,6 +105,12 @@ describe("a malformed variable", () => {
     ["SLUICE_KEYS", JSON.stringify([key({ weight: 0 })])],
     ["SLUICE_KEYS", JSON.stringify([key({ models: SECRET })])],
     ["SLUICE_KEYS", JSON.stringify([key({ max_queued: 1.5 })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ webhook_secrets: SECRET })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ webhook_secrets: [SECRET] })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ webhook_secrets: [`whsec_${SECRET}`] })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ webhook_secrets: [secret(23)] })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ webhook_secrets: [secret(65)] })])],
+    ["SLUICE_KEYS", JSON.stringify([key({ webhook_secrets: [secret(24), secret(25), secret(26)] })])],
     ["SLUICE_KEYS", 5],
     ["SLUICE_KEYS", true],
     ["SLUICE_POOLS", "{"],
@@ -121,7 +151,11 @@ describe("a malformed variable", () => {
         secret,
         fc.constantFrom(null, 1, true, [], {}),
         fc.array(tie("value"), { maxLength: 2 }),
-        fc.dictionary(fc.oneof(secret, fc.constantFrom("key_sha256", "tenant", "roles", "models", "weight")), tie("value"), { maxKeys: 3 }),
+        fc.dictionary(
+          fc.oneof(secret, fc.constantFrom("key_sha256", "tenant", "roles", "models", "weight", "webhook_secrets")),
+          tie("value"),
+          { maxKeys: 3 },
+        ),
       ),
     }));
     fc.assert(

@@ -84,6 +84,15 @@ export class Mailbox extends objects.Mailbox {
     return between("mailbox.judge", args, () => super.judge(...args));
   }
 
+  protected override outside() {
+    const { timeoutMs } = super.outside();
+    return {
+      fetch: async (request: Request) => world.receiver(request),
+      random: () => world.random,
+      timeoutMs: world.webhookTimeoutMs ?? timeoutMs,
+    };
+  }
+
   protected override now(): number {
     return world.now;
   }

@@ -15,6 +15,10 @@ export const world = {
   random: 0.5,
   /** What upstream answers. Set by the test. */
   upstream: (_: UpstreamCall): Response | Promise<Response> => completion("ok"),
+  /** What webhooks' receivers answer. Set by the test. */
+  receiver: (_: Request): Response | Promise<Response> => new Response("no receiver", { status: 500 }),
+  /** ms for a request to a receiver; null is the real time. An object reads it as it is made. */
+  webhookTimeoutMs: null as number | null,
   /** Every call that reached upstream, in order. */
   calls: [] as Record<string, unknown>[],
   /** Calls whose response headers are not there yet, and the most there ever were at once. */
@@ -46,6 +50,8 @@ export function resetWorld(): void {
     between: new Map(),
     heartbeatMs: null,
     upstream: () => completion("ok"),
+    receiver: () => new Response("no receiver", { status: 500 }),
+    webhookTimeoutMs: null,
     wakes: new Map(),
   });
 }

@@ -13,6 +13,8 @@ const DOORS = [
   ["GET", "/v1/jobs"],
   ["GET", "/v1/jobs/job_x"],
   ["POST", "/v1/jobs/job_x/cancel"],
+  ["GET", "/v1/jobs/job_x/deliveries"],
+  ["POST", "/v1/jobs/job_x/deliveries/evt_x/redeliver"],
   ["GET", "/v1/subscribe"],
   ["GET", "/v1/queue"],
 ] as const;

@@ -11,6 +11,7 @@ import { uploadFile } from "../openai/upload.ts";
 import { getQueue } from "../operator/queue.ts";
 import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
+import { listDeliveries, redeliverEvent } from "./deliveries.ts";
 import { jobEvents } from "./job-events.ts";
 import { cancelJob, getJob, listJobs } from "./read-jobs.ts";
 import { invalid, json, refuse } from "./respond.ts";
@@ -45,6 +46,8 @@ const router = Router()
   .post("/v1/batches/:id/cancel", behind("submit", cancelBatch))
   .get("/v1/models", behind("submit", listModels))
   .get("/v1/models/:id+", behind("submit", getModel))
+  .get("/v1/jobs/:id/deliveries", behind("read", listDeliveries))
+  .post("/v1/jobs/:id/deliveries/:delivery/redeliver", behind("submit", redeliverEvent))
   .get("/v1/subscribe", behind("read", subscribe))
   .get("/v1/queue", behind("operate", getQueue))
   .all("/simulator/*", simulator)

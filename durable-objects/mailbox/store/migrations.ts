@@ -99,4 +99,35 @@ export const MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: "003_webhooks",
+    sql: `
+      -- The event of a job that named a webhook. Written with the job's end, after each attempt to deliver it, and to send it again;
+      -- read to find what is due. Times in ms.
+      CREATE TABLE deliveries (
+        n INTEGER PRIMARY KEY,
+        url TEXT NOT NULL,
+        -- Of the URL. Receivers take turns by it.
+        host TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed', 'disabled')),
+        -- When the first attempt of the present run was due, and how many of the run failed.
+        begun_at INTEGER NOT NULL,
+        tries INTEGER NOT NULL DEFAULT 0,
+        -- Of all runs.
+        attempts INTEGER NOT NULL DEFAULT 0,
+        next_at INTEGER,
+        last_at INTEGER,
+        last_status INTEGER,
+        last_error TEXT,
+        CHECK ((status = 'pending') = (next_at IS NOT NULL))
+      );
+      CREATE INDEX deliveries_due ON deliveries (host, next_at) WHERE next_at IS NOT NULL;
+
+      -- URLs that answered 410. Written by deliveries, deleted by one that arrives and by retention.
+      CREATE TABLE gone (
+        url TEXT PRIMARY KEY,
+        since INTEGER NOT NULL
+      ) WITHOUT ROWID;
+    `,
+  },
 ];

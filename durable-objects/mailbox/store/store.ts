@@ -3,6 +3,7 @@ import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { JobEnd, RetryPolicy } from "../../../schemas/job.ts";
 import type { BatchPlace, Call } from "../../../schemas/rpc.ts";
+import { DeliveryStore } from "./deliveries.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** What was submitted and never changes. */
@@ -20,6 +21,8 @@ export type JobDetails = {
   call?: Call;
   /** Missing of a job that no batch made. */
   batch?: BatchPlace;
+  /** Missing of a job without one, so that it costs such a job nothing. */
+  webhook?: string;
 };
 
 type JobState = {
@@ -51,10 +54,12 @@ const COLUMNS = "n, nonce, status, accepted_at, details, attempt, attempts, unkn
 
 export class MailboxStore {
   readonly sql: Sql;
+  readonly deliveries: DeliveryStore;
 
   constructor(sql: Sql) {
     this.sql = sql;
     migrate(sql, MIGRATIONS);
+    this.deliveries = new DeliveryStore(sql);
   }
 
   newest(): { n: number; accepted_at: number } | null {
@@ -97,6 +102,17 @@ export class MailboxStore {
   /** Jobs that wait or run, beyond a number, oldest first. */
   openAfter(n: number, limit = -1): JobRow[] {
     return this.sql.all<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE n > ? AND status = 'queued' ORDER BY n LIMIT ?`, n, limit).map(unpack);
+  }
+
+  /** Characters of a text, without reading it; 0 if there is none. */
+  length(n: number, kind: Kind): number {
+    const inline = this.sql.first<{ length: number | null }>(`SELECT length(${kind}) AS length FROM jobs WHERE n = ?`, n)?.length ?? null;
+    if (inline !== null) return inline;
+    return this.sql.first<{ length: number }>(
+      "SELECT coalesce(sum(length(text)), 0) AS length FROM parts WHERE n = ? AND kind = ?",
+      n,
+      kind,
+    )!.length;
   }
 
   text(n: number, kind: Kind): string | null {
@@ -142,7 +158,7 @@ export class MailboxStore {
   remove(n: number): void {
     this.sql.run("DELETE FROM idempotency WHERE key = (SELECT details ->> 'idempotency_key' FROM jobs WHERE n = ?)", n);
     this.sql.run("DELETE FROM calls WHERE body = (SELECT details ->> '$.call.body' FROM jobs WHERE n = ?1) AND n = ?1", n);
-    for (const table of ["jobs", "parts", "deltas"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
+    for (const table of ["jobs", "parts", "deltas", "deliveries"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
   }
 
   /** When jobs came and ended, in the order in which they came. */
@@ -258,20 +274,9 @@ export class MailboxStore {
   }
 }
 
-function detailsOf({
-  model,
-  pool,
-  priority,
-  tokens,
-  not_before,
-  deadline,
-  retry,
-  metadata,
-  idempotency_key,
-  call,
-  batch,
-}: JobRow): JobDetails {
-  const rest = { ...(call && { call }), ...(batch && { batch }) };
+function detailsOf(row: JobRow): JobDetails {
+  const { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, call, batch, webhook } = row;
+  const rest = { ...(call && { call }), ...(batch && { batch }), ...(webhook !== undefined && { webhook }) };
   return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...rest };
 }
 

@@ -1,0 +1,59 @@
+/** One request to a webhook's receiver. */
+import { type Answer, retryAfterMs } from "../../policy/webhook/schedule.ts";
+import type { DeliveryError } from "../../schemas/webhook.ts";
+
+/** What deliveries need of the world outside. */
+export type Outside = {
+  fetch: (request: Request) => Promise<Response>;
+  /** In [0, 1). */
+  random: () => number;
+  /** ms for a whole request: connection, headers and body. The specification recommends 15 to 30 seconds. */
+  timeoutMs: number;
+};
+
+export const OUTSIDE: Outside = { fetch: (request) => fetch(request), random: () => Math.random(), timeoutMs: 15_000 };
+
+/** Of a receiver's answer so many bytes are read, and thrown away: the status says all, but a connection that is cut looks like a failure there. */
+const DRAINED_BYTES = 16_384;
+
+export type Posted = Answer & { error: DeliveryError | null };
+
+/** Never throws. A redirect is an answer like any other: where it leads was not checked. `now` in ms. */
+export async function post(outside: Outside, url: string, headers: Record<string, string>, body: string, now: number): Promise<Posted> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  // Cleared in the end: a timer that runs keeps the object from sleeping.
+  const timer = setTimeout(() => controller.abort(), outside.timeoutMs);
+  try {
+    const response = await outside.fetch(new Request(url, { method: "POST", headers, body, redirect: "manual", signal }));
+    await drain(response, signal);
+    const after = retryAfterMs(response.headers.get("retry-after"), now, Date.parse);
+    return { status: response.status, retryAfterMs: after, error: null };
+  } catch {
+    return { status: null, retryAfterMs: null, error: signal.aborted ? "timed_out" : "unreachable" };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Resolves when the body has ended, is too long, or the time is over; the status stands in any case. */
+async function drain(response: Response, signal: AbortSignal): Promise<void> {
+  const reader = response.body?.getReader();
+  if (!reader) return;
+  const stop = () => {
+    reader.cancel().catch(() => {});
+  };
+  signal.addEventListener("abort", stop);
+  try {
+    for (let bytes = 0; bytes < DRAINED_BYTES && !signal.aborted; ) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      bytes += (value as Uint8Array).byteLength;
+    }
+    stop();
+  } catch {
+    // Broken off: the receiver had said what there is to say.
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}

@@ -1,0 +1,39 @@
+/** What is sent to a webhook, and what of it is signed. */
+import type { Job, JobEnd } from "../../schemas/job.ts";
+import type { JobEndedEvent } from "../../schemas/webhook.ts";
+
+/** Characters of a response, as JSON, that go with an event: beyond, a body is a burden for a receiver that only wants to know. */
+export const RESPONSE_LIMIT = 100_000;
+/** Characters of an error's message that go with an event. */
+const MESSAGE_LIMIT = 10_000;
+
+const JOB_PREFIX = "job_";
+const EVENT_PREFIX = "evt_";
+
+/** A job ends once, so its event's id follows from its own, and is the same whoever sends it how often. */
+export function eventId(jobId: string): string {
+  return EVENT_PREFIX + jobId.slice(JOB_PREFIX.length);
+}
+
+export function eventType(end: JobEnd): JobEndedEvent["type"] {
+  return `job.${end}`;
+}
+
+/** The event of a job that has ended. `omitted`: its response is too long and not in it. */
+export function eventOf(job: Job, omitted: boolean): JobEndedEvent {
+  const message = job.error?.message ?? "";
+  const long = message.length > MESSAGE_LIMIT;
+  const error = job.error && long ? { ...job.error, message: message.slice(0, MESSAGE_LIMIT) } : job.error;
+  return {
+    id: eventId(job.id),
+    object: "event",
+    type: eventType(job.status as JobEnd),
+    created_at: job.ended_at ?? 0,
+    data: { ...job, error, truncated: omitted || long },
+  };
+}
+
+/** The text that is signed, by the Standard Webhooks specification. `at` in Unix seconds. */
+export function signedContent(id: string, at: number, body: string): string {
+  return `${id}.${at}.${body}`;
+}

@@ -1,0 +1,22 @@
+/** `GET /v1/jobs/{id}/deliveries`, `POST /v1/jobs/{id}/deliveries/{delivery}/redeliver`: what a job's webhook was told. */
+import { parseJobId } from "../../platform/ids.ts";
+import { callMailbox } from "../../platform/objects.ts";
+import type { Context } from "./context.ts";
+import { invalid, json, noSuchJob, refuse } from "./respond.ts";
+
+export async function listDeliveries({ env, key, params }: Context): Promise<Response> {
+  const id = params.id ?? "";
+  const name = parseJobId(key.tenant, id);
+  const data = name && (await callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.deliveries(id)));
+  return data ? json({ object: "list", data, has_more: false }) : refuse(noSuchJob(id));
+}
+
+export async function redeliverEvent({ env, key, params }: Context): Promise<Response> {
+  const id = params.id ?? "";
+  const event = params.delivery ?? "";
+  const name = parseJobId(key.tenant, id);
+  if (!name) return refuse(noSuchJob(id));
+  const delivery = await callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.redeliver(id, event));
+  if (delivery) return json(delivery, 202);
+  return refuse(invalid(`No delivery "${event.slice(0, 200)}" of this job.`, "delivery", "delivery_not_found", 404));
+}
