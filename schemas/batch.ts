@@ -1,6 +1,7 @@
 /** OpenAI's files and batches, as clients see them. Times are Unix seconds. */
 import { z } from "zod";
 import { Metadata } from "./job.ts";
+import { WEBHOOK_URL_LIMIT } from "./webhook.ts";
 
 /** Lines and bytes of one input file, as at OpenAI. */
 export const BATCH_LINES_LIMIT = 50_000;
@@ -51,6 +52,7 @@ export const BatchInput = z.looseObject({
   endpoint: z.literal(BATCH_ENDPOINT, `only ${BATCH_ENDPOINT} can be called`),
   completion_window: z.string().regex(/^([1-9]\d{0,2}h|[1-7]d)$/, "hours or days, like 24h; a week at most"),
   metadata: Metadata.nullish(),
+  webhook: z.string().min(1).max(WEBHOOK_URL_LIMIT).nullish(),
 });
 export type BatchInput = z.infer<typeof BatchInput>;
 

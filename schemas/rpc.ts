@@ -266,6 +266,8 @@ export type BatchOrder = {
   window: string;
   windowMs: number;
   metadata: Record<string, string> | null;
+  /** URL that its end is told to. */
+  webhook: string | null;
   /** Models that the key may use; null is any. */
   models: readonly string[] | null;
 };

@@ -17,6 +17,17 @@ export type JobEndedEvent = {
   data: Job & { truncated: boolean };
 };
 
+/** As OpenAI sends it: what became of the batch is asked of the batch. */
+export type BatchEndedEvent = {
+  id: string;
+  object: "event";
+  type: "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled";
+  created_at: number;
+  data: { id: string };
+};
+
+export type WebhookEvent = JobEndedEvent | BatchEndedEvent;
+
 /** `pending` is sent, or sent again, in its time. `failed`: all attempts were in vain. `disabled`: its URL answered 410. */
 export type DeliveryStatus = "pending" | "delivered" | "failed" | "disabled";
 

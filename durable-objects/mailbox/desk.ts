@@ -3,6 +3,7 @@ import type { Env } from "../../platform/objects.ts";
 import type { Settings } from "../../platform/settings.ts";
 import type { Job, JobEnd } from "../../schemas/job.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
+import type { WebhookEvent } from "../../schemas/webhook.ts";
 import type { Calls } from "./calls.ts";
 import type { Followers } from "./followers.ts";
 import type { MailboxStore } from "./store/store.ts";
@@ -22,6 +23,8 @@ export type Desk = {
   readonly followers: Followers;
   readonly calls: Calls;
   readonly webhooks: Webhooks;
+  /** What a webhook is told of a job. */
+  readonly eventOf: (n: number) => WebhookEvent;
   /** Long-polls that wait for a job to end. */
   readonly waiters: Map<number, Set<(job: Job) => void>>;
   /** ms since the epoch. */

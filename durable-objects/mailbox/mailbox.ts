@@ -25,7 +25,7 @@ import type {
   Submitted,
   Verdict,
 } from "../../schemas/rpc.ts";
-import type { Delivery } from "../../schemas/webhook.ts";
+import type { Delivery, WebhookEvent } from "../../schemas/webhook.ts";
 import { append, commit, judge, open } from "./attempts.ts";
 import { Calls } from "./calls.ts";
 import { claim } from "./claims.ts";
@@ -41,7 +41,7 @@ import { retire } from "./retention.ts";
 import { acceptSocket, closeSocket, socketId } from "./sockets.ts";
 import { MailboxStore } from "./store/store.ts";
 import { Intake, type SubmitCall } from "./submit.ts";
-import { Webhooks } from "./webhooks.ts";
+import { jobEvent, Webhooks } from "./webhooks.ts";
 
 /**
  * Calls that arrive together share a commit: alone, an insert costs 0.3 to 0.5 ms, gathered a tenth of it. The spacing
@@ -80,6 +80,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       followers: new Followers(store, env, address, (events) => this.#lobby.deliver(address, events)),
       calls: new Calls(() => this.desk),
       webhooks: new Webhooks(() => this.desk, this.outside()),
+      eventOf: (n) => this.eventOf(n),
       waiters: new Map(),
       now: () => this.now(),
       background: (work) => ctx.waitUntil(work),
@@ -201,6 +202,10 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   /** Called for each job's end. */
   protected ended(_: JobEnd): void {}
+
+  protected eventOf(n: number): WebhookEvent {
+    return jobEvent(this.desk, n);
+  }
 
   protected retentionMs(settings: Settings): number {
     return settings.retentionMs;

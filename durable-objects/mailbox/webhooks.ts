@@ -2,14 +2,15 @@
  * Events on their way to webhooks. Law: an event is written in the commit of its job's end and stays due until a receiver's answer, or the lack of one,
  * is written down; so it is sent at least once, and what is sent twice bears the same id.
  */
-import { eventId, eventOf, RESPONSE_LIMIT } from "../../policy/webhook/event.ts";
+import { eventOf, RESPONSE_LIMIT } from "../../policy/webhook/event.ts";
 import { afterDelivery } from "../../policy/webhook/schedule.ts";
+import type { WebhookEvent } from "../../schemas/webhook.ts";
 import type { Desk } from "./desk.ts";
 import { type Outside, type Posted, post } from "./post.ts";
 import { signedHeaders } from "./sign.ts";
 import type { DeliveryRow, Lane } from "./store/deliveries.ts";
 import type { JobRow } from "./store/store.ts";
-import { idOf, jobOf } from "./view.ts";
+import { jobOf } from "./view.ts";
 
 /** Requests under way: of the six that may wait for headers in one object, two stay free. */
 const WIDTH = 4;
@@ -32,7 +33,7 @@ export class Webhooks {
   }
 
   /** Writes a job's end and its event, both or neither, and sends it. `url`: the job's webhook. */
-  tell({ n, ended_at }: JobRow, url: string, writeEnd: () => void): void {
+  tell({ n, ended_at }: Pick<JobRow, "n" | "ended_at">, url: string, writeEnd: () => void): void {
     const { now, store } = this.#of();
     const begun_at = ended_at ?? now();
     const gone = store.deliveries.isGone(url);
@@ -104,17 +105,14 @@ export class Webhooks {
   }
 
   async #attempt({ n, url }: DeliveryRow): Promise<Posted> {
-    const { address, now, settings, store } = this.#of();
+    const { address, eventOf, now, settings } = this.#of();
     const secrets = settings.webhookSecrets.get(address.tenant);
     // Taken out of the settings since: nobody could tell that the event is genuine.
     if (!secrets) return { status: null, retryAfterMs: null, error: "unsigned" };
-    const row = store.job(n)!;
-    const omitted = store.length(n, "response") > RESPONSE_LIMIT;
-    const response = omitted ? null : store.text(n, "response");
-    const event = eventOf(jobOf(address, row, { place: null, runningSince: null, now: now() }, response), omitted);
+    const event = eventOf(n);
     const body = JSON.stringify(event);
     const at = Math.floor(now() / 1_000);
-    return post(this.#outside, url, await signedHeaders(secrets, eventId(idOf(address, row)), at, body), body, now());
+    return post(this.#outside, url, await signedHeaders(secrets, event.id, at, body), body, now());
   }
 
   #record(n: number, { error, ...answer }: Posted): void {
@@ -135,4 +133,11 @@ export class Webhooks {
     // Its job was kept for this.
     if (next_at === null) wakeBy(Math.max(at, (store.job(n)?.ended_at ?? at) + retentionMs));
   }
+}
+
+/** The event of a job that has ended. */
+export function jobEvent({ address, now, store }: Desk, n: number): WebhookEvent {
+  const omitted = store.length(n, "response") > RESPONSE_LIMIT;
+  const response = omitted ? null : store.text(n, "response");
+  return eventOf(jobOf(address, store.job(n)!, { place: null, runningSince: null, now: now() }, response), omitted);
 }

@@ -61,6 +61,15 @@ export class Coordinator extends objects.Coordinator {
   }
 }
 
+/** Whom webhooks reach. */
+function receivers(timeoutMs: number) {
+  return {
+    fetch: async (request: Request) => world.receiver(request),
+    random: () => world.random,
+    timeoutMs: world.webhookTimeoutMs ?? timeoutMs,
+  };
+}
+
 export class Mailbox extends objects.Mailbox {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, worldly(env));
@@ -85,12 +94,7 @@ export class Mailbox extends objects.Mailbox {
   }
 
   protected override outside() {
-    const { timeoutMs } = super.outside();
-    return {
-      fetch: async (request: Request) => world.receiver(request),
-      random: () => world.random,
-      timeoutMs: world.webhookTimeoutMs ?? timeoutMs,
-    };
+    return receivers(super.outside().timeoutMs);
   }
 
   protected override now(): number {
@@ -107,6 +111,10 @@ export class Archive extends objects.Archive {
 export class Batch extends objects.Batch {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, worldly(env));
+  }
+
+  protected override outside() {
+    return receivers(super.outside().timeoutMs);
   }
 
   protected override now(): number {

@@ -4,6 +4,7 @@ import OpenAI, { BadRequestError, NotFoundError, toFile } from "openai";
 import type { Batch } from "openai/resources/batches";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { BatchRpc } from "../../schemas/rpc.ts";
+import { HOOK, receive, verified } from "../support/receiver.ts";
 import { sdk } from "../support/sdk.ts";
 import { advanceTo, call, crash, inside, send, until } from "../support/service.ts";
 import { completion, EPOCH, refusal, resetWorld, silence, world } from "../support/world.ts";
@@ -274,8 +275,27 @@ describe("a batch", () => {
   }, 60_000);
 
   it.each([
+    ["completed", requests(2), false],
+    ["failed", ["{"], false],
+    ["cancelled", requests(2), true],
+  ] as const)("its webhook is told that it is %s, as OpenAI tells it, and again until it is heard", async (end, lines, quiet) => {
+    const received = receive((_, nth) => new Response(null, { status: nth === 1 ? 503 : 204 }));
+    if (quiet) world.upstream = silence();
+    const { id } = await start([...lines], { webhook: HOOK });
+    if (end === "cancelled") await client().batches.cancel(id);
+    const done = await reaches(id, end);
+    await until(() => received.length === 1);
+    world.now += 5_000;
+    await until(async () => (await ring(id)) && received.length === 2);
+    expect(new Set(received.map(({ headers }) => headers["webhook-id"])).size).toBe(1);
+    const event = { id: id.replace("batch_", "evt_"), object: "event", type: `batch.${end}`, created_at: done[`${end}_at`], data: { id } };
+    expect(await verified(received[1]!)).toEqual({ openai: event, standard: event });
+  });
+
+  it.each([
     [{ endpoint: "/v1/embeddings" }, "endpoint"],
     [{ completion_window: "soon" }, "completion_window"],
+    [{ webhook: "not a url" }, "webhook"],
     [{ input_file_id: "file-unknown" }, "input_file_id"],
   ])("%o -> 400", async (wrong, param) => {
     const input_file_id = await upload(requests(1));

@@ -3,12 +3,12 @@ import { newNonce } from "../../platform/ids.ts";
 import { SPREAD, spreadChannel } from "../../platform/mailboxes.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
 import { price } from "../../policy/admission.ts";
-import { targetFault } from "../../policy/webhook/target.ts";
 import { JobInput } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { MailboxAddress, Submission } from "../../schemas/rpc.ts";
 import { sha256 } from "./authenticate.ts";
 import { invalid } from "./respond.ts";
+import { webhookOf } from "./webhook.ts";
 
 export type Accepted = { ok: true; address: MailboxAddress; submission: Submission } | { ok: false; problem: Problem };
 
@@ -60,24 +60,6 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
       ...(webhook.url !== null && { webhook: webhook.url }),
     },
   };
-}
-
-/** The URL in its canonical form; it must be one that may be called, and its events must be signed. */
-function webhookOf(
-  { webhook }: JobInput,
-  { tenant }: Key,
-  { local, webhookSecrets }: Settings,
-): { ok: true; url: string | null } | { ok: false; problem: Problem } {
-  if (webhook == null) return { ok: true, url: null };
-  const url = URL.parse(webhook);
-  const fault = url ? targetFault(url, local) : "is not a URL";
-  if (!url || fault) return { ok: false, problem: invalid(`webhook ${fault}.`, "webhook", "invalid_webhook") };
-  if (!webhookSecrets.has(tenant)) {
-    const message = "No webhook can be signed for this key: give it webhook_secrets in SLUICE_KEYS.";
-    return { ok: false, problem: invalid(message, "webhook", "webhook_secret_missing") };
-  }
-  url.hash = "";
-  return { ok: true, url: url.href };
 }
 
 function badTimes(input: JobInput, now: number): Problem | null {

@@ -7,6 +7,7 @@ import type { Problem } from "../../schemas/problem.ts";
 import { readText } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
 import { invalid, json, refuse } from "../ingress/respond.ts";
+import { webhookOf } from "../ingress/webhook.ts";
 import { find, noSuchFile } from "./files.ts";
 import { LIBRARY } from "./upload.ts";
 
@@ -14,12 +15,14 @@ const PAGE_LIMIT = 100;
 const PAGE_DEFAULT = 20;
 
 export async function createBatch(context: Context): Promise<Response> {
-  const { env, key, request } = context;
+  const { env, key, request, settings } = context;
   const text = await readText(request);
   if (!text.ok) return refuse(text.problem);
   const input = inputOf(text.text);
   if (!input.ok) return refuse(input.problem);
   const { completion_window: window, input_file_id, metadata } = input.value;
+  const webhook = webhookOf(input.value, key, settings);
+  if (!webhook.ok) return refuse(webhook.problem);
   const found = await find(context, input_file_id);
   if (found?.kind !== "input") return refuse({ ...noSuchFile(input_file_id), status: 400, param: "input_file_id" });
   const name = newName(Date.now());
@@ -34,6 +37,7 @@ export async function createBatch(context: Context): Promise<Response> {
     archive: found.name,
     metadata: metadata ?? null,
     models: key.models,
+    webhook: webhook.url,
   };
   return json(await callBatch(env, key.tenant, name, (stub) => stub.begin(order)));
 }

@@ -4,9 +4,10 @@ import { ENDED } from "../../../policy/batch.ts";
 import type { BatchObject, FileObject } from "../../../schemas/batch.ts";
 import type { JobEnd } from "../../../schemas/job.ts";
 import type { BatchOrder, BatchRpc } from "../../../schemas/rpc.ts";
+import type { WebhookEvent } from "../../../schemas/webhook.ts";
 import { Mailbox } from "../mailbox.ts";
 import { type Page, page, type ResultKind } from "./results.ts";
-import { Run } from "./run.ts";
+import { ITSELF, Run } from "./run.ts";
 import { BatchStore } from "./store.ts";
 
 /** A week: a batch's first result is there as long as its last. */
@@ -65,6 +66,10 @@ export class Batch extends Mailbox implements BatchRpc {
 
   protected override ended(status: JobEnd): void {
     this.#run.ended(status);
+  }
+
+  protected override eventOf(n: number): WebhookEvent {
+    return n === ITSELF ? this.#run.event() : super.eventOf(n);
   }
 
   protected override retentionMs(settings: Settings): number {

@@ -9,6 +9,7 @@ import { BATCH_LINES_LIMIT, type BatchError, type BatchObject } from "../../../s
 import type { JobEnd } from "../../../schemas/job.ts";
 import type { Problem } from "../../../schemas/problem.ts";
 import type { BatchOrder } from "../../../schemas/rpc.ts";
+import type { BatchEndedEvent } from "../../../schemas/webhook.ts";
 import { finish } from "../attempts.ts";
 import type { Desk } from "../desk.ts";
 import type { Intake } from "../submit.ts";
@@ -28,6 +29,8 @@ const GROUP = 250;
 const ERRORS_LIMIT = 100;
 /** The tenant's queue is full, or something could not be reached. */
 const AGAIN_MS = 5_000;
+/** Among the webhooks of jobs, the batch's own: no job has this number. */
+export const ITSELF = 0;
 
 export class Run {
   readonly #desk: Desk;
@@ -64,6 +67,14 @@ export class Run {
     const files = { output: fileId(tenant, name, "output"), error: fileId(tenant, name, "error") };
     const { completed, failed } = this.#state.counts ?? this.#counts;
     return batchObject(this.#state, { completed, failed }, files);
+  }
+
+  /** Of its end, as OpenAI tells it. */
+  event(): BatchEndedEvent {
+    const { id, since, status } = this.#state!;
+    const type = `batch.${status}` as BatchEndedEvent["type"];
+    const created_at = Math.floor((since[status] ?? 0) / 1_000);
+    return { id: `evt_${id.slice("batch_".length)}`, object: "event", type, created_at, data: { id } };
   }
 
   get state(): BatchState | null {
@@ -137,7 +148,7 @@ export class Run {
     // Cancelled meanwhile.
     if (this.#state!.status !== "validating") return;
     const now = this.#desk.now();
-    if (errors.length > 0) return this.#put({ ...enter(this.#state!, "failed", now), errors, counts: { completed: 0, failed: 0 } });
+    if (errors.length > 0) return this.#close({ ...enter(this.#state!, "failed", now), errors, counts: { completed: 0, failed: 0 } });
     this.#put({ ...enter(this.#state!, "in_progress", now), total: requests });
     this.#desk.wakeBy(this.#state!.expiresAt);
   }
@@ -214,7 +225,7 @@ export class Run {
     const results = resultBytes(this.#desk, this.#store);
     const now = this.#desk.now();
     const finalized = this.#state!.status === "cancelling" ? this.#state! : enter(this.#state!, "finalizing", now);
-    this.#put({ ...enter(finalized, endOf(this.#state!, expired), now), counts: { completed, failed }, results });
+    this.#close({ ...enter(finalized, endOf(this.#state!, expired), now), counts: { completed, failed }, results });
   }
 
   #refuse(line: number, customId: string, problem: Problem): void {
@@ -228,6 +239,12 @@ export class Run {
     const { address, env } = this.#desk;
     const { archive } = this.#state!;
     return readLines((at) => callArchive(env, address.tenant, archive, (stub) => stub.read(at)), offset, line);
+  }
+
+  /** The last that is written of it, and told. */
+  #close(state: BatchState): void {
+    if (state.webhook === null) this.#put(state);
+    else this.#desk.webhooks.tell({ n: ITSELF, ended_at: this.#desk.now() }, state.webhook, () => this.#put(state));
   }
 
   #put(state: BatchState): void {
