@@ -93,6 +93,18 @@ export type Settlement = {
 
 export type SettleBatch = { dispatcher: string; boot: string; settlements: Settlement[] };
 
+/** A job that failed. `failed_at` in ms; `attempts` without waits. */
+export type DeadLetter = {
+  id: number;
+  job: string;
+  tenant: string;
+  pool: string;
+  attempts: number;
+  code: string | null;
+  message: string;
+  failed_at: number;
+};
+
 export interface CoordinatorRpc {
   /** Takes tickets in; those already known are left as they are. Answers in order. */
   enqueue(mailbox: MailboxAddress, tickets: Ticket[]): Promise<({ ok: true; place: Place } | Refused)[]>;
@@ -109,6 +121,10 @@ export interface CoordinatorRpc {
   inspect(): Promise<QueueState>;
   /** The channels in which a tenant ever queued a job, newest first. */
   channels(tenant: string, limit: number): Promise<string[]>;
+  /** Newest first, those with a lower id than `before`. */
+  deadLetters(before: number | null, limit: number): Promise<DeadLetter[]>;
+  deadLetterOf(job: string): Promise<DeadLetter | null>;
+  strikeDeadLetter(job: string): Promise<void>;
   /** Wakes the object and proves that its storage answers. */
   ping(): Promise<void>;
 }
@@ -227,6 +243,8 @@ export interface MailboxRpc {
   deliveries(id: string): Promise<Delivery[] | null>;
   /** Sends an event again, at once; null when there is no such delivery. */
   redeliver(id: string, delivery: string): Promise<Delivery | null>;
+  /** The request of a failed job again, as a new job; null if there is none that failed. */
+  redrive(id: string, nonce: string, repeated: boolean): Promise<Submitted | null>;
   open(calls: OpenCall[]): Promise<Opened[]>;
   append(calls: AppendCall[]): Promise<Appended[]>;
   commit(calls: CommitCall[]): Promise<Committed[]>;

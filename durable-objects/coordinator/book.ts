@@ -10,9 +10,9 @@ import { Order } from "../../policy/order.ts";
 import { type Fleet, openFleet } from "../../policy/placement.ts";
 import { poolBudget } from "../../policy/pools.ts";
 import type { Waiting } from "../../policy/queue.ts";
-import type { Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
+import type { DeadLetter, Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
 import { type Segment, Segments } from "./segments.ts";
-import type { CoordinatorStore, DeadLetterRow, TicketRow } from "./store/store.ts";
+import type { CoordinatorStore, TicketRow } from "./store/store.ts";
 import { Watching } from "./watching.ts";
 
 /** A lease unheard of for this long is lost; dispatchers renew four times in it. */
@@ -94,7 +94,7 @@ export class Book {
   readonly gone = new Set<Entry>();
   readonly segments = new Segments();
   readonly newMailboxes: number[] = [];
-  readonly deadLetters: Omit<DeadLetterRow, "id">[] = [];
+  readonly deadLetters: Omit<DeadLetter, "id">[] = [];
   /** To be sent after it. */
   letters: Letters = noLetters();
 

@@ -5,7 +5,7 @@ import { readSettings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
 import type { Refused } from "../../schemas/problem.ts";
 import type { QueueState } from "../../schemas/queue.ts";
-import type { CoordinatorRpc, Held, MailboxAddress, Place, SettleBatch, Ticket, WatchWish } from "../../schemas/rpc.ts";
+import type { CoordinatorRpc, DeadLetter, Held, MailboxAddress, Place, SettleBatch, Ticket, WatchWish } from "../../schemas/rpc.ts";
 import type { Standing } from "../../schemas/why.ts";
 import { type Book, openBook } from "./book.ts";
 import { cancel } from "./cancel.ts";
@@ -13,7 +13,7 @@ import { answer, enqueue } from "./enqueue.ts";
 import { inspect, placeOf } from "./inspect.ts";
 import { askDispatchers, type Post, send, sendAhead } from "./post.ts";
 import { settle } from "./settle.ts";
-import { CoordinatorStore, type DeadLetterRow } from "./store/store.ts";
+import { CoordinatorStore } from "./store/store.ts";
 import { heartbeat } from "./sweep.ts";
 import { decide, record } from "./turn.ts";
 import { watch } from "./watching.ts";
@@ -88,8 +88,16 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     return this.#store.channels(tenant, limit);
   }
 
-  async deadLetters(before: number | null, limit: number): Promise<DeadLetterRow[]> {
+  async deadLetters(before: number | null, limit: number): Promise<DeadLetter[]> {
     return this.#store.deadLetters(before, limit);
+  }
+
+  async deadLetterOf(job: string): Promise<DeadLetter | null> {
+    return this.#store.deadLetterOf(job);
+  }
+
+  async strikeDeadLetter(job: string): Promise<void> {
+    this.#store.strikeDeadLetter(job);
   }
 
   async ping(): Promise<void> {

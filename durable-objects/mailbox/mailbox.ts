@@ -36,6 +36,7 @@ import { Lobby } from "./lobby.ts";
 import { moved } from "./positions.ts";
 import { OUTSIDE, type Outside } from "./post.ts";
 import { cancel, get, list } from "./read.ts";
+import { again } from "./redrive.ts";
 import { follow, type UnfollowCall, unfollow } from "./replay.ts";
 import { retire } from "./retention.ts";
 import { acceptSocket, closeSocket, socketId } from "./sockets.ts";
@@ -133,6 +134,11 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   async redeliver(id: string, delivery: string): Promise<Delivery | null> {
     return redeliver(this.desk, id, delivery);
+  }
+
+  async redrive(id: string, nonce: string, repeated: boolean): Promise<Submitted | null> {
+    const submission = again(this.desk, id, nonce);
+    return submission && (await this.submit([submission], repeated))[0]!;
   }
 
   open(calls: OpenCall[]): Promise<Opened[]> {

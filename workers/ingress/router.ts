@@ -8,6 +8,7 @@ import { chatCompletions } from "../openai/chat-completions.ts";
 import { deleteFile, fileContent, getFile, listFiles } from "../openai/files.ts";
 import { getModel, listModels } from "../openai/models.ts";
 import { uploadFile } from "../openai/upload.ts";
+import { listDeadLetters, redrive } from "../operator/dead-letters.ts";
 import { getQueue } from "../operator/queue.ts";
 import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
@@ -50,6 +51,8 @@ const router = Router()
   .post("/v1/jobs/:id/deliveries/:delivery/redeliver", behind("submit", redeliverEvent))
   .get("/v1/subscribe", behind("read", subscribe))
   .get("/v1/queue", behind("operate", getQueue))
+  .get("/v1/dead-letters", behind("operate", listDeadLetters))
+  .post("/v1/dead-letters/redrive", behind("operate", redrive))
   .all("/simulator/*", simulator)
   .all("*", (request: Routed) => {
     const { pathname } = new URL(request.url);

@@ -3,7 +3,7 @@
 import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { LedgerRecord } from "../../../policy/ledger.ts";
-import type { MailboxAddress } from "../../../schemas/rpc.ts";
+import type { DeadLetter, MailboxAddress } from "../../../schemas/rpc.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** What was enqueued and never changes. Times in ms. */
@@ -36,17 +36,6 @@ type SegmentRow = { id: number; mailbox: number; tickets: string; out: ArrayBuff
 /** A ticket that waits in a segment, and which of its tickets it is. */
 export type SegmentTicket = { row: TicketRow; segment: number; index: number };
 type Stored = TicketState & { fixed: string };
-
-export type DeadLetterRow = {
-  id: number;
-  job: string;
-  tenant: string;
-  pool: string;
-  attempts: number;
-  code: string | null;
-  message: string;
-  failed_at: number;
-};
 
 /** Dead letters kept; older ones make room. */
 export const DEAD_LETTERS_KEPT = 10_000;
@@ -145,7 +134,7 @@ export class CoordinatorStore {
     this.sql.run("INSERT OR REPLACE INTO budgets (pool, record) VALUES (?, ?)", pool, JSON.stringify(record));
   }
 
-  addDeadLetter(letter: Omit<DeadLetterRow, "id">): void {
+  addDeadLetter(letter: Omit<DeadLetter, "id">): void {
     this.sql.run(
       "INSERT INTO dead_letters (job, tenant, pool, attempts, code, message, failed_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
       letter.job,
@@ -159,7 +148,15 @@ export class CoordinatorStore {
     this.sql.run("DELETE FROM dead_letters WHERE id <= (SELECT max(id) FROM dead_letters) - ?", DEAD_LETTERS_KEPT);
   }
 
-  deadLetters(before: number | null, limit: number): DeadLetterRow[] {
+  deadLetterOf(job: string): DeadLetter | null {
+    return this.sql.first("SELECT * FROM dead_letters WHERE job = ?", job);
+  }
+
+  strikeDeadLetter(job: string): void {
+    this.sql.run("DELETE FROM dead_letters WHERE job = ?", job);
+  }
+
+  deadLetters(before: number | null, limit: number): DeadLetter[] {
     return this.sql.all("SELECT * FROM dead_letters WHERE id < ? ORDER BY id DESC LIMIT ?", before ?? Number.MAX_SAFE_INTEGER, limit);
   }
 }

@@ -1,0 +1,20 @@
+/** A failed job's request again, as a new job. */
+import type { Submission } from "../../schemas/rpc.ts";
+import { find } from "./attempts.ts";
+import type { Desk } from "./desk.ts";
+
+/** What to submit; null if there is no such job, or it has not failed. A deadline that has passed would only end it once more. */
+export function again(desk: Desk, id: string, nonce: string): Submission | null {
+  const row = find(desk, id);
+  const request = row?.status === "failed" ? desk.store.text(row.n, "request") : null;
+  if (!row || request === null) return null;
+  const { deadline, metadata, model, pool, priority, retry, tokens, webhook } = row;
+  return {
+    ...{ nonce, request, model, pool, tokens, priority, metadata, retry },
+    notBefore: null,
+    deadline: deadline !== null && deadline > desk.now() ? deadline : null,
+    deadlinePolicy: "best_effort",
+    idempotency: null,
+    ...(webhook !== undefined && { webhook }),
+  };
+}
