@@ -30,6 +30,7 @@ import { claim } from "./claims.ts";
 import type { Desk } from "./desk.ts";
 import { Followers } from "./followers.ts";
 import { Lobby } from "./lobby.ts";
+import { closeOver } from "./passes.ts";
 import { moved } from "./positions.ts";
 import { cancel, get, list } from "./read.ts";
 import { follow, type UnfollowCall, unfollow } from "./replay.ts";
@@ -144,7 +145,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   /** A WebSocket upgrade, authenticated by the ingress. */
   override async fetch(request: Request): Promise<Response> {
-    return acceptSocket(this.ctx, request);
+    return acceptSocket(this.ctx, request, this.#desk.wakeBy);
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
@@ -162,6 +163,9 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   override async alarm(): Promise<void> {
     this.#alarm.rang();
+    const over = closeOver(this.ctx, this.now());
+    if (over.next !== null) this.#alarm.wakeBy(over.next);
+    await Promise.all(over.closed.map((id) => this.#lobby.leave(id)));
     await this.#intake.resend();
     const next = retire(this.#desk);
     if (next !== null) this.#alarm.wakeBy(next);

@@ -4,12 +4,14 @@ import { SPREAD, spreadChannel } from "../../platform/mailboxes.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
 import { neverFits } from "../../policy/budget.ts";
 import { reservedTokens } from "../../policy/estimate.ts";
+import { channelMeant } from "../../policy/grant.ts";
 import { matches, poolBudget, poolOf } from "../../policy/pools.ts";
 import { JobInput } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { MailboxAddress, Submission } from "../../schemas/rpc.ts";
+import type { Grant } from "../../schemas/token.ts";
 import { sha256 } from "./authenticate.ts";
-import { invalid } from "./respond.ts";
+import { invalid, notThatChannel } from "./respond.ts";
 
 /** Characters of one chat request: a message between objects holds 32 MiB, and two bytes a character. */
 export const REQUEST_LIMIT = 12_000_000;
@@ -18,6 +20,8 @@ export type Accepted = { ok: true; address: MailboxAddress; submission: Submissi
 
 export type Acceptance = {
   key: Key;
+  /** Of a token; null for a key. */
+  grant: Grant | null;
   settings: Settings;
   /** ms */
   now: number;
@@ -35,14 +39,16 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
     return refuse(invalid(param ? `${param}: ${issue?.message}` : (issue?.message ?? "The job is malformed."), param, "invalid_job"));
   }
   const input = parsed.data;
-  const { key, settings } = context;
+  const { grant, key, settings } = context;
+  const meant = channelMeant(grant, input.channel ?? null);
+  if (!meant.ok) return refuse(notThatChannel(meant.reason));
   const { model } = input.request;
-  if (key.models && !key.models.some((pattern) => matches(pattern, model))) {
+  if ([key.models, grant?.models].some((allowed) => allowed && !allowed.some((pattern) => matches(pattern, model)))) {
     return refuse({
       status: 403,
       type: "permission_error",
       code: "model_not_allowed",
-      message: `This key may not use the model "${model}".`,
+      message: `This ${grant ? "token" : "key"} may not use the model "${model}".`,
       param: "request.model",
     });
   }
@@ -59,7 +65,7 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
   const spread = idempotency ? Number.parseInt((await sha256(idempotency.key)).slice(0, 6), 16) : context.spread;
   return {
     ok: true,
-    address: { tenant: key.tenant, channel: input.channel ?? spreadChannel(spread % SPREAD) },
+    address: { tenant: key.tenant, channel: meant.channel ?? spreadChannel(spread % SPREAD) },
     submission: {
       nonce: newNonce(),
       request,

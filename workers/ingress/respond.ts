@@ -18,6 +18,12 @@ export function invalid(message: string, param: string | null = null, code: stri
   return { status, type: "invalid_request_error", code, message, param };
 }
 
+/** To a token whose channels are others, or that has several of which none was named. */
+export function notThatChannel(code: "channel_required" | "channel_not_allowed"): Problem {
+  if (code === "channel_required") return invalid("This token has several channels: name one.", "channel", code);
+  return { status: 403, type: "permission_error", code, message: "This token may not use that channel.", param: "channel" };
+}
+
 export function noSuchJob(id: string): Problem {
   return invalid(`No job with the id "${id.slice(0, 200)}".`, "id", "job_not_found", 404);
 }

@@ -2,10 +2,11 @@
 import { Router } from "itty-router";
 import { callCoordinator, type Env, isOverloaded } from "../../platform/objects.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
-import type { Role } from "../../schemas/settings.ts";
+import type { Need } from "../../policy/grant.ts";
 import { getQueue } from "../operator/queue.ts";
 import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
+import { makeToken } from "./make-token.ts";
 import { cancelJob, getJob, listJobs } from "./read-jobs.ts";
 import { invalid, json, refuse } from "./respond.ts";
 import { simulator } from "./simulator.ts";
@@ -25,7 +26,8 @@ const router = Router()
   .get("/v1/jobs", behind("read", listJobs))
   .get("/v1/jobs/:id", behind("read", getJob))
   .get("/v1/jobs/:id/why", behind("read", whyJob))
-  .post("/v1/jobs/:id/cancel", behind("submit", cancelJob))
+  .post("/v1/jobs/:id/cancel", behind("cancel", cancelJob))
+  .post("/v1/tokens", behind("mint", makeToken))
   .get("/v1/subscribe", behind("read", subscribe))
   .get("/v1/queue", behind("operate", getQueue))
   .all("/simulator/*", simulator)
@@ -34,10 +36,11 @@ const router = Router()
     return refuse(invalid(`Unknown request URL: ${request.method} ${pathname}.`, null, "unknown_url", 404));
   });
 
-export async function route(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
+/** `now`: when the request came in, ms. */
+export async function route(request: Request, env: Env, ctx: ExecutionContext, now = Date.now()): Promise<Response> {
   let response: Response;
   try {
-    response = (await router.fetch(request, env, ctx)) as Response;
+    response = (await router.fetch(request, env, ctx, now)) as Response;
   } catch (error) {
     response = refuse(failure(error));
   }
@@ -49,10 +52,10 @@ export async function route(request: Request, env: Env, ctx: ExecutionContext): 
   return answer;
 }
 
-function behind(role: Role, door: Door) {
-  return async (request: Routed, env: Env, ctx: ExecutionContext): Promise<Response> => {
+function behind(need: Need, door: Door) {
+  return async (request: Routed, env: Env, ctx: ExecutionContext, now: number): Promise<Response> => {
     const settings = settingsOf(env);
-    const caller = await authenticate(request, settings, role);
+    const caller = await authenticate(request, settings, need, now);
     if (!caller.ok) return refuse(caller.problem);
     return door({
       request,
@@ -61,6 +64,9 @@ function behind(role: Role, door: Door) {
       env,
       settings,
       key: caller.key,
+      keyHash: caller.keyHash,
+      grant: caller.grant,
+      now,
       background: (work) => ctx.waitUntil(work),
       spread: () => spread++,
     });
