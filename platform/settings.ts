@@ -21,6 +21,8 @@ export type Settings = {
   /** By tenant: the signing secrets of all of its keys. Never empty, never shown. */
   webhookSecrets: ReadonlyMap<string, readonly string[]>;
   timeouts: TimeoutsConfig;
+  /** Signs browser tokens; null: there are none. */
+  tokenSecret: string | null;
   /** Location hint of the coordinator and the dispatchers. */
   region: string;
   maxDispatchers: number;
@@ -47,6 +49,11 @@ const DEVELOPMENT_KEYS: z.input<typeof KeyConfig>[] = [
   { key_sha256: "2f27aea18d89993d97bce7f89ac8cdade8001be5e02cdc1d33996830e2402109", tenant: "operator", roles: ["operate"] },
 ];
 
+/** DEVELOPMENT SECRET: everybody knows it. Never accepted outside local mode. */
+const DEVELOPMENT_TOKEN_SECRET = "sluice-development-token-secret-known-to-everybody";
+/** HS256 wants a key as long as its hash. */
+const TOKEN_SECRET_CHARACTERS = 32;
+
 const PLAIN_TENANT: Tenant = { weight: 1, rpm: null, tpm: null, maxQueued: null };
 
 /** @throws if a variable is malformed; the message names it and never repeats a secret. */
@@ -61,6 +68,7 @@ export function readSettings(env: Record<string, unknown>): Settings {
     tenants: new Map(all.map((key) => [key.tenant, { weight: key.weight, rpm: key.rpm, tpm: key.tpm, maxQueued: key.max_queued }])),
     webhookSecrets: secretsOf(all),
     timeouts: parse("SLUICE_TIMEOUTS", env.SLUICE_TIMEOUTS, TimeoutsConfig, {}),
+    tokenSecret: readTokenSecret(env.SLUICE_TOKEN_SECRET, local),
     region: text(env.SLUICE_REGION) ?? "wnam",
     maxDispatchers: number("SLUICE_MAX_DISPATCHERS", env.SLUICE_MAX_DISPATCHERS, 128),
     retentionMs: number("SLUICE_RETENTION_HOURS", env.SLUICE_RETENTION_HOURS, 72) * 3_600_000,
@@ -81,6 +89,16 @@ function secretsOf(keys: readonly KeyConfig[]): Map<string, string[]> {
 
 export function tenantOf(settings: Settings, tenant: string): Tenant {
   return settings.tenants.get(tenant) ?? PLAIN_TENANT;
+}
+
+function readTokenSecret(value: unknown, local: boolean): string | null {
+  const secret = text(value);
+  if (secret === null) return local ? DEVELOPMENT_TOKEN_SECRET : null;
+  if (secret.length < TOKEN_SECRET_CHARACTERS)
+    throw new Error(`SLUICE_TOKEN_SECRET must have ${TOKEN_SECRET_CHARACTERS} characters at least.`);
+  if (!local && secret === DEVELOPMENT_TOKEN_SECRET)
+    throw new Error("SLUICE_TOKEN_SECRET is the development secret, which everybody knows.");
+  return secret;
 }
 
 /** A variable that is set and not blank. */

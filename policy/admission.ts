@@ -12,11 +12,11 @@ export const REQUEST_LIMIT = 12_000_000;
 /** `request`: the body as JSON text; `tokens`: what it reserves of its pool. */
 export type Priced = { ok: true; request: string; model: string; pool: string; tokens: number };
 
-/** @param models - patterns of the models that the key may use; null is any. */
-export function price(body: ChatRequest, pools: PoolsConfig, models: readonly string[] | null): Priced | Refused {
+/** @param allowed - lists of patterns, each of which must let the model through: the key's, the token's; null lets any through. */
+export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (readonly string[] | null)[]): Priced | Refused {
   const { model } = body;
-  if (models && !models.some((pattern) => matches(pattern, model))) {
-    const message = `This key may not use the model "${model}".`;
+  if (!allowed.every((patterns) => lets(patterns, model))) {
+    const message = `You may not use the model "${model}" with this key or token.`;
     return refuse({ status: 403, type: "permission_error", code: "model_not_allowed", message, param: "request.model" });
   }
   const pool = poolOf(pools, model);
@@ -32,6 +32,11 @@ export function price(body: ChatRequest, pools: PoolsConfig, models: readonly st
     return refuse(invalid(400, "reservation_exceeds_budget", message, "request"));
   }
   return { ok: true, request, model, pool, tokens };
+}
+
+/** Whether a list of patterns lets a model through; null lets any through. */
+export function lets(patterns: readonly string[] | null, model: string): boolean {
+  return patterns === null || patterns.some((pattern) => matches(pattern, model));
 }
 
 function invalid(status: number, code: string, message: string, param: string): Problem {

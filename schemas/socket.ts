@@ -38,4 +38,4 @@ export type ServerFrame =
   | { type: "error"; error: { code: string; message: string; param: string | null } };
 
 /** Close codes that Sluice sends; see docs/websocket.md. */
-export const CLOSE = { normal: 1000, tooBig: 1009, protocol: 4400 } as const;
+export const CLOSE = { normal: 1000, tooBig: 1009, protocol: 4400, tokenExpired: 4401 } as const;

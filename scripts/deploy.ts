@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { problems } from "./readiness.ts";
+import { notes, problems } from "./readiness.ts";
 import { bundle, wrangler } from "./runtime.ts";
 import { fail } from "./serve.ts";
 
@@ -20,6 +20,7 @@ try {
   const stored = await storedSecrets();
   const found = problems({ vars, stored, withSimulator: given.includes("--with-simulator") });
   if (found.length > 0) throw new Error(`not ready to deploy:\n${found.map((problem) => `  - ${problem}`).join("\n")}`);
+  for (const note of notes({ vars, stored })) console.log(note);
   console.log("Ready to deploy.");
   if (!given.includes("--check")) deploy();
 } catch (error) {

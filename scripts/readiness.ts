@@ -18,7 +18,7 @@ export function problems({ vars, stored, withSimulator }: Deployment): string[] 
   for (const name of ["SLUICE_LOCAL", "SLUICE_DEV_KEYS"]) {
     if (name in vars) found.push(`${name} must not be deployed: it would let anybody in with a development key. Remove it from [vars].`);
   }
-  for (const name of ["SLUICE_KEYS", "OPENAI_API_KEY"]) {
+  for (const name of ["SLUICE_KEYS", "OPENAI_API_KEY", "SLUICE_TOKEN_SECRET"]) {
     if (plain(name)) found.push(`${name} must be a secret, not a plain variable. Remove it from [vars].`);
   }
   // Secrets that come with the upload need no login to be seen; what Cloudflare has does.
@@ -29,6 +29,15 @@ export function problems({ vars, stored, withSimulator }: Deployment): string[] 
     if (!has("OPENAI_API_KEY") && !plain("OPENAI_BASE_URL") && !withSimulator) found.push(NO_UPSTREAM);
   }
   return [...found, ...malformed(vars)];
+}
+
+/** @returns what a deployment may lack, and what is then missing. */
+export function notes({ vars, stored }: Pick<Deployment, "vars" | "stored">): string[] {
+  const known = vars.SLUICE_TOKEN_SECRET !== undefined || stored instanceof Error || stored.includes("SLUICE_TOKEN_SECRET");
+  if (known) return [];
+  return [
+    "Without the secret SLUICE_TOKEN_SECRET there are no browser tokens: openssl rand -base64 48 | npx wrangler secret put SLUICE_TOKEN_SECRET",
+  ];
 }
 
 const NO_UPSTREAM =

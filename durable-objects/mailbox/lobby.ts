@@ -10,7 +10,9 @@ import type { FollowCall, Followed, MailboxAddress } from "../../schemas/rpc.ts"
 import type { ClientFrame } from "../../schemas/socket.ts";
 import type { Desk } from "./desk.ts";
 import { notFound, parseFrame, send } from "./frames.ts";
+import { endPass, isOver, within } from "./passes.ts";
 import { follow, unfollow } from "./replay.ts";
+import { grantOf } from "./sockets.ts";
 import type { SubscriptionRow } from "./store/store.ts";
 import { channelTarget, jobTarget, parseTarget } from "./targets.ts";
 
@@ -46,11 +48,19 @@ export class Lobby {
 
   /** A frame from a client. Never throws for what a client sent. */
   async receive(socket: WebSocket, socketId: string, message: string | ArrayBuffer): Promise<void> {
+    const grant = grantOf(socket);
+    if (isOver(grant, this.#desk().now())) {
+      endPass(socket);
+      return this.leave(socketId);
+    }
     const frame = parseFrame(message);
     if (!frame.ok) return send(socket, { type: "error", error: { code: "invalid_frame", message: frame.message, param: null } });
     switch (frame.value.type) {
-      case "subscribe":
-        return this.#subscribe(socket, socketId, frame.value);
+      case "subscribe": {
+        const { frame: allowed, refused } = within(grant, this.#desk().address.tenant, frame.value);
+        for (const each of refused) send(socket, each);
+        return this.#subscribe(socket, socketId, allowed);
+      }
       case "unsubscribe":
         return this.#unsubscribe(socket, socketId, frame.value);
       case "ack":

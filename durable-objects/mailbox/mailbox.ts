@@ -33,6 +33,7 @@ import { deliveries, redeliver } from "./deliveries.ts";
 import type { Desk } from "./desk.ts";
 import { Followers } from "./followers.ts";
 import { Lobby } from "./lobby.ts";
+import { closeOver } from "./passes.ts";
 import { moved } from "./positions.ts";
 import { OUTSIDE, type Outside } from "./post.ts";
 import { cancel, get, list } from "./read.ts";
@@ -177,7 +178,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   /** A WebSocket upgrade, authenticated by the ingress. */
   override async fetch(request: Request): Promise<Response> {
-    return acceptSocket(this.ctx, request);
+    return acceptSocket(this.ctx, request, this.desk.wakeBy);
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
@@ -195,8 +196,10 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   override async alarm(): Promise<void> {
     this.#alarm.rang();
+    const over = closeOver(this.ctx, this.now());
+    await Promise.all(over.closed.map((id) => this.#lobby.leave(id)));
     await this.intake.resend();
-    const wishes = [await this.desk.calls.sweep(), retire(this.desk), this.desk.webhooks.pump()];
+    const wishes = [over.next, await this.desk.calls.sweep(), retire(this.desk), this.desk.webhooks.pump()];
     const next = Math.min(...wishes.map((wish) => wish ?? Number.POSITIVE_INFINITY));
     if (next !== Number.POSITIVE_INFINITY) this.#alarm.wakeBy(next);
   }

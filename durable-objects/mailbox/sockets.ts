@@ -1,14 +1,22 @@
 /** The hibernation API: sockets that stay open while the object sleeps. */
 import { SUBPROTOCOL } from "../../schemas/socket.ts";
+import { GRANT_HEADER, type Grant } from "../../schemas/token.ts";
 
-type Attachment = { id: string };
+/** `grant`: of a socket that was opened with a token; null for a key. */
+type Attachment = { id: string; grant: Grant | null };
 
-/** Takes a socket in. Its id is its tag too, so that one socket is found without looking at all. */
-export function acceptSocket(ctx: DurableObjectState, request: Request): Response {
+/** Sockets with a token are found by this tag without looking at all. */
+export const PASS_TAG = "pass";
+
+/** Takes a socket in; `wakeBy` is told (ms) when its token ends. Its id is its tag too, so that one socket is found without looking at all. */
+export function acceptSocket(ctx: DurableObjectState, request: Request, wakeBy: (at: number) => void): Response {
   const pair = new WebSocketPair();
   const id = crypto.randomUUID();
-  ctx.acceptWebSocket(pair[1], [id]);
-  pair[1].serializeAttachment({ id } satisfies Attachment);
+  const told = request.headers.get(GRANT_HEADER);
+  const grant = told === null ? null : (JSON.parse(decodeURIComponent(told)) as Grant);
+  ctx.acceptWebSocket(pair[1], grant ? [id, PASS_TAG] : [id]);
+  pair[1].serializeAttachment({ id, grant } satisfies Attachment);
+  if (grant) wakeBy(grant.expiresAt);
   const offered = (request.headers.get("sec-websocket-protocol") ?? "").split(",").map((each) => each.trim());
   const headers = offered.includes(SUBPROTOCOL) ? { "sec-websocket-protocol": SUBPROTOCOL } : undefined;
   return new Response(null, { status: 101, webSocket: pair[0], ...(headers && { headers }) });
@@ -16,6 +24,10 @@ export function acceptSocket(ctx: DurableObjectState, request: Request): Respons
 
 export function socketId(socket: WebSocket): string {
   return (socket.deserializeAttachment() as Attachment).id;
+}
+
+export function grantOf(socket: WebSocket): Grant | null {
+  return (socket.deserializeAttachment() as Attachment).grant ?? null;
 }
 
 /** Answers a close: without this the client waits ten seconds and reads 1006. 1005 and 1006 may not be sent. */

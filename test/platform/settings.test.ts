@@ -25,6 +25,20 @@ describe("without any variable", () => {
   });
 });
 
+describe("the secret of browser tokens", () => {
+  it("is one of development in local mode, and none elsewhere", () => {
+    const { tokenSecret } = readSettings({ SLUICE_LOCAL: "1" });
+    expect(tokenSecret).toMatch(/development/);
+    expect(readSettings({}).tokenSecret).toBeNull();
+    expect(() => readSettings({ SLUICE_TOKEN_SECRET: tokenSecret })).toThrow("development secret");
+  });
+
+  it("has 32 characters at least, and is not repeated in the error", () => {
+    expect(readSettings({ SLUICE_TOKEN_SECRET: "x".repeat(32) }).tokenSecret).toBe("x".repeat(32));
+    expect(() => readSettings({ SLUICE_TOKEN_SECRET: "y".repeat(31) })).toThrow(/^SLUICE_TOKEN_SECRET must have 32 characters at least\.$/);
+  });
+});
+
 describe("keys", () => {
   it("of development open the service in local mode", () => {
     const settings = readSettings({ SLUICE_LOCAL: "1" });

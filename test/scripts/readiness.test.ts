@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { problems } from "../../scripts/readiness.ts";
+import { notes, problems } from "../../scripts/readiness.ts";
 import type { Variable } from "../../scripts/runtime.ts";
 
 const text = (value: string): Variable => ({ kind: "text", value });
@@ -30,6 +30,14 @@ describe("a deployment", () => {
   test("keeps its secrets secret", () => {
     const vars = { ...ready.vars, OPENAI_API_KEY: text("sk-1") };
     expect(problems({ ...ready, vars })).toEqual([expect.stringMatching(/^OPENAI_API_KEY must be a secret/)]);
+  });
+
+  test("without a secret for browser tokens goes ahead, and says what is missing", () => {
+    expect(notes(ready)).toEqual([expect.stringContaining("wrangler secret put SLUICE_TOKEN_SECRET")]);
+    expect(notes({ ...ready, stored: ["SLUICE_TOKEN_SECRET"] })).toEqual([]);
+    expect(problems({ ...ready, vars: { ...ready.vars, SLUICE_TOKEN_SECRET: secret("short") } })).toEqual([
+      expect.stringContaining("SLUICE_TOKEN_SECRET"),
+    ]);
   });
 
   test("is refused with pools that do not parse", () => {

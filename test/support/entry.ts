@@ -168,4 +168,4 @@ export class Simulator extends DurableObject {
   }
 }
 
-export default { fetch: (request: Request, env: Env, ctx: ExecutionContext) => route(request, worldly(env), ctx) };
+export default { fetch: (request: Request, env: Env, ctx: ExecutionContext) => route(request, worldly(env), ctx, world.now) };

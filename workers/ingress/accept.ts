@@ -3,17 +3,21 @@ import { newNonce } from "../../platform/ids.ts";
 import { SPREAD, spreadChannel } from "../../platform/mailboxes.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
 import { price } from "../../policy/admission.ts";
+import { channelMeant } from "../../policy/grant.ts";
 import { JobInput } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { MailboxAddress, Submission } from "../../schemas/rpc.ts";
+import type { Grant } from "../../schemas/token.ts";
 import { sha256 } from "./authenticate.ts";
-import { invalid } from "./respond.ts";
+import { invalid, notByToken, notThatChannel } from "./respond.ts";
 import { webhookOf } from "./webhook.ts";
 
 export type Accepted = { ok: true; address: MailboxAddress; submission: Submission } | { ok: false; problem: Problem };
 
 export type Acceptance = {
   key: Key;
+  /** Of a token; null for a key. */
+  grant: Grant | null;
   settings: Settings;
   /** ms */
   now: number;
@@ -31,11 +35,15 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
     return refuse(invalid(param ? `${param}: ${issue?.message}` : (issue?.message ?? "The job is malformed."), param, "invalid_job"));
   }
   const input = parsed.data;
-  const { key, settings } = context;
-  const priced = price(input.request, settings.pools, key.models);
+  const { grant, key, settings } = context;
+  const meant = channelMeant(grant, input.channel ?? null);
+  if (!meant.ok) return refuse(notThatChannel(meant.reason));
+  const priced = price(input.request, settings.pools, [key.models, grant?.models ?? null]);
   if (!priced.ok) return priced;
   const webhook = webhookOf(input, key, settings);
   if (!webhook.ok) return refuse(webhook.problem);
+  if (grant && webhook.url !== null) return refuse(notByToken("name a webhook", "webhook"));
+  if (grant && (input.priority ?? 0) > 0) return refuse(notByToken("go before its tenant's other jobs", "priority"));
   const problem = badTimes(input, context.now);
   if (problem) return refuse(problem);
   const idempotency =
@@ -43,7 +51,7 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
   const spread = idempotency ? Number.parseInt((await sha256(idempotency.key)).slice(0, 6), 16) : context.spread;
   return {
     ok: true,
-    address: { tenant: key.tenant, channel: input.channel ?? spreadChannel(spread % SPREAD) },
+    address: { tenant: key.tenant, channel: meant.channel ?? spreadChannel(spread % SPREAD) },
     submission: {
       nonce: newNonce(),
       request: priced.request,

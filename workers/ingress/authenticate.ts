@@ -1,13 +1,15 @@
 /** Who asks. A key is known by its SHA-256 alone. */
 import type { Key, Settings } from "../../platform/settings.ts";
+import { grantMay, keyMay, type Need } from "../../policy/grant.ts";
 import type { Problem } from "../../schemas/problem.ts";
-import type { Role } from "../../schemas/settings.ts";
 import { BEARER_SUBPROTOCOL_PREFIX } from "../../schemas/socket.ts";
+import type { Grant } from "../../schemas/token.ts";
+import { looksLikeToken, verifyToken } from "./tokens.ts";
 
-export type Caller = { ok: true; key: Key } | { ok: false; problem: Problem };
+export type Caller = { ok: true; key: Key; keyHash: string; grant: Grant | null } | { ok: false; problem: Problem };
 
-/** Checks the bearer key, and that it has the role. */
-export async function authenticate(request: Request, settings: Settings, role: Role): Promise<Caller> {
+/** Checks the bearer key or token, and that it opens this door. `now` in ms. */
+export async function authenticate(request: Request, settings: Settings, need: Need, now: number): Promise<Caller> {
   const token = bearerOf(request);
   if (token === null) {
     return refused(
@@ -16,22 +18,42 @@ export async function authenticate(request: Request, settings: Settings, role: R
       "missing_api_key",
     );
   }
-  const key = await keyOf(token, settings);
-  if (!key) return refused(401, "Incorrect API key provided.", "invalid_api_key");
-  if (!key.roles.includes(role)) return refused(403, `This key may not ${role}.`, "insufficient_permissions");
-  return { ok: true, key };
+  const known = await keyOf(token, settings);
+  if (!known)
+    return looksLikeToken(token) ? byToken(token, settings, need, now) : refused(401, "Incorrect API key provided.", "invalid_api_key");
+  const { hash, key } = known;
+  if (!keyMay(key.roles, need)) return refused(403, `This key may not ${VERB[need]}.`, "insufficient_permissions");
+  return { ok: true, key, keyHash: hash, grant: null };
+}
+
+const VERB: Record<Need, string> = { submit: "submit", read: "read", operate: "operate", cancel: "cancel", mint: "make tokens" };
+
+async function byToken(token: string, settings: Settings, need: Need, now: number): Promise<Caller> {
+  const verified = await verifyToken(settings, token, now);
+  if (!verified.ok) {
+    if (verified.reason === "expired") return refused(401, "The token has expired.", "token_expired");
+    return refused(401, "Incorrect token provided.", "invalid_token");
+  }
+  const { grant, key } = verified;
+  if (!grantMay(grant, key.roles, need)) return refused(403, `This token may not ${VERB[need]}.`, "insufficient_permissions");
+  return { ok: true, key, keyHash: "", grant };
 }
 
 /** Tokens remembered for each settings, so that a busy client's key is hashed once in this isolate's life. */
 const REMEMBERED = 1_000;
-const remembered = new WeakMap<Settings, Map<string, Key>>();
+type Known = { key: Key; hash: string };
+const remembered = new WeakMap<Settings, Map<string, Known>>();
 
-async function keyOf(token: string, settings: Settings): Promise<Key | undefined> {
-  const known = remembered.get(settings) ?? new Map<string, Key>();
-  remembered.set(settings, known);
-  const key = known.get(token) ?? settings.keys.get(await sha256(token));
-  if (key && known.size < REMEMBERED) known.set(token, key);
-  return key;
+async function keyOf(token: string, settings: Settings): Promise<Known | undefined> {
+  const all = remembered.get(settings) ?? new Map<string, Known>();
+  remembered.set(settings, all);
+  const known = all.get(token);
+  if (known) return known;
+  const hash = await sha256(token);
+  const key = settings.keys.get(hash);
+  if (!key) return undefined;
+  if (all.size < REMEMBERED) all.set(token, { key, hash });
+  return { key, hash };
 }
 
 /** From the header, or for a browser's WebSocket from the subprotocol pair. Never from the URL: URLs are logged. */

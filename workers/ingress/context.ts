@@ -1,5 +1,6 @@
 import type { Env } from "../../platform/objects.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
+import type { Grant } from "../../schemas/token.ts";
 
 /** What a door needs of its request. */
 export type Context = {
@@ -9,6 +10,12 @@ export type Context = {
   env: Env;
   settings: Settings;
   key: Key;
+  /** SHA-256 of the key in hexadecimal; empty for a token. */
+  keyHash: string;
+  /** What the token allows; null for a key. */
+  grant: Grant | null;
+  /** ms since the epoch, when the request came in. */
+  now: number;
   /** Lets work go on after the answer. */
   background: (work: Promise<unknown>) => void;
   /** The next of the mailboxes over which jobs and sockets without a channel are spread. */

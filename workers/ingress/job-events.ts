@@ -1,6 +1,7 @@
 /** `GET /v1/jobs/{id}/events`: what a socket is told of a job, as Server-Sent Events. */
 import { parseJobId } from "../../platform/ids.ts";
 import { callMailbox } from "../../platform/objects.ts";
+import { mayUseJob } from "../../policy/grant.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { Context } from "./context.ts";
@@ -8,12 +9,12 @@ import { follow } from "./follow.ts";
 import { invalid, noSuchJob, refuse } from "./respond.ts";
 import { SSE_HEADERS, sse } from "./sse.ts";
 
-export async function jobEvents({ background, env, key, params, request, url }: Context): Promise<Response> {
+export async function jobEvents({ background, env, grant, key, params, request, url }: Context): Promise<Response> {
   const id = params.id ?? "";
   const name = parseJobId(key.tenant, id);
   const after = Number(request.headers.get("last-event-id") ?? url.searchParams.get("after") ?? 0);
   if (!Number.isSafeInteger(after) || after < 0) return refuse(invalid("Last-Event-ID is the seq of an event.", "Last-Event-ID"));
-  const address = name && { tenant: key.tenant, channel: name.channel };
+  const address = name && mayUseJob(grant, id, name.channel) && { tenant: key.tenant, channel: name.channel };
   const job = address && (await callMailbox(env, address, (stub) => stub.get(id, 0)));
   if (!job) return refuse(noSuchJob(id));
   const deltas = url.searchParams.get("deltas") !== "false";

@@ -3,12 +3,13 @@ import { parseBatchId } from "../../platform/file-ids.ts";
 import { type JobName, parseJobId } from "../../platform/ids.ts";
 import { batchChannel } from "../../platform/mailboxes.ts";
 import { callCoordinator, callMailbox } from "../../platform/objects.ts";
+import { channelMeant, mayUseJob } from "../../policy/grant.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { type Job, type JobStatus, STATUSES } from "../../schemas/job.ts";
 import type { ListQuery } from "../../schemas/rpc.ts";
 import { canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
-import { invalid, json, noSuchJob, refuse } from "./respond.ts";
+import { invalid, json, noSuchJob, notThatChannel, refuse } from "./respond.ts";
 
 /** A long-poll's length at most, seconds. */
 const WAIT_LIMIT = 60;
@@ -18,9 +19,9 @@ const PAGE_DEFAULT = 20;
 const CHANNELS_LIMIT = 200;
 
 export async function getJob(context: Context): Promise<Response> {
-  const { env, key, params, request, url } = context;
+  const { env, grant, key, params, request, url } = context;
   const name = parseJobId(key.tenant, params.id ?? "");
-  if (!name) return refuse(noSuchJob(params.id ?? ""));
+  if (!name || !mayUseJob(grant, params.id!, name.channel)) return refuse(noSuchJob(params.id ?? ""));
   const preferred = /(?:^|[,;\s])wait=(\d+)/.exec(request.headers.get("prefer") ?? "")?.[1];
   const wait = Number(url.searchParams.get("wait") ?? preferred ?? 0);
   if (!(wait >= 0)) return refuse(invalid("wait is a number of seconds.", "wait"));
@@ -32,14 +33,15 @@ export async function getJob(context: Context): Promise<Response> {
 }
 
 export async function cancelJob(context: Context): Promise<Response> {
-  const { env, key, params } = context;
-  const name = parseJobId(key.tenant, params.id ?? "");
+  const { env, grant, key, params } = context;
+  const parsed = parseJobId(key.tenant, params.id ?? "");
+  const name = parsed && mayUseJob(grant, params.id!, parsed.channel) ? parsed : null;
   const job = name && (await callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.cancel(params.id!)));
   return job ? json(job) : refuse(noSuchJob(params.id ?? ""));
 }
 
 export async function listJobs(context: Context): Promise<Response> {
-  const { env, key, settings, url } = context;
+  const { env, grant, key, settings, url } = context;
   const limit = Number(url.searchParams.get("limit") ?? PAGE_DEFAULT);
   if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_LIMIT)
     return refuse(invalid(`limit is a whole number from 1 to ${PAGE_LIMIT}.`, "limit"));
@@ -49,12 +51,13 @@ export async function listJobs(context: Context): Promise<Response> {
   const after = url.searchParams.get("after");
   const cursor = after === null ? null : parseJobId(key.tenant, after);
   if (after !== null && !cursor) return refuse(noSuchJob(after));
-  const channel = url.searchParams.get("channel");
-  if (channel !== null && !canBeNamed(channel)) return refuse(invalid("No such channel can be.", "channel"));
+  const meant = channelMeant(grant, url.searchParams.get("channel"));
+  if (!meant.ok) return refuse(notThatChannel(meant.reason));
+  if (meant.channel !== null && !canBeNamed(meant.channel)) return refuse(invalid("No such channel can be.", "channel"));
   const batch = url.searchParams.get("batch");
-  const inside = batch === null ? null : parseBatchId(key.tenant, batch);
+  const inside = batch === null || grant ? null : parseBatchId(key.tenant, batch);
   if (batch !== null && inside === null) return refuse(invalid(`No batch found with id '${batch.slice(0, 200)}'.`, "batch", null, 404));
-  const named = inside === null ? channel : batchChannel(inside);
+  const named = inside === null ? meant.channel : batchChannel(inside);
   const channels =
     named === null ? await callCoordinator(env, settings.region, (stub) => stub.channels(key.tenant, CHANNELS_LIMIT + 1)) : [named];
   if (channels.length > CHANNELS_LIMIT)

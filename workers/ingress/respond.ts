@@ -18,6 +18,17 @@ export function invalid(message: string, param: string | null = null, code: stri
   return { status, type: "invalid_request_error", code, message, param };
 }
 
+/** To a token whose channels are others, or that has several of which none was named. */
+export function notThatChannel(code: "channel_required" | "channel_not_allowed"): Problem {
+  if (code === "channel_required") return invalid("This token has several channels: name one.", "channel", code);
+  return { status: 403, type: "permission_error", code, message: "This token may not use that channel.", param: "channel" };
+}
+
+/** To a token, of what is left to keys. */
+export function notByToken(what: string, param: string | null = null): Problem {
+  return { status: 403, type: "permission_error", code: "insufficient_permissions", message: `A token may not ${what}.`, param };
+}
+
 export function noSuchJob(id: string): Problem {
   return invalid(`No job with the id "${id.slice(0, 200)}".`, "id", "job_not_found", 404);
 }

@@ -2,7 +2,7 @@
 import { Router } from "itty-router";
 import { callCoordinator, type Env, isOverloaded } from "../../platform/objects.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
-import type { Role } from "../../schemas/settings.ts";
+import type { Need } from "../../policy/grant.ts";
 import { cancelBatch, createBatch, getBatch, listBatches } from "../openai/batches.ts";
 import { chatCompletions } from "../openai/chat-completions.ts";
 import { deleteFile, fileContent, getFile, listFiles } from "../openai/files.ts";
@@ -14,8 +14,9 @@ import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
 import { listDeliveries, redeliverEvent } from "./deliveries.ts";
 import { jobEvents } from "./job-events.ts";
+import { makeToken } from "./make-token.ts";
 import { cancelJob, getJob, listJobs } from "./read-jobs.ts";
-import { invalid, json, refuse } from "./respond.ts";
+import { invalid, json, notByToken, refuse } from "./respond.ts";
 import { simulator } from "./simulator.ts";
 import { submitJobs } from "./submit-jobs.ts";
 import { subscribe } from "./subscribe.ts";
@@ -34,21 +35,22 @@ const router = Router()
   .get("/v1/jobs/:id", behind("read", getJob))
   .get("/v1/jobs/:id/events", behind("read", jobEvents))
   .get("/v1/jobs/:id/why", behind("read", whyJob))
-  .post("/v1/jobs/:id/cancel", behind("submit", cancelJob))
+  .post("/v1/jobs/:id/cancel", behind("cancel", cancelJob))
+  .post("/v1/tokens", behind("mint", makeToken))
   .post("/v1/chat/completions", behind("submit", chatCompletions))
-  .post("/v1/files", behind("submit", uploadFile))
-  .get("/v1/files", behind("read", listFiles))
-  .get("/v1/files/:id", behind("read", getFile))
-  .get("/v1/files/:id/content", behind("read", fileContent))
-  .delete("/v1/files/:id", behind("submit", deleteFile))
-  .post("/v1/batches", behind("submit", createBatch))
-  .get("/v1/batches", behind("read", listBatches))
-  .get("/v1/batches/:id", behind("read", getBatch))
-  .post("/v1/batches/:id/cancel", behind("submit", cancelBatch))
+  .post("/v1/files", behindKey("submit", uploadFile))
+  .get("/v1/files", behindKey("read", listFiles))
+  .get("/v1/files/:id", behindKey("read", getFile))
+  .get("/v1/files/:id/content", behindKey("read", fileContent))
+  .delete("/v1/files/:id", behindKey("submit", deleteFile))
+  .post("/v1/batches", behindKey("submit", createBatch))
+  .get("/v1/batches", behindKey("read", listBatches))
+  .get("/v1/batches/:id", behindKey("read", getBatch))
+  .post("/v1/batches/:id/cancel", behindKey("submit", cancelBatch))
   .get("/v1/models", behind("submit", listModels))
   .get("/v1/models/:id+", behind("submit", getModel))
-  .get("/v1/jobs/:id/deliveries", behind("read", listDeliveries))
-  .post("/v1/jobs/:id/deliveries/:delivery/redeliver", behind("submit", redeliverEvent))
+  .get("/v1/jobs/:id/deliveries", behindKey("read", listDeliveries))
+  .post("/v1/jobs/:id/deliveries/:delivery/redeliver", behindKey("submit", redeliverEvent))
   .get("/v1/subscribe", behind("read", subscribe))
   .get("/v1/queue", behind("operate", getQueue))
   .get("/v1/dead-letters", behind("operate", listDeadLetters))
@@ -59,10 +61,11 @@ const router = Router()
     return refuse(invalid(`Unknown request URL: ${request.method} ${pathname}.`, null, "unknown_url", 404));
   });
 
-export async function route(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
+/** `now`: when the request came in, ms. */
+export async function route(request: Request, env: Env, ctx: ExecutionContext, now = Date.now()): Promise<Response> {
   let response: Response;
   try {
-    response = (await router.fetch(request, env, ctx)) as Response;
+    response = (await router.fetch(request, env, ctx, now)) as Response;
   } catch (error) {
     response = refuse(failure(error));
   }
@@ -74,10 +77,10 @@ export async function route(request: Request, env: Env, ctx: ExecutionContext): 
   return answer;
 }
 
-function behind(role: Role, door: Door) {
-  return async (request: Routed, env: Env, ctx: ExecutionContext): Promise<Response> => {
+function behind(need: Need, door: Door) {
+  return async (request: Routed, env: Env, ctx: ExecutionContext, now: number): Promise<Response> => {
     const settings = settingsOf(env);
-    const caller = await authenticate(request, settings, role);
+    const caller = await authenticate(request, settings, need, now);
     if (!caller.ok) return refuse(caller.problem);
     return door({
       request,
@@ -86,10 +89,18 @@ function behind(role: Role, door: Door) {
       env,
       settings,
       key: caller.key,
+      keyHash: caller.keyHash,
+      grant: caller.grant,
+      now,
       background: (work) => ctx.waitUntil(work),
       spread: () => spread++,
     });
   };
+}
+
+/** A door that no token opens. */
+function behindKey(need: Need, door: Door) {
+  return behind(need, async (context) => (context.grant ? refuse(notByToken("do this")) : door(context)));
 }
 
 async function health(env: Env): Promise<Response> {

@@ -53,8 +53,8 @@ async function submitOne(context: Context, raw: unknown, key: string | null): Pr
   return json(job, 202, { location: `/v1/jobs/${job.id}` });
 }
 
-function acceptOne({ key, settings }: Context, raw: unknown, idempotencyKey: string | null, spread: number): Promise<Accepted> {
-  return accept(raw, { key, settings, now: Date.now(), idempotencyKey, spread });
+function acceptOne({ grant, key, settings }: Context, raw: unknown, idempotencyKey: string | null, spread: number): Promise<Accepted> {
+  return accept(raw, { key, grant, settings, now: Date.now(), idempotencyKey, spread });
 }
 
 /** Hands jobs to their mailboxes and answers in order. A mailbox that fails costs only its own jobs. */

@@ -1,15 +1,16 @@
 /** `GET /v1/jobs/{id}/why`: why a job waits, in words and numbers. */
 import { parseJobId } from "../../platform/ids.ts";
 import { callCoordinator, callMailbox } from "../../platform/objects.ts";
+import { mayUseJob } from "../../policy/grant.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { explain } from "../../policy/why.ts";
 import type { Context } from "./context.ts";
 import { json, noSuchJob, refuse } from "./respond.ts";
 
-export async function whyJob({ env, key, params, settings }: Context): Promise<Response> {
+export async function whyJob({ env, grant, key, params, settings }: Context): Promise<Response> {
   const id = params.id ?? "";
   const name = parseJobId(key.tenant, id);
-  if (!name) return refuse(noSuchJob(id));
+  if (!name || !mayUseJob(grant, id, name.channel)) return refuse(noSuchJob(id));
   const read = () => callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.get(id, 0));
   // The mailbox first: that it has the job is what makes it this tenant's to ask about.
   const job = await read();

@@ -1,7 +1,7 @@
 /** `POST /v1/chat/completions`: OpenAI's own call, through the queue. */
 import { readText } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
-import { invalid, refuse } from "../ingress/respond.ts";
+import { invalid, notByToken, refuse } from "../ingress/respond.ts";
 import { shouldRetry } from "./answers.ts";
 import { callerOf } from "./caller.ts";
 import { plain } from "./plain.ts";
@@ -9,7 +9,8 @@ import { streamed } from "./streamed.ts";
 import { submitCall } from "./submit-call.ts";
 
 export async function chatCompletions(context: Context): Promise<Response> {
-  const { key, request } = context;
+  const { grant, key, request } = context;
+  if (grant && !grant.actions.includes("read")) return refuse(notByToken("read the answer"));
   const came = Date.now();
   const text = await readText(request);
   if (!text.ok) return refuse(text.problem);

@@ -13,13 +13,13 @@ export type Placed = { ok: true; address: MailboxAddress; job: string; share: Sh
 
 /** @param text - the body as it came: a retry brings the same characters. */
 export async function submitCall(context: Context, caller: Caller, request: Record<string, unknown>, text: string): Promise<Placed> {
-  const { env, key, request: http, settings } = context;
+  const { env, grant, key, request: http, settings } = context;
   const idempotency = idempotencyKeyOf(http);
   if (!idempotency.ok) return idempotency;
   const body = await sha256(`${http.headers.get("authorization")}\n${text}`);
   const accepted = await accept(
     { request, ...caller.job },
-    { key, settings, now: Date.now(), idempotencyKey: idempotency.key, spread: Number.parseInt(body.slice(0, 6), 16) },
+    { key, grant, settings, now: Date.now(), idempotencyKey: idempotency.key, spread: Number.parseInt(body.slice(0, 6), 16) },
   );
   if (!accepted.ok) return { ok: false, problem: asOfCall(accepted.problem) };
   const { address, submission } = accepted;

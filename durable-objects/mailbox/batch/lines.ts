@@ -30,7 +30,7 @@ export function parseLine(text: string, line: number, pools: PoolsConfig, models
     const param = ["body", ...(issue?.path ?? [])].join(".");
     return refuse("invalid_request", `${param}: ${issue?.message ?? "malformed"}`, param);
   }
-  const priced = price(request.data, pools, models);
+  const priced = price(request.data, pools, [models]);
   if (priced.ok) return { ok: true, request: { customId, priced } };
   const { code, message, param } = priced.problem;
   return refuse(code ?? "invalid_request", message, param?.replace(/^request/, "body") ?? null);

@@ -1,0 +1,51 @@
+/** Sockets opened with a browser token: what each may follow, and that it ends with its token. Law: no frame is served after the expiry. */
+import { parseJobId } from "../../platform/ids.ts";
+import { mayUseChannel, mayUseJob } from "../../policy/grant.ts";
+import { CLOSE, type ClientFrame, type ServerFrame } from "../../schemas/socket.ts";
+import type { Grant } from "../../schemas/token.ts";
+import { closeSocket, grantOf, PASS_TAG, socketId } from "./sockets.ts";
+
+type Subscribe = Extract<ClientFrame, { type: "subscribe" }>;
+
+export function isOver(grant: Grant | null, now: number): boolean {
+  return grant !== null && grant.expiresAt <= now;
+}
+
+export function endPass(socket: WebSocket): void {
+  closeSocket(socket, CLOSE.tokenExpired, "token expired");
+}
+
+/** A frame cut down to what the token allows. A job beyond it is as one that never was; a channel is refused by name. */
+export function within(grant: Grant | null, tenant: string, frame: Subscribe): { frame: Subscribe; refused: ServerFrame[] } {
+  if (grant === null) return { frame, refused: [] };
+  const refused: ServerFrame[] = [];
+  // An id that is no job's passes: it is answered where all such are.
+  const jobs = frame.jobs?.map((id) => {
+    const name = parseJobId(tenant, id);
+    return name && !mayUseJob(grant, id, name.channel) ? { id, allowed: false } : { id, allowed: true };
+  });
+  for (const { id, allowed } of jobs ?? [])
+    if (!allowed) refused.push({ type: "error", error: { code: "job_not_found", message: `No job ${id.slice(0, 200)}.`, param: "jobs" } });
+  const allowedJobs = jobs?.filter(({ allowed }) => allowed).map(({ id }) => id);
+  const channel = frame.channel && mayUseChannel(grant, frame.channel) ? frame.channel : null;
+  if (frame.channel && !channel) {
+    const message = "This token may not follow the channel.";
+    refused.push({ type: "error", error: { code: "channel_not_allowed", message, param: "channel" } });
+  }
+  return { frame: { ...frame, jobs: allowedJobs, channel }, refused };
+}
+
+/** Closes the sockets whose token is over; answers their ids, and when the next one ends (ms). */
+export function closeOver(ctx: DurableObjectState, now: number): { closed: string[]; next: number | null } {
+  const closed: string[] = [];
+  let next = Number.POSITIVE_INFINITY;
+  for (const socket of ctx.getWebSockets(PASS_TAG)) {
+    const grant = grantOf(socket);
+    if (!grant) continue;
+    if (isOver(grant, now)) {
+      endPass(socket);
+      closed.push(socketId(socket));
+    } else next = Math.min(next, grant.expiresAt);
+  }
+  return { closed, next: next === Number.POSITIVE_INFINITY ? null : next };
+}

@@ -1,0 +1,49 @@
+/** What a browser token allows. `null` stands for a key: it may do all that its roles say. */
+import type { Role } from "../schemas/settings.ts";
+import type { Action, Grant, TokenInput } from "../schemas/token.ts";
+
+/** What a door asks for: a role, or what is a role's part. */
+export type Need = Role | "cancel" | "mint";
+
+/** Whether a key's roles open a door. Who may submit may cancel, and whoever may do something may hand it on. */
+export function keyMay(roles: readonly Role[], need: Need): boolean {
+  if (need === "mint") return roles.includes("read") || roles.includes("submit");
+  return roles.includes(need === "cancel" ? "submit" : need);
+}
+
+/** A token does what it says, as long as its key may do so too; it never operates, and makes no tokens. */
+export function grantMay(grant: Grant, roles: readonly Role[], need: Need): boolean {
+  return (grant.actions as string[]).includes(need) && keyMay(roles, need);
+}
+
+export function mayUseChannel(grant: Grant | null, channel: string): boolean {
+  return grant === null || grant.channels.includes(channel);
+}
+
+/** A channel's token holds for the jobs of the channel. */
+export function mayUseJob(grant: Grant | null, id: string, channel: string): boolean {
+  return grant === null || grant.jobs.includes(id) || grant.channels.includes(channel);
+}
+
+export type ChannelChoice = { ok: true; channel: string | null } | { ok: false; reason: "channel_required" | "channel_not_allowed" };
+
+/** The channel that is meant. A token of one channel means that one; among several the client must name one. */
+export function channelMeant(grant: Grant | null, named: string | null): ChannelChoice {
+  if (grant === null) return { ok: true, channel: named };
+  if (named !== null) return grant.channels.includes(named) ? { ok: true, channel: named } : { ok: false, reason: "channel_not_allowed" };
+  if (grant.channels.length === 1) return { ok: true, channel: grant.channels[0]! };
+  return { ok: false, reason: grant.channels.length === 0 ? "channel_not_allowed" : "channel_required" };
+}
+
+export type Objection = { param: string; code: string; message: string; status: 400 | 403 };
+
+/** Why a key may not make such a token; null if it may. */
+export function objection(input: TokenInput, roles: readonly Role[]): Objection | null {
+  const beyond = input.actions.find((action: Action) => !keyMay(roles, action));
+  if (beyond) return { param: "actions", code: "insufficient_permissions", message: `This key may not ${beyond}.`, status: 403 };
+  if (input.channels.length + input.jobs.length === 0)
+    return { param: "channels", code: "invalid_token_request", message: "Name channels or jobs.", status: 400 };
+  if (input.actions.includes("submit") && input.channels.length === 0)
+    return { param: "channels", code: "invalid_token_request", message: "A token that submits needs a channel to submit to.", status: 400 };
+  return null;
+}

@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import { channelMeant, grantMay, keyMay, mayUseChannel, mayUseJob, objection } from "../../policy/grant.ts";
+import { type Grant, TokenInput } from "../../schemas/token.ts";
+
+const grant = (more: Partial<Grant> = {}): Grant => ({
+  key: "0123456789abcdef",
+  channels: ["c"],
+  jobs: ["job_x"],
+  actions: ["read", "submit", "cancel"],
+  models: null,
+  expiresAt: 1,
+  ...more,
+});
+
+describe("doors", () => {
+  it.each(["mint", "operate"] as const)("%s is shut to every token, whatever its key may do", (need) => {
+    expect(grantMay(grant(), ["read", "submit", "operate"], need)).toBe(false);
+  });
+
+  it("a token does what it names, and no more than its key", () => {
+    expect(grantMay(grant({ actions: ["read"] }), ["read", "submit"], "submit")).toBe(false);
+    expect(grantMay(grant({ actions: ["submit"] }), ["read", "submit"], "cancel")).toBe(false);
+    expect(grantMay(grant(), ["read"], "submit")).toBe(false);
+    expect(grantMay(grant(), ["submit"], "cancel")).toBe(true);
+  });
+
+  it("a key that only operates makes no tokens", () => {
+    expect([keyMay(["operate"], "mint"), keyMay(["read"], "mint")]).toEqual([false, true]);
+  });
+});
+
+describe("channels and jobs", () => {
+  it("a channel's token holds for its jobs; a job's token does not hold for its channel", () => {
+    expect([mayUseJob(grant(), "job_y", "c"), mayUseJob(grant(), "job_x", "d"), mayUseJob(grant(), "job_y", "d")]).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    expect([mayUseChannel(grant(), "c"), mayUseChannel(grant(), "d"), mayUseChannel(null, "d")]).toEqual([true, false, true]);
+  });
+
+  it("none named -> the only one; among several one must be named; with none there is none", () => {
+    expect(channelMeant(grant(), null)).toEqual({ ok: true, channel: "c" });
+    expect(channelMeant(grant({ channels: ["a", "b"] }), null)).toEqual({ ok: false, reason: "channel_required" });
+    expect(channelMeant(grant({ channels: [] }), null)).toEqual({ ok: false, reason: "channel_not_allowed" });
+    expect(channelMeant(grant(), "d")).toEqual({ ok: false, reason: "channel_not_allowed" });
+    expect(channelMeant(null, null)).toEqual({ ok: true, channel: null });
+  });
+});
+
+describe("making", () => {
+  it.each([
+    [{}, "channels"],
+    [{ jobs: ["job_x"], actions: ["submit"] }, "actions"],
+    [{ channels: ["c"], actions: ["read", "submit"] }, "actions"],
+  ])("%j with a key that reads: refused", (input, param) => {
+    expect(objection(TokenInput.parse(input), ["read"])?.param).toBe(param);
+  });
+
+  it("a token that submits needs a channel", () => {
+    expect(objection(TokenInput.parse({ jobs: ["job_x"], actions: ["submit"] }), ["submit"])).toMatchObject({
+      param: "channels",
+      status: 400,
+    });
+  });
+});

@@ -1,0 +1,57 @@
+/** Browser tokens: signed by a secret of the deployment, so that they are checked without a look-up. */
+import { errors, jwtVerify, SignJWT } from "jose";
+import type { Key, Settings } from "../../platform/settings.ts";
+import { Grant, KEY_ID_DIGITS, TOKEN_LIMIT } from "../../schemas/token.ts";
+
+const ALGORITHM = "HS256";
+const ISSUER = "sluice";
+const AUDIENCE = "sluice.browser";
+
+/** Three parts in base64url: whatever is checked further. */
+const SHAPE = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
+
+export const looksLikeToken = (text: string): boolean => SHAPE.test(text);
+
+export type Verified = { ok: true; grant: Grant; key: Key } | { ok: false; reason: "expired" | "invalid" };
+
+/** Expires at a whole second. */
+export function signToken(secret: string, grant: Grant, now: number): Promise<string> {
+  const { expiresAt, ...claims } = grant;
+  return new SignJWT({ grant: claims })
+    .setProtectedHeader({ alg: ALGORITHM, typ: "JWT" })
+    .setIssuer(ISSUER)
+    .setAudience(AUDIENCE)
+    .setIssuedAt(Math.floor(now / 1_000))
+    .setExpirationTime(expiresAt / 1_000)
+    .sign(secretBytes(secret));
+}
+
+/** `now` in ms. A token whose key is no longer among the settings' is invalid. */
+export async function verifyToken(settings: Settings, token: string, now: number): Promise<Verified> {
+  if (settings.tokenSecret === null || token.length > TOKEN_LIMIT) return { ok: false, reason: "invalid" };
+  try {
+    const { payload } = await jwtVerify(token, secretBytes(settings.tokenSecret), {
+      algorithms: [ALGORITHM],
+      issuer: ISSUER,
+      audience: AUDIENCE,
+      requiredClaims: ["exp"],
+      currentDate: new Date(now),
+    });
+    const claims = Grant.safeParse(payload.grant);
+    const key = claims.success ? keyById(settings, claims.data.key) : null;
+    if (!claims.success || !key) return { ok: false, reason: "invalid" };
+    return { ok: true, key, grant: { ...claims.data, expiresAt: payload.exp! * 1_000 } };
+  } catch (error) {
+    // Only a token whose signature held is called expired.
+    return { ok: false, reason: error instanceof errors.JWTExpired ? "expired" : "invalid" };
+  }
+}
+
+function keyById(settings: Settings, id: string): Key | null {
+  for (const [hash, key] of settings.keys) if (hash.slice(0, KEY_ID_DIGITS) === id) return key;
+  return null;
+}
+
+function secretBytes(secret: string): Uint8Array {
+  return new TextEncoder().encode(secret);
+}
