@@ -6,6 +6,7 @@ import type { Role } from "../../schemas/settings.ts";
 import { getQueue } from "../operator/queue.ts";
 import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
+import { openToPages, preflight } from "./cors.ts";
 import { cancelJob, getJob, listJobs } from "./read-jobs.ts";
 import { invalid, json, refuse } from "./respond.ts";
 import { simulator } from "./simulator.ts";
@@ -37,7 +38,7 @@ const router = Router()
 export async function route(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
   let response: Response;
   try {
-    response = (await router.fetch(request, env, ctx)) as Response;
+    response = preflight(request) ?? ((await router.fetch(request, env, ctx)) as Response);
   } catch (error) {
     response = refuse(failure(error));
   }
@@ -46,6 +47,7 @@ export async function route(request: Request, env: Env, ctx: ExecutionContext): 
   if (response.webSocket) return response;
   const answer = new Response(response.body, response);
   answer.headers.set("x-request-id", requestId);
+  openToPages(answer.headers);
   return answer;
 }
 
