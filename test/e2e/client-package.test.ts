@@ -18,11 +18,14 @@ async function install(): Promise<string> {
   return directory;
 }
 
-test("the packed client, installed offline -> the README's example runs in plain Node, and its types need nothing else", async () => {
+function exampleOf(readme: string, block: RegExp): string {
+  return block.exec(readFileSync(join(root, readme), "utf8"))![1]!;
+}
+
+test("the packed client, installed offline -> the examples of both READMEs run in plain Node, and its types need nothing else", async () => {
   const directory = await install();
   const { url } = await startService();
-  const readme = readFileSync(join(root, "client/README.md"), "utf8");
-  const example = /```js\n([\s\S]*?)```/.exec(readme)![1]!;
+  const example = exampleOf("client/README.md", /```js\n([\s\S]*?)```/);
   writeFileSync(join(directory, "example.js"), example.replace("http://127.0.0.1:8787", url));
   const { stdout, stderr } = await run(process.execPath, ["example.js"], { cwd: directory, timeout: 60_000 });
   const [same, ...jobs] = stdout.trim().split("\n");
@@ -30,6 +33,10 @@ test("the packed client, installed offline -> the README's example runs in plain
   expect(new Set(jobs).size).toBe(20);
   expect(jobs.every((id) => id.startsWith("job_"))).toBe(true);
   expect(stderr).toBe("");
+
+  const short = exampleOf("README.md", /```js\n(import [\s\S]*?)```/);
+  writeFileSync(join(directory, "short.js"), short.replace("http://127.0.0.1:8787", url));
+  expect((await run(process.execPath, ["short.js"], { cwd: directory, timeout: 60_000 })).stdout.length).toBeGreaterThan(10);
 
   writeFileSync(join(directory, "typed.ts"), TYPED);
   const strict = ["--ignoreConfig", "--noEmit", "--strict", "--exactOptionalPropertyTypes", "--skipLibCheck", "false", "--types", ""];
