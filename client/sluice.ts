@@ -29,9 +29,10 @@ export type TokenRequest = {
   channels?: string[];
   jobs?: string[];
   actions?: ("read" | "submit" | "cancel")[];
+  /** Models that it may submit to, as in SLUICE_KEYS; any if left out. */
+  models?: string[];
   /** Seconds (default 900, at most 86,400). */
   expires_in?: number;
-  [more: string]: unknown;
 };
 /** `expires_at`: Unix seconds. */
 export type Token = { token: string; expires_at: number };

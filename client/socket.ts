@@ -80,7 +80,11 @@ export function connect(wire: Wire, path: string, token: string, signal: AbortSi
       guarded(() => {
         keepAlive();
         const text = String(data);
-        if (text !== "pong") listener.frame(JSON.parse(text) as ServerFrame, line, text.length);
+        if (text === "pong") return;
+        const frame = parse(text);
+        // Whatever speaks there is not Sluice, or broke.
+        if (frame === null) lose();
+        else listener.frame(frame, line, text.length);
       }),
     );
     socket.addEventListener("error", () => {}); // a close follows
@@ -88,4 +92,14 @@ export function connect(wire: Wire, path: string, token: string, signal: AbortSi
     signal.addEventListener("abort", lose, { once: true });
     if (signal.aborted) lose();
   });
+}
+
+/** Null if it is no JSON object. */
+function parse(text: string): ServerFrame | null {
+  try {
+    const frame: unknown = JSON.parse(text);
+    return typeof frame === "object" ? (frame as ServerFrame | null) : null;
+  } catch {
+    return null;
+  }
 }

@@ -23,6 +23,8 @@ const GROUP_LINES = 500;
 const GROUP_CHARACTERS = 1_000_000;
 /** Jobs that wait for others to go with wait no longer than this. */
 const LINGER_MS = 20;
+/** What a group may take beyond the time-out of a call: it is answered when all of it is durable. */
+const GROUP_EXTRA_MS = 60_000;
 
 /**
  * Reads the jobs as they are wanted and yields their answers in order, each once its job is durable; a bad one fails alone.
@@ -44,6 +46,7 @@ function sendGroup(wire: Wire, { first, lines }: Group, key: string, signal: Abo
     headers: { "content-type": "application/jsonl", "idempotency-key": key },
     body: `${lines.join("\n")}\n`,
     repeatable: true,
+    extraMs: GROUP_EXTRA_MS,
     signal,
   };
   return repeat(wire, call, async (trySignal) => {

@@ -128,7 +128,7 @@ describe("a job's stream", () => {
     await events.return();
   });
 
-  test("no such job -> NotFoundError; another complaint -> another connection", async () => {
+  test("no such job -> NotFoundError; another complaint, or nonsense -> another connection", async () => {
     const { client, socket } = stage(() => json({}));
     const { done } = reader(client.stream("j"));
     await settle();
@@ -136,7 +136,10 @@ describe("a job's stream", () => {
     socket(0).say({ type: "error", error: { code: "unavailable", message: "Subscribe again.", param: null } });
     await vi.advanceTimersByTimeAsync(125);
     socket(1).open();
-    socket(1).say({ type: "error", error: { code: "job_not_found", message: "No job j.", param: "jobs" } });
+    socket(1).dispatchEvent(new MessageEvent("message", { data: "<html>" }));
+    await vi.advanceTimersByTimeAsync(250);
+    socket(2).open();
+    socket(2).say({ type: "error", error: { code: "job_not_found", message: "No job j.", param: "jobs" } });
     expect(await done).toMatchObject({ name: "NotFoundError", message: "No job j." });
   });
 
