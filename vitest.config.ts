@@ -6,7 +6,11 @@ export default defineConfig({
     projects: [
       {
         // Decisions, on plain Node: whatever reached for the platform would fail here.
-        test: { name: "pure", include: ["test/{policy,schemas,simulation,simulator,platform,scripts}/**/*.test.ts"], testTimeout: 30_000 },
+        test: {
+          name: "pure",
+          include: ["test/{client,policy,schemas,simulation,simulator,platform,scripts}/**/*.test.ts"],
+          testTimeout: 30_000,
+        },
       },
       {
         // Objects and doors, inside the Workers runtime.

@@ -12,6 +12,7 @@ import { listDeadLetters, redrive } from "../operator/dead-letters.ts";
 import { getQueue } from "../operator/queue.ts";
 import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
+import { openToPages, preflight } from "./cors.ts";
 import { listDeliveries, redeliverEvent } from "./deliveries.ts";
 import { jobEvents } from "./job-events.ts";
 import { makeToken } from "./make-token.ts";
@@ -65,7 +66,7 @@ const router = Router()
 export async function route(request: Request, env: Env, ctx: ExecutionContext, now = Date.now()): Promise<Response> {
   let response: Response;
   try {
-    response = (await router.fetch(request, env, ctx, now)) as Response;
+    response = preflight(request) ?? ((await router.fetch(request, env, ctx, now)) as Response);
   } catch (error) {
     response = refuse(failure(error));
   }
@@ -74,6 +75,7 @@ export async function route(request: Request, env: Env, ctx: ExecutionContext, n
   if (response.webSocket) return response;
   const answer = new Response(response.body, response);
   answer.headers.set("x-request-id", requestId);
+  openToPages(answer.headers);
   return answer;
 }
 

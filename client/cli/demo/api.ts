@@ -1,15 +1,7 @@
-/** The few calls that the demo makes, as any backend would make them. */
-import type { Job } from "../../../schemas/job.ts";
-import type { ErrorBody } from "../../../schemas/problem.ts";
+/** The few calls that the demo makes beside those of the client: an operator's, and the simulator's. */
 import type { PoolState, QueueState } from "../../../schemas/queue.ts";
 
 export type Api = { url: string; signal: AbortSignal };
-export type Answered = Job | ErrorBody;
-
-/** A job has an `error` too, so it is told by its kind. */
-export function isJob(answer: Answered): answer is Job {
-  return "object" in answer;
-}
 
 /** What the simulated upstream counted, as far as the demo reads it. */
 export type Stats = { calls: number; rejected_429: { requests: number; tokens: number } };
@@ -28,20 +20,6 @@ async function read<T>(api: Api, key: string | null, path: string, init?: Reques
   const text = await response.text();
   if (!response.ok) throw new Error(`${init?.method ?? "GET"} ${path} answered ${response.status}: ${text.slice(0, 300)}`);
   return JSON.parse(text) as T;
-}
-
-/** In bulk. Answers in the order of the lines; a bad one fails alone. */
-export async function submit(api: Api, key: string, jobs: readonly object[]): Promise<Answered[]> {
-  const body = jobs.map((job) => JSON.stringify(job)).join("\n");
-  const response = await call(api, key, "/v1/jobs", { method: "POST", headers: { "content-type": "application/jsonl" }, body });
-  const text = await response.text();
-  if (response.status !== 202) throw new Error(`POST /v1/jobs answered ${response.status}: ${text.slice(0, 300)}`);
-  const answers = text.trim().split("\n");
-  return answers.map((line) => JSON.parse(line) as Answered);
-}
-
-export function getJob(api: Api, key: string, id: string, waitSeconds = 0): Promise<Job> {
-  return read<Job>(api, key, `/v1/jobs/${id}${waitSeconds > 0 ? `?wait=${waitSeconds}` : ""}`);
 }
 
 /** The pool that a model spends from; null if its name does not tell. */

@@ -1,9 +1,8 @@
 /** Submits, follows, shows, until every job has ended. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Job } from "../../../schemas/job.ts";
-import { type Api, getJob, isJob, poolOf, submit, upstreamBurstSeconds, upstreamStats } from "./api.ts";
+import { type Job, Sluice, type Submitted, type Subscription } from "../../index.ts";
+import { type Api, poolOf, upstreamBurstSeconds, upstreamStats } from "./api.ts";
 import type { Budget } from "./figures.ts";
-import { Follower } from "./follower.ts";
 import type { Screen, View } from "./screen.ts";
 import type { Service } from "./service.ts";
 import { Shown } from "./shown.ts";
@@ -26,28 +25,30 @@ export type Run = {
 };
 
 /** A tenant at work. */
-type Party = { track: Track; key: string; jobs: Work[]; follower: Follower; last: string };
+type Party = { track: Track; sluice: Sluice; jobs: Work[]; events: Subscription; last: string; drops: number };
 
-type Stage = { api: Api; parties: Party[]; shown: Shown | null; began: number; allOver: () => void };
+type Stage = { api: Api; parties: Party[]; shown: Shown | null; began: number; allOver: () => void; failed: (error: unknown) => void };
 
 /** Long enough for the calls that the burst allows to be told of, so that they count as what they are: before the other came. */
 const NEXT_TENANT_MS = 300;
 const POLL_MS = 1_500;
 const FRAME_MS = 80;
+/** How long a service may be away, as at a restart. */
+const PATIENCE_MS = 30_000;
 
 export async function run(service: Service, count: number, screen: Screen, signal: AbortSignal): Promise<Run> {
   const ending = new AbortController();
   const api: Api = { url: service.url, signal: AbortSignal.any([signal, ending.signal]) };
   const over = Promise.withResolvers<void>();
   const failed = Promise.withResolvers<never>();
-  const stage: Stage = { api, parties: [], shown: null, began: 0, allOver: over.resolve };
-  stage.parties = makeParties(stage, count, failed.reject);
+  const stage: Stage = { api, parties: [], shown: null, began: 0, allOver: over.resolve, failed: failed.reject };
+  stage.parties = makeParties(stage, count);
   signal.addEventListener("abort", () => failed.reject(signal.reason), { once: true });
   failed.promise.catch(() => {}); // it may come when nobody waits any more
   const guarded = <T>(work: Promise<T>) => Promise.race([work, failed.promise, service.broken]);
   try {
     const before = await guarded(look(api, service.simulated));
-    await guarded(Promise.all(stage.parties.map(({ follower }) => follower.open())));
+    await guarded(Promise.all(stage.parties.map(({ events }) => events.ready)));
     stage.began = seconds();
     void animate(stage, screen).catch(failed.reject);
     await guarded(submitAll(stage, service.simulated));
@@ -56,7 +57,7 @@ export async function run(service: Service, count: number, screen: Screen, signa
     screen.show(viewOf(stage));
     const rejected = before.rejected === null ? null : ((await look(api, true)).rejected ?? 0) - before.rejected;
     const reserved = stage.parties.flatMap(({ jobs }) => jobs).reduce((sum, job) => sum + reservedTokens(job), 0);
-    const drops = stage.parties.reduce((sum, { follower }) => sum + follower.drops, 0);
+    const drops = stage.parties.reduce((sum, party) => sum + party.drops, 0);
     return {
       tracks: stage.parties.map(({ track }) => track),
       shown: stage.shown,
@@ -69,36 +70,43 @@ export async function run(service: Service, count: number, screen: Screen, signa
     };
   } finally {
     ending.abort();
-    for (const { follower } of stage.parties) follower.close();
     screen.close();
   }
 }
 
 /** The first tenant asks for twice as much as the second: what is fair shows while both wait. */
-function makeParties(stage: Stage, count: number, failed: (error: Error) => void): Party[] {
+function makeParties(stage: Stage, count: number): Party[] {
   const second = Math.floor(count / 3);
+  const { url, signal } = stage.api;
   // A channel of the run's own: whatever comes in it belongs to the run.
   const channel = `demo-${Date.now().toString(36)}`;
   return [...KEYS].map(([tenant, key], index) => {
     const jobs = makeJobs(channel, index === 0 ? count - second : second);
     const track = new Track(tenant, jobs.length);
-    const follower = new Follower(
-      { url: stage.api.url, key, channel },
-      {
-        event: (event) => {
-          if (track.take(event) && stage.shown?.job === event.job) stage.shown.take(event);
-          endIfOver(stage);
-        },
-        standing: () => track.standing(),
-        failed,
-      },
-    );
-    return { track, key, jobs, follower, last: "not submitted" };
+    const sluice = new Sluice({ url, token: key });
+    const onConnection = (state: "open" | "lost") => {
+      if (state === "lost") party.drops++;
+    };
+    const events = sluice.subscribe(channel, { signal, patienceMs: PATIENCE_MS, onConnection });
+    const party: Party = { track, sluice, jobs, events, last: "not submitted", drops: 0 };
+    void follow(stage, events, track);
+    return party;
   });
 }
 
-function endIfOver({ parties, allOver }: Stage): void {
-  if (parties.every(({ track }) => track.over)) allOver();
+async function follow(stage: Stage, events: Subscription, listener: Track | Shown): Promise<void> {
+  try {
+    for await (const event of events) {
+      listener.take(event);
+      endIfOver(stage);
+    }
+  } catch (error) {
+    stage.failed(error);
+  }
+}
+
+function endIfOver({ parties, shown, allOver }: Stage): void {
+  if (parties.every(({ track }) => track.over) && shown?.over !== false) allOver();
 }
 
 /** One tenant after the other: the second finds the first one's jobs all in the queue, and is not to wait for them. */
@@ -108,13 +116,14 @@ async function submitAll(stage: Stage, simulated: boolean): Promise<void> {
   const watched = chooseShown(watchedParty.jobs, simulated);
   for (const party of parties) {
     if (party !== parties[0]) await sleep(NEXT_TENANT_MS, undefined, { signal: api.signal });
-    const answers = await submit(api, party.key, party.jobs);
-    party.track.accept(answers.filter(isJob).map(({ id }) => id));
+    const answers: Submitted[] = [];
+    for await (const answer of party.sluice.submitMany(party.jobs, { signal: api.signal })) answers.push(answer);
+    party.track.accept(answers.flatMap((answer) => (answer.ok ? answer.job.id : [])));
     void poll(api, party);
     const shown = party === watchedParty ? answers[watched] : undefined;
-    if (shown === undefined || !isJob(shown)) continue;
-    stage.shown = new Shown(party.track.tenant, shown.id);
-    party.follower.watch(shown.id);
+    if (!shown?.ok) continue;
+    stage.shown = new Shown(party.track.tenant);
+    void follow(stage, party.sluice.stream(shown.job.id, { signal: api.signal, patienceMs: PATIENCE_MS }), stage.shown);
   }
   endIfOver(stage);
 }
@@ -139,7 +148,7 @@ async function look(api: Api, simulated: boolean): Promise<{ budget: Budget | nu
 async function poll(api: Api, party: Party): Promise<void> {
   const id = party.track.accepted?.at(-1);
   while (id !== undefined && !api.signal.aborted && !party.track.over) {
-    const job = await getJob(api, party.key, id).catch(() => null);
+    const job = await party.sluice.get(id, { signal: api.signal }).catch(() => null);
     if (job !== null) party.last = describe(job);
     await sleep(POLL_MS, undefined, { signal: api.signal }).catch(() => {});
   }

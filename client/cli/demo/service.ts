@@ -1,7 +1,8 @@
 /** The service that the demo works with: one that runs already, or one of its own. */
 import { join } from "node:path";
 import { bundle, launch } from "../../../scripts/runtime.ts";
-import { type Api, call, getJob, isJob, submit, upstreamStats } from "./api.ts";
+import { Sluice, TimeoutError } from "../../index.ts";
+import { type Api, call, upstreamStats } from "./api.ts";
 import { KEYS, MODEL, OPERATOR_KEY } from "./work.ts";
 
 export type Service = {
@@ -84,10 +85,13 @@ async function callsSimulator(api: Api): Promise<boolean> {
   const before = await upstreamStats(api).catch(() => null);
   if (before === null) return false;
   const [key] = KEYS.values();
+  const { signal } = api;
+  const sluice = new Sluice({ url: api.url, token: key! });
   const request = { model: MODEL, messages: [{ role: "user", content: "Say hello." }], max_completion_tokens: 16 };
-  const [answer] = await submit(api, key!, [{ channel: "demo-probe", request }]);
-  if (answer === undefined || !isJob(answer)) throw new Error(`The running service refuses a small job: ${answer?.error.message}`);
-  const { ended_at } = await getJob(api, key!, answer.id, PROBE_SECONDS);
-  if (ended_at === null) throw new Error(`The running service is busy: a small job waited ${PROBE_SECONDS} s. PORT=0 starts another.`);
+  const { id } = await sluice.submit({ channel: "demo-probe", request }, { signal });
+  await sluice.wait(id, { timeoutMs: PROBE_SECONDS * 1_000, signal }).catch((error) => {
+    if (!(error instanceof TimeoutError)) throw error;
+    throw new Error(`The running service is busy: a small job waited ${PROBE_SECONDS} s. PORT=0 starts another.`);
+  });
   return (await upstreamStats(api)).calls > before.calls;
 }

@@ -1,34 +1,32 @@
 /** The one job whose text is followed while it is written. */
-import type { JobEvent } from "../../../schemas/event.ts";
-import type { Job } from "../../../schemas/job.ts";
+import { type Event, isEnd, textOf } from "../../index.ts";
 
-type Chunk = { choices: { delta: { content?: string | null } }[] };
 type Completion = { choices: { message: { content: string | null } }[] };
 
 export class Shown {
   readonly tenant: string;
-  readonly job: string;
   text = "";
   pieces = 0;
+  over = false;
   /** Whether the text as it was streamed is the result, to the letter; null if the job ended before it could be watched. */
   faithful: boolean | null = null;
 
-  constructor(tenant: string, job: string) {
+  constructor(tenant: string) {
     this.tenant = tenant;
-    this.job = job;
   }
 
-  take({ event, data }: JobEvent): void {
-    if (event === "delta") {
+  take(event: Event): void {
+    if (event.event === "delta") {
       this.pieces++;
-      for (const { choices } of (data as { chunks: Chunk[] }).chunks) this.text += choices[0]?.delta.content ?? "";
-    } else if (event === "retrying") {
+      this.text += textOf(event);
+    } else if (event.event === "retrying") {
       // The next attempt begins anew.
       this.text = "";
       this.pieces = 0;
-    } else if (event === "completed" && this.pieces > 0) {
-      this.faithful = ((data as Job).response as Completion).choices[0]?.message.content === this.text;
+    } else if (event.event === "completed" && this.pieces > 0) {
+      this.faithful = (event.data.response as Completion).choices[0]?.message.content === this.text;
     }
+    this.over = isEnd(event);
   }
 
   /** How it went, in a sentence. */

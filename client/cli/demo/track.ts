@@ -1,9 +1,7 @@
 /** How the jobs of one tenant go, by the events that came and the demo's own clock. Times in seconds. */
-import type { JobEvent } from "../../../schemas/event.ts";
-import { ENDS, type Job, type JobEnd } from "../../../schemas/job.ts";
+import { type EndEvent, type Event, isEnd, type JobEnd } from "../../index.ts";
 
 export type Course = {
-  seq: number;
   running: boolean;
   queuedAt: number | null;
   /** When the first attempt began. */
@@ -50,25 +48,16 @@ export class Track {
     for (const id of jobs) this.#course(id);
   }
 
-  /** False for an event that was seen before: a new connection may bring some again. */
-  take({ job, seq, event, data }: JobEvent): boolean {
-    const course = this.#course(job);
-    if (seq <= course.seq) return false;
-    course.seq = seq;
+  take(event: Event): void {
+    const course = this.#course(event.job);
     const now = seconds();
-    if (event === "queued") course.queuedAt = now;
-    else if (event === "in_progress") {
+    if (event.event === "queued") course.queuedAt = now;
+    else if (event.event === "in_progress") {
       course.startedAt ??= now;
       course.calledAt = now;
       this.#run(course, true);
-    } else if (event === "retrying") this.#run(course, false);
-    else if ((ENDS as readonly string[]).includes(event)) this.#end(course, event as JobEnd, data as Job, now);
-    return true;
-  }
-
-  /** What a new connection resumes from. */
-  standing(): Record<string, number> {
-    return Object.fromEntries([...this.courses].filter(([, { end }]) => end === null).map(([id, { seq }]) => [id, seq]));
+    } else if (event.event === "retrying") this.#run(course, false);
+    else if (isEnd(event)) this.#end(course, event, now);
   }
 
   count(end: JobEnd): number {
@@ -81,7 +70,6 @@ export class Track {
 
   #course(job: string): Course {
     const fresh: Course = {
-      seq: 0,
       running: false,
       queuedAt: null,
       startedAt: null,
@@ -101,9 +89,9 @@ export class Track {
     course.running = running;
   }
 
-  #end(course: Course, end: JobEnd, { usage, attempts }: Job, now: number): void {
+  #end(course: Course, { event, data: { usage, attempts } }: EndEvent, now: number): void {
     this.#run(course, false);
-    Object.assign(course, { end, endedAt: now, tokens: usage?.total_tokens ?? 0, attempts });
+    Object.assign(course, { end: event, endedAt: now, tokens: usage?.total_tokens ?? 0, attempts });
     this.ended++;
   }
 }

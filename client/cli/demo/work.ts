@@ -8,7 +8,10 @@ export const KEYS = new Map([
 ]);
 export const OPERATOR_KEY = "sk-dev-operator";
 
-export type Work = { channel: string; request: { model: string; max_completion_tokens: number; messages: object[]; metadata?: object } };
+export type Work = {
+  channel: string;
+  request: { model: string; max_completion_tokens: number; messages: { role: string; content: string }[]; metadata?: object };
+};
 
 type Size = { ask: string; most: number };
 
@@ -45,6 +48,6 @@ export function chooseShown(jobs: Work[], simulated: boolean): number {
 
 /** What the API says is reserved: a quarter of the prompt's characters, and the most that may be answered. */
 export function reservedTokens({ request }: Work): number {
-  const characters = (request.messages as { content: string }[]).reduce((sum, { content }) => sum + content.length, 0);
+  const characters = request.messages.reduce((sum, { content }) => sum + content.length, 0);
   return Math.ceil(characters / 4) + request.max_completion_tokens;
 }

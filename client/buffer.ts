@@ -1,0 +1,84 @@
+/**
+ * Events between a socket and a reader. The reader may be slow, a socket knows no "wait": deltas of a job that follow each other unread become
+ * one, and when all that is unread has grown beyond a bound, `full` tells the connection to let go. It comes back when everything is read
+ * and resumes by seq, so that nothing is lost: the service keeps what the client does not.
+ */
+import type { Event } from "./events.ts";
+
+/** Characters of frames; about 8 MB of memory. */
+export const BUFFER_CHARACTERS = 4_000_000;
+
+type Reader = { done: (event: Event | null) => void; fail: (error: unknown) => void };
+type End = { error: unknown } | "over";
+
+export class EventBuffer {
+  #events: Event[] = [];
+  #characters = 0;
+  #reader: Reader | null = null;
+  #end: End | null = null;
+  #drained: (() => void)[] = [];
+
+  get full(): boolean {
+    return this.#characters >= BUFFER_CHARACTERS;
+  }
+
+  /** @param characters the size of the frame that it came in. */
+  push(event: Event, characters: number): void {
+    if (this.#end) return;
+    if (this.#reader) {
+      this.#reader.done(event);
+      this.#reader = null;
+      return;
+    }
+    const last = this.#events.at(-1);
+    this.#characters += characters;
+    if (event.event !== "delta" || last?.event !== "delta" || last.job !== event.job) this.#events.push(event);
+    else {
+      last.seq = event.seq;
+      for (const chunk of event.data.chunks) last.data.chunks.push(chunk);
+    }
+  }
+
+  /** The next event; null after the last. @throws what `fail` or `abort` was given. */
+  take(): Promise<Event | null> {
+    const next = this.#events.shift();
+    if (this.#events.length === 0) this.#empty();
+    if (next) return Promise.resolve(next);
+    if (this.#end) return this.#end === "over" ? Promise.resolve(null) : Promise.reject(this.#end.error);
+    return new Promise((done, fail) => {
+      this.#reader = { done, fail };
+    });
+  }
+
+  /** No event follows. What is unread can still be read. */
+  finish(): void {
+    this.#end ??= "over";
+    this.#reader?.done(null);
+    this.#reader = null;
+  }
+
+  /** As `finish`, with an error at the end. */
+  fail(error: unknown): void {
+    this.#end ??= { error };
+    this.#reader?.fail(error);
+    this.#reader = null;
+  }
+
+  /** As `fail`, at once: who aborts wants no more of it. */
+  abort(reason: unknown): void {
+    this.#events = [];
+    this.#empty();
+    this.#end = null;
+    this.fail(reason);
+  }
+
+  /** Resolves when everything has been taken. */
+  drained(): Promise<void> {
+    return this.#events.length === 0 || this.#end ? Promise.resolve() : new Promise((done) => this.#drained.push(done));
+  }
+
+  #empty(): void {
+    this.#characters = 0;
+    for (const done of this.#drained.splice(0)) done();
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * A channel, followed through lost connections. The service tells what happens from the moment that it is asked, and the rest of jobs that are
+ * named to it. So the plan keeps of each open job the last seq, and finds out which jobs it has not heard of: those open at the beginning, and
+ * those that came while no connection stood. Law: each job's events are passed on in order from its first, none twice, the end always.
+ */
+import type { Job } from "../schemas/job.ts";
+import { type Event, eventFrom, isEnd } from "./events.ts";
+import { callJson, type Wire } from "./http.ts";
+import type { Line } from "./socket.ts";
+import type { Plan } from "./subscription.ts";
+
+export type ChannelOptions = {
+  /** Tokens as they come, too. */
+  deltas?: boolean;
+  /** The last seq seen of jobs that were followed before, as an earlier process may have kept it. */
+  after?: Record<string, number>;
+};
+
+/** `asked`: the frame of this connection that asks for its past; until it is answered, what is told of the job comes too early. */
+type Progress = { last: number; asked: number };
+/** The newest job when the channel was last listed: everything up to it is known. */
+type Anchor = { id: string; createdAt: number };
+type Page = { data: Job[]; last_id: string | null; has_more: boolean };
+
+/** Jobs that one frame names. */
+const JOBS_PER_FRAME = 500;
+const PAGE = 100;
+/** Jobs that have ended are remembered, as their end may come twice, until so many newer ones have. */
+const ENDED_REMEMBERED = 10_000;
+/** In the order in which a job goes through them: one that moves on while they are listed is met in the next. */
+const OPEN = ["scheduled", "queued", "in_progress"] as const;
+
+export class ChannelPlan implements Plan {
+  readonly path: string;
+  readonly #wire: Wire;
+  readonly #channel: string;
+  readonly #deltas: boolean;
+  readonly #open = new Map<string, Progress>();
+  #ended = new Set<string>();
+  #endedBefore = new Set<string>();
+  /** Null while the channel has no jobs, undefined before it was listed. */
+  #anchor: Anchor | null | undefined;
+  #openListed = false;
+  #moving = false;
+  /** Frames of this connection: sent, answered, and how many the opening took. */
+  #sent = 0;
+  #answered = 0;
+  #opening = 0;
+
+  constructor(wire: Wire, channel: string, { deltas = false, after = {} }: ChannelOptions = {}) {
+    this.#wire = wire;
+    this.#channel = channel;
+    this.#deltas = deltas;
+    // The socket then lives with the channel's events, which saves each a hop.
+    this.path = `/v1/subscribe?channel=${encodeURIComponent(channel)}`;
+    for (const [job, last] of Object.entries(after)) this.#open.set(job, { last, asked: 0 });
+  }
+
+  opened(line: Line): void {
+    this.#sent = 0;
+    this.#answered = 0;
+    const jobs = [...this.#open.keys()];
+    if (jobs.length === 0) this.#ask([], line);
+    for (let from = 0; from < jobs.length; from += JOBS_PER_FRAME) this.#ask(jobs.slice(from, from + JOBS_PER_FRAME), line);
+    this.#opening = this.#sent;
+  }
+
+  async subscribed(line: Line): Promise<boolean> {
+    this.#answered++;
+    if (this.#answered !== this.#opening) return false;
+    if (this.#anchor === undefined) this.#anchor = anchorAt((await this.#list({ limit: "1" }, line)).data[0]);
+    else await this.#listMissed(this.#anchor, line);
+    if (!this.#openListed) await this.#listOpen(line);
+    return true;
+  }
+
+  take(frame: Parameters<Plan["take"]>[0], line: Line): Event | null {
+    const { job, seq } = frame;
+    if (this.#ended.has(job) || this.#endedBefore.has(job)) return null;
+    const known = this.#open.get(job);
+    // Its beginning went by unheard: it is told again.
+    if (!known && seq > 1) this.#ask([job], line);
+    if (known ? known.asked > this.#answered || seq <= known.last : seq > 1) return null;
+    const event = eventFrom(frame);
+    if (isEnd(event)) this.#end(job, line);
+    else this.#open.set(job, { last: seq, asked: 0 });
+    return event;
+  }
+
+  over(): boolean {
+    return false;
+  }
+
+  #ask(jobs: string[], line: Line): void {
+    this.#sent++;
+    const after: Record<string, number> = {};
+    for (const job of jobs) {
+      const last = this.#open.get(job)?.last ?? 0;
+      this.#open.set(job, { last, asked: this.#sent });
+      after[job] = last;
+    }
+    line.send({ channel: this.#channel, after, deltas: this.#deltas });
+  }
+
+  async #listOpen(line: Line): Promise<void> {
+    for (const status of OPEN) {
+      for await (const jobs of this.#pages({ status }, line)) this.#askUnknown(jobs, line);
+    }
+    this.#openListed = true;
+  }
+
+  /** Jobs that came while no connection stood; they may have ended, too. */
+  async #listMissed(anchor: Anchor | null, line: Line): Promise<void> {
+    let newest: Job | undefined;
+    for await (const jobs of this.#pages({}, line)) {
+      newest ??= jobs[0];
+      const known = jobs.findIndex(({ id, created_at }) => anchor !== null && (id === anchor.id || created_at < anchor.createdAt));
+      this.#askUnknown(known < 0 ? jobs : jobs.slice(0, known), line);
+      if (known >= 0) break;
+    }
+    this.#anchor = anchorAt(newest) ?? anchor;
+  }
+
+  #askUnknown(jobs: Job[], line: Line): void {
+    const heard = (id: string) => this.#open.has(id) || this.#ended.has(id) || this.#endedBefore.has(id);
+    const unknown = jobs.filter(({ id }) => !heard(id)).map(({ id }) => id);
+    if (unknown.length > 0) this.#ask(unknown, line);
+  }
+
+  #end(job: string, line: Line): void {
+    this.#open.delete(job);
+    this.#ended.add(job);
+    if (this.#ended.size >= ENDED_REMEMBERED && !this.#moving) void this.#forget(line);
+  }
+
+  /** Moves the anchor up to now, so that ends before it need not be remembered: they are not listed again. */
+  async #forget(line: Line): Promise<void> {
+    this.#moving = true;
+    try {
+      const { data } = await this.#list({ limit: `${PAGE}` }, line);
+      // Jobs are told of in the order in which they came: all that are older than a known one are known.
+      const known = data.find((job) => this.#open.has(job.id) || this.#ended.has(job.id));
+      if (!known) return;
+      this.#anchor = anchorAt(known);
+      this.#endedBefore = this.#ended;
+      this.#ended = new Set();
+    } catch {
+      // Later, then: at the next end.
+    } finally {
+      this.#moving = false;
+    }
+  }
+
+  async *#pages(query: Record<string, string>, line: Line): AsyncGenerator<Job[]> {
+    let after: string | null = null;
+    do {
+      const page: Page = await this.#list({ ...query, limit: `${PAGE}`, ...(after !== null && { after }) }, line);
+      if (page.data.length > 0) yield page.data;
+      after = page.has_more ? page.last_id : null;
+    } while (after !== null);
+  }
+
+  #list(query: Record<string, string>, { signal }: Line): Promise<Page> {
+    const path = `/v1/jobs?${new URLSearchParams({ channel: this.#channel, ...query })}`;
+    return callJson<Page>(this.#wire, { method: "GET", path, repeatable: true, signal });
+  }
+}
+
+function anchorAt(job: Job | undefined): Anchor | null {
+  return job ? { id: job.id, createdAt: job.created_at } : null;
+}

@@ -1,0 +1,117 @@
+/** One HTTP call, repeated where that is safe. */
+import { type Backoff, backoffMs, pause, retryAfterSeconds } from "./backoff.ts";
+import { ConnectionError, errorFrom, SluiceError, TimeoutError } from "./errors.ts";
+
+/** What every part of the client works with. */
+export type Wire = {
+  /** Without a slash at its end. */
+  url: string;
+  token: () => string | Promise<string>;
+  fetch: (url: string, init: RequestInit) => Promise<Response>;
+  openSocket: (url: string, protocols: string[]) => WebSocket;
+  /** For one try, until the answer's headers and, of a short answer, its body. */
+  timeoutMs: number;
+  /** Tries after the first. */
+  retries: number;
+  random: () => number;
+};
+
+export type Call = {
+  method: "GET" | "POST";
+  path: string;
+  headers?: Record<string, string>;
+  body?: string;
+  /** Whether a call that may have come through can be made again. */
+  repeatable: boolean;
+  signal?: AbortSignal | undefined;
+  /** Beyond the time-out of the wire: a long-poll waits on purpose. */
+  extraMs?: number;
+};
+
+const RETRY: Backoff = { baseMs: 500, capMs: 8_000 };
+/** A service that asks for more patience than this gets none: the caller is told, and decides. */
+const LONGEST_RETRY_AFTER_SECONDS = 60;
+
+/** The answer's body, parsed. @throws SluiceError; the signal's reason. */
+export async function callJson<T>(wire: Wire, call: Call): Promise<T> {
+  return repeat(wire, call, async (signal) => (await send(wire, call, signal)).json() as Promise<T>);
+}
+
+/**
+ * Runs `attempt` until it succeeds, for as long as what goes wrong is worth another try. Its signal is aborted when the caller's is, and when
+ * the try has taken too long.
+ */
+export async function repeat<T>(wire: Wire, call: Call, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const outer = call.signal ?? new AbortController().signal;
+  for (let tries = 1; ; tries++) {
+    outer.throwIfAborted();
+    try {
+      return await timed(wire.timeoutMs + (call.extraMs ?? 0), outer, attempt);
+    } catch (error) {
+      outer.throwIfAborted();
+      const wait = error instanceof SluiceError && call.repeatable && tries <= wire.retries ? waitMs(error, tries, wire.random()) : null;
+      if (wait === null) throw error;
+      await pause(wait, outer);
+    }
+  }
+}
+
+/** Null: not worth another try. */
+function waitMs(error: SluiceError, tries: number, random: number): number | null {
+  const again = error.status === null ? isLost(error) : error.status === 429 || error.status === 408 || error.status >= 500;
+  const asked = error.retryAfter ?? 0;
+  if (!again || asked > LONGEST_RETRY_AFTER_SECONDS) return null;
+  return asked * 1_000 + backoffMs(RETRY, tries, random);
+}
+
+function isLost(error: SluiceError): boolean {
+  return error instanceof ConnectionError || error instanceof TimeoutError;
+}
+
+async function timed<T>(limitMs: number, outer: AbortSignal, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const own = new AbortController();
+  const late = new TimeoutError(`The service did not answer within ${limitMs / 1_000} seconds.`);
+  const timer = setTimeout(() => own.abort(late), limitMs);
+  const pass = () => own.abort(outer.reason);
+  outer.addEventListener("abort", pass, { once: true });
+  try {
+    return await attempt(own.signal);
+  } catch (error) {
+    if (own.signal.aborted) throw own.signal.reason;
+    // What `fetch` throws by itself, be it at the beginning or in the middle of a body, is a lost connection.
+    throw error instanceof SluiceError ? error : new ConnectionError("The service cannot be reached.", { cause: error });
+  } finally {
+    clearTimeout(timer);
+    outer.removeEventListener("abort", pass);
+  }
+}
+
+/** One try. @throws SluiceError for an answer that is no success. */
+export async function send(wire: Wire, call: Call, signal: AbortSignal): Promise<Response> {
+  const token = await tokenOf(wire);
+  signal.throwIfAborted();
+  const headers = { authorization: `Bearer ${token}`, ...call.headers };
+  const init: RequestInit = { method: call.method, headers, signal, ...(call.body !== undefined && { body: call.body }) };
+  const response = await wire.fetch(wire.url + call.path, init);
+  if (response.ok) return response;
+  const text = await response.text();
+  const retryAfter = retryAfterSeconds(response.headers.get("retry-after"), Date.now());
+  throw errorFrom(errorIn(text), { status: response.status, requestId: response.headers.get("x-request-id"), retryAfter });
+}
+
+/** Whatever keeps a token function from answering is most likely a lost connection, too. @throws SluiceError */
+export async function tokenOf(wire: Wire): Promise<string> {
+  try {
+    return await wire.token();
+  } catch (error) {
+    throw error instanceof SluiceError ? error : new ConnectionError("The token function failed.", { cause: error });
+  }
+}
+
+function errorIn(text: string): unknown {
+  try {
+    return (JSON.parse(text) as { error?: unknown } | null)?.error;
+  } catch {
+    return null;
+  }
+}

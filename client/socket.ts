@@ -1,0 +1,105 @@
+/** One WebSocket, from its opening to its loss, for whatever reason it is lost. */
+import type { ClientFrame, BEARER_SUBPROTOCOL_PREFIX as Prefix, SUBPROTOCOL as Protocol, ServerFrame } from "../schemas/socket.ts";
+import type { Wire } from "./http.ts";
+
+/** Schemas are more than words at run time, so the two are said again; the types keep them the same. */
+const SUBPROTOCOL: typeof Protocol = "sluice.v1";
+const BEARER_SUBPROTOCOL_PREFIX: typeof Prefix = "bearer.";
+
+export type Wish = Extract<ClientFrame, { type: "subscribe" }>;
+
+/** A connection that stands, as the one who uses it sees it. */
+export type Line = {
+  send: (wish: Omit<Wish, "type">) => void;
+  /** Lets go of it: another follows. */
+  lose: () => void;
+  /** Aborted once the connection is lost. */
+  signal: AbortSignal;
+};
+
+export type Listener = {
+  opened: (line: Line) => void;
+  /** `characters`: its length. */
+  frame: (frame: ServerFrame, line: Line, characters: number) => void;
+};
+
+/** Ready states; the class that names them has other names for them in Workers. */
+const OPEN = 1;
+const CLOSED = 3;
+
+const OPEN_WITHIN_MS = 15_000;
+/** Proxies cut what is silent for a minute. A ping costs the service nothing: it is answered without waking anything. */
+const PING_EVERY_MS = 20_000;
+/** A connection that died without a word shows in this alone. */
+const SILENT_MS = 10_000;
+
+/** Resolves when the connection is lost, with the time that it was open, in ms; null if it never was. Errors of the listener are thrown. */
+export function connect(wire: Wire, path: string, token: string, signal: AbortSignal, listener: Listener): Promise<number | null> {
+  return new Promise((done, fail) => {
+    const socket = wire.openSocket(wire.url.replace(/^http/, "ws") + path, [SUBPROTOCOL, BEARER_SUBPROTOCOL_PREFIX + token]);
+    const gone = new AbortController();
+    let openedAt: number | null = null;
+    let timer = setTimeout(() => lose(), OPEN_WITHIN_MS);
+    const send = (text: string) => {
+      if (socket.readyState === OPEN) socket.send(text);
+    };
+    const lose = () => {
+      if (gone.signal.aborted) return;
+      clearTimeout(timer);
+      signal.removeEventListener("abort", lose);
+      gone.abort();
+      // A close may take long on a dead line; nobody waits for it.
+      if (socket.readyState !== CLOSED) socket.close(1000);
+      done(openedAt === null ? null : performance.now() - openedAt);
+    };
+    const guarded = (work: () => void) => {
+      if (gone.signal.aborted) return;
+      try {
+        work();
+      } catch (error) {
+        fail(error);
+        lose();
+      }
+    };
+    const keepAlive = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        send("ping");
+        timer = setTimeout(lose, SILENT_MS);
+      }, PING_EVERY_MS);
+    };
+    const line: Line = { send: (wish) => send(JSON.stringify({ type: "subscribe", ...wish })), lose, signal: gone.signal };
+    socket.addEventListener("open", () =>
+      guarded(() => {
+        openedAt = performance.now();
+        keepAlive();
+        listener.opened(line);
+      }),
+    );
+    socket.addEventListener("message", ({ data }) =>
+      guarded(() => {
+        keepAlive();
+        const text = String(data);
+        if (text === "pong") return;
+        const frame = parse(text);
+        // Whatever speaks there is not Sluice, or broke.
+        if (frame === null) lose();
+        else listener.frame(frame, line, text.length);
+      }),
+    );
+    socket.addEventListener("error", () => {}); // a close follows
+    socket.addEventListener("close", lose);
+    signal.addEventListener("abort", lose, { once: true });
+    if (signal.aborted) lose();
+  });
+}
+
+/** Null if it is no JSON object. */
+function parse(text: string): ServerFrame | null {
+  try {
+    const frame: unknown = JSON.parse(text);
+    return typeof frame === "object" ? (frame as ServerFrame | null) : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,178 @@
+/** Events over as many connections as it takes. What is asked for and what was seen is the plan's; this keeps a connection, and a buffer. */
+import type { ServerFrame } from "../schemas/socket.ts";
+import { type Backoff, backoffMs, pause } from "./backoff.ts";
+import { EventBuffer } from "./buffer.ts";
+import { AuthenticationError, ConnectionError, errorFrom, PermissionError, SluiceError } from "./errors.ts";
+import type { Event } from "./events.ts";
+import { callJson, tokenOf, type Wire } from "./http.ts";
+import { connect, type Line } from "./socket.ts";
+
+/** What a subscription is about; it remembers what it has seen, over all connections. */
+export type Plan = {
+  /** Of the WebSocket. */
+  path: string;
+  /** A connection stands. */
+  opened: (line: Line) => void;
+  /** Resolves when everything from now on will be told; called for each "subscribed". */
+  subscribed: (line: Line) => Promise<boolean>;
+  /** The event if it is new. */
+  take: (event: Extract<ServerFrame, { type: "event" }>, line: Line) => Event | null;
+  /** Whether that was the last. */
+  over: () => boolean;
+};
+
+export type SubscriptionOptions = {
+  signal?: AbortSignal;
+  /** How long the service may be away before the iterator throws a ConnectionError, ms; without end if left out. */
+  patienceMs?: number;
+  /** Told when the connection stands (again), and when it is lost. */
+  onConnection?: (state: "open" | "lost") => void;
+};
+
+const RECONNECT: Backoff = { baseMs: 250, capMs: 15_000 };
+/** A connection that stood this long starts the backoff over. */
+const STEADY_MS = 5_000;
+
+/**
+ * An iterator of events. It connects as soon as it is made; to end it, break out of the loop, call `return()`, or abort its signal (which makes
+ * it throw the signal's reason).
+ */
+export class Subscription implements AsyncIterableIterator<Event, void, undefined> {
+  /** Resolves once the service has confirmed: whatever happens from then on is told. Rejects if it comes to nothing. */
+  readonly ready: Promise<void>;
+  readonly #buffer = new EventBuffer();
+  readonly #ending = new AbortController();
+  readonly #wire: Wire;
+  readonly #plan: Plan;
+  readonly #options: SubscriptionOptions;
+  readonly #ran: Promise<void>;
+  readonly #isReady = Promise.withResolvers<void>();
+  #failure: unknown = null;
+
+  constructor(wire: Wire, plan: Plan, options: SubscriptionOptions = {}) {
+    this.#wire = wire;
+    this.#plan = plan;
+    this.#options = options;
+    this.ready = this.#isReady.promise;
+    this.ready.catch(() => {}); // not everybody waits for it
+    this.#ran = this.#run();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<Event, void>> {
+    const event = await this.#buffer.take();
+    return event === null ? { done: true, value: undefined } : { done: false, value: event };
+  }
+
+  /** Ends it; resolves when nothing of it is left. */
+  async return(): Promise<IteratorResult<Event, void>> {
+    this.#buffer.finish();
+    this.#ending.abort(new ConnectionError("The subscription has been closed."));
+    await this.#ran;
+    return { done: true, value: undefined };
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#options;
+    const stop = () => {
+      this.#buffer.abort(signal!.reason);
+      this.#ending.abort(signal!.reason);
+    };
+    if (signal?.aborted) stop();
+    signal?.addEventListener("abort", stop, { once: true });
+    try {
+      await this.#keepConnected(this.#ending.signal);
+      this.#buffer.finish();
+    } catch (error) {
+      this.#buffer.fail(error);
+      this.#isReady.reject(error);
+    } finally {
+      signal?.removeEventListener("abort", stop);
+      this.#ending.abort();
+    }
+  }
+
+  async #keepConnected(signal: AbortSignal): Promise<void> {
+    const { patienceMs = Number.POSITIVE_INFINITY } = this.#options;
+    let tries = 0;
+    let awaySince = performance.now();
+    while (true) {
+      signal.throwIfAborted();
+      const stoodMs = await this.#connectOnce(signal);
+      if (this.#failure !== null) throw this.#failure;
+      if (this.#plan.over()) return;
+      if (stoodMs !== null) awaySince = performance.now();
+      if (this.#buffer.full) {
+        await this.#buffer.drained();
+        continue;
+      }
+      tries = stoodMs !== null && stoodMs >= STEADY_MS ? 1 : tries + 1;
+      if (stoodMs === null) await this.#askWhy(signal);
+      if (performance.now() - awaySince >= patienceMs) throw new ConnectionError("The connection is lost and does not come back.");
+      await pause(backoffMs(RECONNECT, tries, this.#wire.random()), signal);
+    }
+  }
+
+  /** Null if it did not come to a connection. @throws what makes another try useless. */
+  async #connectOnce(signal: AbortSignal): Promise<number | null> {
+    let token: string;
+    try {
+      token = await tokenOf(this.#wire);
+    } catch (error) {
+      if (error instanceof ConnectionError) return null;
+      throw error;
+    }
+    const stoodMs = await connect(this.#wire, this.#plan.path, token, signal, {
+      opened: (line) => {
+        this.#options.onConnection?.("open");
+        this.#plan.opened(line);
+      },
+      frame: (frame, line, characters) => this.#receive(frame, line, characters),
+    });
+    if (stoodMs !== null && !signal.aborted && !this.#plan.over()) this.#options.onConnection?.("lost");
+    return stoodMs;
+  }
+
+  #receive(frame: ServerFrame, line: Line, characters: number): void {
+    if (frame.type === "subscribed") void this.#confirm(line);
+    else if (frame.type === "error") {
+      // All others pass: `unavailable`, a token that has expired. What they mean for good shows at the next connection.
+      if (frame.error.code === "job_not_found" || frame.error.code === "invalid_frame") throw errorFrom(frame.error);
+      line.lose();
+    } else if (frame.type === "event") {
+      const event = this.#plan.take(frame, line);
+      if (event !== null) this.#buffer.push(event, characters);
+      if (this.#plan.over() || this.#buffer.full) line.lose();
+    }
+  }
+
+  async #confirm(line: Line): Promise<void> {
+    try {
+      if (await this.#plan.subscribed(line)) this.#isReady.resolve();
+    } catch (error) {
+      // A connection that is lost meanwhile aborts what the plan asked for.
+      if (line.signal.aborted) return;
+      if (!isPassing(error)) this.#failure = error;
+      line.lose();
+    }
+  }
+
+  /** A WebSocket that does not open does not say why. The same door, asked by plain HTTP, does: 426 is its answer to who may come in. */
+  async #askWhy(signal: AbortSignal): Promise<void> {
+    const door = { ...this.#wire, retries: 0 };
+    try {
+      await callJson(door, { method: "GET", path: this.#plan.path, repeatable: false, signal });
+    } catch (error) {
+      if (error instanceof AuthenticationError || error instanceof PermissionError) throw error;
+      signal.throwIfAborted();
+    }
+  }
+}
+
+/** Whether a later try may go well. */
+function isPassing(error: unknown): boolean {
+  return error instanceof SluiceError && (error.status === null || error.status >= 500 || error.status === 429);
+}

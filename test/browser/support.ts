@@ -1,0 +1,72 @@
+/** A browser, a page's own server, and a line to the service that can be cut. */
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { type AddressInfo, connect, createServer as createLine, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { type Browser, chromium } from "playwright-core";
+import { onTestFinished } from "vitest";
+
+const root = join(import.meta.dirname, "../..");
+
+/** @throws unless CHROMIUM_PATH names one. */
+export async function openBrowser(): Promise<Browser> {
+  const executablePath = process.env.CHROMIUM_PATH;
+  if (!executablePath) throw new Error("CHROMIUM_PATH names the browser, e.g. /usr/bin/chromium.");
+  // Chromium does not run as root in its sandbox.
+  const browser = await chromium.launch({ executablePath, chromiumSandbox: process.getuid?.() !== 0 });
+  onTestFinished(() => browser.close());
+  return browser;
+}
+
+/** Serves the page, the built client, and what a backend tells its page. */
+export async function servePage(told: { job: object; token: () => Promise<string> }): Promise<string> {
+  const server = createServer(async (request, response) => {
+    const path = request.url ?? "/";
+    if (path === "/") response.setHeader("content-type", "text/html").end(readFileSync(join(import.meta.dirname, "page.html")));
+    else if (path === "/job") response.end(JSON.stringify(told.job));
+    else if (path === "/token") response.end(await told.token());
+    else if (/^\/client\/[a-z-]+\.js$/.test(path)) {
+      response.setHeader("content-type", "text/javascript").end(readFileSync(join(root, "client/dist", path)));
+    } else response.writeHead(404).end();
+  });
+  return `http://127.0.0.1:${await listen(server)}`;
+}
+
+/** A way to a port on which all connections can be broken at once; while it is cut, no new one comes through. */
+export async function openLine(port: number): Promise<{ url: string; cut: () => void; mend: () => void }> {
+  const open = new Set<Socket>();
+  let isCut = false;
+  const server = createLine((near) => {
+    if (isCut) return near.destroy();
+    const far = connect(port, "127.0.0.1");
+    for (const [end, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      open.add(end);
+      end
+        .on("error", () => {})
+        .on("close", () => {
+          open.delete(end);
+          other.destroy();
+        })
+        .pipe(other);
+    }
+  });
+  const cut = () => {
+    isCut = true;
+    for (const end of open) end.destroy();
+  };
+  const mend = () => {
+    isCut = false;
+  };
+  const url = `http://127.0.0.1:${await listen(server)}`;
+  onTestFinished(cut);
+  return { url, cut, mend };
+}
+
+async function listen(server: Server): Promise<number> {
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  onTestFinished(() => void server.close());
+  return (server.address() as AddressInfo).port;
+}

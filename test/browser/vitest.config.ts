@@ -1,0 +1,7 @@
+import { join } from "node:path";
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  // Apart from the others: these need a browser.
+  test: { root: join(import.meta.dirname, "../.."), include: ["test/browser/**/*.test.ts"], testTimeout: 90_000, hookTimeout: 60_000 },
+});

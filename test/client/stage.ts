@@ -1,0 +1,90 @@
+/** A client with a service of the test's own making behind it: HTTP answered by a function, WebSockets played by the test. */
+import { vi } from "vitest";
+import { Sluice, type SluiceOptions } from "../../client/index.ts";
+import type { ServerFrame } from "../../schemas/socket.ts";
+
+export type Asked = { method: string; path: string; headers: Record<string, string>; body: string | null };
+type Answer = (asked: Asked, signal: AbortSignal) => Response | Promise<Response>;
+
+/** A browser's WebSocket as far as the client uses it; the test plays the other end. */
+export class FakeSocket extends EventTarget {
+  static all: FakeSocket[] = [];
+  readonly url: string;
+  readonly protocols: string[];
+  readonly sent: string[] = [];
+  readyState = 0;
+
+  constructor(url: string, protocols: string[]) {
+    super();
+    this.url = url;
+    this.protocols = protocols;
+    FakeSocket.all.push(this);
+  }
+
+  send(text: string): void {
+    this.sent.push(text);
+  }
+
+  close(): void {
+    this.readyState = 3;
+  }
+
+  /** The service takes it in. */
+  open(): void {
+    this.readyState = 1;
+    this.dispatchEvent(new Event("open"));
+  }
+
+  /** The connection breaks. */
+  drop(): void {
+    this.readyState = 3;
+    this.dispatchEvent(new Event("close"));
+  }
+
+  say(frame: ServerFrame | "pong"): void {
+    this.dispatchEvent(new MessageEvent("message", { data: frame === "pong" ? frame : JSON.stringify(frame) }));
+  }
+
+  subscribed(channel: string | null = "c"): void {
+    this.say({ type: "subscribed", jobs: [], channel, deltas: false });
+  }
+
+  tell(job: string, seq: number, event: Extract<ServerFrame, { type: "event" }>["event"], data: unknown = {}): void {
+    this.say({ type: "event", job, seq, event, data });
+  }
+
+  /** What it was asked, without pings. */
+  get wishes(): { after?: Record<string, number>; channel?: string; jobs?: string[] }[] {
+    return this.sent.filter((text) => text !== "ping").map((text) => JSON.parse(text));
+  }
+}
+
+export function stage(
+  answer: Answer,
+  options: Partial<SluiceOptions> = {},
+): { client: Sluice; asked: Asked[]; socket: (n: number) => FakeSocket } {
+  FakeSocket.all = [];
+  const asked: Asked[] = [];
+  const fetch = async (url: string, init: RequestInit) => {
+    const headers = init.headers as Record<string, string>;
+    const call = { method: init.method ?? "GET", path: url.replace("http://sluice", ""), headers, body: (init.body as string) ?? null };
+    asked.push(call);
+    return answer(call, init.signal!);
+  };
+  const WebSocket = FakeSocket as unknown as NonNullable<SluiceOptions["WebSocket"]>;
+  const client = new Sluice({ url: "http://sluice", token: "t", fetch, WebSocket, ...options });
+  return { client, asked, socket: (n) => FakeSocket.all[n]! };
+}
+
+export function json(body: unknown, status = 200, headers: Record<string, string> = {}): Response {
+  return new Response(JSON.stringify(body), { status, headers });
+}
+
+export function refusal(status: number, type: string, code: string | null = null, headers: Record<string, string> = {}): Response {
+  return json({ error: { message: "No.", type, code, param: null } }, status, { "x-request-id": "req_1", ...headers });
+}
+
+/** Lets everything happen that needs no time. */
+export async function settle(): Promise<void> {
+  await vi.advanceTimersByTimeAsync(0);
+}
