@@ -1,16 +1,24 @@
 /** Lines of bytes that come in pieces. */
 const NEWLINE = 0x0a;
 
-export type ByteLine = { text: string /** Bytes from the beginning to behind this line. */; end: number };
+/** `end`: bytes from the beginning to behind this line. `tooLong`: `text` is its beginning alone. */
+export type ByteLine = { text: string; end: number; tooLong: boolean };
 
-/** Feed it pieces; it answers with the lines that are whole by then. `offset`: where the first piece begins. */
+/**
+ * Feed it pieces; it answers with the lines that are whole by then. It holds no more than a piece and `limit` bytes of a line.
+ * `offset`: where the first piece begins.
+ */
 export class ByteLines {
   readonly #decoder = new TextDecoder();
+  readonly #limit: number;
   #rest: Uint8Array[] = [];
+  /** Bytes of the line so far, kept or not. */
+  #length = 0;
   #end: number;
 
-  constructor(offset: number) {
+  constructor(offset: number, limit: number) {
     this.#end = offset;
+    this.#limit = limit;
   }
 
   add(piece: Uint8Array): ByteLine[] {
@@ -19,27 +27,31 @@ export class ByteLines {
     for (;;) {
       const at = piece.indexOf(NEWLINE, from);
       if (at < 0) break;
-      lines.push(this.#line(piece.subarray(from, at), 1));
+      this.#take(piece.subarray(from, at));
+      lines.push(this.#line(1));
       from = at + 1;
     }
-    if (from < piece.length) this.#rest.push(piece.slice(from));
+    this.#take(piece.slice(from));
     return lines;
   }
 
   /** The last line, if the bytes did not end with a line break. */
   last(): ByteLine[] {
-    return this.#rest.length === 0 ? [] : [this.#line(new Uint8Array(0), 0)];
+    return this.#length === 0 ? [] : [this.#line(0)];
   }
 
-  #line(tail: Uint8Array, breaks: number): ByteLine {
-    const pieces = [...this.#rest, tail];
-    this.#rest = [];
+  #take(bytes: Uint8Array): void {
+    if (this.#length <= this.#limit && bytes.length > 0) this.#rest.push(bytes);
+    this.#length += bytes.length;
+  }
+
+  #line(breaks: number): ByteLine {
     let text = "";
-    for (const piece of pieces) {
-      text += this.#decoder.decode(piece, { stream: true });
-      this.#end += piece.length;
-    }
-    this.#end += breaks;
-    return { text: text + this.#decoder.decode(), end: this.#end };
+    for (const piece of this.#rest) text += this.#decoder.decode(piece, { stream: true });
+    text += this.#decoder.decode();
+    const tooLong = this.#length > this.#limit;
+    this.#end += this.#length + breaks;
+    [this.#rest, this.#length] = [[], 0];
+    return { text, end: this.#end, tooLong };
   }
 }

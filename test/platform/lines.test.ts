@@ -4,7 +4,7 @@ import { ByteLines } from "../../platform/lines.ts";
 
 /** The lines of these bytes, however they are cut into pieces. */
 function linesOf(bytes: Uint8Array, cuts: number[]) {
-  const lines = new ByteLines(0);
+  const lines = new ByteLines(0, 1_000_000);
   const at = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
   const found = at.slice(1).flatMap((end, index) => lines.add(bytes.subarray(at[index]!, end)));
   return [...found, ...lines.last()];
@@ -20,6 +20,19 @@ describe("lines of bytes that come in pieces", () => {
         expect(linesOf(new TextEncoder().encode(text), cuts).map((line) => line.text)).toEqual(whole);
       }),
     );
+  });
+
+  it("one beyond the limit comes as its beginning, marked, and those after it are where they were", () => {
+    const bytes = new TextEncoder().encode(`${"x".repeat(50)}\nshort\n${"y".repeat(30)}`);
+    const lines = new ByteLines(0, 20);
+    const found = [...bytes].flatMap((byte) => lines.add(Uint8Array.of(byte)));
+    found.push(...lines.last());
+    expect(found.map(({ end, text, tooLong }) => [text.length <= 21, tooLong, end])).toEqual([
+      [true, true, 51],
+      [true, false, 57],
+      [true, true, 87],
+    ]);
+    expect(found[1]!.text).toBe("short");
   });
 
   it("each says where it ends: who goes on from there finds the rest", () => {

@@ -257,6 +257,26 @@ describe("a batch", () => {
     60_000,
   );
 
+  it("its file is deleted meanwhile -> it ends with what it has, and says what is missing", async () => {
+    world.env = { SLUICE_POOLS: JSON.stringify({ default: { rpm: 60_000, tpm: 1e12, burst_seconds: 1 } }) };
+    const { id, input_file_id } = await start(requests(1_600));
+    await until(async () => (await ring(id)) && world.calls.length > 0);
+    await client().files.delete(input_file_id);
+    const done = await until(async () => {
+      await advanceTo(world.now + 60_000);
+      await ring(id);
+      const batch = await client().batches.retrieve(id);
+      return batch.status === "completed" && batch;
+    });
+    const { completed, failed, total } = done.request_counts!;
+    expect(total).toBeGreaterThanOrEqual(1_000);
+    expect(total).toBeLessThan(1_600);
+    expect([completed, failed]).toEqual([total, 0]);
+    expect(done.errors?.data).toMatchObject([
+      { code: "input_file_deleted", message: expect.stringContaining(`${1_600 - total} of its requests`) },
+    ]);
+  }, 60_000);
+
   it("the tenant's queue is full -> it waits, and goes on when there is room", async () => {
     const hash = "2c624232cdd221771294dfbb310aca000a0df6ac8b66b696d90ef06fdefb64a3";
     world.env = {

@@ -3,13 +3,14 @@ import { type Priced, price } from "../../../policy/admission.ts";
 import { type BatchError, BatchLine } from "../../../schemas/batch.ts";
 import { ChatRequest } from "../../../schemas/job.ts";
 import type { PoolsConfig } from "../../../schemas/settings.ts";
+import type { Line } from "./input.ts";
 
 export type Request = { customId: string; priced: Priced };
 export type Parsed = { ok: true; request: Request } | { ok: false; error: BatchError };
 
-/** @param line - its number, from 1. */
-export function parseLine(text: string, line: number, pools: PoolsConfig, models: readonly string[] | null): Parsed {
+export function parseLine({ line, text, tooLong }: Line, pools: PoolsConfig, models: readonly string[] | null): Parsed {
   const refuse = (code: string, message: string, param: string | null): Parsed => ({ ok: false, error: { code, message, param, line } });
+  if (tooLong) return refuse("line_too_long", "This line is too long.", null);
   let raw: unknown;
   try {
     raw = JSON.parse(text);

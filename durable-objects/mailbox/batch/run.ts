@@ -24,7 +24,8 @@ import { submissionOf } from "./submission.ts";
 const OPEN_LIMIT = 1_000;
 /** More lines are taken when so few are left. */
 const OPEN_LOW = 500;
-const GROUP = 250;
+/** Lines that become jobs together: so many, and so many characters of them, for memory is 128 MB. */
+const GROUP = { lines: 250, characters: 4_000_000 };
 /** What is wrong with a file is told so many times at most. */
 const ERRORS_LIMIT = 100;
 /** The tenant's queue is full, or something could not be reached. */
@@ -124,6 +125,8 @@ export class Run {
     if (this.#state?.status === "cancelling") await this.#drop();
     const over = this.#state && (this.#state.status === "cancelling" || this.#state.cursor.requests === this.#state.total);
     if (over && this.#counts.open === 0 && !ENDED.includes(this.#state!.status)) this.#end();
+    // An alarm that went off for something else has taken this one's place.
+    if (this.#state?.status === "in_progress" && this.#desk.now() < this.#state.expiresAt) this.#desk.wakeBy(this.#state.expiresAt);
   }
 
   async #validate(): Promise<void> {
@@ -132,12 +135,13 @@ export class Run {
     const known = new Set<string>();
     const errors: BatchError[] = [];
     let requests = 0;
-    for await (const { line, text } of this.#lines(0, 0)) {
+    for await (const each of this.#lines(0, 0)) {
+      const { line } = each;
       if (++requests > BATCH_LINES_LIMIT) {
         errors.push({ code: "too_many_requests", message: `A file holds at most ${BATCH_LINES_LIMIT} requests.`, param: null, line });
         break;
       }
-      const parsed = parseLine(text, line, settings.pools, models);
+      const parsed = parseLine(each, settings.pools, models);
       if (!parsed.ok) errors.push(parsed.error);
       else if (known.has(parsed.request.customId))
         errors.push({ code: "duplicate_custom_id", message: "This custom_id stands in an earlier line.", param: "custom_id", line });
@@ -150,7 +154,6 @@ export class Run {
     const now = this.#desk.now();
     if (errors.length > 0) return this.#close({ ...enter(this.#state!, "failed", now), errors, counts: { completed: 0, failed: 0 } });
     this.#put({ ...enter(this.#state!, "in_progress", now), total: requests });
-    this.#desk.wakeBy(this.#state!.expiresAt);
   }
 
   /** Takes lines while there is room. */
@@ -160,13 +163,25 @@ export class Run {
     const expired = this.#desk.now() >= this.#state!.expiresAt;
     if (!expired && this.#counts.open > OPEN_LOW) return;
     let group: Line[] = [];
+    let characters = 0;
     for await (const line of this.#lines(cursor.offset, cursor.line)) {
       group.push(line);
-      if (group.length < GROUP) continue;
+      characters += line.text.length;
+      if (group.length < GROUP.lines && characters < GROUP.characters) continue;
       if (!(await this.#take(group))) return;
-      group = [];
+      [group, characters] = [[], 0];
     }
-    if (group.length > 0) await this.#take(group);
+    if (group.length > 0 && !(await this.#take(group))) return;
+    this.#lost();
+  }
+
+  /** The file has come to its end: if that is not where it was, it was deleted meanwhile, and the batch ends with what it has. */
+  #lost(): void {
+    const { cursor, status, total } = this.#state!;
+    if (status !== "in_progress" || cursor.requests === total) return;
+    const message = `The input file was deleted: ${total! - cursor.requests} of its requests were not made.`;
+    const errors = [{ code: "input_file_deleted", message, param: "input_file_id", line: null }];
+    this.#put({ ...this.#state!, total: cursor.requests, errors });
   }
 
   /** Lines become jobs, or refusals if their time has run out. Answers whether to go on. */
@@ -174,7 +189,7 @@ export class Run {
     const state = this.#state!;
     if (state.status !== "in_progress") return false;
     const { settings, now } = this.#desk;
-    const parsed = lines.map(({ line, text }) => parseLine(text, line, settings.pools, state.models));
+    const parsed = lines.map((line) => parseLine(line, settings.pools, state.models));
     if (now() >= state.expiresAt) {
       for (const [index, each] of parsed.entries())
         this.#refuse(lines[index]!.line, each.ok ? each.request.customId : "", unexecuted("expired"));
