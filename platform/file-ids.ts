@@ -1,5 +1,5 @@
 /**
- * Ids of files and batches: `file_`'s and `batch_`'s rest names the object that holds it, so that no lookup is needed. The tag is a checksum of the tenant, as in
+ * Ids of files and batches: what follows `file-` or `batch_` names the object that holds it, so that no lookup is needed. The tag is a checksum of the tenant, as in
  * a job's id. A batch's results are files of its own.
  */
 import { newNonce, tenantTag } from "./ids.ts";
@@ -9,6 +9,9 @@ const PATTERN = /^(file-|batch_)([0-9a-z]{7})([0-9a-z]{21})([ioe]?)$/;
 /** `input`: uploaded; the others are what a batch wrote. */
 export type FileKind = "input" | "output" | "error";
 const LETTERS: Record<FileKind, string> = { input: "i", output: "o", error: "e" };
+
+/** The archive in which a tenant's files and batches are listed; no file has this name. */
+export const LIBRARY = "library";
 
 /** A new name of an object: when, and 62 random bits. */
 export function newName(now: number): string {

@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { Sluice } from "../../client/index.ts";
 import { ended, job, submitAll } from "../e2e/support/client.ts";
+import { openLine } from "../e2e/support/line.ts";
 import { enforced, pools, startService } from "../e2e/support/service.ts";
-import { openBrowser, openLine, servePage } from "./support.ts";
+import { openBrowser, servePage } from "./support.ts";
 
 /** Two jobs at once, then two a second. */
 const BUDGET = { rpm: 120, tpm: 10_000_000, burst_seconds: 1 };

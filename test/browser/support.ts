@@ -1,7 +1,7 @@
-/** A browser, a page's own server, and a line to the service that can be cut. */
+/** A browser, and a page's own server. */
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { type AddressInfo, connect, createServer as createLine, type Server, type Socket } from "node:net";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
 import { onTestFinished } from "vitest";
@@ -29,44 +29,7 @@ export async function servePage(told: { job: object; token: () => Promise<string
       response.setHeader("content-type", "text/javascript").end(readFileSync(join(root, "client/dist", path)));
     } else response.writeHead(404).end();
   });
-  return `http://127.0.0.1:${await listen(server)}`;
-}
-
-/** A way to a port on which all connections can be broken at once; while it is cut, no new one comes through. */
-export async function openLine(port: number): Promise<{ url: string; cut: () => void; mend: () => void }> {
-  const open = new Set<Socket>();
-  let isCut = false;
-  const server = createLine((near) => {
-    if (isCut) return near.destroy();
-    const far = connect(port, "127.0.0.1");
-    for (const [end, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      open.add(end);
-      end
-        .on("error", () => {})
-        .on("close", () => {
-          open.delete(end);
-          other.destroy();
-        })
-        .pipe(other);
-    }
-  });
-  const cut = () => {
-    isCut = true;
-    for (const end of open) end.destroy();
-  };
-  const mend = () => {
-    isCut = false;
-  };
-  const url = `http://127.0.0.1:${await listen(server)}`;
-  onTestFinished(cut);
-  return { url, cut, mend };
-}
-
-async function listen(server: Server): Promise<number> {
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   onTestFinished(() => void server.close());
-  return (server.address() as AddressInfo).port;
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }

@@ -234,6 +234,7 @@ describe("submitMany", () => {
     const slowly = async function* () {
       for (let n = 0; n < 3; n++) {
         yield INPUT;
+        // In faked time, which the test runs on.
         await new Promise((next) => setTimeout(next, 1_000));
       }
     };

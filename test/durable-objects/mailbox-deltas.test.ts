@@ -3,30 +3,16 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Job } from "../../schemas/job.ts";
 import { advanceTo, call, crash, ended, evict, inside, mailbox, submit, until } from "../support/service.ts";
 import { answerOf, type Client, connect } from "../support/socket.ts";
-import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
+import { later, running, start, TEXT, WORDS } from "../support/telling.ts";
+import { completion, EPOCH, refusal, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
-
-const later = { not_before: EPOCH / 1_000 + 60 };
-const start = () => advanceTo(EPOCH + 60_000);
-const WORDS = ["Once ", "upon ", "a ", "time", " there", " was 😀", " a", " queue."];
-const TEXT = WORDS.join("");
 
 /** Numbers 1, 2, 3, … without a gap or a repeat. */
 function expectGapless(client: Client, job: string): void {
   const seqs = client.events(job).map(({ seq }) => seq);
   expect(seqs).toEqual(seqs.map((_, index) => index + 1));
-}
-
-/** A running job whose answer the test writes. */
-async function running(more: Record<string, unknown> = {}) {
-  const upstream = script();
-  world.upstream = upstream.answer;
-  const calls = world.calls.length;
-  const job = await submit(more);
-  await until(() => world.calls.length > calls);
-  return { ...upstream, id: job.id };
 }
 
 describe("with deltas", () => {

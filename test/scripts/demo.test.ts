@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import { afterEach, describe, expect, onTestFinished, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { bundle } from "../../scripts/runtime.ts";
+import { openLine } from "../e2e/support/line.ts";
 import { directory, start, toy, until } from "./toy.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -71,11 +71,12 @@ describe("npm run demo", () => {
   test("uses the service that runs already, goes on after the connection dropped, and leaves the service running", async () => {
     const built = await bundle(join(root, "wrangler.toml"));
     const service = await start({ bundle: built, vars: { SLUICE_LOCAL: "1", OPENAI_API_KEY: "", OPENAI_BASE_URL: "" } });
-    const line = await fragile(service.port);
+    const line = await openLine(service.port);
     const ended = demo(["--jobs", "30"], { PORT: String(line.port) });
     // Plain lines come every three seconds; the watched answer takes four.
-    await until(() => / 3\.\d s {2}/.test(said));
+    await until(() => / 3\.\d s {2}/.test(said), 15);
     line.cut();
+    line.mend();
     expect(await ended).toBe(0);
     expect(said).toContain(`30 jobs to http://127.0.0.1:${line.port}: the one that runs there, against the simulator`);
     expect(said).toContain("the same as the result, to the letter.");
@@ -84,7 +85,7 @@ describe("npm run demo", () => {
     expect(row("theoretical optimum")).toMatch(/^\d+\.\d\d s, by the longest call$/);
     expect(row("bob")).toMatch(/they never did$/);
     expect((await fetch(`${service.url}/healthz`)).status).toBe(200);
-  }, 20_000);
+  }, 40_000);
 
   test("does not spend money unasked", async () => {
     const built = await bundle(join(root, "wrangler.toml"));
@@ -100,30 +101,6 @@ describe("npm run demo", () => {
     expect(said).toBe("demo: --jobs is a whole number from 3 to 5000.\n");
   });
 });
-
-/** A way to a port on which all connections can be broken at once. */
-async function fragile(port: number): Promise<{ port: number; cut: () => void }> {
-  const open = new Set<Socket>();
-  const server = createServer((near) => {
-    const far = connect(port, "127.0.0.1");
-    for (const [end, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      open.add(end);
-      end
-        .on("error", () => {})
-        .on("close", () => other.destroy())
-        .pipe(other);
-    }
-  }).listen(0, "127.0.0.1");
-  await new Promise((done) => server.once("listening", done));
-  onTestFinished(() => void server.close());
-  const cut = () => {
-    for (const end of open) end.destroy();
-  };
-  return { port: (server.address() as AddressInfo).port, cut };
-}
 
 /** An endpoint that answers, and is not the simulator. */
 const REAL = `import { DurableObject } from "cloudflare:workers";

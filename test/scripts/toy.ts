@@ -55,10 +55,11 @@ export function directory(): string {
   return path;
 }
 
-/** Bounded: a condition that never comes fails the test. It looks at processes of their own, whose clock is real. */
+/** Bounded: a condition that never comes fails the test. */
 export async function until(condition: () => boolean | Promise<boolean>, seconds = 5): Promise<void> {
   for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
     if (await condition()) return;
+    // In real time: it looks at processes of their own, whose clock cannot be moved.
     await sleep(25);
   }
   throw new Error(`It did not come to pass within ${seconds} s.`);

@@ -50,6 +50,15 @@ async function reaches(id: string, status: Batch["status"]): Promise<Batch> {
   });
 }
 
+/** Moves the clock on, by so many ms at a time, until the batch is completed. */
+const runsOut = (id: string, stepMs: number) =>
+  until(async () => {
+    await ring(id);
+    await advanceTo(world.now + stepMs);
+    const batch = await client().batches.retrieve(id);
+    return batch.status === "completed" && batch;
+  });
+
 type Result = { id: string; custom_id: string; response: { status_code: number; body: unknown } | null; error: { code: string } | null };
 
 async function results(id: string | null | undefined): Promise<Result[]> {
@@ -245,12 +254,7 @@ describe("a batch", () => {
         await crash();
         await advanceTo(world.now + 60_000);
       }
-      const done = await until(async () => {
-        await ring(id);
-        await advanceTo(world.now + 60_000);
-        const batch = await client().batches.retrieve(id);
-        return batch.status === "completed" && batch;
-      });
+      const done = await runsOut(id, 60_000);
       expect(done.request_counts).toEqual({ total: 600, completed: 600, failed: 0 });
       expect((await results(done.output_file_id)).map((line) => line.custom_id)).toEqual(requests(600).map((each) => each.custom_id));
     },
@@ -262,12 +266,7 @@ describe("a batch", () => {
     const { id, input_file_id } = await start(requests(1_600));
     await until(async () => (await ring(id)) && world.calls.length > 0);
     await client().files.delete(input_file_id);
-    const done = await until(async () => {
-      await advanceTo(world.now + 60_000);
-      await ring(id);
-      const batch = await client().batches.retrieve(id);
-      return batch.status === "completed" && batch;
-    });
+    const done = await runsOut(id, 60_000);
     const { completed, failed, total } = done.request_counts!;
     expect(total).toBeGreaterThanOrEqual(1_000);
     expect(total).toBeLessThan(1_600);
@@ -284,12 +283,7 @@ describe("a batch", () => {
       SLUICE_POOLS: JSON.stringify({ default: { rpm: 600, tpm: 1e9, burst_seconds: 1 } }),
     };
     const { id } = await start(requests(100));
-    const done = await until(async () => {
-      await ring(id);
-      await advanceTo(world.now + 5_000);
-      const batch = await client().batches.retrieve(id);
-      return batch.status === "completed" && batch;
-    });
+    const done = await runsOut(id, 5_000);
     expect(done.request_counts).toEqual({ total: 100, completed: 100, failed: 0 });
     expect(world.calls.length).toBe(100);
   }, 60_000);

@@ -1,16 +1,12 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { advanceTo, call, crash, ended, evict, inside, mailboxOf, send, submit, until } from "../support/service.ts";
+import { call, crash, ended, evict, inside, mailboxOf, send, submit, until } from "../support/service.ts";
 import { read, type Told } from "../support/sse.ts";
-import { completion, EPOCH, resetWorld, script, world } from "../support/world.ts";
+import { later, running, start, TEXT, WORDS } from "../support/telling.ts";
+import { completion, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
-
-const later = { not_before: EPOCH / 1_000 + 60 };
-const start = () => advanceTo(EPOCH + 60_000);
-const WORDS = ["Once ", "upon ", "a ", "time", " there", " was 😀", " a", " queue."];
-const TEXT = WORDS.join("");
 
 const events = (id: string, headers: Record<string, string> = {}, query = "") =>
   send(`/v1/jobs/${id}/events${query}`, { headers: { authorization: "Bearer sk-dev-alice", ...headers } });
@@ -26,15 +22,6 @@ const textOf = (told: Told[]) =>
 /** From `first` on, without a gap or a repeat. */
 function expectGapless(told: Told[], first = 1): void {
   expect(told.map(({ seq }) => seq)).toEqual(told.map((_, index) => first + index));
-}
-
-async function running(more: Record<string, unknown> = {}) {
-  const upstream = script();
-  world.upstream = upstream.answer;
-  const calls = world.calls.length;
-  const { id } = await submit(more);
-  await until(() => world.calls.length > calls);
-  return { ...upstream, id };
 }
 
 describe("GET /v1/jobs/{id}/events", () => {

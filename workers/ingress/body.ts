@@ -15,7 +15,7 @@ export function tooLarge(what: string, limit: number): Problem {
 const DISCARD_LIMIT = 128 * 1024 * 1024;
 
 /** The body as text. */
-export async function readText(request: Request): Promise<{ ok: true; text: string } | { ok: false; problem: Problem }> {
+async function readText(request: Request): Promise<{ ok: true; text: string } | { ok: false; problem: Problem }> {
   if (!request.body) return { ok: true, text: "" };
   const decoder = new TextDecoder();
   let text = "";
@@ -28,6 +28,24 @@ export async function readText(request: Request): Promise<{ ok: true; text: stri
   }
   if (bytes > BODY_LIMIT) return { ok: false, problem: tooLarge("The request body", BODY_LIMIT) };
   return { ok: true, text: text + decoder.decode() };
+}
+
+/** The body as JSON, and as the text that it came in. */
+export async function readJson(request: Request): Promise<{ ok: true; value: unknown; text: string } | { ok: false; problem: Problem }> {
+  const body = await readText(request);
+  if (!body.ok) return body;
+  const value = parseJson(body.text);
+  if (value !== undefined) return { ok: true, value, text: body.text };
+  return { ok: false, problem: invalid("We could not parse the JSON body of your request.", null, "invalid_json") };
+}
+
+/** Undefined if it is no JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 export type Line = { number: number; text: string; tooLong: boolean };

@@ -2,7 +2,7 @@
 import { parseJobId } from "../../platform/ids.ts";
 import { objection } from "../../policy/grant.ts";
 import { type Grant, KEY_ID_DIGITS, TOKEN_LIMIT, TokenInput } from "../../schemas/token.ts";
-import { readText } from "./body.ts";
+import { readJson } from "./body.ts";
 import type { Context } from "./context.ts";
 import { invalid, json, noSuchJob, refuse } from "./respond.ts";
 import { signToken } from "./tokens.ts";
@@ -12,9 +12,9 @@ export async function makeToken({ key, keyHash, now, request, settings }: Contex
     const message = "This deployment makes no tokens: its operator has not set SLUICE_TOKEN_SECRET.";
     return refuse({ status: 501, type: "server_error", code: "tokens_not_configured", message, param: null });
   }
-  const body = await readText(request);
+  const body = await readJson(request);
   if (!body.ok) return refuse(body.problem);
-  const parsed = TokenInput.safeParse(parse(body.text));
+  const parsed = TokenInput.safeParse(body.value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const param = issue?.path.join(".") || null;
@@ -35,13 +35,4 @@ export async function makeToken({ key, keyHash, now, request, settings }: Contex
   if (token.length > TOKEN_LIMIT)
     return refuse(invalid("The token would be too long: name fewer channels and jobs.", null, "token_too_large"));
   return json({ token, expires_at: expiresAt / 1_000 });
-}
-
-/** Undefined if it is no JSON. */
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

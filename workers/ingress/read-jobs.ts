@@ -5,16 +5,15 @@ import { batchChannel } from "../../platform/mailboxes.ts";
 import { callCoordinator, callMailbox } from "../../platform/objects.ts";
 import { channelMeant, mayUseJob } from "../../policy/grant.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
-import { type Job, type JobStatus, STATUSES } from "../../schemas/job.ts";
+import { type JobStatus, STATUSES } from "../../schemas/job.ts";
 import type { ListQuery } from "../../schemas/rpc.ts";
 import { canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
-import { invalid, json, noSuchJob, notThatChannel, refuse } from "./respond.ts";
+import { invalid, json, limitOf, noSuchBatch, noSuchJob, noSuchLimit, notThatChannel, page, refuse } from "./respond.ts";
 
 /** A long-poll's length at most, seconds. */
 const WAIT_LIMIT = 60;
-const PAGE_LIMIT = 100;
-const PAGE_DEFAULT = 20;
+const PAGE = { standard: 20, most: 100 };
 /** A list over all channels asks each of them; with more, the client must name one. */
 const CHANNELS_LIMIT = 200;
 
@@ -42,9 +41,8 @@ export async function cancelJob(context: Context): Promise<Response> {
 
 export async function listJobs(context: Context): Promise<Response> {
   const { env, grant, key, settings, url } = context;
-  const limit = Number(url.searchParams.get("limit") ?? PAGE_DEFAULT);
-  if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_LIMIT)
-    return refuse(invalid(`limit is a whole number from 1 to ${PAGE_LIMIT}.`, "limit"));
+  const limit = limitOf(url, PAGE);
+  if (limit === null) return refuse(noSuchLimit(PAGE));
   const status = url.searchParams.get("status");
   if (status !== null && !(STATUSES as readonly string[]).includes(status))
     return refuse(invalid(`status is one of ${STATUSES.join(", ")}.`, "status"));
@@ -56,7 +54,7 @@ export async function listJobs(context: Context): Promise<Response> {
   if (meant.channel !== null && !canBeNamed(meant.channel)) return refuse(invalid("No such channel can be.", "channel"));
   const batch = url.searchParams.get("batch");
   const inside = batch === null || grant ? null : parseBatchId(key.tenant, batch);
-  if (batch !== null && inside === null) return refuse(invalid(`No batch found with id '${batch.slice(0, 200)}'.`, "batch", null, 404));
+  if (batch !== null && inside === null) return refuse(noSuchBatch(batch));
   const named = inside === null ? meant.channel : batchChannel(inside);
   const channels =
     named === null ? await callCoordinator(env, settings.region, (stub) => stub.channels(key.tenant, CHANNELS_LIMIT + 1)) : [named];
@@ -72,8 +70,8 @@ export async function listJobs(context: Context): Promise<Response> {
   const merged = pages.flat().sort((a, b) => newestFirst(a.name, b.name));
   return json(
     page(
-      merged.map(({ job }) => job),
-      limit,
+      merged.slice(0, limit).map(({ job }) => job),
+      merged.length > limit,
     ),
   );
 }
@@ -89,9 +87,4 @@ function newestFirst(a: JobName, b: JobName): number {
   if (a.at !== b.at) return b.at - a.at;
   if (a.channel !== b.channel) return a.channel < b.channel ? -1 : 1;
   return b.number - a.number;
-}
-
-function page(jobs: Job[], limit: number) {
-  const data = jobs.slice(0, limit);
-  return { object: "list", data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: jobs.length > limit };
 }

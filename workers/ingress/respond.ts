@@ -1,4 +1,5 @@
 /** Answers in OpenAI's shapes. */
+import type { ZodError } from "zod";
 import type { ErrorBody, Problem } from "../../schemas/problem.ts";
 
 export function json(body: unknown, status = 200, headers: Record<string, string> = {}): Response {
@@ -31,4 +32,31 @@ export function notByToken(what: string, param: string | null = null): Problem {
 
 export function noSuchJob(id: string): Problem {
   return invalid(`No job with the id "${id.slice(0, 200)}".`, "id", "job_not_found", 404);
+}
+
+export function noSuchBatch(id: string): Problem {
+  return invalid(`No batch found with id '${id.slice(0, 200)}'.`, "id", null, 404);
+}
+
+/** What a schema says of a body, by its first fault. */
+export function malformed({ issues: [issue] }: ZodError): Problem {
+  const param = issue?.path.join(".") || null;
+  return invalid(`${param ?? "body"}: ${issue?.message ?? "malformed"}`, param);
+}
+
+type Lengths = { standard: number; most: number };
+
+/** How many a client wants on a page; null if that cannot be. */
+export function limitOf(url: URL, { most, standard }: Lengths): number | null {
+  const limit = Number(url.searchParams.get("limit") ?? standard);
+  return Number.isInteger(limit) && limit >= 1 && limit <= most ? limit : null;
+}
+
+export function noSuchLimit({ most }: Lengths): Problem {
+  return invalid(`limit is a whole number from 1 to ${most}.`, "limit");
+}
+
+/** A page as OpenAI's lists have it. */
+export function page(data: { id: string }[], has_more: boolean) {
+  return { object: "list", data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more };
 }

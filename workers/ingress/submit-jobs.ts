@@ -4,7 +4,7 @@ import { callMailbox, isOverloaded } from "../../platform/objects.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Submitted } from "../../schemas/rpc.ts";
 import { type Accepted, accept } from "./accept.ts";
-import { LINE_LIMIT, type Line, linesOf, readText, tooLarge } from "./body.ts";
+import { LINE_LIMIT, type Line, linesOf, parseJson, readJson, tooLarge } from "./body.ts";
 import type { Context } from "./context.ts";
 import { errorBody, invalid, json, refuse } from "./respond.ts";
 
@@ -26,10 +26,9 @@ export async function submitJobs(context: Context): Promise<Response> {
   const { key } = idempotency;
   const type = (request.headers.get("content-type") ?? "").split(";")[0]!.trim().toLowerCase();
   if (["application/jsonl", "application/x-ndjson", "application/x-jsonlines"].includes(type)) return submitLines(context, key);
-  const body = await readText(request);
+  const body = await readJson(request);
   if (!body.ok) return refuse(body.problem);
-  const raw = parse(body.text);
-  if (raw === undefined) return refuse(invalid("We could not parse the JSON body of your request.", null, "invalid_json"));
+  const raw = body.value;
   const jobs = typeof raw === "object" && raw !== null && "jobs" in raw ? (raw as { jobs: unknown }).jobs : null;
   if (jobs === null) return submitOne(context, raw, key);
   if (!Array.isArray(jobs) || jobs.length > ARRAY_LIMIT) return refuse(invalid(`jobs is an array of at most ${ARRAY_LIMIT}.`, "jobs"));
@@ -154,7 +153,7 @@ async function acceptLine(context: Context, line: Line, key: string | null, spre
   if (line.number > LINES_LIMIT)
     return { ok: false, problem: invalid(`One request holds at most ${LINES_LIMIT} lines.`, null, "too_many_lines", 413) };
   if (line.tooLong) return { ok: false, problem: tooLarge("The line", LINE_LIMIT) };
-  const raw = parse(line.text);
+  const raw = parseJson(line.text);
   if (raw === undefined) return { ok: false, problem: invalid("The line is not valid JSON.", null, "invalid_json") };
   return acceptOne(context, raw, key && `${key}#${line.number}`, spread);
 }
@@ -165,13 +164,4 @@ function unavailable(overloaded: boolean): Submitted {
     ok: false,
     problem: { status: 503, type: "server_error", code: overloaded ? "overloaded" : "unavailable", message, param: null },
   };
-}
-
-/** Undefined if it is no JSON. */
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

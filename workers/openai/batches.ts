@@ -1,27 +1,24 @@
 /** `/v1/batches`: OpenAI's Batch API, on the budget that live jobs leave. */
-import { batchId, newName, parseBatchId } from "../../platform/file-ids.ts";
+import { batchId, LIBRARY, newName, parseBatchId } from "../../platform/file-ids.ts";
 import { callArchive, callBatch } from "../../platform/objects.ts";
 import { windowMs } from "../../policy/batch.ts";
 import { BatchInput } from "../../schemas/batch.ts";
-import type { Problem } from "../../schemas/problem.ts";
-import { readText } from "../ingress/body.ts";
+import { readJson } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
-import { invalid, json, refuse } from "../ingress/respond.ts";
+import { json, limitOf, malformed, noSuchBatch, noSuchLimit, page, refuse } from "../ingress/respond.ts";
 import { webhookOf } from "../ingress/webhook.ts";
 import { find, noSuchFile } from "./files.ts";
-import { LIBRARY } from "./upload.ts";
 
-const PAGE_LIMIT = 100;
-const PAGE_DEFAULT = 20;
+const PAGE = { standard: 20, most: 100 };
 
 export async function createBatch(context: Context): Promise<Response> {
   const { env, key, request, settings } = context;
-  const text = await readText(request);
-  if (!text.ok) return refuse(text.problem);
-  const input = inputOf(text.text);
-  if (!input.ok) return refuse(input.problem);
-  const { completion_window: window, input_file_id, metadata } = input.value;
-  const webhook = webhookOf(input.value, key, settings);
+  const body = await readJson(request);
+  if (!body.ok) return refuse(body.problem);
+  const parsed = BatchInput.safeParse(body.value);
+  if (!parsed.success) return refuse(malformed(parsed.error));
+  const { completion_window: window, input_file_id, metadata } = parsed.data;
+  const webhook = webhookOf(parsed.data, key, settings);
   if (!webhook.ok) return refuse(webhook.problem);
   const found = await find(context, input_file_id);
   if (found?.kind !== "input") return refuse({ ...noSuchFile(input_file_id), status: 400, param: "input_file_id" });
@@ -56,33 +53,18 @@ export async function cancelBatch({ env, key, params }: Context): Promise<Respon
 
 /** Newest first. */
 export async function listBatches({ env, key, url }: Context): Promise<Response> {
-  const limit = Number(url.searchParams.get("limit") ?? PAGE_DEFAULT);
-  if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_LIMIT)
-    return refuse(invalid(`limit is a whole number from 1 to ${PAGE_LIMIT}.`, "limit"));
+  const limit = limitOf(url, PAGE);
+  if (limit === null) return refuse(noSuchLimit(PAGE));
   const query = { kind: "batch" as const, after: url.searchParams.get("after"), ascending: false, limit: limit + 1 };
   const entries = await callArchive(env, key.tenant, LIBRARY, (stub) => stub.entries(query));
   const shown = await Promise.all(
     entries.slice(0, limit).map(({ id }) => callBatch(env, key.tenant, parseBatchId(key.tenant, id)!, (stub) => stub.batch())),
   );
   // One that broke off between its entry and its beginning never was.
-  const data = shown.filter((batch) => batch !== null);
-  return json({ object: "list", data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: entries.length > limit });
-}
-
-function inputOf(text: string): { ok: true; value: BatchInput } | { ok: false; problem: Problem } {
-  let raw: unknown;
-  try {
-    raw = JSON.parse(text);
-  } catch {
-    return { ok: false, problem: invalid("We could not parse the JSON body of your request.") };
-  }
-  const parsed = BatchInput.safeParse(raw);
-  if (parsed.success) return { ok: true, value: parsed.data };
-  const issue = parsed.error.issues[0];
-  const param = issue?.path.join(".") || null;
-  return { ok: false, problem: invalid(`${param ?? "body"}: ${issue?.message ?? "malformed"}`, param) };
-}
-
-function noSuchBatch(id: string): Problem {
-  return invalid(`No batch found with id '${id.slice(0, 200)}'.`, "id", null, 404);
+  return json(
+    page(
+      shown.filter((batch) => batch !== null),
+      entries.length > limit,
+    ),
+  );
 }

@@ -1,13 +1,12 @@
 /** `/v1/files`: what was uploaded, and what batches wrote. */
-import { type FileKind, parseFileId } from "../../platform/file-ids.ts";
+import { type FileKind, LIBRARY, parseFileId } from "../../platform/file-ids.ts";
 import { callArchive, callBatch } from "../../platform/objects.ts";
 import type { FileObject } from "../../schemas/batch.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Context } from "../ingress/context.ts";
-import { invalid, json, refuse } from "../ingress/respond.ts";
-import { LIBRARY } from "./upload.ts";
+import { invalid, json, limitOf, noSuchLimit, page, refuse } from "../ingress/respond.ts";
 
-const PAGE_LIMIT = 10_000;
+const PAGE = { standard: 10_000, most: 10_000 };
 
 type Found = { name: string; kind: FileKind; file: FileObject };
 
@@ -18,17 +17,20 @@ export async function getFile(context: Context): Promise<Response> {
 
 /** The files that were uploaded, newest first. */
 export async function listFiles({ env, key, url }: Context): Promise<Response> {
-  const limit = Number(url.searchParams.get("limit") ?? PAGE_LIMIT);
-  if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_LIMIT)
-    return refuse(invalid(`limit is a whole number from 1 to ${PAGE_LIMIT}.`, "limit"));
+  const limit = limitOf(url, PAGE);
+  if (limit === null) return refuse(noSuchLimit(PAGE));
   const purpose = url.searchParams.get("purpose");
   const query = { kind: "file" as const, after: url.searchParams.get("after"), ascending: url.searchParams.get("order") === "asc" };
   const entries =
     purpose === null || purpose === "batch"
       ? await callArchive(env, key.tenant, LIBRARY, (stub) => stub.entries({ ...query, limit: limit + 1 }))
       : [];
-  const data = entries.slice(0, limit).map(({ file }) => file!);
-  return json({ object: "list", data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: entries.length > limit });
+  return json(
+    page(
+      entries.slice(0, limit).map(({ file }) => file!),
+      entries.length > limit,
+    ),
+  );
 }
 
 export async function deleteFile(context: Context): Promise<Response> {

@@ -3,7 +3,7 @@
  * finds, and the next bytes are read once those are stored.
  */
 import { type MultipartError, make, type PartInfo } from "multipasta";
-import { fileId, newName } from "../../platform/file-ids.ts";
+import { fileId, LIBRARY, newName } from "../../platform/file-ids.ts";
 import { callArchive } from "../../platform/objects.ts";
 import { FILE_BYTES_LIMIT, type FileObject } from "../../schemas/batch.ts";
 import type { Problem } from "../../schemas/problem.ts";
@@ -13,8 +13,6 @@ import { invalid, json, refuse } from "../ingress/respond.ts";
 /** Bytes gathered before they are stored. */
 const PIECE_BYTES = 1_000_000;
 const FILENAME_LIMIT = 512;
-/** The name of the archive in which a tenant's files and batches are listed. */
-export const LIBRARY = "library";
 
 /** What was found in the form so far. */
 class Form {

@@ -4,34 +4,32 @@ import { newNonce, parseJobId } from "../../platform/ids.ts";
 import { callCoordinator, callMailbox } from "../../platform/objects.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { DeadLetter } from "../../schemas/rpc.ts";
-import { readText } from "../ingress/body.ts";
+import { readJson } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
-import { errorBody, invalid, json, noSuchJob, refuse } from "../ingress/respond.ts";
+import { errorBody, invalid, json, limitOf, malformed, noSuchJob, noSuchLimit, page, refuse } from "../ingress/respond.ts";
 
-const PAGE_LIMIT = 100;
-const PAGE_DEFAULT = 20;
+const PAGE = { standard: 20, most: 100 };
 
-const Redrive = z.strictObject({ jobs: z.array(z.string().min(1).max(640)).min(1).max(PAGE_LIMIT) });
+/** The body of a redrive. Ids have 640 characters at most, with their channel. */
+const Redrive = z.strictObject({ jobs: z.array(z.string().min(1).max(640)).min(1).max(100) });
 
 /** Newest first. */
 export async function listDeadLetters({ env, settings, url }: Context): Promise<Response> {
-  const limit = Number(url.searchParams.get("limit") ?? PAGE_DEFAULT);
-  if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_LIMIT)
-    return refuse(invalid(`limit is a whole number from 1 to ${PAGE_LIMIT}.`, "limit"));
+  const limit = limitOf(url, PAGE);
+  if (limit === null) return refuse(noSuchLimit(PAGE));
   const after = url.searchParams.get("after");
   const before = after === null ? null : Number(after);
   if (before !== null && !Number.isSafeInteger(before)) return refuse(invalid("after is the id of a dead letter.", "after"));
   const letters = await callCoordinator(env, settings.region, (stub) => stub.deadLetters(before, limit + 1));
-  const data = letters.slice(0, limit).map(shown);
-  return json({ object: "list", data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: letters.length > limit });
+  return json(page(letters.slice(0, limit).map(shown), letters.length > limit));
 }
 
 export async function redrive(context: Context): Promise<Response> {
-  const text = await readText(context.request);
-  if (!text.ok) return refuse(text.problem);
-  const wish = parse(text.text);
-  if (!wish) return refuse(invalid(`Send {"jobs":["job_…"]} with up to ${PAGE_LIMIT} of them.`, "jobs"));
-  const data = await Promise.all(wish.jobs.map((id) => again(context, id)));
+  const body = await readJson(context.request);
+  if (!body.ok) return refuse(body.problem);
+  const wish = Redrive.safeParse(body.value);
+  if (!wish.success) return refuse(malformed(wish.error));
+  const data = await Promise.all(wish.data.jobs.map((id) => again(context, id)));
   return json({ object: "list", data }, 202);
 }
 
@@ -60,12 +58,4 @@ function shown({ attempts, code, failed_at, id, job, message, pool, tenant }: De
     error: { code, message },
     failed_at: Math.floor(failed_at / 1_000),
   };
-}
-
-function parse(text: string): z.infer<typeof Redrive> | null {
-  try {
-    return Redrive.safeParse(JSON.parse(text)).data ?? null;
-  } catch {
-    return null;
-  }
 }

@@ -1,0 +1,20 @@
+/** A job whose answer is told piece by piece. */
+import { advanceTo, submit, until } from "./service.ts";
+import { EPOCH, script, world } from "./world.ts";
+
+export const WORDS = ["Once ", "upon ", "a ", "time", " there", " was 😀", " a", " queue."];
+export const TEXT = WORDS.join("");
+
+/** Of a job that waits until `start`. */
+export const later = { not_before: EPOCH / 1_000 + 60 };
+export const start = () => advanceTo(EPOCH + 60_000);
+
+/** A running job whose answer the test writes. */
+export async function running(more: Record<string, unknown> = {}) {
+  const upstream = script();
+  world.upstream = upstream.answer;
+  const calls = world.calls.length;
+  const { id } = await submit(more);
+  await until(() => world.calls.length > calls);
+  return { ...upstream, id };
+}
