@@ -10,6 +10,7 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { AppendCall, Appended, CommitCall, Committed, Lease, OpenCall, Opened, Verdict } from "../../schemas/rpc.ts";
 import type { Desk } from "./desk.ts";
 import { append as appendTo, entriesOf, saysRetrying, saysRunning } from "./log.ts";
+import { deltasKeptMs } from "./retention.ts";
 import type { JobRow } from "./store/store.ts";
 import { idOf, jobOf, statusOf } from "./view.ts";
 
@@ -73,11 +74,11 @@ function later(work: () => void): Promise<void> {
 export function append(desk: Desk, call: AppendCall): Appended {
   const row = find(desk, call.job);
   if (row?.status !== "queued" || call.attempt < row.attempt) return { ok: false };
-  const counts = desk.store.deltaCounts(row.n, call.attempt);
+  const counts = desk.store.deltas.counts(row.n, call.attempt);
   if (call.index !== counts.ofAttempt) return { ok: true, need: counts.ofAttempt };
   noteRunning(desk, row, call.attempt, desk.running.get(row.n)?.startedAt ?? desk.now());
   const last = lastSeq(desk, row);
-  desk.store.addDelta(row.n, last + 1, call.attempt, JSON.stringify(call.chunks));
+  desk.store.deltas.add(row.n, last + 1, call.attempt, call.chunks);
   const event = { job: call.job, seq: last + 1, event: "delta" as const, data: { chunks: call.chunks } };
   desk.background(desk.followers.tell(row.n, event));
   return { ok: true, need: counts.ofAttempt + 1 };
@@ -142,13 +143,15 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
   if (end.problem) {
     row.error = JSON.stringify(end.problem);
   }
-  appendTo(row, lastSeq(desk, row), status, now, null);
+  const lastDelta = desk.store.deltas.counts(row.n, 0).last;
+  appendTo(row, lastDelta, status, now, null);
   const write = () => desk.store.end(row, end.response ?? null);
   if (row.webhook === undefined) write();
   else desk.webhooks.tell(row, row.webhook, write);
   desk.running.delete(row.n);
   desk.promised.delete(row.n);
-  desk.wakeBy(now + desk.retentionMs);
+  desk.store.deltas.close(row.n);
+  desk.wakeBy(now + (lastDelta > 0 ? deltasKeptMs(desk) : desk.retentionMs));
   desk.ended(status);
   // A mailbox that slept meanwhile did not know that the job ran when its followers came: they would miss a number.
   if (running && desk.followers.watched(row.n))
@@ -182,19 +185,19 @@ function noteAttempt(row: JobRow, lease: Lease): void {
 
 /** Writes an event of a job, and tells it. `row` carries what else has changed. */
 export function note(desk: Desk, row: JobRow, event: EventName, data: unknown): void {
-  const seq = appendTo(row, desk.store.deltaCounts(row.n, 0).last, event, desk.now(), data);
+  const seq = appendTo(row, desk.store.deltas.counts(row.n, 0).last, event, desk.now(), data);
   desk.store.update(row);
   desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), seq, event, data }));
 }
 
 export function lastSeq(desk: Desk, row: JobRow): number {
-  return Math.max(entriesOf(row).at(-1)![0], desk.store.deltaCounts(row.n, 0).last);
+  return Math.max(entriesOf(row).at(-1)![0], desk.store.deltas.counts(row.n, 0).last);
 }
 
 /** A call of unknown outcome may be made again: by the job's policy, and never silently once a consumer saw a part of the answer. */
 function mayRepeat(desk: Desk, row: JobRow): boolean {
   if (row.retry === "always") return true;
-  return row.retry === "safe" && desk.store.deltaCounts(row.n, 0).last === 0;
+  return row.retry === "safe" && desk.store.deltas.counts(row.n, 0).last === 0;
 }
 
 function unknownOutcome(): Problem {

@@ -57,9 +57,7 @@ export function replay(desk: Desk, id: string, row: JobRow, after: number, delta
   const entries = entriesOf(row).filter(([seq]) => seq > after);
   const events = entries.map(([seq, event, , data]): JobEvent => ({ job: id, seq, event, data: dataOf(desk, row, event, data) }));
   if (deltas) {
-    for (const delta of desk.store.deltas(row.n, after)) {
-      events.push({ job: id, seq: delta.seq, event: "delta", data: { chunks: JSON.parse(delta.chunks) } });
-    }
+    for (const { seq, chunks } of desk.store.deltas.after(row.n, after)) events.push({ job: id, seq, event: "delta", data: { chunks } });
   }
   return events.sort((a, b) => a.seq - b.seq);
 }

@@ -1,4 +1,4 @@
-/** Ended jobs are kept for the retention time, then deleted with their payloads and results. */
+/** Ended jobs are kept for the retention time, then deleted with their payloads and results; their deltas go before, for the result says the same. */
 import type { Desk } from "./desk.ts";
 
 /** Jobs deleted in one go: some thousand rows, well within an alarm's time. */
@@ -6,6 +6,14 @@ const BATCH = 500;
 const NEXT_BATCH_MS = 1_000;
 /** Jobs that end one after another are not worth an alarm each. */
 const SPACING_MS = 600_000;
+
+/** After the end: whoever watched and lost the connection is back by then. */
+const DELTAS_KEPT_MS = 3_600_000;
+
+/** How long the deltas of an ended job are kept, ms. */
+export function deltasKeptMs(desk: Desk): number {
+  return Math.min(DELTAS_KEPT_MS, desk.retentionMs);
+}
 
 /** Deletes what is due but for jobs whose webhook is still to be told; answers when to come again (ms), null if nothing has ended. */
 export function retire(desk: Desk): number | null {
@@ -29,6 +37,9 @@ export function retire(desk: Desk): number | null {
     for (const n of due) desk.store.remove(n);
   });
   if (due.length === BATCH) return now + NEXT_BATCH_MS;
+  const streamed = desk.store.deltas.drop(now - deltasKeptMs(desk));
   next = Math.min(next, desk.store.dropClaims(instant) ?? next, desk.store.deliveries.dropGone(instant) ?? next);
-  return next === Number.POSITIVE_INFINITY ? null : Math.max(next + desk.retentionMs, now + SPACING_MS);
+  const wakes = [next + desk.retentionMs, streamed === null ? Number.POSITIVE_INFINITY : streamed + deltasKeptMs(desk)];
+  const wake = Math.min(...wakes);
+  return wake === Number.POSITIVE_INFINITY ? null : Math.max(wake, now + SPACING_MS);
 }

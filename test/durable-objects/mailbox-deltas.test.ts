@@ -146,6 +146,56 @@ describe("with deltas", () => {
     expect(await deltaRows("c")).toBe(0);
   });
 
+  it("a long answer is a few rows, and chunks are kept to the letter", async () => {
+    const client = await connect();
+    await client.subscribe({ channel: "c", deltas: true });
+    const { id, say, finish } = await running({ channel: "c" });
+    let text = "";
+    for (let word = 0; word < 40; word++) {
+      say(`word ${word} `);
+      text += `word ${word} `;
+      await until(() => client.text(id) === text);
+      // What the object remembers of the row is lost; the next delta begins another.
+      if (word === 20) await evict(mailbox("alice", "c"));
+    }
+    finish();
+    await client.saw(id, "completed");
+    expect(client.events(id).length).toBeGreaterThan(40);
+    expect(await deltaRows("c")).toBe(2);
+    const again = await connect();
+    const after = client.events(id)[30]!.seq;
+    await again.subscribe({ jobs: [id], deltas: true, after: { [id]: after } });
+    await again.saw(id, "completed");
+    expect(JSON.stringify(again.events(id))).toBe(JSON.stringify(client.events(id).slice(31)));
+  });
+
+  it("deltas that were written a row each, by an older program, are still read", async () => {
+    world.upstream = () => completion(TEXT);
+    const first = await connect();
+    await first.subscribe({ channel: "c", deltas: true });
+    const { id } = await submit({ channel: "c" });
+    await first.saw(id, "completed");
+    const written = first
+      .events(id)
+      .filter(({ event }) => event === "delta")
+      .map(({ seq }) => seq);
+    expect(written.length).toBeGreaterThan(0);
+    await inside(mailbox("alice", "c"), (_, { storage: { sql } }) => {
+      const { n } = sql.exec("SELECT max(n) AS n FROM delta_rows").one();
+      sql.exec("DELETE FROM migrations WHERE id = '004_delta_rows'; DROP TABLE delta_rows");
+      sql.exec(
+        "CREATE TABLE deltas (n INTEGER NOT NULL, seq INTEGER NOT NULL, attempt INTEGER NOT NULL, chunks TEXT NOT NULL, PRIMARY KEY (n, seq)) WITHOUT ROWID",
+      );
+      for (const seq of written) sql.exec("INSERT INTO deltas VALUES (?, ?, 1, ?)", n, seq, JSON.stringify([{ old: seq }]));
+    });
+    await evict(mailbox("alice", "c"));
+    const second = await connect();
+    await second.subscribe({ jobs: [id], deltas: true, after: { [id]: 1 } });
+    await second.saw(id, "completed");
+    const deltas = second.events(id).filter(({ event }) => event === "delta");
+    expect(deltas.map(({ seq, data }) => [seq, data])).toEqual(written.map((seq) => [seq, { chunks: [{ old: seq }] }]));
+  });
+
   it("the deltas are still there after the end, for who resumes", async () => {
     world.upstream = () => completion(TEXT);
     const first = await connect();
@@ -256,7 +306,7 @@ describe("numbers that were sent", () => {
 });
 
 function deltaRows(channel: string): Promise<unknown> {
-  return inside(mailbox("alice", channel), (_, state) => state.storage.sql.exec("SELECT count(*) AS n FROM deltas").one().n);
+  return inside(mailbox("alice", channel), (_, state) => state.storage.sql.exec("SELECT count(*) AS n FROM delta_rows").one().n);
 }
 
 function deltasOf(client: Client, job: string, from: number): string[] {

@@ -37,8 +37,10 @@ describe("retention", () => {
     const body = job({ channel: "c" }, { messages: [{ role: "user", content: long }] });
     const { id } = (await call("POST", "/v1/jobs", body, { headers: { "idempotency-key": "k" } })).body;
     await client.saw(id, "completed");
-    const tables = ["jobs", "parts", "deltas", "idempotency"];
+    const tables = ["jobs", "parts", "delta_rows", "idempotency"];
     for (const table of tables) expect([table, await count(table)]).not.toEqual([table, 0]);
+    expect(await alarmAt()).toBe(EPOCH + HOUR);
+    await ringAt(EPOCH + HOUR);
     expect(await alarmAt()).toBe(EPOCH + RETENTION);
     await ringAt(EPOCH + RETENTION - 1);
     expect(await status(id)).toBe(200);
@@ -47,6 +49,34 @@ describe("retention", () => {
     expect(await status(id)).toBe(404);
     const again = await call("POST", "/v1/jobs", body, { headers: { "idempotency-key": "k" } });
     expect(again.body.id).not.toBe(id);
+  });
+
+  it("deltas go an hour after the end, and the result stands for them; those of a job that runs stay", async () => {
+    world.upstream = () => completion("Hello");
+    const client = await connect();
+    await client.subscribe({ channel: "c", deltas: true });
+    const { id } = await submit({ channel: "c" });
+    await client.saw(id, "completed");
+    const seen = client.events(id);
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const runs = await submit({ channel: "c" });
+    await until(() => world.calls.length === 2);
+    upstream.say("half");
+    await until(() => client.text(runs.id) === "half");
+
+    await ringAt(EPOCH + HOUR - 1);
+    expect(await count("delta_rows")).toBe(2);
+    await ringAt(EPOCH + HOUR);
+    expect(await count("delta_rows")).toBe(1);
+
+    const late = await connect();
+    const middle = seen.find(({ event }) => event === "delta")!.seq;
+    await late.subscribe({ jobs: [id], deltas: true, after: { [id]: middle } });
+    expect(await late.saw(id, "completed")).toEqual(seen.at(-1));
+    expect(late.events(id)).toHaveLength(1);
+    await late.subscribe({ jobs: [runs.id], deltas: true });
+    await until(() => late.text(runs.id) === "half");
   });
 
   it("one that waits or runs stays, however old", async () => {

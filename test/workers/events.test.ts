@@ -97,7 +97,7 @@ describe("GET /v1/jobs/{id}/events", () => {
     await until(async () => (await open()) === 1);
     const piece = "x".repeat(400_000);
     const logged = () =>
-      inside(mailboxOf(id), (_, state) => state.storage.sql.exec<{ n: number }>("SELECT count(*) AS n FROM deltas").one().n);
+      inside(mailboxOf(id), (_, state) => state.storage.sql.exec<{ n: number }>("SELECT count(*) AS n FROM delta_rows").one().n);
     for (let count = 0; count < 10; count++) {
       say(`${count}${piece}`);
       await until(async () => (await logged()) === count + 1);

@@ -130,4 +130,22 @@ export const MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: "004_delta_rows",
+    sql: `
+      -- Deltas of jobs that somebody watches, many to a row. Written by append, read by replay, deleted some time after the job's end.
+      CREATE TABLE delta_rows (
+        n INTEGER NOT NULL,
+        -- The seqs that it holds, without a gap.
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL CHECK (last >= first),
+        attempt INTEGER NOT NULL,
+        -- A line for each delta: its chunks as policy/shorthand.ts writes them, from the row's beginning.
+        deltas TEXT NOT NULL,
+        PRIMARY KEY (n, first)
+      ) WITHOUT ROWID;
+      INSERT INTO delta_rows SELECT n, seq, seq, attempt, chunks FROM deltas;
+      DROP TABLE deltas;
+    `,
+  },
 ];

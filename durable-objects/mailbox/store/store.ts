@@ -4,6 +4,7 @@ import type { Sql } from "../../../platform/sql.ts";
 import type { JobEnd, RetryPolicy } from "../../../schemas/job.ts";
 import type { BatchPlace, Call } from "../../../schemas/rpc.ts";
 import { DeliveryStore } from "./deliveries.ts";
+import { DeltaStore } from "./deltas.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** What was submitted and never changes. */
@@ -55,11 +56,13 @@ const COLUMNS = "n, nonce, status, accepted_at, details, attempt, attempts, unkn
 export class MailboxStore {
   readonly sql: Sql;
   readonly deliveries: DeliveryStore;
+  readonly deltas: DeltaStore;
 
   constructor(sql: Sql) {
     this.sql = sql;
     migrate(sql, MIGRATIONS);
     this.deliveries = new DeliveryStore(sql);
+    this.deltas = new DeltaStore(sql);
   }
 
   newest(): { n: number; accepted_at: number } | null {
@@ -158,28 +161,12 @@ export class MailboxStore {
   remove(n: number): void {
     this.sql.run("DELETE FROM idempotency WHERE key = (SELECT details ->> 'idempotency_key' FROM jobs WHERE n = ?)", n);
     this.sql.run("DELETE FROM calls WHERE body = (SELECT details ->> '$.call.body' FROM jobs WHERE n = ?1) AND n = ?1", n);
-    for (const table of ["jobs", "parts", "deltas", "deliveries"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
+    for (const table of ["jobs", "parts", "delta_rows", "deliveries"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
   }
 
   /** When jobs came and ended, in the order in which they came. */
   ages(): Iterable<Pick<JobRow, "n" | "accepted_at" | "ended_at">> {
     return this.sql.each("SELECT n, accepted_at, ended_at FROM jobs ORDER BY n");
-  }
-
-  addDelta(n: number, seq: number, attempt: number, chunks: string): void {
-    this.sql.run("INSERT INTO deltas (n, seq, attempt, chunks) VALUES (?, ?, ?, ?)", n, seq, attempt, chunks);
-  }
-
-  deltas(n: number, after: number): { seq: number; chunks: string }[] {
-    return this.sql.all("SELECT seq, chunks FROM deltas WHERE n = ? AND seq > ? ORDER BY seq", n, after);
-  }
-
-  deltaCounts(n: number, attempt: number): { last: number; ofAttempt: number } {
-    return this.sql.first(
-      "SELECT coalesce(max(seq), 0) AS last, count(CASE WHEN attempt = ? THEN 1 END) AS ofAttempt FROM deltas WHERE n = ?",
-      attempt,
-      n,
-    )!;
   }
 
   idempotent(key: string): { fingerprint: string; n: number } | null {

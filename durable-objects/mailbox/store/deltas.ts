@@ -1,0 +1,97 @@
+/** All SQL of deltas. */
+import type { Sql } from "../../../platform/sql.ts";
+import { type Short, Shorthand } from "../../../policy/shorthand.ts";
+
+export type Delta = { seq: number; chunks: unknown[] };
+
+/**
+ * A row takes deltas up to this size: some 800 words. Each delta writes its row anew, a longer one would cost more bytes to write than it
+ * saves rows to keep.
+ */
+const ROW_CHARACTERS = 8_000;
+
+/** The row that the next delta of a job may join. */
+type Tail = { first: number; last: number; attempt: number; length: number; shorthand: Shorthand };
+
+export class DeltaStore {
+  readonly #sql: Sql;
+  /** By job. Lost with the object: the next delta then begins a row. */
+  readonly #tails = new Map<number, Tail>();
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  add(n: number, seq: number, attempt: number, chunks: unknown[]): void {
+    const tail = this.#tails.get(n);
+    if (tail && tail.attempt === attempt && tail.last === seq - 1 && this.#join(n, tail, chunks)) return;
+    const shorthand = new Shorthand();
+    const text = line(shorthand, chunks);
+    this.#sql.run("INSERT INTO delta_rows (n, first, last, attempt, deltas) VALUES (?, ?, ?, ?, ?)", n, seq, seq, attempt, text);
+    this.#tails.set(n, { first: seq, last: seq, attempt, length: text.length, shorthand });
+  }
+
+  /** Deltas of a job after a seq, in order. */
+  after(n: number, seq: number): Delta[] {
+    const rows = this.#sql.all<{ first: number; deltas: string }>(
+      "SELECT first, deltas FROM delta_rows WHERE n = ? AND last > ? ORDER BY first",
+      n,
+      seq,
+    );
+    return rows.flatMap(({ first, deltas }) => read(first, deltas)).filter((delta) => delta.seq > seq);
+  }
+
+  /** The greatest seq, 0 if there is none, and how many deltas an attempt has. */
+  counts(n: number, attempt: number): { last: number; ofAttempt: number } {
+    return this.#sql.first(
+      `SELECT coalesce(max(last), 0) AS last, coalesce(sum(CASE WHEN attempt = ? THEN last - first + 1 END), 0) AS ofAttempt
+       FROM delta_rows WHERE n = ?`,
+      attempt,
+      n,
+    )!;
+  }
+
+  /** No more come: the job has ended. */
+  close(n: number): void {
+    this.#tails.delete(n);
+  }
+
+  /** Deletes those of jobs that ended by then (ms); answers when the first of the others ended, null if none has. */
+  drop(instant: number): number | null {
+    // From job to job by the key, past the rows of each: what they hold is not read.
+    const ended = `
+      WITH RECURSIVE own(n) AS (
+        SELECT min(n) FROM delta_rows
+        UNION ALL
+        SELECT (SELECT min(n) FROM delta_rows WHERE n > own.n) FROM own WHERE own.n IS NOT NULL
+      )
+      SELECT jobs.n, ended_at FROM own JOIN jobs ON jobs.n = own.n WHERE ended_at IS NOT NULL`;
+    let next: number | null = null;
+    for (const { n, ended_at } of this.#sql.all<{ n: number; ended_at: number }>(ended)) {
+      if (ended_at <= instant) this.#sql.run("DELETE FROM delta_rows WHERE n = ?", n);
+      else next = Math.min(next ?? ended_at, ended_at);
+    }
+    return next;
+  }
+
+  #join(n: number, tail: Tail, chunks: unknown[]): boolean {
+    if (tail.length >= ROW_CHARACTERS) return false;
+    const text = `\n${line(tail.shorthand, chunks)}`;
+    this.#sql.run("UPDATE delta_rows SET last = last + 1, deltas = deltas || ? WHERE n = ? AND first = ?", text, n, tail.first);
+    tail.last++;
+    tail.length += text.length;
+    return true;
+  }
+}
+
+function line(shorthand: Shorthand, chunks: unknown[]): string {
+  return JSON.stringify(chunks.map((chunk) => shorthand.write(chunk)));
+}
+
+function read(first: number, deltas: string): Delta[] {
+  const shorthand = new Shorthand();
+  return deltas.split("\n").map((text, index) => ({
+    seq: first + index,
+    chunks: (JSON.parse(text) as Short[]).map((short) => shorthand.read(short)),
+  }));
+}
