@@ -238,6 +238,8 @@ export interface MailboxRpc {
   /** Waits up to `waitMs` for the job to end; answers null when there is no such job. */
   get(id: string, waitMs: number): Promise<Job | null>;
   list(query: ListQuery): Promise<Job[]>;
+  /** What is written of a job's events after a seq, in order; null when there is no such job. */
+  events(id: string, after: number, deltas: boolean): Promise<JobEvent[] | null>;
   cancel(id: string): Promise<Job | null>;
   /** What became of the events of a job on their way to its webhook; null when there is no such job. */
   deliveries(id: string): Promise<Delivery[] | null>;

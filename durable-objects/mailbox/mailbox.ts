@@ -38,7 +38,7 @@ import { moved } from "./positions.ts";
 import { OUTSIDE, type Outside } from "./post.ts";
 import { cancel, get, list } from "./read.ts";
 import { again } from "./redrive.ts";
-import { follow, type UnfollowCall, unfollow } from "./replay.ts";
+import { eventsOf, follow, type UnfollowCall, unfollow } from "./replay.ts";
 import { retire } from "./retention.ts";
 import { acceptSocket, closeSocket, socketId } from "./sockets.ts";
 import { MailboxStore } from "./store/store.ts";
@@ -123,6 +123,10 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   list(query: ListQuery): Promise<Job[]> {
     return list(this.desk, query);
+  }
+
+  async events(id: string, after: number, deltas: boolean): Promise<JobEvent[] | null> {
+    return eventsOf(this.desk, id, after, deltas);
   }
 
   cancel(id: string): Promise<Job | null> {

@@ -52,8 +52,14 @@ export function unfollow(desk: Desk, call: UnfollowCall): void {
   }
 }
 
+/** What is written of a job's events, for who does not follow; null when there is no such job. */
+export function eventsOf(desk: Desk, id: string, after: number, deltas: boolean): JobEvent[] | null {
+  const row = find(desk, id);
+  return row && replay(desk, id, row, after, deltas);
+}
+
 /** Events of a job after a seq, in order. */
-export function replay(desk: Desk, id: string, row: JobRow, after: number, deltas: boolean): JobEvent[] {
+function replay(desk: Desk, id: string, row: JobRow, after: number, deltas: boolean): JobEvent[] {
   const entries = entriesOf(row).filter(([seq]) => seq > after);
   const events = entries.map(([seq, event, , data]): JobEvent => ({ job: id, seq, event, data: dataOf(desk, row, event, data) }));
   if (deltas) {

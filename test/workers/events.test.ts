@@ -146,3 +146,94 @@ describe("GET /v1/jobs/{id}/events", () => {
     expect((await events(id, { authorization: "Bearer sk-dev-bob" })).status).toBe(404);
   });
 });
+
+describe("GET /v1/jobs/{id}/events?wait", () => {
+  type Page = { object: string; data: (Told & { job: string })[]; has_more: boolean; last_seq: number; ended: boolean };
+  const poll = async (id: string, after: number, wait = 60) => {
+    const { body, status } = await call<Page>("GET", `/v1/jobs/${id}/events?wait=${wait}&after=${after}`);
+    expect(status).toBe(200);
+    return body;
+  };
+
+  /** Polls on until the job has ended; answers with all that it was told. */
+  async function pollAll(id: string, after = 0, told: Told[] = []): Promise<Told[]> {
+    for (let last = after; ; ) {
+      const page = await poll(id, last);
+      told.push(...page.data);
+      last = page.last_seq;
+      if (page.ended) return told;
+    }
+  }
+
+  it("what is there is answered at once, whatever the wait", async () => {
+    const { id } = await submit(later);
+    expect(await poll(id, 0)).toMatchObject({ object: "list", data: [{ job: id, seq: 1, event: "queued" }], last_seq: 1, ended: false });
+  });
+
+  it("a stream of tokens, poll by poll: no gap, no repeat, the whole text; the mailbox dies in the middle", async () => {
+    const { id, say, finish } = await running();
+    const heard: Told[] = [];
+    const polling = pollAll(id, 0, heard);
+    for (const [index, word] of WORDS.entries()) {
+      say(word);
+      await until(() => textOf(heard).endsWith(word));
+      if (index === 3) await evict(mailboxOf(id));
+    }
+    finish();
+    const told = await polling;
+    expectGapless(told);
+    expect(textOf(told)).toBe(TEXT);
+    expect(told.at(-1)!.data).toEqual(await ended(id));
+  });
+
+  it("by poll, then by stream, then by poll again: one sequence", async () => {
+    const { id, say, finish } = await running();
+    const first = poll(id, 2);
+    say(WORDS[0]!);
+    const { data, last_seq } = await first;
+    const second = read(await events(id, { "last-event-id": String(last_seq) }), (told) => textOf(told).endsWith(WORDS[4]!));
+    for (const word of WORDS.slice(1, 5)) say(word);
+    const middle = await second;
+    for (const word of WORDS.slice(5)) say(word);
+    finish();
+    const told = [...data, ...middle, ...(await pollAll(id, middle.at(-1)!.seq))];
+    expectGapless(told, 3);
+    expect(textOf(told)).toBe(TEXT);
+  });
+
+  it("nothing comes in time -> an empty list that says where to go on, and the mailbox is left alone", async () => {
+    const { id } = await submit(later);
+    expect(await poll(id, 1, 0.05)).toEqual({ object: "list", data: [], has_more: false, last_seq: 1, ended: false });
+    const count = "SELECT (SELECT count(*) FROM subscriptions) + (SELECT count(*) FROM followers) AS rows";
+    const rows = () => inside(mailboxOf(id), (_, state) => state.storage.sql.exec<{ rows: number }>(count).one().rows);
+    await until(async () => (await rows()) === 0);
+  });
+
+  it("Accept: application/json without a wait -> the log as it stands, without deltas if they are not wanted", async () => {
+    world.upstream = () => completion(TEXT);
+    const { id } = await submit(later);
+    const reading = read(await events(id));
+    await start();
+    const all = await reading;
+    const list = async (query: string) => ((await (await events(id, { accept: "application/json" }, query)).json()) as Page).data;
+    expect((await list("")).map(({ seq }) => seq)).toEqual(all.map(({ seq }) => seq));
+    expect((await list("?deltas=false")).map(({ event }) => event)).toEqual(["queued", "in_progress", "completed"]);
+  });
+
+  it("Prefer: wait=… -> says that it was heeded", async () => {
+    const { id } = await submit(later);
+    const response = await events(id, { prefer: "wait=90" });
+    expect(response.headers.get("preference-applied")).toBe("wait=60");
+  });
+
+  it.each(["-1", "soon"])("wait=%s -> 400", async (wait) => {
+    const { id } = await submit(later);
+    expect((await events(id, {}, `?wait=${wait}`)).status).toBe(400);
+  });
+
+  it("another tenant's job, and one that never was -> 404", async () => {
+    const { id } = await submit(later);
+    expect((await events(id, { authorization: "Bearer sk-dev-bob" }, "?wait=1")).status).toBe(404);
+    expect((await events(`${id.slice(0, -1)}_`, {}, "?wait=1")).status).toBe(404);
+  });
+});

@@ -5,23 +5,42 @@ import { mayUseJob } from "../../policy/grant.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { Context } from "./context.ts";
-import { follow } from "./follow.ts";
+import { type Follow, follow } from "./follow.ts";
+import { pollEvents } from "./poll-events.ts";
 import { invalid, noSuchJob, refuse } from "./respond.ts";
 import { SSE_HEADERS, sse } from "./sse.ts";
+import { waitOf } from "./wait.ts";
 
-export async function jobEvents({ background, env, grant, key, params, request, url }: Context): Promise<Response> {
+/** Server-Sent Events; a list, by long-poll, for who names a time to wait or asks for JSON. */
+export async function jobEvents(context: Context): Promise<Response> {
+  const { env, grant, key, params, request, url } = context;
   const id = params.id ?? "";
   const name = parseJobId(key.tenant, id);
   const after = Number(request.headers.get("last-event-id") ?? url.searchParams.get("after") ?? 0);
   if (!Number.isSafeInteger(after) || after < 0) return refuse(invalid("Last-Event-ID is the seq of an event.", "Last-Event-ID"));
+  const wait = waitOf(context);
+  if (!wait.ok) return refuse(wait.problem);
   const address = name && mayUseJob(grant, id, name.channel) && { tenant: key.tenant, channel: name.channel };
-  const job = address && (await callMailbox(env, address, (stub) => stub.get(id, 0)));
-  if (!job) return refuse(noSuchJob(id));
+  if (!address) return refuse(noSuchJob(id));
   const deltas = url.searchParams.get("deltas") !== "false";
+  const wish = { address, job: id, after, deltas };
+  if (wait.seconds !== null || wantsJson(request)) return pollEvents(env, wish, wait.seconds ?? 0, request, wait.headers);
+  return streamEvents(context, wish);
+}
+
+function wantsJson(request: Request): boolean {
+  const accept = request.headers.get("accept") ?? "";
+  return accept.includes("application/json") && !accept.includes("text/event-stream");
+}
+
+async function streamEvents({ background, env, request }: Context, wish: Omit<Follow, "signal">): Promise<Response> {
+  const { address, job: id, after } = wish;
+  const job = await callMailbox(env, address, (stub) => stub.get(id, 0));
+  if (!job) return refuse(noSuchJob(id));
   const reader = new AbortController();
   request.signal.addEventListener("abort", () => reader.abort());
   const over = isEnd(job.status);
-  const events = follow(env, { address, job: id, after: over ? 0 : after, deltas, signal: reader.signal });
+  const events = follow(env, { ...wish, after: over ? 0 : after, signal: reader.signal });
   // Of a job that has ended all is there. Who has it already is told so: an EventSource comes back for ever otherwise.
   const first = over ? await beyond(events, after) : null;
   if (over && !first) return new Response(null, { status: 204 });

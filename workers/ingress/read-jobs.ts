@@ -10,25 +10,22 @@ import type { ListQuery } from "../../schemas/rpc.ts";
 import { canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
 import { invalid, json, limitOf, noSuchBatch, noSuchJob, noSuchLimit, notThatChannel, page, refuse } from "./respond.ts";
+import { waitOf } from "./wait.ts";
 
-/** A long-poll's length at most, seconds. */
-const WAIT_LIMIT = 60;
 const PAGE = { standard: 20, most: 100 };
 /** A list over all channels asks each of them; with more, the client must name one. */
 const CHANNELS_LIMIT = 200;
 
 export async function getJob(context: Context): Promise<Response> {
-  const { env, grant, key, params, request, url } = context;
+  const { env, grant, key, params } = context;
   const name = parseJobId(key.tenant, params.id ?? "");
   if (!name || !mayUseJob(grant, params.id!, name.channel)) return refuse(noSuchJob(params.id ?? ""));
-  const preferred = /(?:^|[,;\s])wait=(\d+)/.exec(request.headers.get("prefer") ?? "")?.[1];
-  const wait = Number(url.searchParams.get("wait") ?? preferred ?? 0);
-  if (!(wait >= 0)) return refuse(invalid("wait is a number of seconds.", "wait"));
-  const seconds = Math.min(wait, WAIT_LIMIT);
-  const job = await callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.get(params.id!, seconds * 1_000));
+  const wait = waitOf(context);
+  if (!wait.ok) return refuse(wait.problem);
+  const waitMs = (wait.seconds ?? 0) * 1_000;
+  const job = await callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.get(params.id!, waitMs));
   if (!job) return refuse(noSuchJob(params.id!));
-  const applied: Record<string, string> = preferred === undefined ? {} : { "preference-applied": `wait=${seconds}` };
-  return json(job, isEnd(job.status) ? 200 : 202, applied);
+  return json(job, isEnd(job.status) ? 200 : 202, wait.headers);
 }
 
 export async function cancelJob(context: Context): Promise<Response> {

@@ -1,0 +1,52 @@
+/** A job's events by long-poll: what is there, or what comes first. */
+import { callMailbox } from "../../platform/objects.ts";
+import { isEnd } from "../../policy/lifecycle.ts";
+import type { JobEvent } from "../../schemas/event.ts";
+import type { Context } from "./context.ts";
+import { type Follow, follow } from "./follow.ts";
+import { json, noSuchJob, refuse } from "./respond.ts";
+
+/** Events of one answer; `has_more` says that the next call has more at once. */
+const PAGE_LIMIT = 1_000;
+
+export async function pollEvents(
+  env: Context["env"],
+  wish: Omit<Follow, "signal">,
+  seconds: number,
+  request: Request,
+  headers: Record<string, string>,
+): Promise<Response> {
+  const { address, job, after, deltas } = wish;
+  const stored = () => callMailbox(env, address, (stub) => stub.events(job, after, deltas));
+  let events = await stored();
+  if (events?.length === 0 && seconds > 0) {
+    // Followed only until something comes, and then read from the log: so that all that came with it is in the answer too.
+    if (await somethingComes(env, wish, seconds, request)) events = await stored();
+  }
+  if (!events) return refuse(noSuchJob(job));
+  const data = events.slice(0, PAGE_LIMIT);
+  const last = data.at(-1);
+  return json(
+    { object: "list", data, has_more: events.length > data.length, last_seq: last?.seq ?? after, ended: ended(last) },
+    200,
+    headers,
+  );
+}
+
+async function somethingComes(env: Context["env"], wish: Omit<Follow, "signal">, seconds: number, request: Request): Promise<boolean> {
+  const reader = new AbortController();
+  const leave = () => reader.abort();
+  request.signal.addEventListener("abort", leave);
+  const timer = setTimeout(leave, seconds * 1_000);
+  try {
+    const { done } = await follow(env, { ...wish, signal: reader.signal }).next();
+    return !done;
+  } finally {
+    clearTimeout(timer);
+    leave();
+  }
+}
+
+function ended(last: JobEvent | undefined): boolean {
+  return last !== undefined && isEnd(last.event);
+}
