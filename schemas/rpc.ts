@@ -235,8 +235,8 @@ export interface MailboxRpc {
   reattach(body: string): Promise<string | null>;
   /** The caller of a job has its answer: no retry is given it any more. */
   collect(id: string): Promise<void>;
-  /** Waits up to `waitMs` for the job to end; answers null when there is no such job. */
-  get(id: string, waitMs: number): Promise<Job | null>;
+  /** Null when there is no such job. */
+  get(id: string): Promise<Job | null>;
   list(query: ListQuery): Promise<Job[]>;
   /** What is written of a job's events after a seq, in order; null when there is no such job. */
   events(id: string, after: number, deltas: boolean): Promise<JobEvent[] | null>;

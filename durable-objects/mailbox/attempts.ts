@@ -160,12 +160,9 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
 }
 
 async function tellEnd(desk: Desk, row: JobRow): Promise<void> {
-  const waiters = desk.waiters.get(row.n);
-  if (!waiters && !desk.followers.watched(row.n)) return;
+  if (!desk.followers.watched(row.n)) return;
   const response = row.status === "completed" ? desk.store.text(row.n, "response") : null;
   const job = jobOf(desk.address, row, { place: null, runningSince: null, now: desk.now() }, response);
-  for (const wake of waiters ?? []) wake(job);
-  desk.waiters.delete(row.n);
   await desk.followers.tell(row.n, { job: job.id, seq: lastSeq(desk, row), event: row.status as EventName, data: job });
 }
 

@@ -1,7 +1,7 @@
 /** What the steps of a mailbox share: its storage, what it remembers of running jobs, and who is told of events. */
 import type { Env } from "../../platform/objects.ts";
 import type { Settings } from "../../platform/settings.ts";
-import type { Job, JobEnd } from "../../schemas/job.ts";
+import type { JobEnd } from "../../schemas/job.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
 import type { WebhookEvent } from "../../schemas/webhook.ts";
 import type { Calls } from "./calls.ts";
@@ -25,8 +25,6 @@ export type Desk = {
   readonly webhooks: Webhooks;
   /** What a webhook is told of a job. */
   readonly eventOf: (n: number) => WebhookEvent;
-  /** Long-polls that wait for a job to end. */
-  readonly waiters: Map<number, Set<(job: Job) => void>>;
   /** ms since the epoch. */
   readonly now: () => number;
   readonly background: (work: Promise<unknown>) => void;

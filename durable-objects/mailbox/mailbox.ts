@@ -83,7 +83,6 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       calls: new Calls(() => this.desk),
       webhooks: new Webhooks(() => this.desk, this.outside()),
       eventOf: (n) => this.eventOf(n),
-      waiters: new Map(),
       now: () => this.now(),
       background: (work) => ctx.waitUntil(work),
       ended: (status) => this.ended(status),
@@ -117,8 +116,8 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     this.desk.calls.collect(id);
   }
 
-  get(id: string, waitMs: number): Promise<Job | null> {
-    return get(this.desk, id, waitMs);
+  get(id: string): Promise<Job | null> {
+    return get(this.desk, id);
   }
 
   list(query: ListQuery): Promise<Job[]> {

@@ -12,16 +12,13 @@ import { idOf, jobOf, statusOf } from "./view.ts";
 /** Rows looked at in one go for a page of a list: jobs that wait or run are told apart only by asking. */
 const SCAN_LIMIT = 2_000;
 
-export async function get(desk: Desk, id: string, waitMs: number): Promise<Job | null> {
+export async function get(desk: Desk, id: string): Promise<Job | null> {
   const row = find(desk, id);
   if (!row) return null;
   if (isEnd(row.status)) return show(desk, row, null);
-  if (waitMs > 0) {
-    const ended = await waitForEnd(desk, row.n, waitMs);
-    if (ended) return ended;
-  }
-  const current = desk.store.job(row.n);
-  return current && show(desk, current, (await placesOf(desk, [current]))[0] ?? null);
+  const [place] = await placesOf(desk, [row]);
+  // It may have ended while the coordinator was asked.
+  return show(desk, desk.store.job(row.n) ?? row, place ?? null);
 }
 
 /** Newest first. */
@@ -79,18 +76,4 @@ export async function placesOf(desk: Desk, rows: JobRow[]): Promise<(Place | nul
   const places = await callCoordinator(desk.env, desk.settings.region, (stub) => stub.locate(ids)).catch(() => []);
   const byNumber = new Map(open.map((row, index) => [row.n, places[index] ?? null]));
   return rows.map((row) => byNumber.get(row.n) ?? null);
-}
-
-function waitForEnd(desk: Desk, n: number, waitMs: number): Promise<Job | null> {
-  return new Promise((resolve) => {
-    const waiters = desk.waiters.get(n) ?? new Set();
-    desk.waiters.set(n, waiters);
-    const wake = (job: Job | null) => {
-      clearTimeout(timer);
-      waiters.delete(wake);
-      resolve(job);
-    };
-    const timer = setTimeout(() => wake(null), waitMs);
-    waiters.add(wake);
-  });
 }

@@ -180,7 +180,7 @@ describe("leases", () => {
     await until(() => upstream.calls.length === 1);
     await until(() => upstream.calls[0]!.brokenOff);
     await until(async () => (await dispatcher().report()).held.length === 0);
-    expect((await mailbox("alice", "c").get(id, 0))!.response).toBeNull();
+    expect((await mailbox("alice", "c").get(id))!.response).toBeNull();
   });
 
   it("heartbeat: names what is held for as long as it is held, and a coordinator out of reach stops nothing", async () => {

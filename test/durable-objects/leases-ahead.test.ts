@@ -151,7 +151,7 @@ describe("the coordinator dies after it sent the lease and before it has written
 
 describe("the mailbox dies after it sent the tickets and before it has written them", () => {
   it.each(FAILURES)("its write fails %s: no job, no call, the budget comes back, and the next submit works", async (when) => {
-    await box().get("", 0);
+    await box().get("");
     const mend = await spoil(box, "jobs", when);
     expect((await post()).status).toBeGreaterThanOrEqual(500);
     await settle();
@@ -177,7 +177,7 @@ describe("the mailbox dies after it sent the tickets and before it has written t
     expect(await pool()).toMatchObject({ in_flight: 0, depth: 0, scheduled: 1 });
     expect((await pool()).used.requests).toBe(before);
     expect(world.calls).toHaveLength(0);
-    expect(await box().get(phantom, 0)).toBeNull();
+    expect(await box().get(phantom)).toBeNull();
   });
 });
 

@@ -27,7 +27,7 @@ async function dormant() {
     judge: (verdict: Pick<Verdict, "kind" | "attempt" | "attempts" | "unknown">) =>
       stub.judge([{ job: id, problem, retryAt: EPOCH, ...verdict } as Verdict]),
     commit: (attempt: number) => stub.commit([{ job: id, attempt, startedAt: EPOCH, response: "{}", usage }]),
-    job: () => stub.get(id, 0),
+    job: () => stub.get(id),
   };
 }
 
@@ -61,7 +61,7 @@ describe("attempts are counted", () => {
       return go();
     });
     const { id } = await submit({ channel: "c", retry: "always" });
-    await until(async () => world.calls.length === 1 && (await mailbox("alice", "c").get(id, 0))?.status === "queued");
+    await until(async () => world.calls.length === 1 && (await mailbox("alice", "c").get(id))?.status === "queued");
     await advanceTo(EPOCH + 60_000);
     await until(() => opens === 2);
     const client = await connect();

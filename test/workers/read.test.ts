@@ -52,6 +52,15 @@ describe("asking for a job", () => {
     expect([answer.status, answer.body.status]).toEqual([202, "scheduled"]);
   });
 
+  it("the mailbox sleeps while callers wait, and they are answered", async () => {
+    const { id } = await submit({ channel: "c", ...later });
+    const asked = get(id, "?wait=30");
+    await until(() => inside(mailbox("alice", "c"), (_, state) => state.getWebSockets().length === 1));
+    await evict(mailbox("alice", "c"));
+    await advanceTo(EPOCH + 60_000);
+    expect(await asked).toMatchObject({ status: 200, body: { status: "completed" } });
+  });
+
   it("many wait for one job, each is answered", async () => {
     const { id } = await submit(later);
     const asked = [...Array(10)].map(() => get(id, "?wait=30"));

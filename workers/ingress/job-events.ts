@@ -35,7 +35,7 @@ function wantsJson(request: Request): boolean {
 
 async function streamEvents({ background, env, request }: Context, wish: Omit<Follow, "signal">): Promise<Response> {
   const { address, job: id, after } = wish;
-  const job = await callMailbox(env, address, (stub) => stub.get(id, 0));
+  const job = await callMailbox(env, address, (stub) => stub.get(id));
   if (!job) return refuse(noSuchJob(id));
   const reader = new AbortController();
   request.signal.addEventListener("abort", () => reader.abort());

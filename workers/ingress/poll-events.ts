@@ -4,6 +4,7 @@ import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { Context } from "./context.ts";
 import { type Follow, follow } from "./follow.ts";
+import { patienceOf } from "./patience.ts";
 import { json, noSuchJob, refuse } from "./respond.ts";
 
 /** Events of one answer; `has_more` says that the next call has more at once. */
@@ -34,16 +35,12 @@ export async function pollEvents(
 }
 
 async function somethingComes(env: Context["env"], wish: Omit<Follow, "signal">, seconds: number, request: Request): Promise<boolean> {
-  const reader = new AbortController();
-  const leave = () => reader.abort();
-  request.signal.addEventListener("abort", leave);
-  const timer = setTimeout(leave, seconds * 1_000);
+  const { signal, over } = patienceOf(request, seconds * 1_000);
   try {
-    const { done } = await follow(env, { ...wish, signal: reader.signal }).next();
+    const { done } = await follow(env, { ...wish, signal }).next();
     return !done;
   } finally {
-    clearTimeout(timer);
-    leave();
+    over();
   }
 }
 

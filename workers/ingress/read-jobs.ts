@@ -5,10 +5,12 @@ import { batchChannel } from "../../platform/mailboxes.ts";
 import { callCoordinator, callMailbox } from "../../platform/objects.ts";
 import { channelMeant, mayUseJob } from "../../policy/grant.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
-import { type JobStatus, STATUSES } from "../../schemas/job.ts";
-import type { ListQuery } from "../../schemas/rpc.ts";
+import { type Job, type JobStatus, STATUSES } from "../../schemas/job.ts";
+import type { ListQuery, MailboxAddress } from "../../schemas/rpc.ts";
 import { canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
+import { follow } from "./follow.ts";
+import { patienceOf } from "./patience.ts";
 import { invalid, json, limitOf, noSuchBatch, noSuchJob, noSuchLimit, notThatChannel, page, refuse } from "./respond.ts";
 import { waitOf } from "./wait.ts";
 
@@ -22,10 +24,24 @@ export async function getJob(context: Context): Promise<Response> {
   if (!name || !mayUseJob(grant, params.id!, name.channel)) return refuse(noSuchJob(params.id ?? ""));
   const wait = waitOf(context);
   if (!wait.ok) return refuse(wait.problem);
-  const waitMs = (wait.seconds ?? 0) * 1_000;
-  const job = await callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.get(params.id!, waitMs));
+  const address = { tenant: key.tenant, channel: name.channel };
+  const job = await callMailbox(env, address, (stub) => stub.get(params.id!));
   if (!job) return refuse(noSuchJob(params.id!));
-  return json(job, isEnd(job.status) ? 200 : 202, wait.headers);
+  const shown = isEnd(job.status) || !wait.seconds ? job : await waitForEnd(context, address, job.id, wait.seconds);
+  return json(shown, isEnd(shown.status) ? 200 : 202, wait.headers);
+}
+
+/** The job once it has ended, or as it stands when the time is over. The mailbox may sleep meanwhile: a call held open would keep it awake. */
+async function waitForEnd({ env, request }: Context, address: MailboxAddress, id: string, seconds: number): Promise<Job> {
+  const { signal, over } = patienceOf(request, seconds * 1_000);
+  try {
+    for await (const { event, data } of follow(env, { address, job: id, after: 0, deltas: false, signal })) {
+      if (isEnd(event)) return data as Job;
+    }
+  } finally {
+    over();
+  }
+  return (await callMailbox(env, address, (stub) => stub.get(id)))!;
 }
 
 export async function cancelJob(context: Context): Promise<Response> {

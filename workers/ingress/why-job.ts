@@ -11,7 +11,7 @@ export async function whyJob({ env, grant, key, params, settings }: Context): Pr
   const id = params.id ?? "";
   const name = parseJobId(key.tenant, id);
   if (!name || !mayUseJob(grant, id, name.channel)) return refuse(noSuchJob(id));
-  const read = () => callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.get(id, 0));
+  const read = () => callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.get(id));
   // The mailbox first: that it has the job is what makes it this tenant's to ask about.
   const job = await read();
   if (!job) return refuse(noSuchJob(id));

@@ -4,6 +4,7 @@ import { isEnd } from "../../policy/lifecycle.ts";
 import type { Job } from "../../schemas/job.ts";
 import type { Context } from "../ingress/context.ts";
 import { follow } from "../ingress/follow.ts";
+import { patienceOf } from "../ingress/patience.ts";
 import { json, refuse } from "../ingress/respond.ts";
 import { headersOf, problemOf, shouldRetry, stillOnItsWay, type Times } from "./answers.ts";
 import type { Caller } from "./caller.ts";
@@ -12,18 +13,16 @@ import type { Placed } from "./submit-call.ts";
 export async function plain(context: Context, caller: Caller, placed: Extract<Placed, { ok: true }>): Promise<Response> {
   const { background, env, request } = context;
   const { address, job: id, share } = placed;
-  const reader = new AbortController();
-  request.signal.addEventListener("abort", () => reader.abort());
-  const patience = setTimeout(() => reader.abort(), Math.max(0, caller.until - Date.now()));
+  const { signal, over } = patienceOf(request, caller.until - Date.now());
   const times: Times = { submitted: Date.now(), started: null, ended: null };
   let job: Job | null = null;
   try {
-    for await (const { event, data } of follow(env, { address, job: id, after: 0, deltas: false, signal: reader.signal })) {
+    for await (const { event, data } of follow(env, { address, job: id, after: 0, deltas: false, signal })) {
       if (event === "in_progress") times.started ??= Date.now();
       if (isEnd(event)) job = data as Job;
     }
   } finally {
-    clearTimeout(patience);
+    over();
   }
   if (!job) return refuse(stillOnItsWay(id), { ...headersOf(id, share, times), ...shouldRetry(true) });
   times.ended = Date.now();

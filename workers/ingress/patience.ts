@@ -1,0 +1,11 @@
+/** A caller's patience, as a signal: aborted when the time is over, or when the caller goes. `over` ends it, whatever became of it. */
+export function patienceOf(request: Request, ms: number): { signal: AbortSignal; over: () => void } {
+  const reader = new AbortController();
+  const over = () => {
+    clearTimeout(timer);
+    reader.abort();
+  };
+  const timer = setTimeout(over, Math.max(0, ms));
+  request.signal.addEventListener("abort", over);
+  return { signal: reader.signal, over };
+}
