@@ -29,10 +29,11 @@ export function etaOf(budget: Budget, ahead: Ahead, ownTokens: number, now: numb
 }
 
 export function eta(waitMs: number, limitedBy: LimitedBy): Eta {
-  const seconds = Math.max(0, waitMs / 1_000);
-  return { p50: round(seconds), p95: round(seconds * SPREAD), limited_by: limitedBy };
+  const wait = Math.max(0, waitMs);
+  return { p50: inSeconds(wait), p95: inSeconds(wait * SPREAD), limited_by: limitedBy };
 }
 
-function round(seconds: number): number {
-  return Math.round(seconds * 1_000) / 1_000;
+/** To the ms. */
+export function inSeconds(ms: number): number {
+  return Math.round(ms) / 1_000;
 }

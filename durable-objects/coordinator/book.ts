@@ -11,6 +11,7 @@ import { type Fleet, openFleet } from "../../policy/placement.ts";
 import { poolBudget } from "../../policy/pools.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { DeadLetter, Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
+import { Expectations } from "./expectations.ts";
 import { type Segment, Segments } from "./segments.ts";
 import type { CoordinatorStore, TicketRow } from "./store/store.ts";
 import { Watching } from "./watching.ts";
@@ -44,6 +45,7 @@ export type Pool = {
   departed: number;
   /** Mean length of a call, ms. */
   callMs: number;
+  readonly expectations: Expectations;
 };
 
 export type TenantDesk = { budget: Budget; queued: number; maxQueued: number | null; weight: number; wakeAt: number };
@@ -116,6 +118,7 @@ export class Book {
         waitingTokens: 0,
         departed: 0,
         callMs: FIRST_CALL_MS,
+        expectations: new Expectations(),
       });
     }
   }
@@ -209,6 +212,7 @@ export class Book {
   /** The ticket is over and its mailbox knows. */
   remove(entry: Entry): void {
     this.unline(entry);
+    this.pools.get(entry.row.pool)?.expectations.gone(entry);
     this.entries.delete(entry.row.job);
     this.endings.delete(entry.row.job);
     this.watching.forget(entry.row.job);

@@ -1,10 +1,12 @@
 /** Where a waiting job stands, when it will start, and whom it waits for. */
-import { type Ahead, etaOf } from "../../policy/eta.ts";
+import { calibrate } from "../../policy/calibration.ts";
+import { type Ahead, etaOf, inSeconds } from "../../policy/eta.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import { type Binding, binding } from "../../policy/why.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 
-export type Reckoning = Binding & { position: number; ahead: { jobs: number; tokens: number; own: number } };
+/** `rawMs`: the estimate before what was learned of such estimates. */
+export type Reckoning = Binding & { rawMs: number; position: number; ahead: { jobs: number; tokens: number; own: number } };
 
 /** The tokens of those ahead are counted at the pool's mean. */
 export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, now: number): Reckoning {
@@ -18,7 +20,10 @@ export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, no
     alone: etaOf(pool.budget, behind(own), row.tokens, now),
     cap: etaOf(book.tenant(address.tenant).budget, behind(own), row.tokens, now),
   });
-  return { ...bound, position, ahead: { jobs: position - 1, tokens: Math.round((position - 1) * mean), own } };
+  const rawMs = bound.eta.p50 * 1_000;
+  const told = calibrate(pool.expectations.of(address.tenant), rawMs);
+  const eta = { ...bound.eta, p50: inSeconds(told.p50), p95: inSeconds(told.p95) };
+  return { ...bound, eta, rawMs, position, ahead: { jobs: position - 1, tokens: Math.round((position - 1) * mean), own } };
 }
 
 /** How many of the tenant's own jobs in this pool start before. */

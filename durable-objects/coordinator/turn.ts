@@ -6,6 +6,7 @@
 import { nextRecord } from "../../policy/ledger.ts";
 import { admit } from "./admit.ts";
 import type { Book, Entry } from "./book.ts";
+import { reckon } from "./reckon.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 import { sweep } from "./sweep.ts";
 
@@ -14,8 +15,17 @@ export function decide<T>(book: Book, now: number, random: () => number, step: (
   const result = step(now);
   sweep(book, now, random);
   admit(book, now);
+  expect(book, now);
   book.watching.look(book, now);
   return result;
+}
+
+/** Jobs that came in and could not start: their waits begin. */
+function expect(book: Book, now: number): void {
+  for (const entry of book.fresh) {
+    const { waiting } = entry;
+    if (waiting) book.pools.get(entry.row.pool)!.expectations.expect(entry, () => reckon(book, entry, waiting, now).rawMs, now);
+  }
 }
 
 /** Writes what was decided, all or nothing. @throws if the commit fails; the book is then void. */

@@ -55,7 +55,7 @@ describe("a watched job that waits", () => {
     await client.saw(ids[8]!, "position");
     expect(client.events(ids[8]!).at(-1)).toEqual({
       ...{ type: "event", job: ids[8], seq: 2, event: "position" },
-      data: { position: 9, eta: { p50: 9, p95: 11.25, limited_by: "rpm" } },
+      data: { position: 9, eta: { p50: 9, p95: 11.75, limited_by: "rpm" } },
     });
     await start(9);
     await client.saw(ids[8]!, "in_progress");

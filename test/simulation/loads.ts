@@ -14,7 +14,8 @@ export type SimJob = {
   priority: number;
 };
 
-export type LoadName = "big first" | "small first" | "shuffled" | "two tenants" | "noisy neighbour";
+export type LoadName = "big first" | "small first" | "shuffled" | "two tenants" | "noisy neighbour" | "steady";
+/** Those whose work is there before it can go: what the limit lets through shows. */
 export const LOADS: LoadName[] = ["big first", "small first", "shuffled", "two tenants", "noisy neighbour"];
 
 /** Tokens for each request of an account whose limits bind together. */
@@ -60,6 +61,17 @@ export function makeLoad(name: LoadName, { rpm, tpm }: Scale, minutes: number, r
         ...Array.from({ length: tenth }, (_, index) => make(index, "big", big())),
         ...Array.from({ length: requests - tenth }, (_, index) => make(tenth + index, "small", small())),
       ];
+    case "steady": {
+      // As much comes as can go, behind a minute's work that stands there already: arrivals are independent of each other (Poisson).
+      let at = 0;
+      const atOnce = Math.round(requests / (minutes + 1));
+      return Array.from({ length: requests }, (_, index) => {
+        if (index >= atOnce) at -= (Math.log(1 - random.next()) * 60_000) / rpm;
+        const tokens = Math.min(balanced * LARGEST, random.lognormal(balanced / 2, 1));
+        const tenant = `t${Math.min(7, Math.floor(-Math.log2(1 - random.next())))}`;
+        return make(index, tenant, tokens, { at, priority: random.chance(0.1) ? 30 : 0 });
+      });
+    }
     case "noisy neighbour":
       return [
         ...Array.from({ length: requests }, (_, index) => make(index, "noisy", random.lognormal(balanced / 2, 0.7))),

@@ -3,6 +3,7 @@
 import type { Book } from "../../durable-objects/coordinator/book.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { fairnessGap, overflowOf } from "./checks.ts";
+import { type EtaError, errorOf, type Told, waitsOf } from "./estimates.ts";
 import type { Faults } from "./lines.ts";
 import { LARGEST, type LoadName, makeLoad, type Scale, type SimJob } from "./loads.ts";
 import { Random } from "./random.ts";
@@ -26,8 +27,7 @@ export type Report = {
   twice: number;
   /** Of the last of the lowest priority, s. */
   worstWait: number;
-  /** Mean of (told p50 - truth) / truth, and the share of starts by the told p95; of waits above a second. */
-  eta: { bias: number; covered: number } | null;
+  eta: EtaError | null;
   events: number;
 };
 
@@ -70,8 +70,6 @@ export function ceilingOf(rule: RuleName): number {
   return kind === "bucket" ? 1 : (seconds * 1_000) / (seconds * 1_000 + DELAY.most - DELAY.least);
 }
 
-type Told = Map<string, { at: number; p50: number; p95: number }>;
-
 function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["sends"], told: Told): Report {
   const { scale } = scene;
   const perMs = { requests: scale.rpm / 60_000, tokens: scale.tpm / 60_000 };
@@ -80,7 +78,7 @@ function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["s
   // A window that nobody has used yet holds as much at once as a bucket of its length.
   const optimum = Math.max(1, jobs.length / perMs.requests - seconds * 1_000, tokens / perMs.tokens - seconds * 1_000);
   const last = world.sends.at(-1)?.at ?? 0;
-  const starts = new Map(world.sends.map(({ at, job }) => [job.id, at]));
+  const starts = startsOf(world);
   return {
     utilisation: utilisationOf(world, perMs, ceilingOf(scene.rule)),
     refused: world.upstream.refused,
@@ -90,7 +88,7 @@ function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["s
     jobs: jobs.length,
     twice: [...world.done.values()].filter((count) => count > 1).length,
     worstWait: worstWait(jobs, starts),
-    eta: etaError(jobs, starts, told),
+    eta: errorOf(waitsOf(jobs, starts, told)),
     events: world.time.events,
   };
 }
@@ -109,18 +107,17 @@ function worstWait(jobs: SimJob[], starts: Map<string, number>): number {
   return waits.reduce((most, each) => Math.max(most, each), 0);
 }
 
-function etaError(jobs: SimJob[], starts: Map<string, number>, told: Told) {
-  const errors: number[] = [];
-  let covered = 0;
-  for (const { id } of jobs) {
-    const [said, start] = [told.get(id), starts.get(id)];
-    if (!said || start === undefined || start - said.at < 1_000) continue;
-    const truth = (start - said.at) / 1_000;
-    errors.push((said.p50 - truth) / truth);
-    if (truth <= said.p95) covered++;
-  }
-  if (errors.length === 0) return null;
-  return { bias: errors.reduce((sum, each) => sum + each, 0) / errors.length, covered: covered / errors.length };
+/** By then a steady queue has shown how it moves. */
+const SETTLED_MS = 300_000;
+
+/** What was told on a steady load, once it has shown itself. */
+export function steadyWaits(rule: RuleName, seed: number, scale: Scale) {
+  const { jobs, sluice, world } = runSluice({ rule, load: "steady", scale, minutes: 20, seed });
+  return waitsOf(jobs, startsOf(world), sluice.told, SETTLED_MS);
+}
+
+function startsOf({ sends }: World): Map<string, number> {
+  return new Map(sends.map(({ at, job }) => [job.id, at]));
 }
 
 export { overflowOf };

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { overflowOf } from "./checks.ts";
+import { errorOf } from "./estimates.ts";
 import { faultyRun } from "./faulty.ts";
 import { LOADS, type SimJob } from "./loads.ts";
-import { ceilingOf, runSluice, runStrategy } from "./run.ts";
+import { ceilingOf, runSluice, runStrategy, steadyWaits } from "./run.ts";
 import { STRATEGIES } from "./strategies.ts";
 import { RULES, type RuleName, windowOf } from "./upstream.ts";
 
@@ -51,6 +52,15 @@ describe("from the log of sends alone", () => {
     expect(overflowOf(sends, 1_000, { requests: 2, tokens: 100 })).toMatchObject({ from: 0, requests: 3 });
     expect(overflowOf(sends, 1_000, { requests: 3, tokens: 5 })).toMatchObject({ tokens: 6 });
     expect(overflowOf(sends, 1_000, { requests: 3, tokens: 6 })).toBeNull();
+  });
+});
+
+describe("estimates on a steady load, once it has shown itself", () => {
+  it("p50 is right within a tenth, and p95 holds for most", () => {
+    const { bias, covered, off } = errorOf([1, 2].flatMap((seed) => steadyWaits("bucket 1 s", seed, SCALE)))!;
+    expect(off).toBeLessThan(0.1);
+    expect(Math.abs(bias)).toBeLessThan(0.1);
+    expect(covered).toBeGreaterThan(0.88);
   });
 });
 

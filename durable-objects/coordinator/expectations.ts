@@ -1,0 +1,51 @@
+/**
+ * What was estimated of waits, held against what they turned out to be: of a sample of jobs, by pool and tenant. In memory alone: after a wake it
+ * is learned anew.
+ */
+import { type Calibration, learn, NAIVE } from "../../policy/calibration.ts";
+import type { Entry } from "./book.ts";
+
+/** Jobs of one tenant whose wait is under way and will be learned from. */
+const SAMPLES = 256;
+/** Until a tenant's own waits have taught so much, it is told what all of the pool taught. */
+const ENOUGH = 16;
+
+type Sample = { since: number; rawMs: number; told: Calibration };
+
+export class Expectations {
+  #whole = NAIVE;
+  readonly #byTenant = new Map<string, Calibration>();
+  readonly #samples = new Map<string, Map<Entry, Sample>>();
+
+  of(tenant: string): Calibration {
+    const own = this.#byTenant.get(tenant);
+    return own && own.seen >= ENOUGH ? own : this.#whole;
+  }
+
+  /** A job begins to wait; `rawMs` as reckoned, without calibration. */
+  expect(entry: Entry, rawMs: () => number, now: number): void {
+    const { tenant } = entry.address;
+    const samples = this.#samples.get(tenant) ?? new Map<Entry, Sample>();
+    if (samples.size >= SAMPLES) return;
+    this.#samples.set(tenant, samples.set(entry, { since: now, rawMs: rawMs(), told: this.of(tenant) }));
+  }
+
+  /** Its wait is over: it starts. */
+  started(entry: Entry, now: number): void {
+    const sample = this.#samples.get(entry.address.tenant)?.get(entry);
+    if (!sample) return;
+    this.gone(entry);
+    const { tenant } = entry.address;
+    const { rawMs, since, told } = sample;
+    const own = this.#byTenant.get(tenant) ?? { ...this.#whole, seen: 0 };
+    this.#whole = learn(this.#whole, told, rawMs, now - since);
+    this.#byTenant.set(tenant, learn(own, told, rawMs, now - since));
+  }
+
+  /** It waits no more, for another reason: that teaches nothing. */
+  gone(entry: Entry): void {
+    const { tenant } = entry.address;
+    const samples = this.#samples.get(tenant);
+    if (samples?.delete(entry) && samples.size === 0) this.#samples.delete(tenant);
+  }
+}

@@ -1,0 +1,79 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type Calibration, calibrate, learn, NAIVE } from "../../policy/calibration.ts";
+
+const RAW_MS = 100_000;
+
+/** Learns from waits, each told by what was known so many waits before; answers what was known at each. */
+function taught(tooks: number[], lag = 0): Calibration[] {
+  const known = [NAIVE];
+  for (const [index, took] of tooks.entries()) known.push(learn(known[index]!, known[Math.max(0, index - lag)]!, RAW_MS, took));
+  return known;
+}
+
+/** Reproducible numbers in [0, 1). */
+function numbers(count: number): number[] {
+  let state = 1;
+  return Array.from({ length: count }, () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  });
+}
+
+/** Of the last half of waits, how many ended by what they had been told. */
+function share(tooks: number[], known: Calibration[], lag: number, which: "p50" | "p95"): number {
+  const from = tooks.length / 2;
+  const kept = tooks.slice(from).filter((took, index) => took <= calibrate(known[from + index - lag]!, RAW_MS)[which]);
+  return kept.length / from;
+}
+
+describe("a calibration", () => {
+  it("that has seen nothing leaves the estimate as it is, and allows a quarter more", () => {
+    const { p50, p95 } = calibrate(NAIVE, RAW_MS);
+    expect(p50).toBe(RAW_MS);
+    expect(p95 / p50).toBeCloseTo(1.25, 1);
+  });
+
+  it("no wait stays no wait, whatever was learned", () => {
+    expect(calibrate(taught(Array(500).fill(300_000)).at(-1)!, 0)).toEqual({ p50: 0, p95: 0 });
+  });
+
+  it.each([0, 200])("finds a factor that is always the same, and then allows for little more; told %i waits ago", (lag) => {
+    const { p50, p95 } = calibrate(taught(Array(3_000).fill(150_000), lag).at(-1)!, RAW_MS);
+    expect(p50 / 150_000).toBeCloseTo(1, 1);
+    expect(p95 / p50).toBeLessThan(1.1);
+  });
+
+  // Law: half of the waits end by p50 and 95 of 100 by p95, whatever their distribution, though each is told long before it ends.
+  it.each([
+    ["even", (u: number) => 0.5 + u],
+    ["with a heavy tail", (u: number) => 0.5 / (1 - u) ** 0.4],
+    ["of two kinds", (u: number) => (u < 0.9 ? 1 + u / 10 : 2 + u / 10)],
+  ] as const)("waits %s: half within p50, 95 of 100 within p95", (_, factor) => {
+    const tooks = numbers(40_000).map((u) => RAW_MS * factor(u));
+    const known = taught(tooks, 200);
+    expect(share(tooks, known, 200, "p50")).toBeCloseTo(0.5, 1);
+    expect(Math.abs(share(tooks, known, 200, "p95") - 0.95)).toBeLessThan(0.02);
+  });
+
+  it("follows when the waits change", () => {
+    const tooks = [...Array(2_000).fill(50_000), ...Array(3_000).fill(200_000)] as number[];
+    expect(calibrate(taught(tooks).at(-1)!, RAW_MS).p50 / 200_000).toBeCloseTo(1, 1);
+  });
+
+  // Law: whatever comes, what is told is a time, the later for p95, and no more than e⁶ of the estimate.
+  it("bears any waits", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.double({ min: 0, max: 1e12, noNaN: true }), fc.double({ min: 0, max: 1e12, noNaN: true }))),
+        (waits) => {
+          const known = waits.reduce((before, [raw, took]) => learn(before, before, raw, took), NAIVE);
+          const { p50, p95 } = calibrate(known, RAW_MS);
+          expect(p50).toBeGreaterThanOrEqual(0);
+          expect(p95).toBeGreaterThanOrEqual(p50);
+          expect(Number.isFinite(p95)).toBe(true);
+        },
+      ),
+    );
+  });
+});
