@@ -10,7 +10,7 @@ import { Order } from "../../policy/order.ts";
 import { type Fleet, openFleet } from "../../policy/placement.ts";
 import { poolBudget } from "../../policy/pools.ts";
 import type { Waiting } from "../../policy/queue.ts";
-import type { DeadLetter, Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
+import type { DeadLetter, Held, Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
 import { Expectations } from "./expectations.ts";
 import { type Segment, Segments } from "./segments.ts";
 import type { CoordinatorStore, TicketRow } from "./store/store.ts";
@@ -18,6 +18,8 @@ import { Watching } from "./watching.ts";
 
 /** A lease unheard of for this long is lost; dispatchers renew four times in it. */
 export const LEASE_MS = 45_000;
+/** A dispatcher with leases that missed a heartbeat is asked what it holds: one that was made anew has lost all, and does not know whom to tell. */
+export const SILENCE_MS = 15_000;
 
 export type Entry = {
   readonly row: TicketRow;
@@ -57,6 +59,8 @@ export type Letters = {
   verdicts: Map<number, Verdict[]>;
   moves: Map<number, Move[]>;
   aborts: Map<string, string[]>;
+  /** Leases of which a dispatcher is asked whether it holds them. */
+  asks: Map<string, Held[]>;
 };
 
 export const noLetters = (): Letters => ({
@@ -65,6 +69,7 @@ export const noLetters = (): Letters => ({
   verdicts: new Map(),
   moves: new Map(),
   aborts: new Map(),
+  asks: new Map(),
 });
 
 /** Until the first call has ended. */
@@ -83,6 +88,8 @@ export class Book {
   readonly fleet: Fleet;
   /** Running leases by dispatcher. */
   readonly leased = new Map<string, Set<Entry>>();
+  /** When each of these dispatchers was last heard of, or asked. */
+  readonly heardAt = new Map<string, number>();
   readonly addresses = new Map<number, MailboxAddress>();
   readonly #mailboxIds = new Map<string, number>();
   /** The next look at the leases. */
@@ -203,10 +210,11 @@ export class Book {
     entry.boot = null;
     entry.leasedAt = now;
     entry.expiresAt = now + LEASE_MS;
-    this.leaseCheckAt = Math.min(this.leaseCheckAt, entry.expiresAt);
     const name = entry.row.dispatcher!;
     const held = this.leased.get(name) ?? new Set();
+    if (held.size === 0) this.heardAt.set(name, now);
     this.leased.set(name, held.add(entry));
+    this.leaseCheckAt = Math.min(this.leaseCheckAt, this.heardAt.get(name)! + SILENCE_MS);
   }
 
   /** The ticket is over and its mailbox knows. */

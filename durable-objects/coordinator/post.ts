@@ -2,7 +2,7 @@
 import { callDispatcher, callMailbox, type Env, isOverloaded } from "../../platform/objects.ts";
 import type { Held, Lease, Move, Verdict } from "../../schemas/rpc.ts";
 import { type Book, noLetters } from "./book.ts";
-import { confirmStart, lose, reconcile, unsent } from "./sweep.ts";
+import { confirmStart, heldBy, lose, reconcile, unsent } from "./sweep.ts";
 
 export type Post = {
   env: Env;
@@ -26,6 +26,7 @@ export function send(post: Post): void {
   for (const [dispatcher, leases] of letters.starts) post.background(start(post, dispatcher, leases));
   for (const [mailbox, verdicts] of letters.verdicts) post.background(judge(post, mailbox, verdicts));
   for (const [mailbox, moves] of letters.moves) post.background(move(post, mailbox, moves));
+  for (const [dispatcher, leases] of letters.asks) post.background(ask(post, dispatcher, leases));
   for (const [dispatcher, jobs] of letters.aborts) post.background(abort(post, dispatcher, jobs));
 }
 
@@ -82,14 +83,12 @@ async function abort(post: Post, dispatcher: string, jobs: string[]): Promise<vo
 
 /** After a wake: asks every dispatcher that holds leases on record which of them still live. */
 export function askDispatchers(post: Post): void {
+  for (const dispatcher of post.book.leased.keys()) post.background(ask(post, dispatcher, heldBy(post.book, dispatcher)));
+}
+
+/** Unanswered, the leases run out. */
+async function ask(post: Post, dispatcher: string, asked: Held[]): Promise<void> {
   const { env, book, random } = post;
-  for (const [dispatcher, entries] of book.leased) {
-    const asked: Held[] = [...entries].map(({ row }) => ({ job: row.job, attempt: row.attempt }));
-    const ask = async () => {
-      const { boot, held } = await callDispatcher(env, dispatcher, book.settings.region, (stub) => stub.report());
-      post.turn((now) => reconcile(book, dispatcher, boot, held, asked, now, random));
-    };
-    // Unanswered, the leases run out.
-    post.background(ask().catch(() => {}));
-  }
+  const answer = await callDispatcher(env, dispatcher, book.settings.region, (stub) => stub.report()).catch(() => null);
+  if (answer) post.turn((now) => reconcile(book, dispatcher, answer.boot, answer.held, asked, now, random));
 }

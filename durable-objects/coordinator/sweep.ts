@@ -1,13 +1,13 @@
 /** What time alone brings: delays that end, deadlines that pass, leases that nobody renews, verdicts to send again. */
 import type { Problem } from "../../schemas/problem.ts";
 import type { Held, Outcome, Verdict } from "../../schemas/rpc.ts";
-import { type Book, type Entry, LEASE_MS, VERDICT_RETRY_MS } from "./book.ts";
+import { type Book, type Entry, LEASE_MS, SILENCE_MS, VERDICT_RETRY_MS } from "./book.ts";
 import { conclude, end, tell } from "./settle.ts";
 
 export function sweep(book: Book, now: number, random: () => number): void {
   releaseDelayed(book, now);
   expireOverdue(book, now);
-  if (book.leaseCheckAt <= now) loseExpiredLeases(book, now, random);
+  if (book.leaseCheckAt <= now) checkLeases(book, now, random);
   for (const ending of book.endings.values()) {
     if (ending.sentAt + VERDICT_RETRY_MS > now) continue;
     ending.sentAt = now;
@@ -39,14 +39,24 @@ function expireOverdue(book: Book, now: number): void {
   }
 }
 
-function loseExpiredLeases(book: Book, now: number, random: () => number): void {
+/** Leases that ran out are lost; of those whose dispatcher is silent it is asked. */
+function checkLeases(book: Book, now: number, random: () => number): void {
   book.leaseCheckAt = Number.POSITIVE_INFINITY;
-  for (const held of book.leased.values()) {
-    for (const entry of held) {
-      if (entry.expiresAt <= now) lose(book, entry, now, random());
-      else book.leaseCheckAt = Math.min(book.leaseCheckAt, entry.expiresAt);
+  for (const [dispatcher, held] of book.leased) {
+    for (const entry of held) if (entry.expiresAt <= now) lose(book, entry, now, random());
+    if (held.size === 0) continue;
+    if (book.heardAt.get(dispatcher)! + SILENCE_MS <= now) {
+      book.letters.asks.set(dispatcher, heldBy(book, dispatcher));
+      book.heardAt.set(dispatcher, now);
     }
+    book.leaseCheckAt = Math.min(book.leaseCheckAt, book.heardAt.get(dispatcher)! + SILENCE_MS);
+    for (const { expiresAt } of held) book.leaseCheckAt = Math.min(book.leaseCheckAt, expiresAt);
   }
+}
+
+/** The leases that a dispatcher holds, as the book knows. */
+export function heldBy(book: Book, dispatcher: string): Held[] {
+  return [...(book.leased.get(dispatcher) ?? [])].map(({ row }) => ({ job: row.job, attempt: row.attempt }));
 }
 
 /** Of the leases `sent`, a dispatcher holds these in this incarnation; what an earlier one held is lost with it. */
@@ -66,6 +76,7 @@ export function confirmStart(
 /** Renews what is held; answers with what the dispatcher must give up. */
 export function heartbeat(book: Book, dispatcher: string, boot: string, held: Held[], now: number, random: () => number): Held[] {
   const stop: Held[] = [];
+  book.heardAt.set(dispatcher, now);
   for (const each of held) {
     const entry = leaseOf(book, dispatcher, each.job, each.attempt);
     if (!entry) {
@@ -79,7 +90,7 @@ export function heartbeat(book: Book, dispatcher: string, boot: string, held: He
   return stop;
 }
 
-/** The dispatcher's own list decides which of the leases on record still live. */
+/** The dispatcher's own list decides which of the leases on record still live; it thereby renews them. */
 export function reconcile(
   book: Book,
   dispatcher: string,
@@ -90,11 +101,12 @@ export function reconcile(
   random: () => number,
 ): void {
   const alive = new Set(held.map((each) => `${each.job} ${each.attempt}`));
+  book.heardAt.set(dispatcher, now);
   for (const { job, attempt } of asked) {
     const entry = leaseOf(book, dispatcher, job, attempt);
     if (!entry) continue;
-    if (alive.has(`${job} ${attempt}`)) entry.boot = boot;
-    else lose(book, entry, now, random());
+    if (!alive.has(`${job} ${attempt}`)) lose(book, entry, now, random());
+    else [entry.boot, entry.expiresAt] = [boot, now + LEASE_MS];
   }
 }
 

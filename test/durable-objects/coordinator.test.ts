@@ -44,6 +44,49 @@ describe("a lease is lost", () => {
     expect((await coordinator().locate(["b"]))[0]).toMatchObject({ state: "running", held: { attempt: 1 } });
   });
 
+  it("15 s after its dispatcher was made anew, though nobody told", async () => {
+    const played = playAll();
+    await enqueue([ticket("a")]);
+    await until(() => played.starts.length === 1);
+    await beat("first", [held("a")]);
+    [played.boot, played.held] = ["second", []];
+    await advanceTo(EPOCH + 14_999);
+    expect(played.asked).toBe(0);
+    await advanceTo(EPOCH + 15_000);
+    await until(() => played.verdictsOn("a").length === 1);
+    expect(await pool()).toMatchObject({ in_flight: 0, scheduled: 1 });
+    await advanceTo(EPOCH + 17_000);
+    await until(() => played.starts.length === 2);
+    expect(played.starts[1]).toMatchObject({ job: "a", attempt: 2, unknown: 1 });
+  });
+
+  it("not if its dispatcher, asked after its silence, still holds it: that is as good as a heartbeat", async () => {
+    const played = playAll();
+    await enqueue([ticket("a"), ticket("b")]);
+    await until(() => played.starts.length === 2);
+    played.held = [held("a"), held("b")];
+    for (const [asked, at] of [15_000, 30_000, 45_000, 60_000].entries()) {
+      await advanceTo(EPOCH + at);
+      await until(() => played.asked === asked + 1);
+    }
+    expect(await pool()).toMatchObject({ in_flight: 2 });
+    played.held = [held("b")];
+    await advanceTo(EPOCH + 75_000);
+    await until(async () => (await pool()).in_flight === 1);
+    expect(played.verdictsOn("b")).toEqual([]);
+  });
+
+  it("a dispatcher that is heard of is not asked", async () => {
+    const played = playAll();
+    await enqueue([ticket("a")]);
+    for (const at of [10_000, 20_000, 30_000]) {
+      await advanceTo(EPOCH + at);
+      await beat("first", [held("a")]);
+    }
+    await advanceTo(EPOCH + 44_999);
+    expect(played.asked).toBe(0);
+  });
+
   it("after 45 s without a heartbeat, and no millisecond sooner", async () => {
     const { starts, verdictsOn } = playAll();
     await enqueue([ticket("a")]);
@@ -71,6 +114,8 @@ describe("a lease is lost", () => {
   it("and its dispatcher, should it live, is told to give it up; its word is no longer heard", async () => {
     const { starts } = playAll();
     await enqueue([ticket("a")]);
+    await until(() => starts.length === 1);
+    await beat("first", [held("a")]);
     await advanceTo(EPOCH + 45_000);
     await advanceTo(EPOCH + 47_000);
     await until(() => starts.length === 2);
@@ -193,7 +238,7 @@ describe("the order", () => {
       await advanceTo(world.now + 1_000);
       return new Set(played.jobs()).size === count;
     });
-    // The first ran when the coordinator died; its dispatcher, asked, knows nothing of it.
+    // The first ran when the coordinator died; its dispatcher, asked, does not answer.
     expect([...new Set(played.jobs())]).toEqual(jobs);
   });
 });
@@ -207,7 +252,7 @@ describe("the next wake", () => {
       { notBefore: EPOCH + 5_000 },
       30_000,
     ],
-    ["a lease: the alarm rings when it runs out", {}, 45_000],
+    ["a lease: the alarm rings when its dispatcher is to be asked", {}, 15_000],
   ])("%s", async (_, more, at) => {
     playAll();
     await enqueue([ticket("a", more)]);

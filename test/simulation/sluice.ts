@@ -4,7 +4,7 @@ import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { placeOf } from "../../durable-objects/coordinator/inspect.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
-import { confirmStart, heartbeat, lose, reconcile } from "../../durable-objects/coordinator/sweep.ts";
+import { confirmStart, heartbeat, heldBy, lose, reconcile } from "../../durable-objects/coordinator/sweep.ts";
 import { decide, record } from "../../durable-objects/coordinator/turn.ts";
 import type { Settings } from "../../platform/settings.ts";
 import type { Held, Lease, Settlement, Verdict } from "../../schemas/rpc.ts";
@@ -194,20 +194,17 @@ export class Sluice implements Client {
       this.#store = this.#openStore();
       this.book = openBook(this.#options.settings, this.#store, this.world.time.now);
       this.#attempt(() => this.#turn(() => {}));
-      for (const [name, entries] of this.book.leased)
-        this.#ask(
-          name,
-          [...entries].map(({ row }) => ({ job: row.job, attempt: row.attempt })),
-        );
+      for (const name of this.book.leased.keys()) this.#ask(name, heldBy(this.book, name));
     });
     return new Error("died");
   }
 
   #send(): void {
-    const { ahead, starts, verdicts } = this.book.letters;
+    const { ahead, asks, starts, verdicts } = this.book.letters;
     this.book.letters = noLetters();
     for (const letters of [ahead, starts]) for (const [name, leases] of letters) this.#start(name, leases);
     for (const sent of verdicts.values()) this.#judge(sent);
+    for (const [name, asked] of asks) this.#ask(name, asked);
   }
 
   /** As `post.ts`: a start without an answer is not repeated, the dispatcher is asked. */

@@ -1,5 +1,5 @@
 /** The coordinator by itself: the test plays its mailboxes and its dispatchers. */
-import type { Lease, Outcome, Ticket, Verdict } from "../../schemas/rpc.ts";
+import type { Held, Lease, Outcome, Ticket, Verdict } from "../../schemas/rpc.ts";
 import { coordinator, inside } from "./service.ts";
 import { world } from "./world.ts";
 
@@ -20,12 +20,20 @@ export function playAll() {
     boot: "first",
     /** Mailboxes do not answer. */
     deaf: false,
+    /** What dispatchers say they hold when they are asked; null: they do not answer. */
+    held: null as Held[] | null,
+    asked: 0,
     jobs: () => played.starts.map(({ job }) => job),
     verdictsOn: (job: string) => played.verdicts.filter((each) => each.job === job).map(({ kind }) => kind),
   };
   world.between.set("dispatcher.start", async (_, args) => {
     for (const lease of args[0] as Lease[]) played.starts.push({ ...lease, at: world.now });
     return { boot: played.boot };
+  });
+  world.between.set("dispatcher.report", async () => {
+    played.asked++;
+    if (!played.held) throw new Error("silent");
+    return { boot: played.boot, held: played.held };
   });
   world.between.set("mailbox.judge", async (_, args) => {
     played.verdicts.push(...(args[0] as Verdict[]));

@@ -135,6 +135,10 @@ export class Dispatcher extends objects.Dispatcher {
     return between("dispatcher.abort", args, () => super.abort(...args));
   }
 
+  override report(...args: Parameters<DispatcherRpc["report"]>) {
+    return between("dispatcher.report", args, () => super.report(...args));
+  }
+
   protected override heartbeatMs(): number {
     return world.heartbeatMs ?? super.heartbeatMs();
   }
