@@ -148,6 +148,8 @@ export type Claim = { key: string; fingerprint: string };
 export type Call = {
   /** Hash of the caller's key and body: a retry brings the same. */
   body: string;
+  /** It says that it was made before, and broke. */
+  retried: boolean;
   /** The caller wants the chunks: they are kept from the first, whoever listens. */
   stream: boolean;
   /** What becomes of the job when the caller goes away and does not come back. */
@@ -231,8 +233,6 @@ export interface MailboxRpc {
   submit(submissions: Submission[], repeated: boolean): Promise<Submitted[]>;
   /** Claims Idempotency-Keys for a tenant; false where the key stands for another request. */
   claim(claims: Claim[]): Promise<boolean[]>;
-  /** A job of this call body whose caller has gone; null if there is none. The next who asks is given another. */
-  reattach(body: string): Promise<string | null>;
   /** The caller of a job has its answer: no retry is given it any more. */
   collect(id: string): Promise<void>;
   /** Null when there is no such job. */

@@ -7,6 +7,7 @@
  * given a job that nobody follows, if there is one.
  */
 import { isEnd } from "../../policy/lifecycle.ts";
+import type { Call } from "../../schemas/rpc.ts";
 import { find } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { cancel } from "./read.ts";
@@ -30,18 +31,24 @@ export class Calls {
   }
 
   /**
-   * The oldest job of this body that lost its caller; else the oldest at all, for that a connection broke may not have shown yet, and to call
-   * upstream twice is worse than to answer two callers alike. Null if there is none.
+   * The job that answers a call; null if it needs one of its own. A retry is given the oldest of its body that lost its caller; else the oldest at
+   * all, for that a connection broke may not have shown yet, and to call upstream twice is worse than to answer two callers alike. Not every
+   * program says that it retries: any call is given a job whose caller is known to have left it, unless that was given up since.
    */
-  reattach(body: string): string | null {
-    const { address, followers, now, store, wakeBy } = this.#desk();
-    const rows = store.callsOf(body).flatMap((n) => store.job(n) ?? []);
-    const free = rows.filter(({ n, ended_at }) => !this.#isGiven(n) && (ended_at === null || now() - ended_at <= UNFETCHED_MS));
-    const row = free.find(({ n }) => !followers.watched(n)) ?? free[0];
+  adopt({ body, retried }: Call): JobRow | null {
+    const { followers, now, store, wakeBy } = this.#desk();
+    const rows = store.callsOf(body).flatMap(({ n, left_at }) => {
+      const row = store.job(n);
+      return row ? [{ row, left: left_at > row.accepted_at && !followers.watched(n) }] : [];
+    });
+    const free = rows.filter(({ row: { ended_at, n } }) => !this.#isGiven(n) && (ended_at === null || now() - ended_at <= UNFETCHED_MS));
+    const alone = free.find(({ row: { n } }) => !followers.watched(n)) ?? free[0];
+    const left = free.find(({ left, row: { status } }) => left && (status === "completed" || !isEnd(status)));
+    const row = (retried ? alone : left)?.row;
     if (!row) return null;
     this.#given.set(row.n, now() + HANDOVER_MS);
     wakeBy(now() + GRACE_MS);
-    return idOf(address, row);
+    return row;
   }
 
   /** The caller has the answer. */
@@ -54,7 +61,8 @@ export class Calls {
   left(row: JobRow): void {
     if (!row.call || isEnd(row.status)) return;
     const { now, store, wakeBy } = this.#desk();
-    store.leaveCall(row.call.body, row.n, now());
+    // Later than it came: of one whose caller has not begun to follow it, left_at says when it came.
+    store.leaveCall(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
     wakeBy(now() + GRACE_MS);
   }
 

@@ -108,10 +108,6 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     return claim(this.desk, claims);
   }
 
-  async reattach(body: string): Promise<string | null> {
-    return this.desk.calls.reattach(body);
-  }
-
   async collect(id: string): Promise<void> {
     this.desk.calls.collect(id);
   }

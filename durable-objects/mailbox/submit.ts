@@ -165,6 +165,8 @@ export class Intake {
       const row = twin?.row ?? store.byNonce(nonce, NEWEST);
       if (row) return { row, replayed: true };
     }
+    const adopted = submission.call && !idempotency ? this.#desk.calls.adopt(submission.call) : null;
+    if (adopted) return { row: adopted, replayed: true };
     return { row: { n: this.#next++, accepted_at: now, ...born(submission) }, replayed: false, submission };
   }
 

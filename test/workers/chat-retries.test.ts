@@ -27,7 +27,7 @@ describe("the connection breaks", () => {
     await gone;
     const again = (count = 1) =>
       send("/v1/chat/completions", { method: "POST", headers: { ...headers, "x-stainless-retry-count": String(count) }, body });
-    return { ...upstream, id, again };
+    return { ...upstream, id, again, body, headers };
   }
   const alone = (id: string) => until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().length === 0));
   const statusOf = async (id: string) => (await call("GET", `/v1/jobs/${id}`)).body.status;
@@ -119,6 +119,35 @@ describe("the connection breaks", () => {
     const jobs = (await Promise.all(answers)).map(jobOf);
     expect(new Set(jobs).size).toBe(2);
     expect(world.calls).toHaveLength(2);
+  });
+
+  it("a program that does not say that it retries gets the same job too, once its connection is known to be gone", async () => {
+    const { body, finish, headers, id } = await broken(false);
+    await alone(id);
+    const answer = send("/v1/chat/completions", { method: "POST", headers, body });
+    finish();
+    expect(jobOf(await answer)).toBe(id);
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it("the same body while another waits for its answer, or has it -> a job of its own", async () => {
+    world.upstream = () => completion("mine");
+    const headers = { authorization: "Bearer sk-dev-alice", "content-type": "application/json" };
+    const ask = () => send("/v1/chat/completions", { method: "POST", headers, body: JSON.stringify(params) });
+    const together = (await Promise.all([ask(), ask(), ask()])).map(jobOf);
+    const later = jobOf(await ask());
+    expect(new Set([...together, later]).size).toBe(4);
+    expect(world.calls).toHaveLength(4);
+  });
+
+  it("the job was given up for want of a caller -> the same body is a new job", async () => {
+    const { body, headers, id } = await broken(false);
+    await alone(id);
+    await ring(id, EPOCH + 31_000);
+    expect(await statusOf(id)).toBe("cancelled");
+    world.upstream = () => completion("anew");
+    const response = await send("/v1/chat/completions", { method: "POST", headers, body });
+    expect([response.status, jobOf(response) === id]).toEqual([200, false]);
   });
 
   it("another body is another job, retry or not", async () => {

@@ -1,6 +1,5 @@
 /** A call becomes a job: one that waits for its caller already, or a new one. */
 import { parseJobId } from "../../platform/ids.ts";
-import { callMailbox } from "../../platform/objects.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { MailboxAddress, Share } from "../../schemas/rpc.ts";
 import { accept } from "../ingress/accept.ts";
@@ -13,7 +12,7 @@ export type Placed = { ok: true; address: MailboxAddress; job: string; share: Sh
 
 /** @param text - the body as it came: a retry brings the same characters. */
 export async function submitCall(context: Context, caller: Caller, request: Record<string, unknown>, text: string): Promise<Placed> {
-  const { env, grant, key, request: http, settings } = context;
+  const { grant, key, request: http, settings } = context;
   const idempotency = idempotencyKeyOf(http);
   if (!idempotency.ok) return idempotency;
   const body = await sha256(`${http.headers.get("authorization")}\n${text}`);
@@ -23,15 +22,11 @@ export async function submitCall(context: Context, caller: Caller, request: Reco
   );
   if (!accepted.ok) return { ok: false, problem: asOfCall(accepted.problem) };
   const { address, submission } = accepted;
-  if (caller.retried && idempotency.key === null) {
-    const job = await callMailbox(env, address, (stub) => stub.reattach(body));
-    if (job !== null) return { ok: true, address, job, share: null };
-  }
-  submission.call = { body, stream: request.stream === true, onDisconnect: caller.onDisconnect };
+  submission.call = { body, retried: caller.retried, stream: request.stream === true, onDisconnect: caller.onDisconnect };
   const [submitted] = await submitAll(context, [accepted]);
   if (!submitted!.ok) return { ok: false, problem: asOfCall(submitted!.problem) };
   const { id } = submitted!.job;
-  // By an Idempotency-Key the job may be an older one.
+  // The job may be an older one, of the same body or the same Idempotency-Key.
   return { ok: true, address: { ...address, channel: parseJobId(key.tenant, id)!.channel }, job: id, share: submitted!.share ?? null };
 }
 

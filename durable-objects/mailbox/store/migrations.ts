@@ -90,7 +90,7 @@ export const MIGRATIONS: readonly Migration[] = [
     id: "002_calls",
     sql: `
       -- Jobs that a caller waits for, by the hash of their body: one without a caller is found by a retry. Written by submit (left_at: when it came),
-      -- by unfollow (when the caller left) and collect (deleted: the caller has the answer); read by reattach and at alarms.
+      -- by unfollow (when the caller left) and collect (deleted: the caller has the answer); read by submit and at alarms.
       CREATE TABLE calls (
         body TEXT NOT NULL,
         n INTEGER NOT NULL,

@@ -182,8 +182,8 @@ export class MailboxStore {
   }
 
   /** Jobs of this body, oldest first. */
-  callsOf(body: string): number[] {
-    return this.sql.all<{ n: number }>("SELECT n FROM calls WHERE body = ? ORDER BY n", body).map(({ n }) => n);
+  callsOf(body: string): { n: number; left_at: number }[] {
+    return this.sql.all("SELECT n, left_at FROM calls WHERE body = ? ORDER BY n", body);
   }
 
   callsLeft(): { n: number; left_at: number }[] {
