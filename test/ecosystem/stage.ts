@@ -1,0 +1,38 @@
+/** A service over an upstream that enforces a small budget, for programs that know of neither. */
+import { ledger } from "../e2e/support/client.ts";
+import { callsTo, startService, startSimulator } from "../e2e/support/service.ts";
+
+export const MODEL = "gpt-5-mini";
+export const KEY = "sk-dev-alice";
+/** Ten calls a second, and little of a burst: whoever sends more at once must wait, or is refused by upstream. */
+const LIMITS = { rpm: 600, tpm: 100_000_000 };
+/** The pool knows less of a burst than upstream has: on a busy machine calls overtake each other by more than a second. */
+const BURST_SECONDS = { pool: 1, upstream: 3 };
+
+export type Stage = { baseURL: string; refused: () => Promise<number>; completed: () => Promise<number> };
+
+/** `models`: of the pool, whose limits upstream enforces. */
+export async function openStage(models = `${MODEL}*`): Promise<Stage> {
+  const upstream = await startSimulator(enforcing(models));
+  const pools = { small: { models: [models], ...LIMITS, burst_seconds: BURST_SECONDS.pool }, default: { rpm: 100_000, tpm: 100_000_000 } };
+  const service = await startService({ vars: { ...callsTo(upstream), SLUICE_POOLS: JSON.stringify(pools) } });
+  const refused = async () => {
+    const { rejected_429 } = await ledger(upstream);
+    return rejected_429.requests + rejected_429.tokens;
+  };
+  return { baseURL: `${service.url}/v1`, refused, completed: async () => (await ledger(upstream)).completed };
+}
+
+/** Upstream by itself, with the same limits. */
+export async function straight(models = `${MODEL}*`): Promise<{ baseURL: string }> {
+  return { baseURL: `${(await startSimulator(enforcing(models))).url}/v1` };
+}
+
+function enforcing(models: string): object {
+  return { speed: 0, limits: { [models]: LIMITS }, burst_seconds: BURST_SECONDS.upstream };
+}
+
+/** So many of something. */
+export function times<T>(count: number, make: (index: number) => T): T[] {
+  return Array.from({ length: count }, (_, index) => make(index));
+}

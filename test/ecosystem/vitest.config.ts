@@ -1,0 +1,13 @@
+import { join } from "node:path";
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  // Apart from the others: these need packages of their own.
+  test: {
+    root: join(import.meta.dirname, "../.."),
+    include: ["test/ecosystem/*.test.ts"],
+    testTimeout: 90_000,
+    hookTimeout: 60_000,
+    fileParallelism: false,
+  },
+});
