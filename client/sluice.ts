@@ -31,6 +31,8 @@ export type TokenRequest = {
   actions?: ("read" | "submit" | "cancel")[];
   /** Models that it may submit to, as in SLUICE_KEYS; any if left out. */
   models?: string[];
+  /** Jobs that it may submit; for a token of one channel. */
+  max_jobs?: number;
   /** Seconds (default 900, at most 86,400). */
   expires_in?: number;
 };
@@ -60,8 +62,11 @@ export class Sluice {
     };
   }
 
-  /** Hands a job in; it is durable when this resolves. Repeated under one Idempotency-Key, the client's own unless one is given. */
-  submit(input: JobInput, options: CallOptions & { idempotencyKey?: string } = {}): Promise<Job> {
+  /**
+   * Hands a job in; it is durable when this resolves. Repeated under one Idempotency-Key, the client's own unless one is given. With `token` in
+   * the input the answer carries one for this job.
+   */
+  submit(input: JobInput, options: CallOptions & { idempotencyKey?: string } = {}): Promise<Job & { token?: Token }> {
     return this.#post("/v1/jobs", input, options.signal, { "idempotency-key": options.idempotencyKey ?? crypto.randomUUID() });
   }
 
@@ -105,6 +110,11 @@ export class Sluice {
   /** A short-lived token for a browser. To be called by a backend, with its key. */
   createToken(request: TokenRequest, options: CallOptions = {}): Promise<Token> {
     return this.#post("/v1/tokens", request, options.signal);
+  }
+
+  /** Takes a token back, wherever it is used: what it opened is closed. To be called by a backend, with its key. */
+  async revokeToken(token: string, options: CallOptions = {}): Promise<void> {
+    await this.#post("/v1/tokens/revoke", { token }, options.signal);
   }
 
   /**

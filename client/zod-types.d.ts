@@ -17,6 +17,8 @@ export declare namespace z {
   type ZodArray<S extends Schema<unknown>> = Schema<S["_output"][]>;
   type ZodNullable<S extends Schema<unknown>> = Schema<S["_output"] | null>;
   type ZodOptional<S extends Schema<unknown>> = Schema<S["_output"] | undefined>;
+  type ZodDefault<S extends Schema<unknown>> = Schema<Exclude<S["_output"], undefined>>;
+  type ZodUnion<S extends readonly Schema<unknown>[]> = Schema<S[number]["_output"]>;
   type ZodRecord<K extends Schema<string>, V extends Schema<unknown>> = Schema<Record<K["_output"], V["_output"]>>;
   type ZodDiscriminatedUnion<S extends Schema<unknown>[], _Field extends string> = Schema<S[number]["_output"]>;
   type ZodObject<S extends Shape, Rest> = Schema<Flat<Fields<S> & Rest>>;

@@ -1,6 +1,6 @@
 /** Names of mailboxes: `tenant/channel`. A tenant's name holds no slash. */
 
-import { RESERVED_CHANNEL_PREFIX } from "../schemas/job.ts";
+import { RESERVED_CHANNEL_PREFIX } from "../schemas/channel.ts";
 import type { MailboxAddress } from "../schemas/rpc.ts";
 import { hashOf } from "./ids.ts";
 

@@ -45,5 +45,9 @@ export function objection(input: TokenInput, roles: readonly Role[]): Objection 
     return { param: "channels", code: "invalid_token_request", message: "Name channels or jobs.", status: 400 };
   if (input.actions.includes("submit") && input.channels.length === 0)
     return { param: "channels", code: "invalid_token_request", message: "A token that submits needs a channel to submit to.", status: 400 };
+  if (input.max_jobs !== null && !(input.actions.includes("submit") && input.channels.length === 1)) {
+    const message = "max_jobs is for a token that submits to one channel: they are counted there.";
+    return { param: "max_jobs", code: "invalid_token_request", message, status: 400 };
+  }
   return null;
 }

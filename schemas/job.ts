@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { Channel } from "./channel.ts";
 import type { Problem } from "./problem.ts";
+import { JobToken } from "./token.ts";
 import { WEBHOOK_URL_LIMIT } from "./webhook.ts";
 
 /** OpenAI's own words. The last four are ends: a job that reached one never leaves it. */
@@ -10,10 +12,6 @@ export type JobEnd = (typeof ENDS)[number];
 
 /** Priority is a head start in seconds over the jobs of the same tenant; a day either way is the most. */
 export const PRIORITY_LIMIT_SECONDS = 86_400;
-/** Characters of a channel name: it travels in every job id. */
-export const CHANNEL_LIMIT = 128;
-/** Channels that begin so are Sluice's own (mailboxes of jobs sent without a channel). */
-export const RESERVED_CHANNEL_PREFIX = "~";
 
 const unixSeconds = z.number().finite().min(0).max(32_503_680_000);
 
@@ -49,12 +47,7 @@ export const Metadata = z
 /** What a client submits. Times are Unix seconds. */
 export const JobInput = z.strictObject({
   request: ChatRequest,
-  channel: z
-    .string()
-    .min(1)
-    .max(CHANNEL_LIMIT)
-    .refine((name) => !name.startsWith(RESERVED_CHANNEL_PREFIX), `channel names beginning with "${RESERVED_CHANNEL_PREFIX}" are reserved`)
-    .nullish(),
+  channel: Channel.nullish(),
   priority: z.number().min(-PRIORITY_LIMIT_SECONDS).max(PRIORITY_LIMIT_SECONDS).nullish(),
   not_before: unixSeconds.nullish(),
   deadline: unixSeconds.nullish(),
@@ -63,6 +56,8 @@ export const JobInput = z.strictObject({
   retry: RetryPolicy.nullish(),
   /** Where the job's end is told. */
   webhook: z.string().min(1).max(WEBHOOK_URL_LIMIT).nullish(),
+  /** A token of its own comes with the answer. */
+  token: z.union([z.literal(true), JobToken]).nullish(),
 });
 export type JobInput = z.infer<typeof JobInput>;
 

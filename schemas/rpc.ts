@@ -7,6 +7,7 @@ import type { JobEvent } from "./event.ts";
 import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } from "./job.ts";
 import type { Problem, Refused } from "./problem.ts";
 import type { QueueState } from "./queue.ts";
+import type { Pass } from "./token.ts";
 import type { Delivery } from "./webhook.ts";
 import type { Standing } from "./why.ts";
 
@@ -181,6 +182,8 @@ export type Submission = {
   batch?: BatchPlace;
   /** URL that the end is told to, if it is to be told. */
   webhook?: string;
+  /** The token that it came with, if it came with one. */
+  pass?: Pass;
 };
 
 export type Submitted = { ok: true; job: Job; replayed: boolean; share?: Share } | Refused;
@@ -254,6 +257,10 @@ export interface MailboxRpc {
   /** Watched jobs came forward; answers with those that nobody watches any more. */
   moved(moves: Move[]): Promise<string[]>;
   follow(call: FollowCall): Promise<Followed>;
+  /** Takes a token back: from now on it is refused here, and its sockets are closed. */
+  revoke(pass: Pass): Promise<void>;
+  /** Whether a token was taken back. */
+  isRevoked(pass: Pass): Promise<boolean>;
   unfollow(call: { lobby: MailboxAddress; channel: boolean; jobs: string[] }): Promise<void>;
   relay(from: MailboxAddress, events: JobEvent[]): Promise<void>;
 }

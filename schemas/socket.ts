@@ -1,6 +1,6 @@
 import { z } from "zod";
+import { Channel } from "./channel.ts";
 import type { JobEvent } from "./event.ts";
-import { CHANNEL_LIMIT, RESERVED_CHANNEL_PREFIX } from "./job.ts";
 
 /** The subprotocol that a browser names; the pair is `sluice.v1, bearer.<token>`. */
 export const SUBPROTOCOL = "sluice.v1";
@@ -12,21 +12,15 @@ export const JOBS_PER_FRAME = 1_000;
 /** Of a job's id: its channel takes up to 512 characters of it. */
 const ID_LIMIT = 640;
 const jobIds = z.array(z.string().min(1).max(ID_LIMIT)).max(JOBS_PER_FRAME);
-const channel = z
-  .string()
-  .min(1)
-  .max(CHANNEL_LIMIT)
-  .refine((name) => !name.startsWith(RESERVED_CHANNEL_PREFIX), "no such channel can be");
-
 export const ClientFrame = z.discriminatedUnion("type", [
   z.looseObject({
     type: z.literal("subscribe"),
     jobs: jobIds.nullish(),
-    channel: channel.nullish(),
+    channel: Channel.nullish(),
     after: z.record(z.string(), z.number().int().min(0)).nullish(),
     deltas: z.boolean().nullish(),
   }),
-  z.looseObject({ type: z.literal("unsubscribe"), jobs: jobIds.nullish(), channel: channel.nullish() }),
+  z.looseObject({ type: z.literal("unsubscribe"), jobs: jobIds.nullish(), channel: Channel.nullish() }),
   z.looseObject({ type: z.literal("ack") }),
 ]);
 export type ClientFrame = z.infer<typeof ClientFrame>;
@@ -37,5 +31,5 @@ export type ServerFrame =
   | ({ type: "event" } & JobEvent)
   | { type: "error"; error: { code: string; message: string; param: string | null } };
 
-/** Close codes that Sluice sends; see docs/websocket.md. */
-export const CLOSE = { normal: 1000, tooBig: 1009, protocol: 4400, tokenExpired: 4401 } as const;
+/** Close codes that Sluice sends; see docs/api.md. */
+export const CLOSE = { normal: 1000, tooBig: 1009, protocol: 4400, tokenExpired: 4401, tokenRevoked: 4403 } as const;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { CHANNEL_LIMIT, RESERVED_CHANNEL_PREFIX } from "./job.ts";
+import { Channel } from "./channel.ts";
 
 export const Action = z.enum(["read", "submit", "cancel"]);
 export type Action = z.infer<typeof Action>;
@@ -11,19 +11,31 @@ const NAMES = 50;
 /** Characters of a token: it travels in a header, and what it grants in a socket's attachment of 16 KB. */
 export const TOKEN_LIMIT = 6_000;
 
-const channel = z
-  .string()
-  .min(1)
-  .max(CHANNEL_LIMIT)
-  .refine((name) => !name.startsWith(RESERVED_CHANNEL_PREFIX), "no such channel can be");
+const seconds = z.number().int().min(1).max(TOKEN_LIFETIME.most);
+const MAX_JOBS = 1_000_000;
+
+/** With a job: a token for that job alone is to come with the answer. */
+export const JobToken = z.strictObject({
+  actions: z
+    .array(z.enum(["read", "cancel"]))
+    .min(1)
+    .optional(),
+  expires_in: seconds.optional(),
+});
+export type JobToken = z.infer<typeof JobToken>;
+
+/** The body of `POST /v1/tokens/revoke`. */
+export const RevokeInput = z.strictObject({ token: z.string().min(1).max(TOKEN_LIMIT) });
 
 /** The body of `POST /v1/tokens`. */
 export const TokenInput = z.strictObject({
-  channels: z.array(channel).max(NAMES).default([]),
+  channels: z.array(Channel).max(NAMES).default([]),
   jobs: z.array(z.string().min(1)).max(NAMES).default([]),
   actions: z.array(Action).min(1).default(["read"]),
   models: z.array(z.string().min(1).max(256)).min(1).max(NAMES).nullable().default(null),
-  expires_in: z.number().int().min(1).max(TOKEN_LIFETIME.most).default(TOKEN_LIFETIME.standard),
+  /** Jobs that may be submitted with it; null is any number. */
+  max_jobs: z.number().int().min(1).max(MAX_JOBS).nullable().default(null),
+  expires_in: seconds.default(TOKEN_LIFETIME.standard),
 });
 export type TokenInput = z.infer<typeof TokenInput>;
 
@@ -31,14 +43,21 @@ export type TokenInput = z.infer<typeof TokenInput>;
 export const Grant = z.object({
   /** The key that made it, by the first digits of its SHA-256: a key that is taken away takes its tokens along. */
   key: z.string().length(16),
+  /** The token's own name, by which it can be taken back. Those that are older than this field have none. */
+  id: z.string().default(""),
   channels: z.array(z.string()),
   jobs: z.array(z.string()),
   actions: z.array(Action),
   /** Patterns as in SLUICE_KEYS; null is any. */
   models: z.array(z.string()).nullable(),
+  /** Jobs that may be submitted with it. */
+  maxJobs: z.number().nullable().default(null),
 });
 /** `expiresAt`: ms since the epoch. */
 export type Grant = z.infer<typeof Grant> & { expiresAt: number };
+
+/** What a mailbox must know of the token that a call was made with. */
+export type Pass = Pick<Grant, "id" | "maxJobs" | "expiresAt">;
 
 export const KEY_ID_DIGITS = 16;
 /** By this header the ingress tells a mailbox what a socket's token allows; what a client sends under the name is thrown away. */

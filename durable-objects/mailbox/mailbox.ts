@@ -25,6 +25,7 @@ import type {
   Submitted,
   Verdict,
 } from "../../schemas/rpc.ts";
+import type { Pass } from "../../schemas/token.ts";
 import type { Delivery, WebhookEvent } from "../../schemas/webhook.ts";
 import { append, commit, judge, open } from "./attempts.ts";
 import { Calls } from "./calls.ts";
@@ -33,14 +34,14 @@ import { deliveries, redeliver } from "./deliveries.ts";
 import type { Desk } from "./desk.ts";
 import { Followers } from "./followers.ts";
 import { Lobby } from "./lobby.ts";
-import { closeOver } from "./passes.ts";
+import { closeOver, revoke } from "./passes.ts";
 import { moved } from "./positions.ts";
 import { OUTSIDE, type Outside } from "./post.ts";
 import { cancel, get, list } from "./read.ts";
 import { again } from "./redrive.ts";
 import { eventsOf, follow, type UnfollowCall, unfollow } from "./replay.ts";
 import { retire } from "./retention.ts";
-import { acceptSocket, closeSocket, socketId } from "./sockets.ts";
+import { acceptSocket, closeSocket, grantIn, socketId } from "./sockets.ts";
 import { MailboxStore } from "./store/store.ts";
 import { Intake, type SubmitCall } from "./submit.ts";
 import { jobEvent, Webhooks } from "./webhooks.ts";
@@ -171,12 +172,24 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     unfollow(this.desk, call);
   }
 
+  async revoke(pass: Pass): Promise<void> {
+    const closed = revoke(this.ctx, this.desk.store.passes, pass);
+    this.#alarm.wakeBy(pass.expiresAt);
+    await Promise.all(closed.map((id) => this.#lobby.leave(id)));
+  }
+
+  async isRevoked({ id }: Pass): Promise<boolean> {
+    return this.desk.store.passes.find(id)?.revoked === true;
+  }
+
   async relay(from: MailboxAddress, events: JobEvent[]): Promise<void> {
     this.#lobby.deliver(from, events);
   }
 
   /** A WebSocket upgrade, authenticated by the ingress. */
   override async fetch(request: Request): Promise<Response> {
+    const grant = grantIn(request);
+    if (grant && (await this.isRevoked(grant))) return new Response(null, { status: 401 });
     return acceptSocket(this.ctx, request, this.desk.wakeBy);
   }
 
@@ -198,7 +211,13 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     const over = closeOver(this.ctx, this.now());
     await Promise.all(over.closed.map((id) => this.#lobby.leave(id)));
     await this.intake.resend();
-    const wishes = [over.next, await this.desk.calls.sweep(), retire(this.desk), this.desk.webhooks.pump()];
+    const wishes = [
+      over.next,
+      await this.desk.calls.sweep(),
+      retire(this.desk),
+      this.desk.webhooks.pump(),
+      this.desk.store.passes.drop(this.now()),
+    ];
     const next = Math.min(...wishes.map((wish) => wish ?? Number.POSITIVE_INFINITY));
     if (next !== Number.POSITIVE_INFINITY) this.#alarm.wakeBy(next);
   }

@@ -2,8 +2,9 @@
 import { parseJobId } from "../../platform/ids.ts";
 import { mayUseChannel, mayUseJob } from "../../policy/grant.ts";
 import { CLOSE, type ClientFrame, type ServerFrame } from "../../schemas/socket.ts";
-import type { Grant } from "../../schemas/token.ts";
+import type { Grant, Pass } from "../../schemas/token.ts";
 import { closeSocket, grantOf, PASS_TAG, socketId } from "./sockets.ts";
+import type { PassStore } from "./store/passes.ts";
 
 type Subscribe = Extract<ClientFrame, { type: "subscribe" }>;
 
@@ -13,6 +14,18 @@ export function isOver(grant: Grant | null, now: number): boolean {
 
 export function endPass(socket: WebSocket): void {
   closeSocket(socket, CLOSE.tokenExpired, "token expired");
+}
+
+/** Takes a token back: it is refused from now on, and its sockets end. Answers their ids. */
+export function revoke(ctx: DurableObjectState, store: PassStore, { expiresAt, id }: Pass): string[] {
+  store.revoke(id, expiresAt);
+  const closed: string[] = [];
+  for (const socket of ctx.getWebSockets(PASS_TAG)) {
+    if (grantOf(socket)?.id !== id) continue;
+    closeSocket(socket, CLOSE.tokenRevoked, "token revoked");
+    closed.push(socketId(socket));
+  }
+  return closed;
 }
 
 /** A frame cut down to what the token allows. A job beyond it is as one that never was; a channel is refused by name. */

@@ -12,14 +12,19 @@ export const PASS_TAG = "pass";
 export function acceptSocket(ctx: DurableObjectState, request: Request, wakeBy: (at: number) => void): Response {
   const pair = new WebSocketPair();
   const id = crypto.randomUUID();
-  const told = request.headers.get(GRANT_HEADER);
-  const grant = told === null ? null : (JSON.parse(decodeURIComponent(told)) as Grant);
+  const grant = grantIn(request);
   ctx.acceptWebSocket(pair[1], grant ? [id, PASS_TAG] : [id]);
   pair[1].serializeAttachment({ id, grant } satisfies Attachment);
   if (grant) wakeBy(grant.expiresAt);
   const offered = (request.headers.get("sec-websocket-protocol") ?? "").split(",").map((each) => each.trim());
   const headers = offered.includes(SUBPROTOCOL) ? { "sec-websocket-protocol": SUBPROTOCOL } : undefined;
   return new Response(null, { status: 101, webSocket: pair[0], ...(headers && { headers }) });
+}
+
+/** What the token allows that a socket is opened with; null for a key. */
+export function grantIn(request: Request): Grant | null {
+  const told = request.headers.get(GRANT_HEADER);
+  return told === null ? null : (JSON.parse(decodeURIComponent(told)) as Grant);
 }
 
 export function socketId(socket: WebSocket): string {

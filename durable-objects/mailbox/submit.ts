@@ -6,9 +6,11 @@
 import { callCoordinator } from "../../platform/objects.ts";
 import type { Refused } from "../../schemas/problem.ts";
 import type { OpenCall, Place, Submission, Submitted, Ticket } from "../../schemas/rpc.ts";
+import type { Pass } from "../../schemas/token.ts";
 import { find, finish } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { tellPlace } from "./positions.ts";
+import { Quotas } from "./quotas.ts";
 import type { JobRow } from "./store/store.ts";
 import { asAccepted, idOf, jobOf, UNBORN } from "./view.ts";
 
@@ -41,9 +43,13 @@ export class Intake {
   readonly #underway = new Map<number, Promise<Answers>>();
   /** New jobs whose 'queued' event is not told yet: a refused one must not be. */
   readonly #unannounced = new Map<number, JobRow>();
+  readonly #quotas: Quotas;
+  /** The tokens of new jobs: of one that the coordinator refuses, the count is given back. */
+  readonly #passes = new Map<number, Pass>();
 
   constructor(desk: Desk) {
     this.#desk = desk;
+    this.#quotas = new Quotas(desk.store.passes);
     const newest = desk.store.newest();
     this.#cursor = desk.store.cursor();
     // Retention may have deleted the newest jobs: a number up to the cursor would pass for confirmed.
@@ -151,7 +157,9 @@ export class Intake {
   /** What becomes of a submission: a new job, one that was made before, or a refusal. `earlier`: those of the same commit. */
   #take(submission: Submission, repeated: boolean, now: number, earlier: Taken[]): Taken {
     const { store } = this.#desk;
-    const { idempotency, nonce } = submission;
+    const { idempotency, nonce, pass } = submission;
+    const revoked = pass ? this.#quotas.refusal(pass) : null;
+    if (revoked) return { ok: false, problem: revoked };
     if (idempotency) {
       const twin = earlier.find((each) => "submission" in each && each.submission.idempotency?.key === idempotency.key) as
         | Fresh
@@ -167,6 +175,8 @@ export class Intake {
     }
     const adopted = submission.call && !idempotency ? this.#desk.calls.adopt(submission.call) : null;
     if (adopted) return { row: adopted, replayed: true };
+    const exhausted = pass ? this.#quotas.take(pass) : null;
+    if (exhausted) return { ok: false, problem: exhausted };
     return { row: { n: this.#next++, accepted_at: now, ...born(submission) }, replayed: false, submission };
   }
 
@@ -179,21 +189,26 @@ export class Intake {
     try {
       store.sql.transaction(() => {
         this.#writeCursor();
+        this.#quotas.write(this.#desk.wakeBy);
         for (const { row, submission } of fresh) {
           store.insert(row, submission.request);
           if (submission.call) store.addCall(submission.call.body, row.n, row.accepted_at);
+          if (submission.pass) this.#passes.set(row.n, submission.pass);
           if (submission.idempotency) store.addIdempotent(submission.idempotency.key, submission.idempotency.fingerprint, row.n);
         }
       });
     } catch (error) {
       for (const { row } of fresh) this.#forget(row.n);
       throw error;
+    } finally {
+      this.#quotas.clear();
     }
   }
 
   #forget(n: number): void {
     this.#unconfirmed.delete(n);
     this.#unannounced.delete(n);
+    this.#passes.delete(n);
   }
 
   /** One question at a time for a job: two could be answered differently. `strict`: those to be refused if their deadline is out of reach. */
@@ -217,6 +232,7 @@ export class Intake {
         const result = results[index]!;
         this.#unconfirmed.delete(row.n);
         if (result.ok) {
+          this.#passes.delete(row.n);
           answers.set(row.n, result);
           if (result.place.held) this.#desk.promised.set(row.n, result.place.held);
           this.#announce(row.n);
@@ -227,6 +243,8 @@ export class Intake {
           this.#desk.background(finish(this.#desk, row, "failed", { problem: result.problem }));
         } else {
           answers.set(row.n, result);
+          const pass = this.#passes.get(row.n);
+          if (pass) this.#quotas.giveBack(pass);
           this.#forget(row.n);
           store.remove(row.n);
         }

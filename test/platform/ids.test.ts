@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type JobName, jobId, newNonce, parseJobId, tenantTag } from "../../platform/ids.ts";
-import { CHANNEL_LIMIT } from "../../schemas/job.ts";
+import { CHANNEL_LIMIT } from "../../schemas/channel.ts";
 
 const NAME: JobName = { channel: "user-42", number: 7, nonce: "k3v9zq", at: 1_780_000_000_000 };
 const tenant = fc.string({ unit: fc.constantFrom(..."abcXYZ019_.-"), minLength: 1, maxLength: 64 });

@@ -7,12 +7,17 @@ import { channelMeant } from "../../policy/grant.ts";
 import { JobInput } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { MailboxAddress, Submission } from "../../schemas/rpc.ts";
-import type { Grant } from "../../schemas/token.ts";
+import type { Grant, JobToken } from "../../schemas/token.ts";
 import { sha256 } from "./authenticate.ts";
+import { objectionTo } from "./job-token.ts";
+import { passOf } from "./passes.ts";
 import { invalid, notByToken, notThatChannel } from "./respond.ts";
 import { webhookOf } from "./webhook.ts";
 
-export type Accepted = { ok: true; address: MailboxAddress; submission: Submission } | { ok: false; problem: Problem };
+/** `token`: the token that is to come with the answer. */
+export type Accepted =
+  | { ok: true; address: MailboxAddress; submission: Submission; token: JobToken | null }
+  | { ok: false; problem: Problem };
 
 export type Acceptance = {
   key: Key;
@@ -42,6 +47,9 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
   if (!priced.ok) return priced;
   const webhook = webhookOf(input, key, settings);
   if (!webhook.ok) return refuse(webhook.problem);
+  const token = input.token === true ? {} : (input.token ?? null);
+  const objected = token && objectionTo(token, context);
+  if (objected) return refuse(objected);
   if (grant && webhook.url !== null) return refuse(notByToken("name a webhook", "webhook"));
   if (grant && (input.priority ?? 0) > 0) return refuse(notByToken("go before its tenant's other jobs", "priority"));
   const problem = badTimes(input, context.now);
@@ -51,6 +59,7 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
   const spread = idempotency ? Number.parseInt((await sha256(idempotency.key)).slice(0, 6), 16) : context.spread;
   return {
     ok: true,
+    token,
     address: { tenant: key.tenant, channel: meant.channel ?? spreadChannel(spread % SPREAD) },
     submission: {
       nonce: newNonce(),
@@ -66,6 +75,7 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
       retry: input.retry ?? "safe",
       idempotency,
       ...(webhook.url !== null && { webhook: webhook.url }),
+      ...(grant && { pass: passOf(grant) }),
     },
   };
 }

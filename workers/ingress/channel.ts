@@ -1,4 +1,4 @@
-import { CHANNEL_LIMIT, RESERVED_CHANNEL_PREFIX } from "../../schemas/job.ts";
+import { CHANNEL_LIMIT, RESERVED_CHANNEL_PREFIX } from "../../schemas/channel.ts";
 
 /** Whether a client may name this channel. An object is made for whatever is asked for, so other names are turned away at the door. */
 export function canBeNamed(channel: string): boolean {

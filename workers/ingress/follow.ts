@@ -6,8 +6,10 @@ import { fetchMailbox } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
-import type { ServerFrame } from "../../schemas/socket.ts";
+import { CLOSE, type ServerFrame } from "../../schemas/socket.ts";
+import type { Grant } from "../../schemas/token.ts";
 import type { Context } from "./context.ts";
+import { sayGrant, TokenOver } from "./passes.ts";
 
 export type Follow = {
   address: MailboxAddress;
@@ -15,6 +17,8 @@ export type Follow = {
   /** Events up to this seq are known. */
   after: number;
   deltas: boolean;
+  /** Of the reader's token, which ends the following as it ends a socket; null for a key. */
+  grant: Grant | null;
   /** The reader has gone. */
   signal: AbortSignal;
 };
@@ -27,14 +31,14 @@ const PAUSE_MS = 100;
 
 /**
  * Yields each event once, in order, to the last. Connects again by itself where the mailbox restarts.
- * @throws if the mailbox cannot be reached for some seconds, or has no such job.
+ * @throws TokenOver when the reader's token is; an Error if the mailbox cannot be reached for some seconds, or has no such job.
  */
-export async function* follow(env: Context["env"], { address, job, after, deltas, signal }: Follow): AsyncGenerator<JobEvent> {
+export async function* follow(env: Context["env"], { address, job, after, deltas, grant, signal }: Follow): AsyncGenerator<JobEvent> {
   let last = after;
   for (let failures = 0; !signal.aborted; failures++) {
     if (failures > FAILURES_LIMIT) throw new Error("The mailbox cannot be reached.");
     if (failures > 0) await new Promise((done) => setTimeout(done, PAUSE_MS * 2 ** failures * (0.5 + Math.random() / 2)));
-    const line = await open(env, address, signal);
+    const line = await open(env, address, grant, signal);
     if (!line) continue;
     line.send({ type: "subscribe", jobs: [job], after: { [job]: last }, deltas });
     for await (const event of line.events()) {
@@ -47,15 +51,14 @@ export async function* follow(env: Context["env"], { address, job, after, deltas
   }
 }
 
-async function open(env: Context["env"], address: MailboxAddress, signal: AbortSignal): Promise<Line | null> {
-  try {
-    const { webSocket } = await fetchMailbox(env, address, new Request("https://mailbox/", { headers: { upgrade: "websocket" } }));
-    if (!webSocket) return null;
-    webSocket.accept();
-    return new Line(webSocket, signal);
-  } catch {
-    return null;
-  }
+async function open(env: Context["env"], address: MailboxAddress, grant: Grant | null, signal: AbortSignal): Promise<Line | null> {
+  const headers = new Headers({ upgrade: "websocket" });
+  if (grant) sayGrant(headers, grant);
+  const answer = await fetchMailbox(env, address, new Request("https://mailbox/", { headers })).catch(() => null);
+  if (answer?.status === 401) throw new TokenOver("revoked");
+  if (!answer?.webSocket) return null;
+  answer.webSocket.accept();
+  return new Line(answer.webSocket, signal);
 }
 
 /** One connection. What arrives waits here until it is read. */
@@ -64,12 +67,17 @@ class Line {
   readonly #texts: string[] = [];
   #backlog = 0;
   #closed = false;
+  #over: TokenOver | null = null;
   #wake = () => {};
 
   constructor(socket: WebSocket, signal: AbortSignal) {
     this.#socket = socket;
     socket.addEventListener("message", ({ data }) => this.#take(String(data)));
-    socket.addEventListener("close", () => this.#end());
+    socket.addEventListener("close", ({ code }) => {
+      if (code === CLOSE.tokenExpired) this.#over = new TokenOver("expired");
+      if (code === CLOSE.tokenRevoked) this.#over = new TokenOver("revoked");
+      this.#end();
+    });
     socket.addEventListener("error", () => this.#end());
     if (signal.aborted) this.#end();
     else signal.addEventListener("abort", () => this.#end(), { once: true });
@@ -89,6 +97,7 @@ class Line {
           });
         }
         const text = this.#texts.shift();
+        if (text === undefined && this.#over) throw this.#over;
         if (text === undefined) return;
         this.#backlog -= text.length;
         const frame = JSON.parse(text) as ServerFrame;

@@ -1,11 +1,11 @@
 /** `GET /v1/jobs/{id}/events`: what a socket is told of a job, as Server-Sent Events. */
 import { parseJobId } from "../../platform/ids.ts";
-import { callMailbox } from "../../platform/objects.ts";
 import { mayUseJob } from "../../policy/grant.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { Context } from "./context.ts";
 import { type Follow, follow } from "./follow.ts";
+import { readMailbox } from "./passes.ts";
 import { pollEvents } from "./poll-events.ts";
 import { invalid, noSuchJob, refuse } from "./respond.ts";
 import { SSE_HEADERS, sse } from "./sse.ts";
@@ -23,7 +23,7 @@ export async function jobEvents(context: Context): Promise<Response> {
   const address = name && mayUseJob(grant, id, name.channel) && { tenant: key.tenant, channel: name.channel };
   if (!address) return refuse(noSuchJob(id));
   const deltas = url.searchParams.get("deltas") !== "false";
-  const wish = { address, job: id, after, deltas };
+  const wish = { address, job: id, after, deltas, grant };
   if (wait.seconds !== null || wantsJson(request)) return pollEvents(env, wish, wait.seconds ?? 0, request, wait.headers);
   return streamEvents(context, wish);
 }
@@ -33,9 +33,9 @@ function wantsJson(request: Request): boolean {
   return accept.includes("application/json") && !accept.includes("text/event-stream");
 }
 
-async function streamEvents({ background, env, request }: Context, wish: Omit<Follow, "signal">): Promise<Response> {
+async function streamEvents({ background, env, grant, request }: Context, wish: Omit<Follow, "signal">): Promise<Response> {
   const { address, job: id, after } = wish;
-  const job = await callMailbox(env, address, (stub) => stub.get(id));
+  const job = await readMailbox({ env, grant }, address, (stub) => stub.get(id));
   if (!job) return refuse(noSuchJob(id));
   const reader = new AbortController();
   request.signal.addEventListener("abort", () => reader.abort());

@@ -1,17 +1,14 @@
 /** `POST /v1/tokens`: a backend makes a short-lived token for a browser. */
 import { parseJobId } from "../../platform/ids.ts";
 import { objection } from "../../policy/grant.ts";
-import { type Grant, KEY_ID_DIGITS, TOKEN_LIMIT, TokenInput } from "../../schemas/token.ts";
+import { TOKEN_LIMIT, TokenInput } from "../../schemas/token.ts";
 import { readJson } from "./body.ts";
 import type { Context } from "./context.ts";
-import { invalid, json, noSuchJob, refuse } from "./respond.ts";
-import { signToken } from "./tokens.ts";
+import { invalid, json, noSuchJob, noTokens, refuse } from "./respond.ts";
+import { mint } from "./tokens.ts";
 
 export async function makeToken({ key, keyHash, now, request, settings }: Context): Promise<Response> {
-  if (settings.tokenSecret === null) {
-    const message = "This deployment makes no tokens: its operator has not set SLUICE_TOKEN_SECRET.";
-    return refuse({ status: 501, type: "server_error", code: "tokens_not_configured", message, param: null });
-  }
+  if (settings.tokenSecret === null) return refuse(noTokens());
   const body = await readJson(request);
   if (!body.ok) return refuse(body.problem);
   const parsed = TokenInput.safeParse(body.value);
@@ -28,11 +25,9 @@ export async function makeToken({ key, keyHash, now, request, settings }: Contex
   }
   const foreign = input.jobs.find((id) => !parseJobId(key.tenant, id));
   if (foreign !== undefined) return refuse(noSuchJob(foreign));
-  const { channels, jobs, actions, models } = input;
-  const expiresAt = (Math.floor(now / 1_000) + input.expires_in) * 1_000;
-  const grant: Grant = { key: keyHash.slice(0, KEY_ID_DIGITS), channels, jobs, actions, models, expiresAt };
-  const token = await signToken(settings.tokenSecret, grant, now);
-  if (token.length > TOKEN_LIMIT)
+  const { channels, jobs, actions, models, max_jobs: maxJobs } = input;
+  const made = await mint(settings.tokenSecret, keyHash, { channels, jobs, actions, models, maxJobs }, input.expires_in, now);
+  if (made.token.length > TOKEN_LIMIT)
     return refuse(invalid("The token would be too long: name fewer channels and jobs.", null, "token_too_large"));
-  return json({ token, expires_at: expiresAt / 1_000 });
+  return json(made);
 }

@@ -1,9 +1,9 @@
 /** A job's events by long-poll: what is there, or what comes first. */
-import { callMailbox } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { Context } from "./context.ts";
 import { type Follow, follow } from "./follow.ts";
+import { readMailbox } from "./passes.ts";
 import { patienceOf } from "./patience.ts";
 import { json, noSuchJob, refuse } from "./respond.ts";
 
@@ -17,8 +17,8 @@ export async function pollEvents(
   request: Request,
   headers: Record<string, string>,
 ): Promise<Response> {
-  const { address, job, after, deltas } = wish;
-  const stored = () => callMailbox(env, address, (stub) => stub.events(job, after, deltas));
+  const { address, job, after, deltas, grant } = wish;
+  const stored = () => readMailbox({ env, grant }, address, (stub) => stub.events(job, after, deltas));
   let events = await stored();
   if (events?.length === 0 && seconds > 0) {
     // Followed only until something comes, and then read from the log: so that all that came with it is in the answer too.

@@ -10,6 +10,7 @@ import type { ListQuery, MailboxAddress } from "../../schemas/rpc.ts";
 import { canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
 import { follow } from "./follow.ts";
+import { mustStand, readMailbox } from "./passes.ts";
 import { patienceOf } from "./patience.ts";
 import { invalid, json, limitOf, noSuchBatch, noSuchJob, noSuchLimit, notThatChannel, page, refuse } from "./respond.ts";
 import { waitOf } from "./wait.ts";
@@ -19,23 +20,23 @@ const PAGE = { standard: 20, most: 100 };
 const CHANNELS_LIMIT = 200;
 
 export async function getJob(context: Context): Promise<Response> {
-  const { env, grant, key, params } = context;
+  const { grant, key, params } = context;
   const name = parseJobId(key.tenant, params.id ?? "");
   if (!name || !mayUseJob(grant, params.id!, name.channel)) return refuse(noSuchJob(params.id ?? ""));
   const wait = waitOf(context);
   if (!wait.ok) return refuse(wait.problem);
   const address = { tenant: key.tenant, channel: name.channel };
-  const job = await callMailbox(env, address, (stub) => stub.get(params.id!));
+  const job = await readMailbox(context, address, (stub) => stub.get(params.id!));
   if (!job) return refuse(noSuchJob(params.id!));
   const shown = isEnd(job.status) || !wait.seconds ? job : await waitForEnd(context, address, job.id, wait.seconds);
   return json(shown, isEnd(shown.status) ? 200 : 202, wait.headers);
 }
 
 /** The job once it has ended, or as it stands when the time is over. The mailbox may sleep meanwhile: a call held open would keep it awake. */
-async function waitForEnd({ env, request }: Context, address: MailboxAddress, id: string, seconds: number): Promise<Job> {
+async function waitForEnd({ env, grant, request }: Context, address: MailboxAddress, id: string, seconds: number): Promise<Job> {
   const { signal, over } = patienceOf(request, seconds * 1_000);
   try {
-    for await (const { event, data } of follow(env, { address, job: id, after: 0, deltas: false, signal })) {
+    for await (const { event, data } of follow(env, { address, job: id, after: 0, deltas: false, grant, signal })) {
       if (isEnd(event)) return data as Job;
     }
   } finally {
@@ -48,7 +49,9 @@ export async function cancelJob(context: Context): Promise<Response> {
   const { env, grant, key, params } = context;
   const parsed = parseJobId(key.tenant, params.id ?? "");
   const name = parsed && mayUseJob(grant, params.id!, parsed.channel) ? parsed : null;
-  const job = name && (await callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.cancel(params.id!)));
+  const address = name && { tenant: key.tenant, channel: name.channel };
+  if (address) await mustStand(context, address);
+  const job = address && (await callMailbox(env, address, (stub) => stub.cancel(params.id!)));
   return job ? json(job) : refuse(noSuchJob(params.id ?? ""));
 }
 
@@ -76,7 +79,7 @@ export async function listJobs(context: Context): Promise<Response> {
   const pages = await Promise.all(
     channels.map(async (channel) => {
       const query: ListQuery = { status: status as JobStatus | null, before: boundOf(channel, cursor), limit: limit + 1 };
-      const jobs = await callMailbox(env, { tenant: key.tenant, channel }, (stub) => stub.list(query));
+      const jobs = await readMailbox(context, { tenant: key.tenant, channel }, (stub) => stub.list(query));
       return jobs.map((job) => ({ job, name: parseJobId(key.tenant, job.id)! }));
     }),
   );

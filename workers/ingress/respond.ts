@@ -30,6 +30,12 @@ export function notByToken(what: string, param: string | null = null): Problem {
   return { status: 403, type: "permission_error", code: "insufficient_permissions", message: `A token may not ${what}.`, param };
 }
 
+/** To whoever asks for a token of a deployment that has no secret to sign it. */
+export function noTokens(): Problem {
+  const message = "This deployment makes no tokens: its operator has not set SLUICE_TOKEN_SECRET.";
+  return { status: 501, type: "server_error", code: "tokens_not_configured", message, param: null };
+}
+
 export function noSuchJob(id: string): Problem {
   return invalid(`No job with the id "${id.slice(0, 200)}".`, "id", "job_not_found", 404);
 }

@@ -16,8 +16,10 @@ import { openToPages, preflight } from "./cors.ts";
 import { listDeliveries, redeliverEvent } from "./deliveries.ts";
 import { jobEvents } from "./job-events.ts";
 import { makeToken } from "./make-token.ts";
+import { TokenOver } from "./passes.ts";
 import { cancelJob, getJob, listJobs } from "./read-jobs.ts";
 import { invalid, json, notByToken, refuse } from "./respond.ts";
+import { revokeToken } from "./revoke-token.ts";
 import { simulator } from "./simulator.ts";
 import { submitJobs } from "./submit-jobs.ts";
 import { subscribe } from "./subscribe.ts";
@@ -38,6 +40,7 @@ const router = Router()
   .get("/v1/jobs/:id/why", behind("read", whyJob))
   .post("/v1/jobs/:id/cancel", behind("cancel", cancelJob))
   .post("/v1/tokens", behind("mint", makeToken))
+  .post("/v1/tokens/revoke", behind("mint", revokeToken))
   .post("/v1/chat/completions", behind("submit", chatCompletions))
   .post("/v1/files", behindKey("submit", uploadFile))
   .get("/v1/files", behindKey("read", listFiles))
@@ -68,7 +71,7 @@ export async function route(request: Request, env: Env, ctx: ExecutionContext, n
   try {
     response = preflight(request) ?? ((await router.fetch(request, env, ctx, now)) as Response);
   } catch (error) {
-    response = refuse(failure(error));
+    response = refuse(error instanceof TokenOver ? error.problem : failure(error));
   }
   // A WebSocket's answer cannot be copied; its headers can still be set.
   const requestId = `req_${crypto.randomUUID().replaceAll("-", "")}`;

@@ -1,11 +1,13 @@
 /** `POST /v1/jobs`: one job, an array, or JSONL. */
 import { claimsChannel } from "../../platform/mailboxes.ts";
 import { callMailbox, isOverloaded } from "../../platform/objects.ts";
+import type { Job } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Submitted } from "../../schemas/rpc.ts";
 import { type Accepted, accept } from "./accept.ts";
 import { LINE_LIMIT, type Line, linesOf, parseJson, readJson, tooLarge } from "./body.ts";
 import type { Context } from "./context.ts";
+import { answersTo } from "./job-token.ts";
 import { errorBody, invalid, json, refuse } from "./respond.ts";
 
 /** Jobs in one JSON array. */
@@ -34,8 +36,8 @@ export async function submitJobs(context: Context): Promise<Response> {
   if (!Array.isArray(jobs) || jobs.length > ARRAY_LIMIT) return refuse(invalid(`jobs is an array of at most ${ARRAY_LIMIT}.`, "jobs"));
   const spread = context.spread();
   const accepted = await Promise.all(jobs.map((job, index) => acceptOne(context, job, key && `${key}#${index}`, spread)));
-  const results = await submitAll(context, accepted);
-  return json({ object: "list", data: results.map((result) => (result.ok ? result.job : errorBody(result.problem))) }, 202);
+  const answers = await answersTo(context, accepted, await submitAll(context, accepted));
+  return json({ object: "list", data: answers.map((each) => ("object" in each ? each : errorBody(each))) }, 202);
 }
 
 /** Null if the client sent none. */
@@ -46,10 +48,9 @@ export function idempotencyKeyOf({ headers }: Request): { ok: true; key: string 
 }
 
 async function submitOne(context: Context, raw: unknown, key: string | null): Promise<Response> {
-  const [result] = await submitAll(context, [await acceptOne(context, raw, key, context.spread())]);
-  if (!result!.ok) return refuse(result!.problem);
-  const { job } = result!;
-  return json(job, 202, { location: `/v1/jobs/${job.id}` });
+  const accepted = [await acceptOne(context, raw, key, context.spread())];
+  const [answer] = await answersTo(context, accepted, await submitAll(context, accepted));
+  return "object" in answer! ? json(answer, 202, { location: `/v1/jobs/${answer.id}` }) : refuse(answer!);
 }
 
 function acceptOne({ grant, key, settings }: Context, raw: unknown, idempotencyKey: string | null, spread: number): Promise<Accepted> {
@@ -119,10 +120,8 @@ function submitLines(context: Context, key: string | null): Response {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
   const encoder = new TextEncoder();
-  const write = (results: Submitted[], lines: Line[]) => {
-    const text = results.map((result, index) =>
-      JSON.stringify(result.ok ? result.job : { ...errorBody(result.problem), line: lines[index]!.number }),
-    );
+  const write = (answers: (Job | Problem)[], lines: Line[]) => {
+    const text = answers.map((each, index) => JSON.stringify("object" in each ? each : { ...errorBody(each), line: lines[index]!.number }));
     return writer.write(encoder.encode(`${text.join("\n")}\n`));
   };
   const pump = async () => {
@@ -132,7 +131,7 @@ function submitLines(context: Context, key: string | null): Response {
       if (lines.length === 0) return;
       const spread = context.spread();
       const accepted = await Promise.all(lines.map((line) => acceptLine(context, line, key, spread)));
-      await write(await submitAll(context, accepted), lines);
+      await write(await answersTo(context, accepted, await submitAll(context, accepted)), lines);
       lines = [];
       characters = 0;
     };

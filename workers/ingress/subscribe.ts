@@ -5,6 +5,7 @@ import { mayUseChannel } from "../../policy/grant.ts";
 import { GRANT_HEADER } from "../../schemas/token.ts";
 import { canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
+import { sayGrant, TokenOver } from "./passes.ts";
 import { invalid, notThatChannel, refuse } from "./respond.ts";
 
 /** `?channel=` places the socket where the channel's events arise, which saves a hop for each; it subscribes to nothing by itself. */
@@ -20,7 +21,8 @@ export async function subscribe({ env, grant, key, request, url, spread }: Conte
   if (channel !== null && !mayUseChannel(grant, channel)) return refuse(notThatChannel("channel_not_allowed"));
   const told = new Request(request);
   told.headers.delete(GRANT_HEADER);
-  // Encoded: a header holds no other characters.
-  if (grant) told.headers.set(GRANT_HEADER, encodeURIComponent(JSON.stringify(grant)));
-  return fetchMailbox(env, { tenant: key.tenant, channel: channel ?? lobbyChannel(spread()) }, told);
+  if (grant) sayGrant(told.headers, grant);
+  const answer = await fetchMailbox(env, { tenant: key.tenant, channel: channel ?? lobbyChannel(spread()) }, told);
+  if (answer.status === 401) throw new TokenOver("revoked");
+  return answer;
 }

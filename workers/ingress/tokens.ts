@@ -1,5 +1,6 @@
 /** Browser tokens: signed by a secret of the deployment, so that they are checked without a look-up. */
 import { errors, jwtVerify, SignJWT } from "jose";
+import { newNonce } from "../../platform/ids.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
 import { Grant, KEY_ID_DIGITS, TOKEN_LIMIT } from "../../schemas/token.ts";
 
@@ -24,6 +25,22 @@ export function signToken(secret: string, grant: Grant, now: number): Promise<st
     .setIssuedAt(Math.floor(now / 1_000))
     .setExpirationTime(expiresAt / 1_000)
     .sign(secretBytes(secret));
+}
+
+/**
+ * A new token of a key, which lives for `seconds` from `now` (ms). `expires_at`: Unix seconds.
+ * @param keyHash - the SHA-256 of the key that makes it.
+ */
+export async function mint(
+  secret: string,
+  keyHash: string,
+  allowed: Omit<Grant, "key" | "id" | "expiresAt">,
+  seconds: number,
+  now: number,
+): Promise<{ token: string; expires_at: number }> {
+  const expiresAt = (Math.floor(now / 1_000) + seconds) * 1_000;
+  const grant: Grant = { ...allowed, key: keyHash.slice(0, KEY_ID_DIGITS), id: newNonce(), expiresAt };
+  return { token: await signToken(secret, grant, now), expires_at: expiresAt / 1_000 };
 }
 
 /** `now` in ms. A token whose key is no longer among the settings' is invalid. */

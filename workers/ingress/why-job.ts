@@ -1,17 +1,19 @@
 /** `GET /v1/jobs/{id}/why`: why a job waits, in words and numbers. */
 import { parseJobId } from "../../platform/ids.ts";
-import { callCoordinator, callMailbox } from "../../platform/objects.ts";
+import { callCoordinator } from "../../platform/objects.ts";
 import { mayUseJob } from "../../policy/grant.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { explain } from "../../policy/why.ts";
 import type { Context } from "./context.ts";
+import { readMailbox } from "./passes.ts";
 import { json, noSuchJob, refuse } from "./respond.ts";
 
-export async function whyJob({ env, grant, key, params, settings }: Context): Promise<Response> {
+export async function whyJob(context: Context): Promise<Response> {
+  const { env, grant, key, params, settings } = context;
   const id = params.id ?? "";
   const name = parseJobId(key.tenant, id);
   if (!name || !mayUseJob(grant, id, name.channel)) return refuse(noSuchJob(id));
-  const read = () => callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.get(id));
+  const read = () => readMailbox(context, { tenant: key.tenant, channel: name.channel }, (stub) => stub.get(id));
   // The mailbox first: that it has the job is what makes it this tenant's to ask about.
   const job = await read();
   if (!job) return refuse(noSuchJob(id));

@@ -11,13 +11,13 @@ import type { Caller } from "./caller.ts";
 import type { Placed } from "./submit-call.ts";
 
 export async function plain(context: Context, caller: Caller, placed: Extract<Placed, { ok: true }>): Promise<Response> {
-  const { background, env, request } = context;
+  const { background, env, grant, request } = context;
   const { address, job: id, share } = placed;
   const { signal, over } = patienceOf(request, caller.until - Date.now());
   const times: Times = { submitted: Date.now(), started: null, ended: null };
   let job: Job | null = null;
   try {
-    for await (const { event, data } of follow(env, { address, job: id, after: 0, deltas: false, signal })) {
+    for await (const { event, data } of follow(env, { address, job: id, after: 0, deltas: false, grant, signal })) {
       if (event === "in_progress") times.started ??= Date.now();
       if (isEnd(event)) job = data as Job;
     }

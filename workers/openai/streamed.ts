@@ -24,11 +24,11 @@ const HEADERS_MS = 5_000;
 type Json = Record<string, unknown>;
 
 export async function streamed(context: Context, body: Json, { address, job, share }: Extract<Placed, { ok: true }>): Promise<Response> {
-  const { background, env, request } = context;
+  const { background, env, grant, request } = context;
   const reader = new AbortController();
   request.signal.addEventListener("abort", () => reader.abort());
   const times: Times = { submitted: Date.now(), started: null, ended: null };
-  const events = follow(env, { address, job, after: 0, deltas: true, signal: reader.signal });
+  const events = follow(env, { address, job, after: 0, deltas: true, grant, signal: reader.signal });
   const collected = () => callMailbox(env, address, (stub) => stub.collect(job));
   const early = await beginning(events, times);
   const failed = early.told.find(({ event }) => isEnd(event) && event !== "completed");

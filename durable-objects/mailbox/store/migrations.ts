@@ -148,4 +148,18 @@ export const MIGRATIONS: readonly Migration[] = [
       DROP TABLE deltas;
     `,
   },
+  {
+    id: "005_passes",
+    sql: `
+      -- Browser tokens by which jobs were submitted that are counted, or that were revoked. Written by submit and revoke, read by both and when a
+      -- socket opens, deleted when the token has expired.
+      CREATE TABLE passes (
+        id TEXT PRIMARY KEY,
+        jobs INTEGER NOT NULL DEFAULT 0 CHECK (jobs >= 0),
+        revoked INTEGER NOT NULL DEFAULT 0 CHECK (revoked IN (0, 1)),
+        -- ms
+        expires_at INTEGER NOT NULL
+      ) WITHOUT ROWID;
+    `,
+  },
 ];

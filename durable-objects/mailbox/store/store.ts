@@ -6,6 +6,7 @@ import type { BatchPlace, Call } from "../../../schemas/rpc.ts";
 import { DeliveryStore } from "./deliveries.ts";
 import { DeltaStore } from "./deltas.ts";
 import { MIGRATIONS } from "./migrations.ts";
+import { PassStore } from "./passes.ts";
 
 /** What was submitted and never changes. */
 export type JobDetails = {
@@ -56,12 +57,14 @@ const COLUMNS = "n, nonce, status, accepted_at, details, attempt, attempts, unkn
 export class MailboxStore {
   readonly sql: Sql;
   readonly deliveries: DeliveryStore;
+  readonly passes: PassStore;
   readonly deltas: DeltaStore;
 
   constructor(sql: Sql) {
     this.sql = sql;
     migrate(sql, MIGRATIONS);
     this.deliveries = new DeliveryStore(sql);
+    this.passes = new PassStore(sql);
     this.deltas = new DeltaStore(sql);
   }
 

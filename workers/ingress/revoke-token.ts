@@ -1,0 +1,38 @@
+/** `POST /v1/tokens/revoke`: a backend takes a token back. */
+import { parseJobId } from "../../platform/ids.ts";
+import { lobbyChannel, SPREAD } from "../../platform/mailboxes.ts";
+import { callMailbox } from "../../platform/objects.ts";
+import { type Grant, RevokeInput } from "../../schemas/token.ts";
+import { readJson } from "./body.ts";
+import type { Context } from "./context.ts";
+import { passOf } from "./passes.ts";
+import { invalid, json, malformed, noTokens, refuse } from "./respond.ts";
+import { verifyToken } from "./tokens.ts";
+
+/** Answers once no mailbox takes the token any more. */
+export async function revokeToken({ env, key, now, request, settings }: Context): Promise<Response> {
+  if (settings.tokenSecret === null) return refuse(noTokens());
+  const body = await readJson(request);
+  if (!body.ok) return refuse(body.problem);
+  const parsed = RevokeInput.safeParse(body.value);
+  if (!parsed.success) return refuse(malformed(parsed.error));
+  const verified = await verifyToken(settings, parsed.data.token, now);
+  // Of one that is over nothing is left to take back.
+  if (!verified.ok && verified.reason === "expired") return json({ object: "token", revoked: true });
+  if (!verified.ok || verified.key.tenant !== key.tenant) return refuse(invalid("That is no token of yours.", "token", "invalid_token"));
+  const { grant } = verified;
+  if (grant.id === "") return refuse(invalid("The token is too old to be revoked alone.", "token", "token_not_revocable"));
+  await Promise.all(
+    mailboxesOf(grant, key.tenant).map((channel) =>
+      callMailbox(env, { tenant: key.tenant, channel }, (stub) => stub.revoke(passOf(grant))),
+    ),
+  );
+  return json({ object: "token", revoked: true });
+}
+
+/** Wherever the token may act, or a socket that it opened may be. */
+function mailboxesOf({ channels, jobs }: Grant, tenant: string): string[] {
+  const lobbies = Array.from({ length: SPREAD }, (_, index) => lobbyChannel(index));
+  const ofJobs = jobs.flatMap((id) => parseJobId(tenant, id)?.channel ?? []);
+  return [...new Set([...channels, ...ofJobs, ...lobbies])];
+}
