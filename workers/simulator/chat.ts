@@ -21,9 +21,10 @@ export async function chatCompletions(request: Request, world: World): Promise<R
   const { chat, card } = read;
   advance(world, startedAt);
   const call = world.ledger.begin(chat.model, chat.metadata?.simulate_key);
-  const fault = chooseFault(request, chat, world, startedAt);
+  const key = chat.metadata?.simulate_key ?? String(requestHash(chat, 0));
+  const fault = chooseFault(request, chat, key, world, startedAt);
   if (fault !== undefined) call.faulted(fault.kind);
-  const turn: Turn = { world, chat, card, call, fault, startedAt, signal: request.signal, limitHeaders: {} };
+  const turn: Turn = { world, chat, card, call, key, fault, startedAt, signal: request.signal, limitHeaders: {} };
   try {
     const problem = admit(turn);
     return problem === undefined ? await perform(turn) : end(turn, problem);
@@ -51,21 +52,15 @@ function readRequest(request: Request, text: string): Read {
   return { ok: true, chat: parsed.value, card };
 }
 
-function chooseFault({ headers }: Request, chat: ChatRequest, world: World, now: number): Fault | undefined {
+function chooseFault({ headers }: Request, chat: ChatRequest, key: string, world: World, now: number): Fault | undefined {
   const metadata = chat.metadata ?? {};
-  const key = keyOf(chat);
   const header = headers.get("x-simulate-fault");
   return world.faults.select({ header, headerDelay: headers.get("x-simulate-delay-ms"), metadata, model: chat.model, key }, now);
 }
 
-/** Equal for a call and its repetition. */
-function keyOf(chat: ChatRequest): string {
-  return chat.metadata?.simulate_key ?? String(requestHash(chat, 0));
-}
-
 /** Refused by a fault, for want of money, by the limits; or charged. */
 function admit(turn: Turn): Problem | undefined {
-  const { world, chat, card, call, fault, startedAt } = turn;
+  const { world, chat, card, call, key, fault, startedAt } = turn;
   const refused = fault === undefined ? undefined : refusalFor(fault.kind, chat.model);
   if (refused !== undefined) return withLimits(turn, refused);
   const halt = world.settings.billing_halt;
@@ -74,7 +69,7 @@ function admit(turn: Turn): Problem | undefined {
     return withLimits(turn, billingProblem(halt));
   }
   const tokens = charge(chat, world.settings.charge);
-  const ask = { model: chat.model, fallback: card.limits, tokens, inputTokens: estimatePrompt(chat), key: keyOf(chat) };
+  const ask = { model: chat.model, fallback: card.limits, tokens, inputTokens: estimatePrompt(chat), key };
   const admission = world.account.admit(ask, startedAt);
   if (admission.ok) call.charged(tokens);
   else call.rejected(admission.kind, admission.cause);

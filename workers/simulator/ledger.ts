@@ -1,6 +1,8 @@
 /** Counts what came in and what became of it, so that a test can hold a client to account. */
 interface Totals {
   calls: number;
+  /** By the limits: what came through, and was charged. */
+  admitted: number;
   completed: number;
   /** By the limits. */
   rejected_429: { requests: number; tokens: number };
@@ -119,7 +121,10 @@ export class Call {
   }
 
   charged(tokens: number): void {
-    for (const totals of this.totals) totals.tokens_charged += tokens;
+    for (const totals of this.totals) {
+      totals.admitted++;
+      totals.tokens_charged += tokens;
+    }
   }
 
   rejected(kind: "requests" | "tokens" | "slow_down", cause: "own" | "foreign"): void {
@@ -173,6 +178,7 @@ export class Call {
 function emptyTotals(): Totals {
   return {
     calls: 0,
+    admitted: 0,
     completed: 0,
     rejected_429: { requests: 0, tokens: 0 },
     caused_429: { own: 0, foreign: 0 },
