@@ -22,6 +22,8 @@ if (!(minutes > 0 && rpm > 0)) throw new Error("--minutes and --rpm are numbers 
 // Jobs reserve 170 tokens at most: requests are what binds.
 const limits = { rpm, tpm: rpm * 1_000 };
 
+if (values.only !== undefined && !["simulator", "stub"].includes(values.only)) throw new Error("--only is simulator or stub.");
+
 const [sluice, simulator] = [await bundle("wrangler.toml"), await bundle("workers/simulator/wrangler.toml")];
 const openers = { simulator: () => openSimulator(simulator, limits), stub: () => openSecond(limits) };
 console.log(

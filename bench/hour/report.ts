@@ -84,12 +84,12 @@ export function figures({ phases, accepted, ended, lost, books }: Hour, savesSec
 
 /** By phase. A bucket that was full may give more than the limit for a while. */
 export function table(phases: readonly Passed[]): string {
-  const head = ["phase", "s", "limit/min", "ours", "others", "used", "own 429", "foreign 429", "billing 429"];
+  const head = ["phase", "s", "limit/min", "ours", "others", "used", "own 429", "foreign 429", "billing 429", "others' 429"];
   const rows = phases.map(({ phase, limits, from, to, before, after }) => {
     const seconds = (to - from) / 1_000;
     const [ours, others] = [after.admitted - before.admitted, after.others - before.others];
     const used = !phase.work || phase.halted ? "" : percent((ours + others) / ((limits.rpm * seconds) / 60));
-    const refused = [after.own429 - before.own429, after.foreign429 - before.foreign429, after.billing429 - before.billing429];
+    const refused = (["own429", "foreign429", "billing429", "othersRefused"] as const).map((name) => after[name] - before[name]);
     return [phase.name, seconds.toFixed(0), `${limits.rpm}`, `${ours}`, `${others}`, used, ...refused.map(String)];
   });
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]!.length)));

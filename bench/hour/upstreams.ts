@@ -3,11 +3,12 @@ import { type Bundle, launch } from "../../scripts/runtime.ts";
 import { openStub, type Stats as StubStats } from "../stub/server.ts";
 
 export type Limits = { rpm: number; tpm: number };
-/** Totals so far. Calls of others are in `others` alone. */
+/** Totals so far. Calls of others are in `others` and `othersRefused` alone. */
 export type Books = {
   calls: number;
   admitted: number;
   others: number;
+  othersRefused: number;
   own429: number;
   foreign429: number;
   billing429: number;
@@ -56,7 +57,7 @@ export async function openSimulator(bundle: Bundle, limits: Limits): Promise<Ups
       const stats = await get<SimulatorStats>(runtime.url, "/stats?keys=repeated");
       const paid = Object.entries(stats.paid_by_key).filter(([, times]) => times > 1);
       return {
-        ...{ calls: stats.calls, admitted: stats.admitted, others: stats.foreign.admitted },
+        ...{ calls: stats.calls, admitted: stats.admitted, others: stats.foreign.admitted, othersRefused: stats.foreign.refused },
         ...{ own429: stats.caused_429.own, foreign429: stats.caused_429.foreign, billing429: stats.halted_429 },
         paidAgain: new Map(paid),
       };
@@ -80,12 +81,12 @@ export async function openSecond(limits: Limits): Promise<Upstream> {
     others: (usage) => control({ others: usage }),
     halt: (on) => control({ halt: on ? HALT : null }),
     books: async () => {
-      const { calls, admitted, others_admitted, own_429, foreign_429, halted, paid_more_than_once } = await get<StubStats>(
-        stub.url,
-        "/stats",
-      );
-      const paidAgain = new Map(Object.entries(paid_more_than_once));
-      return { calls, admitted, others: others_admitted, own429: own_429, foreign429: foreign_429, billing429: halted, paidAgain };
+      const stats = await get<StubStats>(stub.url, "/stats");
+      return {
+        ...{ calls: stats.calls, admitted: stats.admitted, others: stats.others_admitted, othersRefused: stats.others_refused },
+        ...{ own429: stats.own_429, foreign429: stats.foreign_429, billing429: stats.halted },
+        paidAgain: new Map(Object.entries(stats.paid_more_than_once)),
+      };
     },
     close: async () => stub.close(),
   };
@@ -96,7 +97,7 @@ type SimulatorStats = {
   admitted: number;
   caused_429: { own: number; foreign: number };
   halted_429: number;
-  foreign: { admitted: number };
+  foreign: { admitted: number; refused: number };
   paid_by_key: Record<string, number>;
 };
 

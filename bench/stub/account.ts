@@ -11,9 +11,11 @@ export class Account {
   readonly counts = { admitted: 0, own_429: 0, foreign_429: 0, others_admitted: 0, others_refused: 0 };
   private readonly requests: Window;
   private readonly tokens: Window;
-  /** Ours without the calls that only the others kept out: whoever does not fit in here would not fit in alone. */
+  /** Ours, as they would have come had we been alone: what does not fit in here is our own doing. */
   private readonly ownRequests: Window;
   private readonly ownTokens: Window;
+  /** Calls that only the others kept out. They are in the two logs above, and are not written there again when they are repeated. */
+  private readonly keptOut = new Set<string>();
   private others: { everyMs: number; tokens: number; next: number } | null = null;
 
   constructor({ rpm, tpm }: Limits) {
@@ -33,22 +35,32 @@ export class Account {
     this.others = usage === null ? null : { everyMs: MINUTE_MS / usage.rpm, tokens: Math.round(usage.tpm / usage.rpm), next: now };
   }
 
-  /** Counts a call of ours, or says what it does not fit into. "Unsuccessful requests contribute to your per-minute limit." */
-  admit(tokens: number, now: number): Refusal | null {
+  /**
+   * Counts a call of ours, or says what it does not fit into. "Unsuccessful requests contribute to your per-minute limit."
+   * @param call its name, if it has one: who repeats a call gives the same.
+   */
+  admit(tokens: number, call: string | null, now: number): Refusal | null {
     this.advance(now);
     const refusal = this.refusal(tokens, now);
     this.requests.log(1, now);
+    const foreign = this.wouldFitAlone(tokens, call, now);
     if (refusal !== null) {
-      const own = !this.ownRequests.fits(1, now) || !this.ownTokens.fits(tokens, now);
-      if (own) this.ownRequests.log(1, now);
-      this.counts[own ? "own_429" : "foreign_429"]++;
+      this.counts[foreign ? "foreign_429" : "own_429"]++;
+      if (foreign && call !== null) this.keptOut.add(call);
       return refusal;
     }
     this.tokens.log(tokens, now);
-    this.ownRequests.log(1, now);
-    this.ownTokens.log(tokens, now);
     this.counts.admitted++;
+    if (call !== null) this.keptOut.delete(call);
     return null;
+  }
+
+  private wouldFitAlone(tokens: number, call: string | null, now: number): boolean {
+    if (call !== null && this.keptOut.has(call)) return true;
+    const fits = this.ownRequests.fits(1, now) && this.ownTokens.fits(tokens, now);
+    this.ownRequests.log(1, now);
+    if (fits) this.ownTokens.log(tokens, now);
+    return fits;
   }
 
   headers(now: number): Headers[] {

@@ -14,6 +14,7 @@ export const BILLING = [
 const problem = (status: number, type: string, code: string | null, message: string): Problem => ({ status, message, type, code });
 
 export const PROBLEMS: Record<string, Problem> = {
+  not_json: problem(400, "invalid_request_error", null, "We could not parse the JSON body of your request."),
   invalid_api_key: problem(401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
   unsupported_country: problem(
     403,

@@ -62,7 +62,8 @@ class Upstream {
     if (route === "POST /control") return this.control(JSON.parse(text), response);
     if (route !== "POST /v1/chat/completions") return refuse(response, PROBLEMS.model_not_found!);
     if (!/^Bearer \S/.test(request.headers.authorization ?? "")) return refuse(response, PROBLEMS.invalid_api_key!);
-    return this.chat(JSON.parse(text), response);
+    const body = parse(text);
+    return body === null ? refuse(response, PROBLEMS.not_json!) : this.chat(body, response);
   }
 
   private control({ limits, others, halt, faults }: Control, response: ServerResponse): void {
@@ -94,7 +95,8 @@ class Upstream {
     }
     const promptTokens = Math.ceil(body.messages.reduce((sum, { content }) => sum + lengthOf(content), 0) / 4);
     const reserved = (body.max_completion_tokens ?? body.max_tokens ?? 0) * (body.n ?? 1);
-    const refusal = this.account.admit(Math.max(promptTokens, reserved), now);
+    const call = body.metadata?.call ?? null;
+    const refusal = this.account.admit(Math.max(promptTokens, reserved), call, now);
     const headers = limitHeaders(this.account.headers(now));
     if (refusal !== null) {
       const wait = Number.isFinite(refusal.waitMs) ? { "retry-after": `${Math.ceil(refusal.waitMs / 1_000)}` } : {};
@@ -104,8 +106,7 @@ class Upstream {
     if (fault !== undefined) this.failed++;
     await sleep(FIRST_WORD_MS);
     if (fault !== undefined && PROBLEMS[fault.kind] !== undefined) return refuse(response, PROBLEMS[fault.kind]!, headers);
-    const call = body.metadata?.call;
-    if (call !== undefined) this.paid.set(call, (this.paid.get(call) ?? 0) + 1);
+    if (call !== null) this.paid.set(call, (this.paid.get(call) ?? 0) + 1);
     if (fault?.kind === "drop") return void response.destroy();
     const words = Array.from({ length: Math.max(1, Math.min(LONGEST, reserved || LONGEST)) }, (_, place) => (place === 0 ? "so" : " on"));
     await answer(
@@ -136,6 +137,14 @@ async function answer(body: Body, said: Said, headers: Record<string, string>, {
     await sleep(WORD_MS);
   }
   response.end();
+}
+
+function parse(text: string): Body | null {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 /** Text and the texts of parts; what else there is costs nothing here. */

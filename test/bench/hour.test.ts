@@ -4,7 +4,7 @@ import { duplicates, firstCall, resumed, utilisation } from "../../bench/hour/re
 import type { Passed, Sample } from "../../bench/hour/run.ts";
 import type { Books } from "../../bench/hour/upstreams.ts";
 
-const none: Books = { calls: 0, admitted: 0, others: 0, own429: 0, foreign429: 0, billing429: 0, paidAgain: new Map() };
+const none: Books = { calls: 0, admitted: 0, others: 0, othersRefused: 0, own429: 0, foreign429: 0, billing429: 0, paidAgain: new Map() };
 const books = (admitted: number, others = 0): Books => ({ ...none, admitted, others });
 const minute: Phase = { name: "a minute", minutes: 1, work: true, others: 0, limit: 1, halted: false };
 

@@ -27,7 +27,7 @@ describe("the log of the last minute", () => {
 });
 
 describe("the account", () => {
-  const admit = (account: Account, calls: number, at: number) => Array.from({ length: calls }, () => account.admit(10, at) === null);
+  const admit = (account: Account, calls: number, at: number) => Array.from({ length: calls }, () => account.admit(10, null, at) === null);
 
   it("lets no more through in any minute than the limit, and refused calls count", () => {
     const account = new Account({ rpm: 3, tpm: 1_000 });
@@ -39,20 +39,30 @@ describe("the account", () => {
 
   it("names the kind of limit, and when there will be room", () => {
     const account = new Account({ rpm: 100, tpm: 15 });
-    account.admit(10, NOW);
-    expect(account.admit(10, NOW + 20_000)).toEqual({ kind: "tokens", limit: 15, used: 10, wanted: 10, waitMs: 40_000 });
+    account.admit(10, null, NOW);
+    expect(account.admit(10, null, NOW + 20_000)).toEqual({ kind: "tokens", limit: 15, used: 10, wanted: 10, waitMs: 40_000 });
   });
 
   it("tells our doing from that of others", () => {
     const account = new Account({ rpm: 10, tpm: 1_000 });
     account.setOthers({ rpm: 6, tpm: 60 }, NOW);
     const later = NOW + 50_000;
-    // At 0, 10, … 50 seconds six came; four places are left.
+    // At 0, 10, … 50 seconds six came; four places are left. Alone we would have had ten.
     expect(admit(account, 12, later).filter(Boolean)).toHaveLength(4);
-    expect(account.counts).toMatchObject({ admitted: 4, others_admitted: 6, foreign_429: 8, own_429: 0 });
+    expect(account.counts).toMatchObject({ admitted: 4, others_admitted: 6, foreign_429: 6, own_429: 2 });
     const alone = new Account({ rpm: 10, tpm: 1_000 });
     admit(alone, 12, later);
     expect(alone.counts).toMatchObject({ admitted: 10, foreign_429: 0, own_429: 2 });
+  });
+
+  it("a call that others kept out is theirs however often it comes again, and takes one place of ours", () => {
+    const account = new Account({ rpm: 2, tpm: 1_000 });
+    account.setOthers({ rpm: 6, tpm: 60 }, NOW);
+    for (let n = 0; n < 3; n++) account.admit(10, "a", NOW + 20_000);
+    account.admit(10, "b", NOW + 20_000);
+    expect(account.counts).toMatchObject({ foreign_429: 4, own_429: 0 });
+    account.admit(10, "c", NOW + 20_000);
+    expect(account.counts).toMatchObject({ foreign_429: 4, own_429: 1 });
   });
 
   it("a limit that is cut holds at once, and what was spent stays spent", () => {
@@ -104,6 +114,12 @@ describe("over HTTP", () => {
   it("without a key there is no answer", async () => {
     const { status } = await fetch(`${stub.url}/v1/chat/completions`, { method: "POST", body: "{}" });
     expect(status).toBe(401);
+  });
+
+  it("what is not JSON is refused, and breaks nothing", async () => {
+    const init = { method: "POST", headers: { authorization: "Bearer sk-any" }, body: "{" };
+    expect((await fetch(`${stub.url}/v1/chat/completions`, init)).status).toBe(400);
+    expect((await ask()).status).toBe(200);
   });
 
   it("a billing halt refuses everything until it is lifted; a code that there is not is refused", async () => {
