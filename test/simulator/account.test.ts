@@ -40,6 +40,13 @@ describe("foreign traffic", () => {
     expect([...minutes]).toEqual([0, 1, 5, 6]);
   });
 
+  it("a day's pause costs no more draws than a moment's", () => {
+    const traffic = new ForeignTraffic([stream({ rpm: 60_000, onMs: 1_000, offMs: 1_000 * MINUTE })], 1);
+    const seen = [...traffic.take(START + 10_000 * MINUTE)];
+    expect(seen.length).toBeGreaterThan(9_000);
+    expect(seen.length).toBeLessThan(11_000);
+  });
+
   it("grows evenly to its height", () => {
     const seen = arrivals([stream({ rpm: 6_000, rampMs: 10 * MINUTE })], 20).map(({ at }) => (at - START) / MINUTE);
     const within = (from: number, to: number) => seen.filter((at) => at >= from && at < to).length / (to - from);

@@ -168,6 +168,7 @@ describe("the switches, as they are set", () => {
 
   it.each([
     ["a model that there is not", { foreign: [{ model: "nobody", rpm: 1, tpm: 1 }] }],
+    ["others who are never there", { foreign: [{ model: MODEL, rpm: 1, tpm: 1, off_seconds: 5 }] }],
     ["a schedule within a schedule", { schedule: [{ after_seconds: 1, schedule: [] }] }],
     ["a halt for another reason", { billing_halt: "rate_limit_exceeded" }],
     ["a fault that there is not", { faults: [{ kind: "418" }] }],

@@ -61,18 +61,26 @@ class Source {
 
   /** Draws at the full rate and drops what falls where there is less: every call has its own draw, so nothing depends on when we look. */
   private after(time: number): number {
-    const { rpm, until } = this.stream;
+    const { from, until, rpm, rampMs } = this.stream;
     for (let at = time; ; ) {
-      at -= Math.log(1 - this.random.next()) * (60_000 / rpm);
+      at += this.gap(rpm);
+      // A pause may be long: it is left behind at once.
+      for (let end = this.pauseEnd(at); end !== null; end = this.pauseEnd(at)) at = end + this.gap(rpm);
       if (at >= until) return Infinity;
-      if (this.random.next() < this.share(at)) return at;
+      if (this.random.next() * rampMs < at - from) return at;
     }
   }
 
-  private share(at: number): number {
-    const { from, rampMs, onMs, offMs } = this.stream;
-    const since = at - from;
-    if (offMs > 0 && since % (onMs + offMs) >= onMs) return 0;
-    return rampMs > 0 ? Math.min(1, since / rampMs) : 1;
+  private gap(rpm: number): number {
+    return -Math.log(1 - this.random.next()) * (60_000 / rpm);
+  }
+
+  /** When the pause ends that `at` falls into; null if they are there. */
+  private pauseEnd(at: number): number | null {
+    const { from, onMs, offMs } = this.stream;
+    const turnMs = onMs + offMs;
+    if (offMs === 0) return null;
+    const place = (at - from) % turnMs;
+    return place < onMs ? null : at - place + turnMs;
   }
 }

@@ -24,15 +24,17 @@ const faultRule = z.strictObject({
   delay_ms: z.number().min(0).optional(),
 });
 
-const foreignStream = z.strictObject({
-  model: z.string().refine((name) => findModel(name) !== undefined, "no such model"),
-  rpm: z.number().positive().max(60_000),
-  tpm: z.number().min(0),
-  ramp_seconds: seconds.default(0),
-  on_seconds: seconds.default(0),
-  off_seconds: seconds.default(0),
-  for_seconds: seconds.optional(),
-});
+const foreignStream = z
+  .strictObject({
+    model: z.string().refine((name) => findModel(name) !== undefined, "no such model"),
+    rpm: z.number().min(1).max(60_000),
+    tpm: z.number().min(0),
+    ramp_seconds: seconds.default(0),
+    on_seconds: seconds.default(0),
+    off_seconds: seconds.default(0),
+    for_seconds: seconds.optional(),
+  })
+  .refine(({ on_seconds, off_seconds }) => off_seconds === 0 || on_seconds >= 1, "off_seconds needs on_seconds of 1 at least");
 
 const growthRule = z.strictObject({
   above_tpm: z.number().positive().default(1_000_000),
