@@ -56,7 +56,7 @@ export function directory(): string {
 }
 
 /** Bounded: a condition that never comes fails the test. */
-export async function until(condition: () => boolean | Promise<boolean>, seconds = 5): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>, seconds = 30): Promise<void> {
   for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
     if (await condition()) return;
     // In real time: it looks at processes of their own, whose clock cannot be moved.

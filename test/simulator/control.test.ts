@@ -5,7 +5,7 @@ import { waitUntil } from "../../workers/simulator/wait.ts";
 import { applyControl, openWorld, type World } from "../../workers/simulator/world.ts";
 
 const NOW = 1_800_000_000_000;
-const FALLBACK = { rpm: 500, tpm: 500_000 };
+const ASK = { model: "m", fallback: { rpm: 500, tpm: 500_000 }, tokens: 1, inputTokens: 1, key: "k" };
 
 function control(world: World, body: object): void {
   const parsed = parseControl(body);
@@ -17,25 +17,25 @@ const select = (world: World) => world.faults.select({ header: null, headerDelay
 
 describe("control", () => {
   it("changes what it names and leaves the rest", () => {
-    const world = openWorld(parseSettings('{"seed":3,"limits":{"a":{"rpm":1,"tpm":1}}}'));
+    const world = openWorld(parseSettings('{"seed":3,"limits":{"a":{"rpm":1,"tpm":1}}}'), NOW);
     control(world, { speed: 0, limits: { b: { rpm: 2, tpm: 2 } } });
     expect(world.settings).toMatchObject({ seed: 3, speed: 0, limits: { a: { rpm: 1 }, b: { rpm: 2 } } });
   });
 
   it("reset goes back to the environment's settings, full buckets and no faults; the rest of the body counts on top", () => {
-    const world = openWorld(parseSettings('{"speed":5}'));
+    const world = openWorld(parseSettings('{"speed":5}'), NOW);
     control(world, { speed: 1, faults: [{ kind: "500" }], limits: { m: { rpm: 1, tpm: 10 } } });
-    world.limiter.admit("m", FALLBACK, 1, NOW);
+    world.account.admit(ASK, NOW);
     world.ledger.begin("m", "k").end("completed");
     control(world, { reset: true, limits: { m: { rpm: 1, tpm: 10 } } });
     expect(world.settings.speed).toBe(5);
     expect(select(world)).toBeUndefined();
-    expect(world.limiter.admit("m", FALLBACK, 1, NOW).ok).toBe(true);
+    expect(world.account.admit(ASK, NOW).ok).toBe(true);
     expect(world.ledger.report("all")).toMatchObject({ calls: 0, calls_by_key: {} });
   });
 
   it("a list of faults replaces the one before; an empty list ends them", () => {
-    const world = openWorld(parseSettings(undefined));
+    const world = openWorld(parseSettings(undefined), NOW);
     control(world, { faults: [{ kind: "500" }] });
     control(world, { faults: [{ kind: "503", model: "m*" }] });
     expect(select(world)).toBe("503");
@@ -46,7 +46,7 @@ describe("control", () => {
 
 describe("the ledger", () => {
   it("counts each call once however often it is ended, and what is waiting at its height", () => {
-    const { ledger } = openWorld(parseSettings(undefined));
+    const { ledger } = openWorld(parseSettings(undefined), NOW);
     const [one, two] = [ledger.begin("m", "k"), ledger.begin("m", "k")];
     one.answered(200);
     one.end("completed");
@@ -59,13 +59,13 @@ describe("the ledger", () => {
   });
 
   it("shows only the keys that were called again when asked so", () => {
-    const { ledger } = openWorld(parseSettings(undefined));
+    const { ledger } = openWorld(parseSettings(undefined), NOW);
     for (const key of ["a", "b", "a"]) ledger.begin("m", key);
     expect(ledger.report("repeated")).toMatchObject({ calls_by_key: { a: 2 } });
   });
 
   it("counts at most 20,000 keys", () => {
-    const { ledger } = openWorld(parseSettings(undefined));
+    const { ledger } = openWorld(parseSettings(undefined), NOW);
     for (let count = 0; count < 20_003; count++) ledger.begin("m", `k${count}`);
     expect(ledger.report("repeated")).toMatchObject({ calls: 20_003, keys_left_out: 3 });
   });

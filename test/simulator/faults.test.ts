@@ -69,19 +69,32 @@ describe("selecting a fault", () => {
 describe("what a fault answers", () => {
   it.each([
     ["400", 400, "invalid_request_error", null],
+    ["context_length_exceeded", 400, "invalid_request_error", "context_length_exceeded"],
     ["401", 401, "invalid_request_error", "invalid_api_key"],
+    ["403", 403, "request_forbidden", "unsupported_country_region_territory"],
     ["404", 404, "invalid_request_error", "model_not_found"],
+    ["408", 408, "timeout", null],
+    ["409", 409, "invalid_request_error", null],
     ["429", 429, "requests", "rate_limit_exceeded"],
+    ["429_tokens", 429, "tokens", "rate_limit_exceeded"],
     ["slow_down", 429, "rate_limit_error", "slow_down"],
+    ["503_slow_down", 503, "service_unavailable_error", "slow_down"],
+    ["resource_unavailable", 429, "resource_unavailable", "resource_unavailable"],
     ["insufficient_quota", 429, "insufficient_quota", "insufficient_quota"],
+    ["credit_balance_exhausted", 429, "insufficient_quota", "credit_balance_exhausted"],
+    ["organization_spend_limit_exceeded", 429, "insufficient_quota", "organization_spend_limit_exceeded"],
+    ["project_spend_limit_exceeded", 429, "insufficient_quota", "project_spend_limit_exceeded"],
+    ["organization_usage_limit_exceeded", 429, "insufficient_quota", "organization_usage_limit_exceeded"],
     ["500", 500, "server_error", null],
+    ["502", 502, "server_error", null],
     ["503", 503, "service_unavailable_error", "server_is_overloaded"],
+    ["504", 504, "server_error", null],
   ] as const)("%s: status %i, type %s, code %s", (kind, status, type, code) => {
     expect(problemFor(kind, "gpt-5-mini")).toMatchObject({ status, error: { type, code } });
   });
 
   it("every refusal at the door is an answer of its own; what spoils an answer is not", () => {
     expect(REFUSALS.every((kind) => problemFor(kind, "m") !== undefined)).toBe(true);
-    expect(BREAKAGES.filter((kind) => problemFor(kind, "m") !== undefined)).toEqual(["500", "503"]);
+    expect(BREAKAGES.filter((kind) => problemFor(kind, "m") !== undefined).sort()).toEqual(["408", "500", "502", "503", "504"]);
   });
 });

@@ -9,7 +9,7 @@ import type { ChatRequest } from "../../workers/simulator/request.ts";
 const START = 1_800_000_000_000;
 
 function limiter(limits: Record<string, Limits>, more: Partial<LimitSettings> = {}) {
-  const table = new Limiter({ limits, burstSeconds: 60, countRejected: false, ...more });
+  const table = new Limiter({ limits, burstSeconds: 60, countRejected: false, quantised: false, ...more });
   const fallback = { rpm: 500, tpm: 500_000 };
   return {
     table,
@@ -86,6 +86,41 @@ describe("requests per minute", () => {
   });
 });
 
+describe("requests dealt out by the second", () => {
+  const second = (rpm: number) => limiter({ m: { rpm, tpm: 1e9 } }, { quantised: true });
+
+  it("a minute's limit is a sixtieth in each second, and what a second leaves is lost", () => {
+    const { admit } = second(120);
+    expect([0, 0, 0].map((at) => admit("m", 1, at).ok)).toEqual([true, true, false]);
+    expect(admit("m", 1, 999).ok).toBe(false);
+    expect([30_000, 30_000, 30_000].map((at) => admit("m", 1, at).ok)).toEqual([true, true, false]);
+  });
+
+  it("below one a second the ticks are longer, and a refusal names the next one", () => {
+    const { admit } = second(20);
+    expect(admit("m", 1).ok).toBe(true);
+    expect(admit("m", 1, 1000)).toMatchObject({ ok: false, kind: "requests", problem: { retryAfterMs: 2000 } });
+    expect(admit("m", 1, 2999).ok).toBe(false);
+    expect(admit("m", 1, 3000).ok).toBe(true);
+  });
+
+  it("never admits more in a minute than without, and the headers show the minute", () => {
+    const { admit, headers } = second(61);
+    let admitted = 0;
+    for (let at = 0; at < 60_000; at += 100) if (admit("m", 1, at).ok) admitted++;
+    expect(admitted).toBe(60);
+    expect(headers("m", 60_000)["x-ratelimit-limit-requests"]).toBe("61");
+  });
+
+  it("can be switched on while it runs", () => {
+    const limits = { m: { rpm: 120, tpm: 1e9 } };
+    const { table, admit } = limiter(limits);
+    expect([0, 0, 0].map(() => admit("m", 1).ok)).toEqual([true, true, true]);
+    table.configure({ limits, burstSeconds: 60, countRejected: false, quantised: true }, START);
+    expect([0, 0, 0].map(() => admit("m", 1).ok)).toEqual([true, true, false]);
+  });
+});
+
 describe("tokens per minute", () => {
   it("refuses in OpenAI's words and says when there will be enough", () => {
     const { admit } = limiter({ "gpt-4o": { rpm: 500, tpm: 30_000 } });
@@ -150,7 +185,7 @@ describe("limits per day and shared limits", () => {
   it("new limits keep what was spent", () => {
     const { table, admit, headers } = limiter({ m: { rpm: 10, tpm: 100 } });
     for (let count = 0; count < 4; count++) admit("m", 10);
-    table.configure({ limits: { m: { rpm: 5, tpm: 200 } }, burstSeconds: 60, countRejected: false }, START);
+    table.configure({ limits: { m: { rpm: 5, tpm: 200 } }, burstSeconds: 60, countRejected: false, quantised: false }, START);
     expect(headers("m")).toMatchObject({ "x-ratelimit-remaining-requests": "1", "x-ratelimit-remaining-tokens": "160" });
   });
 });

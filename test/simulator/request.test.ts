@@ -75,6 +75,12 @@ describe("settings and control", () => {
       burst_seconds: 60,
       count_rejected: false,
       flush_ms: 20,
+      quantised: false,
+      growth_rule: null,
+      billing_halt: null,
+      faults: [],
+      foreign: [],
+      schedule: [],
     });
     expect(parseSettings('{"speed":"instant"}').speed).toBe(0);
   });

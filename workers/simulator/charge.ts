@@ -5,9 +5,13 @@ export type ChargeRule = "max" | "sum";
 
 /** Tokens that a request is charged at admission, whatever it then uses. OpenAI does not tokenise for this: it counts characters. */
 export function charge(request: ChatRequest, rule: ChargeRule): number {
-  const estimated = Math.ceil(countCharacters(request) / 4);
+  const estimated = estimatePrompt(request);
   const reserved = (request.max_completion_tokens ?? request.max_tokens ?? 0) * (request.n ?? 1);
   return rule === "sum" ? estimated + reserved : Math.max(estimated, reserved, 1);
+}
+
+export function estimatePrompt(request: ChatRequest): number {
+  return Math.ceil(countCharacters(request) / 4);
 }
 
 export function countCharacters(request: ChatRequest): number {

@@ -1,13 +1,14 @@
 import { findModel, type ModelCard, unknownModel } from "./catalog.ts";
-import { charge } from "./charge.ts";
+import { charge, estimatePrompt } from "./charge.ts";
 import { invalidRequest, type Problem, refuseKey } from "./errors.ts";
-import { type Fault, isFaultKind, problemFor, REFUSALS } from "./faults.ts";
+import { type Fault, isFaultKind, refusalFor } from "./faults.ts";
 import { requestHash } from "./model.ts";
 import { perform } from "./perform.ts";
+import { billingProblem } from "./problems.ts";
 import { type ChatRequest, parseBody, parseChat } from "./request.ts";
 import { commonHeaders, respondProblem } from "./respond.ts";
 import { end, type Turn } from "./turn.ts";
-import type { World } from "./world.ts";
+import { advance, type World } from "./world.ts";
 
 /** `POST /v1/chat/completions`. Throws where the connection is to break before there are headers. */
 export async function chatCompletions(request: Request, world: World): Promise<Response> {
@@ -18,10 +19,12 @@ export async function chatCompletions(request: Request, world: World): Promise<R
     return respondProblem(read.problem, commonHeaders(world, startedAt));
   }
   const { chat, card } = read;
+  advance(world, startedAt);
   const call = world.ledger.begin(chat.model, chat.metadata?.simulate_key);
-  const fault = chooseFault(request, chat, world, startedAt);
+  const key = chat.metadata?.simulate_key ?? String(requestHash(chat, 0));
+  const fault = chooseFault(request, chat, key, world, startedAt);
   if (fault !== undefined) call.faulted(fault.kind);
-  const turn: Turn = { world, chat, card, call, fault, startedAt, signal: request.signal, limitHeaders: {} };
+  const turn: Turn = { world, chat, card, call, key, fault, startedAt, signal: request.signal, limitHeaders: {} };
   try {
     const problem = admit(turn);
     return problem === undefined ? await perform(turn) : end(turn, problem);
@@ -49,25 +52,31 @@ function readRequest(request: Request, text: string): Read {
   return { ok: true, chat: parsed.value, card };
 }
 
-function chooseFault({ headers }: Request, chat: ChatRequest, world: World, now: number): Fault | undefined {
+function chooseFault({ headers }: Request, chat: ChatRequest, key: string, world: World, now: number): Fault | undefined {
   const metadata = chat.metadata ?? {};
-  const key = metadata.simulate_key ?? String(requestHash(chat, 0));
   const header = headers.get("x-simulate-fault");
   return world.faults.select({ header, headerDelay: headers.get("x-simulate-delay-ms"), metadata, model: chat.model, key }, now);
 }
 
-/** Refused by a fault, refused by the limits, or charged. */
+/** Refused by a fault, for want of money, by the limits; or charged. */
 function admit(turn: Turn): Problem | undefined {
-  const { world, chat, card, call, fault, startedAt } = turn;
-  const refused =
-    fault !== undefined && (REFUSALS as readonly string[]).includes(fault.kind) ? problemFor(fault.kind, chat.model) : undefined;
-  const tokens = charge(chat, world.settings.charge);
-  const admission = refused === undefined ? world.limiter.admit(chat.model, card.limits, tokens, startedAt) : undefined;
-  turn.limitHeaders = world.limiter.headers(chat.model, card.limits, startedAt);
-  if (admission?.ok === true) call.charged(tokens);
-  if (admission?.ok === false) {
-    call.rejected(admission.kind);
-    return admission.problem;
+  const { world, chat, card, call, key, fault, startedAt } = turn;
+  const refused = fault === undefined ? undefined : refusalFor(fault.kind, chat.model);
+  if (refused !== undefined) return withLimits(turn, refused);
+  const halt = world.settings.billing_halt;
+  if (halt !== null) {
+    call.halted();
+    return withLimits(turn, billingProblem(halt));
   }
-  return refused;
+  const tokens = charge(chat, world.settings.charge);
+  const ask = { model: chat.model, fallback: card.limits, tokens, inputTokens: estimatePrompt(chat), key };
+  const admission = world.account.admit(ask, startedAt);
+  if (admission.ok) call.charged(tokens);
+  else call.rejected(admission.kind, admission.cause);
+  return withLimits(turn, admission.ok ? undefined : admission.problem);
+}
+
+function withLimits(turn: Turn, problem: Problem | undefined): Problem | undefined {
+  turn.limitHeaders = turn.world.account.headers(turn.chat.model, turn.card.limits, turn.startedAt);
+  return problem;
 }

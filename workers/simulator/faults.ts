@@ -1,24 +1,19 @@
-import { unknownModel } from "./catalog.ts";
-import { incorrectKey, invalidRequest, openAiError, type Problem, serverError } from "./errors.ts";
+import type { Problem } from "./errors.ts";
+import { AT_THE_DOOR, FAILURES, IN_STREAM } from "./problems.ts";
 import { Random } from "./random.ts";
 
+const namesOf = <Name extends string>(table: Record<Name, unknown>) => Object.keys(table) as Name[];
+
 /** Answered at the door: nothing is charged. */
-export const REFUSALS = [
-  "400",
-  "401",
-  "404",
-  "429",
-  "slow_down",
-  "insufficient_quota",
-  "credit_balance_exhausted",
-  "organization_spend_limit_exceeded",
-  "project_spend_limit_exceeded",
-  "organization_usage_limit_exceeded",
-] as const;
-/** Happen to a request that was admitted, and so was charged. `break` is `truncate` with a broken connection in place of a clean end. */
-export const BREAKAGES = ["500", "503", "reset", "hang", "slow_headers", "truncate", "break", "malformed", "stream_error"] as const;
+export const REFUSALS = namesOf(AT_THE_DOOR);
+/** Happen to an answer under way. `break` is `truncate` with a broken connection in place of a clean end. */
+const SPOILS = ["truncate", "break", "malformed", ...namesOf(IN_STREAM)] as const;
+/** Happen to a request that was admitted, and so was charged. */
+export const BREAKAGES = [...namesOf(FAILURES), "reset", "hang", "slow_headers", ...SPOILS] as const;
 export const FAULT_KINDS = [...REFUSALS, ...BREAKAGES] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
+/** How a stream goes wrong half-way. */
+export type Spoil = (typeof SPOILS)[number];
 
 export interface Fault {
   kind: FaultKind;
@@ -105,43 +100,26 @@ function asMs(text: string | null): number | undefined {
   return value >= 0 ? value : undefined;
 }
 
-const BILLING = "For more information on this error, read the docs: https://platform.openai.com/docs/guides/error-codes/api-errors.";
-
 /** The answer that a fault is, where it is an answer of its own; undefined for those that spoil an answer under way. */
 export function problemFor(kind: FaultKind, model: string): Problem | undefined {
-  switch (kind) {
-    case "400":
-      return invalidRequest("Invalid request (simulated).", null, null);
-    case "401":
-      return incorrectKey("sk-simulated");
-    case "404":
-      return unknownModel(model);
-    case "429": {
-      const message = `Rate limit reached for ${model} in organization org-sim on requests per min (RPM): Limit 500, Used 500, Requested 1. Please try again in 120ms.`;
-      return { ...openAiError(429, message, "requests", "rate_limit_exceeded"), retryAfterMs: 120 };
-    }
-    case "slow_down": {
-      const message = "Slow down: the rate of requests grew too fast. Please reduce it to its earlier level, then increase it gradually.";
-      return { ...openAiError(429, message, "rate_limit_error", "slow_down"), retryAfterMs: 2000 };
-    }
-    case "insufficient_quota":
-    case "credit_balance_exhausted":
-    case "organization_spend_limit_exceeded":
-    case "project_spend_limit_exceeded":
-    case "organization_usage_limit_exceeded": {
-      const message = `You exceeded your current quota, please check your plan and billing details. ${BILLING}`;
-      return openAiError(429, message, "insufficient_quota", kind);
-    }
-    case "500":
-      return serverError();
-    case "503":
-      return openAiError(
-        503,
-        "The server is currently overloaded. Please try again later.",
-        "service_unavailable_error",
-        "server_is_overloaded",
-      );
-    default:
-      return undefined;
-  }
+  return refusalFor(kind, model) ?? lookUp(FAILURES, kind)?.(model);
+}
+
+export function refusalFor(kind: FaultKind, model: string): Problem | undefined {
+  return lookUp(AT_THE_DOOR, kind)?.(model);
+}
+
+/** What an `error` event in a stream says; undefined for streams that go wrong in other ways. */
+export function streamProblem(kind: Spoil | undefined): Problem | undefined {
+  return lookUp(IN_STREAM, kind ?? "")?.("");
+}
+
+export function spoilOf(fault: Fault | undefined): Spoil | undefined {
+  return SPOILS.find((kind) => kind === fault?.kind);
+}
+
+type Make = (model: string) => Problem;
+
+function lookUp(table: Record<string, Make>, kind: string): Make | undefined {
+  return Object.hasOwn(table, kind) ? table[kind] : undefined;
 }

@@ -1,8 +1,17 @@
 /** Counts what came in and what became of it, so that a test can hold a client to account. */
 interface Totals {
   calls: number;
+  /** By the limits: what came through, and was charged. */
+  admitted: number;
   completed: number;
+  /** By the limits. */
   rejected_429: { requests: number; tokens: number };
+  /** The same, by whose doing it was: `own` would have come had nobody else used the key. */
+  caused_429: { own: number; foreign: number };
+  /** For growing too fast. */
+  slow_down_429: number;
+  /** While the account was without money. */
+  halted_429: number;
   aborted: number;
   tokens_charged: number;
   prompt_tokens: number;
@@ -11,7 +20,7 @@ interface Totals {
   max_in_flight: number;
 }
 
-type KeyCount = { calls: number; completed: number };
+type KeyCount = { calls: number; completed: number; paid: number };
 
 // A test's keys; past this many the new ones are only counted as left out.
 const MOST_KEYS = 20_000;
@@ -24,6 +33,7 @@ export class Ledger {
   private readonly keys = new Map<string, KeyCount>();
   private readonly byStatus: Record<string, number> = {};
   private readonly byFault: Record<string, number> = {};
+  private readonly others = { calls: 0, admitted: 0, refused: 0, tokens_charged: 0 };
   private keysLeftOut = 0;
   private waitingForHeaders = 0;
   private maxWaitingForHeaders = 0;
@@ -31,6 +41,13 @@ export class Ledger {
   /** A request that never became a call to a model: no key, no such model, not a valid body. */
   turnedAway(status: number): void {
     count(this.byStatus, String(status));
+  }
+
+  /** A call that somebody else made on the same key. */
+  foreign(admitted: boolean, tokens: number): void {
+    this.others.calls++;
+    this.others[admitted ? "admitted" : "refused"]++;
+    if (admitted) this.others.tokens_charged += tokens;
   }
 
   begin(model: string, key: string | undefined): Call {
@@ -60,7 +77,7 @@ export class Ledger {
       this.keysLeftOut++;
       return undefined;
     }
-    const fresh = { calls: 0, completed: 0 };
+    const fresh = { calls: 0, completed: 0, paid: 0 };
     this.keys.set(key, fresh);
     return fresh;
   }
@@ -74,9 +91,11 @@ export class Ledger {
       max_waiting_for_headers: this.maxWaitingForHeaders,
       by_status: this.byStatus,
       by_fault: this.byFault,
+      foreign: this.others,
       models: Object.fromEntries(this.models),
       calls_by_key: Object.fromEntries(shown.map(([key, { calls }]) => [key, calls])),
       completed_by_key: Object.fromEntries(shown.map(([key, { completed }]) => [key, completed])),
+      paid_by_key: Object.fromEntries(shown.map(([key, { paid }]) => [key, paid])),
       keys_left_out: this.keysLeftOut,
     };
   }
@@ -102,18 +121,34 @@ export class Call {
   }
 
   charged(tokens: number): void {
-    for (const totals of this.totals) totals.tokens_charged += tokens;
+    for (const totals of this.totals) {
+      totals.admitted++;
+      totals.tokens_charged += tokens;
+    }
   }
 
-  rejected(kind: "requests" | "tokens"): void {
-    for (const totals of this.totals) totals.rejected_429[kind]++;
+  rejected(kind: "requests" | "tokens" | "slow_down", cause: "own" | "foreign"): void {
+    for (const totals of this.totals) {
+      if (kind === "slow_down") {
+        totals.slow_down_429++;
+        continue;
+      }
+      totals.rejected_429[kind]++;
+      totals.caused_429[cause]++;
+    }
+  }
+
+  halted(): void {
+    for (const totals of this.totals) totals.halted_429++;
   }
 
   faulted(kind: string): void {
     this.hooks.faulted(kind);
   }
 
+  /** The model has worked, and the account pays for it, whether or not the answer arrives. */
   used(prompt: number, completion: number): void {
+    if (this.key !== undefined) this.key.paid++;
     for (const totals of this.totals) {
       totals.prompt_tokens += prompt;
       totals.completion_tokens += completion;
@@ -143,8 +178,12 @@ export class Call {
 function emptyTotals(): Totals {
   return {
     calls: 0,
+    admitted: 0,
     completed: 0,
     rejected_429: { requests: 0, tokens: 0 },
+    caused_429: { own: 0, foreign: 0 },
+    slow_down_429: 0,
+    halted_429: 0,
     aborted: 0,
     tokens_charged: 0,
     prompt_tokens: 0,

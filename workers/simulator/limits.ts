@@ -1,7 +1,7 @@
 import type { Limits } from "./catalog.ts";
 import { formatDuration } from "./duration.ts";
 import { openAiError, type Problem } from "./errors.ts";
-import { covers, type Meter, openMeter, refill, remaining, resetMs, spend, used, waitFor } from "./meter.ts";
+import { covers, type Meter, openMeter, openTick, refill, remaining, resetMs, spend, used, waitFor } from "./meter.ts";
 
 export interface LimitSettings {
   /** By model name; a name that ends in `*` is one bucket for all the models that it matches. */
@@ -9,19 +9,24 @@ export interface LimitSettings {
   /** Seconds' worth of a limit that may be spent at once; 60 is the whole of a limit per minute. */
   burstSeconds: number;
   countRejected: boolean;
+  /** Requests per minute are dealt out second by second as well. */
+  quantised: boolean;
 }
 
 export type Kind = "requests" | "tokens";
-export type Admission = { ok: true } | { ok: false; kind: Kind; problem: Problem };
+export type Verdict = { ok: true } | { ok: false; kind: Kind; problem: Problem };
 
 interface Gate {
+  name: "second" | keyof Limits;
   kind: Kind;
   unit: string;
   meter: Meter;
 }
 
 interface Pool {
+  /** What it was opened for. */
   limits: Limits;
+  settings: LimitSettings;
   gates: Gate[];
 }
 
@@ -36,7 +41,7 @@ export class Limiter {
   }
 
   /** Charges one request and `tokens` tokens, or says why not; the first limit that is hit wins, as at OpenAI. */
-  admit(model: string, fallback: Limits, tokens: number, now: number): Admission {
+  admit(model: string, fallback: Limits, tokens: number, now: number): Verdict {
     const { gates } = this.pool(model, fallback, now);
     for (const gate of gates) {
       const amount = gate.kind === "requests" ? 1 : tokens;
@@ -63,8 +68,8 @@ export class Limiter {
     const { key, limits } = limitsFor(model, fallback, this.settings.limits);
     let pool = this.pools.get(key);
     for (const { meter } of pool?.gates ?? []) refill(meter, now);
-    if (pool === undefined || pool.limits !== limits) {
-      pool = openPool(limits, this.settings.burstSeconds, now, pool);
+    if (pool === undefined || pool.limits !== limits || pool.settings !== this.settings) {
+      pool = openPool(limits, this.settings, now, pool);
       this.pools.set(key, pool);
     }
     return pool;
@@ -82,20 +87,21 @@ export function limitsFor(model: string, fallback: Limits, table: Record<string,
   return { key: limits.family ?? key, limits };
 }
 
-function openPool(limits: Limits, burstSeconds: number, now: number, before: Pool | undefined): Pool {
+function openPool(limits: Limits, settings: LimitSettings, now: number, before: Pool | undefined): Pool {
   const gates: Gate[] = [];
-  const open = (kind: Kind, unit: string, limit: number | undefined, windowSeconds: number, burst: number) => {
-    if (limit === undefined) return;
-    const meter = openMeter(limit, windowSeconds, burst, now);
-    const old = before?.gates.find((gate) => gate.unit === unit)?.meter;
+  const open = (name: Gate["name"], kind: Kind, unit: string, meter: Meter) => {
+    const old = before?.gates.find((gate) => gate.name === name)?.meter;
     if (old !== undefined) spend(meter, old.capacity - old.level);
-    gates.push({ kind, unit, meter });
+    gates.push({ name, kind, unit, meter });
   };
-  open("requests", "requests per min (RPM)", limits.rpm, 60, burstSeconds);
-  open("requests", "requests per day (RPD)", limits.rpd, DAY_SECONDS, DAY_SECONDS);
-  open("tokens", "tokens per min (TPM)", limits.tpm, 60, burstSeconds);
-  open("tokens", "tokens per day (TPD)", limits.tpd, DAY_SECONDS, DAY_SECONDS);
-  return { limits, gates };
+  const { rpm, rpd, tpm, tpd } = limits;
+  const { burstSeconds, quantised } = settings;
+  if (quantised) open("second", "requests", "requests per min (RPM)", openTick(rpm, now));
+  open("rpm", "requests", "requests per min (RPM)", openMeter(rpm, 60, burstSeconds, now));
+  if (rpd !== undefined) open("rpd", "requests", "requests per day (RPD)", openMeter(rpd, DAY_SECONDS, DAY_SECONDS, now));
+  open("tpm", "tokens", "tokens per min (TPM)", openMeter(tpm, 60, burstSeconds, now));
+  if (tpd !== undefined) open("tpd", "tokens", "tokens per day (TPD)", openMeter(tpd, DAY_SECONDS, DAY_SECONDS, now));
+  return { limits, settings, gates };
 }
 
 /** Where a model has a limit per day, OpenAI's one pair of headers shows that one: hence the last gate of the kind. */

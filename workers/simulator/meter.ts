@@ -7,6 +7,8 @@ export interface Meter {
   capacity: number;
   level: number;
   at: number;
+  /** 0 refills steadily; otherwise all at once, at each whole multiple of this many ms. */
+  tickMs: number;
 }
 
 // Refilling is float arithmetic: what is due exactly now may come out a hair short.
@@ -15,11 +17,23 @@ const HAIR = 1e-6;
 export function openMeter(limit: number, windowSeconds: number, burstSeconds: number, now: number): Meter {
   // A capacity below one would never let anything through.
   const capacity = Math.max(1, (limit * Math.min(burstSeconds, windowSeconds)) / windowSeconds);
-  return { limit, windowSeconds, capacity, level: capacity, at: now };
+  return { limit, windowSeconds, capacity, level: capacity, at: now, tickMs: 0 };
+}
+
+/** A limit per minute dealt out by the second: what is not used within its second is lost. Below one a second, in longer ticks. */
+export function openTick(limit: number, now: number): Meter {
+  const tickMs = Math.max(1000, Math.ceil(60_000 / limit));
+  const capacity = Math.max(1, Math.floor((limit * tickMs) / 60_000 + HAIR));
+  return { limit, windowSeconds: 60, capacity, level: capacity, at: now, tickMs };
 }
 
 export function refill(meter: Meter, now: number): void {
   if (now <= meter.at) return;
+  if (meter.tickMs > 0) {
+    if (now >= nextTick(meter)) meter.level = meter.capacity;
+    meter.at = now;
+    return;
+  }
   meter.level = Math.min(meter.capacity, meter.level + ((now - meter.at) / 1000) * (meter.limit / meter.windowSeconds));
   meter.at = now;
 }
@@ -32,8 +46,13 @@ export function spend(meter: Meter, amount: number): void {
   meter.level = Math.max(0, meter.level - amount);
 }
 
+function nextTick({ at, tickMs }: Meter): number {
+  return (Math.floor(at / tickMs) + 1) * tickMs;
+}
+
 /** Milliseconds until `amount` is there, rounded up. */
 export function waitFor(meter: Meter, amount: number): number {
+  if (meter.tickMs > 0) return nextTick(meter) - meter.at;
   return Math.ceil(((amount - meter.level) * meter.windowSeconds * 1000) / meter.limit - HAIR);
 }
 

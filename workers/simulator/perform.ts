@@ -1,10 +1,10 @@
 import { completion, type Envelope } from "./completion.ts";
-import { type Problem, serverError } from "./errors.ts";
-import { type Fault, problemFor } from "./faults.ts";
+import type { Problem } from "./errors.ts";
+import { problemFor, spoilOf, streamProblem } from "./faults.ts";
 import { type Answer, answer, countUnits } from "./model.ts";
 import { dueMs } from "./pace.ts";
 import { hash, Random } from "./random.ts";
-import { connectionLost, playStream, type Spoil } from "./stream.ts";
+import { connectionLost, playStream } from "./stream.ts";
 import { Transcript } from "./transcript.ts";
 import { aborted, end, headersFor, pause, type Turn } from "./turn.ts";
 import { waitUntil } from "./wait.ts";
@@ -54,7 +54,8 @@ async function answerPlain(turn: Turn, said: Answer): Promise<Response> {
   const longest = Math.max(...said.choices.map(countUnits));
   if (!(await pause(turn, dueMs(said.pace, longest)))) return aborted(turn);
   const spoil = spoilOf(turn.fault);
-  if (spoil === "stream_error") return end(turn, serverError());
+  const problem = streamProblem(spoil);
+  if (problem !== undefined) return end(turn, problem);
   const whole = JSON.stringify(completion(said, envelopeFor(turn, said)));
   turn.call.answered(200);
   turn.call.end(spoil === undefined ? "completed" : "failed");
@@ -78,9 +79,4 @@ function envelopeFor({ world, chat, startedAt }: Turn, said: Answer): Envelope {
   const id = `chatcmpl-${new Random(hash(`call ${++world.ordinal}`, said.seed)).letters(29)}`;
   const service_tier = tier === "auto" ? "default" : tier;
   return { id, created: Math.floor(startedAt / 1000), model: chat.model, service_tier, system_fingerprint: "fp_5100111ce5" };
-}
-
-function spoilOf(fault: Fault | undefined): Spoil | undefined {
-  const kind = fault?.kind;
-  return kind === "truncate" || kind === "break" || kind === "malformed" || kind === "stream_error" ? kind : undefined;
 }

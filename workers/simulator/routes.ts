@@ -5,7 +5,7 @@ import { invalidRequest, openAiError, refuseKey } from "./errors.ts";
 import { Ledger } from "./ledger.ts";
 import { commonHeaders, respondJson, respondProblem } from "./respond.ts";
 import { parseControl } from "./settings.ts";
-import { applyControl, type World } from "./world.ts";
+import { advance, applyControl, type World } from "./world.ts";
 
 /** No `catch` on this router: a handler that throws is a connection that breaks, and is to reach the caller as one. */
 export function routesFor(world: World): { fetch(request: Request): Promise<Response> } {
@@ -14,7 +14,10 @@ export function routesFor(world: World): { fetch(request: Request): Promise<Resp
     .get("/v1/models", (request) => models(request, world))
     .get("/v1/models/:id", (request) => models(request, world))
     .post("/control", (request) => control(request, world))
-    .get("/stats", (request) => respondJson(world.ledger.report(request.query.keys === "repeated" ? "repeated" : "all"), {}))
+    .get("/stats", (request) => {
+      advance(world, Date.now());
+      return respondJson(world.ledger.report(request.query.keys === "repeated" ? "repeated" : "all"), {});
+    })
     .post("/stats/reset", () => {
       world.ledger = new Ledger();
       return respondJson({ ok: true }, {});

@@ -1,7 +1,8 @@
 import { z } from "zod";
-import type { Limits } from "./catalog.ts";
-import type { ChargeRule } from "./charge.ts";
+import { findModel } from "./catalog.ts";
 import { FAULT_KINDS, type FaultRule } from "./faults.ts";
+import type { ForeignStream } from "./foreign.ts";
+import { BILLING_CODES } from "./problems.ts";
 
 const limits = z.strictObject({
   rpm: z.number().positive(),
@@ -10,36 +11,9 @@ const limits = z.strictObject({
   tpd: z.number().positive().optional(),
   family: z.string().optional(),
 });
-const limitTable = z.record(z.string(), limits);
 /** 0 (or "instant") means that nothing takes any time; JSON has no Infinity. */
 const speed = z.union([z.number().min(0), z.literal("instant").transform(() => 0), z.literal("Infinity").transform(() => 0)]);
-
-const settings = z.strictObject({
-  limits: limitTable.default({}),
-  speed: speed.default(1),
-  seed: z.int().default(1),
-  charge: z.enum(["max", "sum"]).default("max"),
-  burst_seconds: z.number().positive().default(60),
-  count_rejected: z.boolean().default(false),
-  /** What is due within this many ms of stream time goes out in one piece; one timer per token would cost too much at a thousand streams. */
-  flush_ms: z.number().min(0).default(20),
-});
-
-export interface Settings {
-  limits: Record<string, Limits>;
-  speed: number;
-  seed: number;
-  charge: ChargeRule;
-  burst_seconds: number;
-  count_rejected: boolean;
-  flush_ms: number;
-}
-
-/** From the environment: a JSON string, an object (wrangler's vars may be one), or nothing. */
-export function parseSettings(source: unknown): Settings {
-  const value = typeof source === "string" && source.trim() !== "" ? JSON.parse(source) : source || {};
-  return settings.parse(value);
-}
+const seconds = z.number().min(0).max(86_400);
 
 const faultRule = z.strictObject({
   kind: z.enum(FAULT_KINDS),
@@ -50,28 +24,89 @@ const faultRule = z.strictObject({
   delay_ms: z.number().min(0).optional(),
 });
 
-const control = z.strictObject({
-  faults: z.array(faultRule).optional(),
-  limits: limitTable.optional(),
-  speed: speed.optional(),
-  seed: z.int().optional(),
-  charge: z.enum(["max", "sum"]).optional(),
-  burst_seconds: z.number().positive().optional(),
-  count_rejected: z.boolean().optional(),
-  flush_ms: z.number().min(0).optional(),
-  reset: z.boolean().optional(),
+const foreignStream = z
+  .strictObject({
+    model: z.string().refine((name) => findModel(name) !== undefined, "no such model"),
+    rpm: z.number().min(1).max(60_000),
+    tpm: z.number().min(0),
+    ramp_seconds: seconds.default(0),
+    on_seconds: seconds.default(0),
+    off_seconds: seconds.default(0),
+    for_seconds: seconds.optional(),
+  })
+  .refine(({ on_seconds, off_seconds }) => off_seconds === 0 || on_seconds >= 1, "off_seconds needs on_seconds of 1 at least");
+
+const growthRule = z.strictObject({
+  above_tpm: z.number().positive().default(1_000_000),
+  by: z.number().positive().default(0.5),
+  per_seconds: z.number().positive().default(900),
 });
 
+const switches = {
+  limits: z.record(z.string(), limits),
+  speed,
+  seed: z.int(),
+  charge: z.enum(["max", "sum"]),
+  burst_seconds: z.number().positive(),
+  count_rejected: z.boolean(),
+  /** What is due within this many ms of stream time goes out in one piece; one timer per token would cost too much at a thousand streams. */
+  flush_ms: z.number().min(0),
+  quantised: z.boolean(),
+  growth_rule: growthRule.nullable(),
+  billing_halt: z.enum(BILLING_CODES).nullable(),
+  faults: z.array(faultRule),
+  foreign: z.array(foreignStream),
+};
+const step = z.strictObject({ ...z.strictObject(switches).partial().shape, ramp_seconds: seconds.optional(), after_seconds: seconds });
+const schedule = z.array(step);
+const settings = z.strictObject({ ...switches, schedule });
+const control = z.strictObject({ ...switches, schedule, ramp_seconds: seconds, reset: z.boolean() }).partial();
+
+export type Settings = z.infer<typeof settings>;
 export type Control = z.infer<typeof control>;
+
+const DEFAULTS: Settings = {
+  limits: {},
+  speed: 1,
+  seed: 1,
+  charge: "max",
+  burst_seconds: 60,
+  count_rejected: false,
+  flush_ms: 20,
+  quantised: false,
+  growth_rule: null,
+  billing_halt: null,
+  faults: [],
+  foreign: [],
+  schedule: [],
+};
+
+/** From the environment: a JSON string, an object (wrangler's vars may be one), or nothing. */
+export function parseSettings(source: unknown): Settings {
+  const value = typeof source === "string" && source.trim() !== "" ? JSON.parse(source) : source || {};
+  return { ...DEFAULTS, ...present(settings.partial().parse(value)) };
+}
 
 export function parseControl(body: unknown): { ok: true; control: Control } | { ok: false; message: string } {
   const parsed = control.safeParse(body);
   return parsed.success ? { ok: true, control: parsed.data } : { ok: false, message: z.prettifyError(parsed.error) };
 }
 
-export function rulesFrom(faults: NonNullable<Control["faults"]>, now: number): FaultRule[] {
+/** Without what is undefined: it would overwrite. */
+export function present<T extends object>(values: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never;
+}
+
+export function rulesFrom(faults: Settings["faults"], now: number): FaultRule[] {
   return faults.map(({ kind, probability, remaining, until_ms_from_now, model, delay_ms }) => {
     const until = until_ms_from_now === undefined ? undefined : now + until_ms_from_now;
     return { kind, probability, remaining, until, model, delayMs: delay_ms };
   });
+}
+
+export function foreignFrom(foreign: Settings["foreign"], now: number): ForeignStream[] {
+  return foreign.map(({ model, rpm, tpm, ramp_seconds, on_seconds, off_seconds, for_seconds }) => ({
+    ...{ model, rpm, tpm, from: now, until: now + (for_seconds ?? Infinity) * 1000 },
+    ...{ rampMs: ramp_seconds * 1000, onMs: on_seconds * 1000, offMs: off_seconds * 1000 },
+  }));
 }

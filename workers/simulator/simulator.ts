@@ -20,7 +20,7 @@ export class Simulator extends DurableObject<SimulatorEnv> {
   constructor(ctx: DurableObjectState, env: SimulatorEnv) {
     super(ctx, env);
     const id = ctx.id.toString();
-    const world = worlds.get(id) ?? openWorld(parseSettings(env.SIMULATOR_SETTINGS));
+    const world = worlds.get(id) ?? openWorld(parseSettings(env.SIMULATOR_SETTINGS), Date.now());
     // Timers do not outlive the object that set them.
     world.ticker = new Ticker();
     worlds.set(id, world);

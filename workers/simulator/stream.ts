@@ -1,10 +1,8 @@
+import { type Spoil, streamProblem } from "./faults.ts";
 import type { Call } from "./ledger.ts";
 import { dueMs, type Pace } from "./pace.ts";
 import type { Ticker } from "./ticker.ts";
 import { errorEvent, type Transcript } from "./transcript.ts";
-
-/** How a stream goes wrong half-way. */
-export type Spoil = "truncate" | "break" | "malformed" | "stream_error";
 
 export interface Play {
   transcript: Transcript;
@@ -45,7 +43,8 @@ export function playStream(play: Play): ReadableStream<Uint8Array> {
       if (step === from) events += play.transcript.malformed();
       events += play.transcript.step(step++);
     } while (step < until && (play.speed === 0 || dueMs(play.pace, step) / play.speed <= elapsed));
-    if (step >= until && play.spoil === "stream_error") events += errorEvent();
+    const problem = step >= until ? streamProblem(play.spoil) : undefined;
+    if (problem !== undefined) events += errorEvent(problem);
     controller.enqueue(encoder.encode(events));
     if (step >= until) finish(controller, play);
     wake();

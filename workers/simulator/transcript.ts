@@ -1,5 +1,5 @@
 import { type Envelope, usageOf } from "./completion.ts";
-import { serverError } from "./errors.ts";
+import type { Problem } from "./errors.ts";
 import { logprobOf } from "./logprob.ts";
 import { type Answer, type Choice, countUnits } from "./model.ts";
 
@@ -66,8 +66,8 @@ export class Transcript {
 }
 
 /** OpenAI reports a failure after the headers have gone out as an event of its own, and then ends the stream. */
-export function errorEvent(): string {
-  return `data: ${JSON.stringify({ error: serverError().error })}\n\n`;
+export function errorEvent({ error }: Problem): string {
+  return `data: ${JSON.stringify({ error })}\n\n`;
 }
 
 function toolDeltasOf(choice: Choice): string[] | undefined {

@@ -16,6 +16,8 @@ export interface Turn {
   chat: ChatRequest;
   card: ModelCard;
   call: Call;
+  /** Equal for a call and its repetition. */
+  key: string;
   fault: Fault | undefined;
   startedAt: number;
   signal: AbortSignal;

@@ -1,0 +1,153 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Account } from "../../bench/stub/account.ts";
+import { openStub, type Stats, type Stub } from "../../bench/stub/server.ts";
+import { Window } from "../../bench/stub/window.ts";
+
+const NOW = 1_800_000_000_000;
+const MINUTE = 60_000;
+
+describe("the log of the last minute", () => {
+  it("an entry stops counting a minute after it was made, not earlier", () => {
+    const window = new Window(2, MINUTE);
+    window.log(1, NOW);
+    window.log(1, NOW + 10_000);
+    expect([window.wait(1, NOW + 30_000), window.wait(2, NOW + 30_000)]).toEqual([30_000, 40_000]);
+    expect([window.fits(1, NOW + 59_999), window.fits(1, NOW + 60_000), window.fits(2, NOW + 60_000)]).toEqual([false, true, false]);
+  });
+
+  it("what is larger than the limit never fits", () => {
+    expect(new Window(10, MINUTE).wait(11, NOW)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it("one of sixty spent is reset in a second, as in the guide's example", () => {
+    const window = new Window(60, MINUTE);
+    window.log(1, NOW);
+    expect(window.resetMs(NOW)).toBe(1_000);
+  });
+});
+
+describe("the account", () => {
+  const admit = (account: Account, calls: number, at: number) => Array.from({ length: calls }, () => account.admit(10, null, at) === null);
+
+  it("lets no more through in any minute than the limit, and refused calls count", () => {
+    const account = new Account({ rpm: 3, tpm: 1_000 });
+    expect(admit(account, 4, NOW)).toEqual([true, true, true, false]);
+    expect(admit(account, 1, NOW + 30_000)).toEqual([false]);
+    // The two refused ones fill two of the three places that the first minute has freed.
+    expect(admit(account, 3, NOW + 60_000)).toEqual([true, true, false]);
+  });
+
+  it("names the kind of limit, and when there will be room", () => {
+    const account = new Account({ rpm: 100, tpm: 15 });
+    account.admit(10, null, NOW);
+    expect(account.admit(10, null, NOW + 20_000)).toEqual({ kind: "tokens", limit: 15, used: 10, wanted: 10, waitMs: 40_000 });
+  });
+
+  it("tells our doing from that of others", () => {
+    const account = new Account({ rpm: 10, tpm: 1_000 });
+    account.setOthers({ rpm: 6, tpm: 60 }, NOW);
+    const later = NOW + 50_000;
+    // At 0, 10, … 50 seconds six came; four places are left. Alone we would have had ten.
+    expect(admit(account, 12, later).filter(Boolean)).toHaveLength(4);
+    expect(account.counts).toMatchObject({ admitted: 4, others_admitted: 6, foreign_429: 6, own_429: 2 });
+    const alone = new Account({ rpm: 10, tpm: 1_000 });
+    admit(alone, 12, later);
+    expect(alone.counts).toMatchObject({ admitted: 10, foreign_429: 0, own_429: 2 });
+  });
+
+  it("a call that others kept out is theirs however often it comes again, and takes one place of ours", () => {
+    const account = new Account({ rpm: 2, tpm: 1_000 });
+    account.setOthers({ rpm: 6, tpm: 60 }, NOW);
+    for (let n = 0; n < 3; n++) account.admit(10, "a", NOW + 20_000);
+    account.admit(10, "b", NOW + 20_000);
+    expect(account.counts).toMatchObject({ foreign_429: 4, own_429: 0 });
+    account.admit(10, "c", NOW + 20_000);
+    expect(account.counts).toMatchObject({ foreign_429: 4, own_429: 1 });
+  });
+
+  it("a limit that is cut holds at once, and what was spent stays spent", () => {
+    const account = new Account({ rpm: 10, tpm: 1_000 });
+    admit(account, 6, NOW);
+    account.setLimits({ rpm: 5, tpm: 500 });
+    expect(admit(account, 1, NOW + 1_000)).toEqual([false]);
+    account.setLimits({ rpm: 10, tpm: 1_000 });
+    expect(admit(account, 1, NOW + 2_000)).toEqual([true]);
+  });
+
+  it("others stop when they are told to", () => {
+    const account = new Account({ rpm: 1_000, tpm: 1e6 });
+    account.setOthers({ rpm: 60, tpm: 600 }, NOW);
+    account.setOthers(null, NOW + 10_000);
+    account.advance(NOW + 60_000);
+    expect(account.counts.others_admitted).toBe(11);
+  });
+});
+
+describe("over HTTP", () => {
+  let stub: Stub;
+  beforeAll(async () => {
+    stub = await openStub({ rpm: 1_000, tpm: 1e6 });
+  });
+  afterAll(() => stub.close());
+
+  const ask = (more: object = {}) =>
+    fetch(`${stub.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { authorization: "Bearer sk-any" },
+      body: JSON.stringify({ model: "m", messages: [{ role: "user", content: "Hello." }], max_completion_tokens: 3, ...more }),
+    });
+  const control = async (change: object) => (await fetch(`${stub.url}/control`, { method: "POST", body: JSON.stringify(change) })).status;
+  const stats = async () => (await (await fetch(`${stub.url}/stats`)).json()) as Stats;
+  const broken = (error: unknown) => (error instanceof Error ? "broken" : error);
+
+  it("answers plainly and in a stream that ends with usage and [DONE], with the headers of the guide", async () => {
+    const plain = await ask();
+    expect(plain.headers.get("x-ratelimit-limit-requests")).toBe("1000");
+    expect(Number(plain.headers.get("x-ratelimit-remaining-requests"))).toBeLessThan(1_000);
+    expect(await plain.json()).toMatchObject({ choices: [{ message: { content: "so on on" } }], usage: { completion_tokens: 3 } });
+    const streamed = await (await ask({ stream: true, stream_options: { include_usage: true } })).text();
+    const events = streamed.trim().split("\n\n");
+    expect(events.at(-1)).toBe("data: [DONE]");
+    expect(JSON.parse(events.at(-2)!.slice(6))).toMatchObject({ choices: [], usage: { completion_tokens: 3 } });
+  });
+
+  it("without a key there is no answer", async () => {
+    const { status } = await fetch(`${stub.url}/v1/chat/completions`, { method: "POST", body: "{}" });
+    expect(status).toBe(401);
+  });
+
+  it("what is not JSON is refused, and breaks nothing", async () => {
+    const init = { method: "POST", headers: { authorization: "Bearer sk-any" }, body: "{" };
+    expect((await fetch(`${stub.url}/v1/chat/completions`, init)).status).toBe(400);
+    expect((await ask()).status).toBe(200);
+  });
+
+  it("a billing halt refuses everything until it is lifted; a code that there is not is refused", async () => {
+    expect(await control({ halt: "credit_balance_exhausted" })).toBe(200);
+    const refused = await ask();
+    expect([refused.status, await refused.json()]).toMatchObject([
+      429,
+      { error: { type: "insufficient_quota", code: "credit_balance_exhausted" } },
+    ]);
+    expect(await control({ halt: "rate_limit_exceeded" })).toBe(400);
+    await control({ halt: null });
+    expect((await ask()).status).toBe(200);
+  });
+
+  it("a stream that is cut and a connection that is dropped were paid for; an error was not", async () => {
+    const metadata = { call: "one" };
+    await control({ faults: [{ kind: "cut", every: 1 }] });
+    expect(
+      await ask({ stream: true, metadata })
+        .then((answer) => answer.text())
+        .catch(broken),
+    ).toBe("broken");
+    await control({ faults: [{ kind: "drop", every: 1 }] });
+    expect(await ask({ metadata }).catch(broken)).toBe("broken");
+    await control({ faults: [{ kind: "server_error", every: 1 }] });
+    expect((await ask({ metadata })).status).toBe(500);
+    await control({ faults: [] });
+    await (await ask({ metadata: { call: "another" } })).text();
+    expect((await stats()).paid_more_than_once).toEqual({ one: 2 });
+  });
+});

@@ -1,0 +1,181 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { routesFor } from "../../workers/simulator/routes.ts";
+import { parseSettings } from "../../workers/simulator/settings.ts";
+import { openWorld } from "../../workers/simulator/world.ts";
+
+const NOW = 1_800_000_000_000;
+const MODEL = "gpt-5-mini";
+
+function upstream(settings: object = {}) {
+  const routes = routesFor(openWorld(parseSettings({ speed: 0, ...settings }), Date.now()));
+  const send = async (method: string, path: string, body?: object) => {
+    const init = { method, headers: { authorization: "Bearer sk-any" }, ...(body !== undefined && { body: JSON.stringify(body) }) };
+    const response = await routes.fetch(new Request(`http://upstream${path}`, init));
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, text };
+  };
+  const ask = (more: object = {}) =>
+    send("POST", "/v1/chat/completions", { model: MODEL, messages: [{ role: "user", content: "Hello." }], ...more });
+  return {
+    ask,
+    code: async (more: object = {}) => {
+      const { status, text } = await ask(more);
+      return status === 200 ? "ok" : (JSON.parse(text).error.code ?? status);
+    },
+    control: async (body: object) => {
+      const answer = await send("POST", "/control", body);
+      return { status: answer.status, body: JSON.parse(answer.text) };
+    },
+    stats: async (query = "") => JSON.parse((await send("GET", `/stats${query}`)).text),
+  };
+}
+
+const later = (seconds: number) => vi.setSystemTime(NOW + seconds * 1000);
+
+beforeEach(() => void vi.useFakeTimers({ now: NOW, toFake: ["Date"] }));
+afterEach(() => void vi.useRealTimers());
+
+describe("the switches, as they are set", () => {
+  it("at the start: foreign traffic draws on the limits, and the totals tell whose doing a 429 was", async () => {
+    const { code, stats } = upstream({
+      limits: { [MODEL]: { rpm: 10, tpm: 1e6 } },
+      foreign: [{ model: MODEL, rpm: 600, tpm: 600, for_seconds: 5 }],
+    });
+    later(6);
+    expect(await code()).toBe("rate_limit_exceeded");
+    const books = await stats();
+    expect(books).toMatchObject({
+      rejected_429: { requests: 1, tokens: 0 },
+      caused_429: { own: 0, foreign: 1 },
+      foreign: { admitted: 10 },
+    });
+    expect(books.foreign.calls).toBe(books.foreign.admitted + books.foreign.refused);
+    later(60);
+    expect(await code()).toBe("ok");
+  });
+
+  it("while it runs: foreign traffic starts, and stops", async () => {
+    const { control, stats } = upstream();
+    await control({ foreign: [{ model: MODEL, rpm: 600, tpm: 6000 }] });
+    later(10);
+    expect((await stats()).foreign.calls).toBeGreaterThan(50);
+    await control({ foreign: [] });
+    const { calls } = (await stats()).foreign;
+    later(20);
+    expect((await stats()).foreign.calls).toBe(calls);
+  });
+
+  it("what others did before a step of the schedule is not lost with it", async () => {
+    const { stats } = upstream({ foreign: [{ model: MODEL, rpm: 600, tpm: 6000 }], schedule: [{ after_seconds: 10, foreign: [] }] });
+    later(60);
+    const { calls } = (await stats()).foreign;
+    expect(calls).toBeGreaterThan(70);
+    expect(calls).toBeLessThan(130);
+  });
+
+  it("a limit is cut at once and comes back by a schedule, without a call in between", async () => {
+    const { ask, control } = upstream({ limits: { [MODEL]: { rpm: 100, tpm: 1e6 } } });
+    const limit = async () => (await ask()).headers.get("x-ratelimit-limit-requests");
+    const half = { limits: { [MODEL]: { rpm: 50, tpm: 1e6 } } };
+    const whole = { limits: { [MODEL]: { rpm: 100, tpm: 1e6 } } };
+    await control({ ...half, schedule: [{ after_seconds: 30, ...whole }] });
+    expect(await limit()).toBe("50");
+    later(29.9);
+    expect(await limit()).toBe("50");
+    later(30);
+    expect(await limit()).toBe("100");
+  });
+
+  it("a limit moves slowly where there is a ramp, and a word on limits ends the ramp", async () => {
+    const { ask, control } = upstream({ limits: { [MODEL]: { rpm: 100, tpm: 1e6 } } });
+    const limit = async () => Number((await ask()).headers.get("x-ratelimit-limit-requests"));
+    await control({ limits: { [MODEL]: { rpm: 200, tpm: 1e6 } }, ramp_seconds: 100 });
+    expect(await limit()).toBe(100);
+    later(50);
+    expect(await limit()).toBe(150);
+    await control({ limits: { [MODEL]: { rpm: 120, tpm: 1e6 } } });
+    later(200);
+    expect(await limit()).toBe(120);
+  });
+
+  it("steps of a schedule happen at their time, in order, whoever looks; a new schedule replaces the old one", async () => {
+    const schedule = [
+      { after_seconds: 20, billing_halt: null },
+      { after_seconds: 10, billing_halt: "credit_balance_exhausted" },
+    ];
+    const { code, control } = upstream({ schedule });
+    later(15);
+    expect(await code()).toBe("credit_balance_exhausted");
+    await control({ schedule: [] });
+    later(25);
+    expect(await code()).toBe("credit_balance_exhausted");
+    await control({ billing_halt: null });
+    expect(await code()).toBe("ok");
+  });
+
+  it("a billing halt refuses every call until it is lifted, charges nothing and is counted apart", async () => {
+    const { ask, code, control, stats } = upstream({ limits: { [MODEL]: { rpm: 10, tpm: 1e6 } }, billing_halt: "insufficient_quota" });
+    for (let n = 0; n < 20; n++) expect(await code()).toBe("insufficient_quota");
+    expect((await ask()).headers.get("retry-after")).toBeNull();
+    expect((await ask()).headers.get("x-ratelimit-remaining-requests")).toBe("10");
+    expect(await stats()).toMatchObject({ halted_429: 22, rejected_429: { requests: 0, tokens: 0 }, tokens_charged: 0 });
+    await control({ billing_halt: null });
+    expect(await code()).toBe("ok");
+  });
+
+  it("a fault holds for so many calls, for so long, or for a share of the calls", async () => {
+    const { code, control } = upstream();
+    await control({
+      faults: [
+        { kind: "503_slow_down", remaining: 1 },
+        { kind: "403", until_ms_from_now: 5_000 },
+      ],
+    });
+    expect([await code(), await code()]).toEqual(["slow_down", "unsupported_country_region_territory"]);
+    later(5);
+    expect(await code()).toBe("ok");
+    await control({ seed: 4, faults: [{ kind: "502", probability: 0.5 }] });
+    const codes: string[] = [];
+    for (let n = 0; n < 200; n++) codes.push(await code());
+    const failed = codes.filter((each) => each !== "ok").length;
+    expect(failed).toBeGreaterThan(70);
+    expect(failed).toBeLessThan(130);
+  });
+
+  it.each([
+    ["stream_error", "server_error", null],
+    ["stream_overloaded", "service_unavailable_error", "server_is_overloaded"],
+  ])("%s is an event of its own inside the stream, and the stream then ends without [DONE]", async (kind, type, code) => {
+    const { ask, stats } = upstream({ faults: [{ kind }] });
+    const { status, text } = await ask({ stream: true, metadata: { simulate_key: "k" } });
+    const last = text.trim().split("\n\n").at(-1)!;
+    expect([status, JSON.parse(last.slice("data: ".length)).error]).toMatchObject([200, { type, code }]);
+    expect(await stats()).toMatchObject({ paid_by_key: { k: 1 }, completed_by_key: { k: 0 } });
+  });
+
+  it("what was answered was paid; what was refused or failed was not", async () => {
+    const { ask, stats } = upstream({ faults: [{ kind: "500", remaining: 1 }] });
+    const metadata = { simulate_key: "k" };
+    for (let n = 0; n < 3; n++) await ask({ metadata });
+    expect(await stats("?keys=repeated")).toMatchObject({ calls_by_key: { k: 3 }, paid_by_key: { k: 2 } });
+  });
+
+  it("input that grows too fast is told to slow down", async () => {
+    const { code, stats } = upstream({ growth_rule: { above_tpm: 3, per_seconds: 900 } });
+    expect([await code(), await code()]).toEqual(["ok", "slow_down"]);
+    expect(await stats()).toMatchObject({ slow_down_429: 1, rejected_429: { requests: 0, tokens: 0 } });
+  });
+
+  it.each([
+    ["a model that there is not", { foreign: [{ model: "nobody", rpm: 1, tpm: 1 }] }],
+    ["others who are never there", { foreign: [{ model: MODEL, rpm: 1, tpm: 1, off_seconds: 5 }] }],
+    ["a schedule within a schedule", { schedule: [{ after_seconds: 1, schedule: [] }] }],
+    ["a halt for another reason", { billing_halt: "rate_limit_exceeded" }],
+    ["a fault that there is not", { faults: [{ kind: "418" }] }],
+  ])("refuses %s, and changes nothing", async (_, body) => {
+    const { code, control } = upstream();
+    expect((await control({ speed: 5, ...body })).status).toBe(400);
+    expect((await control({})).body.settings.speed).toBe(0);
+    expect(await code()).toBe("ok");
+  });
+});
