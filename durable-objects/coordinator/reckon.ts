@@ -3,6 +3,7 @@ import { type Ahead, etaOf } from "../../policy/eta.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import { type Binding, binding } from "../../policy/why.ts";
 import type { Book, Entry, Pool } from "./book.ts";
+import { prolonged } from "./condition/shown.ts";
 
 export type Reckoning = Binding & { position: number; ahead: { jobs: number; tokens: number; own: number } };
 
@@ -18,7 +19,9 @@ export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, no
     alone: etaOf(pool.budget, behind(own), row.tokens, now),
     cap: etaOf(book.tenant(address.tenant).budget, behind(own), row.tokens, now),
   });
-  return { ...bound, position, ahead: { jobs: position - 1, tokens: Math.round((position - 1) * mean), own } };
+  const wait = prolonged(book, pool, address.tenant, behind(position - 1), bound.eta, now);
+  const share = wait === bound.eta ? bound.share : null;
+  return { eta: wait, share, position, ahead: { jobs: position - 1, tokens: Math.round((position - 1) * mean), own } };
 }
 
 /** How many of the tenant's own jobs in this pool start before. */
