@@ -33,6 +33,8 @@ export type Entry = {
   boot: string | null;
   /** When its call last said that the pool's calls cannot succeed, ms. */
   refusedAt: number | null;
+  /** Where it stepped back behind the next probe of its pool: to when, ms. */
+  backAt: number | null;
 };
 
 export type Pool = {
@@ -166,6 +168,7 @@ export class Book {
       expiresAt: Number.POSITIVE_INFINITY,
       boot: null,
       refusedAt: null,
+      backAt: null,
     };
     this.entries.set(row.job, entry);
     this.nextArrival = Math.max(this.nextArrival, row.arrival + 1);

@@ -90,7 +90,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   }
 
   async resume(scope: Scope): Promise<QueueState | Refused> {
-    return this.#pull(() => resume(this.#book, scope));
+    return this.#pull((now) => resume(this.#book, scope, now));
   }
 
   async channels(tenant: string, limit: number): Promise<string[]> {

@@ -79,12 +79,14 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
       }
       row.phase = "delayed";
       row.ready_at = next.backAt;
+      entry.backAt = next.backAt;
       book.delayed.push(entry);
       break;
     case "retry":
       if (next.unknown) row.unknown++;
       if (next.unknown) row.doubt = 1;
       if (next.uncounted) row.waits++;
+      if (next.uncounted) entry.backAt = next.at;
       row.phase = "delayed";
       row.ready_at = next.at;
       book.delayed.push(entry);

@@ -45,7 +45,7 @@ describe("a bill that is not paid", () => {
     await advanceTo(past(92));
     expect((await jobsAfter(played, 4)).at(-1)).toBe("a");
     await settle("a", 2, committed);
-    expect((await jobsAfter(played, 7)).slice(4).sort()).toEqual(["b", "d", "e"]);
+    expect((await jobsAfter(played, 8)).slice(4).sort()).toEqual(["b", "c", "d", "e"]);
     expect(await condition()).toMatchObject({ state: "normal", reason: null });
     // It was a wait and no attempt, and nobody was told of one.
     expect(played.starts.find(({ job, attempt }) => job === "b" && attempt === 2)).toMatchObject({ waits: 1, unknown: 0 });
@@ -77,6 +77,18 @@ describe("a bill that is not paid", () => {
     await jobsAfter(played, 3);
     await kill(coordinator());
     expect(await pool()).toMatchObject({ paused: true });
+  });
+
+  it("those that stepped back come as soon as the probe has succeeded, not at the next one's time", async () => {
+    const played = playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, refused("billing"));
+    await enqueue([ticket("b"), ticket("s", { notBefore: past(300) })]);
+    await advanceTo(past(30));
+    await jobsAfter(played, 2);
+    await settle("b", 1, committed);
+    expect(await jobsAfter(played, 3)).toEqual(["a", "b", "a"]);
+    expect(await pool()).toMatchObject({ scheduled: 1, in_flight: 1 });
   });
 
   it("a probe whose dispatcher is lost is followed by another", async () => {

@@ -20,8 +20,7 @@ export const resumeQueue = (context: Context) => pull(context, "resume");
 
 /** Answers with the queue as it is then. */
 async function pull({ env, request, settings }: Context, lever: "pause" | "resume"): Promise<Response> {
-  // No body names nothing, hence everything.
-  const body = request.body ? await readJson(request) : { ok: true as const, value: {} };
+  const body = await readJson(request, {});
   if (!body.ok) return refuse(body.problem);
   const wish = Wish.safeParse(body.value);
   if (!wish.success) return refuse(malformed(wish.error));

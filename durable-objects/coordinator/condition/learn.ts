@@ -7,6 +7,7 @@ import { afterCall, type Sign, STEP_BACK_MS, type Stop } from "../../../policy/s
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
 import type { PoolState } from "./conditions.ts";
+import { recall } from "./recall.ts";
 
 /** So many dispatchers refused for their region without a success between: it is not the dispatcher. */
 const REGION_PATIENCE = 8;
@@ -99,6 +100,7 @@ function change(book: Book, pool: string, state: PoolState, next: Stop | null, n
     notices.push({ level: "info", event: "pool_resumed", pool, by: "probe", seconds: Math.round((now - before!.since) / 1_000) });
     // What failed while it was down says nothing of upstream as it is now.
     state.recent.length = 0;
+    recall(book, pool, now);
     return;
   }
   const { code, failedProbes: failed_probes, nextProbeAt, reason } = next;

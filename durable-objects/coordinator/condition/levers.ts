@@ -2,6 +2,7 @@
 import type { Problem } from "../../../schemas/problem.ts";
 import type { Scope } from "../../../schemas/rpc.ts";
 import type { Book } from "../book.ts";
+import { recall } from "./recall.ts";
 
 /** Answers with what is wrong with the scope, or null. To pause what is paused changes nothing. */
 export function pause(book: Book, scope: Scope, now: number): Problem | null {
@@ -21,7 +22,7 @@ export function pause(book: Book, scope: Scope, now: number): Problem | null {
 }
 
 /** A pool that upstream stopped runs again too: the operator knows better. `all` lifts every pause, whatever its scope. */
-export function resume(book: Book, scope: Scope): Problem | null {
+export function resume(book: Book, scope: Scope, now: number): Problem | null {
   const { conditions } = book;
   const problem = unknown(book, scope);
   if (problem) return problem;
@@ -29,6 +30,7 @@ export function resume(book: Book, scope: Scope): Problem | null {
     const state = conditions.of(id);
     [state.pausedAt, state.stop, state.recent.length] = [null, null, 0];
     conditions.changedPool(id);
+    recall(book, id, now);
   }
   if (scope.kind === "tenant") conditions.pausedTenants.delete(scope.id);
   if (scope.kind === "all") {
