@@ -103,6 +103,29 @@ describe("a bill that is not paid", () => {
     expect(await pool()).toMatchObject({ in_flight: 1, paused: true });
   });
 
+  it("a probe that ended while its pool was out of the settings is not waited for", async () => {
+    const limits = { rpm: 500, tpm: 500_000 };
+    const configure = (...names: string[]) => {
+      world.env.SLUICE_POOLS = JSON.stringify(Object.fromEntries(names.map((name) => [name, limits])));
+    };
+    configure("default", "old");
+    const played = playAll();
+    await enqueue([ticket("a", { pool: "old" }), ticket("b", { pool: "old" })]);
+    await settle("a", 1, refused("billing"));
+    await settle("b", 1, refused("billing"));
+    await advanceTo(past(31));
+    await jobsAfter(played, 3);
+    configure("default");
+    await kill(coordinator());
+    await until(async () => (await pool("default")).in_flight <= 1);
+    configure("default", "old");
+    await kill(coordinator());
+    await coordinator().cancel(["a", "b"]);
+    await enqueue([ticket("c", { pool: "old" })]);
+    await until(() => played.jobs().includes("c"));
+    expect(await condition("old")).toMatchObject({ state: "halted", next_probe_at: null });
+  });
+
   it("a probe that is cancelled makes room for another at once", async () => {
     const played = playAll();
     await enqueue([ticket("a")]);
