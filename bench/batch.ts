@@ -14,7 +14,7 @@ const BURST_SECONDS = 5;
 const POLL_MS = 1_000;
 
 const upstream = await openUpstream(0);
-const pools = { default: { rpm, tpm: 1e12, burst_seconds: BURST_SECONDS } };
+const pools = { default: { rpm, tpm: 1e12, ramp_tpm: null, burst_seconds: BURST_SECONDS } };
 const runtime = await start(await bundle("bench/wrangler.toml"), upstream.url, pools);
 const client = new OpenAI({ baseURL: `${runtime.url}/v1`, apiKey: "sk-dev-alice" });
 

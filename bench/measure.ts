@@ -5,8 +5,8 @@ import { median, quantile } from "./statistics.ts";
 import { type BenchUpstream, openUpstream } from "./upstream.ts";
 
 const KEY = { authorization: "Bearer sk-dev-alice", "content-type": "application/json" };
-const wide = { rpm: 1e9, tpm: 1e12 };
-const POOLS = { default: wide, parked: { models: ["parked"], rpm: 0.001, tpm: 1e12 } };
+const wide = { rpm: 1e9, tpm: 1e12, ramp_tpm: null };
+const POOLS = { default: wide, parked: { models: ["parked"], rpm: 0.001, tpm: 1e12, ramp_tpm: null } };
 /** Clock ticks of /proc/PID/stat a second, on every Linux that Node runs on. */
 const TICKS = 100;
 
@@ -106,7 +106,7 @@ export async function life(
 /** Drains a backlog through a budget that binds: the time over the optimum. */
 export async function drain(bundle: Bundle, upstream: BenchUpstream): Promise<{ seconds: number; optimum: number }> {
   const [rpm, burst, jobs] = [1_200, 5, 350];
-  const runtime = await start(bundle, upstream.url, { default: { rpm, tpm: 1e12, burst_seconds: burst } });
+  const runtime = await start(bundle, upstream.url, { default: { rpm, tpm: 1e12, ramp_tpm: null, burst_seconds: burst } });
   try {
     const ids: string[] = [];
     const began = performance.now();

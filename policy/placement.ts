@@ -15,10 +15,11 @@ const MARGIN = 3;
 const MAX_HELD = 150;
 
 export type Post = { name: string /** Start times of calls not settled yet, oldest first. */; starts: number[]; held: number };
-export type Fleet = { region: string; max: number; posts: Post[]; headersMs: number };
+/** `retired`: names that are called no more. */
+export type Fleet = { region: string; max: number; posts: Post[]; retired: Set<string>; headersMs: number };
 
 export function openFleet(region: string, max: number): Fleet {
-  return { region, max, posts: [], headersMs: FIRST_HEADERS_MS };
+  return { region, max, posts: [], retired: new Set(), headersMs: FIRST_HEADERS_MS };
 }
 
 /** The name carries the region, so that a badly placed object can be left for another. */
@@ -51,10 +52,16 @@ export function vacate(fleet: Fleet, name: string, headersMs: number | null): vo
   if (headersMs !== null) fleet.headersMs += (headersMs - fleet.headersMs) * SMOOTHING;
 }
 
+/** This dispatcher is called no more; calls that it has go on. */
+export function retire(fleet: Fleet, name: string): void {
+  fleet.retired.add(name);
+  fleet.posts = fleet.posts.filter((each) => each.name !== name);
+}
+
 /** The first that is free: after a restart the fleet knows only those that still hold calls, in any order. */
-function newName({ region, posts }: Fleet): string {
+function newName({ region, posts, retired }: Fleet): string {
   let index = 0;
-  while (posts.some((each) => each.name === postName(region, index))) index++;
+  while (retired.has(postName(region, index)) || posts.some((each) => each.name === postName(region, index))) index++;
   return postName(region, index);
 }
 

@@ -17,13 +17,18 @@ export type Record = {
   waits: number;
   unknown: number;
   firstStartedAt: number;
+  /** The call was the probe of a pool that stands still. */
+  probe: boolean;
+  /** The pool stands still, and this call failed of that: the job comes back then (ms). */
+  backAt: number | null;
 };
 
 export type Next =
   | { kind: "end" }
-  /** Back to its place in the order; it was no attempt. `holdUntil`: the pool is silent till then. */
-  | { kind: "wait"; holdUntil: number }
-  | { kind: "retry"; at: number; unknown: boolean; problem: Problem }
+  /** Back to its place in the order, at `backAt` if that is set; it was no attempt. `holdUntil`: the pool is silent till then. */
+  | { kind: "wait"; holdUntil: number; backAt?: number }
+  /** `uncounted`: it was no attempt. */
+  | { kind: "retry"; at: number; unknown: boolean; problem: Problem; uncounted?: true }
   | { kind: "fail"; problem: Problem };
 
 /** Decides; `random` in [0, 1) is the jitter. */
@@ -36,20 +41,23 @@ export function afterAttempt(outcome: Outcome, record: Record, now: number, rand
       return { kind: "end" };
     case "fatal":
       return { kind: "fail", problem: outcome.problem };
+    case "halted":
+    case "region":
+      // However long it lasts: nothing of it is the job's fault, and it was not called in vain.
+      return { kind: "wait", holdUntil: now, ...(record.backAt !== null && { backAt: record.backAt }) };
+    case "slow_down":
     case "rate_limited": {
       if (outOfTime) return { kind: "fail", problem: tooLong() };
       return { kind: "wait", holdUntil: now + (outcome.retryAfterMs ?? RATE_LIMIT_PAUSE_MS) * (1 + 0.1 * random) };
     }
     case "retryable": {
+      const { problem, unknown } = outcome;
+      // A probe is sent to learn how upstream is: what it finds does not use up the job's attempts.
+      if (record.probe && record.backAt !== null) return { kind: "retry", at: record.backAt, unknown, problem, uncounted: true };
       const failures = record.attempt - record.waits;
-      if (failures >= MAX_ATTEMPTS) return { kind: "fail", problem: outcome.problem };
+      if (failures >= MAX_ATTEMPTS) return { kind: "fail", problem };
       if (outOfTime) return { kind: "fail", problem: tooLong() };
-      return {
-        kind: "retry",
-        at: now + backoffMs(failures, random, outcome.retryAfterMs),
-        unknown: outcome.unknown,
-        problem: outcome.problem,
-      };
+      return { kind: "retry", at: now + backoffMs(failures, random, outcome.retryAfterMs), unknown, problem };
     }
   }
 }

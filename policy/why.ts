@@ -54,10 +54,13 @@ export function reasonOf(standing: Standing): string {
     return `The job is running${since}: attempt ${Math.max(1, attempts)}.`;
   }
   if (status === "scheduled") return `The job is scheduled: it joins the queue in ${seconds((not_before ?? 0) - now)}, at its not_before.`;
+  const stopped = eta?.limited_by === "paused";
+  if (retry_at !== null && stopped) return `The job goes on once its pool does: ${causeOf(standing, "paused")}.`;
   if (retry_at !== null) return `Attempt ${attempts} did not succeed; the next may start in ${seconds(retry_at - now)}.`;
   const limitedBy = eta?.limited_by ?? "none";
   const cause = causeOf(standing, limitedBy);
   if (limitedBy === "none" || eta === null) return `${aheadOf(standing)}; ${cause}.`;
+  if (stopped) return `${aheadOf(standing)}, and ${cause}.`;
   return `${aheadOf(standing)}, and ${cause}; it should start in about ${seconds(eta.p50)}.`;
 }
 
@@ -86,7 +89,10 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
       if (standing.share !== "cap") return `tenants take turns by weight (this one's is ${tenant.weight})`;
       return `this tenant has spent its own limit (${capOf(cap)}), whatever the pool has left`;
     case "paused":
-      return `the pool "${pool.id}" is paused by an operator`;
+      return stoppedBy(standing);
+    case "ramp":
+      if (pool.condition?.state !== "slowed") return `the pool "${pool.id}" may not grow faster: upstream refuses traffic that does`;
+      return `upstream asked the pool "${pool.id}" to slow down: it may use ${Math.round(pool.condition.share * 100)} % of its rate, and more by the minute`;
     case "retry":
       return `upstream asked the pool "${pool.id}" to send nothing for ${seconds((pool.held_until ?? now) - now)}`;
     case "scheduled":
@@ -94,6 +100,16 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
     case "none":
       return "nothing keeps it: it starts as soon as its turn is taken";
   }
+}
+
+function stoppedBy({ now, paused, pool, tenant }: Standing): string {
+  if (paused === "all") return "everything is paused by an operator";
+  if (paused === "tenant") return `the tenant "${tenant.id}" is paused by an operator`;
+  if (paused === "pool") return `the pool "${pool.id}" is paused by an operator`;
+  const { code, next_probe_at, reason } = pool.condition!;
+  const next = next_probe_at === null ? "one job is called now to see" : `one job is called in ${seconds(next_probe_at - now)} to see`;
+  const why = reason === "failures" ? "upstream fails" : `upstream refuses its calls (${code ?? reason})`;
+  return `the pool "${pool.id}" stands still, for ${why}: ${next}`;
 }
 
 function capOf({ rpm, tpm }: Standing["cap"]): string {

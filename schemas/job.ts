@@ -62,7 +62,7 @@ export const JobInput = z.strictObject({
 export type JobInput = z.infer<typeof JobInput>;
 
 /** What keeps a job from starting now. */
-export type LimitedBy = "rpm" | "tpm" | "rpd" | "tpd" | "concurrency" | "tenant_share" | "paused" | "scheduled" | "retry" | "none";
+export type LimitedBy = "rpm" | "tpm" | "rpd" | "tpd" | "concurrency" | "tenant_share" | "paused" | "ramp" | "scheduled" | "retry" | "none";
 
 /** Seconds from now until the job starts, by the coordinator's reckoning. */
 export type Eta = { p50: number; p95: number; limited_by: LimitedBy };
@@ -82,7 +82,7 @@ export type Job = {
   deadline: number | null;
   started_at: number | null;
   ended_at: number | null;
-  /** Upstream calls made for this job, less those that only met a rate limit. */
+  /** Upstream calls made for this job, less those that only met a rate limit, or a pool that stood still. */
   attempts: number;
   /** Calls of unknown outcome that were made again: each may have been billed twice. */
   possible_duplicates: number;

@@ -1,8 +1,31 @@
 /** `GET /v1/queue`: counted, not sampled. */
 export type QueueState = {
   object: "queue";
+  /** Everything is paused by an operator. */
+  paused: boolean;
+  paused_tenants: string[];
   pools: PoolState[];
 };
+
+/**
+ * How a pool stands; of several, what stops most. `paused`: by an operator. `halted`: its calls cannot succeed before somebody acts. `open`: upstream is
+ * down. `slowed`: it comes back from a `slow_down`. Times are Unix seconds.
+ */
+export type PoolCondition = {
+  state: "normal" | "slowed" | "open" | "halted" | "paused";
+  reason: "operator" | "billing" | "credentials" | "region" | "failures" | "slow_down" | null;
+  /** Upstream's code, type or status. */
+  code: string | null;
+  since: number | null;
+  /** Null when there will be none, and while one runs. */
+  next_probe_at: number | null;
+  failed_probes: number;
+  /** Of the pool's rate, what may be used. */
+  share: number;
+};
+
+/** Calls of unknown outcome, and those of them that were made again: each may have been paid twice, `possible_duplicate_tokens` at the most. */
+export type Doubts = { unknown_outcomes: number; possible_duplicates: number; possible_duplicate_tokens: number };
 
 export type PoolState = {
   id: string;
@@ -12,11 +35,15 @@ export type PoolState = {
   /** Jobs that wait for `not_before` or for a retry. */
   scheduled: number;
   oldest_wait_seconds: number;
+  /** Nothing starts, or probes alone. */
   paused: boolean;
+  condition: PoolCondition;
   limits: { rpm: number; tpm: number; rpd: number | null; tpd: number | null; concurrency: number | null };
   /** Of the buckets of a minute: what is spent and not yet refilled. */
   used: { requests: number; tokens: number };
   free: { requests: number; tokens: number };
   tenants: { id: string; depth: number; in_flight: number; weight: number; oldest_wait_seconds: number }[];
   priorities: { priority: number; depth: number }[];
+  /** Since the beginning; `tenants` are those that have any. */
+  doubts: Doubts & { tenants: ({ id: string } & Doubts)[] };
 };

@@ -74,14 +74,20 @@ export type Held = { job: string; attempt: number };
 /** How an attempt ended, seen from the dispatcher. `committed` means that the mailbox has the result. */
 export type Outcome =
   | { kind: "committed"; usage: Usage | null }
-  /** The mailbox no longer wanted the call; upstream was not called. */
-  | { kind: "void" }
+  /** The mailbox no longer wanted the call; upstream was not called. `failed`: the mailbox gave the job up instead. */
+  | { kind: "void"; failed?: Problem }
   /** Broken off on the job's cancellation, after upstream was called. */
   | { kind: "aborted" }
   /** 429: a wait, not an attempt. `retryAfterMs` is a minimum. */
   | { kind: "rate_limited"; retryAfterMs: number | null }
-  /** Worth another attempt; `unknown` when upstream may have done the work. */
-  | { kind: "retryable"; unknown: boolean; retryAfterMs: number | null; problem: Problem }
+  /** Traffic grew too fast: a wait, and the whole pool is cut. */
+  | { kind: "slow_down"; retryAfterMs: number | null }
+  /** No call of the pool can succeed before somebody acts: a wait, and the pool is halted. */
+  | { kind: "halted"; reason: "billing" | "credentials"; retryAfterMs: number | null; problem: Problem }
+  /** Refused where the dispatcher stands: a wait, and another dispatcher makes the call. */
+  | { kind: "region"; problem: Problem }
+  /** Worth another attempt; `unknown` when upstream may have done the work. `upstream`: it was upstream that failed, not one of us. */
+  | { kind: "retryable"; unknown: boolean; retryAfterMs: number | null; problem: Problem; upstream?: true }
   | { kind: "fatal"; problem: Problem };
 
 export type Settlement = {
@@ -106,6 +112,9 @@ export type DeadLetter = {
   failed_at: number;
 };
 
+/** What an operator's lever moves: a pool, a tenant, or everything. */
+export type Scope = { kind: "pool" | "tenant"; id: string } | { kind: "all" };
+
 export interface CoordinatorRpc {
   /** Takes tickets in; those already known are left as they are. Answers in order. */
   enqueue(mailbox: MailboxAddress, tickets: Ticket[]): Promise<({ ok: true; place: Place } | Refused)[]>;
@@ -120,6 +129,10 @@ export interface CoordinatorRpc {
   /** Renews the leases of a dispatcher; answers with those that it must give up. */
   heartbeat(dispatcher: string, boot: string, held: Held[]): Promise<{ stop: Held[] }>;
   inspect(): Promise<QueueState>;
+  /** Nothing of the scope starts any more, until it is resumed. Calls under way go on. */
+  pause(scope: Scope): Promise<QueueState | Refused>;
+  /** Lifts pauses; of a pool, and of everything, halts too. */
+  resume(scope: Scope): Promise<QueueState | Refused>;
   /** The channels in which a tenant ever queued a job, newest first. */
   channels(tenant: string, limit: number): Promise<string[]>;
   /** Newest first, those with a lower id than `before`. */
@@ -193,7 +206,9 @@ export type Opened =
   /** Call upstream with this body; `watched`: send the deltas. */
   | { ok: true; request: string; pool: string; watched: boolean }
   /** `unwanted`: the job has ended, or a newer attempt runs. `unleased`: the coordinator does not stand by this lease: forget it. */
-  | { ok: false; reason: "unwanted" | "unleased" };
+  | { ok: false; reason: "unwanted" | "unleased" }
+  /** An earlier call's outcome is unknown and the job's policy allows no other: it has failed. */
+  | { ok: false; reason: "given_up"; problem: Problem };
 
 /** One delta event: chunks that arrived together. `index` counts the batches of an attempt from 0. */
 export type AppendCall = Held & { index: number; chunks: unknown[] };

@@ -19,6 +19,8 @@ export const PoolConfig = z.strictObject({
   window_seconds: limit,
   /** A call may reach upstream this much later than another that was admitted at the same time. */
   transit_ms: z.number().min(0).max(60_000).default(1_000),
+  /** Above so many input tokens a minute traffic grows by half in a quarter of an hour at the most. Null: as fast as the limits let it. */
+  ramp_tpm: z.number().positive().nullable().default(1_000_000),
   /** Output tokens reserved when a request names no maximum. */
   default_output_tokens: z.number().int().positive().default(1_000),
 });

@@ -1,4 +1,5 @@
 import type { Eta, JobStatus, LimitedBy } from "./job.ts";
+import type { PoolCondition } from "./queue.ts";
 
 /** What the coordinator knows of why a job waits. Times are Unix seconds. */
 export type Standing = {
@@ -21,6 +22,8 @@ export type Standing = {
   deadline: number | null;
   pool: WhyPool;
   tenant: WhyTenant;
+  /** Whose pause by an operator keeps it. */
+  paused?: "all" | "pool" | "tenant";
   /** The tenant's own limits per minute. */
   cap: { rpm: number | null; tpm: number | null };
 };
@@ -32,6 +35,8 @@ export type WhyPool = {
   in_flight: number;
   /** Upstream asked for silence until then. */
   held_until?: number;
+  /** How it stands, unless it is as it should be. */
+  condition?: PoolCondition;
 };
 
 /** Over all pools: calls in flight, and jobs that wait or are scheduled. */

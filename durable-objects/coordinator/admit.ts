@@ -4,11 +4,13 @@ import type { Answer, Gate } from "../../policy/order.ts";
 import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { Book, Entry, Pool } from "./book.ts";
+import { begun, heldBack, refresh } from "./condition/gate.ts";
 
 export function admit(book: Book, now: number): void {
   for (const tenant of book.tenants.values()) if (tenant.wakeAt <= now) tenant.wakeAt = Number.POSITIVE_INFINITY;
   for (const pool of book.pools.values()) {
     pool.wakeAt = Number.POSITIVE_INFINITY;
+    refresh(book, pool, now);
     const gate = gateOf(book, pool, now);
     for (let next = pool.order.next(gate); next; next = pool.order.next(gate)) lease(book, book.entries.get(next.job)!, now);
   }
@@ -25,6 +27,11 @@ function gateOf(book: Book, pool: Pool, now: number): Gate {
 
 /** Reserves if the job may start; otherwise notes when to look again. */
 function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer {
+  const held = heldBack(book, pool, waiting, now);
+  if (held) {
+    pool.wakeAt = Math.min(pool.wakeAt, held.at);
+    return held.answer;
+  }
   const flow = readiness(pool.budget, waiting.tokens, now);
   if (flow.at > now) {
     pool.wakeAt = Math.min(pool.wakeAt, flow.at);
@@ -39,6 +46,7 @@ function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
   }
   reserve(tenant.budget, waiting.tokens, now);
   book.entries.get(waiting.job)!.reservation = reserve(pool.budget, waiting.tokens, now);
+  begun(book, pool, waiting, now);
   return "start";
 }
 

@@ -11,6 +11,8 @@ import { type Fleet, openFleet } from "../../policy/placement.ts";
 import { poolBudget } from "../../policy/pools.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { DeadLetter, Held, Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
+import { Conditions } from "./condition/conditions.ts";
+import { DoubtBook } from "./doubts.ts";
 import { Expectations } from "./expectations.ts";
 import { type Segment, Segments } from "./segments.ts";
 import type { CoordinatorStore, TicketRow } from "./store/store.ts";
@@ -32,6 +34,10 @@ export type Entry = {
   expiresAt: number;
   /** The dispatcher's incarnation that took the lease; null until it said so. */
   boot: string | null;
+  /** When its call last said that the pool's calls cannot succeed, ms. */
+  refusedAt: number | null;
+  /** Where it stepped back behind the next probe of its pool: to when, ms. */
+  backAt: number | null;
 };
 
 export type Pool = {
@@ -86,6 +92,8 @@ export class Book {
   readonly endings = new Map<string, { entry: Entry; sentAt: number }>();
   readonly watching = new Watching();
   readonly fleet: Fleet;
+  readonly conditions: Conditions;
+  readonly doubts = new DoubtBook();
   /** Running leases by dispatcher. */
   readonly leased = new Map<string, Set<Entry>>();
   /** When each of these dispatchers was last heard of, or asked. */
@@ -110,6 +118,7 @@ export class Book {
   constructor(settings: Settings) {
     this.settings = settings;
     this.fleet = openFleet(settings.region, settings.maxDispatchers);
+    this.conditions = new Conditions(settings.pools, this.fleet.retired);
     for (const [id, config] of Object.entries(settings.pools)) {
       const budget = poolBudget(config);
       const order = new Order(
@@ -168,6 +177,8 @@ export class Book {
       leasedAt: now,
       expiresAt: Number.POSITIVE_INFINITY,
       boot: null,
+      refusedAt: null,
+      backAt: null,
     };
     this.entries.set(row.job, entry);
     this.nextArrival = Math.max(this.nextArrival, row.arrival + 1);
@@ -250,6 +261,8 @@ export const VERDICT_RETRY_MS = 5_000;
 /** Rebuilds the book from storage. Leases are given one full term: their dispatchers are asked meanwhile. */
 export function openBook(settings: Settings, store: CoordinatorStore, now: number): Book {
   const book = new Book(settings);
+  book.conditions.restore(store, now);
+  book.doubts.restore(store);
   for (const { id, tenant, channel } of store.mailboxes()) book.addMailbox(id, { tenant, channel });
   for (const { pool, record } of store.budgets()) {
     const known = book.pools.get(pool);
@@ -270,6 +283,10 @@ export function openBook(settings: Settings, store: CoordinatorStore, now: numbe
     if (row.phase === "ending") book.endings.set(row.job, { entry, sentAt: Number.NEGATIVE_INFINITY });
     if (row.phase === "leased") resumeLease(book, entry, now);
   }
+  book.conditions.findProbes((pool, job) => {
+    const row = book.entries.get(job)?.row;
+    return row?.phase === "leased" && row.pool === pool;
+  });
   return book;
 }
 
@@ -278,6 +295,8 @@ function resumeLease(book: Book, entry: Entry, now: number): void {
   entry.reservation = { tokens: entry.row.tokens };
   pool.budget.inFlight++;
   book.hold(entry, now);
+  // It takes no more calls, and no one counts those that it has.
+  if (book.fleet.retired.has(entry.row.dispatcher!)) return;
   let post = book.fleet.posts.find((each) => each.name === entry.row.dispatcher);
   if (!post) {
     post = { name: entry.row.dispatcher!, starts: [], held: 0 };

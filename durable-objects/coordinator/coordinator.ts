@@ -3,12 +3,13 @@ import { Timekeeper } from "../../platform/alarm.ts";
 import type { Env } from "../../platform/objects.ts";
 import { readSettings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
-import type { Refused } from "../../schemas/problem.ts";
+import type { Problem, Refused } from "../../schemas/problem.ts";
 import type { QueueState } from "../../schemas/queue.ts";
-import type { CoordinatorRpc, DeadLetter, Held, MailboxAddress, Place, SettleBatch, Ticket, WatchWish } from "../../schemas/rpc.ts";
+import type { CoordinatorRpc, DeadLetter, Held, MailboxAddress, Place, Scope, SettleBatch, Ticket, WatchWish } from "../../schemas/rpc.ts";
 import type { Standing } from "../../schemas/why.ts";
 import { type Book, openBook } from "./book.ts";
 import { cancel } from "./cancel.ts";
+import { pause, resume } from "./condition/levers.ts";
 import { answer, enqueue } from "./enqueue.ts";
 import { inspect, placeOf } from "./inspect.ts";
 import { askDispatchers, type Post, send, sendAhead } from "./post.ts";
@@ -84,6 +85,14 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     return inspect(this.#book, this.now());
   }
 
+  async pause(scope: Scope): Promise<QueueState | Refused> {
+    return this.#pull((now) => pause(this.#book, scope, now));
+  }
+
+  async resume(scope: Scope): Promise<QueueState | Refused> {
+    return this.#pull((now) => resume(this.#book, scope, now));
+  }
+
   async channels(tenant: string, limit: number): Promise<string[]> {
     return this.#store.channels(tenant, limit);
   }
@@ -122,6 +131,11 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   /** In [0, 1): the jitter of retries. */
   protected random(): number {
     return Math.random();
+  }
+
+  #pull(lever: (now: number) => Problem | null): QueueState | Refused {
+    const problem = this.#turn(lever);
+    return problem ? { ok: false, problem } : inspect(this.#book, this.now());
   }
 
   #turn<T>(step: (now: number) => T): T {

@@ -4,6 +4,7 @@ import { eta } from "../../policy/eta.ts";
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import type { Place } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
+import { shown } from "./condition/shown.ts";
 import { reckon } from "./reckon.ts";
 
 /** Null if the coordinator holds no ticket of that job, or only a verdict to deliver. */
@@ -16,8 +17,10 @@ export function placeOf(book: Book, job: string, now: number): Place | null {
     return { state: "running", position: null, eta: null, held };
   }
   if (row.phase === "delayed" || !waiting) {
-    const first = row.attempt === 0;
-    return { state: first ? "scheduled" : "waiting", position: null, eta: eta(row.ready_at - now, first ? "scheduled" : "retry") };
+    if (row.attempt === 0) return { state: "scheduled", position: null, eta: eta(row.ready_at - now, "scheduled") };
+    const stopped = shown(book, book.pools.get(row.pool)!, now).state;
+    const limitedBy = stopped === "normal" || stopped === "slowed" ? "retry" : "paused";
+    return { state: "waiting", position: null, eta: eta(row.ready_at - now, limitedBy) };
   }
   const { position, eta: expected } = reckon(book, entry, waiting, now);
   return { state: "waiting", position, eta: expected, attempt: row.attempt };
@@ -33,7 +36,13 @@ export function placeAtEntry(book: Book, job: string, now: number): Place {
 export function inspect(book: Book, now: number): QueueState {
   const states = new Map([...book.pools.values()].map((pool) => [pool.id, openState(book, pool, now)]));
   for (const entry of book.entries.values()) count(book, states.get(entry.row.pool)!, entry, now);
-  return { object: "queue", pools: [...states.values()].map(closeState) };
+  const { pausedAt, pausedTenants } = book.conditions;
+  return {
+    object: "queue",
+    paused: pausedAt !== null,
+    paused_tenants: [...pausedTenants.keys()],
+    pools: [...states.values()].map(closeState),
+  };
 }
 
 type Counting = PoolState & { byTenant: Map<string, PoolState["tenants"][number]>; byPriority: Map<number, number> };
@@ -41,18 +50,21 @@ type Counting = PoolState & { byTenant: Map<string, PoolState["tenants"][number]
 function openState(book: Book, pool: Pool, now: number): Counting {
   const { rpm, tpm, rpd, tpd, concurrency } = book.settings.pools[pool.id]!;
   const { budget } = pool;
+  const condition = shown(book, pool, now);
   return {
     id: pool.id,
     depth: 0,
     in_flight: 0,
     scheduled: 0,
     oldest_wait_seconds: 0,
-    paused: false,
+    paused: condition.state !== "normal" && condition.state !== "slowed",
+    condition,
     limits: { rpm, tpm, rpd, tpd, concurrency },
     used: { requests: used(budget, "rpm", now), tokens: used(budget, "tpm", now) },
     free: { requests: free(budget, "rpm", now), tokens: free(budget, "tpm", now) },
     tenants: [],
     priorities: [],
+    doubts: book.doubts.shown(pool.id),
     byTenant: new Map(),
     byPriority: new Map(),
   };

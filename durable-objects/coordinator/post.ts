@@ -1,5 +1,6 @@
 /** Sends what a turn decided, and brings the answers back as further turns. Nothing here decides. */
 import { callDispatcher, callMailbox, type Env, isOverloaded } from "../../platform/objects.ts";
+import { report } from "../../platform/telemetry.ts";
 import type { Held, Lease, Move, Verdict } from "../../schemas/rpc.ts";
 import { type Book, noLetters } from "./book.ts";
 import { confirmStart, heldBy, lose, reconcile, unsent } from "./sweep.ts";
@@ -23,6 +24,7 @@ export function sendAhead(post: Post): void {
 export function send(post: Post): void {
   const { letters } = post.book;
   post.book.letters = noLetters();
+  for (const notice of post.book.conditions.notices.splice(0)) report(notice);
   for (const [dispatcher, leases] of letters.starts) post.background(start(post, dispatcher, leases));
   for (const [mailbox, verdicts] of letters.verdicts) post.background(judge(post, mailbox, verdicts));
   for (const [mailbox, moves] of letters.moves) post.background(move(post, mailbox, moves));

@@ -7,6 +7,7 @@ import type { JobEnd } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
 import type { Book, Entry } from "./book.ts";
+import { learn } from "./condition/learn.ts";
 
 /** Weight of a new measurement of a call's length. */
 const SMOOTHING = 0.05;
@@ -21,13 +22,17 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
 }
 
 /** Ends the present lease of an entry with this outcome. */
-export function conclude(book: Book, entry: Entry, outcome: Outcome, headersMs: number | null, now: number, random: number): void {
+export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: number | null, now: number, random: number): void {
   const { row } = entry;
   vacate(book.fleet, row.dispatcher!, headersMs);
+  const { outcome, ...lesson } = learn(book, entry, row.dispatcher!, said, now);
   book.leased.get(row.dispatcher!)?.delete(entry);
   row.dispatcher = null;
   returnBudget(book, entry, outcome, now);
-  const record = { attempt: row.attempt, waits: row.waits, unknown: row.unknown, firstStartedAt: row.first_started_at ?? now };
+  book.doubts.count(entry.address.tenant, row, outcome);
+  row.doubt = 0;
+  if (outcome.kind === "void" && outcome.failed) bury(book, entry, outcome.failed, row.attempt - row.waits - 1, now);
+  const record = { attempt: row.attempt, waits: row.waits, unknown: row.unknown, firstStartedAt: row.first_started_at ?? now, ...lesson };
   apply(book, entry, afterAttempt(outcome, record, now, random), now);
 }
 
@@ -67,11 +72,21 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
     case "wait":
       hold(book.pools.get(row.pool)!.budget, next.holdUntil);
       row.waits++;
-      row.phase = "waiting";
-      book.line(entry);
+      if (next.backAt === undefined) {
+        row.phase = "waiting";
+        book.line(entry);
+        break;
+      }
+      row.phase = "delayed";
+      row.ready_at = next.backAt;
+      entry.backAt = next.backAt;
+      book.delayed.push(entry);
       break;
     case "retry":
       if (next.unknown) row.unknown++;
+      if (next.unknown) row.doubt = 1;
+      if (next.uncounted) row.waits++;
+      if (next.uncounted) entry.backAt = next.at;
       row.phase = "delayed";
       row.ready_at = next.at;
       book.delayed.push(entry);
@@ -97,10 +112,11 @@ export function end(book: Book, entry: Entry, kind: JobEnd, problem: Problem, no
   book.endings.set(row.job, { entry, sentAt: now });
   book.dirty.add(entry);
   tell(book, entry, verdict);
-  if (kind !== "failed") return;
-  const { job, pool } = row;
-  const { code, message } = problem;
-  book.deadLetters.push({ job, tenant: address.tenant, pool, attempts: verdict.attempts, code, message, failed_at: now });
+  if (kind === "failed") bury(book, entry, problem, verdict.attempts, now);
+}
+
+function bury(book: Book, { address, row }: Entry, { code, message }: Problem, attempts: number, now: number): void {
+  book.deadLetters.push({ job: row.job, tenant: address.tenant, pool: row.pool, attempts, code, message, failed_at: now });
 }
 
 export function tell(book: Book, entry: Entry, verdict: Verdict): void {

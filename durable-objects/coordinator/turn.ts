@@ -43,6 +43,8 @@ function write(book: Book, store: CoordinatorStore, now: number): void {
     pool.record = record;
     store.putBudget(pool.id, record);
   }
+  book.conditions.write(store);
+  book.doubts.write(store);
   book.newMailboxes.length = 0;
   book.deadLetters.length = 0;
 }

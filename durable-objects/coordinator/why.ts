@@ -4,6 +4,7 @@ import { tenantOf } from "../../platform/settings.ts";
 import { free } from "../../policy/budget.ts";
 import type { Standing, WhyPool, WhyTenant } from "../../schemas/why.ts";
 import type { Book, Pool } from "./book.ts";
+import { pausedBy, shown } from "./condition/shown.ts";
 import { placeOf } from "./inspect.ts";
 import { reckon } from "./reckon.ts";
 
@@ -16,6 +17,7 @@ export function standingOf(book: Book, job: string, now: number): Standing | nul
   const reckoned = waiting ? reckon(book, entry, waiting, now) : null;
   const between = row.phase === "delayed" && row.attempt > 0;
   const { rpm, tpm } = tenantOf(book.settings, address.tenant);
+  const paused = pausedBy(book, row.pool, address.tenant);
   return {
     now: now / 1_000,
     status: place.state === "running" ? "in_progress" : place.state === "scheduled" ? "scheduled" : "queued",
@@ -31,11 +33,14 @@ export function standingOf(book: Book, job: string, now: number): Standing | nul
     deadline: inSeconds(row.deadline),
     pool: poolState(book, book.pools.get(row.pool)!, now),
     tenant: tenantState(book, address.tenant),
+    ...(paused && { paused }),
     cap: { rpm, tpm },
   };
 }
 
-function poolState(book: Book, { budget, id }: Pool, now: number): WhyPool {
+function poolState(book: Book, pool: Pool, now: number): WhyPool {
+  const { budget, id } = pool;
+  const condition = shown(book, pool, now);
   const { rpm, tpm, rpd, tpd, concurrency } = book.settings.pools[id]!;
   return {
     id,
@@ -43,6 +48,7 @@ function poolState(book: Book, { budget, id }: Pool, now: number): WhyPool {
     limits: { rpm, tpm, rpd, tpd, concurrency },
     in_flight: budget.inFlight,
     ...(budget.heldUntil > now && { held_until: budget.heldUntil / 1_000 }),
+    ...(condition.state !== "normal" && { condition }),
   };
 }
 

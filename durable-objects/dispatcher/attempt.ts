@@ -51,9 +51,13 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome | null>
   try {
     opened = await ports.open(lease);
   } catch {
-    return { ...unknownEnd("mailbox_unreachable", "The job's mailbox could not be reached."), unknown: false } as Outcome;
+    const problem = { status: 502, type: "server_error", code: "mailbox_unreachable", message: "The job's mailbox could not be reached." };
+    return { kind: "retryable", unknown: false, retryAfterMs: null, problem: { ...problem, param: null } };
   }
-  if (!opened.ok) return opened.reason === "unwanted" ? { kind: "void" } : null;
+  if (!opened.ok) {
+    if (opened.reason === "given_up") return { kind: "void", failed: opened.problem };
+    return opened.reason === "unwanted" ? { kind: "void" } : null;
+  }
   const { job, attempt: number } = lease;
   call.delivery = new Delivery(opened.watched || call.watched, (batch) => ports.append(lease, { job, attempt: number, ...batch }));
   const release = await ports.slots.take(controller.signal);
@@ -67,29 +71,37 @@ async function callUpstream(call: Call, ports: Ports, body: Record<string, unkno
   const clock = new Watch(call.controller);
   clock.total(timeouts.total);
   clock.next("upstream_timeout", "Upstream sent no response headers in time.", timeouts.first_byte);
+  let begun = false;
   try {
     const stream = await ports.upstream.call(body, call.controller.signal);
     release();
-    if (!stream.ok) return clock.ended ?? classify(stream.failure);
+    if (!stream.ok) return clock.ended ?? classify(stream.failure, false);
     call.headersMs = ports.now() - startedAt;
     const expected = typeof body.n === "number" ? body.n : 1;
     const pieces = assembler({ choices: expected });
     clock.next("stream_stalled", "Upstream's stream fell silent.", timeouts.idle);
     for await (const chunk of stream.chunks) {
       clock.next("stream_stalled", "Upstream's stream fell silent.", timeouts.idle);
+      begun = true;
       pieces.add(chunk);
       call.delivery!.add(chunk);
     }
-    if (clock.ended) return clock.ended;
+    if (clock.ended) return await partial(call, clock.ended);
     if (call.controller.signal.aborted) return { kind: "aborted" };
     clock.stop();
     return await deliver(call, ports, pieces.result(), startedAt);
   } catch (error) {
-    return clock.ended ?? classify(describe(error, call.controller.signal, "stream"));
+    return await partial(call, clock.ended ?? classify(describe(error, call.controller.signal, "stream"), begun));
   } finally {
     release();
     clock.stop();
   }
+}
+
+/** What came before the end is kept for whoever watches, and only then is it told how the call ended. */
+async function partial(call: Call, outcome: Outcome): Promise<Outcome> {
+  if (outcome.kind !== "aborted") await call.delivery!.drain();
+  return outcome;
 }
 
 async function deliver(
@@ -98,8 +110,8 @@ async function deliver(
   result: ReturnType<ReturnType<typeof assembler>["result"]>,
   startedAt: number,
 ): Promise<Outcome> {
-  if (!result.complete) return unknownEnd("stream_truncated", `Upstream's stream ended early: ${result.missing} is missing.`);
   await call.delivery!.drain();
+  if (!result.complete) return unknownEnd("stream_truncated", `Upstream's stream ended early: ${result.missing} is missing.`);
   const { job, attempt: number } = call.lease;
   const response = JSON.stringify(result.completion);
   await persist(() => ports.commit(call.lease, { job, attempt: number, startedAt, response, usage: result.usage }), call, ports.now);

@@ -22,19 +22,21 @@ export function find(desk: Desk, id: string): JobRow | null {
   return row?.nonce === name.nonce && row.accepted_at === name.at ? row : null;
 }
 
+const UNKNOWN_OUTCOME = "unknown_outcome";
 const UNWANTED: Opened = { ok: false, reason: "unwanted" };
 
 /** A dispatcher is about to call upstream: it gets the body, unless the call is no longer wanted. */
 export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
   const row = find(desk, lease.job);
+  if (row?.status === "failed") return givenUp(row);
   if (row?.status !== "queued" || lease.attempt < row.attempt) return UNWANTED;
   const running = desk.running.get(row.n);
   if (running && running.attempt > lease.attempt) return UNWANTED;
   if (lease.unknown > 0 && !mayRepeat(desk, row)) {
-    // This attempt did not happen.
-    noteAttempt(row, { ...lease, waits: lease.waits + 1 });
+    // This attempt did not happen, so the one before was not repeated.
+    noteAttempt(row, { ...lease, waits: lease.waits + 1, unknown: lease.unknown - 1 });
     void finish(desk, row, "failed", { problem: unknownOutcome() });
-    return UNWANTED;
+    return givenUp(row);
   }
   const startedAt = desk.now();
   desk.running.set(row.n, { attempt: lease.attempt, dispatcher, startedAt });
@@ -56,6 +58,12 @@ export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
     pool: row.pool,
     watched: row.call?.stream || desk.followers.wantsDeltas(row.n),
   };
+}
+
+/** Said again to who asks again: the coordinator has yet to hear that the job was given up here. */
+function givenUp(row: JobRow): Opened {
+  const problem = JSON.parse(row.error ?? "null") as Problem | null;
+  return problem?.code === UNKNOWN_OUTCOME ? { ok: false, reason: "given_up", problem } : UNWANTED;
 }
 
 function noteFirst(desk: Desk, n: number, startedAt: number): void {
@@ -199,5 +207,5 @@ function mayRepeat(desk: Desk, row: JobRow): boolean {
 
 function unknownOutcome(): Problem {
   const message = "A call was made whose outcome is unknown, and the job's retry policy does not allow another.";
-  return { status: 502, type: "server_error", code: "unknown_outcome", message, param: null };
+  return { status: 502, type: "server_error", code: UNKNOWN_OUTCOME, message, param: null };
 }

@@ -35,7 +35,7 @@ export function jobOf(address: MailboxAddress, row: JobRow, standing: Standing, 
       row.started_at === null ? (standing.runningSince === null ? null : seconds(standing.runningSince)) : seconds(row.started_at),
     ended_at: row.ended_at === null ? null : seconds(row.ended_at),
     attempts: row.ended_at === null && status === "in_progress" ? Math.max(1, row.attempts) : row.attempts,
-    possible_duplicates: Math.min(row.unknown, Math.max(0, row.attempts - 1)),
+    possible_duplicates: repeated(row),
     position: row.ended_at === null ? (place?.position ?? null) : null,
     eta: row.ended_at === null ? (place?.eta ?? null) : null,
     usage: parse(row.usage),
@@ -43,6 +43,11 @@ export function jobOf(address: MailboxAddress, row: JobRow, standing: Standing, 
     error: parse(row.error),
     metadata: row.metadata,
   };
+}
+
+/** Calls of unknown outcome that were made again. Until the end, and of a job that was ended from outside, the last may yet not have been. */
+function repeated({ attempts, status, unknown }: JobRow): number {
+  return status === "completed" || status === "failed" ? unknown : Math.min(unknown, Math.max(0, attempts - 1));
 }
 
 /** Of a job to which nothing has happened. */

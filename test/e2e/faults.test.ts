@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Job } from "../../schemas/job.ts";
+import type { QueueState } from "../../schemas/queue.ts";
 import { Chronicle } from "./support/chronicle.ts";
 import { control, ended, find, job, type Ledger, ledger, submit, submitAll, until } from "./support/client.ts";
 import { Follower } from "./support/follower.ts";
@@ -39,7 +40,10 @@ test("upstream answers 500 for a while -> every job completes, nothing is suspec
   expect(done.filter(({ status }) => status !== "completed")).toEqual([]);
   expect(done.every(({ attempts, possible_duplicates }) => attempts > 1 && possible_duplicates === 0)).toBe(true);
   const books = await ledger(simulator);
-  expect(done.map(({ attempts }) => attempts)).toEqual(done.map((_, n) => books.calls_by_key[`k${n}`]));
+  // While upstream was taken for down, probes alone were sent, and they used up no attempt.
+  const probes = done.map(({ attempts }, n) => books.calls_by_key[`k${n}`]! - attempts);
+  expect(Math.min(...probes)).toBe(0);
+  expect(probes.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(2);
   await annotate(`${books.calls} calls for 60 jobs, ${Math.max(...done.map(({ attempts }) => attempts))} at most for one`);
 });
 
@@ -102,6 +106,34 @@ test("a call breaks off -> called again or not, as the job's policy says and as 
   const names = watched.map(({ id }) => chronicle.names(id).filter((name) => name !== "delta"));
   expect(names[0]?.at(-1)).toBe("failed");
   expect(names[1]).toEqual(["queued", "in_progress", "retrying", "in_progress", "completed"]);
+});
+
+test("the bill is not paid -> nothing is lost or called in vain, and an operator who has paid lets all go", async ({ annotate }) => {
+  const { simulator, service } = await start();
+  await control(simulator, { faults: [{ kind: "insufficient_quota" }] });
+  const submitted = await submitAll(
+    service,
+    Array.from({ length: 30 }, (_, n) => job({ channel: `c${n % 3}` })),
+  );
+  const operator = { authorization: "Bearer sk-dev-operator" };
+  await until("the halt", async () => {
+    const answer = await fetch(`${service.url}/v1/queue`, { headers: operator });
+    const { pools: all } = (await answer.json()) as QueueState;
+    const pool = all.find(({ id }) => id === "gpt-5-mini")!;
+    return pool.condition.reason === "billing" && pool.in_flight === 0;
+  });
+  const { calls: refused } = await ledger(simulator);
+  await control(simulator, { faults: [] });
+  const late = await submit(service, job());
+  const paidAt = Date.now();
+  const answer = await fetch(`${service.url}/v1/queue/resume`, { method: "POST", headers: operator });
+  expect(answer.status).toBe(200);
+  expect((await ended(service, late.id)).status).toBe("completed");
+  const resumed = Date.now() - paidAt;
+  const done = await Promise.all(submitted.map(({ id }) => ended(service, id)));
+  expect(done.filter(({ status, attempts }) => status !== "completed" || attempts !== 1)).toEqual([]);
+  expect((await ledger(simulator)).calls).toBe(refused + 31);
+  await annotate(`${refused} of 30 calls were under way and refused; the first ran ${resumed} ms after the resume`);
 });
 
 test("upstream refuses for good -> failed at once with its own words", async () => {

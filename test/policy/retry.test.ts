@@ -7,7 +7,15 @@ import type { Outcome } from "../../schemas/rpc.ts";
 
 const NOW = 1_780_000_000_000;
 const problem: Problem = { status: 500, type: "server_error", code: null, message: "oops", param: null };
-const record = (some: Partial<Record>): Record => ({ attempt: 1, waits: 0, unknown: 0, firstStartedAt: NOW, ...some });
+const record = (some: Partial<Record>): Record => ({
+  attempt: 1,
+  waits: 0,
+  unknown: 0,
+  firstStartedAt: NOW,
+  probe: false,
+  backAt: null,
+  ...some,
+});
 const retryable = (some: Partial<Extract<Outcome, { kind: "retryable" }>> = {}): Outcome => ({
   kind: "retryable",
   unknown: false,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { binding, explain, reasonOf } from "../../policy/why.ts";
 import type { Eta, Job, JobStatus, LimitedBy } from "../../schemas/job.ts";
+import type { PoolCondition } from "../../schemas/queue.ts";
 import type { Standing } from "../../schemas/why.ts";
 
 const NOW = 4_000_000_000;
@@ -32,6 +33,12 @@ function waiting(more: Partial<Standing> = {}): Standing {
     ...more,
   };
 }
+
+/** Halted for an unpaid bill. */
+const stopped: PoolCondition = {
+  ...{ state: "halted", reason: "billing", code: "insufficient_quota", since: NOW - 60, next_probe_at: NOW + 30 },
+  ...{ failed_probes: 1, share: 1 },
+};
 
 function job(status: JobStatus, more: Partial<Job> = {}): Job {
   return {
@@ -76,13 +83,38 @@ describe("in words", () => {
       { share: "cap" },
       "this tenant has spent its own limit (10 requests a minute, 40,000 tokens a minute), whatever the pool has left",
     ],
-    ["paused", {}, 'the pool "mini" is paused by an operator'],
+    ["ramp", {}, 'the pool "mini" may not grow faster: upstream refuses traffic that does'],
+    [
+      "ramp",
+      { pool: { ...waiting().pool, condition: { ...stopped, state: "slowed", reason: "slow_down", share: 0.254 } } },
+      'upstream asked the pool "mini" to slow down: it may use 25 % of its rate, and more by the minute',
+    ],
     ["retry", { pool: { ...waiting().pool, held_until: NOW + 20 } }, 'upstream asked the pool "mini" to send nothing for 20 seconds'],
   ];
   it.each(causes)("%s %j", (limitedBy, more, cause) => {
     expect(reasonOf(waiting({ eta: eta(6, limitedBy), ...more }))).toBe(
       `2 jobs start before this one (1 of other tenants), and ${cause}; it should start in about 6 seconds.`,
     );
+  });
+
+  it.each<[string, Partial<Standing>, string]>([
+    ["by an operator", { paused: "all" }, "everything is paused by an operator"],
+    ["by an operator", { paused: "pool" }, 'the pool "mini" is paused by an operator'],
+    ["by an operator", { paused: "tenant" }, 'the tenant "alice" is paused by an operator'],
+    [
+      "by upstream",
+      { pool: { ...waiting().pool, condition: stopped } },
+      'the pool "mini" stands still, for upstream refuses its calls (insufficient_quota): one job is called in 30 seconds to see',
+    ],
+    [
+      "by an outage",
+      { pool: { ...waiting().pool, condition: { ...stopped, state: "open", reason: "failures", next_probe_at: null } } },
+      'the pool "mini" stands still, for upstream fails: one job is called now to see',
+    ],
+  ])("stopped %s: no promise of when %#", (_, more, cause) => {
+    const standing = waiting({ eta: eta(6, "paused"), ...more });
+    expect(reasonOf(standing)).toBe(`2 jobs start before this one (1 of other tenants), and ${cause}.`);
+    expect(reasonOf({ ...standing, retry_at: NOW + 31 })).toBe(`The job goes on once its pool does: ${cause}.`);
   });
 
   it.each([

@@ -15,6 +15,7 @@ const limits = {
   burst_seconds: 60,
   window_seconds: null,
   transit_ms: 1_000,
+  ramp_tpm: null,
   default_output_tokens: 1000,
 };
 

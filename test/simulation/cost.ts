@@ -9,7 +9,7 @@ export type Cost = { queued: number; usPerStart: number; bytesPerTicket: number 
 
 const TENANTS = 1_000;
 /** A start each millisecond. */
-const POOLS = { p: { rpm: 60_000, tpm: 600_000_000, burst_seconds: 1 } };
+const POOLS = { p: { rpm: 60_000, tpm: 600_000_000, burst_seconds: 1, ramp_tpm: null } };
 const WARM_UP = 100;
 const STARTS = 400;
 

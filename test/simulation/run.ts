@@ -38,7 +38,7 @@ const DISPATCH_MS = 150;
 export function settingsFor(rule: RuleName, scale: Scale): Settings {
   const { kind, seconds } = windowOf(rule);
   const known = kind === "bucket" ? { burst_seconds: seconds } : { burst_seconds: (LARGEST * 60) / scale.rpm, window_seconds: seconds };
-  const pool = { ...scale, ...known, transit_ms: DELAY.most - DELAY.least + DISPATCH_MS };
+  const pool = { ...scale, ...known, ramp_tpm: null, transit_ms: DELAY.most - DELAY.least + DISPATCH_MS };
   return readSettings({ SLUICE_LOCAL: "1", SLUICE_POOLS: JSON.stringify({ [POOL]: pool }) });
 }
 

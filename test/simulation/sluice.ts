@@ -202,6 +202,7 @@ export class Sluice implements Client {
   #send(): void {
     const { ahead, asks, starts, verdicts } = this.book.letters;
     this.book.letters = noLetters();
+    this.book.conditions.notices.length = 0;
     for (const letters of [ahead, starts]) for (const [name, leases] of letters) this.#start(name, leases);
     for (const sent of verdicts.values()) this.#judge(sent);
     for (const [name, asked] of asks) this.#ask(name, asked);
@@ -278,8 +279,19 @@ export class Sluice implements Client {
 export function forgetful(): CoordinatorStore {
   const nothing = () => {};
   const none = () => [];
-  const writes = ["addMailbox", "putTicket", "addSegment", "markSegment", "dropSegment", "dropTicket", "putBudget", "addDeadLetter"];
-  const reads = ["mailboxes", "budgets", "segments", "tickets"];
+  const writes = [
+    "addMailbox",
+    "putTicket",
+    "addSegment",
+    "markSegment",
+    "dropSegment",
+    "dropTicket",
+    "putBudget",
+    "addDeadLetter",
+    "putCondition",
+    "putDoubts",
+  ];
+  const reads = ["mailboxes", "budgets", "segments", "tickets", "conditions", "doubts"];
   const store: Record<string, unknown> = { sql: { transaction: (work: () => void) => work() } };
   for (const name of writes) store[name] = nothing;
   for (const name of reads) store[name] = none;

@@ -30,10 +30,13 @@ async function readText(request: Request): Promise<{ ok: true; text: string } | 
   return { ok: true, text: text + decoder.decode() };
 }
 
-/** The body as JSON, and as the text that it came in. */
-export async function readJson(request: Request): Promise<{ ok: true; value: unknown; text: string } | { ok: false; problem: Problem }> {
+type Json = { ok: true; value: unknown; text: string } | { ok: false; problem: Problem };
+
+/** The body as JSON, and as the text that it came in. `none`: what an empty body stands for, where it may be empty. */
+export async function readJson(request: Request, none?: unknown): Promise<Json> {
   const body = await readText(request);
   if (!body.ok) return body;
+  if (body.text === "" && none !== undefined) return { ...body, value: none };
   const value = parseJson(body.text);
   if (value !== undefined) return { ok: true, value, text: body.text };
   return { ok: false, problem: invalid("We could not parse the JSON body of your request.", null, "invalid_json") };

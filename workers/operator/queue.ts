@@ -1,8 +1,34 @@
-/** `GET /v1/queue`: the whole queue, counted. */
+/** `GET /v1/queue`: the whole queue, counted. `POST /v1/queue/pause`, `/v1/queue/resume`: everything, a pool, or a tenant. */
+import { z } from "zod";
 import { callCoordinator } from "../../platform/objects.ts";
+import type { Scope } from "../../schemas/rpc.ts";
+import { readJson } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
-import { json } from "../ingress/respond.ts";
+import { json, malformed, refuse } from "../ingress/respond.ts";
+
+/** What a lever moves; without either, everything. */
+const Wish = z
+  .strictObject({ pool: z.string().min(1).max(64).nullish(), tenant: z.string().min(1).max(64).nullish() })
+  .refine(({ pool, tenant }) => !(pool && tenant), "name a pool or a tenant, not both");
 
 export async function getQueue({ env, settings }: Context): Promise<Response> {
   return json(await callCoordinator(env, settings.region, (stub) => stub.inspect()));
+}
+
+export const pauseQueue = (context: Context) => pull(context, "pause");
+export const resumeQueue = (context: Context) => pull(context, "resume");
+
+/** Answers with the queue as it is then. */
+async function pull({ env, request, settings }: Context, lever: "pause" | "resume"): Promise<Response> {
+  const body = await readJson(request, {});
+  if (!body.ok) return refuse(body.problem);
+  const wish = Wish.safeParse(body.value);
+  if (!wish.success) return refuse(malformed(wish.error));
+  const answer = await callCoordinator(env, settings.region, (stub) => stub[lever](scopeOf(wish.data)));
+  return "ok" in answer ? refuse(answer.problem) : json(answer);
+}
+
+function scopeOf({ pool, tenant }: z.infer<typeof Wish>): Scope {
+  if (pool) return { kind: "pool", id: pool };
+  return tenant ? { kind: "tenant", id: tenant } : { kind: "all" };
 }

@@ -59,4 +59,26 @@ export const MIGRATIONS: readonly Migration[] = [
       );
     `,
   },
+  {
+    id: "002_conditions",
+    sql: `
+      -- How pools stand ('pool NAME'), what operators paused ('levers'), and dispatchers that are called no more ('retired'): JSON, as
+      -- condition/conditions.ts has it. Written by turns that changed it, read at wake.
+      CREATE TABLE conditions (
+        scope TEXT PRIMARY KEY,
+        state TEXT NOT NULL
+      ) WITHOUT ROWID;
+
+      -- What may have been paid for twice, JSON of Doubts. Written by settle and sweep, read at wake.
+      CREATE TABLE doubts (
+        pool TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        counts TEXT NOT NULL,
+        PRIMARY KEY (pool, tenant)
+      ) WITHOUT ROWID;
+
+      -- Whether the outcome of a ticket's last call is unknown.
+      ALTER TABLE tickets ADD COLUMN doubt INTEGER NOT NULL DEFAULT 0;
+    `,
+  },
 ];

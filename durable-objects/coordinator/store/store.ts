@@ -3,6 +3,7 @@
 import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { LedgerRecord } from "../../../policy/ledger.ts";
+import type { Doubts } from "../../../schemas/queue.ts";
 import type { DeadLetter, MailboxAddress } from "../../../schemas/rpc.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
@@ -29,6 +30,7 @@ type TicketState = {
   first_started_at: number | null;
   dispatcher: string | null;
   verdict: string | null;
+  doubt: 0 | 1;
 };
 
 export type TicketRow = TicketState & Fixed;
@@ -78,8 +80,8 @@ export class CoordinatorStore {
       return;
     }
     this.sql.run(
-      `INSERT OR REPLACE INTO tickets (job, mailbox, fixed, phase, ready_at, attempt, waits, unknown, first_started_at, dispatcher, verdict)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO tickets (job, mailbox, fixed, phase, ready_at, attempt, waits, unknown, first_started_at, dispatcher, verdict, doubt)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       row.job,
       row.mailbox,
       fixed,
@@ -91,6 +93,7 @@ export class CoordinatorStore {
       row.first_started_at,
       row.dispatcher,
       row.verdict,
+      row.doubt,
     );
   }
 
@@ -134,6 +137,24 @@ export class CoordinatorStore {
     this.sql.run("INSERT OR REPLACE INTO budgets (pool, record) VALUES (?, ?)", pool, JSON.stringify(record));
   }
 
+  conditions(): { scope: string; state: string }[] {
+    return this.sql.all("SELECT scope, state FROM conditions");
+  }
+
+  putCondition(scope: string, state: string): void {
+    this.sql.run("INSERT OR REPLACE INTO conditions (scope, state) VALUES (?, ?)", scope, state);
+  }
+
+  doubts(): { pool: string; tenant: string; counts: Doubts }[] {
+    return this.sql
+      .all<{ pool: string; tenant: string; counts: string }>("SELECT pool, tenant, counts FROM doubts")
+      .map((row) => ({ ...row, counts: JSON.parse(row.counts) as Doubts }));
+  }
+
+  putDoubts(pool: string, tenant: string, counts: Doubts): void {
+    this.sql.run("INSERT OR REPLACE INTO doubts (pool, tenant, counts) VALUES (?, ?, ?)", pool, tenant, JSON.stringify(counts));
+  }
+
   addDeadLetter(letter: Omit<DeadLetter, "id">): void {
     this.sql.run(
       "INSERT INTO dead_letters (job, tenant, pool, attempts, code, message, failed_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -171,6 +192,7 @@ export const FRESH = {
   first_started_at: null,
   dispatcher: null,
   verdict: null,
+  doubt: 0 as const,
 };
 
 export function isMarked(out: Uint8Array, index: number): boolean {

@@ -60,7 +60,7 @@ function tied(runtime: Runtime): Runtime {
 
 /** A pool for the models that the tests use, and none of the others. */
 export function pools(limits: object): string {
-  const model = { models: ["gpt-5-mini*"], ...limits };
+  const model = { models: ["gpt-5-mini*"], ramp_tpm: null, ...limits };
   return JSON.stringify({ "gpt-5-mini": model, default: { rpm: 100_000, tpm: 100_000_000 } });
 }
 

@@ -1,0 +1,113 @@
+/**
+ * How the pools stand: what operators paused, what upstream stopped or slowed, and how fast a pool may grow. Law: it is asked before every start,
+ * told of every end of a call, and written in the same commit as what followed from it.
+ */
+import type { Notice } from "../../../platform/telemetry.ts";
+import type { Ended } from "../../../policy/breaker.ts";
+import { type Cut, NO_USE, type Use } from "../../../policy/pace.ts";
+import { openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp } from "../../../policy/ramp.ts";
+import type { Stop } from "../../../policy/stop.ts";
+import type { PoolConfig } from "../../../schemas/settings.ts";
+import type { CoordinatorStore } from "../store/store.ts";
+
+export type PoolState = {
+  /** By an operator, since (ms). */
+  pausedAt: number | null;
+  stop: Stop | null;
+  cut: Cut | null;
+  readonly ramp: Ramp | null;
+  use: Use;
+  /** Calls that ended lately, oldest first. */
+  readonly recent: Ended[];
+  /** When a call last succeeded. */
+  provenAt: number;
+};
+
+/** What of a pool is written: the rest is found out again. */
+type PoolRecord = Pick<PoolState, "pausedAt" | "stop" | "cut"> & { ramp: RampRecord | null };
+type Levers = { pausedAt: number | null; tenants: [string, number][] };
+
+/** Dispatchers that were left because upstream refuses their region; older ones are forgotten. */
+const MOST_RETIRED = 256;
+
+export class Conditions {
+  readonly #pools = new Map<string, PoolState>();
+  readonly #changed = new Set<string>();
+  /** Everything is paused, since (ms). */
+  pausedAt: number | null = null;
+  readonly pausedTenants = new Map<string, number>();
+  /** Names of dispatchers that are called no more, oldest first. */
+  readonly retired: Set<string>;
+  /** Dispatchers retired since a call last succeeded. */
+  retiredInVain = 0;
+  /** What to tell operators once it is written. */
+  notices: Notice[] = [];
+
+  /** `retired`: the fleet's own set. */
+  constructor(pools: Record<string, PoolConfig>, retired: Set<string>) {
+    this.retired = retired;
+    for (const [id, { ramp_tpm, tpm }] of Object.entries(pools)) {
+      // Where the whole limit is below it, nothing can grow too fast.
+      const ramp = ramp_tpm === null || tpm <= ramp_tpm ? null : openRamp(ramp_tpm);
+      this.#pools.set(id, { pausedAt: null, stop: null, cut: null, ramp, use: NO_USE, recent: [], provenAt: 0 });
+    }
+  }
+
+  of(pool: string): PoolState {
+    return this.#pools.get(pool)!;
+  }
+
+  /** To be written with this turn. */
+  changedPool(pool: string): void {
+    this.#changed.add(`pool ${pool}`);
+  }
+
+  changedLevers(): void {
+    this.#changed.add("levers");
+  }
+
+  retire(dispatcher: string): void {
+    this.retired.add(dispatcher);
+    if (this.retired.size > MOST_RETIRED) this.retired.delete(this.retired.values().next().value!);
+    this.#changed.add("retired");
+  }
+
+  write(store: CoordinatorStore): void {
+    for (const scope of this.#changed) store.putCondition(scope, JSON.stringify(this.#recordOf(scope)));
+    this.#changed.clear();
+  }
+
+  restore(store: CoordinatorStore, now: number): void {
+    for (const { scope, state } of store.conditions()) {
+      if (scope === "levers") this.#restoreLevers(JSON.parse(state) as Levers);
+      else if (scope === "retired") for (const name of JSON.parse(state) as string[]) this.retired.add(name);
+      else this.#restorePool(scope.slice("pool ".length), JSON.parse(state) as PoolRecord, now);
+    }
+  }
+
+  /** After the tickets are back. `runs`: whether a call of that job in that pool is on record; a probe without one has ended unheard. */
+  findProbes(runs: (pool: string, job: string) => boolean): void {
+    for (const [id, state] of this.#pools) {
+      if (state.stop?.probe && !runs(id, state.stop.probe)) state.stop = { ...state.stop, probe: null };
+    }
+  }
+
+  #restoreLevers({ pausedAt, tenants }: Levers): void {
+    this.pausedAt = pausedAt;
+    for (const [tenant, at] of tenants) this.pausedTenants.set(tenant, at);
+  }
+
+  #restorePool(id: string, { ramp, ...record }: PoolRecord, now: number): void {
+    const state = this.#pools.get(id);
+    if (!state) return;
+    Object.assign(state, record);
+    if (ramp && state.ramp) restoreRamp(state.ramp, ramp, now);
+  }
+
+  #recordOf(scope: string): PoolRecord | Levers | string[] {
+    if (scope === "levers") return { pausedAt: this.pausedAt, tenants: [...this.pausedTenants] };
+    if (scope === "retired") return [...this.retired];
+    const { pausedAt, stop, cut, ramp } = this.of(scope.slice("pool ".length));
+    return { pausedAt, stop, cut, ramp: ramp && recordOf(ramp) };
+  }
+}

@@ -1,0 +1,47 @@
+/** What the condition of a pool lets start. */
+import type { Notice } from "../../../platform/telemetry.ts";
+import { dominantMs } from "../../../policy/budget.ts";
+import type { Answer } from "../../../policy/order.ts";
+import * as pace from "../../../policy/pace.ts";
+import type { Waiting } from "../../../policy/queue.ts";
+import * as ramp from "../../../policy/ramp.ts";
+import { probeAt } from "../../../policy/stop.ts";
+import type { Book, Pool } from "../book.ts";
+
+/** Why a job must wait, and until when (ms; Infinity if only an event can tell). */
+export type Held = { answer: Answer; at: number };
+
+/** Null if the job may start as far as the condition goes. */
+export function heldBack(book: Book, pool: Pool, { tenant, tokens }: Waiting, now: number): Held | null {
+  const { conditions } = book;
+  const state = conditions.of(pool.id);
+  if (conditions.pausedAt !== null || state.pausedAt !== null) return { answer: "pool", at: Number.POSITIVE_INFINITY };
+  if (conditions.pausedTenants.has(tenant)) return { answer: "lane", at: Number.POSITIVE_INFINITY };
+  let at = state.stop ? probeAt(state.stop) : now;
+  if (state.cut) at = Math.max(at, pace.readyAt(state.cut, now));
+  if (state.ramp) at = Math.max(at, ramp.readyAt(state.ramp, tokens, now));
+  return at > now ? { answer: "pool", at } : null;
+}
+
+/** A job starts: it takes its part of what a pool may use while it grows, and is the probe of one that stands still. */
+export function begun(book: Book, pool: Pool, { job, tokens }: Waiting, now: number): void {
+  const state = book.conditions.of(pool.id);
+  const costMs = dominantMs(pool.budget, tokens);
+  state.use = pace.use(state.use, costMs, now);
+  if (state.cut) state.cut = pace.start(state.cut, costMs, now);
+  if (state.ramp) ramp.start(state.ramp, tokens, now);
+  if (!state.stop) return;
+  state.stop = { ...state.stop, probe: job };
+  book.conditions.changedPool(pool.id);
+}
+
+/** What time alone changes: a pool that was cut has come back, and a new minute has a level of its own. */
+export function refresh(book: Book, pool: Pool, now: number): void {
+  const state = book.conditions.of(pool.id);
+  if (state.ramp && ramp.turn(state.ramp, now)) book.conditions.changedPool(pool.id);
+  if (!state.cut || pace.shareAt(state.cut, now) < 1) return;
+  const slowedFor = Math.round((now - state.cut.at) / 1_000);
+  state.cut = null;
+  book.conditions.changedPool(pool.id);
+  book.conditions.notices.push({ level: "info", event: "pool_back_to_rate", pool: pool.id, seconds: slowedFor } satisfies Notice);
+}

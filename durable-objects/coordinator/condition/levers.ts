@@ -1,0 +1,55 @@
+/** Operators pause and resume: everything, a pool, or a tenant. Calls under way go on, deadlines and cancellations count as ever. */
+import type { Problem } from "../../../schemas/problem.ts";
+import type { Scope } from "../../../schemas/rpc.ts";
+import type { Book } from "../book.ts";
+import { recall } from "./recall.ts";
+
+/** Answers with what is wrong with the scope, or null. To pause what is paused changes nothing. */
+export function pause(book: Book, scope: Scope, now: number): Problem | null {
+  const { conditions } = book;
+  const problem = unknown(book, scope);
+  if (problem) return problem;
+  if (scope.kind === "pool") {
+    conditions.of(scope.id).pausedAt ??= now;
+    conditions.changedPool(scope.id);
+  } else {
+    if (scope.kind === "all") conditions.pausedAt ??= now;
+    else if (!conditions.pausedTenants.has(scope.id)) conditions.pausedTenants.set(scope.id, now);
+    conditions.changedLevers();
+  }
+  conditions.notices.push({ level: "warn", event: "paused", ...named(scope) });
+  return null;
+}
+
+/** A pool that upstream stopped runs again too: the operator knows better. `all` lifts every pause, whatever its scope. */
+export function resume(book: Book, scope: Scope, now: number): Problem | null {
+  const { conditions } = book;
+  const problem = unknown(book, scope);
+  if (problem) return problem;
+  for (const id of scope.kind === "all" ? book.pools.keys() : scope.kind === "pool" ? [scope.id] : []) {
+    const state = conditions.of(id);
+    [state.pausedAt, state.stop, state.recent.length] = [null, null, 0];
+    conditions.changedPool(id);
+    recall(book, id, now);
+  }
+  if (scope.kind === "tenant") conditions.pausedTenants.delete(scope.id);
+  if (scope.kind === "all") {
+    conditions.pausedAt = null;
+    conditions.pausedTenants.clear();
+    conditions.retiredInVain = 0;
+  }
+  if (scope.kind !== "pool") conditions.changedLevers();
+  conditions.notices.push({ level: "info", event: "resumed", ...named(scope) });
+  return null;
+}
+
+/** Any name may be a tenant's: one whose key was taken out may still have jobs. */
+function unknown(book: Book, scope: Scope): Problem | null {
+  if (scope.kind !== "pool" || book.pools.has(scope.id)) return null;
+  const message = `No pool "${scope.id}" is configured.`;
+  return { status: 404, type: "invalid_request_error", code: "pool_not_found", message, param: "pool" };
+}
+
+function named(scope: Scope): { scope: string; id: string | null } {
+  return { scope: scope.kind, id: scope.kind === "all" ? null : scope.id };
+}

@@ -1,0 +1,44 @@
+/** How a pool stands, in the words of `GET /v1/queue` and of a job's `why`, and what that means for a wait. */
+import { dominantMs } from "../../../policy/budget.ts";
+import { eta } from "../../../policy/eta.ts";
+import * as pace from "../../../policy/pace.ts";
+import * as ramp from "../../../policy/ramp.ts";
+import type { Eta } from "../../../schemas/job.ts";
+import type { PoolCondition } from "../../../schemas/queue.ts";
+import type { Book, Pool } from "../book.ts";
+
+const NORMAL: PoolCondition = { state: "normal", reason: null, code: null, since: null, next_probe_at: null, failed_probes: 0, share: 1 };
+
+export function shown(book: Book, pool: Pool, now: number): PoolCondition {
+  const { cut, pausedAt, stop } = book.conditions.of(pool.id);
+  const share = cut ? pace.shareAt(cut, now) : 1;
+  const paused = pausedAt ?? book.conditions.pausedAt;
+  if (paused !== null) return { ...NORMAL, state: "paused", reason: "operator", since: paused / 1_000, share };
+  if (stop) {
+    const { code, failedProbes: failed_probes, nextProbeAt, probe, reason, since } = stop;
+    const next_probe_at = probe === null ? nextProbeAt / 1_000 : null;
+    const state = reason === "failures" ? "open" : "halted";
+    return { state, reason, code, since: since / 1_000, next_probe_at, failed_probes, share };
+  }
+  return cut && share < 1 ? { ...NORMAL, state: "slowed", reason: "slow_down", since: cut.at / 1_000, share } : NORMAL;
+}
+
+/** Whose pause by an operator keeps a tenant's jobs in this pool. */
+export function pausedBy({ conditions }: Book, pool: string, tenant: string): "all" | "pool" | "tenant" | null {
+  if (conditions.pausedAt !== null) return "all";
+  if (conditions.of(pool).pausedAt !== null) return "pool";
+  return conditions.pausedTenants.has(tenant) ? "tenant" : null;
+}
+
+/**
+ * A wait as the budget reckons it, made longer by the condition. While a pool stands still it is what is left at the least: from the next probe
+ * on, or of a pause from now on, for nobody knows its end. `ahead`: what starts until then, this job included.
+ */
+export function prolonged(book: Book, pool: Pool, tenant: string, ahead: { jobs: number; tokens: number }, wait: Eta, now: number): Eta {
+  const { cut, ramp: governor, stop } = book.conditions.of(pool.id);
+  if (pausedBy(book, pool.id, tenant)) return { ...wait, limited_by: "paused" };
+  if (stop) return eta(wait.p50 * 1_000 + Math.max(0, stop.nextProbeAt - now), "paused");
+  const costMs = cut ? ahead.jobs * dominantMs(pool.budget, ahead.tokens / Math.max(1, ahead.jobs)) : 0;
+  const slowed = Math.max(cut ? pace.clearedAt(cut, costMs, now) : now, governor ? ramp.clearedAt(governor, ahead.tokens, now) : now);
+  return slowed - now > wait.p50 * 1_000 ? eta(slowed - now, "ramp") : wait;
+}

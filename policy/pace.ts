@@ -1,0 +1,54 @@
+/**
+ * `slow_down`: traffic grew too fast for upstream. The whole pool is cut once, to half of what it used, and comes back as upstream's guide
+ * asks for: by half in a quarter of an hour. Law: while cut, a pool's starts take at most `share` of its rate, and a second of it at once.
+ */
+
+/** `factor`: the share of the pool's rate at `at`. `readyAt`: when the starts so far are worked off at that share. */
+export type Cut = { factor: number; at: number; readyAt: number };
+
+/** What a pool used of its rate lately: ms of it, fading. */
+export type Use = { ms: number; at: number };
+
+const GROWTH = 1.5;
+const GROWTH_MS = 900_000;
+const CUT = 1 / 2;
+/** Below this a pool would hardly move for an hour. */
+const LEAST_FACTOR = 1 / 20;
+/** Use is reckoned over about this long. */
+const USE_MS = 60_000;
+/** So much of the reduced rate may be taken at once. */
+const SLACK_MS = 1_000;
+
+export const NO_USE: Use = { ms: 0, at: 0 };
+
+/** A start that takes `costMs` of the pool's rate. */
+export function use({ ms, at }: Use, costMs: number, now: number): Use {
+  return { ms: ms * Math.exp(-Math.max(0, now - at) / USE_MS) + costMs, at: Math.max(now, at) };
+}
+
+/** The share of the pool's rate that may be used now; 1 once the pool has come back. */
+export function shareAt({ factor, at }: Cut, now: number): number {
+  return Math.min(1, factor * GROWTH ** (Math.max(0, now - at) / GROWTH_MS));
+}
+
+/** Upstream said `slow_down` to a call that began at `startedAt`. Calls from before a cut say nothing new: one cut for all of them. */
+export function cut(last: Cut | null, recent: Use, startedAt: number, now: number): Cut {
+  if (last && startedAt <= last.at) return last;
+  const used = use(recent, 0, now).ms / USE_MS;
+  const share = Math.min(last ? shareAt(last, now) : 1, used);
+  return { factor: Math.max(LEAST_FACTOR, share * CUT), at: now, readyAt: now };
+}
+
+/** The earliest instant from `now` on at which a job may start, ms. */
+export function readyAt({ readyAt }: Cut, now: number): number {
+  return Math.max(now, readyAt - SLACK_MS);
+}
+
+/** When the share has let through starts that take `costMs` of the rate, ms. */
+export function clearedAt(last: Cut, costMs: number, now: number): number {
+  return Math.max(now, last.readyAt - SLACK_MS + costMs / shareAt(last, now));
+}
+
+export function start(last: Cut, costMs: number, now: number): Cut {
+  return { ...last, readyAt: Math.max(now, last.readyAt) + costMs / shareAt(last, now) };
+}

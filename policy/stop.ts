@@ -1,0 +1,86 @@
+/**
+ * A pool that stands still because its calls cannot succeed: halted (nobody has paid, the key is refused, no place is allowed) or open (upstream is
+ * down). Law: while it is, one job at a time is called as a probe, at intervals that grow; no other is, and none is lost.
+ */
+
+/** `failures` is the open circuit breaker; the others halt. */
+export type StopReason = "billing" | "credentials" | "region" | "failures";
+
+export type Stop = {
+  reason: StopReason;
+  /** Upstream's code or type, or its status. */
+  code: string | null;
+  since: number;
+  /** Probes that did not succeed. */
+  failedProbes: number;
+  /** No probe before this, ms. */
+  nextProbeAt: number;
+  /** The job that is the probe, while its call runs. */
+  probe: string | null;
+};
+
+/** What a call that ended says of its pool. */
+export type Sign =
+  | { kind: "success" }
+  /** Upstream refused this request, or asked to wait: it is there, and knows the key. */
+  | { kind: "answer" }
+  /** `down`: with the calls before it, it opens the breaker. */
+  | { kind: "failure"; down: boolean; code: string | null }
+  | { kind: "halt"; reason: Exclude<StopReason, "failures">; code: string | null; retryAfterMs: number | null }
+  /** Upstream was not asked, or did not say. */
+  | { kind: "nothing" };
+
+/** An outage often ends within seconds; a bill is paid, or a key changed, by people. */
+const INTERVALS = { failures: { first: 2_000, most: 60_000 }, halted: { first: 30_000, most: 600_000 } };
+
+/** ms from a probe that did not succeed to the next; doubles with each. */
+export function intervalMs({ reason, failedProbes }: Pick<Stop, "reason" | "failedProbes">): number {
+  const { first, most } = reason === "failures" ? INTERVALS.failures : INTERVALS.halted;
+  return Math.min(most, first * 2 ** Math.min(failedProbes, 30));
+}
+
+/** The stop after a call of `job` has ended; null: the pool runs. */
+export function afterCall(stop: Stop | null, sign: Sign, job: string, now: number): Stop | null {
+  const isProbe = stop?.probe === job;
+  if (sign.kind === "halt") return halted(stop, sign, isProbe, now);
+  if (!stop) return sign.kind === "failure" && sign.down ? begin("failures", sign.code, now) : null;
+  // Calls that began before the stop say nothing of how things stand now.
+  if (!isProbe) return stop;
+  switch (sign.kind) {
+    case "success":
+      return null;
+    case "answer":
+      // Whether a bill is paid is perhaps looked at later than what was refused here.
+      return stop.reason === "billing" ? { ...stop, probe: null, nextProbeAt: now + intervalMs(stop) } : null;
+    case "failure":
+      return later(stop, now);
+    case "nothing":
+      return { ...stop, probe: null, nextProbeAt: now };
+  }
+}
+
+/** A job may start as a probe from this instant on (ms); Infinity while one runs. */
+export function probeAt({ probe, nextProbeAt }: Stop): number {
+  return probe === null ? nextProbeAt : Number.POSITIVE_INFINITY;
+}
+
+/**
+ * How long after the next probe a job comes back that was refused: were it the cause itself, the probe is another. If there is no other, it is
+ * the probe, so much later.
+ */
+export const STEP_BACK_MS = 1_000;
+
+function begin(reason: StopReason, code: string | null, now: number, atLeastMs: number | null = null): Stop {
+  const wait = Math.max(intervalMs({ reason, failedProbes: 0 }), atLeastMs ?? 0);
+  return { reason, code, since: now, failedProbes: 0, nextProbeAt: now + wait, probe: null };
+}
+
+function later(stop: Stop, now: number, atLeastMs: number | null = null): Stop {
+  const failedProbes = stop.failedProbes + 1;
+  return { ...stop, failedProbes, probe: null, nextProbeAt: now + Math.max(intervalMs({ ...stop, failedProbes }), atLeastMs ?? 0) };
+}
+
+function halted(stop: Stop | null, { reason, code, retryAfterMs }: Extract<Sign, { kind: "halt" }>, isProbe: boolean, now: number): Stop {
+  if (!stop || stop.reason === "failures") return begin(reason, code, now, retryAfterMs);
+  return isProbe ? later({ ...stop, reason, code }, now, retryAfterMs) : stop;
+}

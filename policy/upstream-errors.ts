@@ -1,0 +1,56 @@
+/**
+ * What an error of upstream means, by its code, then its type, then its status: a status alone would take a bill that is not paid for a rate
+ * limit that passes. The rows are those of docs/operating.md; the sources are OpenAI's guides on error codes and rate limits.
+ */
+
+/**
+ * `rate_limit`: a wait. `slow_down`: traffic grew too fast. `billing`, `credentials`: nothing will succeed before somebody acts. `region`: refused
+ * where the dispatcher stands. `failed`: upstream failed, another attempt may not. `refused`: this request will never be taken.
+ */
+export type ErrorKind = "rate_limit" | "slow_down" | "billing" | "credentials" | "region" | "failed" | "refused";
+
+/** All that a row names must fit; the first row that fits decides. `status` is one, or a range with both its ends; null: there was no response. */
+export type Row = { code?: string; type?: string; status?: number | readonly [number, number] | null; kind: ErrorKind };
+
+export const ERRORS: readonly Row[] = [
+  { code: "slow_down", kind: "slow_down" },
+  { code: "rate_limit_exceeded", kind: "rate_limit" },
+  { code: "insufficient_quota", kind: "billing" },
+  { code: "credit_balance_exhausted", kind: "billing" },
+  { code: "organization_spend_limit_exceeded", kind: "billing" },
+  { code: "project_spend_limit_exceeded", kind: "billing" },
+  { code: "organization_usage_limit_exceeded", kind: "billing" },
+  { code: "billing_not_active", kind: "billing" },
+  { code: "billing_hard_limit_reached", kind: "billing" },
+  { code: "unsupported_country_region_territory", kind: "region" },
+  { code: "model_not_found", kind: "refused" },
+  { code: "context_length_exceeded", kind: "refused" },
+  { code: "content_policy_violation", kind: "refused" },
+  { type: "insufficient_quota", kind: "billing" },
+  { type: "billing_not_active", kind: "billing" },
+  // A stream has no status of its own for the error in it.
+  { type: "invalid_request_error", status: null, kind: "refused" },
+  { status: 401, kind: "credentials" },
+  { status: 402, kind: "billing" },
+  { status: 403, kind: "credentials" },
+  { status: 408, kind: "failed" },
+  { status: 409, kind: "failed" },
+  { status: 425, kind: "failed" },
+  { status: 429, kind: "rate_limit" },
+  { status: [400, 499], kind: "refused" },
+  { status: [500, 599], kind: "failed" },
+  { status: null, kind: "failed" },
+];
+
+/** Anything else that is no answer is a failure. */
+export function kindOf(error: { status: number | null; code: string | null; type: string | null }): ErrorKind {
+  return ERRORS.find((row) => fits(row, error))?.kind ?? "failed";
+}
+
+function fits(row: Row, { status, code, type }: { status: number | null; code: string | null; type: string | null }): boolean {
+  if (row.code !== undefined && row.code !== code) return false;
+  if (row.type !== undefined && row.type !== type) return false;
+  if (row.status === undefined) return true;
+  if (typeof row.status === "number" || row.status === null) return row.status === status;
+  return status !== null && status >= row.status[0] && status <= row.status[1];
+}

@@ -1,0 +1,317 @@
+/** How a pool stands still and comes back, with its jobs: the test plays mailboxes and dispatchers. */
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Outcome } from "../../schemas/rpc.ts";
+import { alarm, committed, enqueue, fatal, playAll, problem, retryable, settle, ticket } from "../support/desk.ts";
+import { advanceTo, coordinator, inside, pool, until } from "../support/service.ts";
+import { kill } from "../support/stand.ts";
+import { EPOCH, resetWorld, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const refused = (reason: "billing" | "credentials", code = "insufficient_quota"): Outcome => ({
+  ...{ kind: "halted", reason, retryAfterMs: null },
+  problem: { ...problem, status: reason === "billing" ? 429 : 403, code },
+});
+const down: Outcome = { ...retryable(), upstream: true } as Outcome;
+const region: Outcome = { kind: "region", problem };
+const past = (seconds: number) => EPOCH + seconds * 1_000;
+const condition = async (id?: string) => (await pool(id)).condition;
+const jobsAfter = (played: ReturnType<typeof playAll>, count: number) => until(() => played.starts.length >= count && played.jobs());
+
+describe("a bill that is not paid", () => {
+  it("-> halted: jobs are kept, one is the probe at growing intervals, and its success lets all go", async () => {
+    const played = playAll();
+    await enqueue([ticket("a"), ticket("b")]);
+    await settle("a", 1, refused("billing"));
+    await settle("b", 1, refused("billing"));
+    await enqueue([ticket("c"), ticket("d"), ticket("e")]);
+    expect(await pool()).toMatchObject({ depth: 3, scheduled: 2, in_flight: 0, paused: true });
+    expect(await condition()).toEqual({
+      ...{ state: "halted", reason: "billing", code: "insufficient_quota", since: past(0) / 1_000 },
+      ...{ next_probe_at: past(30) / 1_000, failed_probes: 0, share: 1 },
+    });
+    await advanceTo(past(29.999));
+    expect(played.starts).toHaveLength(2);
+    await advanceTo(past(30));
+    expect(await jobsAfter(played, 3)).toEqual(["a", "b", "c"]);
+    expect(await condition()).toMatchObject({ next_probe_at: null });
+    // The first two are back in line, and wait like all others: one probe at a time.
+    await advanceTo(past(32));
+    expect(await pool()).toMatchObject({ depth: 4, scheduled: 0, in_flight: 1 });
+    await settle("c", 1, refused("billing"));
+    expect(await condition()).toMatchObject({ failed_probes: 1, next_probe_at: past(92) / 1_000 });
+    await advanceTo(past(92));
+    expect((await jobsAfter(played, 4)).at(-1)).toBe("a");
+    await settle("a", 2, committed);
+    expect((await jobsAfter(played, 8)).slice(4).sort()).toEqual(["b", "c", "d", "e"]);
+    expect(await condition()).toMatchObject({ state: "normal", reason: null });
+    // It was a wait and no attempt, and nobody was told of one.
+    expect(played.starts.find(({ job, attempt }) => job === "b" && attempt === 2)).toMatchObject({ waits: 1, unknown: 0 });
+    expect(played.verdicts).toEqual([]);
+  });
+
+  it("other pools go on", async () => {
+    const played = playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, refused("billing"));
+    await enqueue([ticket("n", { pool: "gpt-5-nano" })]);
+    expect(await jobsAfter(played, 2)).toEqual(["a", "n"]);
+    expect(await condition("gpt-5-nano")).toMatchObject({ state: "normal" });
+  });
+
+  it("the halt outlives the coordinator, with its intervals and its probe", async () => {
+    const played = playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, refused("billing"));
+    await enqueue([ticket("b"), ticket("c")]);
+    await kill(coordinator());
+    expect(await condition()).toMatchObject({ state: "halted", next_probe_at: past(30) / 1_000 });
+    await advanceTo(past(30));
+    await jobsAfter(played, 2);
+    await settle("b", 1, refused("billing"));
+    await kill(coordinator());
+    expect(await condition()).toMatchObject({ failed_probes: 1, next_probe_at: past(90) / 1_000 });
+    await advanceTo(past(90));
+    await jobsAfter(played, 3);
+    await kill(coordinator());
+    expect(await pool()).toMatchObject({ paused: true });
+  });
+
+  it("those that stepped back come as soon as the probe has succeeded, not at the next one's time", async () => {
+    const played = playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, refused("billing"));
+    await enqueue([ticket("b"), ticket("s", { notBefore: past(300) })]);
+    await advanceTo(past(30));
+    await jobsAfter(played, 2);
+    await settle("b", 1, committed);
+    expect(await jobsAfter(played, 3)).toEqual(["a", "b", "a"]);
+    expect(await pool()).toMatchObject({ scheduled: 1, in_flight: 1 });
+  });
+
+  it("a probe whose dispatcher is lost is followed by another", async () => {
+    const played = playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, refused("billing"));
+    await enqueue([ticket("b"), ticket("c")]);
+    await advanceTo(past(30));
+    await jobsAfter(played, 2);
+    await advanceTo(past(75));
+    expect((await jobsAfter(played, 3)).at(-1)).toBe("a");
+    expect(await pool()).toMatchObject({ in_flight: 1, paused: true });
+  });
+
+  it("a probe that ended while its pool was out of the settings is not waited for", async () => {
+    const limits = { rpm: 500, tpm: 500_000 };
+    const configure = (...names: string[]) => {
+      world.env.SLUICE_POOLS = JSON.stringify(Object.fromEntries(names.map((name) => [name, limits])));
+    };
+    configure("default", "old");
+    const played = playAll();
+    await enqueue([ticket("a", { pool: "old" }), ticket("b", { pool: "old" })]);
+    await settle("a", 1, refused("billing"));
+    await settle("b", 1, refused("billing"));
+    await advanceTo(past(31));
+    await jobsAfter(played, 3);
+    configure("default");
+    await kill(coordinator());
+    await until(async () => (await pool("default")).in_flight <= 1);
+    configure("default", "old");
+    await kill(coordinator());
+    await coordinator().cancel(["a", "b"]);
+    await enqueue([ticket("c", { pool: "old" })]);
+    await until(() => played.jobs().includes("c"));
+    expect(await condition("old")).toMatchObject({ state: "halted", next_probe_at: null });
+  });
+
+  it("a probe that is cancelled makes room for another at once", async () => {
+    const played = playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, refused("billing"));
+    await enqueue([ticket("b"), ticket("c")]);
+    await advanceTo(past(30));
+    await jobsAfter(played, 2);
+    await coordinator().cancel(["b"]);
+    await settle("b", 1, { kind: "aborted" });
+    expect((await jobsAfter(played, 3)).at(-1)).toBe("c");
+  });
+
+  it("deadlines still pass, and what is cancelled is gone", async () => {
+    const { verdictsOn } = playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, refused("billing"));
+    await enqueue([ticket("b", { deadline: past(10) }), ticket("c")]);
+    await advanceTo(past(10));
+    await until(() => verdictsOn("b").includes("expired"));
+    await coordinator().cancel(["c", "a"]);
+    expect(await pool()).toMatchObject({ depth: 0, scheduled: 0, in_flight: 0 });
+  });
+
+  it("the coordinator sleeps until the probe is due; with no job there is nothing to wake for", async () => {
+    const played = playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, refused("billing"));
+    await inside(coordinator(), (_, state) => state.storage.deleteAlarm());
+    await kill(coordinator());
+    await enqueue([ticket("b")]);
+    expect(await alarm()).toBe(past(30));
+    expect(played.starts).toHaveLength(1);
+  });
+
+  it("no job fails for the time that its pool stood still", async () => {
+    const played = playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, refused("billing"));
+    for (let day = 1; day <= 3; day++) {
+      await advanceTo(past(day * 86_400));
+      await jobsAfter(played, day + 1);
+      await settle("a", day + 1, refused("billing"));
+    }
+    expect(played.verdicts).toEqual([]);
+    expect(await condition()).toMatchObject({ failed_probes: 3 });
+  });
+});
+
+describe("a key that is refused", () => {
+  it("-> halted; a job that alone is refused, while others are not, fails, and the pool goes on", async () => {
+    const played = playAll();
+    await enqueue([ticket("bad")]);
+    await settle("bad", 1, refused("credentials", "odd_permission"));
+    expect(await condition()).toMatchObject({ state: "halted", reason: "credentials" });
+    await enqueue([ticket("good")]);
+    await advanceTo(past(30));
+    expect((await jobsAfter(played, 2)).at(-1)).toBe("good");
+    world.now += 10;
+    await settle("good", 1, committed);
+    await advanceTo(past(31));
+    expect((await jobsAfter(played, 3)).at(-1)).toBe("bad");
+    await settle("bad", 2, refused("credentials", "odd_permission"));
+    await until(() => played.verdictsOn("bad").includes("failed"));
+    expect(await condition()).toMatchObject({ state: "normal" });
+  });
+
+  it("any other answer to the probe shows that the key is good", async () => {
+    playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, refused("credentials"));
+    await advanceTo(past(31));
+    await settle("a", 2, fatal);
+    expect(await condition()).toMatchObject({ state: "normal" });
+  });
+});
+
+describe("a region that is refused", () => {
+  it("retires the dispatcher for good, and another makes the call at once", async () => {
+    const played = playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, region);
+    await jobsAfter(played, 2);
+    const [place] = await coordinator().locate(["a"]);
+    expect(place!.held!.dispatcher).toBe("disp-wnam-01");
+    await settle("a", 2, committed);
+    await kill(coordinator());
+    await enqueue([ticket("b")]);
+    expect((await coordinator().locate(["b"]))[0]!.held!.dispatcher).toBe("disp-wnam-01");
+    expect(await condition()).toMatchObject({ state: "normal" });
+  });
+
+  it("everywhere: after eight dispatchers the pool is halted", async () => {
+    const played = playAll();
+    await enqueue([ticket("a")]);
+    for (let attempt = 1; attempt <= 8; attempt++) {
+      await jobsAfter(played, attempt);
+      await settle("a", attempt, region);
+    }
+    expect(played.starts).toHaveLength(8);
+    expect(await condition()).toMatchObject({ state: "halted", reason: "region" });
+  });
+});
+
+describe("upstream is down", () => {
+  const failing = ["a", "b", "c", "d", "e"];
+
+  async function open() {
+    const played = playAll();
+    await enqueue(failing.map((job) => ticket(job)));
+    for (const job of failing) await settle(job, 1, down);
+    return played;
+  }
+
+  it("-> open after failures of several jobs, not after one; a probe that fails uses up no attempt", async () => {
+    const played = playAll();
+    await enqueue(failing.map((job) => ticket(job)));
+    for (const job of failing.slice(0, 4)) await settle(job, 1, down);
+    expect(await condition()).toMatchObject({ state: "normal" });
+    await settle("e", 1, down);
+    expect(await condition()).toMatchObject({ state: "open", reason: "failures", code: "broken", next_probe_at: past(2) / 1_000 });
+    await enqueue([ticket("f")]);
+    // Their backoff is over, but nothing starts before the probe.
+    await advanceTo(past(1.9));
+    expect(played.starts).toHaveLength(5);
+    await advanceTo(past(2));
+    await jobsAfter(played, 6);
+    const { job, attempt } = played.starts.at(-1)!;
+    await settle(job, attempt, down);
+    expect(await condition()).toMatchObject({ failed_probes: 1, next_probe_at: past(6) / 1_000 });
+    expect(played.verdicts.at(-1)).toMatchObject({ job, kind: "retrying", attempts: attempt - 1, retryAt: past(7) });
+  });
+
+  it("-> normal as soon as a probe is answered; the others follow at once", async () => {
+    const played = await open();
+    await advanceTo(past(2));
+    await jobsAfter(played, 6);
+    const { job, attempt } = played.starts.at(-1)!;
+    await settle(job, attempt, committed);
+    expect((await jobsAfter(played, 10)).slice(5).sort()).toEqual(failing);
+    expect(await condition()).toMatchObject({ state: "normal" });
+  });
+
+  it("a dispatcher that is lost is not upstream's failure", async () => {
+    playAll();
+    await enqueue(failing.map((job) => ticket(job)));
+    for (const job of failing) await settle(job, 1, retryable(true));
+    expect(await condition()).toMatchObject({ state: "normal" });
+  });
+});
+
+describe("slow_down", () => {
+  it("-> one cut for all that was under way, and a slow way back that outlives the coordinator", async () => {
+    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 60, tpm: 500_000 } });
+    const played = playAll();
+    const jobs = Array.from({ length: 20 }, (_, n) => `j${n}`);
+    await enqueue(jobs.map((job) => ticket(job)));
+    await jobsAfter(played, 20);
+    for (const job of jobs) await settle(job, 1, { kind: "slow_down", retryAfterMs: 1_000 });
+    const { share, state } = await condition();
+    // Twenty of sixty a minute were used.
+    expect(state).toBe("slowed");
+    expect(share).toBeCloseTo(1 / 6);
+    expect(await pool()).toMatchObject({ paused: false });
+    await kill(coordinator());
+    expect((await condition()).share).toBeCloseTo(1 / 6);
+    // One in six seconds, where the budget would let all of them go.
+    await advanceTo(past(2));
+    await advanceTo(past(60));
+    for (let second = 61; second <= 90; second++) await advanceTo(past(second));
+    const started = played.starts.filter(({ at }) => at > past(60)).length;
+    expect(started).toBeGreaterThanOrEqual(4);
+    expect(started).toBeLessThanOrEqual(7);
+    await advanceTo(past(5_400));
+    expect(await condition()).toMatchObject({ state: "normal", share: 1 });
+  });
+});
+
+describe("the ramp", () => {
+  it("holds back a burst after idleness where the limit is far above a million input tokens a minute, and says so", async () => {
+    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 10_000, tpm: 40_000_000 } });
+    const played = playAll();
+    await enqueue(Array.from({ length: 100 }, (_, n) => ticket(`j${n}`, { tokens: 100_000 })));
+    expect(await pool()).toMatchObject({ in_flight: 5, depth: 95 });
+    const [place] = await coordinator().locate(["j99"]);
+    expect(place!.eta).toMatchObject({ limited_by: "ramp", p50: 570 });
+    for (let second = 1; second <= 60; second++) await advanceTo(past(second));
+    expect(await jobsAfter(played, 15)).toHaveLength(15);
+  });
+});

@@ -1,0 +1,111 @@
+/** What may have been paid for twice is counted, by job, tenant and pool, and a job that may not be called again says why. */
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { committed, enqueue, fatal, playAll, retryable, settle, ticket } from "../support/desk.ts";
+import { advanceTo, coordinator, drained, ended, pool, submit, until, world } from "../support/service.ts";
+import { connect } from "../support/socket.ts";
+import { kill } from "../support/stand.ts";
+import { chunksOf, completion, EPOCH, resetWorld, stream } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const NONE = { unknown_outcomes: 0, possible_duplicates: 0, possible_duplicate_tokens: 0, tenants: [] };
+const bob = { tenant: "bob", channel: "c" };
+
+describe("counted by the coordinator", () => {
+  it("an unknown outcome when it ends, a duplicate when the call was made again; both outlive a crash", async () => {
+    const { starts } = playAll();
+    expect((await pool()).doubts).toEqual(NONE);
+    await enqueue([ticket("a", { tokens: 70 })]);
+    await enqueue([ticket("b", { tokens: 30 })], bob);
+    await settle("a", 1, retryable(true));
+    await settle("b", 1, retryable(true));
+    expect((await pool()).doubts).toMatchObject({ unknown_outcomes: 2, possible_duplicates: 0 });
+    await kill(coordinator());
+    await advanceTo(EPOCH + 2_000);
+    await until(() => starts.length === 4);
+    await settle("a", 2, { kind: "rate_limited", retryAfterMs: 60_000 });
+    await settle("b", 2, committed);
+    await kill(coordinator());
+    await advanceTo(EPOCH + 120_000);
+    await until(() => starts.length === 5);
+    // That one repeats nothing: the call before it had not been made.
+    await settle("a", 3, committed);
+    expect((await pool()).doubts).toEqual({
+      ...{ unknown_outcomes: 2, possible_duplicates: 2, possible_duplicate_tokens: 100 },
+      tenants: [
+        { id: "alice", unknown_outcomes: 1, possible_duplicates: 1, possible_duplicate_tokens: 70 },
+        { id: "bob", unknown_outcomes: 1, possible_duplicates: 1, possible_duplicate_tokens: 30 },
+      ],
+    });
+    expect((await pool("gpt-5-nano")).doubts).toEqual(NONE);
+  });
+
+  it("a call that was not repeated is no duplicate, and what upstream answered is in no doubt", async () => {
+    playAll();
+    await enqueue([ticket("a"), ticket("b"), ticket("c")]);
+    await settle("a", 1, retryable(true));
+    await coordinator().cancel(["a"]);
+    await settle("b", 1, retryable(false));
+    await settle("c", 1, fatal);
+    expect((await pool()).doubts).toMatchObject({ unknown_outcomes: 1, possible_duplicates: 0 });
+  });
+});
+
+describe("a job that may not be called again", () => {
+  /** The connection breaks after a part of the answer, the first time. */
+  const breaking = () => {
+    world.upstream = () => (world.calls.length > 1 ? completion("again") : stream(chunksOf("half").slice(0, 2)));
+  };
+
+  it("retry never -> failed and in the dead letters, as unknown_outcome; it was not repeated", async () => {
+    breaking();
+    const { id } = await submit({ retry: "never" });
+    await until(async () => (await pool()).scheduled === 1);
+    await advanceTo(EPOCH + 2_000);
+    expect(await ended(id)).toMatchObject({ status: "failed", attempts: 1, possible_duplicates: 0, error: { code: "unknown_outcome" } });
+    await drained();
+    expect(await coordinator().deadLetters(null, 10)).toMatchObject([
+      { job: id, attempts: 1, code: "unknown_outcome", pool: "gpt-5-mini" },
+    ]);
+    expect((await pool()).doubts).toMatchObject({ unknown_outcomes: 1, possible_duplicates: 0 });
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it.each([
+    ["safe", true, "failed"],
+    ["safe", false, "completed"],
+    ["always", true, "completed"],
+  ])("retry %s, a part was delivered: %s -> %s, and the part is kept", async (retry, seen, status) => {
+    const error = { error: { message: "oops", type: "server_error", code: "insufficient_quota", param: null } };
+    world.upstream = () => (world.calls.length > 1 ? completion("again") : stream([...chunksOf("half").slice(0, 2), error]));
+    const client = await connect();
+    if (seen) await client.subscribe({ channel: "c", deltas: true });
+    const { id } = await submit({ channel: "c", retry });
+    await until(async () => (await pool()).scheduled === 1);
+    // An error in mid-stream says nothing of the pool, whatever its code.
+    expect((await pool()).condition.state).toBe("normal");
+    await advanceTo(EPOCH + 2_000);
+    const duplicates = status === "completed" ? 1 : 0;
+    expect(await ended(id)).toMatchObject({ status, possible_duplicates: duplicates });
+    if (seen) expect(JSON.stringify(client.events(id).filter(({ event }) => event === "delta"))).toContain("half");
+    await drained();
+    expect((await pool()).doubts).toMatchObject({ unknown_outcomes: 1, possible_duplicates: duplicates });
+  });
+});
+
+describe("an error as the first event of a stream", () => {
+  it.each([
+    ["rate_limit_exceeded", "requests", "normal"],
+    ["insufficient_quota", "insufficient_quota", "halted"],
+  ])("%s -> as if it were the answer: nothing was delivered, nothing is in doubt", async (code, type, state) => {
+    world.upstream = () => (world.calls.length > 1 ? completion("ok") : stream([{ error: { message: "no", type, code, param: null } }]));
+    const { id } = await submit();
+    await until(() => world.calls.length === 1);
+    await until(async () => (await pool()).in_flight === 0);
+    expect((await pool()).condition.state).toBe(state);
+    await advanceTo(EPOCH + 31_000);
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
+  });
+});

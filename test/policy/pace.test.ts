@@ -1,0 +1,133 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { cut, NO_USE, readyAt, shareAt, start, type Use, use } from "../../policy/pace.ts";
+import * as ramp from "../../policy/ramp.ts";
+
+const NOW = 1_780_000_020_000;
+const MINUTE = 60_000;
+
+/** A pool that used this share of its rate for some minutes. */
+function used(share: number): Use {
+  let recent = NO_USE;
+  for (let second = 600; second >= 0; second--) recent = use(recent, share * 1_000, NOW - second * 1_000);
+  return recent;
+}
+
+describe("slow_down", () => {
+  it.each([
+    [1, 0.5],
+    [0.4, 0.2],
+    [0.01, 0.05],
+  ])("a pool that used %f of its rate may use %f, and no less than a twentieth", (share, factor) => {
+    expect(cut(null, used(share), NOW - 1, NOW).factor).toBeCloseTo(factor, 1);
+  });
+
+  it("one cut for all calls that were under way; another for one that began after it", () => {
+    const first = cut(null, used(1), NOW - 5_000, NOW);
+    expect(cut(first, used(1), NOW - 1_000, NOW + 500)).toBe(first);
+    expect(cut(first, used(1), NOW + 1, NOW + 500).factor).toBeCloseTo(first.factor / 2, 2);
+  });
+
+  it("comes back by half in a quarter of an hour, and to the whole rate", () => {
+    const last = { factor: 0.5, at: NOW, readyAt: NOW };
+    expect(shareAt(last, NOW)).toBe(0.5);
+    expect(shareAt(last, NOW + 15 * MINUTE)).toBeCloseTo(0.75);
+    expect(shareAt(last, NOW + 26 * MINUTE)).toBe(1);
+  });
+
+  // Law: while cut, starts within T take at most a second and T of the share that it has at the end.
+  it("never lets more start than its share", () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0.05, max: 1, noNaN: true }),
+        fc.array(fc.integer({ min: 1, max: 5_000 }), { minLength: 50 }),
+        (factor, costs) => {
+          let last = { factor, at: NOW, readyAt: NOW };
+          let [now, taken] = [NOW, 0];
+          for (const costMs of costs) {
+            now = readyAt(last, now);
+            last = start(last, costMs, now);
+            // What is taken now is worked off after it.
+            expect(taken).toBeLessThanOrEqual(shareAt(last, now) * (now - NOW + 1_000) + 1e-6);
+            taken += costMs;
+          }
+        },
+      ),
+    );
+  });
+});
+
+describe("the ramp", () => {
+  const FLOOR = 1_000_000;
+
+  /** All that may start does, in jobs of so many tokens; answers with what each minute took. */
+  function saturate(governor: ramp.Ramp, minutes: number, tokens = 5_000, from = NOW): number[] {
+    const taken = new Array<number>(minutes).fill(0);
+    for (let now = from; now < from + minutes * MINUTE; ) {
+      ramp.turn(governor, now);
+      const at = Math.min(ramp.readyAt(governor, tokens, now), (Math.floor(now / MINUTE) + 1) * MINUTE);
+      if (at > now) {
+        now = Math.ceil(at);
+        continue;
+      }
+      ramp.start(governor, tokens, now);
+      taken[Math.floor((now - from) / MINUTE)]! += tokens;
+    }
+    return taken;
+  }
+
+  it("traffic below the floor is never held back", () => {
+    const governor = ramp.openRamp(FLOOR);
+    for (let second = 0; second < 600; second++) {
+      const now = NOW + second * 1_000;
+      ramp.turn(governor, now);
+      expect(ramp.readyAt(governor, 16_000, now)).toBe(now);
+      ramp.start(governor, 16_000, now);
+    }
+  });
+
+  it("a burst after idleness: half a minute's worth at once, then by half in a quarter of an hour, for hours", () => {
+    const taken = saturate(ramp.openRamp(FLOOR), 121);
+    expect(taken[0]).toBeLessThanOrEqual(1.5 * FLOOR + 5_000);
+    for (let minute = 16; minute < taken.length; minute++) expect(taken[minute]! / taken[minute - 15]!).toBeLessThanOrEqual(1.53);
+    // It does grow: to what the rule allows, or nearly.
+    expect(taken[120]! / FLOOR).toBeGreaterThan(1.5 ** 7);
+    expect(taken[120]! / FLOOR).toBeLessThanOrEqual(1.5 ** 8 * 1.03);
+  });
+
+  it("a pause of ten minutes costs nothing; of an hour, the whole climb", () => {
+    const governor = ramp.openRamp(FLOOR);
+    const before = saturate(governor, 60).at(-1)!;
+    ramp.turn(governor, NOW + 70 * MINUTE);
+    expect(governor.level).toBeGreaterThanOrEqual(before * 0.99);
+    expect(governor.level).toBeLessThanOrEqual(before * 1.5);
+    ramp.turn(governor, NOW + 130 * MINUTE);
+    expect(governor.level).toBe(FLOOR);
+  });
+
+  it("counts input alone, once it has seen how much of a reservation that is", () => {
+    const governor = ramp.openRamp(FLOOR);
+    for (let call = 0; call < 200; call++) ramp.learn(governor, 1_000, 100);
+    expect(governor.inputShare).toBeCloseTo(0.1, 2);
+    ramp.start(governor, 4_000_000, NOW);
+    expect(ramp.readyAt(governor, 500_000, NOW)).toBe(NOW);
+  });
+
+  it("survives a restart with its level, and lets nothing start at once", () => {
+    const governor = ramp.openRamp(FLOOR);
+    saturate(governor, 60);
+    const again = ramp.openRamp(FLOOR);
+    ramp.restore(again, JSON.parse(JSON.stringify(ramp.recordOf(governor))), NOW + 60 * MINUTE);
+    expect(again.level).toBeGreaterThanOrEqual(governor.level);
+    expect(again.level).toBeLessThanOrEqual(governor.level * 1.03);
+    expect(ramp.readyAt(again, 1_000_000, NOW + 60 * MINUTE)).toBeGreaterThan(NOW + 60 * MINUTE);
+  });
+
+  it("a clock that steps back changes nothing", () => {
+    const governor = ramp.openRamp(FLOOR);
+    saturate(governor, 30);
+    const { level, minute } = governor;
+    expect(ramp.turn(governor, NOW)).toBe(false);
+    expect(governor).toMatchObject({ level, minute });
+  });
+});

@@ -1,0 +1,128 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type Ended, isDown, noteEnded } from "../../policy/breaker.ts";
+import { afterCall, intervalMs, probeAt, type Sign, type Stop } from "../../policy/stop.ts";
+
+const NOW = 1_780_000_000_000;
+const halt = (some: Partial<Extract<Sign, { kind: "halt" }>> = {}): Sign => ({
+  ...{ kind: "halt", reason: "billing", code: "insufficient_quota", retryAfterMs: null },
+  ...some,
+});
+const failure = (down = true): Sign => ({ kind: "failure", down, code: "500" });
+const stop = (some: Partial<Stop> = {}): Stop => ({
+  ...{ reason: "billing", code: "insufficient_quota", since: NOW, failedProbes: 0, nextProbeAt: NOW + 30_000, probe: "p" },
+  ...some,
+});
+const later = NOW + 40_000;
+
+describe("a pool that runs", () => {
+  it.each<[string, Sign]>([
+    ["a success", { kind: "success" }],
+    ["an answer", { kind: "answer" }],
+    ["nothing", { kind: "nothing" }],
+    ["a failure that does not open the breaker", failure(false)],
+  ])("-> runs on, after %s", (_, sign) => {
+    expect(afterCall(null, sign, "j", NOW)).toBeNull();
+  });
+
+  it("-> halted at the first refusal of its key or its bill, the probe half a minute later, or when upstream says", () => {
+    expect(afterCall(null, halt(), "j", NOW)).toEqual(stop({ probe: null }));
+    expect(afterCall(null, halt({ retryAfterMs: 90_000 }), "j", NOW)!.nextProbeAt).toBe(NOW + 90_000);
+  });
+
+  it("-> open when upstream is down, the probe two seconds later", () => {
+    expect(afterCall(null, failure(), "j", NOW)).toEqual(stop({ reason: "failures", code: "500", nextProbeAt: NOW + 2_000, probe: null }));
+  });
+});
+
+describe("a pool that stands still", () => {
+  it.each<[string, Sign]>([
+    ["a success", { kind: "success" }],
+    ["another refusal", halt()],
+    ["a failure", failure()],
+  ])("hears nothing from calls that began before: %s", (_, sign) => {
+    const before = stop();
+    expect(afterCall(before, sign, "other", later)).toBe(before);
+  });
+
+  it.each<[string, Stop, Sign, Partial<Stop> | null]>([
+    ["halted, success -> runs", stop(), { kind: "success" }, null],
+    ["open, success -> runs", stop({ reason: "failures" }), { kind: "success" }, null],
+    ["open, any answer -> runs", stop({ reason: "failures" }), { kind: "answer" }, null],
+    ["key refused, any answer -> runs", stop({ reason: "credentials" }), { kind: "answer" }, null],
+    ["bill unpaid, an answer -> another probe, no later", stop(), { kind: "answer" }, { failedProbes: 0, nextProbeAt: later + 30_000 }],
+    ["refused again -> a later one", stop(), halt(), { failedProbes: 1, nextProbeAt: later + 60_000 }],
+    ["halted, upstream fails -> a later one", stop(), failure(), { failedProbes: 1, nextProbeAt: later + 60_000 }],
+    ["open, fails again -> a later one", stop({ reason: "failures" }), failure(false), { failedProbes: 1, nextProbeAt: later + 4_000 }],
+    ["nothing said -> another at once", stop(), { kind: "nothing" }, { failedProbes: 0, nextProbeAt: later }],
+    [
+      "refused for another reason -> the same halt, by its new name",
+      stop(),
+      halt({ reason: "credentials", code: "invalid_api_key" }),
+      { reason: "credentials", code: "invalid_api_key", since: NOW, failedProbes: 1 },
+    ],
+    [
+      "open, then refused -> halted from now on",
+      stop({ reason: "failures", failedProbes: 5 }),
+      halt(),
+      { reason: "billing", since: later, failedProbes: 0, nextProbeAt: later + 30_000 },
+    ],
+  ])("its probe: %s", (_, before, sign, after) => {
+    const next = afterCall(before, sign, "p", later);
+    if (after === null) expect(next).toBeNull();
+    else expect(next).toMatchObject({ ...after, probe: null });
+  });
+
+  it("lets no second probe start while one runs", () => {
+    expect(probeAt(stop())).toBe(Number.POSITIVE_INFINITY);
+    expect(probeAt(stop({ probe: null }))).toBe(NOW + 30_000);
+  });
+
+  it("waits longer after each probe, ten minutes at the most, a minute while upstream is down", () => {
+    const all = (reason: Stop["reason"]) =>
+      [0, 1, 2, 3, 4, 5, 6, 1_000].map((failedProbes) => intervalMs({ reason, failedProbes }) / 1_000);
+    expect(all("billing")).toEqual([30, 60, 120, 240, 480, 600, 600, 600]);
+    expect(all("failures")).toEqual([2, 4, 8, 16, 32, 60, 60, 60]);
+  });
+});
+
+describe("upstream is down", () => {
+  const ended = (failures: number, successes: number, jobs = failures): Ended[] => {
+    const recent: Ended[] = [];
+    for (let n = 0; n < successes; n++) noteEnded(recent, { at: NOW, job: `s${n}`, failed: false });
+    for (let n = 0; n < failures; n++) noteEnded(recent, { at: NOW, job: `f${n % jobs}`, failed: true });
+    return recent;
+  };
+
+  it.each([
+    [5, 0, 5, true],
+    [5, 5, 3, true],
+    [4, 0, 4, false],
+    [5, 6, 5, false],
+    // A job that fails whoever calls it must not stop the others.
+    [12, 0, 1, false],
+    [12, 0, 2, false],
+  ])("%i failures, %i successes, of %i jobs: %s", (failures, successes, jobs, down) => {
+    expect(isDown(ended(failures, successes, jobs), NOW)).toBe(down);
+  });
+
+  it("no more than a minute later", () => {
+    expect(isDown(ended(20, 0), NOW + 59_999)).toBe(true);
+    expect(isDown(ended(20, 0), NOW + 60_000)).toBe(false);
+  });
+
+  // Law: never by one failure, and never while most calls succeed.
+  it("is said by failures of several jobs that are half of the last calls at least", () => {
+    const call = fc.record({ at: fc.constant(NOW), job: fc.constantFrom("a", "b", "c", "d"), failed: fc.boolean() });
+    fc.assert(
+      fc.property(fc.array(call, { maxLength: 120 }), (calls) => {
+        const recent: Ended[] = [];
+        for (const each of calls) noteEnded(recent, each);
+        const last = calls.slice(-50);
+        const failed = last.filter((each) => each.failed);
+        const down = failed.length >= 5 && failed.length * 2 >= last.length && new Set(failed.map(({ job }) => job)).size >= 3;
+        expect(isDown(recent, NOW)).toBe(down);
+      }),
+    );
+  });
+});

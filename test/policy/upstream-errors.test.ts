@@ -1,0 +1,61 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { ERRORS, kindOf, type Row } from "../../policy/upstream-errors.ts";
+
+type Said = Parameters<typeof kindOf>[0];
+const said = (some: Partial<Said>): Said => ({ status: null, code: null, type: null, ...some });
+
+/** An error that this row was written for, with the status and type that usually come with its code. */
+function exampleOf({ code, type, status }: Row): Said {
+  const usual = typeof status === "object" && status !== null ? status[0] + 18 : status === undefined ? 429 : status;
+  return said({ status: usual, code: code ?? null, type: type ?? null });
+}
+
+const nameOf = ({ code, type, status }: Row) => {
+  const shown = Array.isArray(status) ? status.join("–") : status === null ? "no status" : status;
+  return [code && `code ${code}`, type && `type ${type}`, shown].filter((part) => part !== undefined).join(", ");
+};
+
+describe("each row of the table", () => {
+  it.each(ERRORS.map((row) => [nameOf(row), row.kind, row] as const))("%s -> %s", (_, kind, row) => {
+    expect(kindOf(exampleOf(row))).toBe(kind);
+  });
+
+  it("goes by code before type before status", () => {
+    const rank = ({ code, type }: Row) => (code ? 0 : type ? 1 : 2);
+    expect(ERRORS.map(rank)).toEqual(ERRORS.map(rank).sort());
+  });
+
+  it("stands in docs/operating.md, and nothing else does", () => {
+    const docs = readFileSync(new URL("../../docs/operating.md", import.meta.url), "utf8");
+    const table = docs.slice(docs.indexOf("### Errors of upstream")).split("\n## ")[0]!;
+    const rows = [...table.matchAll(/^\| (.+?) \| `(\w+)` \|$/gm)];
+    expect(rows.map(([, what, kind]) => `${what!.replaceAll("`", "")} -> ${kind}`)).toEqual(
+      ERRORS.map((row) => `${nameOf(row)} -> ${row.kind}`),
+    );
+  });
+});
+
+describe("errors as upstream has been seen to word them", () => {
+  it.each<[string, Partial<Said>, string]>([
+    ["a wrong key", { status: 401, code: "invalid_api_key", type: "invalid_request_error" }, "credentials"],
+    ["a key without the permission", { status: 403, type: "insufficient_permissions" }, "credentials"],
+    ["a model that the project may not use", { status: 403, code: "model_not_found", type: "invalid_request_error" }, "refused"],
+    ["a model that is not there", { status: 404, code: "model_not_found", type: "invalid_request_error" }, "refused"],
+    ["a country", { status: 403, code: "unsupported_country_region_territory", type: "request_forbidden" }, "region"],
+    ["a rate limit by its type", { status: 429, type: "tokens", code: "rate_limit_exceeded" }, "rate_limit"],
+    ["an account that is not active", { status: 429, type: "billing_not_active" }, "billing"],
+    ["a spend limit", { status: 429, type: "insufficient_quota", code: "project_spend_limit_exceeded" }, "billing"],
+    ["too fast a growth", { status: 429, type: "rate_limit_error", code: "slow_down" }, "slow_down"],
+    ["the same as it was", { status: 503, code: "slow_down" }, "slow_down"],
+    ["overload", { status: 503, code: "server_is_overloaded", type: "service_unavailable_error" }, "failed"],
+    ["too long a prompt", { status: 400, code: "context_length_exceeded", type: "invalid_request_error" }, "refused"],
+    ["a proxy's page", { status: 502 }, "failed"],
+    ["an event in a stream", { type: "server_error" }, "failed"],
+    ["a bad request in a stream", { type: "invalid_request_error" }, "refused"],
+    ["a connection that broke", {}, "failed"],
+    ["a status that is no error", { status: 302 }, "failed"],
+  ])("%s", (_, error, kind) => {
+    expect(kindOf(said(error))).toBe(kind);
+  });
+});
