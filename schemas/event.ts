@@ -4,3 +4,6 @@ export type EventName = "queued" | "position" | "in_progress" | "delta" | "retry
 
 /** One entry of a job's log. `seq` begins at 1 and has no gaps. */
 export type JobEvent = { job: string; seq: number; event: EventName; data: unknown };
+
+/** As a client may be told it: a delta with `from` stands for all from that seq up to its own. */
+export type ToldEvent = JobEvent & { from?: number };

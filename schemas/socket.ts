@@ -1,17 +1,25 @@
 import { z } from "zod";
-import type { JobEvent } from "./event.ts";
+import type { ToldEvent } from "./event.ts";
 import { CHANNEL_LIMIT, RESERVED_CHANNEL_PREFIX } from "./job.ts";
 
 /** The subprotocol that a browser names; the pair is `sluice.v1, bearer.<token>`. */
 export const SUBPROTOCOL = "sluice.v1";
 export const BEARER_SUBPROTOCOL_PREFIX = "bearer.";
 
-/** Jobs that one frame may name. */
+/** Jobs that one frame may name, in `jobs` and in `after`. */
 export const JOBS_PER_FRAME = 1_000;
+/** Characters of a frame: room for as many jobs with the longest ids, named twice. */
+export const FRAME_LIMIT = 2_000_000;
+/** Jobs and channels that one socket may follow at a time. */
+export const SUBSCRIPTIONS_LIMIT = 10_000;
 
 /** Of a job's id: its channel takes up to 512 characters of it. */
 const ID_LIMIT = 640;
-const jobIds = z.array(z.string().min(1).max(ID_LIMIT)).max(JOBS_PER_FRAME);
+const jobId = z.string().min(1).max(ID_LIMIT);
+const jobIds = z.array(jobId).max(JOBS_PER_FRAME);
+const after = z
+  .record(jobId, z.number().int().min(0).max(Number.MAX_SAFE_INTEGER))
+  .refine((seqs) => Object.keys(seqs).length <= JOBS_PER_FRAME, `names ${JOBS_PER_FRAME} jobs at most`);
 const channel = z
   .string()
   .min(1)
@@ -23,19 +31,32 @@ export const ClientFrame = z.discriminatedUnion("type", [
     type: z.literal("subscribe"),
     jobs: jobIds.nullish(),
     channel: channel.nullish(),
-    after: z.record(z.string(), z.number().int().min(0)).nullish(),
+    after: after.nullish(),
     deltas: z.boolean().nullish(),
   }),
   z.looseObject({ type: z.literal("unsubscribe"), jobs: jobIds.nullish(), channel: channel.nullish() }),
-  z.looseObject({ type: z.literal("ack") }),
+  z.looseObject({
+    type: z.literal("ack"),
+    /** Events that were dealt with since the last such ack. Who says so once is sent no more than a window ahead of its acks. */
+    frames: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).nullish(),
+  }),
 ]);
 export type ClientFrame = z.infer<typeof ClientFrame>;
 
 export type ServerFrame =
   | { type: "subscribed"; jobs: string[]; channel: string | null; deltas: boolean }
   | { type: "unsubscribed"; jobs: string[]; channel: string | null }
-  | ({ type: "event" } & JobEvent)
+  | ({ type: "event" } & ToldEvent)
+  | { type: "lagging" }
   | { type: "error"; error: { code: string; message: string; param: string | null } };
 
-/** Close codes that Sluice sends; see docs/websocket.md. */
-export const CLOSE = { normal: 1000, tooBig: 1009, protocol: 4400, tokenExpired: 4401 } as const;
+/** Close codes that Sluice sends; see docs/api.md. */
+export const CLOSE = {
+  normal: 1000,
+  binary: 1003,
+  tooBig: 1009,
+  protocol: 4400,
+  tokenExpired: 4401,
+  tooSlow: 4408,
+  tooMany: 4429,
+} as const;

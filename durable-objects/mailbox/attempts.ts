@@ -75,13 +75,15 @@ export function append(desk: Desk, call: AppendCall): Appended {
   const row = find(desk, call.job);
   if (row?.status !== "queued" || call.attempt < row.attempt) return { ok: false };
   const counts = desk.store.deltas.counts(row.n, call.attempt);
-  if (call.index !== counts.ofAttempt) return { ok: true, need: counts.ofAttempt };
+  desk.streams.begin(row.n);
+  const { gapMs } = desk.streams;
+  if (call.index !== counts.ofAttempt) return { ok: true, need: counts.ofAttempt, gapMs };
   noteRunning(desk, row, call.attempt, desk.running.get(row.n)?.startedAt ?? desk.now());
   const last = lastSeq(desk, row);
   desk.store.deltas.add(row.n, last + 1, call.attempt, call.chunks);
   const event = { job: call.job, seq: last + 1, event: "delta" as const, data: { chunks: call.chunks } };
-  desk.background(desk.followers.tell(row.n, event));
-  return { ok: true, need: counts.ofAttempt + 1 };
+  desk.background(desk.followers.tell(row.n, event).then((readers) => desk.streams.told(row.n, readers)));
+  return { ok: true, need: counts.ofAttempt + 1, gapMs };
 }
 
 /** The result. Resolves once it is written and its followers have been told. */
@@ -123,6 +125,7 @@ export async function judge(desk: Desk, verdict: Verdict): Promise<void> {
   // From here on that attempt is refused.
   row.attempt = Math.max(row.attempt, verdict.attempt + 1);
   desk.running.delete(row.n);
+  desk.streams.over(row.n);
   if (!saysRetrying(row, verdict.attempt)) {
     const error = verdict.problem && { message: verdict.problem.message, code: verdict.problem.code };
     note(desk, row, "retrying", { attempt: verdict.attempt, retry_at: verdict.retryAt / 1_000, error });
@@ -151,6 +154,7 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
   desk.running.delete(row.n);
   desk.promised.delete(row.n);
   desk.store.deltas.close(row.n);
+  desk.streams.over(row.n);
   desk.wakeBy(now + (lastDelta > 0 ? deltasKeptMs(desk) : desk.retentionMs));
   desk.ended(status);
   // A mailbox that slept meanwhile did not know that the job ran when its followers came: they would miss a number.

@@ -5,7 +5,7 @@ import { parseMailboxName } from "../../platform/mailboxes.ts";
 import type { Env } from "../../platform/objects.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
-import type { JobEvent } from "../../schemas/event.ts";
+import type { JobEvent, ToldEvent } from "../../schemas/event.ts";
 import type { Job, JobEnd } from "../../schemas/job.ts";
 import type {
   AppendCall,
@@ -18,6 +18,7 @@ import type {
   ListQuery,
   MailboxAddress,
   MailboxRpc,
+  Missing,
   Move,
   OpenCall,
   Opened,
@@ -38,10 +39,11 @@ import { moved } from "./positions.ts";
 import { OUTSIDE, type Outside } from "./post.ts";
 import { cancel, get, list } from "./read.ts";
 import { again } from "./redrive.ts";
-import { follow, type UnfollowCall, unfollow } from "./replay.ts";
+import { follow, missed, type UnfollowCall, unfollow } from "./replay.ts";
 import { retire } from "./retention.ts";
 import { acceptSocket, closeSocket, socketId } from "./sockets.ts";
 import { MailboxStore } from "./store/store.ts";
+import { Streams } from "./streams.ts";
 import { Intake, type SubmitCall } from "./submit.ts";
 import { jobEvent, Webhooks } from "./webhooks.ts";
 
@@ -70,7 +72,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     this.#lobby = new Lobby(
       () => this.desk,
       (id) => ctx.getWebSockets(id),
-      store.subscriptions(),
+      store,
     );
     this.desk = {
       address,
@@ -80,6 +82,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       running: new Map(),
       promised: new Map(),
       followers: new Followers(store, env, address, (events) => this.#lobby.deliver(address, events)),
+      streams: new Streams(),
       calls: new Calls(() => this.desk),
       webhooks: new Webhooks(() => this.desk, this.outside()),
       eventOf: (n) => this.eventOf(n),
@@ -172,8 +175,12 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     unfollow(this.desk, call);
   }
 
-  async relay(from: MailboxAddress, events: JobEvent[]): Promise<void> {
-    this.#lobby.deliver(from, events);
+  async relay(from: MailboxAddress, events: JobEvent[]): Promise<number> {
+    return this.#lobby.deliver(from, events);
+  }
+
+  async missed(jobs: Missing[]): Promise<ToldEvent[]> {
+    return missed(this.desk, jobs);
   }
 
   /** A WebSocket upgrade, authenticated by the ingress. */
@@ -198,7 +205,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     this.#alarm.rang();
     const over = closeOver(this.ctx, this.now());
     await Promise.all(over.closed.map((id) => this.#lobby.leave(id)));
-    await this.intake.resend();
+    await Promise.all([this.intake.resend(), this.#lobby.resume()]);
     const wishes = [over.next, await this.desk.calls.sweep(), retire(this.desk), this.desk.webhooks.pump()];
     const next = Math.min(...wishes.map((wish) => wish ?? Number.POSITIVE_INFINITY));
     if (next !== Number.POSITIVE_INFINITY) this.#alarm.wakeBy(next);

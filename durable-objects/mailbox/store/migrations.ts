@@ -148,4 +148,17 @@ export const MIGRATIONS: readonly Migration[] = [
       DROP TABLE deltas;
     `,
   },
+  {
+    id: "005_lags",
+    sql: `
+      -- Jobs of which a socket of this mailbox lacks what comes after a seq: its client did not ack what it was sent before. Written by the lobby when a
+      -- reader falls behind, deleted when it has caught up or is gone; read at wake.
+      CREATE TABLE lags (
+        socket TEXT NOT NULL,
+        job TEXT NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (socket, job)
+      ) WITHOUT ROWID;
+    `,
+  },
 ];

@@ -45,6 +45,7 @@ export type JobRow = JobState & JobDetails;
 type Stored = JobState & { details: string };
 export type FollowerRow = { target: number; lobby: string; deltas: number };
 export type SubscriptionRow = { socket: string; target: string; deltas: number };
+export type LagRow = { socket: string; job: string; last: number };
 type Kind = "request" | "response";
 
 /** A text up to this long stays in its row; UTF-8 makes at most four bytes of a character, and a row holds 2 MB. */
@@ -240,6 +241,22 @@ export class MailboxStore {
 
   dropSubscription(socket: string, target: string): void {
     this.sql.run("DELETE FROM subscriptions WHERE socket = ? AND target = ?", socket, target);
+  }
+
+  lags(): LagRow[] {
+    return this.sql.all("SELECT socket, job, last FROM lags");
+  }
+
+  putLag(row: LagRow): void {
+    this.sql.run("INSERT OR REPLACE INTO lags (socket, job, last) VALUES (?, ?, ?)", row.socket, row.job, row.last);
+  }
+
+  dropLag(socket: string, job: string): void {
+    this.sql.run("DELETE FROM lags WHERE socket = ? AND job = ?", socket, job);
+  }
+
+  dropLags(socket: string): void {
+    this.sql.run("DELETE FROM lags WHERE socket = ?", socket);
   }
 
   cursor(): number {
