@@ -13,6 +13,10 @@ export const FRAME_LIMIT = 2_000_000;
 /** Jobs and channels that one socket may follow at a time. */
 export const SUBSCRIPTIONS_LIMIT = 10_000;
 
+/** Names under which one channel remembers how far somebody has come. */
+export const CONSUMERS_LIMIT = 100;
+const consumer = z.string().min(1).max(64);
+
 /** Of a job's id: its channel takes up to 512 characters of it. */
 const ID_LIMIT = 640;
 const jobId = z.string().min(1).max(ID_LIMIT);
@@ -33,20 +37,25 @@ export const ClientFrame = z.discriminatedUnion("type", [
     channel: channel.nullish(),
     after: after.nullish(),
     deltas: z.boolean().nullish(),
+    /** By this name the channel goes on after what was acked, whoever comes with it. */
+    consumer: consumer.nullish(),
   }),
   z.looseObject({ type: z.literal("unsubscribe"), jobs: jobIds.nullish(), channel: channel.nullish() }),
   z.looseObject({
     type: z.literal("ack"),
     /** Events that were dealt with since the last such ack. Who says so once is sent no more than a window ahead of its acks. */
     frames: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).nullish(),
+    /** Of a channel that is followed as a consumer: everything up to the cursor has been dealt with, for good. */
+    channel: channel.nullish(),
+    cursor: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).nullish(),
   }),
 ]);
 export type ClientFrame = z.infer<typeof ClientFrame>;
 
 export type ServerFrame =
-  | { type: "subscribed"; jobs: string[]; channel: string | null; deltas: boolean }
+  | { type: "subscribed"; jobs: string[]; channel: string | null; deltas: boolean; consumer?: string; cursor?: number; resumed?: boolean }
   | { type: "unsubscribed"; jobs: string[]; channel: string | null }
-  | ({ type: "event" } & ToldEvent)
+  | ({ type: "event"; cursor?: number } & ToldEvent)
   | { type: "lagging" }
   | { type: "error"; error: { code: string; message: string; param: string | null } };
 

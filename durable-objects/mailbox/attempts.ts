@@ -10,6 +10,7 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { AppendCall, Appended, CommitCall, Committed, Lease, OpenCall, Opened, Verdict } from "../../schemas/rpc.ts";
 import type { Desk } from "./desk.ts";
 import { append as appendTo, entriesOf, saysRetrying, saysRunning } from "./log.ts";
+import { placed } from "./order.ts";
 import { deltasKeptMs } from "./retention.ts";
 import type { JobRow } from "./store/store.ts";
 import { idOf, jobOf, statusOf } from "./view.ts";
@@ -80,8 +81,9 @@ export function append(desk: Desk, call: AppendCall): Appended {
   if (call.index !== counts.ofAttempt) return { ok: true, need: counts.ofAttempt, gapMs };
   noteRunning(desk, row, call.attempt, desk.running.get(row.n)?.startedAt ?? desk.now());
   const last = lastSeq(desk, row);
-  desk.store.deltas.add(row.n, last + 1, call.attempt, call.chunks);
-  const event = { job: call.job, seq: last + 1, event: "delta" as const, data: { chunks: call.chunks } };
+  const place = desk.order.next();
+  desk.store.deltas.add(row.n, last + 1, call.attempt, call.chunks, place);
+  const event = { job: call.job, seq: last + 1, event: "delta" as const, data: { chunks: call.chunks }, ...placed(place) };
   desk.background(desk.followers.tell(row.n, event).then((readers) => desk.streams.told(row.n, readers)));
   return { ok: true, need: counts.ofAttempt + 1, gapMs };
 }
@@ -140,17 +142,17 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
   const before = statusOf(row, { place: null, runningSince: desk.running.get(row.n)?.startedAt ?? null, now });
   if (status !== "completed" && !mayBecome(before, status)) return;
   const unsaid = status === "completed" && !saysRunning(row, row.attempt) ? { attempt: row.attempt } : null;
-  const running = unsaid && { seq: appendTo(row, 0, "in_progress", end.startedAt ?? now, unsaid), data: unsaid };
+  const running = unsaid && { ...write(desk, row, 0, "in_progress", unsaid, end.startedAt ?? now), data: unsaid };
   row.status = status;
   row.ended_at = now;
   if (end.problem) {
     row.error = JSON.stringify(end.problem);
   }
   const lastDelta = desk.store.deltas.counts(row.n, 0).last;
-  appendTo(row, lastDelta, status, now, null);
-  const write = () => desk.store.end(row, end.response ?? null);
-  if (row.webhook === undefined) write();
-  else desk.webhooks.tell(row, row.webhook, write);
+  write(desk, row, lastDelta, status, null, now);
+  const store = () => desk.store.end(row, end.response ?? null);
+  if (row.webhook === undefined) store();
+  else desk.webhooks.tell(row, row.webhook, store);
   desk.running.delete(row.n);
   desk.promised.delete(row.n);
   desk.store.deltas.close(row.n);
@@ -170,7 +172,8 @@ async function tellEnd(desk: Desk, row: JobRow): Promise<void> {
   const job = jobOf(desk.address, row, { place: null, runningSince: null, now: desk.now() }, response);
   for (const wake of waiters ?? []) wake(job);
   desk.waiters.delete(row.n);
-  await desk.followers.tell(row.n, { job: job.id, seq: lastSeq(desk, row), event: row.status as EventName, data: job });
+  const [seq, event, , , place] = entriesOf(row).at(-1)!;
+  await desk.followers.tell(row.n, { job: job.id, seq, event, data: job, ...placed(place) });
 }
 
 /** Puts it down that this attempt runs, if it is not yet. */
@@ -189,9 +192,15 @@ function noteAttempt(row: JobRow, lease: Lease): void {
 
 /** Writes an event of a job, and tells it. `row` carries what else has changed. */
 export function note(desk: Desk, row: JobRow, event: EventName, data: unknown): void {
-  const seq = appendTo(row, desk.store.deltas.counts(row.n, 0).last, event, desk.now(), data);
+  const written = write(desk, row, desk.store.deltas.counts(row.n, 0).last, event, data, desk.now());
   desk.store.update(row);
-  desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), seq, event, data }));
+  desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), event, data, ...written }));
+}
+
+/** Appends an event to the row, at the next place of the channel's order. */
+function write(desk: Desk, row: JobRow, lastDelta: number, event: EventName, data: unknown, at: number): { seq: number; place?: number } {
+  const place = desk.order.next();
+  return { seq: appendTo(row, lastDelta, event, at, data, place), ...placed(place) };
 }
 
 export function lastSeq(desk: Desk, row: JobRow): number {

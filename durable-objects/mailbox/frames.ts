@@ -3,7 +3,7 @@ import type { ToldEvent } from "../../schemas/event.ts";
 import { CLOSE, ClientFrame, FRAME_LIMIT, type ServerFrame } from "../../schemas/socket.ts";
 
 /** What is said of a frame that cannot be; `close`: with which code the socket is given up, null if it goes on. */
-export type Fault = { code: string; message: string; close: number | null };
+export type Fault = { code: string; message: string; param: string | null; close: number | null };
 
 export function parseFrame(message: string | ArrayBuffer): { ok: true; value: ClientFrame } | { ok: false; fault: Fault } {
   if (typeof message !== "string") return fault("Frames are JSON text.", CLOSE.binary);
@@ -21,25 +21,40 @@ export function parseFrame(message: string | ArrayBuffer): { ok: true; value: Cl
 }
 
 function fault(message: string, close: number | null = null): { ok: false; fault: Fault } {
-  return { ok: false, fault: { code: "invalid_frame", message, close } };
+  return { ok: false, fault: { code: "invalid_frame", message, param: null, close } };
 }
 
 export function notFound(id: string): ServerFrame {
   return { type: "error", error: { code: "job_not_found", message: `No job ${id.slice(0, 200)}.`, param: "jobs" } };
 }
 
-/** An event on its way to many readers: written out once for all of them. */
+/** An event on its way to many readers: written out once for all of them, and once more for consumers. */
 export class EventFrame {
   readonly event: ToldEvent;
+  /** Everything of the channel up to here has been told with it; null where nobody needs to know. */
+  readonly cursor: number | null;
   #text: string | null = null;
+  #withCursor: string | null = null;
 
-  constructor(event: ToldEvent) {
+  constructor(event: ToldEvent, cursor: number | null = null) {
     this.event = event;
+    this.cursor = cursor;
   }
 
   get text(): string {
-    this.#text ??= JSON.stringify({ type: "event", ...this.event } satisfies ServerFrame);
+    this.#text ??= this.#write({});
     return this.#text;
+  }
+
+  get textWithCursor(): string {
+    if (this.cursor === null) return this.text;
+    this.#withCursor ??= this.#write({ cursor: this.cursor });
+    return this.#withCursor;
+  }
+
+  #write(more: { cursor?: number }): string {
+    const { place: _, ...told } = this.event;
+    return JSON.stringify({ type: "event", ...told, ...more } satisfies ServerFrame);
   }
 }
 

@@ -6,26 +6,19 @@ import { parseJobId } from "../../platform/ids.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { FollowCall, Followed, MailboxAddress } from "../../schemas/rpc.ts";
-import { CLOSE, type ClientFrame, SUBSCRIPTIONS_LIMIT } from "../../schemas/socket.ts";
+import { CLOSE, type ClientFrame, CONSUMERS_LIMIT, SUBSCRIPTIONS_LIMIT } from "../../schemas/socket.ts";
 import { catchUp } from "./catch-up.ts";
+import { Consumers } from "./consumers.ts";
 import type { Desk } from "./desk.ts";
-import { EventFrame, type Fault, notFound, parseFrame, send } from "./frames.ts";
-import { endPass, isOver, within } from "./passes.ts";
+import { EventFrame, type Fault, notFound, send } from "./frames.ts";
 import { Reader } from "./reader.ts";
-import { closeSocket, grantOf } from "./sockets.ts";
+import { closeSocket } from "./sockets.ts";
 import { Sources } from "./sources.ts";
 import type { MailboxStore } from "./store/store.ts";
+import { consume, isLive, postpone, type Subscription } from "./subscription.ts";
 import { channelTarget, jobTarget } from "./targets.ts";
 
 type Subscribe = Extract<ClientFrame, { type: "subscribe" }>;
-
-type Subscription = {
-  deltas: boolean;
-  /** Frames of which the past is being fetched. */
-  pending: number;
-  /** Events that arrived meanwhile. */
-  held: EventFrame[];
-};
 
 /** Jobs that a reader may lag behind with; one that lags further is let go. */
 const BEHIND_LIMIT = 10_000;
@@ -33,12 +26,11 @@ const BEHIND_LIMIT = 10_000;
 /** A mailbox that could not be asked for what a reader missed is asked again after this. */
 const RETRY_MS = 5_000;
 
-const TOO_MANY_FRAMES: Fault = { code: "too_many_frames", message: "Too many frames.", close: CLOSE.tooMany };
-
 export class Lobby {
   readonly #desk: () => Desk;
   readonly #socketsOf: (id: string) => WebSocket[];
   readonly #sources: Sources;
+  readonly #consumers: Consumers;
   /** target -> socket id -> subscription */
   readonly #targets = new Map<string, Map<string, Subscription>>();
   /** By socket id. */
@@ -48,43 +40,21 @@ export class Lobby {
     this.#desk = desk;
     this.#socketsOf = socketsOf;
     this.#sources = new Sources(desk);
-    for (const row of store.subscriptions()) this.#subscribed(row.socket, row.target, row.deltas === 1);
-    for (const { job, last, socket } of store.lags()) this.#reader(socket).behind.set(job, { after: last, newest: last });
-  }
-
-  /** A frame from a client. Never throws for what a client sent. */
-  async receive(socket: WebSocket, socketId: string, message: string | ArrayBuffer): Promise<void> {
-    const grant = grantOf(socket);
-    const now = this.#desk().now();
-    if (isOver(grant, now)) {
-      endPass(socket);
-      return this.leave(socketId);
-    }
-    const { manners } = this.#reader(socketId);
-    if (!manners.mayCome(now)) return this.#refuse(socket, socketId, TOO_MANY_FRAMES);
-    const frame = parseFrame(message);
-    if (!frame.ok) {
-      const { fault } = frame;
-      return this.#refuse(socket, socketId, manners.mayErr() ? fault : { ...fault, close: fault.close ?? CLOSE.protocol });
-    }
-    switch (frame.value.type) {
-      case "subscribe": {
-        const { frame: allowed, refused } = within(grant, this.#desk().address.tenant, frame.value);
-        for (const each of refused) send(socket, each);
-        return this.#subscribe(socket, socketId, allowed);
-      }
-      case "unsubscribe":
-        return this.#unsubscribe(socket, socketId, frame.value);
-      case "ack":
-        return this.#ack(socketId, frame.value.frames ?? null);
-    }
+    this.#consumers = new Consumers(desk);
+    for (const { consumer, deltas, place, socket, target } of store.subscriptions())
+      Object.assign(this.#subscribed(socket, target, deltas === 1), {
+        ...{ consumer, place },
+        acked: (consumer !== null && store.consumers.cursor(consumer)) || 0,
+      });
+    for (const { job, last, socket } of store.lags()) this.reader(socket).behind.set(job, { after: last, newest: last });
   }
 
   /** Events of one followed mailbox; answers to how many sockets they went. */
   deliver(from: MailboxAddress, events: JobEvent[]): number {
     let told = 0;
     for (const event of events) {
-      const frame = new EventFrame(event);
+      const { place } = event;
+      const frame = new EventFrame(event, place === undefined ? null : this.#desk().order.safe(place));
       const sockets = [channelTarget(from.channel), jobTarget(event.job)].flatMap((target) => [
         ...(this.#targets.get(target)?.keys() ?? []),
       ]);
@@ -115,37 +85,55 @@ export class Lobby {
     await Promise.all([...this.#readers.keys()].filter((id) => this.#socketsOf(id).length === 0).map((id) => this.leave(id)));
   }
 
-  async #refuse(socket: WebSocket, socketId: string, { close, code, message }: Fault): Promise<void> {
-    send(socket, { type: "error", error: { code, message, param: null } });
-    if (close === null) return;
-    closeSocket(socket, close, code);
-    await this.leave(socketId);
-  }
-
-  async #ack(socketId: string, frames: number | null): Promise<void> {
-    if (frames === null) return;
-    this.#reader(socketId).acked(frames);
+  /** So many frames more were dealt with. The lobby's part of flow control: see policy/window.ts. */
+  async ack(socketId: string, frames: number): Promise<void> {
+    this.reader(socketId).acked(frames);
     await this.#catchUp(socketId);
   }
 
-  /** Tells a reader what it missed, if it can be told. */
-  async #catchUp(socketId: string): Promise<void> {
-    const reader = this.#readers.get(socketId);
-    if (!reader?.canCatchUp) return;
-    const { over, unreachable } = await catchUp(reader, this.#sources, (job) => this.#wish(socketId, job));
-    if (unreachable) this.#desk().wakeBy(this.#desk().now() + RETRY_MS);
-    await this.#drop(socketId, over.map(jobTarget));
+  /** A consumer has dealt with everything up to here. */
+  ackCursor(socketId: string, channel: string | null, cursor: number): Fault | null {
+    const subscription = channel === this.#home ? this.#consumption(socketId) : null;
+    if (!subscription?.consumer) return fault("not_a_consumer", "Subscribe to the channel as a consumer first.", "channel");
+    if (!this.#consumers.ack(subscription.consumer, cursor)) return fault("invalid_cursor", "No event had this cursor.", "cursor");
+    subscription.acked = Math.max(subscription.acked, cursor);
+    return null;
   }
 
-  async #subscribe(socket: WebSocket, socketId: string, frame: Subscribe): Promise<void> {
-    const { address } = this.#desk();
+  /** `consumer`: the name under which the channel is followed. Answers why nothing of the frame is followed, null if it is. */
+  async subscribe(socket: WebSocket, socketId: string, frame: Subscribe, consumer: string | null): Promise<Fault | null> {
     const deltas = frame.deltas ?? false;
     const after = frame.after ?? {};
     const jobs = frame.jobs ?? [];
-    if (this.#reader(socketId).targets.size + jobs.length + (frame.channel ? 1 : 0) > SUBSCRIPTIONS_LIMIT) {
-      const message = `A socket follows ${SUBSCRIPTIONS_LIMIT} jobs and channels at most: nothing of this frame is followed.`;
-      return send(socket, { type: "error", error: { code: "too_many_subscriptions", message, param: "jobs" } });
-    }
+    if (this.reader(socketId).targets.size + jobs.length + (frame.channel ? 1 : 0) > SUBSCRIPTIONS_LIMIT)
+      return fault("too_many_subscriptions", `A socket follows ${SUBSCRIPTIONS_LIMIT} jobs and channels at most.`, "jobs");
+    if (consumer && frame.channel !== this.#home)
+      return fault("consumer_elsewhere", "A consumer connects with ?channel=, to the channel that it follows.", "channel");
+    const opened = consumer === null ? null : this.#consumers.open(consumer);
+    if (consumer && !opened) return fault("too_many_consumers", `A channel has ${CONSUMERS_LIMIT} consumers at most.`, "consumer");
+    const { calls, missing } = this.#callsOf(jobs, frame.channel ?? null, after, deltas);
+    // Answered first: the events that follow belong to it.
+    const found = jobs.filter((id) => !missing.includes(id));
+    const more = opened ? { consumer: frame.consumer!, ...opened } : {};
+    send(socket, { type: "subscribed", jobs: found, channel: frame.channel ?? null, deltas, ...more });
+    for (const id of missing) send(socket, notFound(id));
+    // Who says by itself what it has, is told no more of the past than that.
+    const place = opened && Object.keys(after).length === 0 ? opened.cursor : null;
+    const consuming = { consumer, place, acked: opened?.cursor ?? 0 };
+    await Promise.all([...calls].map(([channel, each]) => this.#follow(socket, socketId, channel, each, consuming)));
+    return null;
+  }
+
+  async unsubscribe(socket: WebSocket, socketId: string, frame: Extract<ClientFrame, { type: "unsubscribe" }>): Promise<void> {
+    const jobs = frame.jobs ?? [];
+    const dropped = this.#drop(socketId, [...jobs.map(jobTarget), ...(frame.channel ? [channelTarget(frame.channel)] : [])]);
+    send(socket, { type: "unsubscribed", jobs, channel: frame.channel ?? null });
+    await dropped;
+  }
+
+  /** What each mailbox is asked for; jobs that cannot be are missing. */
+  #callsOf(jobs: string[], channel: string | null, after: Record<string, number>, deltas: boolean) {
+    const { address } = this.#desk();
     const calls = new Map<string, FollowCall>();
     const call = (channel: string) => {
       const known = calls.get(channel) ?? { lobby: address, channel: false, jobs: [], after: {}, deltas };
@@ -158,18 +146,42 @@ export class Lobby {
       if (name) call(name.channel).jobs.push({ id, after: after[id] ?? null });
       else missing.push(id);
     }
-    if (frame.channel) Object.assign(call(frame.channel), { channel: true, after });
-    // Answered first: the events that follow belong to it.
-    send(socket, { type: "subscribed", jobs: jobs.filter((id) => !missing.includes(id)), channel: frame.channel ?? null, deltas });
-    for (const id of missing) send(socket, notFound(id));
-    await Promise.all([...calls].map(([channel, each]) => this.#follow(socket, socketId, channel, each)));
+    if (channel) Object.assign(call(channel), { channel: true, after });
+    return { calls, missing };
   }
 
-  async #follow(socket: WebSocket, socketId: string, channel: string, call: FollowCall): Promise<void> {
+  /** Tells a reader what it missed, if it can be told. */
+  async #catchUp(socketId: string): Promise<void> {
+    const reader = this.#readers.get(socketId);
+    if (!reader?.roomy || reader.catchingUp) return;
+    if (reader.behind.size > 0) {
+      const { over, unreachable } = await catchUp(reader, this.#sources, (job) => this.#wish(socketId, job));
+      if (unreachable) this.#desk().wakeBy(this.#desk().now() + RETRY_MS);
+      await this.#drop(socketId, over.map(jobTarget));
+    }
+    this.#consume(socketId);
+  }
+
+  #consume(socketId: string): void {
+    const [reader, subscription] = [this.#readers.get(socketId), this.#consumption(socketId)];
+    if (!reader || !subscription || subscription.place === null) return;
+    consume(this.#desk(), reader, subscription);
+    this.#put(socketId, channelTarget(this.#home), subscription);
+  }
+
+  async #follow(
+    socket: WebSocket,
+    socketId: string,
+    channel: string,
+    call: FollowCall,
+    consuming: Pick<Subscription, "consumer" | "place" | "acked">,
+  ): Promise<void> {
     const targets = [...call.jobs.map(({ id }) => jobTarget(id)), ...(call.channel ? [channelTarget(channel)] : [])];
     for (const target of targets) {
-      this.#subscribed(socketId, target, call.deltas).pending++;
-      this.#desk().store.putSubscription({ socket: socketId, target, deltas: call.deltas ? 1 : 0 });
+      const subscription = this.#subscribed(socketId, target, call.deltas);
+      subscription.pending++;
+      if (target === channelTarget(channel)) Object.assign(subscription, consuming);
+      this.#put(socketId, target, subscription);
     }
     let followed: Followed;
     try {
@@ -192,6 +204,7 @@ export class Lobby {
       if (asked.some((target) => this.#targets.get(target)?.has(socketId))) reader.take(new EventFrame(event), call.deltas);
     }
     const live = targets.flatMap((target) => this.#goLive(socketId, channel, target));
+    this.#consume(socketId);
     const told = [...followed.events, ...live.map(({ event }) => event)];
     const over = told.filter(({ event, job }) => isEnd(event) && !reader.behind.has(job)).map(({ job }) => job);
     await this.#drop(socketId, [...followed.missing, ...over].map(jobTarget));
@@ -208,18 +221,23 @@ export class Lobby {
 
   /** An event to a socket, by whichever of its subscriptions. Answers whether it went. */
   #pass(socketId: string, channel: string, frame: EventFrame): boolean {
-    const own = this.#own(socketId, channel, frame.event.job);
+    let own = this.#own(socketId, channel, frame.event.job);
     const waiting = own.find(({ pending }) => pending > 0);
     if (waiting) waiting.held.push(frame);
     if (waiting || own.length === 0) return false;
-    const reader = this.#reader(socketId);
-    const went = reader.take(
-      frame,
-      own.some(({ deltas }) => deltas),
-    );
+    const reader = this.reader(socketId);
+    const consumer = own.find((each) => each.consumer !== null) ?? null;
+    const late = consumer !== null && !isLive(reader, consumer, frame.event);
+    if (late) {
+      if (postpone(this.#desk(), reader, consumer, frame.event as JobEvent & { place: number }))
+        this.#put(socketId, channelTarget(channel), consumer);
+      own = own.filter((each) => each !== consumer);
+    }
+    const deltas = own.some((each) => each.deltas);
+    const went = own.length > 0 && reader.take(frame, deltas, consumer !== null);
     if (reader.behind.size > BEHIND_LIMIT) this.#letGo(socketId);
     // Room without an ack: the object slept meanwhile, or a mailbox was not to be reached.
-    else if (reader.canCatchUp) this.#desk().background(this.#catchUp(socketId));
+    else if (late || reader.behind.size > 0) this.#desk().background(this.#catchUp(socketId));
     return went;
   }
 
@@ -236,13 +254,6 @@ export class Lobby {
   #wish(socketId: string, job: string): { deltas: boolean } | null {
     const own = this.#own(socketId, parseJobId(this.#desk().address.tenant, job)!.channel, job);
     return own.length > 0 ? { deltas: own.some(({ deltas }) => deltas) } : null;
-  }
-
-  async #unsubscribe(socket: WebSocket, socketId: string, frame: Extract<ClientFrame, { type: "unsubscribe" }>): Promise<void> {
-    const jobs = frame.jobs ?? [];
-    const dropped = this.#drop(socketId, [...jobs.map(jobTarget), ...(frame.channel ? [channelTarget(frame.channel)] : [])]);
-    send(socket, { type: "unsubscribed", jobs, channel: frame.channel ?? null });
-    await dropped;
   }
 
   /** Ends subscriptions; mailboxes that no socket of this lobby follows any more are told. */
@@ -270,14 +281,28 @@ export class Lobby {
   #subscribed(socketId: string, target: string, deltas: boolean): Subscription {
     const sockets = this.#targets.get(target) ?? new Map<string, Subscription>();
     this.#targets.set(target, sockets);
-    const subscription = sockets.get(socketId) ?? { deltas, pending: 0, held: [] };
+    const subscription = sockets.get(socketId) ?? { deltas, pending: 0, held: [], consumer: null, place: null, acked: 0 };
     subscription.deltas = deltas;
     sockets.set(socketId, subscription);
-    this.#reader(socketId).targets.add(target);
+    this.reader(socketId).targets.add(target);
     return subscription;
   }
 
-  #reader(socketId: string): Reader {
+  #put(socket: string, target: string, { consumer, deltas, place }: Subscription): void {
+    this.#desk().store.putSubscription({ socket, target, deltas: deltas ? 1 : 0, consumer, place });
+  }
+
+  /** This mailbox's own channel. */
+  get #home(): string {
+    return this.#desk().address.channel;
+  }
+
+  /** How a socket follows this mailbox's own channel, if it does. */
+  #consumption(socketId: string): Subscription | null {
+    return this.#targets.get(channelTarget(this.#home))?.get(socketId) ?? null;
+  }
+
+  reader(socketId: string): Reader {
     const known = this.#readers.get(socketId);
     if (known) return known;
     const notes = {
@@ -288,4 +313,8 @@ export class Lobby {
     this.#readers.set(socketId, reader);
     return reader;
   }
+}
+
+function fault(code: string, message: string, param: string): Fault {
+  return { code, message, param, close: null };
 }

@@ -33,7 +33,9 @@ import { claim } from "./claims.ts";
 import { deliveries, redeliver } from "./deliveries.ts";
 import type { Desk } from "./desk.ts";
 import { Followers } from "./followers.ts";
+import { hear } from "./hear.ts";
 import { Lobby } from "./lobby.ts";
+import { Order } from "./order.ts";
 import { closeOver } from "./passes.ts";
 import { moved } from "./positions.ts";
 import { OUTSIDE, type Outside } from "./post.ts";
@@ -82,6 +84,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       running: new Map(),
       promised: new Map(),
       followers: new Followers(store, env, address, (events) => this.#lobby.deliver(address, events)),
+      order: new Order(store),
       streams: new Streams(),
       calls: new Calls(() => this.desk),
       webhooks: new Webhooks(() => this.desk, this.outside()),
@@ -189,7 +192,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
-    await this.#lobby.receive(socket, socketId(socket), message);
+    await hear(this.desk, this.#lobby, socket, message);
   }
 
   override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {

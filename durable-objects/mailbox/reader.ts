@@ -4,6 +4,7 @@
  */
 import { Manners } from "../../policy/manners.ts";
 import { Window } from "../../policy/window.ts";
+import type { ToldEvent } from "../../schemas/event.ts";
 import type { EventFrame } from "./frames.ts";
 import { send, sendText } from "./frames.ts";
 import { acks, startAcking } from "./sockets.ts";
@@ -46,9 +47,9 @@ export class Reader {
     return this.#line.window?.full ?? false;
   }
 
-  /** Whether it may be told what it lacks. */
-  get canCatchUp(): boolean {
-    return this.behind.size > 0 && !this.catchingUp && (this.#line.window?.roomy ?? true);
+  /** Whether it is worth telling it what it lacks: not after every ack. */
+  get roomy(): boolean {
+    return this.#line.window?.roomy ?? true;
   }
 
   /** So many frames more were dealt with. The first such word is kept with the socket. */
@@ -60,23 +61,29 @@ export class Reader {
   }
 
   /** What goes to it, in its turn: at once, or later if it lags. Answers whether it went. */
-  take(frame: EventFrame, deltas: boolean): boolean {
+  take(frame: EventFrame, deltas: boolean, consumer = false): boolean {
     const { event } = frame;
-    if (event.event === "delta" && !deltas) return false;
+    if (!this.wants(event, deltas)) return false;
     const last = this.#sent.get(event.job);
-    if (last !== undefined && event.seq <= last) return false;
     const behind = this.behind.get(event.job);
     if (behind) behind.newest = Math.max(behind.newest, event.seq);
     else if (this.full || this.behind.size > 0) this.#fallBehind(event.job, last ?? event.seq - 1, event.seq);
     else {
-      this.put(frame);
+      this.put(frame, consumer);
       return true;
     }
     return false;
   }
 
-  /** Sends it, whatever else waits. */
-  put({ event, text }: EventFrame): void {
+  /** Whether it is to have an event that it has not had. */
+  wants({ event, job, seq }: ToldEvent, deltas: boolean): boolean {
+    return (event !== "delta" || deltas) && seq > (this.#sent.get(job) ?? 0);
+  }
+
+  /** Sends it, whatever else waits; with its cursor to a consumer. */
+  put(frame: EventFrame, consumer = false): void {
+    const { event } = frame;
+    const text = consumer ? frame.textWithCursor : frame.text;
     // Put last, so that the first is the one longest unheard of: an end may still be on its way twice, and is known by this.
     this.#sent.delete(event.job);
     this.#sent.set(event.job, event.seq);
@@ -103,9 +110,14 @@ export class Reader {
   }
 
   #fallBehind(job: string, after: number, newest: number): void {
-    if (this.behind.size === 0) for (const socket of this.#line.sockets) send(socket, { type: "lagging" });
+    if (this.behind.size === 0) this.lags();
     this.behind.set(job, { after, newest });
     this.#notes.behind(job, after);
+  }
+
+  /** Says that it has fallen behind. */
+  lags(): void {
+    for (const socket of this.#line.sockets) send(socket, { type: "lagging" });
   }
 
   get #line(): { sockets: WebSocket[]; window: Window | null } {

@@ -8,6 +8,7 @@ import type { Refused } from "../../schemas/problem.ts";
 import type { OpenCall, Place, Submission, Submitted, Ticket } from "../../schemas/rpc.ts";
 import { find, finish } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
+import { placed } from "./order.ts";
 import { tellPlace } from "./positions.ts";
 import type { JobRow } from "./store/store.ts";
 import { asAccepted, idOf, jobOf, UNBORN } from "./view.ts";
@@ -45,14 +46,14 @@ export class Intake {
   constructor(desk: Desk) {
     this.#desk = desk;
     const newest = desk.store.newest();
-    this.#cursor = desk.store.cursor();
+    this.#cursor = desk.store.mark("cursor");
     // Retention may have deleted the newest jobs: a number up to the cursor would pass for confirmed.
     this.#next = Math.max(newest?.n ?? 0, this.#cursor) + 1;
     this.#lastAt = newest?.accepted_at ?? 0;
     for (const row of desk.store.openAfter(this.#cursor)) {
       this.#unconfirmed.add(row.n);
       // Perhaps told before: twice the same is better than a beginning that is missing.
-      if (row.log === null) this.#unannounced.set(row.n, row);
+      if (row.log === null) this.#await(row);
     }
   }
 
@@ -143,9 +144,15 @@ export class Intake {
     const row = this.#unannounced.get(n);
     if (!row) return;
     this.#unannounced.delete(n);
+    this.#desk.order.passed(row.place);
     if (!this.#desk.followers.watched(n)) return;
     const job = asAccepted(this.#desk.address, row);
-    this.#desk.background(this.#desk.followers.tell(n, { job: job.id, seq: 1, event: "queued", data: job }));
+    this.#desk.background(this.#desk.followers.tell(n, { job: job.id, seq: 1, event: "queued", data: job, ...placed(row.place) }));
+  }
+
+  #await(row: JobRow): void {
+    this.#unannounced.set(row.n, row);
+    this.#desk.order.awaits(row.place);
   }
 
   /** What becomes of a submission: a new job, one that was made before, or a refusal. `earlier`: those of the same commit. */
@@ -165,14 +172,15 @@ export class Intake {
       const row = twin?.row ?? store.byNonce(nonce, NEWEST);
       if (row) return { row, replayed: true };
     }
-    return { row: { n: this.#next++, accepted_at: now, ...born(submission) }, replayed: false, submission };
+    const row = { n: this.#next++, accepted_at: now, ...born(submission), ...placed(this.#desk.order.next()) };
+    return { row, replayed: false, submission };
   }
 
   #write(fresh: Fresh[]): void {
     const { store } = this.#desk;
     for (const { row } of fresh) {
       this.#unconfirmed.add(row.n);
-      this.#unannounced.set(row.n, row);
+      this.#await(row);
     }
     try {
       store.sql.transaction(() => {
@@ -191,6 +199,7 @@ export class Intake {
 
   #forget(n: number): void {
     this.#unconfirmed.delete(n);
+    this.#desk.order.passed(this.#unannounced.get(n)?.place);
     this.#unannounced.delete(n);
   }
 
@@ -264,7 +273,7 @@ export class Intake {
     for (const n of this.#unconfirmed) confirmed = Math.min(confirmed, n - 1);
     if (confirmed - this.#cursor < CURSOR_LAG) return;
     this.#cursor = confirmed;
-    this.#desk.store.putCursor(confirmed);
+    this.#desk.store.putMark("cursor", confirmed);
   }
 }
 

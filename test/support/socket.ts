@@ -29,13 +29,19 @@ export class Client {
   }
 
   /** Subscribes, and waits until that is confirmed. */
-  async subscribe(frame: { jobs?: string[]; channel?: string; after?: Record<string, number>; deltas?: boolean }): Promise<void> {
+  async subscribe(frame: {
+    jobs?: string[];
+    channel?: string;
+    after?: Record<string, number>;
+    deltas?: boolean;
+    consumer?: string;
+  }): Promise<void> {
     const before = this.count("subscribed");
     this.send({ type: "subscribe", ...frame });
     await until(() => this.count("subscribed") > before);
   }
 
-  events(job?: string): JobEvent[] {
+  events(job?: string): (JobEvent & { cursor?: number; from?: number })[] {
     return this.frames.filter((frame) => isEvent(frame) && (!job || frame.job === job)) as (ServerFrame & JobEvent)[];
   }
 
