@@ -73,6 +73,20 @@ describe("who comes back under its name", () => {
     expect(second.story(waiting.id)).toEqual(["2 in_progress", "3 completed"]);
   });
 
+  it("what it acked is not told again to a socket that stayed, when the mailbox sleeps and tells of new jobs anew", async () => {
+    const client = await come();
+    const { id } = await submit({ channel: "c", ...later });
+    await client.saw(id, "queued");
+    await ackAll(client);
+    await evict(mailbox("alice", "c"));
+    const next = await submit({ channel: "c", ...later });
+    await client.saw(next.id, "queued");
+    await settled(client);
+    expect(client.story(id)).toEqual(["1 queued"]);
+    await start();
+    await client.saw(id, "completed");
+  });
+
   it("in the middle of a stream: the rest of the deltas", async () => {
     const first = await come({ deltas: true });
     const { id, say, finish } = await running({ channel: "c" });
