@@ -1,5 +1,4 @@
 /** What a consumer has not been told: the events of the channel after a place, in the one order, out of the logs of its jobs. */
-import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { Desk } from "./desk.ts";
 import { entriesOf } from "./log.ts";
@@ -10,19 +9,19 @@ import { idOf } from "./view.ts";
 /** An event by its job's number and its seq. */
 type Spot = { place: number; n: number; seq: number };
 
-/** Events of a page: one pass over the jobs finds so many. */
-const PAGE = 1_000;
+/** Events of a page: one pass over the jobs finds so many. A page that is not full is the last. */
+export const PAGE = 1_000;
 
 /**
- * The next events after a place, in order; read one by one, as far as they are asked for. None if there are no more. What is still to be told
- * as it comes (new jobs that the coordinator has not confirmed) is left out.
+ * The next events after a place, a page of them in order; read one by one, as far as they are asked for. What is still to be told as it comes
+ * (new jobs that the coordinator has not confirmed) is left out.
  */
 export function* backlog(desk: Desk, after: number, deltas: boolean): Generator<JobEvent & { place: number }> {
   let page: Spot[] = [];
   const cut = () => {
     page = page.sort((a, b) => a.place - b.place).slice(0, PAGE);
   };
-  for (const row of desk.store.each()) {
+  for (const row of desk.store.unsettled(after)) {
     for (const spot of spotsOf(desk, row, after, deltas)) page.push(spot);
     if (page.length > 4 * PAGE) cut();
   }
@@ -43,11 +42,7 @@ export function* backlog(desk: Desk, after: number, deltas: boolean): Generator<
 
 function spotsOf(desk: Desk, row: JobRow, after: number, deltas: boolean): Spot[] {
   const { n } = row;
-  // The end is the last: whose end is known, is known.
-  const entries = entriesOf(row);
-  const [, event, , , last = 0] = entries.at(-1)!;
-  if (isEnd(event) && last <= after) return [];
-  const spots = entries.flatMap(([seq, , , , place = 0]): Spot[] =>
+  const spots = entriesOf(row).flatMap(([seq, , , , place = 0]): Spot[] =>
     place > after && !desk.order.isAwaited(place) ? [{ place, n, seq }] : [],
   );
   if (!deltas) return spots;

@@ -1,6 +1,6 @@
 /** What one socket wants to be told of: a job, or a channel. */
 import type { JobEvent } from "../../schemas/event.ts";
-import { backlog } from "./backlog.ts";
+import { backlog, PAGE } from "./backlog.ts";
 import type { Desk } from "./desk.ts";
 import { EventFrame } from "./frames.ts";
 import type { Reader } from "./reader.ts";
@@ -22,11 +22,11 @@ export type Subscription = {
 /** Tells a consumer what it has not been told, as much as goes. Ends with it being told of events as they come, or with the reader full. */
 export function consume(desk: Desk, reader: Reader, subscription: Subscription): void {
   if (subscription.place === null || reader.behind.size > 0) return;
-  for (let from = subscription.place, found = true; found; ) {
-    found = false;
+  for (let from = subscription.place, found = PAGE; found >= PAGE; ) {
+    found = 0;
     for (const event of backlog(desk, from, subscription.deltas)) {
       if (reader.full) return;
-      found = true;
+      found++;
       from = event.place;
       const cursor = desk.order.safe(from);
       // Sent before: by another subscription, or before an older one that was still awaited.

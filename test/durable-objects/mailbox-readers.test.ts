@@ -28,6 +28,8 @@ async function settled(client: Client): Promise<void> {
 const lags = (channel: string) =>
   inside(mailbox("alice", channel), (_, { storage }) => storage.sql.exec("SELECT count(*) AS n FROM lags").one().n);
 
+const rowsOf = (sql: string) => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec(sql).one().n);
+
 describe("many who watch one answer", () => {
   it("each delta is written out once for all, and they come in fewer, larger pieces the more there are", async () => {
     const watchers = await Promise.all(Array.from({ length: 400 }, () => connect({ channel: "c" })));
@@ -64,38 +66,44 @@ describe("many who watch one answer", () => {
 
 describe("a reader that falls behind", () => {
   it.each([
-    ["at the source", "c"],
-    ["in the lobby", undefined],
-  ])("%s: is told so, gets nothing more until it acks, then the rest as one and the end; the others wait for nothing", async (_, place) => {
-    const [slow, other] = [await connect(place ? { channel: place } : {}), await connect({ channel: "c" })];
-    slow.send({ type: "ack", frames: 0 });
-    for (const each of [slow, other]) await each.subscribe({ channel: "c", deltas: true });
-    const { id, say, finish } = await running({ channel: "c" });
-    for (const letter of "abcdefgh") {
-      say(piece(letter));
-      await until(() => other.text(id).endsWith(letter));
-    }
-    finish();
-    await other.saw(id, "completed");
-    await settled(slow);
-    expect(slow.text(id)).toBe([..."abcde"].map(piece).join(""));
-    expect(slow.count("lagging")).toBe(1);
-    expect(slow.events(id).some(({ event }) => event === "completed")).toBe(false);
+    ["at the source", "c", "channel"],
+    ["in the lobby", undefined, "channel"],
+    ["at the source", "c", "jobs"],
+    ["in the lobby", undefined, "jobs"],
+  ])(
+    "%s: is told so, gets nothing more until it acks, then the rest as one and the end; the others wait for nothing",
+    async (_, place, kind) => {
+      const [slow, other] = [await connect(place ? { channel: place } : {}), await connect({ channel: "c" })];
+      slow.send({ type: "ack", frames: 0 });
+      const { id, say, finish } = await running({ channel: "c" });
+      const what = kind === "jobs" ? { jobs: [id] } : { channel: "c", after: { [id]: 0 } };
+      for (const each of [slow, other]) await each.subscribe({ ...what, deltas: true });
+      for (const letter of "abcdefgh") {
+        say(piece(letter));
+        await until(() => other.text(id).endsWith(letter));
+      }
+      finish();
+      await other.saw(id, "completed");
+      await settled(slow);
+      expect(slow.text(id)).toBe([..."abcde"].map(piece).join(""));
+      expect(slow.count("lagging")).toBe(1);
+      expect(slow.events(id).some(({ event }) => event === "completed")).toBe(false);
 
-    slow.send({ type: "ack", frames: slow.events().length });
-    await slow.saw(id, "completed");
-    expect(slow.text(id)).toBe(other.text(id));
-    const all = other.events(id).map(({ seq }) => seq);
-    const told = slow.events(id) as ({ seq: number; from?: number } & ReturnType<Client["events"]>[number])[];
-    const rest = told.filter(({ from }) => from !== undefined);
-    expect(rest).toHaveLength(1);
-    expect((rest[0]!.data as { chunks: unknown[] }).chunks.length).toBeLessThanOrEqual(3);
-    expect(told.flatMap(({ from, seq }) => Array.from({ length: seq - (from ?? seq) + 1 }, (_, index) => (from ?? seq) + index))).toEqual(
-      all,
-    );
-    expect(slow.count("lagging")).toBe(1);
-    expect(await lags("c")).toBe(0);
-  });
+      slow.send({ type: "ack", frames: slow.events().length });
+      await slow.saw(id, "completed");
+      expect(slow.text(id)).toBe(other.text(id));
+      const all = other.events(id).map(({ seq }) => seq);
+      const told = slow.events(id) as ({ seq: number; from?: number } & ReturnType<Client["events"]>[number])[];
+      const rest = told.filter(({ from }) => from !== undefined);
+      expect(rest).toHaveLength(1);
+      expect((rest[0]!.data as { chunks: unknown[] }).chunks.length).toBeLessThanOrEqual(3);
+      expect(told.flatMap(({ from, seq }) => Array.from({ length: seq - (from ?? seq) + 1 }, (_, index) => (from ?? seq) + index))).toEqual(
+        all,
+      );
+      expect(slow.count("lagging")).toBe(1);
+      expect(await lags("c")).toBe(0);
+    },
+  );
 
   it("and sleeps meanwhile, as do all objects: nothing is lost", async () => {
     const slow = await connect({ channel: "lobby" });
@@ -166,6 +174,56 @@ describe("a reader that falls behind", () => {
     world.between.delete("mailbox.missed");
     await runDurableObjectAlarm(mailbox("alice", "lobby"));
     await slow.saw(id, "completed");
+  });
+
+  it("what comes while the rest is fetched from elsewhere comes after it", async () => {
+    const slow = await connect({ channel: "lobby" });
+    slow.send({ type: "ack", frames: 0 });
+    await slow.subscribe({ channel: "c", deltas: true });
+    const { id, say, finish } = await running({ channel: "c" });
+    for (const letter of "abcde") {
+      say(piece(letter));
+      await until(() => slow.text(id).endsWith(letter));
+    }
+    say("f");
+    await until(() => slow.count("lagging") === 1);
+    const relayed = until(async () => (await rowsOf("SELECT count(*) AS n FROM jobs WHERE ended_at IS NOT NULL")) === 1);
+    world.between.set("mailbox.missed", async (go) => {
+      const answer = await go();
+      world.between.delete("mailbox.missed");
+      say("g");
+      finish();
+      await relayed;
+      return answer;
+    });
+    slow.send({ type: "ack", frames: slow.events().length });
+    await slow.saw(id, "completed");
+    expect(slow.text(id)).toBe(`${[..."abcde"].map(piece).join("")}fg`);
+  });
+
+  it("subscribes anew while the rest is fetched from elsewhere: nothing comes twice", async () => {
+    const slow = await connect({ channel: "lobby" });
+    slow.send({ type: "ack", frames: 0 });
+    await slow.subscribe({ channel: "c", deltas: true });
+    const { id, say, finish } = await running({ channel: "c" });
+    for (const letter of "abcde") {
+      say(piece(letter));
+      await until(() => slow.text(id).endsWith(letter));
+    }
+    say("f");
+    await until(() => slow.count("lagging") === 1);
+    world.between.set("mailbox.missed", async (go) => {
+      const answer = await go();
+      world.between.delete("mailbox.missed");
+      slow.send({ type: "subscribe", channel: "c", deltas: true, after: { [id]: slow.events(id).at(-1)!.seq } });
+      await until(() => slow.text(id).endsWith("f"));
+      return answer;
+    });
+    slow.send({ type: "ack", frames: slow.events().length });
+    await until(() => slow.text(id).endsWith("f"));
+    finish();
+    await slow.saw(id, "completed");
+    expect(slow.text(id)).toBe(`${[..."abcde"].map(piece).join("")}f`);
   });
 
   it("that lags with more jobs than can be kept track of is let go, and comes back", async () => {

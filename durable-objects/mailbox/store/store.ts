@@ -172,9 +172,11 @@ export class MailboxStore {
     for (const table of ["jobs", "parts", "delta_rows", "deliveries"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
   }
 
-  /** Every job, as it was accepted. */
-  each(): Iterable<JobRow> {
-    return map(this.sql.each<Stored>(`SELECT ${COLUMNS} FROM jobs ORDER BY n`), unpack);
+  /** Jobs that wait or run, and those whose end has a place beyond this one. */
+  *unsettled(place: number): Generator<JobRow> {
+    const last = "log ->> '$[#-1][4]'";
+    for (const stored of this.sql.each<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE ended_at IS NULL OR ${last} > ? ORDER BY n`, place))
+      yield unpack(stored);
   }
 
   /** When jobs came and ended, in the order in which they came. */
@@ -307,10 +309,6 @@ function detailsOf(row: JobRow): JobDetails {
     ...(place !== undefined && { place }),
   };
   return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...rest };
-}
-
-function* map<T, U>(items: Iterable<T>, change: (item: T) => U): Generator<U> {
-  for (const item of items) yield change(item);
 }
 
 function unpack({ details, ...state }: Stored): JobRow {
