@@ -212,15 +212,18 @@ describe("a reader that falls behind", () => {
     }
     say("f");
     await until(() => slow.count("lagging") === 1);
+    let [asked, released] = [false, false];
     world.between.set("mailbox.missed", async (go) => {
       const answer = await go();
-      world.between.delete("mailbox.missed");
-      slow.send({ type: "subscribe", channel: "c", deltas: true, after: { [id]: slow.events(id).at(-1)!.seq } });
-      await until(() => slow.text(id).endsWith("f"));
+      asked = true;
+      await until(() => released);
       return answer;
     });
     slow.send({ type: "ack", frames: slow.events().length });
+    await until(() => asked);
+    slow.send({ type: "subscribe", channel: "c", deltas: true, after: { [id]: slow.events(id).at(-1)!.seq } });
     await until(() => slow.text(id).endsWith("f"));
+    released = true;
     finish();
     await slow.saw(id, "completed");
     expect(slow.text(id)).toBe(`${[..."abcde"].map(piece).join("")}f`);
