@@ -85,6 +85,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
 
   /** Ends it; resolves when nothing of it is left. */
   async return(): Promise<IteratorResult<Event, void>> {
+    this.#ackCursor();
     this.#buffer.finish();
     this.#ending.abort(new ConnectionError("The subscription has been closed."));
     await this.#ran;
@@ -114,6 +115,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   async #run(): Promise<void> {
     const { signal } = this.#options;
     const stop = () => {
+      this.#ackCursor();
       this.#buffer.abort(signal!.reason);
       this.#ending.abort(signal!.reason);
     };

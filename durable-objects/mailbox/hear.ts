@@ -33,8 +33,9 @@ export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message:
   }
   const { frame: allowed, refused } = within(grant, desk.address.tenant, value);
   for (const each of refused) send(socket, each);
-  // Who comes with a token cannot pass for the holder of a key.
-  const consumer = allowed.channel && allowed.consumer ? `${grant ? "token" : "key"}/${allowed.consumer}` : null;
+  // Who comes with a token cannot pass for the holder of a key. A channel that was refused is all that was refused.
+  const named = allowed.channel === value.channel ? allowed.consumer : null;
+  const consumer = named ? `${grant ? "token" : "key"}/${named}` : null;
   const fault = await lobby.subscribe(socket, id, allowed, consumer);
   if (fault) await refuse(lobby, socket, id, fault);
 }

@@ -76,6 +76,21 @@ describe("a consumer", () => {
     await events.return();
   });
 
+  test.each(["return", "abort"])("it ends in the middle, by %s -> what was dealt with is acked, the event in hand is not", async (how) => {
+    const { client, socket } = stage(() => json({}));
+    const controller = new AbortController();
+    const events = client.subscribe("c", { consumer: "worker", signal: controller.signal });
+    await settle();
+    socket(0).open();
+    socket(0).subscribed();
+    await settle();
+    for (let n = 1; n <= 9; n++) socket(0).tell(`j${n}`, 1, "queued", {}, n);
+    for (let n = 1; n <= 5; n++) await events.next();
+    if (how === "return") await events.return();
+    else controller.abort();
+    expect(cursors(socket(0))).toEqual([4]);
+  });
+
   test("its connection is lost -> it says by the next one how far it is; what it has is not passed on again", async () => {
     const { client, socket } = stage(() => json({}));
     const events = client.subscribe("c", { consumer: "worker" });

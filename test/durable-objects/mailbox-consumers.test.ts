@@ -289,6 +289,7 @@ describe("a consumer that is slow", () => {
 describe("what cannot be", () => {
   it.each([
     ["on a socket elsewhere", { place: "lobby" }, "consumer_elsewhere"],
+    ["without a channel", { channel: null }, "consumer_elsewhere"],
     ["without a name", { consumer: "" }, "invalid_frame"],
     ["of too long a name", { consumer: "x".repeat(65) }, "invalid_frame"],
   ])("a consumer %s", async (_, more, code) => {

@@ -296,7 +296,8 @@ describe("frames that cannot be", () => {
     await client.subscribe({ channel: "c" });
     await inside(mailbox("alice", "c"), (_, { storage }) => {
       const { socket } = storage.sql.exec("SELECT socket FROM subscriptions").one();
-      for (let n = 1; n < 10_000; n++) storage.sql.exec("INSERT INTO subscriptions (socket, target, deltas) VALUES (?, ?, 0)", socket, `job:none${n}`);
+      for (let n = 1; n < 10_000; n++)
+        storage.sql.exec("INSERT INTO subscriptions (socket, target, deltas) VALUES (?, ?, 0)", socket, `job:none${n}`);
     });
     await evict(mailbox("alice", "c"));
     client.send({ type: "subscribe", jobs: [id] });
