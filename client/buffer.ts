@@ -4,15 +4,18 @@
  * and resumes by seq, so that nothing is lost: the service keeps what the client does not.
  */
 import type { Event } from "./events.ts";
+import type { Arrived } from "./flow.ts";
 
 /** Characters of frames; about 8 MB of memory. */
 export const BUFFER_CHARACTERS = 4_000_000;
 
-type Reader = { done: (event: Event | null) => void; fail: (error: unknown) => void };
+/** An event, and what it came in. `cursor`: of a consumer. */
+export type Entry = Arrived & { event: Event; cursor: number | null };
+type Reader = { done: (entry: Entry | null) => void; fail: (error: unknown) => void };
 type End = { error: unknown } | "over";
 
 export class EventBuffer {
-  #events: Event[] = [];
+  #entries: Entry[] = [];
   #characters = 0;
   #reader: Reader | null = null;
   #end: End | null = null;
@@ -22,27 +25,31 @@ export class EventBuffer {
     return this.#characters >= BUFFER_CHARACTERS;
   }
 
-  /** @param characters the size of the frame that it came in. */
-  push(event: Event, characters: number): void {
+  get empty(): boolean {
+    return this.#entries.length === 0;
+  }
+
+  push(entry: Entry): void {
     if (this.#end) return;
     if (this.#reader) {
-      this.#reader.done(event);
+      this.#reader.done(entry);
       this.#reader = null;
       return;
     }
-    const last = this.#events.at(-1);
-    this.#characters += characters;
-    if (event.event !== "delta" || last?.event !== "delta" || last.job !== event.job) this.#events.push(event);
+    this.#characters += entry.characters;
+    const last = this.#entries.at(-1);
+    if (last?.flow !== entry.flow || !joins(last.event, entry.event)) this.#entries.push(entry);
     else {
-      last.seq = event.seq;
-      for (const chunk of event.data.chunks) last.data.chunks.push(chunk);
+      last.frames += entry.frames;
+      last.characters += entry.characters;
+      last.cursor = entry.cursor;
     }
   }
 
   /** The next event; null after the last. @throws what `fail` or `abort` was given. */
-  take(): Promise<Event | null> {
-    const next = this.#events.shift();
-    if (this.#events.length === 0) this.#empty();
+  take(): Promise<Entry | null> {
+    const next = this.#entries.shift();
+    if (this.#entries.length === 0) this.#empty();
     if (next) return Promise.resolve(next);
     if (this.#end) return this.#end === "over" ? Promise.resolve(null) : Promise.reject(this.#end.error);
     return new Promise((done, fail) => {
@@ -66,7 +73,7 @@ export class EventBuffer {
 
   /** As `fail`, at once: who aborts wants no more of it. */
   abort(reason: unknown): void {
-    this.#events = [];
+    this.#entries = [];
     this.#empty();
     this.#end = null;
     this.fail(reason);
@@ -74,11 +81,19 @@ export class EventBuffer {
 
   /** Resolves when everything has been taken. */
   drained(): Promise<void> {
-    return this.#events.length === 0 || this.#end ? Promise.resolve() : new Promise((done) => this.#drained.push(done));
+    return this.#entries.length === 0 || this.#end ? Promise.resolve() : new Promise((done) => this.#drained.push(done));
   }
 
   #empty(): void {
     this.#characters = 0;
     for (const done of this.#drained.splice(0)) done();
   }
+}
+
+/** Adds a delta to one of the same job before it; false if the two are no such pair. */
+function joins(last: Event, event: Event): boolean {
+  if (event.event !== "delta" || last.event !== "delta" || last.job !== event.job) return false;
+  last.seq = event.seq;
+  for (const chunk of event.data.chunks) last.data.chunks.push(chunk);
+  return true;
 }

@@ -12,6 +12,11 @@ import type { Plan } from "./subscription.ts";
 export type ChannelOptions = {
   /** Tokens as they come, too. */
   deltas?: boolean;
+  /**
+   * A name under which the service remembers how far the reader has come. Who comes again with it, from anywhere, is told what came after the last
+   * event that was dealt with; the first time, what comes from then on. `after` is not needed then.
+   */
+  consumer?: string;
   /** The last seq seen of jobs that were followed before, as an earlier process may have kept it. */
   after?: Record<string, number>;
 };

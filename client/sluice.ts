@@ -1,6 +1,7 @@
 /** The client: what a backend, a Worker or a page asks of Sluice. */
 import type { Job, JobInput, JobStatus } from "../schemas/job.ts";
 import { type ChannelOptions, ChannelPlan } from "./channel.ts";
+import { ConsumerPlan } from "./consumer.ts";
 import { TimeoutError } from "./errors.ts";
 import { hasEnded } from "./events.ts";
 import { type Call, callJson, type Wire } from "./http.ts";
@@ -125,8 +126,13 @@ export class Sluice {
     return new Subscription(this.#wire, jobPlan(id, options.after), options);
   }
 
-  /** The events of a channel, without end: of jobs that are open now, from their beginning, and of all that come. */
+  /**
+   * The events of a channel, without end: of jobs that are open now, from their beginning, and of all that come. With a `consumer` name: what came since
+   * that name last asked for an event, and all that comes.
+   */
   subscribe(channel: string, options: SubscriptionOptions & ChannelOptions = {}): Subscription {
+    const { consumer, deltas = false } = options;
+    if (consumer !== undefined) return new Subscription(this.#wire, new ConsumerPlan(channel, consumer, deltas), options);
     return new Subscription(this.#wire, new ChannelPlan(this.#wire, channel, options), options);
   }
 

@@ -7,10 +7,12 @@ const SUBPROTOCOL: typeof Protocol = "sluice.v1";
 const BEARER_SUBPROTOCOL_PREFIX: typeof Prefix = "bearer.";
 
 export type Wish = Extract<ClientFrame, { type: "subscribe" }>;
+type Ack = Extract<ClientFrame, { type: "ack" }>;
 
 /** A connection that stands, as the one who uses it sees it. */
 export type Line = {
   send: (wish: Omit<Wish, "type">) => void;
+  ack: (ack: Omit<Ack, "type">) => void;
   /** Lets go of it: another follows. */
   lose: () => void;
   /** Aborted once the connection is lost. */
@@ -68,7 +70,8 @@ export function connect(wire: Wire, path: string, token: string, signal: AbortSi
         timer = setTimeout(lose, SILENT_MS);
       }, PING_EVERY_MS);
     };
-    const line: Line = { send: (wish) => send(JSON.stringify({ type: "subscribe", ...wish })), lose, signal: gone.signal };
+    const say = (type: "subscribe" | "ack") => (frame: object) => send(JSON.stringify({ type, ...frame }));
+    const line: Line = { send: say("subscribe"), ack: say("ack"), lose, signal: gone.signal };
     socket.addEventListener("open", () =>
       guarded(() => {
         openedAt = performance.now();

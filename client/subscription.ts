@@ -1,9 +1,10 @@
 /** Events over as many connections as it takes. What is asked for and what was seen is the plan's; this keeps a connection, and a buffer. */
 import type { ServerFrame } from "../schemas/socket.ts";
 import { type Backoff, backoffMs, pause } from "./backoff.ts";
-import { EventBuffer } from "./buffer.ts";
+import { type Entry, EventBuffer } from "./buffer.ts";
 import { AuthenticationError, ConnectionError, errorFrom, PermissionError, SluiceError } from "./errors.ts";
 import type { Event } from "./events.ts";
+import { Flow } from "./flow.ts";
 import { callJson, tokenOf, type Wire } from "./http.ts";
 import { connect, type Line } from "./socket.ts";
 
@@ -11,6 +12,8 @@ import { connect, type Line } from "./socket.ts";
 export type Plan = {
   /** Of the WebSocket. */
   path: string;
+  /** Of a consumer: whose cursor is acked. */
+  channel?: string;
   /** A connection stands. */
   opened: (line: Line) => void;
   /** Resolves when everything from now on will be told; called for each "subscribed". */
@@ -28,6 +31,9 @@ export type SubscriptionOptions = {
   /** Told when the connection stands (again), and when it is lost. */
   onConnection?: (state: "open" | "lost") => void;
 };
+
+/** Events between two acks of a consumer that is never done with all that came: each is a write for the service. */
+const ACK_EVENTS = 100;
 
 const RECONNECT: Backoff = { baseMs: 250, capMs: 15_000 };
 /** A connection that stood this long starts the backoff over. */
@@ -48,6 +54,14 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   readonly #ran: Promise<void>;
   readonly #isReady = Promise.withResolvers<void>();
   #failure: unknown = null;
+  /** The connection that stands, and its flow. */
+  #line: Line | null = null;
+  #flow: Flow | null = null;
+  /** What the reader has and is not done with. */
+  #handed: Entry | null = null;
+  /** Of a consumer: everything up to here is done with; how many events that are since the last ack. */
+  #cursor = 0;
+  #unacked = 0;
 
   constructor(wire: Wire, plan: Plan, options: SubscriptionOptions = {}) {
     this.#wire = wire;
@@ -63,21 +77,45 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   }
 
   async next(): Promise<IteratorResult<Event, void>> {
-    const event = await this.#buffer.take();
-    return event === null ? { done: true, value: undefined } : { done: false, value: event };
+    this.#dealt();
+    const entry = await this.#buffer.take();
+    this.#handed = entry;
+    return entry === null ? { done: true, value: undefined } : { done: false, value: entry.event };
   }
 
   /** Ends it; resolves when nothing of it is left. */
   async return(): Promise<IteratorResult<Event, void>> {
+    this.#ackCursor();
     this.#buffer.finish();
     this.#ending.abort(new ConnectionError("The subscription has been closed."));
     await this.#ran;
     return { done: true, value: undefined };
   }
 
+  /** Who asks for the next event is done with the last. */
+  #dealt(): void {
+    const entry = this.#handed;
+    if (!entry) return;
+    this.#handed = null;
+    entry.flow.dealt(entry);
+    if (entry.cursor === null) return;
+    this.#cursor = Math.max(this.#cursor, entry.cursor);
+    this.#unacked++;
+    if (this.#buffer.empty || this.#unacked >= ACK_EVENTS) this.#ackCursor();
+  }
+
+  /** Over whichever connection stands; without one, over the next. */
+  #ackCursor(): void {
+    const { channel } = this.#plan;
+    if (channel === undefined || this.#unacked === 0 || this.#line?.signal.aborted !== false) return;
+    this.#line.ack({ channel, cursor: this.#cursor });
+    this.#unacked = 0;
+  }
+
   async #run(): Promise<void> {
     const { signal } = this.#options;
     const stop = () => {
+      this.#ackCursor();
       this.#buffer.abort(signal!.reason);
       this.#ending.abort(signal!.reason);
     };
@@ -129,6 +167,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
       opened: (line) => {
         this.#options.onConnection?.("open");
         this.#plan.opened(line);
+        this.#flow = new Flow(line);
       },
       frame: (frame, line, characters) => this.#receive(frame, line, characters),
     });
@@ -144,7 +183,9 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
       line.lose();
     } else if (frame.type === "event") {
       const event = this.#plan.take(frame, line);
-      if (event !== null) this.#buffer.push(event, characters);
+      const arrived = { frames: 1, characters, flow: this.#flow! };
+      if (event === null) arrived.flow.dealt(arrived);
+      else this.#buffer.push({ ...arrived, event, cursor: frame.cursor ?? null });
       if (this.#plan.over() || this.#buffer.full) line.lose();
     }
   }
@@ -152,6 +193,8 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   async #confirm(line: Line): Promise<void> {
     try {
       if (await this.#plan.subscribed(line)) this.#isReady.resolve();
+      this.#line = line;
+      this.#ackCursor();
     } catch (error) {
       // A connection that is lost meanwhile aborts what the plan asked for.
       if (line.signal.aborted) return;

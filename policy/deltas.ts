@@ -1,4 +1,6 @@
 /** Chunks of a stream, kept for a watcher who may come late: runs of plain content become one chunk. */
+import type { JobEvent, ToldEvent } from "../schemas/event.ts";
+
 type Plain = { choices: [{ index: number; delta: { content: string }; logprobs?: null; finish_reason?: null }]; usage?: null };
 
 /** All that a chunk of plain content may say beside it; `obfuscation` is padding against eavesdroppers. */
@@ -17,6 +19,27 @@ export function keep(kept: unknown[], chunk: unknown): void {
   } else {
     kept.push(chunk);
   }
+}
+
+/** Events of a job in order, with deltas that follow each other made one, of the last one's seq. */
+export function together(events: readonly JobEvent[]): ToldEvent[] {
+  const told: ToldEvent[] = [];
+  for (const event of events) {
+    const last = told.at(-1);
+    if (event.event !== "delta") told.push(event);
+    else if (last?.event !== "delta") told.push({ ...event, from: event.seq, data: { chunks: melted([], event) } });
+    else told[told.length - 1] = { ...last, seq: event.seq, data: { chunks: melted(chunksOf(last), event) } };
+  }
+  return told;
+}
+
+function melted(kept: unknown[], event: JobEvent): unknown[] {
+  for (const chunk of chunksOf(event)) keep(kept, chunk);
+  return kept;
+}
+
+function chunksOf({ data }: JobEvent): unknown[] {
+  return (data as { chunks: unknown[] }).chunks;
 }
 
 function isPlain(chunk: unknown): chunk is Plain {

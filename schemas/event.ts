@@ -3,4 +3,14 @@ import type { JobEnd } from "./job.ts";
 export type EventName = "queued" | "position" | "in_progress" | "delta" | "retrying" | JobEnd;
 
 /** One entry of a job's log. `seq` begins at 1 and has no gaps. */
-export type JobEvent = { job: string; seq: number; event: EventName; data: unknown };
+export type JobEvent = {
+  job: string;
+  seq: number;
+  event: EventName;
+  data: unknown;
+  /** In the order of its channel, if anybody needs that; clients are told cursors instead. */
+  place?: number;
+};
+
+/** As a client may be told it: a delta with `from` stands for all from that seq up to its own. */
+export type ToldEvent = JobEvent & { from?: number };

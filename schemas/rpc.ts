@@ -3,7 +3,7 @@
  * values; an expected failure is a value too. All but `start` are safe to repeat: a caller that lost an answer asks again.
  */
 import type { BatchObject, FileObject } from "./batch.ts";
-import type { JobEvent } from "./event.ts";
+import type { JobEvent, ToldEvent } from "./event.ts";
 import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } from "./job.ts";
 import type { Problem, Refused } from "./problem.ts";
 import type { QueueState } from "./queue.ts";
@@ -213,8 +213,8 @@ export type Opened =
 /** One delta event: chunks that arrived together. `index` counts the batches of an attempt from 0. */
 export type AppendCall = Held & { index: number; chunks: unknown[] };
 export type Appended =
-  /** `need`: the next index that the mailbox lacks. */
-  | { ok: true; need: number }
+  /** `need`: the next index that the mailbox lacks. `gapMs`: chunks are to gather so long before the next batch is sent. */
+  | { ok: true; need: number; gapMs: number }
   /** Refused: the job has ended or a newer attempt runs. */
   | { ok: false };
 
@@ -243,6 +243,8 @@ export type FollowCall = {
   after: Record<string, number>;
   deltas: boolean;
 };
+/** A job of which a reader has the events up to `after`. */
+export type Missing = { id: string; after: number; deltas: boolean };
 export type Followed = { events: JobEvent[]; missing: string[] };
 
 /** A mailbox is named `tenant/channel`; it knows its own name. */
@@ -277,7 +279,10 @@ export interface MailboxRpc {
   /** Whether a token was taken back. */
   isRevoked(pass: Pass): Promise<boolean>;
   unfollow(call: { lobby: MailboxAddress; channel: boolean; jobs: string[] }): Promise<void>;
-  relay(from: MailboxAddress, events: JobEvent[]): Promise<void>;
+  /** Events for the sockets of this lobby; answers to how many they went at most. */
+  relay(from: MailboxAddress, events: JobEvent[]): Promise<number>;
+  /** What a reader who lagged has missed of each job, in order, deltas that follow each other as one; nothing of a job that is not there. */
+  missed(jobs: Missing[]): Promise<ToldEvent[]>;
 }
 
 /** A file or a batch in a tenant's list; `file` is null for a batch, whose state its own object knows. */

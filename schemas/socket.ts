@@ -1,35 +1,66 @@
 import { z } from "zod";
 import { Channel } from "./channel.ts";
-import type { JobEvent } from "./event.ts";
+import type { ToldEvent } from "./event.ts";
 
 /** The subprotocol that a browser names; the pair is `sluice.v1, bearer.<token>`. */
 export const SUBPROTOCOL = "sluice.v1";
 export const BEARER_SUBPROTOCOL_PREFIX = "bearer.";
 
-/** Jobs that one frame may name. */
+/** Jobs that one frame may name, in `jobs` and in `after`. */
 export const JOBS_PER_FRAME = 1_000;
+/** Characters of a frame: room for as many jobs with the longest ids, named twice. */
+export const FRAME_LIMIT = 2_000_000;
+/** Jobs and channels that one socket may follow at a time. */
+export const SUBSCRIPTIONS_LIMIT = 10_000;
+
+/** Names under which one channel remembers how far somebody has come. */
+export const CONSUMERS_LIMIT = 100;
+const consumer = z.string().min(1).max(64);
 
 /** Of a job's id: its channel takes up to 512 characters of it. */
 const ID_LIMIT = 640;
-const jobIds = z.array(z.string().min(1).max(ID_LIMIT)).max(JOBS_PER_FRAME);
+const jobId = z.string().min(1).max(ID_LIMIT);
+const jobIds = z.array(jobId).max(JOBS_PER_FRAME);
+const after = z
+  .record(jobId, z.number().int().min(0).max(Number.MAX_SAFE_INTEGER))
+  .refine((seqs) => Object.keys(seqs).length <= JOBS_PER_FRAME, `names ${JOBS_PER_FRAME} jobs at most`);
 export const ClientFrame = z.discriminatedUnion("type", [
   z.looseObject({
     type: z.literal("subscribe"),
     jobs: jobIds.nullish(),
     channel: Channel.nullish(),
-    after: z.record(z.string(), z.number().int().min(0)).nullish(),
+    after: after.nullish(),
     deltas: z.boolean().nullish(),
+    /** By this name the channel goes on after what was acked, whoever comes with it. */
+    consumer: consumer.nullish(),
   }),
   z.looseObject({ type: z.literal("unsubscribe"), jobs: jobIds.nullish(), channel: Channel.nullish() }),
-  z.looseObject({ type: z.literal("ack") }),
+  z.looseObject({
+    type: z.literal("ack"),
+    /** Events that were dealt with since the last such ack. Who says so once is sent no more than a window ahead of its acks. */
+    frames: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).nullish(),
+    /** Of a channel that is followed as a consumer: everything up to the cursor has been dealt with, for good. */
+    channel: Channel.nullish(),
+    cursor: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).nullish(),
+  }),
 ]);
 export type ClientFrame = z.infer<typeof ClientFrame>;
 
 export type ServerFrame =
-  | { type: "subscribed"; jobs: string[]; channel: string | null; deltas: boolean }
+  | { type: "subscribed"; jobs: string[]; channel: string | null; deltas: boolean; consumer?: string; cursor?: number; resumed?: boolean }
   | { type: "unsubscribed"; jobs: string[]; channel: string | null }
-  | ({ type: "event" } & JobEvent)
+  | ({ type: "event"; cursor?: number } & ToldEvent)
+  | { type: "lagging" }
   | { type: "error"; error: { code: string; message: string; param: string | null } };
 
 /** Close codes that Sluice sends; see docs/api.md. */
-export const CLOSE = { normal: 1000, tooBig: 1009, protocol: 4400, tokenExpired: 4401, tokenRevoked: 4403 } as const;
+export const CLOSE = {
+  normal: 1000,
+  binary: 1003,
+  tooBig: 1009,
+  protocol: 4400,
+  tokenExpired: 4401,
+  tokenRevoked: 4403,
+  tooSlow: 4408,
+  tooMany: 4429,
+} as const;

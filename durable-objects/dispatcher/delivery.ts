@@ -3,10 +3,8 @@
  * names the one that it lacks, so a lost answer or a restarted mailbox costs neither a gap nor a repeat.
  */
 import { keep } from "../../policy/deltas.ts";
+import { FLOW_MS } from "../../policy/spacing.ts";
 import type { AppendCall, Appended } from "../../schemas/rpc.ts";
-
-/** Chunks that come within this time travel together: a person sees 20 frames a second as a flow. */
-const SPACING_MS = 50;
 
 /** Chunks in a batch: with the most log probabilities that can be asked for, well below the 2 MB of the row that it becomes. */
 const BATCH_CHUNKS = 200;
@@ -18,9 +16,13 @@ export class Delivery {
   /** Chunks not in a batch yet. */
   readonly #loose: unknown[] = [];
   #next = 0;
+  /** ms that chunks gather between two batches: the mailbox says how many read along. */
+  #gapMs = FLOW_MS;
   #watched: boolean;
   #running: Promise<void> | null = null;
   #refused = false;
+  #gathering = true;
+  #hurry = () => {};
 
   constructor(watched: boolean, append: (call: Omit<AppendCall, "job" | "attempt">) => Promise<Appended>) {
     this.#watched = watched;
@@ -28,7 +30,8 @@ export class Delivery {
   }
 
   add(chunk: unknown): void {
-    if (this.#watched) this.#loose.push(chunk);
+    // Where many read along, pieces of plain text travel as one: each would go to every reader with all that a chunk says beside.
+    if (this.#watched && this.#gapMs === FLOW_MS) this.#loose.push(chunk);
     else keep(this.#loose, chunk);
     this.#run();
   }
@@ -39,8 +42,10 @@ export class Delivery {
     this.#run();
   }
 
-  /** Resolves when all that was added so far has been taken or refused. */
+  /** Resolves when all that was added so far has been taken or refused. Nothing is added any more: nothing is waited for. */
   async drain(): Promise<void> {
+    this.#gathering = false;
+    this.#hurry();
     while (this.#running) await this.#running;
   }
 
@@ -64,8 +69,20 @@ export class Delivery {
       const began = Promise.resolve(this.#append({ index: this.#next, chunks: this.#batches[this.#next]! }));
       const answer = await began.catch((): Appended => ({ ok: false }));
       if (!answer.ok || answer.need > this.#batches.length) this.#refused = true;
-      else this.#next = answer.need;
-      if (this.#due() && this.#loose.length < BATCH_CHUNKS) await new Promise((done) => setTimeout(done, SPACING_MS));
+      else [this.#next, this.#gapMs] = [answer.need, answer.gapMs];
+      // Also when nothing is due: what comes meanwhile is not to go piece by piece.
+      if (this.#gathering && !this.#refused && this.#loose.length < BATCH_CHUNKS) await this.#gather();
     }
+  }
+
+  /** Waits for the rest of the gap, or until `drain`. */
+  #gather(): Promise<void> {
+    return new Promise((done) => {
+      const timer = setTimeout(done, this.#gapMs);
+      this.#hurry = () => {
+        clearTimeout(timer);
+        done();
+      };
+    });
   }
 }

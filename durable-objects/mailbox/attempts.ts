@@ -10,6 +10,7 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { AppendCall, Appended, CommitCall, Committed, Lease, OpenCall, Opened, Verdict } from "../../schemas/rpc.ts";
 import type { Desk } from "./desk.ts";
 import { append as appendTo, entriesOf, saysRetrying, saysRunning } from "./log.ts";
+import { placed } from "./order.ts";
 import { deltasKeptMs } from "./retention.ts";
 import type { JobRow } from "./store/store.ts";
 import { idOf, jobOf, statusOf } from "./view.ts";
@@ -83,13 +84,16 @@ export function append(desk: Desk, call: AppendCall): Appended {
   const row = find(desk, call.job);
   if (row?.status !== "queued" || call.attempt < row.attempt) return { ok: false };
   const counts = desk.store.deltas.counts(row.n, call.attempt);
-  if (call.index !== counts.ofAttempt) return { ok: true, need: counts.ofAttempt };
+  desk.streams.begin(row.n);
+  const { gapMs } = desk.streams;
+  if (call.index !== counts.ofAttempt) return { ok: true, need: counts.ofAttempt, gapMs };
   noteRunning(desk, row, call.attempt, desk.running.get(row.n)?.startedAt ?? desk.now());
   const last = lastSeq(desk, row);
-  desk.store.deltas.add(row.n, last + 1, call.attempt, call.chunks);
-  const event = { job: call.job, seq: last + 1, event: "delta" as const, data: { chunks: call.chunks } };
-  desk.background(desk.followers.tell(row.n, event));
-  return { ok: true, need: counts.ofAttempt + 1 };
+  const place = desk.order.next();
+  desk.store.deltas.add(row.n, last + 1, call.attempt, call.chunks, place);
+  const event = { job: call.job, seq: last + 1, event: "delta" as const, data: { chunks: call.chunks }, ...placed(place) };
+  desk.background(desk.followers.tell(row.n, event).then((readers) => desk.streams.told(row.n, readers)));
+  return { ok: true, need: counts.ofAttempt + 1, gapMs };
 }
 
 /** The result. Resolves once it is written and its followers have been told. */
@@ -131,6 +135,7 @@ export async function judge(desk: Desk, verdict: Verdict): Promise<void> {
   // From here on that attempt is refused.
   row.attempt = Math.max(row.attempt, verdict.attempt + 1);
   desk.running.delete(row.n);
+  desk.streams.over(row.n);
   if (!saysRetrying(row, verdict.attempt)) {
     const error = verdict.problem && { message: verdict.problem.message, code: verdict.problem.code };
     note(desk, row, "retrying", { attempt: verdict.attempt, retry_at: verdict.retryAt / 1_000, error });
@@ -145,20 +150,21 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
   const before = statusOf(row, { place: null, runningSince: desk.running.get(row.n)?.startedAt ?? null, now });
   if (status !== "completed" && !mayBecome(before, status)) return;
   const unsaid = status === "completed" && !saysRunning(row, row.attempt) ? { attempt: row.attempt } : null;
-  const running = unsaid && { seq: appendTo(row, 0, "in_progress", end.startedAt ?? now, unsaid), data: unsaid };
+  const running = unsaid && { ...write(desk, row, 0, "in_progress", unsaid, end.startedAt ?? now), data: unsaid };
   row.status = status;
   row.ended_at = now;
   if (end.problem) {
     row.error = JSON.stringify(end.problem);
   }
   const lastDelta = desk.store.deltas.counts(row.n, 0).last;
-  appendTo(row, lastDelta, status, now, null);
-  const write = () => desk.store.end(row, end.response ?? null);
-  if (row.webhook === undefined) write();
-  else desk.webhooks.tell(row, row.webhook, write);
+  write(desk, row, lastDelta, status, null, now);
+  const store = () => desk.store.end(row, end.response ?? null);
+  if (row.webhook === undefined) store();
+  else desk.webhooks.tell(row, row.webhook, store);
   desk.running.delete(row.n);
   desk.promised.delete(row.n);
   desk.store.deltas.close(row.n);
+  desk.streams.over(row.n);
   desk.wakeBy(now + (lastDelta > 0 ? deltasKeptMs(desk) : desk.retentionMs));
   desk.ended(status);
   // A mailbox that slept meanwhile did not know that the job ran when its followers came: they would miss a number.
@@ -171,7 +177,8 @@ async function tellEnd(desk: Desk, row: JobRow): Promise<void> {
   if (!desk.followers.watched(row.n)) return;
   const response = row.status === "completed" ? desk.store.text(row.n, "response") : null;
   const job = jobOf(desk.address, row, { place: null, runningSince: null, now: desk.now() }, response);
-  await desk.followers.tell(row.n, { job: job.id, seq: lastSeq(desk, row), event: row.status as EventName, data: job });
+  const [seq, event, , , place] = entriesOf(row).at(-1)!;
+  await desk.followers.tell(row.n, { job: job.id, seq, event, data: job, ...placed(place) });
 }
 
 /** Puts it down that this attempt runs, if it is not yet. */
@@ -190,9 +197,15 @@ function noteAttempt(row: JobRow, lease: Lease): void {
 
 /** Writes an event of a job, and tells it. `row` carries what else has changed. */
 export function note(desk: Desk, row: JobRow, event: EventName, data: unknown): void {
-  const seq = appendTo(row, desk.store.deltas.counts(row.n, 0).last, event, desk.now(), data);
+  const written = write(desk, row, desk.store.deltas.counts(row.n, 0).last, event, data, desk.now());
   desk.store.update(row);
-  desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), seq, event, data }));
+  desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), event, data, ...written }));
+}
+
+/** Appends an event to the row, at the next place of the channel's order. */
+function write(desk: Desk, row: JobRow, lastDelta: number, event: EventName, data: unknown, at: number): { seq: number; place?: number } {
+  const place = desk.order.next();
+  return { seq: appendTo(row, lastDelta, event, at, data, place), ...placed(place) };
 }
 
 export function lastSeq(desk: Desk, row: JobRow): number {

@@ -6,7 +6,9 @@ import type { MailboxAddress } from "../../schemas/rpc.ts";
 import type { WebhookEvent } from "../../schemas/webhook.ts";
 import type { Calls } from "./calls.ts";
 import type { Followers } from "./followers.ts";
+import type { Order } from "./order.ts";
 import type { MailboxStore } from "./store/store.ts";
+import type { Streams } from "./streams.ts";
 import type { Webhooks } from "./webhooks.ts";
 
 /** A running attempt. Lost with the object; the coordinator knows the same. */
@@ -21,6 +23,8 @@ export type Desk = {
   /** Whom the coordinator named as it confirmed a job, until that attempt is opened: another's lease of the same number is void. */
   readonly promised: Map<number, { attempt: number; dispatcher: string }>;
   readonly followers: Followers;
+  readonly order: Order;
+  readonly streams: Streams;
   readonly calls: Calls;
   readonly webhooks: Webhooks;
   /** What a webhook is told of a job. */

@@ -16,14 +16,14 @@ export class Followers {
   /** lobby name -> whether it wants deltas, by target */
   readonly #byTarget = new Map<number, Map<string, boolean>>();
   /** The last message under way to each lobby: the next waits for it. */
-  readonly #tails = new Map<string, Promise<boolean>>();
+  readonly #tails = new Map<string, Promise<number | null>>();
   readonly #store: MailboxStore;
   readonly #env: Env;
   readonly #self: MailboxAddress;
-  readonly #deliver: (events: JobEvent[]) => void;
+  readonly #deliver: (events: JobEvent[]) => number;
 
-  /** `deliver` hands events to the sockets of this very object. */
-  constructor(store: MailboxStore, env: Env, self: MailboxAddress, deliver: (events: JobEvent[]) => void) {
+  /** `deliver` hands events to the sockets of this very object, and answers to how many. */
+  constructor(store: MailboxStore, env: Env, self: MailboxAddress, deliver: (events: JobEvent[]) => number) {
     this.#store = store;
     this.#env = env;
     this.#self = self;
@@ -56,14 +56,15 @@ export class Followers {
     this.#store.dropFollower(target, lobby);
   }
 
-  /** Tells all who follow this job. Resolves when every lobby has the event, or cannot be reached. */
-  async tell(n: number, event: JobEvent): Promise<void> {
+  /** Tells all who follow this job. Resolves when every lobby has the event, or cannot be reached, with the number of sockets that it goes to. */
+  async tell(n: number, event: JobEvent): Promise<number> {
     const told = [...this.#lobbies(n)].map(async ([lobby, deltas]) => {
-      if (event.event === "delta" && !deltas) return;
-      const told = await this.#send(lobby, event);
-      if (told && isEnd(event.event)) this.remove(n, lobby);
+      if (event.event === "delta" && !deltas) return 0;
+      const readers = await this.#send(lobby, event);
+      if (readers !== null && isEnd(event.event)) this.remove(n, lobby);
+      return readers ?? 0;
     });
-    await Promise.all(told);
+    return (await Promise.all(told)).reduce((sum, readers) => sum + readers, 0);
   }
 
   #lobbies(n: number): Map<string, boolean> {
@@ -72,18 +73,16 @@ export class Followers {
     return lobbies;
   }
 
-  /** Answers whether the lobby has it. */
-  #send(lobby: string, event: JobEvent): Promise<boolean> {
+  /** Answers how many sockets of the lobby it goes to; null if the lobby does not have it. */
+  #send(lobby: string, event: JobEvent): Promise<number | null> {
     const address = parseMailboxName(lobby);
     if (address.tenant === this.#self.tenant && address.channel === this.#self.channel) {
-      this.#deliver([event]);
-      return Promise.resolve(true);
+      return Promise.resolve(this.#deliver([event]));
     }
-    const sent = (this.#tails.get(lobby) ?? Promise.resolve(true))
+    const sent: Promise<number | null> = (this.#tails.get(lobby) ?? Promise.resolve(null))
       .then(() => callMailbox(this.#env, address, (stub) => stub.relay(this.#self, [event])))
-      .then(() => true)
       // The client resumes by seq; a lobby that cannot be reached must not hold the others up.
-      .catch(() => false);
+      .catch(() => null);
     this.#tails.set(lobby, sent);
     return sent.finally(() => {
       if (this.#tails.get(lobby) === sent) this.#tails.delete(lobby);

@@ -1,27 +1,70 @@
 /** What goes over a socket. */
-import { ClientFrame, type ServerFrame } from "../../schemas/socket.ts";
+import type { ToldEvent } from "../../schemas/event.ts";
+import { CLOSE, ClientFrame, FRAME_LIMIT, type ServerFrame } from "../../schemas/socket.ts";
 
-export function parseFrame(message: string | ArrayBuffer): { ok: true; value: ClientFrame } | { ok: false; message: string } {
-  if (typeof message !== "string") return { ok: false, message: "Frames are JSON text." };
+/** What is said of a frame that cannot be; `close`: with which code the socket is given up, null if it goes on. */
+export type Fault = { code: string; message: string; param: string | null; close: number | null };
+
+export function parseFrame(message: string | ArrayBuffer): { ok: true; value: ClientFrame } | { ok: false; fault: Fault } {
+  if (typeof message !== "string") return fault("Frames are JSON text.", CLOSE.binary);
+  if (message.length > FRAME_LIMIT) return fault(`A frame has ${FRAME_LIMIT} characters at most.`, CLOSE.tooBig);
   let raw: unknown;
   try {
     raw = JSON.parse(message);
   } catch {
-    return { ok: false, message: "The frame is not valid JSON." };
+    return fault("The frame is not valid JSON.");
   }
   const parsed = ClientFrame.safeParse(raw);
   if (parsed.success) return { ok: true, value: parsed.data };
   const issue = parsed.error.issues[0];
-  return { ok: false, message: `${issue?.path.join(".") || "type"}: ${issue?.message ?? "malformed"}` };
+  return fault(`${issue?.path.join(".").slice(0, 200) || "type"}: ${issue?.message ?? "malformed"}`);
+}
+
+function fault(message: string, close: number | null = null): { ok: false; fault: Fault } {
+  return { ok: false, fault: { code: "invalid_frame", message, param: null, close } };
 }
 
 export function notFound(id: string): ServerFrame {
   return { type: "error", error: { code: "job_not_found", message: `No job ${id.slice(0, 200)}.`, param: "jobs" } };
 }
 
+/** An event on its way to many readers: written out once for all of them, and once more for consumers. */
+export class EventFrame {
+  readonly event: ToldEvent;
+  /** Everything of the channel up to here has been told with it; null where nobody needs to know. */
+  readonly cursor: number | null;
+  #text: string | null = null;
+  #withCursor: string | null = null;
+
+  constructor(event: ToldEvent, cursor: number | null = null) {
+    this.event = event;
+    this.cursor = cursor;
+  }
+
+  get text(): string {
+    this.#text ??= this.#write({});
+    return this.#text;
+  }
+
+  get textWithCursor(): string {
+    if (this.cursor === null) return this.text;
+    this.#withCursor ??= this.#write({ cursor: this.cursor });
+    return this.#withCursor;
+  }
+
+  #write(more: { cursor?: number }): string {
+    const { place: _, ...told } = this.event;
+    return JSON.stringify({ type: "event", ...told, ...more } satisfies ServerFrame);
+  }
+}
+
 export function send(socket: WebSocket, frame: ServerFrame): void {
+  sendText(socket, JSON.stringify(frame));
+}
+
+export function sendText(socket: WebSocket, text: string): void {
   try {
-    socket.send(JSON.stringify(frame));
+    socket.send(text);
   } catch {
     // The client is gone; its close is on the way, and it resumes by seq.
   }

@@ -1,101 +1,139 @@
 /**
  * The sockets that live in this mailbox, and what each subscribes to. Subscriptions are in SQLite, so that hibernation loses
- * nothing. Law: on one socket the events of a job go out in the order of their seq, none twice.
+ * nothing. Law: while a subscription waits for the past of a job, nothing overtakes it.
  */
 import { parseJobId } from "../../platform/ids.ts";
-import { callMailbox } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { FollowCall, Followed, MailboxAddress } from "../../schemas/rpc.ts";
-import type { ClientFrame } from "../../schemas/socket.ts";
+import { CLOSE, type ClientFrame, CONSUMERS_LIMIT, SUBSCRIPTIONS_LIMIT } from "../../schemas/socket.ts";
+import { catchUp } from "./catch-up.ts";
+import { Consumers } from "./consumers.ts";
 import type { Desk } from "./desk.ts";
-import { notFound, parseFrame, send } from "./frames.ts";
-import { endPass, isOver, within } from "./passes.ts";
-import { follow, unfollow } from "./replay.ts";
-import { grantOf } from "./sockets.ts";
-import type { SubscriptionRow } from "./store/store.ts";
-import { channelTarget, jobTarget, parseTarget } from "./targets.ts";
+import { EventFrame, type Fault, notFound, send } from "./frames.ts";
+import { Reader } from "./reader.ts";
+import { closeSocket } from "./sockets.ts";
+import { Sources } from "./sources.ts";
+import type { MailboxStore } from "./store/store.ts";
+import { consume, isLive, postpone, type Subscription } from "./subscription.ts";
+import { channelTarget, jobTarget } from "./targets.ts";
 
-type Subscription = {
-  deltas: boolean;
-  /** Frames of which the past is being fetched. */
-  pending: number;
-  /** Events that arrived meanwhile. */
-  held: JobEvent[];
-};
+type Subscribe = Extract<ClientFrame, { type: "subscribe" }>;
 
-/** The last seq that a socket was sent of a job, and whether deltas were among what it was sent. */
-type Sent = { seq: number; deltas: boolean };
+/** Jobs that a reader may lag behind with; one that lags further is let go. */
+const BEHIND_LIMIT = 10_000;
 
-/** Jobs of which a socket's last seq is remembered. */
-const JOBS_REMEMBERED = 2_000;
+/** A mailbox that could not be asked for what a reader missed is asked again after this. */
+const RETRY_MS = 5_000;
 
 export class Lobby {
   readonly #desk: () => Desk;
   readonly #socketsOf: (id: string) => WebSocket[];
+  readonly #sources: Sources;
+  readonly #consumers: Consumers;
   /** target -> socket id -> subscription */
   readonly #targets = new Map<string, Map<string, Subscription>>();
-  /** socket id -> job. Forgotten with the object: a client may then see an event again, and knows it by its seq. */
-  readonly #sent = new Map<string, Map<string, Sent>>();
-  /** The last call under way to each channel. */
-  readonly #tails = new Map<string, Promise<unknown>>();
+  /** By socket id. */
+  readonly #readers = new Map<string, Reader>();
 
-  constructor(desk: () => Desk, socketsOf: (id: string) => WebSocket[], rows: SubscriptionRow[]) {
+  constructor(desk: () => Desk, socketsOf: (id: string) => WebSocket[], store: MailboxStore) {
     this.#desk = desk;
     this.#socketsOf = socketsOf;
-    for (const row of rows) this.#subscribed(row.socket, row.target, row.deltas === 1);
+    this.#sources = new Sources(desk);
+    this.#consumers = new Consumers(desk);
+    for (const { consumer, deltas, place, socket, target } of store.subscriptions())
+      Object.assign(this.#subscribed(socket, target, deltas === 1), {
+        ...{ consumer, place },
+        acked: (consumer !== null && store.consumers.cursor(consumer)) || 0,
+      });
+    for (const { job, last, socket } of store.lags()) this.reader(socket).behind.set(job, { after: last, newest: last });
   }
 
-  /** A frame from a client. Never throws for what a client sent. */
-  async receive(socket: WebSocket, socketId: string, message: string | ArrayBuffer): Promise<void> {
-    const grant = grantOf(socket);
-    if (isOver(grant, this.#desk().now())) {
-      endPass(socket);
-      return this.leave(socketId);
-    }
-    const frame = parseFrame(message);
-    if (!frame.ok) return send(socket, { type: "error", error: { code: "invalid_frame", message: frame.message, param: null } });
-    switch (frame.value.type) {
-      case "subscribe": {
-        const { frame: allowed, refused } = within(grant, this.#desk().address.tenant, frame.value);
-        for (const each of refused) send(socket, each);
-        return this.#subscribe(socket, socketId, allowed);
-      }
-      case "unsubscribe":
-        return this.#unsubscribe(socket, socketId, frame.value);
-      case "ack":
-        return;
-    }
-  }
-
-  /** Events of one followed mailbox. */
-  deliver(from: MailboxAddress, events: JobEvent[]): void {
+  /** Events of one followed mailbox; answers to how many sockets they went. */
+  deliver(from: MailboxAddress, events: JobEvent[]): number {
+    let told = 0;
     for (const event of events) {
+      const { place } = event;
+      const frame = new EventFrame(event, place === undefined ? null : this.#desk().order.safe(place));
       const sockets = [channelTarget(from.channel), jobTarget(event.job)].flatMap((target) => [
         ...(this.#targets.get(target)?.keys() ?? []),
       ]);
-      for (const socketId of new Set(sockets)) this.#pass(socketId, from.channel, event);
+      for (const socketId of new Set(sockets)) if (this.#pass(socketId, from.channel, frame)) told++;
       if (isEnd(event.event)) this.#forgetJob(event.job);
     }
+    return told;
   }
 
   /** The socket is gone. */
   async leave(socketId: string): Promise<void> {
-    const targets = [...this.#targets].filter(([, sockets]) => sockets.has(socketId)).map(([target]) => target);
-    this.#sent.delete(socketId);
+    const reader = this.#readers.get(socketId);
+    if (!reader) return;
+    const targets = [...reader.targets];
+    if (reader.behind.size > 0) this.#desk().store.dropLags(socketId);
+    reader.behind.clear();
+    this.#readers.delete(socketId);
     await this.#drop(socketId, targets);
+  }
+
+  /** Tries again to tell readers what they missed: a mailbox could not be reached. */
+  async resume(): Promise<void> {
+    await Promise.all([...this.#readers.keys()].map((id) => this.#catchUp(id)));
   }
 
   /** At wake: a crash or a deploy closes sockets without a word, and their subscriptions would stay for ever. */
   async leaveLost(): Promise<void> {
-    const known = new Set([...this.#targets.values()].flatMap((sockets) => [...sockets.keys()]));
-    await Promise.all([...known].filter((id) => this.#socketsOf(id).length === 0).map((id) => this.leave(id)));
+    await Promise.all([...this.#readers.keys()].filter((id) => this.#socketsOf(id).length === 0).map((id) => this.leave(id)));
   }
 
-  async #subscribe(socket: WebSocket, socketId: string, frame: Extract<ClientFrame, { type: "subscribe" }>): Promise<void> {
-    const { address } = this.#desk();
+  /** So many frames more were dealt with. The lobby's part of flow control: see policy/window.ts. */
+  async ack(socketId: string, frames: number): Promise<void> {
+    this.reader(socketId).acked(frames);
+    await this.#catchUp(socketId);
+  }
+
+  /** A consumer has dealt with everything up to here. */
+  ackCursor(socketId: string, channel: string | null, cursor: number): Fault | null {
+    const subscription = channel === this.#home ? this.#consumption(socketId) : null;
+    if (!subscription?.consumer) return fault("not_a_consumer", "Subscribe to the channel as a consumer first.", "channel");
+    if (!this.#consumers.ack(subscription.consumer, cursor)) return fault("invalid_cursor", "No event had this cursor.", "cursor");
+    subscription.acked = Math.max(subscription.acked, cursor);
+    return null;
+  }
+
+  /** `consumer`: the name under which the channel is followed. Answers why nothing of the frame is followed, null if it is. */
+  async subscribe(socket: WebSocket, socketId: string, frame: Subscribe, consumer: string | null): Promise<Fault | null> {
     const deltas = frame.deltas ?? false;
     const after = frame.after ?? {};
+    const jobs = frame.jobs ?? [];
+    if (this.reader(socketId).targets.size + jobs.length + (frame.channel ? 1 : 0) > SUBSCRIPTIONS_LIMIT)
+      return fault("too_many_subscriptions", `A socket follows ${SUBSCRIPTIONS_LIMIT} jobs and channels at most.`, "jobs");
+    if (consumer && frame.channel !== this.#home)
+      return fault("consumer_elsewhere", "A consumer connects with ?channel=, to the channel that it follows.", "channel");
+    const opened = consumer === null ? null : this.#consumers.open(consumer);
+    if (consumer && !opened) return fault("too_many_consumers", `A channel has ${CONSUMERS_LIMIT} consumers at most.`, "consumer");
+    const { calls, missing } = this.#callsOf(jobs, frame.channel ?? null, after, deltas);
+    // Answered first: the events that follow belong to it.
+    const found = jobs.filter((id) => !missing.includes(id));
+    const more = opened ? { consumer: frame.consumer!, ...opened } : {};
+    send(socket, { type: "subscribed", jobs: found, channel: frame.channel ?? null, deltas, ...more });
+    for (const id of missing) send(socket, notFound(id));
+    // Who says by itself what it has, is told no more of the past than that.
+    const place = opened && Object.keys(after).length === 0 ? opened.cursor : null;
+    const consuming = { consumer, place, acked: opened?.cursor ?? 0 };
+    await Promise.all([...calls].map(([channel, each]) => this.#follow(socket, socketId, channel, each, consuming)));
+    return null;
+  }
+
+  async unsubscribe(socket: WebSocket, socketId: string, frame: Extract<ClientFrame, { type: "unsubscribe" }>): Promise<void> {
+    const jobs = frame.jobs ?? [];
+    const dropped = this.#drop(socketId, [...jobs.map(jobTarget), ...(frame.channel ? [channelTarget(frame.channel)] : [])]);
+    send(socket, { type: "unsubscribed", jobs, channel: frame.channel ?? null });
+    await dropped;
+  }
+
+  /** What each mailbox is asked for; jobs that cannot be are missing. */
+  #callsOf(jobs: string[], channel: string | null, after: Record<string, number>, deltas: boolean) {
+    const { address } = this.#desk();
     const calls = new Map<string, FollowCall>();
     const call = (channel: string) => {
       const known = calls.get(channel) ?? { lobby: address, channel: false, jobs: [], after: {}, deltas };
@@ -103,32 +141,51 @@ export class Lobby {
       return known;
     };
     const missing: string[] = [];
-    for (const id of frame.jobs ?? []) {
+    for (const id of jobs) {
       const name = parseJobId(address.tenant, id);
       if (name) call(name.channel).jobs.push({ id, after: after[id] ?? null });
       else missing.push(id);
     }
-    if (frame.channel) {
-      const whole = call(frame.channel);
-      whole.channel = true;
-      whole.after = after;
-    }
-    // Answered first: the events that follow belong to it.
-    const jobs = (frame.jobs ?? []).filter((id) => !missing.includes(id));
-    send(socket, { type: "subscribed", jobs, channel: frame.channel ?? null, deltas });
-    for (const id of missing) send(socket, notFound(id));
-    await Promise.all([...calls].map(([channel, each]) => this.#follow(socket, socketId, channel, each)));
+    if (channel) Object.assign(call(channel), { channel: true, after });
+    return { calls, missing };
   }
 
-  async #follow(socket: WebSocket, socketId: string, channel: string, call: FollowCall): Promise<void> {
+  /** Tells a reader what it missed, if it can be told. */
+  async #catchUp(socketId: string): Promise<void> {
+    const reader = this.#readers.get(socketId);
+    if (!reader?.roomy || reader.catchingUp) return;
+    if (reader.behind.size > 0) {
+      const { over, unreachable } = await catchUp(reader, this.#sources, (job) => this.#wish(socketId, job));
+      if (unreachable) this.#desk().wakeBy(this.#desk().now() + RETRY_MS);
+      await this.#drop(socketId, over.map(jobTarget));
+    }
+    this.#consume(socketId);
+  }
+
+  #consume(socketId: string): void {
+    const [reader, subscription] = [this.#readers.get(socketId), this.#consumption(socketId)];
+    if (!reader || !subscription || subscription.place === null) return;
+    consume(this.#desk(), reader, subscription);
+    this.#put(socketId, channelTarget(this.#home), subscription);
+  }
+
+  async #follow(
+    socket: WebSocket,
+    socketId: string,
+    channel: string,
+    call: FollowCall,
+    consuming: Pick<Subscription, "consumer" | "place" | "acked">,
+  ): Promise<void> {
     const targets = [...call.jobs.map(({ id }) => jobTarget(id)), ...(call.channel ? [channelTarget(channel)] : [])];
     for (const target of targets) {
-      this.#subscribed(socketId, target, call.deltas).pending++;
-      this.#desk().store.putSubscription({ socket: socketId, target, deltas: call.deltas ? 1 : 0 });
+      const subscription = this.#subscribed(socketId, target, call.deltas);
+      subscription.pending++;
+      if (target === channelTarget(channel)) Object.assign(subscription, consuming);
+      this.#put(socketId, target, subscription);
     }
     let followed: Followed;
     try {
-      followed = await this.#ask(channel, call);
+      followed = await this.#sources.follow(channel, call);
     } catch {
       // What was held belongs to other subscriptions too.
       for (const target of targets) this.#goLive(socketId, channel, target);
@@ -137,129 +194,127 @@ export class Lobby {
       return send(socket, { type: "error", error: { code: "unavailable", message, param: channel } });
     }
     for (const id of followed.missing) send(socket, notFound(id));
-    this.#startFrom(socketId, call);
+    const reader = this.#readers.get(socketId);
+    // It left meanwhile.
+    if (!reader) return;
+    for (const [job, seq] of Object.entries(call.after)) reader.startFrom(job, seq);
+    for (const { id, after } of call.jobs) reader.startFrom(id, after ?? 0);
     for (const event of followed.events) {
       const asked = [jobTarget(event.job), channelTarget(channel)].filter((target) => targets.includes(target));
-      if (asked.some((target) => this.#targets.get(target)?.has(socketId))) this.#sendOnce(socketId, call.deltas, event);
+      if (asked.some((target) => this.#targets.get(target)?.has(socketId))) reader.take(new EventFrame(event), call.deltas);
     }
     const live = targets.flatMap((target) => this.#goLive(socketId, channel, target));
-    const over = [...followed.missing, ...[...followed.events, ...live].filter(({ event }) => isEnd(event)).map(({ job }) => job)];
-    await this.#drop(socketId, over.map(jobTarget));
-  }
-
-  /**
-   * Calls to one mailbox go one after another: an `unfollow` for who has left must not overtake, nor be overtaken by, the `follow` for
-   * who comes. To this very mailbox they are no calls at all.
-   */
-  async #ask(channel: string, call: FollowCall): Promise<Followed> {
-    const desk = this.#desk();
-    if (channel === desk.address.channel) return follow(desk, call);
-    return this.#inTurn(channel, () => callMailbox(desk.env, { tenant: desk.address.tenant, channel }, (stub) => stub.follow(call)));
-  }
-
-  async #inTurn<T>(channel: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#tails.get(channel) ?? Promise.resolve();
-    const done = before.catch(() => {}).then(work);
-    this.#tails.set(channel, done);
-    try {
-      return await done;
-    } finally {
-      if (this.#tails.get(channel) === done) this.#tails.delete(channel);
-    }
-  }
-
-  /** Who names a job says what it has of it, and is sent the rest, whatever went over this socket before. */
-  #startFrom(socketId: string, { after, deltas, jobs }: FollowCall): void {
-    const sent = this.#sent.get(socketId) ?? new Map<string, Sent>();
-    this.#sent.set(socketId, sent);
-    for (const [job, seq] of Object.entries(after)) sent.set(job, { seq, deltas });
-    for (const { id, after: seq } of jobs) sent.set(id, { seq: seq ?? 0, deltas });
+    this.#consume(socketId);
+    const told = [...followed.events, ...live.map(({ event }) => event)];
+    const over = told.filter(({ event, job }) => isEnd(event) && !reader.behind.has(job)).map(({ job }) => job);
+    await this.#drop(socketId, [...followed.missing, ...over].map(jobTarget));
   }
 
   /** The past of a target was sent; what was held meanwhile follows, and is answered. */
-  #goLive(socketId: string, channel: string, target: string): JobEvent[] {
+  #goLive(socketId: string, channel: string, target: string): EventFrame[] {
     const subscription = this.#targets.get(target)?.get(socketId);
     if (!subscription || --subscription.pending > 0) return [];
     const held = subscription.held.splice(0);
-    for (const event of held) this.#pass(socketId, channel, event);
+    for (const frame of held) this.#pass(socketId, channel, frame);
     return held;
   }
 
-  /** An event to a socket, by whichever of its subscriptions. While one of them waits for the past, nothing overtakes it. */
-  #pass(socketId: string, channel: string, event: JobEvent): void {
-    const own = [jobTarget(event.job), channelTarget(channel)].flatMap((target) => this.#targets.get(target)?.get(socketId) ?? []);
+  /** An event to a socket, by whichever of its subscriptions. Answers whether it went. */
+  #pass(socketId: string, channel: string, frame: EventFrame): boolean {
+    let own = this.#own(socketId, channel, frame.event.job);
     const waiting = own.find(({ pending }) => pending > 0);
-    if (waiting) waiting.held.push(event);
-    else if (own.length > 0)
-      this.#sendOnce(
-        socketId,
-        own.some(({ deltas }) => deltas),
-        event,
-      );
+    if (waiting) waiting.held.push(frame);
+    if (waiting || own.length === 0) return false;
+    const reader = this.reader(socketId);
+    const consumer = own.find((each) => each.consumer !== null) ?? null;
+    const late = consumer !== null && !isLive(reader, consumer, frame.event);
+    if (late) {
+      if (postpone(this.#desk(), reader, consumer, frame.event as JobEvent & { place: number }))
+        this.#put(socketId, channelTarget(channel), consumer);
+      own = own.filter((each) => each !== consumer);
+    }
+    const deltas = own.some((each) => each.deltas);
+    const went = own.length > 0 && reader.take(frame, deltas, consumer !== null);
+    if (reader.behind.size > BEHIND_LIMIT) this.#letGo(socketId);
+    // Room without an ack: the object slept meanwhile, or a mailbox was not to be reached.
+    else if (late || reader.behind.size > 0) this.#desk().background(this.#catchUp(socketId));
+    return went;
   }
 
-  #sendOnce(socketId: string, deltas: boolean, event: JobEvent): void {
-    if (event.event === "delta" && !deltas) return;
-    const sent = this.#sent.get(socketId) ?? new Map<string, Sent>();
-    const last = sent.get(event.job);
-    if (last && event.seq <= last.seq) return;
-    // Put last, so that the first is the one longest unheard of: an end may still be on its way twice, and is known by this.
-    sent.delete(event.job);
-    sent.set(event.job, { seq: event.seq, deltas: deltas && last?.deltas !== false });
-    if (sent.size > JOBS_REMEMBERED) sent.delete(sent.keys().next().value!);
-    this.#sent.set(socketId, sent);
-    for (const socket of this.#socketsOf(socketId)) send(socket, { type: "event", ...event });
+  /** It lags too far to be told: its client comes back and resumes. */
+  #letGo(socketId: string): void {
+    for (const socket of this.#socketsOf(socketId)) closeSocket(socket, CLOSE.tooSlow, "too slow");
+    this.#desk().background(this.leave(socketId));
   }
 
-  async #unsubscribe(socket: WebSocket, socketId: string, frame: Extract<ClientFrame, { type: "unsubscribe" }>): Promise<void> {
-    const jobs = frame.jobs ?? [];
-    const dropped = this.#drop(socketId, [...jobs.map(jobTarget), ...(frame.channel ? [channelTarget(frame.channel)] : [])]);
-    send(socket, { type: "unsubscribed", jobs, channel: frame.channel ?? null });
-    await dropped;
+  #own(socketId: string, channel: string, job: string): Subscription[] {
+    return [jobTarget(job), channelTarget(channel)].flatMap((target) => this.#targets.get(target)?.get(socketId) ?? []);
+  }
+
+  #wish(socketId: string, job: string): { deltas: boolean } | null {
+    const own = this.#own(socketId, parseJobId(this.#desk().address.tenant, job)!.channel, job);
+    return own.length > 0 ? { deltas: own.some(({ deltas }) => deltas) } : null;
   }
 
   /** Ends subscriptions; mailboxes that no socket of this lobby follows any more are told. */
   async #drop(socketId: string, targets: string[]): Promise<void> {
-    const desk = this.#desk();
-    const { tenant } = desk.address;
-    const orphaned = new Map<string, { lobby: MailboxAddress; channel: boolean; jobs: string[] }>();
-    for (const target of targets) {
-      const sockets = this.#targets.get(target);
-      if (!sockets?.delete(socketId)) continue;
-      desk.store.dropSubscription(socketId, target);
-      if (sockets.size > 0) continue;
-      this.#targets.delete(target);
-      const { channel, job } = parseTarget(tenant, target);
-      const call = orphaned.get(channel) ?? { lobby: desk.address, channel: false, jobs: [] };
-      if (job) call.jobs.push(job);
-      else call.channel = true;
-      orphaned.set(channel, call);
-    }
-    const told = [...orphaned].map(async ([channel, call]) => {
-      if (channel === desk.address.channel) unfollow(desk, call);
-      else await this.#inTurn(channel, () => callMailbox(desk.env, { tenant, channel }, (stub) => stub.unfollow(call)));
-    });
-    // A mailbox that was not told goes on sending; nobody here is subscribed, so it is only waste.
-    await Promise.allSettled(told);
+    await this.#sources.leave(targets.filter((target) => this.#remove(socketId, target)));
+  }
+
+  /** Ends a subscription; answers whether it was the last to this target. */
+  #remove(socketId: string, target: string): boolean {
+    const sockets = this.#targets.get(target);
+    if (!sockets?.delete(socketId)) return false;
+    this.#readers.get(socketId)?.targets.delete(target);
+    this.#desk().store.dropSubscription(socketId, target);
+    if (sockets.size === 0) this.#targets.delete(target);
+    return sockets.size === 0;
   }
 
   /** After its end a job has no more events: its subscriptions go, and the mailbox has forgotten the follower by itself. */
   #forgetJob(job: string): void {
     const target = jobTarget(job);
-    for (const [socketId, subscription] of this.#targets.get(target) ?? []) {
-      if (subscription.pending > 0) continue;
-      this.#targets.get(target)!.delete(socketId);
-      this.#desk().store.dropSubscription(socketId, target);
-    }
-    if (this.#targets.get(target)?.size === 0) this.#targets.delete(target);
+    for (const [socketId, { pending }] of this.#targets.get(target) ?? [])
+      if (pending === 0 && !this.#readers.get(socketId)?.behind.has(job)) this.#remove(socketId, target);
   }
 
   #subscribed(socketId: string, target: string, deltas: boolean): Subscription {
     const sockets = this.#targets.get(target) ?? new Map<string, Subscription>();
     this.#targets.set(target, sockets);
-    const subscription = sockets.get(socketId) ?? { deltas, pending: 0, held: [] };
+    const subscription = sockets.get(socketId) ?? { deltas, pending: 0, held: [], consumer: null, place: null, acked: 0 };
     subscription.deltas = deltas;
     sockets.set(socketId, subscription);
+    this.reader(socketId).targets.add(target);
     return subscription;
   }
+
+  #put(socket: string, target: string, { consumer, deltas, place }: Subscription): void {
+    this.#desk().store.putSubscription({ socket, target, deltas: deltas ? 1 : 0, consumer, place });
+  }
+
+  /** This mailbox's own channel. */
+  get #home(): string {
+    return this.#desk().address.channel;
+  }
+
+  /** How a socket follows this mailbox's own channel, if it does. */
+  #consumption(socketId: string): Subscription | null {
+    return this.#targets.get(channelTarget(this.#home))?.get(socketId) ?? null;
+  }
+
+  reader(socketId: string): Reader {
+    const known = this.#readers.get(socketId);
+    if (known) return known;
+    const notes = {
+      behind: (job: string, last: number) => this.#desk().store.putLag({ socket: socketId, job, last }),
+      caughtUp: (job: string) => this.#desk().store.dropLag(socketId, job),
+    };
+    const reader = new Reader(() => this.#socketsOf(socketId), notes);
+    this.#readers.set(socketId, reader);
+    return reader;
+  }
+}
+
+function fault(code: string, message: string, param: string): Fault {
+  return { code, message, param, close: null };
 }

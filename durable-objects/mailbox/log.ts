@@ -7,19 +7,23 @@
 import type { EventName } from "../../schemas/event.ts";
 import type { JobRow } from "./store/store.ts";
 
-export type LogEntry = [seq: number, event: EventName, at: number, data: unknown];
+/** `place`: in the order of the channel; missing of what happened while nobody needed one. */
+export type LogEntry = [seq: number, event: EventName, at: number, data: unknown, place?: number];
 
 /** Everything but the deltas, in order. */
 export function entriesOf(row: JobRow): LogEntry[] {
   const rest = row.log === null ? [] : (JSON.parse(row.log) as LogEntry[]);
-  return [[1, "queued", row.accepted_at, null], ...rest];
+  return [row.place === undefined ? [1, "queued", row.accepted_at, null] : [1, "queued", row.accepted_at, null, row.place], ...rest];
 }
 
-/** Appends to the row (not yet to storage) and answers with the new seq. `lastDelta`: the greatest seq among the job's deltas, 0 if it has none. */
-export function append(row: JobRow, lastDelta: number, event: EventName, at: number, data: unknown): number {
+/**
+ * Appends to the row (not yet to storage) and answers with the new seq. `lastDelta`: the greatest seq among the job's deltas, 0 if it has none; `place`: in
+ * the order of the channel, undefined if there is none.
+ */
+export function append(row: JobRow, lastDelta: number, event: EventName, at: number, data: unknown, place: number | undefined): number {
   const entries = entriesOf(row);
   const seq = Math.max(entries[entries.length - 1]![0], lastDelta) + 1;
-  row.log = JSON.stringify([...entries.slice(1), [seq, event, at, data]]);
+  row.log = JSON.stringify([...entries.slice(1), place === undefined ? [seq, event, at, data] : [seq, event, at, data, place]]);
   return seq;
 }
 

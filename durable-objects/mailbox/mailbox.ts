@@ -5,7 +5,7 @@ import { parseMailboxName } from "../../platform/mailboxes.ts";
 import type { Env } from "../../platform/objects.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
-import type { JobEvent } from "../../schemas/event.ts";
+import type { JobEvent, ToldEvent } from "../../schemas/event.ts";
 import type { Job, JobEnd } from "../../schemas/job.ts";
 import type {
   AppendCall,
@@ -18,6 +18,7 @@ import type {
   ListQuery,
   MailboxAddress,
   MailboxRpc,
+  Missing,
   Move,
   OpenCall,
   Opened,
@@ -33,16 +34,19 @@ import { claim } from "./claims.ts";
 import { deliveries, redeliver } from "./deliveries.ts";
 import type { Desk } from "./desk.ts";
 import { Followers } from "./followers.ts";
+import { hear } from "./hear.ts";
 import { Lobby } from "./lobby.ts";
+import { Order } from "./order.ts";
 import { closeOver, revoke } from "./passes.ts";
 import { moved } from "./positions.ts";
 import { OUTSIDE, type Outside } from "./post.ts";
 import { cancel, get, list } from "./read.ts";
 import { again } from "./redrive.ts";
-import { eventsOf, follow, type UnfollowCall, unfollow } from "./replay.ts";
+import { eventsOf, follow, missed, type UnfollowCall, unfollow } from "./replay.ts";
 import { retire } from "./retention.ts";
 import { acceptSocket, closeSocket, grantIn, socketId } from "./sockets.ts";
 import { MailboxStore } from "./store/store.ts";
+import { Streams } from "./streams.ts";
 import { Intake, type SubmitCall } from "./submit.ts";
 import { jobEvent, Webhooks } from "./webhooks.ts";
 
@@ -71,7 +75,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     this.#lobby = new Lobby(
       () => this.desk,
       (id) => ctx.getWebSockets(id),
-      store.subscriptions(),
+      store,
     );
     this.desk = {
       address,
@@ -81,6 +85,8 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       running: new Map(),
       promised: new Map(),
       followers: new Followers(store, env, address, (events) => this.#lobby.deliver(address, events)),
+      order: new Order(store),
+      streams: new Streams(),
       calls: new Calls(() => this.desk),
       webhooks: new Webhooks(() => this.desk, this.outside()),
       eventOf: (n) => this.eventOf(n),
@@ -182,8 +188,12 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     return this.desk.store.passes.find(id)?.revoked === true;
   }
 
-  async relay(from: MailboxAddress, events: JobEvent[]): Promise<void> {
-    this.#lobby.deliver(from, events);
+  async relay(from: MailboxAddress, events: JobEvent[]): Promise<number> {
+    return this.#lobby.deliver(from, events);
+  }
+
+  async missed(jobs: Missing[]): Promise<ToldEvent[]> {
+    return missed(this.desk, jobs);
   }
 
   /** A WebSocket upgrade, authenticated by the ingress. */
@@ -194,7 +204,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
-    await this.#lobby.receive(socket, socketId(socket), message);
+    await hear(this.desk, this.#lobby, socket, message);
   }
 
   override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {
@@ -210,7 +220,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     this.#alarm.rang();
     const over = closeOver(this.ctx, this.now());
     await Promise.all(over.closed.map((id) => this.#lobby.leave(id)));
-    await this.intake.resend();
+    await Promise.all([this.intake.resend(), this.#lobby.resume()]);
     const wishes = [
       over.next,
       await this.desk.calls.sweep(),

@@ -1,9 +1,10 @@
 /** What a client missed: the log and the deltas of a job after a seq, and who is told of the rest. */
 import { mailboxName } from "../../platform/mailboxes.ts";
 import { callDispatcher } from "../../platform/objects.ts";
+import { together } from "../../policy/deltas.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
-import type { EventName, JobEvent } from "../../schemas/event.ts";
-import type { FollowCall, Followed, Held, MailboxRpc, Place } from "../../schemas/rpc.ts";
+import type { EventName, JobEvent, ToldEvent } from "../../schemas/event.ts";
+import type { FollowCall, Followed, Held, MailboxRpc, Missing, Place } from "../../schemas/rpc.ts";
 import { find, noteRunning } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { WHOLE_CHANNEL } from "./followers.ts";
@@ -59,13 +60,21 @@ export function eventsOf(desk: Desk, id: string, after: number, deltas: boolean)
 }
 
 /** Events of a job after a seq, in order. */
-function replay(desk: Desk, id: string, row: JobRow, after: number, deltas: boolean): JobEvent[] {
+export function replay(desk: Desk, id: string, row: JobRow, after: number, deltas: boolean): JobEvent[] {
   const entries = entriesOf(row).filter(([seq]) => seq > after);
   const events = entries.map(([seq, event, , data]): JobEvent => ({ job: id, seq, event, data: dataOf(desk, row, event, data) }));
   if (deltas) {
     for (const { seq, chunks } of desk.store.deltas.after(row.n, after)) events.push({ job: id, seq, event: "delta", data: { chunks } });
   }
   return events.sort((a, b) => a.seq - b.seq);
+}
+
+/** What a reader who lagged has missed: deltas that follow each other are one. */
+export function missed(desk: Desk, jobs: Missing[]): ToldEvent[] {
+  return jobs.flatMap(({ after, deltas, id }) => {
+    const row = find(desk, id);
+    return row ? together(replay(desk, id, row, after, deltas)) : [];
+  });
 }
 
 function dataOf(desk: Desk, row: JobRow, event: EventName, data: unknown): unknown {

@@ -38,7 +38,8 @@ export function retire(desk: Desk): number | null {
   });
   if (due.length === BATCH) return now + NEXT_BATCH_MS;
   const streamed = desk.store.deltas.drop(now - deltasKeptMs(desk));
-  next = Math.min(next, desk.store.dropClaims(instant) ?? next, desk.store.deliveries.dropGone(instant) ?? next);
+  const { consumers, deliveries } = desk.store;
+  next = Math.min(next, desk.store.dropClaims(instant) ?? next, deliveries.dropGone(instant) ?? next, consumers.drop(instant) ?? next);
   const wakes = [next + desk.retentionMs, streamed === null ? Number.POSITIVE_INFINITY : streamed + deltasKeptMs(desk)];
   const wake = Math.min(...wakes);
   return wake === Number.POSITIVE_INFINITY ? null : Math.max(wake, now + SPACING_MS);

@@ -2,8 +2,8 @@
 import { SUBPROTOCOL } from "../../schemas/socket.ts";
 import { GRANT_HEADER, type Grant } from "../../schemas/token.ts";
 
-/** `grant`: of a socket that was opened with a token; null for a key. */
-type Attachment = { id: string; grant: Grant | null };
+/** `grant`: of a socket that was opened with a token; null for a key. `acks`: its client says how far it is. */
+type Attachment = { id: string; grant: Grant | null; acks?: true };
 
 /** Sockets with a token are found by this tag without looking at all. */
 export const PASS_TAG = "pass";
@@ -33,6 +33,15 @@ export function socketId(socket: WebSocket): string {
 
 export function grantOf(socket: WebSocket): Grant | null {
   return (socket.deserializeAttachment() as Attachment).grant ?? null;
+}
+
+export function acks(socket: WebSocket): boolean {
+  return (socket.deserializeAttachment() as Attachment).acks === true;
+}
+
+/** Kept with the socket: an object that slept would send without end to who no longer reads. */
+export function startAcking(socket: WebSocket): void {
+  socket.serializeAttachment({ ...(socket.deserializeAttachment() as Attachment), acks: true } satisfies Attachment);
 }
 
 /** Answers a close: without this the client waits ten seconds and reads 1006. 1005 and 1006 may not be sent. */

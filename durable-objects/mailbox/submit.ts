@@ -9,6 +9,7 @@ import type { OpenCall, Place, Submission, Submitted, Ticket } from "../../schem
 import type { Pass } from "../../schemas/token.ts";
 import { find, finish } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
+import { placed } from "./order.ts";
 import { tellPlace } from "./positions.ts";
 import { Quotas } from "./quotas.ts";
 import type { JobRow } from "./store/store.ts";
@@ -51,14 +52,14 @@ export class Intake {
     this.#desk = desk;
     this.#quotas = new Quotas(desk.store.passes);
     const newest = desk.store.newest();
-    this.#cursor = desk.store.cursor();
+    this.#cursor = desk.store.mark("cursor");
     // Retention may have deleted the newest jobs: a number up to the cursor would pass for confirmed.
     this.#next = Math.max(newest?.n ?? 0, this.#cursor) + 1;
     this.#lastAt = newest?.accepted_at ?? 0;
     for (const row of desk.store.openAfter(this.#cursor)) {
       this.#unconfirmed.add(row.n);
       // Perhaps told before: twice the same is better than a beginning that is missing.
-      if (row.log === null) this.#unannounced.set(row.n, row);
+      if (row.log === null) this.#await(row);
     }
   }
 
@@ -149,9 +150,15 @@ export class Intake {
     const row = this.#unannounced.get(n);
     if (!row) return;
     this.#unannounced.delete(n);
+    this.#desk.order.passed(row.place);
     if (!this.#desk.followers.watched(n)) return;
     const job = asAccepted(this.#desk.address, row);
-    this.#desk.background(this.#desk.followers.tell(n, { job: job.id, seq: 1, event: "queued", data: job }));
+    this.#desk.background(this.#desk.followers.tell(n, { job: job.id, seq: 1, event: "queued", data: job, ...placed(row.place) }));
+  }
+
+  #await(row: JobRow): void {
+    this.#unannounced.set(row.n, row);
+    this.#desk.order.awaits(row.place);
   }
 
   /** What becomes of a submission: a new job, one that was made before, or a refusal. `earlier`: those of the same commit. */
@@ -177,14 +184,15 @@ export class Intake {
     if (adopted) return { row: adopted, replayed: true };
     const exhausted = pass ? this.#quotas.take(pass) : null;
     if (exhausted) return { ok: false, problem: exhausted };
-    return { row: { n: this.#next++, accepted_at: now, ...born(submission) }, replayed: false, submission };
+    const row = { n: this.#next++, accepted_at: now, ...born(submission), ...placed(this.#desk.order.next()) };
+    return { row, replayed: false, submission };
   }
 
   #write(fresh: Fresh[]): void {
     const { store } = this.#desk;
     for (const { row } of fresh) {
       this.#unconfirmed.add(row.n);
-      this.#unannounced.set(row.n, row);
+      this.#await(row);
     }
     try {
       store.sql.transaction(() => {
@@ -207,6 +215,7 @@ export class Intake {
 
   #forget(n: number): void {
     this.#unconfirmed.delete(n);
+    this.#desk.order.passed(this.#unannounced.get(n)?.place);
     this.#unannounced.delete(n);
     this.#passes.delete(n);
   }
@@ -284,7 +293,7 @@ export class Intake {
     for (const n of this.#unconfirmed) confirmed = Math.min(confirmed, n - 1);
     if (confirmed - this.#cursor < CURSOR_LAG) return;
     this.#cursor = confirmed;
-    this.#desk.store.putCursor(confirmed);
+    this.#desk.store.putMark("cursor", confirmed);
   }
 }
 

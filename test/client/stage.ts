@@ -49,12 +49,20 @@ export class FakeSocket extends EventTarget {
     this.say({ type: "subscribed", jobs: [], channel, deltas: false });
   }
 
-  tell(job: string, seq: number, event: Extract<ServerFrame, { type: "event" }>["event"], data: unknown = {}): void {
-    this.say({ type: "event", job, seq, event, data });
+  tell(job: string, seq: number, event: Extract<ServerFrame, { type: "event" }>["event"], data: unknown = {}, cursor?: number): void {
+    this.say({ type: "event", job, seq, event, data, ...(cursor !== undefined && { cursor }) });
   }
 
-  /** What it was asked, without pings. */
-  get wishes(): { after?: Record<string, number>; channel?: string; jobs?: string[] }[] {
+  /** What it was asked, without pings and acks. */
+  get wishes(): { after?: Record<string, number>; channel?: string; consumer?: string; jobs?: string[] }[] {
+    return this.#frames.filter(({ type }) => type === "subscribe");
+  }
+
+  get acks(): { frames?: number; channel?: string; cursor?: number }[] {
+    return this.#frames.filter(({ type }) => type === "ack").map(({ type: _, ...ack }) => ack);
+  }
+
+  get #frames(): { type: string }[] {
     return this.sent.filter((text) => text !== "ping").map((text) => JSON.parse(text));
   }
 }

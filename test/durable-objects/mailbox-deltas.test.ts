@@ -182,7 +182,10 @@ describe("with deltas", () => {
     expect(written.length).toBeGreaterThan(0);
     await inside(mailbox("alice", "c"), (_, { storage: { sql } }) => {
       const { n } = sql.exec("SELECT max(n) AS n FROM delta_rows").one();
-      sql.exec("DELETE FROM migrations WHERE id = '004_delta_rows'; DROP TABLE delta_rows");
+      sql.exec(
+        "DELETE FROM migrations WHERE id >= '004_delta_rows'; DROP TABLE delta_rows; DROP TABLE passes; DROP TABLE lags; DROP TABLE consumers",
+      );
+      sql.exec("ALTER TABLE subscriptions DROP COLUMN consumer; ALTER TABLE subscriptions DROP COLUMN place");
       sql.exec(
         "CREATE TABLE deltas (n INTEGER NOT NULL, seq INTEGER NOT NULL, attempt INTEGER NOT NULL, chunks TEXT NOT NULL, PRIMARY KEY (n, seq)) WITHOUT ROWID",
       );

@@ -19,6 +19,8 @@ async function settled(client: Client): Promise<void> {
   await until(() => client.errors().length > before);
 }
 
+const numbered = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`job_${index}`, 1]));
+
 describe("without deltas", () => {
   it("a job, subscribed before it starts: queued, in_progress, end", async () => {
     const client = await connect();
@@ -234,7 +236,6 @@ describe("leaving", () => {
 describe("frames that cannot be", () => {
   const frames: [string, string | ArrayBuffer, string][] = [
     ["no JSON", "{", "invalid_frame"],
-    ["binary", new Uint8Array([1, 2]).buffer, "invalid_frame"],
     ["a JSON text", '"subscribe"', "invalid_frame"],
     ["null", "null", "invalid_frame"],
     ["an unknown type", '{"type":"dance"}', "invalid_frame"],
@@ -242,6 +243,10 @@ describe("frames that cannot be", () => {
     ["jobs that are no list", '{"type":"subscribe","jobs":"x"}', "invalid_frame"],
     ["too many jobs", JSON.stringify({ type: "subscribe", jobs: Array(1_001).fill("x") }), "invalid_frame"],
     ["a seq that is none", '{"type":"subscribe","jobs":[],"after":{"x":-1}}', "invalid_frame"],
+    ["a seq beyond all numbers", '{"type":"subscribe","jobs":[],"after":{"x":1e300}}', "invalid_frame"],
+    ["a resume point of no job", JSON.stringify({ type: "subscribe", after: { ["x".repeat(641)]: 1 } }), "invalid_frame"],
+    ["too many resume points", JSON.stringify({ type: "subscribe", after: numbered(1_001) }), "invalid_frame"],
+    ["a count that is none", '{"type":"ack","frames":-1}', "invalid_frame"],
     ["a job that is none", '{"type":"subscribe","jobs":["x"]}', "job_not_found"],
   ];
   it.each(frames)("%s: an error, and the socket stays usable", async (_, frame, code) => {
@@ -253,6 +258,53 @@ describe("frames that cannot be", () => {
     const { id } = await submit({ channel: "c" });
     await client.saw(id, "completed");
     expect(client.closed).toBeNull();
+  });
+
+  it.each<[string, string | ArrayBuffer, string, number]>([
+    ["binary", new Uint8Array([1, 2]).buffer, "invalid_frame", 1003],
+    ["too long", JSON.stringify({ type: "ack", padding: "x".repeat(2_000_000) }), "invalid_frame", 1009],
+  ])("%s: an error, and the close code that the table says", async (_, frame, error, code) => {
+    const client = await connect({ channel: "c" });
+    await client.subscribe({ channel: "c" });
+    client.socket.send(frame);
+    expect(await until(() => client.closed)).toMatchObject({ code, wasClean: true });
+    expect(client.errors()).toEqual([error]);
+    const left = await inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("SELECT count(*) AS n FROM followers").one().n);
+    expect(left).toBe(0);
+  });
+
+  it("one after another: 31 are borne, the next is the last", async () => {
+    const client = await connect();
+    for (let count = 1; count < 32; count++) client.send("{");
+    await client.subscribe({ channel: "c" });
+    client.send("{");
+    expect(await until(() => client.closed)).toMatchObject({ code: 4400, reason: "invalid_frame" });
+    expect(client.errors()).toHaveLength(32);
+  });
+
+  it("too many at once: an error, and 4429", async () => {
+    const client = await connect();
+    await settled(client);
+    for (let count = 0; count < 2_001; count++) client.send({ type: "ack" });
+    expect(await until(() => client.closed, 4_000)).toMatchObject({ code: 4429 });
+    expect(client.errors().at(-1)).toBe("too_many_frames");
+  });
+
+  it("more subscriptions than a socket holds: refused by name, those before go on", async () => {
+    const client = await connect({ channel: "c" });
+    const { id } = await submit({ channel: "c", ...later });
+    await client.subscribe({ channel: "c" });
+    await inside(mailbox("alice", "c"), (_, { storage }) => {
+      const { socket } = storage.sql.exec("SELECT socket FROM subscriptions").one();
+      for (let n = 1; n < 10_000; n++)
+        storage.sql.exec("INSERT INTO subscriptions (socket, target, deltas) VALUES (?, ?, 0)", socket, `job:none${n}`);
+    });
+    await evict(mailbox("alice", "c"));
+    client.send({ type: "subscribe", jobs: [id] });
+    await until(() => client.errors().length > 0);
+    expect(client.errors()).toEqual(["too_many_subscriptions"]);
+    await start();
+    await client.saw(id, "completed");
   });
 
   it("another tenant's job, and one that never was, are not there; the others of the frame are followed", async () => {

@@ -178,3 +178,25 @@ test("abort, in every state -> the signal's reason, at once, and nothing is left
   }
   await until("all handles to be gone", () => handles() <= before);
 });
+
+test("a consumer dies in the middle, and so does the service -> another under its name is told the rest; each job's end is dealt with", async () => {
+  const state = stateDirectory();
+  const before = await startService({ state, vars });
+  const events = sluice(before).subscribe("desk", { consumer: "billing" });
+  await events.ready;
+  const jobs = await all(sluice(before).submitMany(Array.from({ length: 60 }, () => input("desk"))));
+  const ids = jobs.map((answer) => (answer.ok ? answer.job.id : "refused"));
+  const dealt = new Set<string>();
+  for await (const event of events) {
+    if (isEnd(event)) dealt.add(event.job);
+    if (dealt.size === 20) break;
+  }
+  await crash(before);
+  const after = await startAgain(before, state, vars);
+  // An end that was in hand, or acked as everything died, comes again; none is left out.
+  for await (const event of sluice(after).subscribe("desk", { consumer: "billing" })) {
+    if (isEnd(event)) dealt.add(event.job);
+    if (dealt.size === 60) break;
+  }
+  expect(dealt).toEqual(new Set(ids));
+});

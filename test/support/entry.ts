@@ -89,6 +89,10 @@ export class Mailbox extends objects.Mailbox {
     return between("mailbox.commit", args, () => super.commit(...args));
   }
 
+  override missed(...args: Parameters<MailboxRpc["missed"]>) {
+    return between("mailbox.missed", args, () => super.missed(...args));
+  }
+
   override judge(...args: Parameters<MailboxRpc["judge"]>) {
     return between("mailbox.judge", args, () => super.judge(...args));
   }

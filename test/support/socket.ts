@@ -29,13 +29,19 @@ export class Client {
   }
 
   /** Subscribes, and waits until that is confirmed. */
-  async subscribe(frame: { jobs?: string[]; channel?: string; after?: Record<string, number>; deltas?: boolean }): Promise<void> {
-    const before = this.#count("subscribed");
+  async subscribe(frame: {
+    jobs?: string[];
+    channel?: string;
+    after?: Record<string, number>;
+    deltas?: boolean;
+    consumer?: string;
+  }): Promise<void> {
+    const before = this.count("subscribed");
     this.send({ type: "subscribe", ...frame });
-    await until(() => this.#count("subscribed") > before);
+    await until(() => this.count("subscribed") > before);
   }
 
-  events(job?: string): JobEvent[] {
+  events(job?: string): (JobEvent & { cursor?: number; from?: number })[] {
     return this.frames.filter((frame) => isEvent(frame) && (!job || frame.job === job)) as (ServerFrame & JobEvent)[];
   }
 
@@ -58,7 +64,8 @@ export class Client {
     return this.events(job).map(contentOf).join("");
   }
 
-  #count(type: string): number {
+  /** How many frames of a type came. */
+  count(type: ServerFrame["type"]): number {
     return this.frames.filter((frame) => typeof frame !== "string" && frame.type === type).length;
   }
 }

@@ -23,8 +23,8 @@ export type Follow = {
   signal: AbortSignal;
 };
 
-/** A reader that is so far behind, in characters, is cut off from the mailbox and resumes from its log: memory is 128 MB for all readers. */
-const BACKLOG_LIMIT = 2_000_000;
+/** Characters that are read between two acks: the mailbox sends a window ahead and the rest from its log, for memory is 128 MB for all readers. */
+const ACK_CHARACTERS = 64_000;
 /** Connections that broke one after another without an event between them. */
 const FAILURES_LIMIT = 6;
 const PAUSE_MS = 100;
@@ -40,6 +40,7 @@ export async function* follow(env: Context["env"], { address, job, after, deltas
     if (failures > 0) await new Promise((done) => setTimeout(done, PAUSE_MS * 2 ** failures * (0.5 + Math.random() / 2)));
     const line = await open(env, address, grant, signal);
     if (!line) continue;
+    line.send({ type: "ack", frames: 0 });
     line.send({ type: "subscribe", jobs: [job], after: { [job]: last }, deltas });
     for await (const event of line.events()) {
       failures = -1;
@@ -65,7 +66,9 @@ async function open(env: Context["env"], address: MailboxAddress, grant: Grant |
 class Line {
   readonly #socket: WebSocket;
   readonly #texts: string[] = [];
-  #backlog = 0;
+  /** Read and not acked. */
+  #frames = 0;
+  #characters = 0;
   #closed = false;
   #over: TokenOver | null = null;
   #wake = () => {};
@@ -99,11 +102,12 @@ class Line {
         const text = this.#texts.shift();
         if (text === undefined && this.#over) throw this.#over;
         if (text === undefined) return;
-        this.#backlog -= text.length;
         const frame = JSON.parse(text) as ServerFrame;
         if (frame.type === "error" && frame.error.code !== "unavailable") throw new Error(frame.error.message);
         if (frame.type === "error") return;
-        if (frame.type === "event") yield frame;
+        if (frame.type !== "event") continue;
+        yield frame;
+        this.#dealt(text.length);
       }
     } finally {
       this.#end();
@@ -113,9 +117,17 @@ class Line {
   #take(text: string): void {
     if (this.#closed) return;
     this.#texts.push(text);
-    this.#backlog += text.length;
-    if (this.#backlog > BACKLOG_LIMIT && this.#texts.length > 1) this.#end();
-    else this.#wake();
+    this.#wake();
+  }
+
+  /** The reader came back for more. */
+  #dealt(characters: number): void {
+    this.#frames++;
+    this.#characters += characters;
+    if (this.#characters < ACK_CHARACTERS) return;
+    this.send({ type: "ack", frames: this.#frames });
+    this.#frames = 0;
+    this.#characters = 0;
   }
 
   #end(): void {

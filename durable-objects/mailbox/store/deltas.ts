@@ -2,7 +2,8 @@
 import type { Sql } from "../../../platform/sql.ts";
 import { type Short, Shorthand } from "../../../policy/shorthand.ts";
 
-export type Delta = { seq: number; chunks: unknown[] };
+/** `place`: in the order of the channel, 0 if it has none. */
+export type Delta = { seq: number; place: number; chunks: unknown[] };
 
 /**
  * A row takes deltas up to this size: some 800 words. Each delta writes its row anew, a longer one would cost more bytes to write than it
@@ -22,11 +23,11 @@ export class DeltaStore {
     this.#sql = sql;
   }
 
-  add(n: number, seq: number, attempt: number, chunks: unknown[]): void {
+  add(n: number, seq: number, attempt: number, chunks: unknown[], place: number | undefined): void {
     const tail = this.#tails.get(n);
-    if (tail && tail.attempt === attempt && tail.last === seq - 1 && this.#join(n, tail, chunks)) return;
+    if (tail && tail.attempt === attempt && tail.last === seq - 1 && this.#join(n, tail, chunks, place)) return;
     const shorthand = new Shorthand();
-    const text = line(shorthand, chunks);
+    const text = line(shorthand, chunks, place);
     this.#sql.run("INSERT INTO delta_rows (n, first, last, attempt, deltas) VALUES (?, ?, ?, ?, ?)", n, seq, seq, attempt, text);
     this.#tails.set(n, { first: seq, last: seq, attempt, length: text.length, shorthand });
   }
@@ -74,9 +75,9 @@ export class DeltaStore {
     return next;
   }
 
-  #join(n: number, tail: Tail, chunks: unknown[]): boolean {
+  #join(n: number, tail: Tail, chunks: unknown[], place: number | undefined): boolean {
     if (tail.length >= ROW_CHARACTERS) return false;
-    const text = `\n${line(tail.shorthand, chunks)}`;
+    const text = `\n${line(tail.shorthand, chunks, place)}`;
     this.#sql.run("UPDATE delta_rows SET last = last + 1, deltas = deltas || ? WHERE n = ? AND first = ?", text, n, tail.first);
     tail.last++;
     tail.length += text.length;
@@ -84,14 +85,16 @@ export class DeltaStore {
   }
 }
 
-function line(shorthand: Shorthand, chunks: unknown[]): string {
-  return JSON.stringify(chunks.map((chunk) => shorthand.write(chunk)));
+/** The place, if there is one, and the chunks: a list, so that where it begins is known. */
+function line(shorthand: Shorthand, chunks: unknown[], place: number | undefined): string {
+  return `${place ?? ""}${JSON.stringify(chunks.map((chunk) => shorthand.write(chunk)))}`;
 }
 
 function read(first: number, deltas: string): Delta[] {
   const shorthand = new Shorthand();
-  return deltas.split("\n").map((text, index) => ({
-    seq: first + index,
-    chunks: (JSON.parse(text) as Short[]).map((short) => shorthand.read(short)),
-  }));
+  return deltas.split("\n").map((text, index) => {
+    const begin = text.indexOf("[");
+    const chunks = (JSON.parse(text.slice(begin)) as Short[]).map((short) => shorthand.read(short));
+    return { seq: first + index, place: Number(text.slice(0, begin)), chunks };
+  });
 }

@@ -162,4 +162,33 @@ export const MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: "006_lags",
+    sql: `
+      -- Jobs of which a socket of this mailbox lacks what comes after a seq: its client did not ack what it was sent before. Written by the lobby when a
+      -- reader falls behind, deleted when it has caught up or is gone; read at wake.
+      CREATE TABLE lags (
+        socket TEXT NOT NULL,
+        job TEXT NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (socket, job)
+      ) WITHOUT ROWID;
+    `,
+  },
+  {
+    id: "007_consumers",
+    sql: `
+      -- How far somebody has come in the order of this channel, by a name of theirs. Written when one comes (once) and acks, deleted when it
+      -- has not been heard of for the retention time; read at wake and when one comes back. Times in ms.
+      CREATE TABLE consumers (
+        name TEXT PRIMARY KEY,
+        cursor INTEGER NOT NULL,
+        seen_at INTEGER NOT NULL
+      ) WITHOUT ROWID;
+
+      -- Of a channel that is followed as a consumer: its name, and the place up to which it was told; null while it is told of events as they come.
+      ALTER TABLE subscriptions ADD COLUMN consumer TEXT;
+      ALTER TABLE subscriptions ADD COLUMN place INTEGER;
+    `,
+  },
 ];

@@ -3,6 +3,7 @@ import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { JobEnd, RetryPolicy } from "../../../schemas/job.ts";
 import type { BatchPlace, Call } from "../../../schemas/rpc.ts";
+import { ConsumerStore } from "./consumers.ts";
 import { DeliveryStore } from "./deliveries.ts";
 import { DeltaStore } from "./deltas.ts";
 import { MIGRATIONS } from "./migrations.ts";
@@ -25,6 +26,8 @@ export type JobDetails = {
   batch?: BatchPlace;
   /** Missing of a job without one, so that it costs such a job nothing. */
   webhook?: string;
+  /** Of its first event, in the order of the channel; missing if nobody needed one. */
+  place?: number;
 };
 
 type JobState = {
@@ -45,7 +48,10 @@ type JobState = {
 export type JobRow = JobState & JobDetails;
 type Stored = JobState & { details: string };
 export type FollowerRow = { target: number; lobby: string; deltas: number };
-export type SubscriptionRow = { socket: string; target: string; deltas: number };
+export type SubscriptionRow = { socket: string; target: string; deltas: number; consumer: string | null; place: number | null };
+export type LagRow = { socket: string; job: string; last: number };
+/** `cursor`: up to which job the coordinator has confirmed; `order`: up to which place the order of the channel's events may have come. */
+type Mark = "cursor" | "order";
 type Kind = "request" | "response";
 
 /** A text up to this long stays in its row; UTF-8 makes at most four bytes of a character, and a row holds 2 MB. */
@@ -59,6 +65,7 @@ export class MailboxStore {
   readonly deliveries: DeliveryStore;
   readonly passes: PassStore;
   readonly deltas: DeltaStore;
+  readonly consumers: ConsumerStore;
 
   constructor(sql: Sql) {
     this.sql = sql;
@@ -66,6 +73,7 @@ export class MailboxStore {
     this.deliveries = new DeliveryStore(sql);
     this.passes = new PassStore(sql);
     this.deltas = new DeltaStore(sql);
+    this.consumers = new ConsumerStore(sql);
   }
 
   newest(): { n: number; accepted_at: number } | null {
@@ -167,6 +175,13 @@ export class MailboxStore {
     for (const table of ["jobs", "parts", "delta_rows", "deliveries"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
   }
 
+  /** Jobs that wait or run, and those whose end has a place beyond this one. */
+  *unsettled(place: number): Generator<JobRow> {
+    const last = "log ->> '$[#-1][4]'";
+    for (const stored of this.sql.each<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE ended_at IS NULL OR ${last} > ? ORDER BY n`, place))
+      yield unpack(stored);
+  }
+
   /** When jobs came and ended, in the order in which they came. */
   ages(): Iterable<Pick<JobRow, "n" | "accepted_at" | "ended_at">> {
     return this.sql.each("SELECT n, accepted_at, ended_at FROM jobs ORDER BY n");
@@ -234,23 +249,47 @@ export class MailboxStore {
   }
 
   subscriptions(): SubscriptionRow[] {
-    return this.sql.all("SELECT socket, target, deltas FROM subscriptions");
+    return this.sql.all("SELECT socket, target, deltas, consumer, place FROM subscriptions");
   }
 
   putSubscription(row: SubscriptionRow): void {
-    this.sql.run("INSERT OR REPLACE INTO subscriptions (socket, target, deltas) VALUES (?, ?, ?)", row.socket, row.target, row.deltas);
+    this.sql.run(
+      "INSERT OR REPLACE INTO subscriptions (socket, target, deltas, consumer, place) VALUES (?, ?, ?, ?, ?)",
+      row.socket,
+      row.target,
+      row.deltas,
+      row.consumer,
+      row.place,
+    );
   }
 
   dropSubscription(socket: string, target: string): void {
     this.sql.run("DELETE FROM subscriptions WHERE socket = ? AND target = ?", socket, target);
   }
 
-  cursor(): number {
-    return this.sql.first<{ value: number }>("SELECT value FROM marks WHERE name = 'cursor'")?.value ?? 0;
+  lags(): LagRow[] {
+    return this.sql.all("SELECT socket, job, last FROM lags");
   }
 
-  putCursor(n: number): void {
-    this.sql.run("INSERT OR REPLACE INTO marks (name, value) VALUES ('cursor', ?)", n);
+  putLag(row: LagRow): void {
+    this.sql.run("INSERT OR REPLACE INTO lags (socket, job, last) VALUES (?, ?, ?)", row.socket, row.job, row.last);
+  }
+
+  dropLag(socket: string, job: string): void {
+    this.sql.run("DELETE FROM lags WHERE socket = ? AND job = ?", socket, job);
+  }
+
+  dropLags(socket: string): void {
+    this.sql.run("DELETE FROM lags WHERE socket = ?", socket);
+  }
+
+  /** 0 if it was never set. */
+  mark(name: Mark): number {
+    return this.sql.first<{ value: number }>("SELECT value FROM marks WHERE name = ?", name)?.value ?? 0;
+  }
+
+  putMark(name: Mark, value: number): void {
+    this.sql.run("INSERT OR REPLACE INTO marks (name, value) VALUES (?, ?)", name, value);
   }
 
   #putParts(n: number, kind: Kind, text: string): void {
@@ -265,8 +304,13 @@ export class MailboxStore {
 }
 
 function detailsOf(row: JobRow): JobDetails {
-  const { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, call, batch, webhook } = row;
-  const rest = { ...(call && { call }), ...(batch && { batch }), ...(webhook !== undefined && { webhook }) };
+  const { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, call, batch, webhook, place } = row;
+  const rest = {
+    ...(call && { call }),
+    ...(batch && { batch }),
+    ...(webhook !== undefined && { webhook }),
+    ...(place !== undefined && { place }),
+  };
   return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...rest };
 }
 

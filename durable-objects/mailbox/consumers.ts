@@ -1,0 +1,36 @@
+/**
+ * Clients that come back under a name and go on after what they acked, whatever became of their sockets. Law: a cursor moves forward alone, and
+ * no event up to it is told again.
+ */
+import { CONSUMERS_LIMIT } from "../../schemas/socket.ts";
+import type { Desk } from "./desk.ts";
+
+export class Consumers {
+  readonly #desk: () => Desk;
+
+  constructor(desk: () => Desk) {
+    this.#desk = desk;
+  }
+
+  /** Where a consumer goes on: after what it acked, or from now on if it is new here; null if there are too many. */
+  open(name: string): { cursor: number; resumed: boolean } | null {
+    const { now, order, retentionMs, store, wakeBy } = this.#desk();
+    store.consumers.drop(now() - retentionMs);
+    const known = store.consumers.cursor(name);
+    if (known === null && store.consumers.count() >= CONSUMERS_LIMIT) return null;
+    order.begin();
+    const cursor = known ?? order.safe(order.last);
+    // Written anew when it comes, so that it is kept for as long as the jobs that it may have missed.
+    store.consumers.put(name, cursor, now());
+    wakeBy(now() + retentionMs);
+    return { cursor, resumed: known !== null };
+  }
+
+  /** It has dealt with everything up to a cursor. False: no such cursor can have been told. */
+  ack(name: string, cursor: number): boolean {
+    const { now, order, store } = this.#desk();
+    if (cursor > order.last) return false;
+    if (cursor > (store.consumers.cursor(name) ?? -1)) store.consumers.put(name, cursor, now());
+    return true;
+  }
+}

@@ -1,0 +1,48 @@
+/** What a client says: read, judged, and passed on to the lobby. Never throws for what a client sent. */
+import { CLOSE } from "../../schemas/socket.ts";
+import type { Desk } from "./desk.ts";
+import { type Fault, parseFrame, send } from "./frames.ts";
+import type { Lobby } from "./lobby.ts";
+import { endPass, isOver, within } from "./passes.ts";
+import { closeSocket, grantOf, socketId } from "./sockets.ts";
+
+const TOO_MANY_FRAMES: Fault = { code: "too_many_frames", message: "Too many frames.", param: null, close: CLOSE.tooMany };
+
+export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+  const id = socketId(socket);
+  const grant = grantOf(socket);
+  const now = desk.now();
+  if (isOver(grant, now)) {
+    endPass(socket);
+    return lobby.leave(id);
+  }
+  const { manners } = lobby.reader(id);
+  if (!manners.mayCome(now)) return refuse(lobby, socket, id, TOO_MANY_FRAMES);
+  const frame = parseFrame(message);
+  if (!frame.ok) {
+    const { fault } = frame;
+    return refuse(lobby, socket, id, manners.mayErr() ? fault : { ...fault, close: fault.close ?? CLOSE.protocol });
+  }
+  const { value } = frame;
+  if (value.type === "unsubscribe") return lobby.unsubscribe(socket, id, value);
+  if (value.type === "ack") {
+    if (value.frames != null) await lobby.ack(id, value.frames);
+    const fault = value.cursor == null ? null : lobby.ackCursor(id, value.channel ?? null, value.cursor);
+    if (fault) await refuse(lobby, socket, id, fault);
+    return;
+  }
+  const { frame: allowed, refused } = within(grant, desk.address.tenant, value);
+  for (const each of refused) send(socket, each);
+  // Who comes with a token cannot pass for the holder of a key. A channel that was refused is all that was refused.
+  const named = allowed.channel === value.channel ? allowed.consumer : null;
+  const consumer = named ? `${grant ? "token" : "key"}/${named}` : null;
+  const fault = await lobby.subscribe(socket, id, allowed, consumer);
+  if (fault) await refuse(lobby, socket, id, fault);
+}
+
+async function refuse(lobby: Lobby, socket: WebSocket, id: string, { close, code, message, param }: Fault): Promise<void> {
+  send(socket, { type: "error", error: { code, message, param } });
+  if (close === null) return;
+  closeSocket(socket, close, code);
+  await lobby.leave(id);
+}

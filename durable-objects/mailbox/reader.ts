@@ -1,0 +1,129 @@
+/**
+ * One socket as a reader of events: what it was sent of each job, and what it lags behind with. Law: the events of a job go out in the order of their
+ * seq, none twice; of a reader that lags nothing is lost, for the log has it, and nothing waits for it in memory.
+ */
+import { Manners } from "../../policy/manners.ts";
+import { Window } from "../../policy/window.ts";
+import type { ToldEvent } from "../../schemas/event.ts";
+import type { EventFrame } from "./frames.ts";
+import { send, sendText } from "./frames.ts";
+import { acks, startAcking } from "./sockets.ts";
+
+/** A job of which a reader lacks what comes after a seq. `newest`: the last that is known to have come. */
+export type Behind = { after: number; newest: number };
+
+/** Jobs of which the last seq is remembered. */
+const JOBS_REMEMBERED = 2_000;
+
+/** What a reader writes down, so that sleep loses nothing. */
+export type Notes = {
+  /** It lacks what comes after this seq of a job. */
+  behind: (job: string, after: number) => void;
+  caughtUp: (job: string) => void;
+};
+
+export class Reader {
+  /** What it subscribes to. */
+  readonly targets = new Set<string>();
+  /** Jobs that it lags behind with, the longest waiting first. */
+  readonly behind = new Map<string, Behind>();
+  readonly manners = new Manners();
+  /** It is being told what it missed. */
+  catchingUp = false;
+  /** Forgotten with the object: a client may then see an event again, and knows it by its seq. */
+  readonly #sent = new Map<string, number>();
+  readonly #find: () => WebSocket[];
+  readonly #notes: Notes;
+  #found: { sockets: WebSocket[]; window: Window | null } | null = null;
+
+  /** `find` the socket: not before it is needed, for an object that wakes may have thousands of readers. */
+  constructor(find: () => WebSocket[], notes: Notes) {
+    this.#find = find;
+    this.#notes = notes;
+  }
+
+  /** Whether it is to be sent nothing more for now. */
+  get full(): boolean {
+    return this.#line.window?.full ?? false;
+  }
+
+  /** Whether it is worth telling it what it lacks: not after every ack. */
+  get roomy(): boolean {
+    return this.#line.window?.roomy ?? true;
+  }
+
+  /** So many frames more were dealt with. The first such word is kept with the socket. */
+  acked(frames: number): void {
+    const line = this.#line;
+    if (!line.window) for (const socket of line.sockets) startAcking(socket);
+    line.window ??= new Window();
+    line.window.acked(frames);
+  }
+
+  /** What goes to it, in its turn: at once, or later if it lags. Answers whether it went. */
+  take(frame: EventFrame, deltas: boolean, consumer = false): boolean {
+    const { event } = frame;
+    if (!this.wants(event, deltas)) return false;
+    const last = this.#sent.get(event.job);
+    const behind = this.behind.get(event.job);
+    if (behind) behind.newest = Math.max(behind.newest, event.seq);
+    else if (this.full || this.behind.size > 0) this.#fallBehind(event.job, last ?? event.seq - 1, event.seq);
+    else {
+      this.put(frame, consumer);
+      return true;
+    }
+    return false;
+  }
+
+  /** Whether it is to have an event that it has not had. */
+  wants({ event, job, seq }: ToldEvent, deltas: boolean): boolean {
+    return (event !== "delta" || deltas) && seq > (this.#sent.get(job) ?? 0);
+  }
+
+  /** Sends it, whatever else waits; with its cursor to a consumer. */
+  put(frame: EventFrame, consumer = false): void {
+    const { event } = frame;
+    const text = consumer ? frame.textWithCursor : frame.text;
+    // Put last, so that the first is the one longest unheard of: an end may still be on its way twice, and is known by this.
+    this.#sent.delete(event.job);
+    this.#sent.set(event.job, event.seq);
+    if (this.#sent.size > JOBS_REMEMBERED) this.#sent.delete(this.#sent.keys().next().value!);
+    for (const socket of this.#line.sockets) sendText(socket, text);
+    this.#line.window?.sent(text.length);
+  }
+
+  /** Who names a job says what it has of it, and is sent the rest, whatever went over this socket before. */
+  startFrom(job: string, seq: number): void {
+    this.#sent.set(job, seq);
+    this.caughtUp(job);
+  }
+
+  /** It lacks nothing more of this job. */
+  caughtUp(job: string): void {
+    if (this.behind.delete(job)) this.#notes.caughtUp(job);
+  }
+
+  /** It was sent a part of what it lacks. */
+  stillBehind(job: string, behind: Behind, after: number): void {
+    behind.after = after;
+    this.#notes.behind(job, after);
+  }
+
+  #fallBehind(job: string, after: number, newest: number): void {
+    if (this.behind.size === 0) this.lags();
+    this.behind.set(job, { after, newest });
+    this.#notes.behind(job, after);
+  }
+
+  /** Says that it has fallen behind. */
+  lags(): void {
+    for (const socket of this.#line.sockets) send(socket, { type: "lagging" });
+  }
+
+  get #line(): { sockets: WebSocket[]; window: Window | null } {
+    if (this.#found) return this.#found;
+    const sockets = this.#find();
+    this.#found = { sockets, window: sockets.some(acks) ? new Window() : null };
+    return this.#found;
+  }
+}

@@ -1,0 +1,69 @@
+/** The mailboxes that a lobby follows on behalf of its sockets. To this very mailbox calls are no calls at all, and are answered in the same turn. */
+import { parseJobId } from "../../platform/ids.ts";
+import { callMailbox } from "../../platform/objects.ts";
+import type { ToldEvent } from "../../schemas/event.ts";
+import type { FollowCall, Followed, MailboxAddress, MailboxRpc, Missing } from "../../schemas/rpc.ts";
+import type { Desk } from "./desk.ts";
+import { follow, missed, unfollow } from "./replay.ts";
+import { parseTarget } from "./targets.ts";
+
+export class Sources {
+  readonly #desk: () => Desk;
+  /**
+   * The last call under way to each channel. They go one after another: an `unfollow` for who has left must not overtake, nor be overtaken by, the
+   * `follow` for who comes.
+   */
+  readonly #tails = new Map<string, Promise<unknown>>();
+
+  constructor(desk: () => Desk) {
+    this.#desk = desk;
+  }
+
+  async follow(channel: string, call: FollowCall): Promise<Followed> {
+    if (this.#isHere(channel)) return follow(this.#desk(), call);
+    return this.#inTurn(channel, (stub) => stub.follow(call));
+  }
+
+  /** Nobody of this lobby follows these targets any more. A mailbox that is not told goes on sending; it is only waste. */
+  async leave(targets: string[]): Promise<void> {
+    const { address } = this.#desk();
+    const calls = new Map<string, { lobby: MailboxAddress; channel: boolean; jobs: string[] }>();
+    for (const target of targets) {
+      const { channel, job } = parseTarget(address.tenant, target);
+      const call = calls.get(channel) ?? { lobby: address, channel: false, jobs: [] };
+      if (job) call.jobs.push(job);
+      else call.channel = true;
+      calls.set(channel, call);
+    }
+    const told = [...calls].map(async ([channel, call]) => {
+      if (this.#isHere(channel)) unfollow(this.#desk(), call);
+      else await this.#inTurn(channel, (stub) => stub.unfollow(call));
+    });
+    await Promise.allSettled(told);
+  }
+
+  /** What was missed of a job. */
+  async missed(job: Missing): Promise<ToldEvent[]> {
+    const desk = this.#desk();
+    const { tenant } = desk.address;
+    const { channel } = parseJobId(tenant, job.id)!;
+    if (this.#isHere(channel)) return missed(desk, [job]);
+    return callMailbox(desk.env, { tenant, channel }, (stub) => stub.missed([job]));
+  }
+
+  #isHere(channel: string): boolean {
+    return channel === this.#desk().address.channel;
+  }
+
+  async #inTurn<T>(channel: string, call: (stub: MailboxRpc) => Promise<T>): Promise<T> {
+    const { address, env } = this.#desk();
+    const before = this.#tails.get(channel) ?? Promise.resolve();
+    const done = before.catch(() => {}).then(() => callMailbox(env, { tenant: address.tenant, channel }, call));
+    this.#tails.set(channel, done);
+    try {
+      return await done;
+    } finally {
+      if (this.#tails.get(channel) === done) this.#tails.delete(channel);
+    }
+  }
+}

@@ -1,0 +1,29 @@
+/** All SQL of consumers. */
+import type { Sql } from "../../../platform/sql.ts";
+
+export class ConsumerStore {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  count(): number {
+    return this.#sql.first<{ count: number }>("SELECT count(*) AS count FROM consumers")!.count;
+  }
+
+  cursor(name: string): number | null {
+    return this.#sql.first<{ cursor: number }>("SELECT cursor FROM consumers WHERE name = ?", name)?.cursor ?? null;
+  }
+
+  put(name: string, cursor: number, at: number): void {
+    this.#sql.run("INSERT OR REPLACE INTO consumers (name, cursor, seen_at) VALUES (?, ?, ?)", name, cursor, at);
+  }
+
+  /** Drops those that are not here and were not heard of since then (ms); answers with the time of the oldest left. */
+  drop(instant: number): number | null {
+    const away = "name NOT IN (SELECT consumer FROM subscriptions WHERE consumer IS NOT NULL)";
+    this.#sql.run(`DELETE FROM consumers WHERE seen_at <= ? AND ${away}`, instant);
+    return this.#sql.first<{ at: number | null }>(`SELECT min(seen_at) AS at FROM consumers WHERE ${away}`)?.at ?? null;
+  }
+}

@@ -1,0 +1,53 @@
+/** What one socket wants to be told of: a job, or a channel. */
+import type { JobEvent } from "../../schemas/event.ts";
+import { backlog, PAGE } from "./backlog.ts";
+import type { Desk } from "./desk.ts";
+import { EventFrame } from "./frames.ts";
+import type { Reader } from "./reader.ts";
+
+export type Subscription = {
+  deltas: boolean;
+  /** Frames of which the past is being fetched. */
+  pending: number;
+  /** Events that arrived meanwhile. */
+  held: EventFrame[];
+  /** The channel, this very mailbox's, is followed under this name: events come in its order, with cursors. */
+  consumer: string | null;
+  /** Of a consumer: it was told everything up to here, and is told the rest from the log. Null: it is told of events as they come. */
+  place: number | null;
+  /** Of a consumer: its cursor. */
+  acked: number;
+};
+
+/** Tells a consumer what it has not been told, as much as goes. Ends with it being told of events as they come, or with the reader full. */
+export function consume(desk: Desk, reader: Reader, subscription: Subscription): void {
+  if (subscription.place === null || reader.behind.size > 0) return;
+  for (let from = subscription.place, found = PAGE; found >= PAGE; ) {
+    found = 0;
+    for (const event of backlog(desk, from, subscription.deltas)) {
+      if (reader.full) return;
+      found++;
+      from = event.place;
+      const cursor = desk.order.safe(from);
+      // Sent before: by another subscription, or before an older one that was still awaited.
+      if (reader.wants(event, subscription.deltas)) reader.put(new EventFrame(event, cursor), true);
+      subscription.place = cursor;
+    }
+  }
+  // In the turn in which the log was at its end: what comes next comes live.
+  subscription.place = null;
+}
+
+/** Whether a consumer is told of an event as it comes; not what it has acked, nor what has to wait for its turn. */
+export function isLive(reader: Reader, { acked, place }: Subscription, event: JobEvent): boolean {
+  if (event.place === undefined) return true;
+  return event.place > acked && place === null && !reader.full && reader.behind.size === 0;
+}
+
+/** An event that a consumer is not told as it comes waits in the log for its turn. Answers whether it is the first that does. */
+export function postpone(desk: Desk, reader: Reader, subscription: Subscription, event: JobEvent & { place: number }): boolean {
+  if (subscription.place !== null || event.place <= subscription.acked || !reader.wants(event, subscription.deltas)) return false;
+  if (reader.behind.size === 0) reader.lags();
+  subscription.place = desk.order.safe(event.place - 1);
+  return true;
+}

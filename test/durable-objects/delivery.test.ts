@@ -1,0 +1,69 @@
+/** How the dispatcher gathers the chunks of a stream. */
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { Delivery } from "../../durable-objects/dispatcher/delivery.ts";
+import { chunk } from "../support/world.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const say = (content: string) => chunk([{ index: 0, delta: { content }, logprobs: null, finish_reason: null }]);
+
+function delivery(gapMs: number) {
+  const batches: string[][] = [];
+  const made = new Delivery(true, async ({ chunks, index }) => {
+    batches.push(
+      (chunks as ReturnType<typeof say>[]).map(({ choices }) => (choices as { delta: { content: string } }[])[0]!.delta.content),
+    );
+    return { ok: true, need: index + 1, gapMs };
+  });
+  return { made, batches };
+}
+
+it("the first chunk goes at once; what comes within the gap goes together after it, though nothing waited when the gap began", async () => {
+  const { batches, made } = delivery(50);
+  made.add(say("a"));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(batches).toEqual([["a"]]);
+  for (const letter of "bcde") {
+    await vi.advanceTimersByTimeAsync(10);
+    made.add(say(letter));
+  }
+  await vi.advanceTimersByTimeAsync(9);
+  expect(batches).toEqual([["a"]]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(batches).toEqual([["a"], ["b", "c", "d", "e"]]);
+});
+
+it("a second of silence -> the next chunk goes at once", async () => {
+  const { batches, made } = delivery(50);
+  made.add(say("a"));
+  await vi.advanceTimersByTimeAsync(1_000);
+  made.add(say("b"));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(batches).toEqual([["a"], ["b"]]);
+});
+
+it("100 chunks a second to a mailbox with many readers: five batches a second, each of one chunk", async () => {
+  const { batches, made } = delivery(200);
+  for (let count = 0; count < 100; count++) {
+    made.add(say("x"));
+    await vi.advanceTimersByTimeAsync(10);
+  }
+  expect(batches.length).toBeLessThanOrEqual(6);
+  expect(batches.slice(1).every((batch) => batch.length === 1)).toBe(true);
+  await made.drain();
+  expect(batches.flat().join("")).toBe("x".repeat(100));
+});
+
+it("the stream is over: what is left goes at once, whatever the gap", async () => {
+  const { batches, made } = delivery(1_000);
+  made.add(say("a"));
+  await vi.advanceTimersByTimeAsync(0);
+  made.add(say("b"));
+  await made.drain();
+  expect(batches).toEqual([["a"], ["b"]]);
+});
