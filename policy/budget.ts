@@ -117,6 +117,26 @@ export function hold(budget: Budget, until: number): void {
   budget.heldUntil = Math.max(budget.heldUntil, until);
 }
 
+/** A limit of a minute is another from now on. What was spent stays spent. */
+export function retune(budget: Budget, resource: "rpm" | "tpm", limits: Limits): void {
+  const meter = budget.meters.find((each) => each.resource === resource);
+  const limit = limits[resource];
+  if (!meter || limit === null) return;
+  const { rate, whole } = openMeter(resource, limit, limits);
+  Object.assign(meter, { rate, whole });
+}
+
+/** What others spent may be owed beyond the bucket for so long: more would be their debt, not ours. */
+const OWED_MS = 10_000;
+
+/** So much of a limit of a minute is spent as well, by whomever. */
+export function correct(budget: Budget, resource: "rpm" | "tpm", amount: number, now: number): void {
+  const meter = budget.meters.find((each) => each.resource === resource);
+  if (!meter) return;
+  const room = Math.max(0, meter.rate.burst + meter.rate.perMs * OWED_MS - spentAt(meter.bucket, meter.rate, now));
+  meter.bucket = take(meter.bucket, meter.rate, Math.min(amount, room), now);
+}
+
 /** How long the refill of what a call takes of one resource lasts, ms: by the slowest of its meters. */
 export function costMs(budget: Budget, counts: Meter["counts"], tokens: number): number {
   let cost = 0;
@@ -164,6 +184,11 @@ export function used(budget: Budget, resource: Resource, now: number): number {
 export function free(budget: Budget, resource: Resource, now: number): number {
   const meter = budget.meters.find((each) => each.resource === resource);
   return meter ? Math.max(0, freeAt(meter.bucket, meter.rate, now)) : 0;
+}
+
+/** The most of a limit of a minute that can be spent at once. */
+export function burstOf(budget: Budget, resource: Resource): number {
+  return budget.meters.find((each) => each.resource === resource)?.rate.burst ?? Number.POSITIVE_INFINITY;
 }
 
 function amountOf(meter: Meter, tokens: number): number {

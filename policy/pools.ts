@@ -1,6 +1,7 @@
 /** Which pool a model spends from: the most specific pattern wins, then the pool named `default`. */
 import type { PoolConfig, PoolsConfig } from "../schemas/settings.ts";
-import { type Budget, openBudget } from "./budget.ts";
+import { type Budget, type Limits, openBudget } from "./budget.ts";
+import { Learned } from "./learned.ts";
 
 const DEFAULT_POOL = "default";
 
@@ -23,6 +24,18 @@ export function matches(pattern: string, model: string): boolean {
 
 /** A pool's budget, full, as its configuration has it. */
 export function poolBudget(config: PoolConfig): Budget {
+  return openBudget(limitsOf(config));
+}
+
+/** What can be learned of a pool from `now` (ms) on; null if nothing is to be: of windows the headers tell no level. */
+export function learnedOf(config: PoolConfig, now: number): Learned | null {
+  const { learn, rpm, tpm, window_seconds } = config;
+  if (learn === false || window_seconds !== null) return null;
+  const most = { rpm: learn.max_rpm ?? rpm, tpm: learn.max_tpm ?? tpm };
+  return new Learned({ limits: { ...limitsOf(config), rpm, tpm }, most }, now);
+}
+
+function limitsOf(config: PoolConfig): Limits {
   const { burst_seconds: burstSeconds, window_seconds: windowSeconds, transit_ms: transitMs } = config;
-  return openBudget({ ...config, burstSeconds, windowSeconds, transitMs });
+  return { ...config, burstSeconds, windowSeconds, transitMs };
 }

@@ -42,6 +42,8 @@ export type PoolState = {
   /** Of the buckets of a minute: what is spent and not yet refilled. */
   used: { requests: number; tokens: number };
   free: { requests: number; tokens: number };
+  /** What others spend of the limits on the same key, a minute, as far as upstream's headers tell. */
+  foreign: { requests: number; tokens: number };
   tenants: { id: string; depth: number; in_flight: number; weight: number; oldest_wait_seconds: number }[];
   priorities: { priority: number; depth: number }[];
   /** Since the beginning; `tenants` are those that have any. */

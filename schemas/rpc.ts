@@ -7,6 +7,7 @@ import type { JobEvent, ToldEvent } from "./event.ts";
 import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } from "./job.ts";
 import type { Problem, Refused } from "./problem.ts";
 import type { QueueState } from "./queue.ts";
+import type { PoolReading } from "./rate.ts";
 import type { Pass } from "./token.ts";
 import type { Delivery } from "./webhook.ts";
 import type { Standing } from "./why.ts";
@@ -98,7 +99,8 @@ export type Settlement = {
   headersMs: number | null;
 };
 
-export type SettleBatch = { dispatcher: string; boot: string; settlements: Settlement[] };
+/** `readings`: the newest of each pool since the last batch. */
+export type SettleBatch = { dispatcher: string; boot: string; settlements: Settlement[]; readings?: PoolReading[] };
 
 /** A job that failed. `failed_at` in ms; `attempts` without waits. */
 export type DeadLetter = {

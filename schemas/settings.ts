@@ -21,6 +21,13 @@ export const PoolConfig = z.strictObject({
   transit_ms: z.number().min(0).max(60_000).default(1_000),
   /** Above so many input tokens a minute traffic grows by half in a quarter of an hour at the most. Null: as fast as the limits let it. */
   ramp_tpm: z.number().positive().nullable().default(1_000_000),
+  /**
+   * Whether upstream's headers are followed: lowered limits and what others spend at once, raised limits up to `max_rpm` and `max_tpm`, which are
+   * `rpm` and `tpm` unless given. False: all is as configured.
+   */
+  learn: z
+    .union([z.literal(false), z.strictObject({ max_rpm: z.number().positive().optional(), max_tpm: z.number().positive().optional() })])
+    .default({}),
   /** Output tokens reserved when a request names no maximum. */
   default_output_tokens: z.number().int().positive().default(1_000),
 });

@@ -46,6 +46,7 @@ function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
   }
   reserve(tenant.budget, waiting.tokens, now);
   book.entries.get(waiting.job)!.reservation = reserve(pool.budget, waiting.tokens, now);
+  book.limits.of(pool.id)?.started(pool.budget, waiting.tokens, now);
   begun(book, pool, waiting, now);
   return "start";
 }

@@ -3,7 +3,7 @@
  * rebuilt at wake. Steps change it and note what to write and whom to tell; the class then writes and tells.
  */
 import { type Settings, tenantOf } from "../../platform/settings.ts";
-import { type Budget, dominantKind, dominantMs, openBudget, type Reservation } from "../../policy/budget.ts";
+import { type Budget, dominantKind, dominantMs, neverFits, openBudget, type Reservation } from "../../policy/budget.ts";
 import { MinHeap } from "../../policy/heap.ts";
 import { type LedgerRecord, restore } from "../../policy/ledger.ts";
 import { Order } from "../../policy/order.ts";
@@ -14,6 +14,7 @@ import type { DeadLetter, Held, Lease, MailboxAddress, Move, Verdict } from "../
 import { Conditions } from "./condition/conditions.ts";
 import { DoubtBook } from "./doubts.ts";
 import { Expectations } from "./expectations.ts";
+import { LimitBook } from "./limits.ts";
 import { type Segment, Segments } from "./segments.ts";
 import type { CoordinatorStore, TicketRow } from "./store/store.ts";
 import { Watching } from "./watching.ts";
@@ -78,6 +79,8 @@ export const noLetters = (): Letters => ({
   asks: new Map(),
 });
 
+/** A ticket that is too large for a lowered limit is looked at again after this. */
+const ASIDE_MS = 60_000;
 /** Until the first call has ended. */
 const FIRST_CALL_MS = 5_000;
 
@@ -94,6 +97,7 @@ export class Book {
   readonly fleet: Fleet;
   readonly conditions: Conditions;
   readonly doubts = new DoubtBook();
+  readonly limits = new LimitBook();
   /** Running leases by dispatcher. */
   readonly leased = new Map<string, Set<Entry>>();
   /** When each of these dispatchers was last heard of, or asked. */
@@ -184,15 +188,24 @@ export class Book {
     this.nextArrival = Math.max(this.nextArrival, row.arrival + 1);
     if (row.phase !== "ending") this.tenant(address.tenant).queued++;
     if (row.deadline !== null && row.phase !== "ending") this.deadlines.push(entry);
-    if (row.phase === "waiting") this.line(entry);
+    if (row.phase === "waiting") this.line(entry, now);
     if (row.phase === "delayed") this.delayed.push(entry);
     return entry;
   }
 
-  /** Puts a waiting ticket into the order. A retried one comes back to its old place. */
-  line(entry: Entry): void {
+  /**
+   * Puts a waiting ticket into the order, unless upstream lowered a limit so far that it could never start: then it stands aside, so that nobody
+   * waits behind it. A retried one comes back to its old place.
+   */
+  line(entry: Entry, now: number): void {
     const { row, address } = entry;
     const pool = this.pools.get(row.pool)!;
+    if (neverFits(pool.budget, row.tokens)) {
+      row.phase = "delayed";
+      row.ready_at = now + ASIDE_MS;
+      this.delayed.push(entry);
+      return;
+    }
     const since = Math.max(row.accepted_at, row.not_before ?? 0);
     const effectiveAt = since - row.priority * 1_000;
     const { job, tokens, priority, arrival } = row;
@@ -214,6 +227,15 @@ export class Book {
     pool.waitingTokens -= entry.row.tokens;
     pool.departed++;
     entry.waiting = null;
+  }
+
+  /** A limit was lowered: what waits and no longer fits stands aside. */
+  setAsideTooLarge(pool: Pool, now: number): void {
+    for (const entry of this.entries.values()) {
+      if (entry.row.pool !== pool.id || !entry.waiting || !neverFits(pool.budget, entry.row.tokens)) continue;
+      this.unline(entry);
+      this.line(entry, now);
+    }
   }
 
   /** Books a lease that `row.dispatcher` holds from now on. */
@@ -263,6 +285,7 @@ export function openBook(settings: Settings, store: CoordinatorStore, now: numbe
   const book = new Book(settings);
   book.conditions.restore(store, now);
   book.doubts.restore(store);
+  book.limits.open(settings.pools, (pool) => book.pools.get(pool)!.budget, store, now);
   for (const { id, tenant, channel } of store.mailboxes()) book.addMailbox(id, { tenant, channel });
   for (const { pool, record } of store.budgets()) {
     const known = book.pools.get(pool);

@@ -66,7 +66,8 @@ function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem |
   const pool = book.pools.get(ticket.pool);
   if (!pool) return problem(400, "unknown_pool", `No pool "${ticket.pool}" is configured.`, "request.model");
   const meter = neverFits(pool.budget, ticket.tokens);
-  if (meter) {
+  // Too large only for a limit that upstream lowered: it waits until it is raised again.
+  if (meter && !book.limits.lowered(ticket.pool, book.settings.pools[ticket.pool]!)) {
     const message = `This request reserves ${ticket.tokens} tokens; the pool "${ticket.pool}" never holds more than ${Math.floor(meter.whole)} (${meter.resource.toUpperCase()}).`;
     return problem(400, "reservation_exceeds_budget", message, "request");
   }

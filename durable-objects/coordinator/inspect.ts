@@ -5,6 +5,7 @@ import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import type { Place } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { shown } from "./condition/shown.ts";
+import { inForce } from "./limits.ts";
 import { reckon } from "./reckon.ts";
 
 /** Null if the coordinator holds no ticket of that job, or only a verdict to deliver. */
@@ -17,6 +18,8 @@ export function placeOf(book: Book, job: string, now: number): Place | null {
     return { state: "running", position: null, eta: null, held };
   }
   if (row.phase === "delayed" || !waiting) {
+    // Too large for a limit that upstream lowered: nobody knows for how long.
+    if (row.attempt === 0 && (row.not_before ?? 0) <= now) return { state: "waiting", position: null, eta: null };
     if (row.attempt === 0) return { state: "scheduled", position: null, eta: eta(row.ready_at - now, "scheduled") };
     const stopped = shown(book, book.pools.get(row.pool)!, now).state;
     const limitedBy = stopped === "normal" || stopped === "slowed" ? "retry" : "paused";
@@ -48,7 +51,6 @@ export function inspect(book: Book, now: number): QueueState {
 type Counting = PoolState & { byTenant: Map<string, PoolState["tenants"][number]>; byPriority: Map<number, number> };
 
 function openState(book: Book, pool: Pool, now: number): Counting {
-  const { rpm, tpm, rpd, tpd, concurrency } = book.settings.pools[pool.id]!;
   const { budget } = pool;
   const condition = shown(book, pool, now);
   return {
@@ -59,9 +61,10 @@ function openState(book: Book, pool: Pool, now: number): Counting {
     oldest_wait_seconds: 0,
     paused: condition.state !== "normal" && condition.state !== "slowed",
     condition,
-    limits: { rpm, tpm, rpd, tpd, concurrency },
+    limits: inForce(book, pool.id),
     used: { requests: used(budget, "rpm", now), tokens: used(budget, "tpm", now) },
     free: { requests: free(budget, "rpm", now), tokens: free(budget, "tpm", now) },
+    foreign: book.limits.of(pool.id)?.others(now) ?? { requests: 0, tokens: 0 },
     tenants: [],
     priorities: [],
     doubts: book.doubts.shown(pool.id),

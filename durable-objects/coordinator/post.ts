@@ -24,7 +24,7 @@ export function sendAhead(post: Post): void {
 export function send(post: Post): void {
   const { letters } = post.book;
   post.book.letters = noLetters();
-  for (const notice of post.book.conditions.notices.splice(0)) report(notice);
+  for (const { notices } of [post.book.conditions, post.book.limits]) for (const notice of notices.splice(0)) report(notice);
   for (const [dispatcher, leases] of letters.starts) post.background(start(post, dispatcher, leases));
   for (const [mailbox, verdicts] of letters.verdicts) post.background(judge(post, mailbox, verdicts));
   for (const [mailbox, moves] of letters.moves) post.background(move(post, mailbox, moves));

@@ -8,6 +8,7 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
 import type { Book, Entry } from "./book.ts";
 import { learn } from "./condition/learn.ts";
+import { read } from "./limits.ts";
 
 /** Weight of a new measurement of a call's length. */
 const SMOOTHING = 0.05;
@@ -17,8 +18,10 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
   for (const { job, attempt, outcome, headersMs } of batch.settlements) {
     const entry = book.entries.get(job);
     if (entry?.row.phase !== "leased" || entry.row.attempt !== attempt || entry.row.dispatcher !== batch.dispatcher) continue;
+    if (outcome.kind === "rate_limited") book.limits.of(entry.row.pool)?.refused(entry.row.tokens);
     conclude(book, entry, outcome, headersMs, now, random());
   }
+  read(book, batch.readings ?? [], now);
 }
 
 /** Ends the present lease of an entry with this outcome. */
@@ -74,7 +77,7 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
       row.waits++;
       if (next.backAt === undefined) {
         row.phase = "waiting";
-        book.line(entry);
+        book.line(entry, now);
         break;
       }
       row.phase = "delayed";

@@ -24,7 +24,7 @@ function releaseDelayed(book: Book, now: number): void {
     if (!current) continue;
     // Not written: at wake a delayed ticket whose time has come is released again.
     row.phase = "waiting";
-    book.line(entry);
+    book.line(entry, now);
   }
 }
 

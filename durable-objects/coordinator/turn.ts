@@ -44,6 +44,7 @@ function write(book: Book, store: CoordinatorStore, now: number): void {
     store.putBudget(pool.id, record);
   }
   book.conditions.write(store);
+  book.limits.write(store);
   book.doubts.write(store);
   book.newMailboxes.length = 0;
   book.deadLetters.length = 0;

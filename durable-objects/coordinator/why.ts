@@ -6,6 +6,7 @@ import type { Standing, WhyPool, WhyTenant } from "../../schemas/why.ts";
 import type { Book, Pool } from "./book.ts";
 import { pausedBy, shown } from "./condition/shown.ts";
 import { placeOf } from "./inspect.ts";
+import { inForce } from "./limits.ts";
 import { reckon } from "./reckon.ts";
 
 /** Null if the coordinator holds no ticket of that job, or only a verdict to deliver. */
@@ -41,11 +42,10 @@ export function standingOf(book: Book, job: string, now: number): Standing | nul
 function poolState(book: Book, pool: Pool, now: number): WhyPool {
   const { budget, id } = pool;
   const condition = shown(book, pool, now);
-  const { rpm, tpm, rpd, tpd, concurrency } = book.settings.pools[id]!;
   return {
     id,
     free: { requests: Math.floor(free(budget, "rpm", now)), tokens: Math.floor(free(budget, "tpm", now)) },
-    limits: { rpm, tpm, rpd, tpd, concurrency },
+    limits: inForce(book, id),
     in_flight: budget.inFlight,
     ...(budget.heldUntil > now && { held_until: budget.heldUntil / 1_000 }),
     ...(condition.state !== "normal" && { condition }),

@@ -1,6 +1,7 @@
 /** One attempt: ask the mailbox, take a header slot, call upstream, read the stream, commit the result. */
 import { backoffMs } from "../../policy/backoff.ts";
 import { assembler } from "../../policy/completion.ts";
+import type { PoolReading } from "../../schemas/rate.ts";
 import type { AppendCall, Appended, CommitCall, Committed, Lease, Opened, Outcome } from "../../schemas/rpc.ts";
 import type { TimeoutsConfig } from "../../schemas/settings.ts";
 import { classify, unknownEnd } from "./classify.ts";
@@ -18,6 +19,8 @@ export type Ports = {
   open: (lease: Lease) => Promise<Opened>;
   append: (lease: Lease, call: AppendCall) => Promise<Appended>;
   commit: (lease: Lease, call: CommitCall) => Promise<Committed>;
+  /** Takes what an answer's headers said of upstream's limits. */
+  read: (reading: PoolReading) => void;
   now: () => number;
 };
 
@@ -62,10 +65,10 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome | null>
   call.delivery = new Delivery(opened.watched || call.watched, (batch) => ports.append(lease, { job, attempt: number, ...batch }));
   const release = await ports.slots.take(controller.signal);
   if (release === null) return { kind: "void" };
-  return callUpstream(call, ports, JSON.parse(opened.request) as Record<string, unknown>, release);
+  return callUpstream(call, ports, opened.pool, JSON.parse(opened.request) as Record<string, unknown>, release);
 }
 
-async function callUpstream(call: Call, ports: Ports, body: Record<string, unknown>, release: () => void): Promise<Outcome> {
+async function callUpstream(call: Call, ports: Ports, pool: string, body: Record<string, unknown>, release: () => void): Promise<Outcome> {
   const { timeouts } = ports;
   const startedAt = ports.now();
   const clock = new Watch(call.controller);
@@ -75,6 +78,7 @@ async function callUpstream(call: Call, ports: Ports, body: Record<string, unkno
   try {
     const stream = await ports.upstream.call(body, call.controller.signal);
     release();
+    if (stream.rates) ports.read({ ...stream.rates, pool, sentAt: startedAt, at: ports.now() });
     if (!stream.ok) return clock.ended ?? classify(stream.failure, false);
     call.headersMs = ports.now() - startedAt;
     const expected = typeof body.n === "number" ? body.n : 1;

@@ -3,6 +3,7 @@ import { Batcher } from "../../platform/batcher.ts";
 import { callCoordinator, callMailbox, type Env } from "../../platform/objects.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { HEADER_SLOTS } from "../../policy/placement.ts";
+import type { PoolReading } from "../../schemas/rate.ts";
 import type { DispatcherRpc, Held, Lease, Settlement } from "../../schemas/rpc.ts";
 import { attempt, Call, type Ports } from "./attempt.ts";
 import { Slots } from "./slots.ts";
@@ -21,6 +22,8 @@ const SDK_TIMEOUT_MARGIN_MS = 60_000;
 export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
   readonly #boot = crypto.randomUUID();
   readonly #calls = new Map<string, Call>();
+  /** The newest of each pool that the coordinator has not heard. */
+  readonly #readings = new Map<string, PoolReading>();
   readonly #settlements = new Batcher<Settlement, null>((batch) => this.#settle(batch), SETTLEMENTS);
   readonly #settings: Settings;
   readonly #ports: Ports;
@@ -37,6 +40,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
       open: async (lease) => (await callMailbox(env, lease.mailbox, (stub) => stub.open([{ lease, dispatcher: ctx.id.name ?? "" }])))[0]!,
       append: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.append([call])))[0]!,
       commit: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.commit([call])))[0]!,
+      read: (reading) => this.#readings.set(reading.pool, reading),
       now: () => Date.now(),
     };
   }
@@ -82,7 +86,8 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
   }
 
   async #settle(settlements: Settlement[]): Promise<null[]> {
-    const batch = { dispatcher: this.ctx.id.name ?? "", boot: this.#boot, settlements };
+    const batch = { dispatcher: this.ctx.id.name ?? "", boot: this.#boot, settlements, readings: [...this.#readings.values()] };
+    this.#readings.clear();
     for (;;) {
       try {
         await callCoordinator(this.env, this.#settings.region, (stub) => stub.settle(batch));

@@ -2,6 +2,8 @@
 import OpenAI, { APIConnectionTimeoutError, APIError, APIUserAbortError } from "openai";
 import type { Env } from "../../platform/objects.ts";
 import { text } from "../../platform/settings.ts";
+import { readRates, readRetryAfter } from "../../policy/rate-headers.ts";
+import type { RateReading } from "../../schemas/rate.ts";
 
 /** A call that upstream refused or that broke, in plain words. */
 export type UpstreamFailure = {
@@ -17,7 +19,11 @@ export type UpstreamFailure = {
   cause: "response" | "network" | "stream" | "abort";
 };
 
-export type Stream = { ok: true; chunks: AsyncIterable<unknown> } | { ok: false; failure: UpstreamFailure };
+/** `rates`: what the answer's headers say of upstream's limits; null if there is no answer, or it says nothing. */
+export type Stream = { rates: RateReading | null } & (
+  | { ok: true; chunks: AsyncIterable<unknown> }
+  | { ok: false; failure: UpstreamFailure }
+);
 
 export type Upstream = {
   /** Calls with `stream: true` and usage; resolves when the response headers are there. Never throws. */
@@ -45,10 +51,10 @@ async function call(client: OpenAI, body: Record<string, unknown>, signal: Abort
   const options = (body.stream_options ?? {}) as Record<string, unknown>;
   const streamed = { ...body, stream: true, stream_options: { ...options, include_usage: true } };
   try {
-    const stream = await client.chat.completions.create(streamed as never, { signal });
-    return { ok: true, chunks: stream as unknown as AsyncIterable<unknown> };
+    const { data, response } = await client.chat.completions.create(streamed as never, { signal }).withResponse();
+    return { ok: true, chunks: data as unknown as AsyncIterable<unknown>, rates: ratesIn(response.headers) };
   } catch (error) {
-    return { ok: false, failure: describe(error, signal, "network") };
+    return { ok: false, failure: describe(error, signal, "network"), rates: error instanceof APIError ? ratesIn(error.headers) : null };
   }
 }
 
@@ -69,19 +75,16 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
       message: typeof message === "string" ? message : error.message,
     };
     if (typeof status !== "number") return { ...empty, ...details, cause: broken };
-    return { ...details, status, retryAfterMs: retryAfterMs(headers), cause: "response" };
+    return {
+      ...details,
+      status,
+      retryAfterMs: headers ? readRetryAfter((name) => headers.get(name), Date.parse, Date.now()) : null,
+      cause: "response",
+    };
   }
   return { ...empty, message: error instanceof Error ? error.message : "The connection broke.", cause: broken };
 }
 
-/** `retry-after-ms`, or `retry-after` in seconds or as an HTTP date. */
-function retryAfterMs(headers: Headers | undefined): number | null {
-  const ms = Number(headers?.get("retry-after-ms") ?? Number.NaN);
-  if (ms >= 0) return ms;
-  const after = headers?.get("retry-after");
-  if (!after) return null;
-  const seconds = Number(after);
-  if (seconds >= 0) return seconds * 1_000;
-  const date = Date.parse(after);
-  return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
+function ratesIn(headers: Headers | undefined): RateReading | null {
+  return headers ? readRates((name) => headers.get(name)) : null;
 }

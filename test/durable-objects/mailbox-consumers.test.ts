@@ -31,6 +31,9 @@ async function settled(client: Client): Promise<void> {
 const names = (client: Client) => client.events().map(({ event, job, seq }) => `${job} ${seq} ${event}`);
 const rows = (sql: string) => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec(sql).toArray());
 
+/** Waits for a job's end without watching it: who watches sees more events than who does not. */
+const over = (id: string) => until(async () => (await call("GET", `/v1/jobs/${id}`)).status === 200);
+
 describe("who comes back under its name", () => {
   it.each([
     ["at once", async () => {}],
@@ -50,11 +53,11 @@ describe("who comes back under its name", () => {
     first.socket.close(1000);
 
     upstream.finish();
-    await ended(running.id);
+    await over(running.id);
     await call("POST", `/v1/jobs/${unacked.id}/cancel`);
     world.upstream = () => refusal(400, "bad");
     const young = await submit({ channel: "c" });
-    await ended(young.id);
+    await over(young.id);
     await between();
 
     const second = await come();

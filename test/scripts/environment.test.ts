@@ -16,6 +16,7 @@ const limits = {
   window_seconds: null,
   transit_ms: 1_000,
   ramp_tpm: null,
+  learn: {},
   default_output_tokens: 1000,
 };
 

@@ -290,8 +290,9 @@ export function forgetful(): CoordinatorStore {
     "addDeadLetter",
     "putCondition",
     "putDoubts",
+    "putLimits",
   ];
-  const reads = ["mailboxes", "budgets", "segments", "tickets", "conditions", "doubts"];
+  const reads = ["mailboxes", "budgets", "segments", "tickets", "conditions", "doubts", "limits"];
   const store: Record<string, unknown> = { sql: { transaction: (work: () => void) => work() } };
   for (const name of writes) store[name] = nothing;
   for (const name of reads) store[name] = none;

@@ -81,4 +81,14 @@ export const MIGRATIONS: readonly Migration[] = [
       ALTER TABLE tickets ADD COLUMN doubt INTEGER NOT NULL DEFAULT 0;
     `,
   },
+  {
+    id: "003_learned",
+    sql: `
+      -- Limits of a minute that upstream's headers told, JSON. Written when they change, read at wake.
+      CREATE TABLE limits (
+        pool TEXT PRIMARY KEY,
+        limits TEXT NOT NULL
+      ) WITHOUT ROWID;
+    `,
+  },
 ];

@@ -2,6 +2,7 @@
 
 import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
+import type { LearnedRecord } from "../../../policy/learned.ts";
 import type { LedgerRecord } from "../../../policy/ledger.ts";
 import type { Doubts } from "../../../schemas/queue.ts";
 import type { DeadLetter, MailboxAddress } from "../../../schemas/rpc.ts";
@@ -135,6 +136,16 @@ export class CoordinatorStore {
 
   putBudget(pool: string, record: LedgerRecord): void {
     this.sql.run("INSERT OR REPLACE INTO budgets (pool, record) VALUES (?, ?)", pool, JSON.stringify(record));
+  }
+
+  limits(): { pool: string; limits: LearnedRecord }[] {
+    return this.sql
+      .all<{ pool: string; limits: string }>("SELECT pool, limits FROM limits")
+      .map((row) => ({ pool: row.pool, limits: JSON.parse(row.limits) as LearnedRecord }));
+  }
+
+  putLimits(pool: string, limits: LearnedRecord): void {
+    this.sql.run("INSERT OR REPLACE INTO limits (pool, limits) VALUES (?, ?)", pool, JSON.stringify(limits));
   }
 
   conditions(): { scope: string; state: string }[] {

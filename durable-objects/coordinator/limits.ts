@@ -1,0 +1,73 @@
+/** What upstream's headers teach of the pools' limits: followed in the budgets, written down, and reported as they change. */
+import type { Notice } from "../../platform/telemetry.ts";
+import type { Budget } from "../../policy/budget.ts";
+import type { Learned } from "../../policy/learned.ts";
+import { learnedOf } from "../../policy/pools.ts";
+import type { QueueState } from "../../schemas/queue.ts";
+import type { PoolReading } from "../../schemas/rate.ts";
+import type { PoolConfig, PoolsConfig } from "../../schemas/settings.ts";
+import type { Book } from "./book.ts";
+import type { CoordinatorStore } from "./store/store.ts";
+
+export class LimitBook {
+  readonly #learned = new Map<string, Learned>();
+  /** Pools whose limits changed in this turn. */
+  readonly #changed = new Set<string>();
+  /** To be reported after it. */
+  readonly notices: Notice[] = [];
+
+  /** At wake: goes on with what was learned. */
+  open(pools: PoolsConfig, budgetOf: (pool: string) => Budget, store: CoordinatorStore, now: number): void {
+    for (const [id, config] of Object.entries(pools)) {
+      const learned = learnedOf(config, now);
+      if (learned) this.#learned.set(id, learned);
+    }
+    for (const { pool, limits } of store.limits()) this.#learned.get(pool)?.restore(limits, budgetOf(pool));
+  }
+
+  /** Null if the pool's limits are as configured, whatever headers say. */
+  of(pool: string): Learned | null {
+    return this.#learned.get(pool) ?? null;
+  }
+
+  lowered(pool: string, { rpm, tpm }: PoolConfig): boolean {
+    const limits = this.of(pool)?.limits;
+    return limits !== undefined && (limits.rpm < rpm || limits.tpm < tpm);
+  }
+
+  changed(pool: string, notices: Notice[]): void {
+    this.#changed.add(pool);
+    this.notices.push(...notices);
+  }
+
+  write(store: CoordinatorStore): void {
+    for (const pool of this.#changed) store.putLimits(pool, this.#learned.get(pool)!.limits);
+    this.#changed.clear();
+  }
+}
+
+/** The limits of a pool that are in force: as configured, or as upstream has them since. */
+export function inForce(book: Book, pool: string): QueueState["pools"][number]["limits"] {
+  const { rpm, tpm, rpd, tpd, concurrency } = book.settings.pools[pool]!;
+  return { rpm, tpm, rpd, tpd, concurrency, ...book.limits.of(pool)?.limits };
+}
+
+/** Takes in what answers said. A reading of a pool that is gone teaches nothing. */
+export function read(book: Book, readings: readonly PoolReading[], now: number): void {
+  for (const reading of readings) {
+    const pool = book.pools.get(reading.pool);
+    const learned = book.limits.of(reading.pool);
+    if (!pool || !learned) continue;
+    const changes = learned.take(reading, pool.budget, now);
+    if (changes.length === 0) continue;
+    const notices = changes.map(
+      ({ from, resource, to }): Notice => ({
+        level: to < from ? "warn" : "info",
+        event: to < from ? "limit_lowered" : "limit_raised",
+        ...{ pool: pool.id, resource, from: Math.round(from), to: Math.round(to) },
+      }),
+    );
+    book.limits.changed(pool.id, notices);
+    if (changes.some(({ from, to }) => to < from)) book.setAsideTooLarge(pool, now);
+  }
+}

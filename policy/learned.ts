@@ -1,0 +1,206 @@
+/**
+ * What upstream's answers teach of a pool: limits that were changed there, and what others spend of them on the same key. Laws: what upstream says
+ * is left is never believed to be less than it is on account of our own calls under way; downward is followed at once, upward slowly
+ * and within the operator's bounds; and with no headers all is as configured.
+ */
+import type { LimitReading, PoolReading } from "../schemas/rate.ts";
+import { type Budget, burstOf, correct, type Limits, retune, used } from "./budget.ts";
+import { type Kind, Levels } from "./levels.ts";
+
+/** Limits of a minute. */
+type Rates = { rpm: number; tpm: number };
+/** `limits`: as configured. `most`: what a raised limit is followed to. */
+export type Bounds = { limits: Limits & Rates; most: Rates };
+export type LearnedRecord = Rates;
+/** A limit that is followed from now on. */
+export type LimitChange = { resource: "rpm" | "tpm"; from: number; to: number };
+
+const KINDS = [
+  ["requests", "rpm"],
+  ["tokens", "tpm"],
+] as const;
+
+/** A raised limit is taken on by steps, lest one that goes up and down be followed into refusals. */
+const RAISE = { factor: 1.25, everyMs: 10_000 };
+/** A window told by `limit / (limit - remaining) * reset` is the minute within these bounds, ms. */
+const MINUTE = { least: 45_000, most: 90_000 };
+/** Where nothing is left more may be owed than a minute's: after the limit was lowered. */
+const OWING = 10;
+/** Part of the pool's transit by which our calls are thought to come late on the average: what upstream counts then is still ours. */
+const LATE = 1 / 4;
+/** Readings that are less far apart tell nothing of a rate; and how long what others do is remembered, ms. */
+const MEASURE_MS = 5_000;
+const FADE_MS = 20_000;
+/** What others spend between two answers is spent for them beforehand, as long as answers come; so much of it is left free besides, for they come by chance. */
+/** What refills in so long is all but nothing. */
+const EMPTY_MS = 2_000;
+/** Less than this part of a limit is the error of the measurement. */
+const NOTABLE = 0.03;
+const FORESEEN = { everyMs: 100, silenceMs: 15_000, spareMs: 1_000 };
+/** An answer's headers are older than this only if its dispatcher was cut off for long. */
+const REMEMBERED_MS = 60_000;
+
+type Use = { at: number; used: number; total: number; lateTotal: number };
+type Side = { limit: number; raisedAt: number; others: number; last: Use | null };
+
+export class Learned {
+  readonly levels: Levels;
+  readonly #bounds: Bounds;
+  readonly #sides: Record<Kind, Side>;
+  readonly #total = { requests: 0, tokens: 0 };
+  /** Of these, what upstream refused: it is not in what is spent there. */
+  readonly #refused = { requests: 0, tokens: 0 };
+  #foreseenAt = Number.NEGATIVE_INFINITY;
+  /** What was corrected of late, and since when the levels have it. */
+  #corrections: { kind: Kind; since: number; amount: number }[] = [];
+  /** The last instant that a correction was drawn from: older readings knew less. */
+  #correctedAt = Number.NEGATIVE_INFINITY;
+
+  /** `now`: when the budget was opened, ms. */
+  constructor(bounds: Bounds, now: number) {
+    this.#bounds = bounds;
+    this.levels = new Levels(now);
+    const side = (limit: number): Side => ({ limit, raisedAt: Number.NEGATIVE_INFINITY, others: 0, last: null });
+    this.#sides = { requests: side(bounds.limits.rpm), tokens: side(bounds.limits.tpm) };
+  }
+
+  /** A call of so many tokens was let go just now. */
+  started(budget: Budget, tokens: number, now: number): void {
+    this.#foresee(budget, now);
+    this.#total.requests++;
+    this.#total.tokens += tokens;
+    this.#note(budget, now);
+  }
+
+  /** A call of so many tokens was refused for the rate. */
+  refused(tokens: number): void {
+    this.#refused.requests++;
+    this.#refused.tokens += tokens;
+  }
+
+  /** Learns from an answer's headers; changes the budget. */
+  take(reading: PoolReading, budget: Budget, now: number): LimitChange[] {
+    const changes: LimitChange[] = [];
+    this.#foresee(budget, now);
+    for (const [kind, resource] of KINDS) {
+      const told = reading[kind];
+      if (!told || !isMinute(told, this.#sides[kind].limit)) continue;
+      const change = this.#follow(kind, resource, told.limit, budget, now);
+      if (change) changes.push(change);
+      this.#observe(kind, told, reading.at);
+      this.#bring(kind, resource, told, reading, budget, now);
+    }
+    this.#correctedAt = Math.max(this.#correctedAt, reading.at);
+    return changes;
+  }
+
+  /** What others spend of the pool a minute, as far as answers of the last minutes tell. */
+  others(now: number): Record<Kind, number> {
+    const of = ({ last, limit, others }: Side) => {
+      if (!last || others < limit * NOTABLE) return 0;
+      return others * Math.exp(-Math.max(0, now - last.at - FADE_MS) / FADE_MS);
+    };
+    return { requests: of(this.#sides.requests), tokens: of(this.#sides.tokens) };
+  }
+
+  /** The limits that are followed now. */
+  get limits(): Rates {
+    return { rpm: this.#sides.requests.limit, tpm: this.#sides.tokens.limit };
+  }
+
+  /** After a wake: goes on with what was learned, within the bounds of now. */
+  restore({ rpm, tpm }: LearnedRecord, budget: Budget): void {
+    const { most } = this.#bounds;
+    this.#set("requests", "rpm", Math.min(rpm, most.rpm), budget);
+    this.#set("tokens", "tpm", Math.min(tpm, most.tpm), budget);
+  }
+
+  #follow(kind: Kind, resource: "rpm" | "tpm", told: number, budget: Budget, now: number): LimitChange | null {
+    const side = this.#sides[kind];
+    const from = side.limit;
+    const wanted = Math.max(1, Math.min(told, this.#bounds.most[resource]));
+    if (wanted === from) return null;
+    if (wanted > from) {
+      if (now - side.raisedAt < RAISE.everyMs) return null;
+      side.raisedAt = now;
+      this.#set(kind, resource, Math.min(wanted, from * RAISE.factor), budget);
+    } else {
+      // What was lowered is not raised again at once.
+      side.raisedAt = now;
+      this.#set(kind, resource, wanted, budget);
+    }
+    return { resource, from, to: side.limit };
+  }
+
+  #set(kind: Kind, resource: "rpm" | "tpm", limit: number, budget: Budget): void {
+    this.#sides[kind].limit = limit;
+    retune(budget, resource, { ...this.#bounds.limits, [resource]: limit });
+  }
+
+  /** What came in between two readings and was not ours was others'. */
+  #observe(kind: Kind, told: LimitReading, at: number): void {
+    const side = this.#sides[kind];
+    const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE;
+    const [total, early] = [this.levels.total(kind, at), this.levels.total(kind, at - lateMs)];
+    if (total === null || early === null) return;
+    // What left last may not have been there yet: at the beginning it is not counted as spent, at the end it is.
+    const use: Use = { at, used: told.limit - told.remaining, total: total - this.#refused[kind], lateTotal: early - this.#refused[kind] };
+    const { last } = side;
+    const elapsed = last ? at - last.at : 0;
+    if (last && elapsed < MEASURE_MS) return;
+    side.last = use;
+    if (!last) return;
+    // A bucket that was all but empty at either end refilled for less than the whole time, nobody knows how long.
+    const perMs = told.limit / 60_000;
+    const refilled = Math.min(last.used, use.used) > perMs * EMPTY_MS ? perMs * elapsed : 0;
+    const others = use.used - last.used + refilled - (use.total - last.lateTotal);
+    side.others += ((others / elapsed) * 60_000 - side.others) * (1 - Math.exp(-elapsed / FADE_MS));
+  }
+
+  /** Of what we believe is free no more may be than upstream says is left, our own calls on their way allowed for. */
+  #bring(kind: Kind, resource: "rpm" | "tpm", told: LimitReading, { at, sentAt }: PoolReading, budget: Budget, now: number): void {
+    if (at <= this.#correctedAt) return;
+    const perMs = told.limit / 60_000;
+    const level = this.levels.most(kind, sentAt, at, perMs);
+    if (level === null) return;
+    // What was learned meanwhile is not in the level of then.
+    const known = this.#corrections.reduce((sum, each) => sum + (each.kind === kind && each.since > at ? each.amount : 0), 0);
+    const transitMs = this.#bounds.limits.transitMs ?? 0;
+    // A pool keeps back what its calls may arrive late by; of that a part is thought to be under way.
+    const kept = (this.#sides[kind].limit / 60_000) * transitMs * (1 - LATE);
+    // Since then both have refilled alike, and what we let go since was taken from ours already.
+    const spare = (this.others(now)[kind] / 60_000) * FORESEEN.spareMs;
+    const missing = burstOf(budget, resource) - level - known - told.remaining + kept + spare;
+    if (missing <= 0) return;
+    correct(budget, resource, missing, now);
+    this.#note(budget, now);
+    this.#corrections = [...this.#corrections.filter(({ since }) => since > now - REMEMBERED_MS), { kind, since: now, amount: missing }];
+  }
+
+  /** Others go on as they did, until an answer tells. */
+  #foresee(budget: Budget, now: number): void {
+    const elapsed = now - this.#foreseenAt;
+    if (elapsed < FORESEEN.everyMs) return;
+    this.#foreseenAt = now;
+    for (const [kind, resource] of KINDS) {
+      const { last } = this.#sides[kind];
+      const others = this.others(now)[kind];
+      if (!last || others === 0 || now - last.at > FORESEEN.silenceMs) continue;
+      correct(budget, resource, (others / 60_000) * Math.min(elapsed, FORESEEN.silenceMs), now);
+    }
+    this.#note(budget, now);
+  }
+
+  #note(budget: Budget, now: number): void {
+    const level = (kind: Kind, resource: "rpm" | "tpm") => ({ spent: used(budget, resource, now), total: this.#total[kind] });
+    this.levels.note({ at: now, requests: level("requests", "rpm"), tokens: level("tokens", "tpm") });
+  }
+}
+
+/** Whether a reading is of the minute's limit: the requests' headers can be the day's. Without a telling reset, by the limit that is known. */
+function isMinute({ limit, remaining, resetMs }: LimitReading, known: number): boolean {
+  const spent = limit - remaining;
+  if (resetMs === null || spent === 0) return limit <= known * 4 && limit >= known / 4;
+  const window = (resetMs / spent) * limit;
+  return window >= MINUTE.least && window <= MINUTE.most * (remaining === 0 ? OWING : 1);
+}

@@ -1,0 +1,69 @@
+/**
+ * How much of a pool's minute was spent, and how much was ever let go, at the instants when that grew: to be held against what upstream says it
+ * was then, for its answers come late. Bounded: the oldest make room.
+ */
+export type Kind = "requests" | "tokens";
+export type Level = { at: number; requests: { spent: number; total: number }; tokens: { spent: number; total: number } };
+
+/** Instants kept, and how far apart they are at least, ms: some seconds to some minutes of them. */
+const KEPT = 1_024;
+const APART_MS = 10;
+
+export class Levels {
+  readonly #since: number;
+  #levels: Level[] = [];
+  #head = 0;
+  #full = false;
+
+  /** `since`: what was before that instant (ms) is not known. */
+  constructor(since: number) {
+    this.#since = since;
+  }
+
+  note(level: Level): void {
+    const last = this.#levels.at(-1);
+    if (last && level.at - last.at < APART_MS) {
+      // Grown within one instant: the later level holds for all of it. What it was reckoned at stays.
+      this.#levels[this.#levels.length - 1] = { ...level, at: last.at };
+      return;
+    }
+    this.#levels.push(level);
+    if (this.#levels.length - this.#head <= KEPT) return;
+    this.#head++;
+    this.#full = true;
+    if (this.#head < KEPT) return;
+    this.#levels = this.#levels.slice(this.#head);
+    this.#head = 0;
+  }
+
+  /** The most that was spent of a kind at any time from `from` to `to` (ms), refilled `perMs`; null if that is forgotten. */
+  most(kind: Kind, from: number, to: number, perMs: number): number | null {
+    const first = this.#before(from);
+    if (first === null) return null;
+    const start = this.#levels[first];
+    let most = start ? Math.max(0, start[kind].spent - Math.max(0, from - start.at) * perMs) : 0;
+    for (let index = first + 1; index < this.#levels.length && this.#levels[index]!.at <= to; index++)
+      most = Math.max(most, this.#levels[index]![kind].spent);
+    return most;
+  }
+
+  /** All that was let go of a kind until `at` (ms), since some beginning; null if that is forgotten. */
+  total(kind: Kind, at: number): number | null {
+    const index = this.#before(at);
+    return index === null ? null : (this.#levels[index]?.[kind].total ?? 0);
+  }
+
+  /** The last level at or before an instant: head - 1 if none is; null if it may be forgotten. */
+  #before(at: number): number | null {
+    const oldest = this.#levels[this.#head];
+    if (at < this.#since || (this.#full && oldest && at < oldest.at)) return null;
+    let low = this.#head;
+    let high = this.#levels.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#levels[middle]!.at <= at) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+}

@@ -1,0 +1,6 @@
+/** One limit as an answer's headers tell it. `resetMs`: until all of it is free again; null if they do not say. */
+export type LimitReading = { limit: number; remaining: number; resetMs: number | null };
+export type RateReading = { requests: LimitReading | null; tokens: LimitReading | null };
+
+/** A reading on its way to the coordinator. Times in ms: upstream reckoned it between them. */
+export type PoolReading = RateReading & { pool: string; sentAt: number; at: number };

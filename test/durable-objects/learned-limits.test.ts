@@ -1,0 +1,122 @@
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { LimitReading } from "../../schemas/rate.ts";
+import { committed, enqueue, playAll, ticket } from "../support/desk.ts";
+import { advanceTo, coordinator, ended, pool, submit, until } from "../support/service.ts";
+import { kill } from "../support/stand.ts";
+import { completion, EPOCH, resetWorld, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const configured = (more: object = {}) => {
+  world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 600, tpm: 600_000, ...more } });
+};
+
+/** An answer's headers reach the coordinator, with the end of a call if there is one. */
+async function read(requests: LimitReading | null, tokens: LimitReading | null = null, job?: string): Promise<void> {
+  const at = world.now;
+  const settlements = job ? [{ job, attempt: 1, outcome: committed, headersMs: null }] : [];
+  const readings = [{ pool: "gpt-5-mini", sentAt: at - 50, at, requests, tokens }];
+  await coordinator().settle({ dispatcher: "disp-wnam-00", boot: "first", settlements, readings });
+}
+const of = (limit: number, remaining: number): LimitReading => ({
+  limit,
+  remaining,
+  resetMs: Math.round(((limit - remaining) / limit) * 60_000),
+});
+
+describe("limits that upstream tells", () => {
+  it("lowered: in force at once, after a restart too; raised: by steps, up to what is configured", async () => {
+    configured();
+    playAll();
+    await coordinator().inspect();
+    world.now = EPOCH + 1_000;
+    await read(of(300, 290));
+    expect((await pool()).limits).toMatchObject({ rpm: 300, tpm: 600_000 });
+    await kill(coordinator());
+    expect((await pool()).limits).toMatchObject({ rpm: 300, tpm: 600_000 });
+    const followed: number[] = [];
+    for (let step = 1; step <= 6; step++) {
+      world.now = EPOCH + 1_000 + step * 10_000;
+      await read(of(1_200, 1_190));
+      followed.push((await pool()).limits.rpm);
+    }
+    expect(followed).toEqual([375, 468.75, 585.9375, 600, 600, 600]);
+  });
+
+  it("with learn: false, nothing is followed", async () => {
+    configured({ learn: false });
+    playAll();
+    await read(of(300, 0), of(300_000, 0));
+    expect(await pool()).toMatchObject({ limits: { rpm: 600, tpm: 600_000 }, used: { requests: 0, tokens: 0 } });
+  });
+
+  it("little is left -> no more starts than that, though none of it was ours", async () => {
+    configured();
+    const played = playAll();
+    await coordinator().inspect();
+    world.now = EPOCH + 1_000;
+    await read(of(600, 20));
+    await enqueue(Array.from({ length: 100 }, (_, index) => ticket(`job${index}`)));
+    await until(() => played.starts.length > 0);
+    expect(played.starts.length).toBeLessThanOrEqual(20);
+    expect(played.starts.length).toBeGreaterThan(5);
+    await advanceTo(EPOCH + 61_000);
+    await until(() => played.starts.length === 100);
+  });
+
+  it("what is said of a pool that is not there, or of another window, changes nothing", async () => {
+    configured();
+    playAll();
+    await coordinator().settle({
+      dispatcher: "disp-wnam-00",
+      boot: "first",
+      settlements: [],
+      readings: [{ pool: "gone", sentAt: EPOCH, at: EPOCH, requests: of(1, 0), tokens: null }],
+    });
+    await read({ limit: 200, remaining: 1, resetMs: 85_000_000 });
+    expect(await pool()).toMatchObject({ limits: { rpm: 600 }, used: { requests: 0 } });
+  });
+});
+
+describe("a job that is too large for a lowered limit", () => {
+  const large = (job: string) => ticket(job, { tokens: 500_000 });
+
+  it("stands aside, lets the others pass, and starts when the limit is raised again; one that comes then waits as well", async () => {
+    configured();
+    const played = playAll();
+    await coordinator().inspect();
+    world.now = EPOCH + 1_000;
+    await enqueue([ticket("first", { tokens: 550_000 }), large("large"), ticket("small", { tokens: 70_000 })]);
+    await until(() => played.jobs().length === 1);
+    await read(null, of(300_000, 0), "first");
+    expect(await enqueue([large("late")])).toMatchObject([{ ok: true, place: { state: "waiting" } }]);
+    await advanceTo(EPOCH + 80_000);
+    await until(() => played.jobs().includes("small"));
+    expect(played.jobs()).not.toContain("large");
+    await kill(coordinator());
+    for (let step = 0; step < 12; step++) {
+      await advanceTo(world.now + 11_000);
+      await read(null, of(600_000, 600_000));
+    }
+    await advanceTo(world.now + 60_000);
+    await advanceTo(world.now + 60_000);
+    await until(() => played.jobs().includes("large"));
+    await advanceTo(world.now + 60_000);
+    await until(() => played.jobs().includes("late"));
+  });
+});
+
+it("the headers of a real call arrive: the dispatcher reads them, of answers and of refusals", async () => {
+  configured();
+  const headers = { "x-ratelimit-limit-requests": "300", "x-ratelimit-remaining-requests": "299", "x-ratelimit-reset-requests": "200ms" };
+  world.upstream = () => {
+    const answer = completion("yes");
+    const told = new Response(answer.body, answer);
+    for (const [name, value] of Object.entries(headers)) told.headers.set(name, value);
+    return told;
+  };
+  await ended((await submit()).id);
+  await until(async () => (await pool()).limits.rpm === 300);
+});

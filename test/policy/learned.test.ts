@@ -1,0 +1,213 @@
+import { describe, expect, it } from "vitest";
+import { type Budget, free, openBudget, readiness, reserve } from "../../policy/budget.ts";
+import { Learned, type LimitChange } from "../../policy/learned.ts";
+import type { LimitReading, PoolReading } from "../../schemas/rate.ts";
+import { START } from "./intervals.ts";
+
+/** Reproducible numbers in [0, 1). */
+function dice(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  };
+}
+
+/** An account upstream, written from its documentation alone: each limit refills all the time, up to a minute of it. */
+class Account {
+  readonly #spent = { requests: 0, tokens: 0 };
+  #at = START;
+  limits: { requests: number; tokens: number };
+
+  constructor(requests: number, tokens: number) {
+    this.limits = { requests, tokens };
+  }
+
+  /** Null: refused. */
+  call(tokens: number, now: number): boolean {
+    this.#refill(now);
+    const fits = this.#spent.requests + 1 <= this.limits.requests && this.#spent.tokens + tokens <= this.limits.tokens;
+    if (fits) {
+      this.#spent.requests++;
+      this.#spent.tokens += tokens;
+    }
+    return fits;
+  }
+
+  headers(now: number): { requests: LimitReading; tokens: LimitReading } {
+    this.#refill(now);
+    const of = (kind: "requests" | "tokens") => ({
+      limit: this.limits[kind],
+      remaining: Math.max(0, Math.floor(this.limits[kind] - this.#spent[kind])),
+      resetMs: Math.round((this.#spent[kind] / this.limits[kind]) * 60_000),
+    });
+    return { requests: of("requests"), tokens: of("tokens") };
+  }
+
+  #refill(now: number): void {
+    for (const kind of ["requests", "tokens"] as const)
+      this.#spent[kind] = Math.max(0, this.#spent[kind] - ((now - this.#at) * this.limits[kind]) / 60_000);
+    this.#at = now;
+  }
+}
+
+const RPM = 600;
+const TPM = 600_000;
+const TOKENS = 500;
+const CONFIGURED = { rpm: RPM, tpm: TPM, rpd: null, tpd: null, concurrency: null, burstSeconds: 60, transitMs: 1_000 };
+
+type World = {
+  minutes: number;
+  seed?: number;
+  /** Calls of others a minute, by the minute. */
+  others?: (minute: number) => number;
+  /** What is done to the account, by the minute. */
+  account?: (account: Account, minute: number) => void;
+  learns?: boolean;
+  most?: { rpm: number; tpm: number };
+  /** How far apart calls may arrive that left together, and how late their headers come, ms. */
+  jitterMs?: number;
+  staleMs?: number;
+};
+
+/** Our calls as fast as the budget lets them go, others' beside them; all that waits is asked each 10 ms. */
+function play({
+  minutes,
+  seed = 1,
+  others = () => 0,
+  account: change = () => {},
+  learns = true,
+  jitterMs = 100,
+  staleMs = 200,
+  most = { rpm: RPM, tpm: TPM },
+}: World) {
+  const random = dice(seed);
+  const account = new Account(RPM, TPM);
+  const budget: Budget = openBudget(CONFIGURED);
+  const learned = new Learned({ limits: CONFIGURED, most }, START);
+  const calls: { at: number; sentAt: number }[] = [];
+  const told: { due: number; reading: PoolReading }[] = [];
+  const seen = { ours: 0, refused: 0, theirs: 0, changes: [] as LimitChange[], foreign: [] as number[] };
+  for (let now = START; now < START + minutes * 60_000; now += 10) {
+    const minute = (now - START) / 60_000;
+    change(account, minute);
+    if (random() < (others(minute) * 10) / 60_000 && account.call(TOKENS, now)) seen.theirs++;
+    for (const call of calls.filter(({ at }) => at <= now)) {
+      calls.splice(calls.indexOf(call), 1);
+      if (account.call(TOKENS, now)) seen.ours++;
+      else {
+        seen.refused++;
+        learned.refused(TOKENS);
+      }
+      told.push({ due: now + staleMs * random(), reading: { pool: "p", sentAt: call.sentAt, at: now + 20, ...account.headers(now) } });
+    }
+    for (const each of told.filter(({ due }) => due <= now)) {
+      told.splice(told.indexOf(each), 1);
+      if (learns) seen.changes.push(...learned.take(each.reading, budget, now));
+    }
+    while (readiness(budget, TOKENS, now).at <= now) {
+      reserve(budget, TOKENS, now);
+      learned.started(budget, TOKENS, now);
+      calls.push({ at: now + jitterMs * random(), sentAt: now });
+    }
+    if (now % 60_000 === 0) seen.foreign.push(learned.others(now).requests);
+  }
+  return { ...seen, budget, learned };
+}
+
+describe("alone on the account", () => {
+  // Law: what upstream says on account of our own calls is not taken for others'.
+  it.each([0, 20, 100, 250])("nothing is corrected and nobody else seen, though calls arrive %i ms apart and headers late", (jitterMs) => {
+    for (const seed of [1, 2, 3]) {
+      const { learned, ours, refused } = play({ minutes: 6, seed, jitterMs });
+      expect(refused).toBe(0);
+      expect(learned.others(START + 360_000).requests).toBeLessThan(RPM * 0.02);
+      expect(ours).toBeGreaterThan(RPM * 6.85);
+    }
+  });
+
+  it("headers that come ten seconds late, and in any order: still nothing", () => {
+    const { learned, ours, refused } = play({ minutes: 6, staleMs: 10_000 });
+    expect(refused).toBe(0);
+    expect(ours).toBeGreaterThan(RPM * 6.9);
+    expect(learned.others(START + 360_000).requests).toBeLessThan(RPM * 0.02);
+  });
+});
+
+describe("others on the same key", () => {
+  const thirty = (minute: number) => (minute >= 2 && minute < 12 ? RPM * 0.3 : 0);
+
+  it("what they spend is seen, and when they stop, too", () => {
+    const { foreign } = play({ minutes: 18, others: thirty });
+    expect(foreign[1]).toBeLessThan(10);
+    for (const minute of [5, 7, 9, 11]) expect(Math.abs(foreign[minute]! / (RPM * 0.3) - 1)).toBeLessThan(0.3);
+    expect(foreign.at(-1)).toBeLessThan(RPM * 0.05);
+  });
+
+  it("their calls make few of ours fail; without learning, many", () => {
+    const [with_, without] = [true, false].map((learns) => play({ minutes: 14, others: thirty, learns }));
+    expect(without!.refused).toBeGreaterThan(500);
+    expect(with_!.refused).toBeLessThan(without!.refused / 20);
+    // All that was there was spent by somebody.
+    expect(with_!.ours + with_!.theirs).toBeGreaterThan(RPM * 14 * 0.98);
+  });
+});
+
+describe("a limit that upstream changes", () => {
+  const halved = (account: Account, minute: number) => {
+    const part = minute >= 2 && minute < 6 ? 0.5 : 1;
+    account.limits = { requests: RPM * part, tokens: TPM * part };
+  };
+
+  it("is followed down at once and up by steps, to where it was", () => {
+    const { changes, learned, refused } = play({ minutes: 10, account: halved });
+    const requests = changes.filter(({ resource }) => resource === "rpm").map(({ to }) => to);
+    expect(requests[0]).toBe(RPM / 2);
+    expect(requests.length).toBeGreaterThan(2);
+    for (const [index, to] of requests.entries()) if (index > 0) expect(to / requests[index - 1]!).toBeLessThanOrEqual(1.25);
+    expect(learned.limits).toEqual({ rpm: RPM, tpm: TPM });
+    expect(refused).toBeLessThan(20);
+  });
+
+  it("beyond what the operator allows is not followed; within it, it is", () => {
+    const doubled = (account: Account) => {
+      account.limits = { requests: RPM * 2, tokens: TPM * 2 };
+    };
+    expect(play({ minutes: 4, account: doubled }).learned.limits.rpm).toBe(RPM);
+    const { learned, ours } = play({ minutes: 6, account: doubled, most: { rpm: RPM * 1.5, tpm: TPM * 1.5 } });
+    expect(learned.limits.rpm).toBe(RPM * 1.5);
+    expect(ours).toBeGreaterThan(RPM * 8);
+  });
+
+  it("what was learned goes on after a restart, within the bounds of then", () => {
+    const budget = openBudget(CONFIGURED);
+    const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
+    learned.restore({ rpm: RPM / 2, tpm: TPM * 9 }, budget);
+    expect(learned.limits).toEqual({ rpm: RPM / 2, tpm: TPM });
+    expect(free(budget, "rpm", START)).toBeCloseTo(RPM / 2 - RPM / 2 / 60, 6);
+  });
+});
+
+describe("headers that are no minute's", () => {
+  const budget = () => openBudget(CONFIGURED);
+  const learned = () => new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
+  const reading = (requests: LimitReading): PoolReading => ({ pool: "p", sentAt: START, at: START + 50, requests, tokens: null });
+
+  it.each<[string, LimitReading]>([
+    ["the day's requests, as some models tell them", { limit: 10_000, remaining: 9_000, resetMs: 8_640_000 }],
+    ["the day's, smaller than the minute's", { limit: 200, remaining: 199, resetMs: 432_000 }],
+    ["of a window that has just begun", { limit: RPM, remaining: 1, resetMs: 1_000 }],
+    ["of another order, with no reset", { limit: 1e9, remaining: 0, resetMs: null }],
+  ])("%s: nothing changes", (_, requests) => {
+    const mine = budget();
+    expect(learned().take(reading(requests), mine, START + 100)).toEqual([]);
+    expect(free(mine, "rpm", START + 100)).toBeGreaterThan(RPM - 11);
+  });
+
+  it("an answer to a call from before the object woke: limits are followed, levels are not judged", () => {
+    const mine = budget();
+    const old = { ...reading({ limit: RPM, remaining: 0, resetMs: 60_000 }), sentAt: START - 500, at: START - 100 };
+    learned().take(old, mine, START + 100);
+    expect(free(mine, "rpm", START + 100)).toBeGreaterThan(RPM - 11);
+  });
+});
