@@ -1,7 +1,7 @@
 /** The least that anybody could do: objects of a few lines, run in the same process beside Sluice. */
 import { DurableObject } from "cloudflare:workers";
 
-export type FloorEnv = { FLOOR: DurableObjectNamespace<Floor>; UPSTREAM: string };
+export type FloorEnv = { FLOOR: DurableObjectNamespace<Floor>; HALL: DurableObjectNamespace<Hall>; UPSTREAM: string };
 
 export class Floor extends DurableObject<FloorEnv> {
   constructor(ctx: DurableObjectState, env: FloorEnv) {
@@ -23,5 +23,19 @@ export class Floor extends DurableObject<FloorEnv> {
   override async fetch(request: Request): Promise<Response> {
     const body = (await request.json()) as Record<string, unknown>;
     return fetch(`${this.env.UPSTREAM}/v1/chat/completions`, { method: "POST", body: JSON.stringify({ ...body, stream: true }) });
+  }
+}
+
+/** Sockets that sleep: what accepts them, and sends to all. */
+export class Hall extends DurableObject {
+  override async fetch(request: Request): Promise<Response> {
+    if (request.headers.get("upgrade") !== "websocket") {
+      for (const socket of this.ctx.getWebSockets()) socket.send("told");
+      return new Response();
+    }
+    this.ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
+    const pair = new WebSocketPair();
+    this.ctx.acceptWebSocket(pair[1]);
+    return new Response(null, { status: 101, webSocket: pair[0], headers: { "sec-websocket-protocol": "sluice.v1" } });
   }
 }

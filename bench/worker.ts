@@ -4,9 +4,9 @@ import * as objects from "../durable-objects/index.ts";
 import type { Env } from "../platform/objects.ts";
 import type { CoordinatorRpc, MailboxRpc, Submission } from "../schemas/rpc.ts";
 import { route } from "../workers/ingress/router.ts";
-import { Floor, type FloorEnv } from "./floor.ts";
+import { Floor, type FloorEnv, Hall } from "./floor.ts";
 
-export { Floor };
+export { Floor, Hall };
 export class Archive extends objects.Archive {}
 export class Batch extends objects.Batch {}
 export class Dispatcher extends objects.Dispatcher {}
@@ -17,7 +17,20 @@ export class Coordinator extends objects.Coordinator {
   }
 }
 
+/** Of all mailboxes: how often one was made, and a message of a client reached one. */
+const woken = { wakes: 0, messages: 0 };
+
 export class Mailbox extends objects.Mailbox {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    woken.wakes++;
+  }
+
+  override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    woken.messages++;
+    return super.webSocketMessage(socket, message);
+  }
+
   rows(): number {
     return this.rowsWritten();
   }
@@ -91,6 +104,8 @@ async function bench(request: Request, env: BenchEnv): Promise<Response> {
     const stub = env.COORDINATOR.getByName("account") as unknown as CoordinatorRpc & { counts(): Promise<object> };
     return Response.json(await stub.counts());
   }
+  if (url.pathname === "/bench/hall" || url.pathname === "/bench/tell") return env.HALL.getByName("hall").fetch(request);
+  if (url.pathname === "/bench/woken") return Response.json(woken);
   const driver = drivers(env)[url.pathname.slice("/bench/".length)];
   if (!driver) return new Response("no such driver", { status: 404 });
   return Response.json({ ms: await driver(Number(url.searchParams.get("count")), Number(url.searchParams.get("parallel") ?? 1)) });

@@ -1,0 +1,42 @@
+/**
+ * `npm run bench:delivery`: sockets that sleep, words on their way, and clients that drop and return. `-- --sockets N --jobs N --clients N --seconds N
+ * --seed N` for others; 0 leaves a part out.
+ */
+import { parseArgs } from "node:util";
+import { bundle } from "../scripts/runtime.ts";
+import { runFaults, tellFaults } from "./delivery/faults.ts";
+import { measureLatency, tellLatency } from "./delivery/latency.ts";
+import { measureSockets, tellSockets } from "./delivery/sockets.ts";
+import { startUpstream } from "./delivery/start.ts";
+
+const number = (value: number) => ({ type: "string" as const, default: String(value) });
+const { values } = parseArgs({
+  options: { sockets: number(9_000), jobs: number(1_000), clients: number(200), seconds: number(60), seed: number(1) },
+});
+const [sockets, jobs, clients, seconds, seed] = [values.sockets, values.jobs, values.clients, values.seconds, values.seed].map(Number) as [
+  number,
+  number,
+  number,
+  number,
+  number,
+];
+const [WORDS, EVERY_MS] = [10, 1_000];
+
+const bench = await bundle("bench/wrangler.toml");
+const upstream = await startUpstream();
+try {
+  if (sockets > 0) {
+    const floor = await measureSockets(bench, upstream.url, sockets, true);
+    const ours = await measureSockets(bench, upstream.url, sockets, false);
+    tellSockets(sockets, floor, ours);
+    if (ours.wakes + ours.messages > 0) process.exitCode = 1;
+  }
+  if (jobs > 0) tellLatency(jobs, EVERY_MS, await measureLatency(bench, upstream.url, jobs, WORDS, EVERY_MS));
+  for (const kill of clients > 0 ? [false, true] : []) {
+    const figures = await runFaults(bench, upstream.url, clients, seconds, seed, kill);
+    tellFaults(kill ? `seed ${seed}, the service killed in the middle` : `seed ${seed}`, figures);
+    if (figures.wrong.length > 0) process.exitCode = 1;
+  }
+} finally {
+  upstream.stop();
+}
