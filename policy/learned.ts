@@ -31,6 +31,8 @@ const LATE = 1 / 4;
 /** Readings that are less far apart tell nothing of a rate; and how long what others do is remembered, ms. */
 const MEASURE_MS = 5_000;
 const FADE_MS = 20_000;
+/** What our calls may be late by is little against the time that is measured. */
+const MEASURE_LATE = 4;
 /** What others spend between two answers is spent for them beforehand, as long as answers come; so much of it is left free besides, for they come by chance. */
 /** What refills in so long is all but nothing. */
 const EMPTY_MS = 2_000;
@@ -40,7 +42,7 @@ const FORESEEN = { everyMs: 100, silenceMs: 15_000, spareMs: 1_000 };
 /** An answer's headers are older than this only if its dispatcher was cut off for long. */
 const REMEMBERED_MS = 60_000;
 
-type Use = { at: number; used: number; total: number; lateTotal: number };
+type Use = { at: number; used: number; refused: number };
 type Side = { limit: number; raisedAt: number; others: number; last: Use | null };
 
 export class Learned {
@@ -50,6 +52,9 @@ export class Learned {
   readonly #total = { requests: 0, tokens: 0 };
   /** Of these, what upstream refused: it is not in what is spent there. */
   readonly #refused = { requests: 0, tokens: 0 };
+  /** How long our calls are on their way at the most, of late, and as of when. */
+  #lateMs = 0;
+  #lateSince = 0;
   #foreseenAt = Number.NEGATIVE_INFINITY;
   /** What was corrected of late, and since when the levels have it. */
   #corrections: { kind: Kind; since: number; amount: number }[] = [];
@@ -78,8 +83,10 @@ export class Learned {
     this.#refused.tokens += tokens;
   }
 
-  /** Learns from an answer's headers; changes the budget. */
-  take(reading: PoolReading, budget: Budget, now: number): LimitChange[] {
+  /** Learns from an answer's headers; changes the budget. `lateMs`: from the start of its call here until its answer began: no call that started earlier was longer on its way. */
+  take(reading: PoolReading, lateMs: number, budget: Budget, now: number): LimitChange[] {
+    this.#lateMs = Math.max(lateMs, this.#lateMs * Math.exp(-Math.max(0, now - this.#lateSince) / FADE_MS));
+    this.#lateSince = now;
     const changes: LimitChange[] = [];
     this.#foresee(budget, now);
     for (const [kind, resource] of KINDS) {
@@ -87,7 +94,8 @@ export class Learned {
       if (!told || !isMinute(told, this.#sides[kind].limit)) continue;
       const change = this.#follow(kind, resource, told.limit, budget, now);
       if (change) changes.push(change);
-      this.#observe(kind, told, reading.at);
+      // What a window lets go of, and when, its headers do not tell.
+      if (!this.#bounds.limits.windowSeconds) this.#observe(kind, told, reading.at);
       this.#bring(kind, resource, told, reading, budget, now);
     }
     this.#correctedAt = Math.max(this.#correctedAt, reading.at);
@@ -140,20 +148,21 @@ export class Learned {
   /** What came in between two readings and was not ours was others'. */
   #observe(kind: Kind, told: LimitReading, at: number): void {
     const side = this.#sides[kind];
-    const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE;
-    const [total, early] = [this.levels.total(kind, at), this.levels.total(kind, at - lateMs)];
-    if (total === null || early === null) return;
-    // What left last may not have been there yet: at the beginning it is not counted as spent, at the end it is.
-    const use: Use = { at, used: told.limit - told.remaining, total: total - this.#refused[kind], lateTotal: early - this.#refused[kind] };
+    const use: Use = { at, used: told.limit - told.remaining, refused: this.#refused[kind] };
     const { last } = side;
     const elapsed = last ? at - last.at : 0;
-    if (last && elapsed < MEASURE_MS) return;
+    if (last && elapsed < Math.max(MEASURE_MS, MEASURE_LATE * this.#lateMs)) return;
     side.last = use;
     if (!last) return;
+    // What left last may not have been there yet: at the beginning it is not counted as spent, at the end it is.
+    const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE + this.#lateMs;
+    const [before, until] = [this.levels.total(kind, last.at - lateMs), this.levels.total(kind, at)];
+    if (before === null || until === null) return;
+    const ours = until - before - (use.refused - last.refused);
     // A bucket that was all but empty at either end refilled for less than the whole time, nobody knows how long.
     const perMs = told.limit / 60_000;
     const refilled = Math.min(last.used, use.used) > perMs * EMPTY_MS ? perMs * elapsed : 0;
-    const others = use.used - last.used + refilled - (use.total - last.lateTotal);
+    const others = use.used - last.used + refilled - ours;
     side.others += ((others / elapsed) * 60_000 - side.others) * (1 - Math.exp(-elapsed / FADE_MS));
   }
 

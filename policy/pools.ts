@@ -27,10 +27,10 @@ export function poolBudget(config: PoolConfig): Budget {
   return openBudget(limitsOf(config));
 }
 
-/** What can be learned of a pool from `now` (ms) on; null if nothing is to be: of windows the headers tell no level. */
+/** What can be learned of a pool from `now` (ms) on; null if nothing is to be. */
 export function learnedOf(config: PoolConfig, now: number): Learned | null {
-  const { learn, rpm, tpm, window_seconds } = config;
-  if (learn === false || window_seconds !== null) return null;
+  const { learn, rpm, tpm } = config;
+  if (learn === false) return null;
   const most = { rpm: learn.max_rpm ?? rpm, tpm: learn.max_tpm ?? tpm };
   return new Learned({ limits: { ...limitsOf(config), rpm, tpm }, most }, now);
 }

@@ -2,5 +2,5 @@
 export type LimitReading = { limit: number; remaining: number; resetMs: number | null };
 export type RateReading = { requests: LimitReading | null; tokens: LimitReading | null };
 
-/** A reading on its way to the coordinator. Times in ms: upstream reckoned it between them. */
-export type PoolReading = RateReading & { pool: string; sentAt: number; at: number };
+/** A reading on its way to the coordinator, of the answer to this job's call. Times in ms: upstream reckoned it between them. */
+export type PoolReading = RateReading & { pool: string; job: string; sentAt: number; at: number };

@@ -15,13 +15,14 @@ const SMOOTHING = 0.05;
 
 /** `random` in [0, 1): jitter. Settlements of older attempts are ignored: the lease has passed on. */
 export function settle(book: Book, batch: SettleBatch, now: number, random: () => number): void {
+  // First: their calls' leases are still on record.
+  read(book, batch.readings ?? [], now);
   for (const { job, attempt, outcome, headersMs } of batch.settlements) {
     const entry = book.entries.get(job);
     if (entry?.row.phase !== "leased" || entry.row.attempt !== attempt || entry.row.dispatcher !== batch.dispatcher) continue;
     if (outcome.kind === "rate_limited") book.limits.of(entry.row.pool)?.refused(entry.row.tokens);
     conclude(book, entry, outcome, headersMs, now, random());
   }
-  read(book, batch.readings ?? [], now);
 }
 
 /** Ends the present lease of an entry with this outcome. */

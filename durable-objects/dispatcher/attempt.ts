@@ -78,7 +78,7 @@ async function callUpstream(call: Call, ports: Ports, pool: string, body: Record
   try {
     const stream = await ports.upstream.call(body, call.controller.signal);
     release();
-    if (stream.rates) ports.read({ ...stream.rates, pool, sentAt: startedAt, at: ports.now() });
+    if (stream.rates) ports.read({ ...stream.rates, pool, job: call.lease.job, sentAt: startedAt, at: ports.now() });
     if (!stream.ok) return clock.ended ?? classify(stream.failure, false);
     call.headersMs = ports.now() - startedAt;
     const expected = typeof body.n === "number" ? body.n : 1;

@@ -17,7 +17,7 @@ const configured = (more: object = {}) => {
 async function read(requests: LimitReading | null, tokens: LimitReading | null = null, job?: string): Promise<void> {
   const at = world.now;
   const settlements = job ? [{ job, attempt: 1, outcome: committed, headersMs: null }] : [];
-  const readings = [{ pool: "gpt-5-mini", sentAt: at - 50, at, requests, tokens }];
+  const readings = [{ pool: "gpt-5-mini", job: job ?? "none", sentAt: at - 50, at, requests, tokens }];
   await coordinator().settle({ dispatcher: "disp-wnam-00", boot: "first", settlements, readings });
 }
 const of = (limit: number, remaining: number): LimitReading => ({
@@ -73,7 +73,7 @@ describe("limits that upstream tells", () => {
       dispatcher: "disp-wnam-00",
       boot: "first",
       settlements: [],
-      readings: [{ pool: "gone", sentAt: EPOCH, at: EPOCH, requests: of(1, 0), tokens: null }],
+      readings: [{ pool: "gone", job: "none", sentAt: EPOCH, at: EPOCH, requests: of(1, 0), tokens: null }],
     });
     await read({ limit: 200, remaining: 1, resetMs: 85_000_000 });
     expect(await pool()).toMatchObject({ limits: { rpm: 600 }, used: { requests: 0 } });

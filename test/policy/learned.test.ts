@@ -51,6 +51,29 @@ class Account {
   }
 }
 
+/** One that counts what came within the last minute, refused calls too. */
+class Log extends Account {
+  #log: number[] = [];
+
+  override call(_: number, now: number): boolean {
+    const before = this.#last(now).length;
+    this.#log.push(now);
+    return before < this.limits.requests;
+  }
+
+  override headers(now: number): { requests: LimitReading; tokens: LimitReading } {
+    const limit = this.limits.requests;
+    const remaining = Math.max(0, limit - this.#last(now).length);
+    const requests = { limit, remaining, resetMs: ((limit - remaining) / limit) * 60_000 };
+    return { requests, tokens: { limit: this.limits.tokens, remaining: this.limits.tokens, resetMs: 0 } };
+  }
+
+  #last(now: number): number[] {
+    this.#log = this.#log.filter((at) => at > now - 60_000);
+    return this.#log;
+  }
+}
+
 const RPM = 600;
 const TPM = 600_000;
 const TOKENS = 500;
@@ -68,6 +91,10 @@ type World = {
   /** How far apart calls may arrive that left together, and how late their headers come, ms. */
   jitterMs?: number;
   staleMs?: number;
+  /** A call takes so long to leave, and the next waits for it. */
+  sendMs?: number;
+  /** Counts the last minute, and the pool knows. */
+  windowed?: boolean;
 };
 
 /** Our calls as fast as the budget lets them go, others' beside them; all that waits is asked each 10 ms. */
@@ -79,14 +106,18 @@ function play({
   learns = true,
   jitterMs = 100,
   staleMs = 200,
+  windowed = false,
+  sendMs = 0,
   most = { rpm: RPM, tpm: TPM },
 }: World) {
   const random = dice(seed);
-  const account = new Account(RPM, TPM);
-  const budget: Budget = openBudget(CONFIGURED);
-  const learned = new Learned({ limits: CONFIGURED, most }, START);
-  const calls: { at: number; sentAt: number }[] = [];
-  const told: { due: number; reading: PoolReading }[] = [];
+  let free = START;
+  const account = windowed ? new Log(RPM, TPM) : new Account(RPM, TPM);
+  const limits = { ...CONFIGURED, ...(windowed && { windowSeconds: 60 }) };
+  const budget: Budget = openBudget(limits);
+  const learned = new Learned({ limits, most }, START);
+  const calls: { at: number; leasedAt: number; sentAt: number }[] = [];
+  const told: { due: number; lateMs: number; reading: PoolReading }[] = [];
   const seen = { ours: 0, refused: 0, theirs: 0, changes: [] as LimitChange[], foreign: [] as number[] };
   for (let now = START; now < START + minutes * 60_000; now += 10) {
     const minute = (now - START) / 60_000;
@@ -99,16 +130,22 @@ function play({
         seen.refused++;
         learned.refused(TOKENS);
       }
-      told.push({ due: now + staleMs * random(), reading: { pool: "p", sentAt: call.sentAt, at: now + 20, ...account.headers(now) } });
+      told.push({
+        due: now + staleMs * random(),
+        lateMs: call.sentAt - call.leasedAt,
+        reading: { pool: "p", job: "j", sentAt: call.sentAt, at: now + 20, ...account.headers(now) },
+      });
     }
     for (const each of told.filter(({ due }) => due <= now)) {
       told.splice(told.indexOf(each), 1);
-      if (learns) seen.changes.push(...learned.take(each.reading, budget, now));
+      if (learns) seen.changes.push(...learned.take(each.reading, each.lateMs, budget, now));
     }
     while (readiness(budget, TOKENS, now).at <= now) {
       reserve(budget, TOKENS, now);
       learned.started(budget, TOKENS, now);
-      calls.push({ at: now + jitterMs * random(), sentAt: now });
+      // What leaves together goes out one by one.
+      free = Math.max(free, now) + sendMs;
+      calls.push({ at: free + jitterMs * random(), leasedAt: now, sentAt: free });
     }
     if (now % 60_000 === 0) seen.foreign.push(learned.others(now).requests);
   }
@@ -124,6 +161,13 @@ describe("alone on the account", () => {
       expect(learned.others(START + 360_000).requests).toBeLessThan(RPM * 0.02);
       expect(ours).toBeGreaterThan(RPM * 6.85);
     }
+  });
+
+  it.each([5, 20])("a burst that takes its time to leave, %i ms a call: nobody else is seen, and little is lost", (sendMs) => {
+    const { foreign, ours, refused } = play({ minutes: 6, sendMs });
+    expect(Math.max(...foreign)).toBeLessThan(RPM * 0.05);
+    expect(ours).toBeGreaterThan(RPM * 6.6);
+    expect(refused).toBeLessThan(sendMs * 4);
   });
 
   it("headers that come ten seconds late, and in any order: still nothing", () => {
@@ -150,6 +194,23 @@ describe("others on the same key", () => {
     expect(with_!.refused).toBeLessThan(without!.refused / 20);
     // All that was there was spent by somebody.
     expect(with_!.ours + with_!.theirs).toBeGreaterThan(RPM * 14 * 0.98);
+  });
+});
+
+describe("an upstream that counts the last minute", () => {
+  const thirty = (minute: number) => (minute >= 2 && minute < 8 ? RPM * 0.3 : 0);
+
+  it("alone: nothing is corrected", () => {
+    const [with_, without] = [true, false].map((learns) => play({ minutes: 6, windowed: true, learns }));
+    expect(with_!.refused).toBe(0);
+    expect(with_!.ours).toBeGreaterThan(without!.ours * 0.99);
+  });
+
+  it("others: few of our calls fail; without learning, many", () => {
+    const [with_, without] = [true, false].map((learns) => play({ minutes: 10, windowed: true, others: thirty, learns }));
+    expect(without!.refused).toBeGreaterThan(300);
+    expect(with_!.refused).toBeLessThan(without!.refused / 5);
+    expect(with_!.ours).toBeGreaterThan(without!.ours);
   });
 });
 
@@ -191,7 +252,7 @@ describe("a limit that upstream changes", () => {
 describe("headers that are no minute's", () => {
   const budget = () => openBudget(CONFIGURED);
   const learned = () => new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
-  const reading = (requests: LimitReading): PoolReading => ({ pool: "p", sentAt: START, at: START + 50, requests, tokens: null });
+  const reading = (requests: LimitReading): PoolReading => ({ pool: "p", job: "j", sentAt: START, at: START + 50, requests, tokens: null });
 
   it.each<[string, LimitReading]>([
     ["the day's requests, as some models tell them", { limit: 10_000, remaining: 9_000, resetMs: 8_640_000 }],
@@ -200,14 +261,14 @@ describe("headers that are no minute's", () => {
     ["of another order, with no reset", { limit: 1e9, remaining: 0, resetMs: null }],
   ])("%s: nothing changes", (_, requests) => {
     const mine = budget();
-    expect(learned().take(reading(requests), mine, START + 100)).toEqual([]);
+    expect(learned().take(reading(requests), 0, mine, START + 100)).toEqual([]);
     expect(free(mine, "rpm", START + 100)).toBeGreaterThan(RPM - 11);
   });
 
   it("an answer to a call from before the object woke: limits are followed, levels are not judged", () => {
     const mine = budget();
     const old = { ...reading({ limit: RPM, remaining: 0, resetMs: 60_000 }), sentAt: START - 500, at: START - 100 };
-    learned().take(old, mine, START + 100);
+    learned().take(old, 0, mine, START + 100);
     expect(free(mine, "rpm", START + 100)).toBeGreaterThan(RPM - 11);
   });
 });
