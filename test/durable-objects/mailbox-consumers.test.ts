@@ -3,7 +3,7 @@ import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Job } from "../../schemas/job.ts";
-import { advanceTo, call, crash, ended, evict, inside, mailbox, submit, until } from "../support/service.ts";
+import { advanceTo, call, crash, ended, evict, inside, mailbox, over, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
 import { later, running, start } from "../support/telling.ts";
 import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
@@ -30,9 +30,6 @@ async function settled(client: Client): Promise<void> {
 }
 const names = (client: Client) => client.events().map(({ event, job, seq }) => `${job} ${seq} ${event}`);
 const rows = (sql: string) => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec(sql).toArray());
-
-/** Waits for a job's end without watching it: who watches sees more events than who does not. */
-const over = (id: string) => until(async () => (await call("GET", `/v1/jobs/${id}`)).status === 200);
 
 describe("who comes back under its name", () => {
   it.each([

@@ -15,7 +15,7 @@ import {
   ringUntil,
   verified,
 } from "../support/receiver.ts";
-import { advanceTo, call, ended, evict, inside, mailbox, submit, until } from "../support/service.ts";
+import { advanceTo, call, ended, evict, inside, mailbox, over, submit, until } from "../support/service.ts";
 import { kill } from "../support/stand.ts";
 import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
 
@@ -80,10 +80,10 @@ describe("a job ends", () => {
 
   it("without a webhook -> not a row more than the job's own two, and nobody is told", async () => {
     const received = receive();
-    await ended((await submit({ channel: "c" })).id);
+    await over((await submit({ channel: "c" })).id);
     const before = await written();
     const { id } = await submit({ channel: "c" });
-    await ended(id);
+    await over(id);
     expect([(await written()) - before, await rows("deliveries"), received.length]).toEqual([2, 0, 0]);
     expect(await deliveries(id)).toEqual([]);
   });

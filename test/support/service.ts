@@ -75,6 +75,11 @@ export async function ended(id: string, key?: string): Promise<Job> {
   return body;
 }
 
+/** Waits for a job's end without watching it: who watches sees, and costs, more than who does not. */
+export async function over(id: string): Promise<void> {
+  await until(async () => (await call("GET", `/v1/jobs/${id}`)).status === 200);
+}
+
 /** Moves the clock to an instant and lets the coordinator find out. */
 export async function advanceTo(at: number): Promise<void> {
   world.now = at;
