@@ -36,8 +36,15 @@ function serve(): void {
         const usage = { prompt_tokens: 1, completion_tokens: words, total_tokens: words + 1 };
         response.end(`${chunk([{ index: 0, delta: {}, finish_reason: "stop" }])}${chunk([], { usage })}data: [DONE]\n\n`);
       };
-      const timer = setInterval(say, everyMs);
-      request.socket.on("close", () => clearInterval(timer));
+      // Streams that begin together do not speak together.
+      let timer: ReturnType<typeof setInterval> | undefined;
+      const begin = setTimeout(() => {
+        timer = setInterval(say, everyMs);
+      }, Math.random() * everyMs);
+      request.socket.on("close", () => {
+        clearTimeout(begin);
+        clearInterval(timer);
+      });
     });
   });
   server.listen(0, "127.0.0.1", () => process.send!((server.address() as AddressInfo).port));
