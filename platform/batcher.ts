@@ -17,8 +17,11 @@ export type BatcherOptions = {
    * answered together come back together, and waiting longer would gain nobody.
    */
   regroup: boolean;
-  /** Whether a batch may start before the last one is answered. */
-  overlap: boolean;
+  /**
+   * Batches that may wait for their answers at the same time. Under more load than can be answered a gap of time gathers nothing, for each call comes
+   * later than that; this does.
+   */
+  abreast: number;
 };
 
 export class Batcher<T, R> {
@@ -54,8 +57,8 @@ export class Batcher<T, R> {
   }
 
   #mayStart(): boolean {
-    const { gapMs, overlap, regroup } = this.#options;
-    if (this.#running > 0 && !overlap) return false;
+    const { abreast, gapMs, regroup } = this.#options;
+    if (this.#running >= abreast) return false;
     // A clock that stepped back makes nobody wait for it.
     this.#startedAt = Math.min(this.#startedAt, Date.now());
     const left = this.#startedAt + gapMs - Date.now();

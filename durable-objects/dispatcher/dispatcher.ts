@@ -12,7 +12,7 @@ import { openUpstream } from "./upstream.ts";
 /** Leases are renewed this often: four times in the term after which the coordinator takes them for lost. */
 const HEARTBEAT_MS = 10_000;
 /** Settlements gather this long behind the first: the budget does not depend on them, and the coordinator's events are scarce. */
-const SETTLEMENTS = { maxItems: 500, gapMs: 200, regroup: false, overlap: false };
+const SETTLEMENTS = { maxItems: 500, gapMs: 200, regroup: false, abreast: 1 };
 /** A settlement that the coordinator did not take is sent again after this. */
 const SETTLE_RETRY_MS = 2_000;
 /** The SDK's own time-out only backs up ours, which can tell a slow start from a silent stream. */

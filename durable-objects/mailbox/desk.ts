@@ -6,6 +6,7 @@ import type { MailboxAddress } from "../../schemas/rpc.ts";
 import type { WebhookEvent } from "../../schemas/webhook.ts";
 import type { Calls } from "./calls.ts";
 import type { Followers } from "./followers.ts";
+import type { Inquiries } from "./inquiries.ts";
 import type { Order } from "./order.ts";
 import type { MailboxStore } from "./store/store.ts";
 import type { Streams } from "./streams.ts";
@@ -23,6 +24,7 @@ export type Desk = {
   /** Whom the coordinator named as it confirmed a job, until that attempt is opened: another's lease of the same number is void. */
   readonly promised: Map<number, { attempt: number; dispatcher: string }>;
   readonly followers: Followers;
+  readonly inquiries: Inquiries;
   readonly order: Order;
   readonly streams: Streams;
   readonly calls: Calls;

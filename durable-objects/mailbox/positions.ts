@@ -2,15 +2,12 @@
  * The place of a waiting job, told to those who follow it. Law: a place is an event as any other, written before it is sent; what comes late, twice or
  * for a job that nobody watches is no event.
  */
-import { callCoordinator } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { worthTelling } from "../../policy/position.ts";
 import type { Move, Place } from "../../schemas/rpc.ts";
 import { find, note } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { saysRunningAfter, toldPosition } from "./log.ts";
-import type { JobRow } from "./store/store.ts";
-import { idOf } from "./view.ts";
 
 /**
  * The coordinator found jobs further ahead. Answers with those of which it need not speak again. `announced`: whether a job's first event has been told;
@@ -26,14 +23,6 @@ export async function moved(desk: Desk, moves: Move[], announced: (n: number) =>
     }),
   );
   return unwatched.flat();
-}
-
-/** Has the coordinator tell of these jobs from now on; answers with where they stand, null for all if it cannot be reached. */
-export async function watchPlaces(desk: Desk, rows: JobRow[]): Promise<(Place | null)[]> {
-  if (rows.length === 0) return [];
-  const wishes = rows.map((row) => ({ job: idOf(desk.address, row), told: toldPosition(row) }));
-  const places = await callCoordinator(desk.env, desk.settings.region, (stub) => stub.watch(wishes)).catch(() => []);
-  return rows.map((_, index) => places[index] ?? null);
 }
 
 /** A place that came with an answer of the coordinator's. */

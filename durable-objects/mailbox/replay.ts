@@ -1,17 +1,15 @@
 /** What a client missed: the log and the deltas of a job after a seq, and who is told of the rest. */
 import { mailboxName } from "../../platform/mailboxes.ts";
-import { callDispatcher } from "../../platform/objects.ts";
 import { together } from "../../policy/deltas.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { EventName, JobEvent, ToldEvent } from "../../schemas/event.ts";
-import type { FollowCall, Followed, Held, MailboxRpc, Missing, Place } from "../../schemas/rpc.ts";
+import type { FollowCall, Followed, MailboxRpc, Missing } from "../../schemas/rpc.ts";
 import { find, noteRunning } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { WHOLE_CHANNEL } from "./followers.ts";
 import { entriesOf } from "./log.ts";
-import { tellPlace, watchPlaces } from "./positions.ts";
 import type { JobRow } from "./store/store.ts";
-import { asAccepted, idOf, jobOf } from "./view.ts";
+import { asAccepted, jobOf } from "./view.ts";
 
 export type UnfollowCall = Parameters<MailboxRpc["unfollow"]>[0];
 
@@ -38,7 +36,7 @@ export function follow(desk: Desk, call: FollowCall): Followed {
     if (running && row.status === "queued") noteRunning(desk, row, running.attempt, running.startedAt);
     events.push(...replay(desk, id, row, after ?? 0, call.deltas));
   }
-  desk.background(askAround(desk, call, fresh));
+  desk.background(desk.inquiries.ask(call, fresh));
   return { events, missing };
 }
 
@@ -85,49 +83,4 @@ function dataOf(desk: Desk, row: JobRow, event: EventName, data: unknown): unkno
 function snapshot(desk: Desk, row: JobRow) {
   const standing = { place: null, runningSince: desk.running.get(row.n)?.startedAt ?? null, now: desk.now() };
   return jobOf(desk.address, row, standing, row.status === "completed" ? desk.store.text(row.n, "response") : null);
-}
-
-/** Jobs of a channel that are asked about when somebody begins to watch it: the oldest, since they run first. */
-const ASKED = 1_000;
-
-/**
- * What a new follower needs of the others: of the coordinator the places of jobs that wait, now and as they change; of dispatchers the deltas.
- * `fresh`: the channel was not followed from there before.
- */
-async function askAround(desk: Desk, call: FollowCall, fresh: boolean): Promise<void> {
-  const whole = fresh || (call.channel && call.deltas);
-  const rows = whole ? desk.store.openAfter(0, ASKED) : call.jobs.flatMap(({ id }) => find(desk, id) ?? []);
-  const open = rows.filter((row) => !isEnd(row.status) && !desk.running.has(row.n));
-  const places = await watchPlaces(desk, open);
-  for (const [index, row] of open.entries()) {
-    const place = places[index];
-    if (place?.held && call.deltas) recallRunning(desk, row.n, place.held);
-    else if (place) tellPlace(desk, idOf(desk.address, row), place);
-  }
-  if (call.deltas) askForDeltas(desk);
-}
-
-/** Dispatchers keep the chunks of an attempt until its end: those that nobody wanted so far are asked for now. */
-function askForDeltas(desk: Desk): void {
-  const held = new Map<string, Held[]>();
-  for (const [n, running] of desk.running) {
-    const row = desk.followers.wantsDeltas(n) ? desk.store.job(n) : null;
-    if (!row) continue;
-    const list = held.get(running.dispatcher) ?? [];
-    list.push({ job: idOf(desk.address, row), attempt: running.attempt });
-    held.set(running.dispatcher, list);
-  }
-  for (const [dispatcher, attempts] of held) {
-    const asked = callDispatcher(desk.env, dispatcher, desk.settings.region, (stub) => stub.watch(attempts));
-    // The deltas are a convenience: the result comes in any case.
-    desk.background(asked.catch(() => {}));
-  }
-}
-
-/** A mailbox that slept has forgotten which of its jobs run; the coordinator knows. */
-function recallRunning(desk: Desk, n: number, held: NonNullable<Place["held"]>): void {
-  const row = desk.running.has(n) ? null : desk.store.job(n);
-  if (row?.status !== "queued" || held.attempt < row.attempt) return;
-  desk.running.set(n, held);
-  noteRunning(desk, row, held.attempt, held.startedAt);
 }

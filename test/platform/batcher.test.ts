@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Batcher, type BatcherOptions } from "../../platform/batcher.ts";
 
-const OPTIONS: BatcherOptions = { maxItems: 3, gapMs: 100, regroup: false, overlap: false };
+const OPTIONS: BatcherOptions = { maxItems: 3, gapMs: 100, regroup: false, abreast: 1 };
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -70,14 +70,32 @@ describe("a batcher", () => {
     expect(await answers).toEqual([2, 4, 6, 8, 10, 12, 14]);
   });
 
-  it("waits for the last batch's answer, unless batches may overlap", async () => {
-    for (const overlap of [false, true]) {
-      const { batcher, state, times } = recorded({ overlap, maxItems: 1 }, 250);
+  it("has no more batches under way than may be abreast", async () => {
+    for (const { abreast, starts } of [
+      { abreast: 1, starts: [0, 250, 500] },
+      { abreast: 2, starts: [0, 100, 250] },
+      { abreast: 3, starts: [0, 100, 200] },
+    ]) {
+      const { batcher, state, times } = recorded({ abreast, maxItems: 1 }, 250);
       for (const item of [1, 2, 3]) void batcher.add(item);
       await vi.advanceTimersByTimeAsync(2_000);
-      expect(times().map(([at]) => at)).toEqual(overlap ? [0, 100, 200] : [0, 250, 500]);
-      expect(state.most).toBe(overlap ? 3 : 1);
+      expect(times().map(([at]) => at)).toEqual(starts);
+      expect(state.most).toBe(abreast);
     }
+  });
+
+  it("gathers what comes slower than the gap, while answers come slower still", async () => {
+    const { batcher, times } = recorded({ abreast: 2, maxItems: 100, gapMs: 1 }, 1_000);
+    for (let item = 1; item <= 8; item++) {
+      void batcher.add(item);
+      await vi.advanceTimersByTimeAsync(10);
+    }
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(times()).toEqual([
+      [0, 1],
+      [10, 2],
+      [1_000, 3, 4, 5, 6, 7, 8],
+    ]);
   });
 
   it("does not wait out the gap for callers that were answered together and are all back", async () => {
@@ -133,13 +151,13 @@ describe("a batcher", () => {
   });
 
   // Law: every item goes once, in order, in batches of at most maxItems. Two batches begin a gap apart, unless the callers of the first are
-  // answered and back; they overlap only if they may. Nobody waits while nothing forbids a batch.
+  // answered and back; no more are under way than may be. Nobody waits while nothing forbids a batch.
   it("sends each item once and in order, however they come", async () => {
     const options = fc.record({
       maxItems: fc.integer({ min: 1, max: 5 }),
       gapMs: fc.constantFrom(0, 10, 100),
       regroup: fc.boolean(),
-      overlap: fc.boolean(),
+      abreast: fc.integer({ min: 1, max: 3 }),
     });
     const arrivals = fc.array(fc.record({ after: fc.oneof(fc.constant(0), fc.nat(300)), items: fc.integer({ min: 1, max: 8 }) }), {
       maxLength: 20,
@@ -163,7 +181,7 @@ describe("a batcher", () => {
           expect(last.answeredAt).toBeLessThanOrEqual(batch.at);
           expect(batch.items.length).toBeGreaterThanOrEqual(Math.min(options.maxItems, last.items.length * 0.9));
         }
-        if (!options.overlap) expect(state.most).toBeLessThanOrEqual(1);
+        expect(state.most).toBeLessThanOrEqual(options.abreast);
       }),
       { numRuns: 100 },
     );

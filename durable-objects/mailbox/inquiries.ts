@@ -1,0 +1,82 @@
+/**
+ * What a new follower needs of the others: of the coordinator the places of jobs that wait, now and as they change; of dispatchers the deltas. Law: whoever
+ * begins to follow asks of its own jobs alone, and those who begin together ask in one message.
+ */
+import { Batcher } from "../../platform/batcher.ts";
+import { callCoordinator, callDispatcher } from "../../platform/objects.ts";
+import { isEnd } from "../../policy/lifecycle.ts";
+import type { FollowCall, Held, Place } from "../../schemas/rpc.ts";
+import { find, noteRunning } from "./attempts.ts";
+import type { Desk } from "./desk.ts";
+import { toldPosition } from "./log.ts";
+import { tellPlace } from "./positions.ts";
+import type { JobRow } from "./store/store.ts";
+import { idOf } from "./view.ts";
+
+/** Jobs of a channel that are asked about when somebody begins to watch it: the oldest, since they run first. */
+const ASKED = 1_000;
+const TOGETHER = { maxItems: 256, gapMs: 4, regroup: false, abreast: 8 };
+
+export class Inquiries {
+  readonly #desk: () => Desk;
+  readonly #places = new Batcher<JobRow, Place | null>((rows) => this.#watchPlaces(rows), TOGETHER);
+  readonly #deltas = new Batcher<number, null>(async (jobs) => this.#watchDeltas(jobs), TOGETHER);
+
+  constructor(desk: () => Desk) {
+    this.#desk = desk;
+  }
+
+  /** `fresh`: the channel was not followed from there before. */
+  async ask(call: FollowCall, fresh: boolean): Promise<void> {
+    const desk = this.#desk();
+    const whole = fresh || (call.channel && call.deltas);
+    const rows = whole ? desk.store.openAfter(0, ASKED) : call.jobs.flatMap(({ id }) => find(desk, id) ?? []);
+    const waiting = rows.filter((row) => !isEnd(row.status) && !desk.running.has(row.n));
+    await Promise.all(
+      waiting.map(async (row) => {
+        const place = await this.#places.add(row);
+        if (place?.held && call.deltas) recallRunning(desk, row.n, place.held);
+        else if (place) tellPlace(desk, idOf(desk.address, row), place);
+      }),
+    );
+    if (!call.deltas) return;
+    const running = whole ? [...desk.running.keys()] : rows.map(({ n }) => n).filter((n) => desk.running.has(n));
+    await Promise.all(running.map((n) => this.#deltas.add(n)));
+  }
+
+  /** Has the coordinator tell of these jobs from now on; answers with where they stand, null for all if it cannot be reached. */
+  async #watchPlaces(rows: JobRow[]): Promise<(Place | null)[]> {
+    const { address, env, settings } = this.#desk();
+    const wishes = rows.map((row) => ({ job: idOf(address, row), told: toldPosition(row) }));
+    const places = await callCoordinator(env, settings.region, (stub) => stub.watch(wishes)).catch(() => []);
+    return rows.map((_, index) => places[index] ?? null);
+  }
+
+  /** Dispatchers keep the chunks of an attempt until its end: those that nobody wanted so far are asked for now. */
+  #watchDeltas(jobs: number[]): null[] {
+    const desk = this.#desk();
+    const held = new Map<string, Held[]>();
+    for (const n of new Set(jobs)) {
+      const running = desk.running.get(n);
+      const row = running && desk.followers.wantsDeltas(n) ? desk.store.job(n) : null;
+      if (!running || !row) continue;
+      const list = held.get(running.dispatcher) ?? [];
+      list.push({ job: idOf(desk.address, row), attempt: running.attempt });
+      held.set(running.dispatcher, list);
+    }
+    for (const [dispatcher, attempts] of held) {
+      const asked = callDispatcher(desk.env, dispatcher, desk.settings.region, (stub) => stub.watch(attempts));
+      // The deltas are a convenience: the result comes in any case.
+      desk.background(asked.catch(() => {}));
+    }
+    return jobs.map(() => null);
+  }
+}
+
+/** A mailbox that slept has forgotten which of its jobs run; the coordinator knows. */
+function recallRunning(desk: Desk, n: number, held: NonNullable<Place["held"]>): void {
+  const row = desk.running.has(n) ? null : desk.store.job(n);
+  if (row?.status !== "queued" || held.attempt < row.attempt) return;
+  desk.running.set(n, held);
+  noteRunning(desk, row, held.attempt, held.startedAt);
+}
