@@ -42,10 +42,11 @@ export function enter(state: BatchState, status: BatchStatus, now: number): Batc
   return { ...state, status, since: { ...state.since, [status]: now } };
 }
 
-/** How a batch ends whose lines are all used up: expired if its time has run out on some of them. */
+/** How a batch ends whose lines are all used up: expired if its time has run out on some of them, failed if some were lost with its file. */
 export function endOf(state: BatchState, expired: number): BatchStatus {
   if (state.status === "cancelling") return "cancelled";
-  return expired > 0 ? "expired" : "completed";
+  if (expired > 0) return "expired";
+  return state.errors === null ? "completed" : "failed";
 }
 
 /** `files`: the ids of its results. */

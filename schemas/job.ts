@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { Channel } from "./channel.ts";
+import { isNestedDeeper, NESTING_LIMIT } from "./nesting.ts";
 import type { Problem } from "./problem.ts";
 import { JobToken } from "./token.ts";
 import { WEBHOOK_URL_LIMIT } from "./webhook.ts";
@@ -16,13 +17,15 @@ export const PRIORITY_LIMIT_SECONDS = 86_400;
 const unixSeconds = z.number().finite().min(0).max(32_503_680_000);
 
 /** A chat completion body: what Sluice needs is checked, all else passes through untouched. */
-export const ChatRequest = z.looseObject({
-  model: z.string().min(1).max(256),
-  messages: z.array(z.looseObject({ role: z.string() })).min(1),
-  n: z.number().int().min(1).max(128).nullish(),
-  max_tokens: z.number().int().min(1).nullish(),
-  max_completion_tokens: z.number().int().min(1).nullish(),
-});
+export const ChatRequest = z
+  .looseObject({
+    model: z.string().min(1).max(256),
+    messages: z.array(z.looseObject({ role: z.string() })).min(1),
+    n: z.number().int().min(1).max(128).nullish(),
+    max_tokens: z.number().int().min(1).nullish(),
+    max_completion_tokens: z.number().int().min(1).nullish(),
+  })
+  .refine((request) => !isNestedDeeper(request, NESTING_LIMIT), `a request is nested ${NESTING_LIMIT} levels deep at most`);
 export type ChatRequest = z.infer<typeof ChatRequest>;
 
 /**

@@ -54,6 +54,8 @@ async function call(client: OpenAI, body: Record<string, unknown>, signal: Abort
     const { data, response } = await client.chat.completions.create(streamed as never, { signal }).withResponse();
     return { ok: true, chunks: data as unknown as AsyncIterable<unknown>, rates: ratesIn(response.headers) };
   } catch (error) {
+    // Whatever fetch threw the SDK has wrapped: this came before anything was sent, and would come again.
+    if (!(error instanceof APIError) && !signal.aborted) return { ok: false, failure: unsendable(error), rates: null };
     return { ok: false, failure: describe(error, signal, "network"), rates: error instanceof APIError ? ratesIn(error.headers) : null };
   }
 }
@@ -83,6 +85,12 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
     };
   }
   return { ...empty, message: error instanceof Error ? error.message : "The connection broke.", cause: broken };
+}
+
+function unsendable(error: unknown): UpstreamFailure {
+  const message = `The request could not be written: ${error instanceof Error ? error.message : "unknown reason"}.`;
+  const words = { code: "request_unsendable", type: "invalid_request_error", param: null };
+  return { ...words, status: 400, message, retryAfterMs: null, cause: "response" };
 }
 
 function ratesIn(headers: Headers | undefined): RateReading | null {

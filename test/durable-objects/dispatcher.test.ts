@@ -1,5 +1,8 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { classify } from "../../durable-objects/dispatcher/classify.ts";
+import { openUpstream } from "../../durable-objects/dispatcher/upstream.ts";
+import type { Env } from "../../platform/objects.ts";
 import type { Lease } from "../../schemas/rpc.ts";
 import { call, coordinator, dispatcher, drained, ended, job, mailbox, pool, submit, until, world } from "../support/service.ts";
 import { completion, EPOCH, refusal, resetWorld, script } from "../support/world.ts";
@@ -256,5 +259,22 @@ describe("settling", () => {
     await until(() => refused >= 7, 2_000);
     expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
     expect(world.calls).toHaveLength(1);
+  });
+});
+
+describe("a request that cannot be written", () => {
+  it("fails before anything is sent: no connection broke, and another try would end alike", async () => {
+    const upstream = openUpstream({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://127.0.0.1:1" } as unknown as Env, 1_000);
+    const unwritable = { toJSON: () => JSON.stringify(1n) };
+    const { signal } = new AbortController();
+    const answer = await upstream.call({ model: "m", messages: unwritable }, signal);
+    expect(answer).toMatchObject({ ok: false, failure: { status: 400, code: "request_unsendable", cause: "response" } });
+    expect(!answer.ok && classify(answer.failure, false).kind).toBe("fatal");
+  });
+
+  it("is told from an upstream that cannot be reached", async () => {
+    const upstream = openUpstream({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://127.0.0.1:1" } as unknown as Env, 1_000);
+    const answer = await upstream.call({ model: "m", messages: [] }, new AbortController().signal);
+    expect(answer).toMatchObject({ ok: false, failure: { status: null, cause: "network" } });
   });
 });

@@ -51,12 +51,12 @@ async function reaches(id: string, status: Batch["status"]): Promise<Batch> {
 }
 
 /** Moves the clock on, by so many ms at a time, until the batch is completed. */
-const runsOut = (id: string, stepMs: number) =>
+const runsOut = (id: string, stepMs: number, end = "completed") =>
   until(async () => {
     await ring(id);
     await advanceTo(world.now + stepMs);
     const batch = await client().batches.retrieve(id);
-    return batch.status === "completed" && batch;
+    return batch.status === end && batch;
   });
 
 type Result = { id: string; custom_id: string; response: { status_code: number; body: unknown } | null; error: { code: string } | null };
@@ -193,6 +193,11 @@ describe("a batch", () => {
     ["another url", [{ ...request("a"), url: "/v1/embeddings" }], { code: "invalid_url", line: 1 }],
     ["no custom_id", [{ ...request("a"), custom_id: undefined }], { code: "missing_required_parameter", line: 1, param: "custom_id" }],
     ["no messages", [request("a", { messages: [] })], { code: "invalid_request", line: 1, param: "body.messages" }],
+    [
+      "more levels than can be written again",
+      [request("a", { x: JSON.parse(`${"[".repeat(500)}${"]".repeat(500)}`) })],
+      { code: "invalid_request", line: 1, param: "body" },
+    ],
     ["more tokens than the pool holds", [request("a", { max_completion_tokens: 1e9 })], { code: "reservation_exceeds_budget", line: 1 }],
     ["nothing but blank lines", ["", " "], { code: "empty_file", line: null }],
   ])("%s -> failed before anything is called, with the line", async (_, lines, error) => {
@@ -261,16 +266,17 @@ describe("a batch", () => {
     60_000,
   );
 
-  it("its file is deleted meanwhile -> it ends with what it has, and says what is missing", async () => {
+  it("its file is deleted meanwhile -> failed, with what it has, and what is missing is said", async () => {
     world.env = { SLUICE_POOLS: JSON.stringify({ default: { rpm: 60_000, tpm: 1e12, burst_seconds: 1 } }) };
     const { id, input_file_id } = await start(requests(1_600));
     await until(async () => (await ring(id)) && world.calls.length > 0);
     await client().files.delete(input_file_id);
-    const done = await runsOut(id, 60_000);
+    const done = await runsOut(id, 60_000, "failed");
     const { completed, failed, total } = done.request_counts!;
     expect(total).toBeGreaterThanOrEqual(1_000);
     expect(total).toBeLessThan(1_600);
-    expect([completed, failed]).toEqual([total, 0]);
+    expect([done.status, completed, failed]).toEqual(["failed", total, 0]);
+    expect(await results(done.output_file_id)).toHaveLength(total);
     expect(done.errors?.data).toMatchObject([
       { code: "input_file_deleted", message: expect.stringContaining(`${1_600 - total} of its requests`) },
     ]);

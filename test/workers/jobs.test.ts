@@ -46,6 +46,12 @@ describe("submitting one job", () => {
     expect({ stream, stream_options }).toEqual({ stream: true, stream_options: { include_usage: true } });
   });
 
+  it("a request of 500 levels reaches upstream whole", async () => {
+    const { id } = await submit({}, { x: nested(499) });
+    expect((await ended(id)).status).toBe("completed");
+    expect(world.calls[0]!.x).toEqual(nested(499));
+  });
+
   it("scheduled -> completed: waits for not_before", async () => {
     const { id, status } = await submit({ not_before: EPOCH / 1_000 + 60 });
     expect(status).toBe("scheduled");
@@ -68,6 +74,8 @@ describe("submitting one job", () => {
     expect(await ended(id)).toMatchObject({ status: "failed", response: null, error: { type: "t", code: "c", param: "p" } });
   });
 });
+
+const nested = (levels: number): unknown => (levels === 0 ? "bottom" : [nested(levels - 1)]);
 
 describe("a job that cannot be", () => {
   const refused: [what: string, job: unknown, param: string | null, code: string, status?: number][] = [
@@ -93,6 +101,7 @@ describe("a job that cannot be", () => {
     ["a retry policy that is none", job({ retry: "maybe" }), "retry", "invalid_job"],
     ["metadata that is no text", job({ metadata: { a: 1 } }), "metadata.a", "invalid_job"],
     ["17 pairs of metadata", job({ metadata: Object.fromEntries([...Array(17).keys()].map((n) => [n, ""])) }), "metadata", "invalid_job"],
+    ["more levels than can be written again", job({}, { x: nested(500) }), "request", "invalid_job"],
     ["a deadline in the past", job({ deadline: 1 }), "deadline", "deadline_passed"],
     ["a start after the deadline", job({ deadline: 4e9, not_before: 4e9 }), "not_before", "deadline_unreachable"],
     ["more tokens than the pool ever holds", job({}, { max_completion_tokens: 10_000_000 }), "request", "reservation_exceeds_budget"],

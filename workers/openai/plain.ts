@@ -12,20 +12,24 @@ import type { Placed } from "./submit-call.ts";
 
 export async function plain(context: Context, caller: Caller, placed: Extract<Placed, { ok: true }>): Promise<Response> {
   const { background, env, grant, request } = context;
-  const { address, job: id, share } = placed;
+  const { address, job: id, replayed, share } = placed;
   const { signal, over } = patienceOf(request, caller.until - Date.now());
   const times: Times = { submitted: Date.now(), started: null, ended: null };
+  // How long an older job waited, the door did not see.
+  const note = (time: "started" | "ended") => {
+    if (!replayed) times[time] ??= Date.now();
+  };
   let job: Job | null = null;
   try {
     for await (const { event, data } of follow(env, { address, job: id, after: 0, deltas: false, grant, signal })) {
-      if (event === "in_progress") times.started ??= Date.now();
+      if (event === "in_progress") note("started");
       if (isEnd(event)) job = data as Job;
     }
   } finally {
     over();
   }
   if (!job) return refuse(stillOnItsWay(id), { ...headersOf(id, share, times), ...shouldRetry(true) });
-  times.ended = Date.now();
+  note("ended");
   const headers = headersOf(id, share, times);
   background(callMailbox(env, address, (stub) => stub.collect(id)));
   const problem = problemOf(job);

@@ -23,7 +23,11 @@ const HEADERS_MS = 5_000;
 
 type Json = Record<string, unknown>;
 
-export async function streamed(context: Context, body: Json, { address, job, share }: Extract<Placed, { ok: true }>): Promise<Response> {
+export async function streamed(
+  context: Context,
+  body: Json,
+  { address, job, replayed, share }: Extract<Placed, { ok: true }>,
+): Promise<Response> {
   const { background, env, grant, request } = context;
   const reader = new AbortController();
   request.signal.addEventListener("abort", () => reader.abort());
@@ -35,7 +39,10 @@ export async function streamed(context: Context, body: Json, { address, job, sha
   if (failed && !early.told.some(({ event }) => event === "delta")) {
     reader.abort();
     background(collected());
-    return refuse(problemOf(failed.data as Job)!, { ...headersOf(job, share, times), ...shouldRetry(false) });
+    return refuse(problemOf(failed.data as Job)!, {
+      ...headersOf(job, share, replayed ? { ...times, started: null } : times),
+      ...shouldRetry(false),
+    });
   }
   const write = async (writer: SseWriter) => {
     const answer = new Answer(writer, body);
@@ -43,7 +50,9 @@ export async function streamed(context: Context, body: Json, { address, job, sha
     for (let next = await early.next; !next.done; next = await events.next()) if (await answer.take(next.value)) break;
     if (answer.over) await collected();
   };
-  return new Response(sse(write, reader, background), { headers: { ...SSE_HEADERS, ...headersOf(job, share, times) } });
+  return new Response(sse(write, reader, background), {
+    headers: { ...SSE_HEADERS, ...headersOf(job, share, replayed ? { ...times, started: null } : times) },
+  });
 }
 
 /** Events until the first chunk or the end, or until the headers can wait no longer; `next` is the one that is still to come. */

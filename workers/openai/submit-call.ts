@@ -8,7 +8,10 @@ import type { Context } from "../ingress/context.ts";
 import { idempotencyKeyOf, submitAll } from "../ingress/submit-jobs.ts";
 import type { Caller } from "./caller.ts";
 
-export type Placed = { ok: true; address: MailboxAddress; job: string; share: Share | null } | { ok: false; problem: Problem };
+/** `replayed`: the job is an older one, of the same body or the same Idempotency-Key. */
+export type Placed =
+  | { ok: true; address: MailboxAddress; job: string; share: Share | null; replayed: boolean }
+  | { ok: false; problem: Problem };
 
 /** @param text - the body as it came: a retry brings the same characters. */
 export async function submitCall(context: Context, caller: Caller, request: Record<string, unknown>, text: string): Promise<Placed> {
@@ -26,13 +29,14 @@ export async function submitCall(context: Context, caller: Caller, request: Reco
   const [submitted] = await submitAll(context, [accepted]);
   if (!submitted!.ok) return { ok: false, problem: asOfCall(submitted!.problem) };
   const { id } = submitted!.job;
-  // The job may be an older one, of the same body or the same Idempotency-Key.
-  return { ok: true, address: { ...address, channel: parseJobId(key.tenant, id)!.channel }, job: id, share: submitted!.share ?? null };
+  const found = { address: { ...address, channel: parseJobId(key.tenant, id)!.channel }, job: id, share: submitted!.share ?? null };
+  return { ok: true, ...found, replayed: submitted!.replayed };
 }
 
 /** The body of a call is what is `request` in a job. */
 function asOfCall(problem: Problem): Problem {
-  const own = (text: string) => text.replace(/^request\./, "");
+  const own = (text: string) => text.replace(/^request[.:] ?/, "");
   const code = problem.code === "invalid_job" ? null : problem.code;
-  return { ...problem, code, message: own(problem.message), param: problem.param === null ? null : own(problem.param) };
+  const param = problem.param === null || problem.param === "request" ? null : own(problem.param);
+  return { ...problem, code, message: own(problem.message), param };
 }
