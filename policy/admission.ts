@@ -1,6 +1,7 @@
 /** Whether a request can be taken in at all, from whom, and what it will reserve. */
 import type { ChatRequest } from "../schemas/job.ts";
 import type { Problem, Refused } from "../schemas/problem.ts";
+import type { OpenOutput } from "../schemas/rpc.ts";
 import type { PoolsConfig } from "../schemas/settings.ts";
 import { neverFits } from "./budget.ts";
 import { reservedTokens } from "./estimate.ts";
@@ -9,8 +10,8 @@ import { matches, poolBudget, poolOf } from "./pools.ts";
 /** Characters of one chat request: a message between objects holds 32 MiB, and two bytes a character. */
 export const REQUEST_LIMIT = 12_000_000;
 
-/** `request`: the body as JSON text; `tokens`: what it reserves of its pool. */
-export type Priced = { ok: true; request: string; model: string; pool: string; tokens: number };
+/** `request`: the body as JSON text; `tokens`: what it reserves of its pool; `open`: if it does not bound its answer. */
+export type Priced = { ok: true; request: string; model: string; pool: string; tokens: number; open?: OpenOutput };
 
 /** @param allowed - lists of patterns, each of which must let the model through: the key's, the token's; null lets any through. */
 export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (readonly string[] | null)[]): Priced | Refused {
@@ -31,7 +32,9 @@ export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (
     const message = `This request reserves ${tokens} tokens; the pool "${pool}" never holds more than ${Math.floor(meter.whole)} (${meter.resource.toUpperCase()}).`;
     return refuse(invalid(400, "reservation_exceeds_budget", message, "request"));
   }
-  return { ok: true, request, model, pool, tokens };
+  const bounded = (body.max_completion_tokens ?? body.max_tokens ?? null) !== null;
+  const open = { choices: body.n ?? 1, each: config.default_output_tokens };
+  return { ok: true, request, model, pool, tokens, ...(!bounded && { open }) };
 }
 
 /** Whether a list of patterns lets a model through; null lets any through. */

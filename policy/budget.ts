@@ -77,6 +77,11 @@ export function neverFits(budget: Budget, tokens: number): Meter | null {
   return budget.meters.find((meter) => amountOf(meter, tokens) > meter.whole) ?? null;
 }
 
+/** The most tokens that a call can ever reserve; Infinity without a limit of them. */
+export function wholeTokens(budget: Budget): number {
+  return Math.min(Number.POSITIVE_INFINITY, ...budget.meters.flatMap(({ counts, whole }) => (counts === "tokens" ? [whole] : [])));
+}
+
 /** When a call of so many tokens can start, and what it waits for. Infinity when only an event can tell (a place must come free). */
 export function readiness(budget: Budget, tokens: number, now: number): Readiness {
   if (budget.concurrency !== null && budget.inFlight >= budget.concurrency)
@@ -110,6 +115,11 @@ export function refund(budget: Budget, reservation: Reservation, now: number): v
     meter.bucket = give(meter.bucket, meter.rate, Math.max(0, amountOf(meter, reservation.tokens) - refilled), now);
   }
   budget.inFlight--;
+}
+
+/** A call that has ended used more tokens than it had reserved: they are spent as well, if need be as a debt. */
+export function charge(budget: Budget, tokens: number, now: number): void {
+  for (const meter of budget.meters) if (meter.counts === "tokens") meter.bucket = take(meter.bucket, meter.rate, tokens, now);
 }
 
 /** Nothing starts before `until` (ms): upstream asked for silence. */

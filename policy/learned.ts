@@ -77,6 +77,12 @@ export class Learned {
     this.#note(budget, now);
   }
 
+  /** A call that ended had used so many tokens more than it was let go with. */
+  charged(budget: Budget, tokens: number, now: number): void {
+    this.#total.tokens += tokens;
+    this.#note(budget, now);
+  }
+
   /** A call of so many tokens was refused for the rate. */
   refused(tokens: number): void {
     this.#refused.requests++;

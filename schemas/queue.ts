@@ -27,6 +27,11 @@ export type PoolCondition = {
 /** Calls of unknown outcome, and those of them that were made again: each may have been paid twice, `possible_duplicate_tokens` at the most. */
 export type Doubts = { unknown_outcomes: number; possible_duplicates: number; possible_duplicate_tokens: number };
 
+/**
+ * What calls that were answered had reserved, and what they used. `exceeded`: those that used more than they had reserved, by `exceeded_tokens` together.
+ */
+export type Estimates = { calls: number; reserved_tokens: number; used_tokens: number; exceeded: number; exceeded_tokens: number };
+
 export type PoolState = {
   id: string;
   /** Jobs that wait and could start if the budget allowed. */
@@ -44,6 +49,8 @@ export type PoolState = {
   free: { requests: number; tokens: number };
   /** What others spend of the limits on the same key, a minute, as far as upstream's headers tell. */
   foreign: { requests: number; tokens: number };
+  /** Since the coordinator woke. */
+  estimates: Estimates;
   tenants: { id: string; depth: number; in_flight: number; weight: number; oldest_wait_seconds: number }[];
   priorities: { priority: number; depth: number }[];
   /** Since the beginning; `tenants` are those that have any. */

@@ -32,7 +32,12 @@ export type Ticket = {
   watched?: true;
   /** The caller is to be told what is left of the budget. */
   call?: true;
+  /** Missing of a request that bounds its answer. */
+  open?: OpenOutput & { model: string };
 };
+
+/** Nothing bounds the answer: the reservation allows for `each` token of each of its choices, until more is known of what this model answers to this tenant. */
+export type OpenOutput = { choices: number; each: number };
 
 /** Of one limit of a minute: the limit, what may be spent of it at once, and ms until it is whole again. */
 export type Allowance = { limit: number; remaining: number; resetMs: number };
@@ -199,6 +204,8 @@ export type Submission = {
   webhook?: string;
   /** The token that it came with, if it came with one. */
   pass?: Pass;
+  /** As in the ticket. */
+  open?: OpenOutput;
 };
 
 export type Submitted = { ok: true; job: Job; replayed: boolean; share?: Share } | Refused;

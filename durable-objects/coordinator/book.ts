@@ -13,6 +13,7 @@ import type { Waiting } from "../../policy/queue.ts";
 import type { DeadLetter, Held, Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
 import { Conditions } from "./condition/conditions.ts";
 import { DoubtBook } from "./doubts.ts";
+import { EstimateBook } from "./estimates.ts";
 import { Expectations } from "./expectations.ts";
 import { LimitBook } from "./limits.ts";
 import { type Segment, Segments } from "./segments.ts";
@@ -98,6 +99,7 @@ export class Book {
   readonly conditions: Conditions;
   readonly doubts = new DoubtBook();
   readonly limits = new LimitBook();
+  readonly estimates = new EstimateBook();
   /** Running leases by dispatcher. */
   readonly leased = new Map<string, Set<Entry>>();
   /** When each of these dispatchers was last heard of, or asked. */
@@ -285,6 +287,7 @@ export function openBook(settings: Settings, store: CoordinatorStore, now: numbe
   const book = new Book(settings);
   book.conditions.restore(store, now);
   book.doubts.restore(store);
+  book.estimates.restore(store);
   book.limits.open(settings.pools, (pool) => book.pools.get(pool)!.budget, store, now);
   for (const { id, tenant, channel } of store.mailboxes()) book.addMailbox(id, { tenant, channel });
   for (const { pool, record } of store.budgets()) {

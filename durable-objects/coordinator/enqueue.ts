@@ -1,5 +1,6 @@
 /** Tickets come in from a mailbox. Repeating is harmless: a known ticket is left as it is. */
-import { neverFits } from "../../policy/budget.ts";
+import { neverFits, wholeTokens } from "../../policy/budget.ts";
+import { reserveOpen } from "../../policy/outputs.ts";
 import { shareOf } from "../../policy/share.ts";
 import type { Problem, Refused } from "../../schemas/problem.ts";
 import type { MailboxAddress, Place, Ticket } from "../../schemas/rpc.ts";
@@ -13,6 +14,7 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
     if (book.entries.has(ticket.job)) return null;
     const problem = refusal(book, address, ticket);
     if (problem) return problem;
+    const { open } = ticket;
     const delayed = ticket.notBefore !== null && ticket.notBefore > now;
     const entry = book.insert(
       {
@@ -20,11 +22,12 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
         mailbox: book.mailboxId(address),
         pool: ticket.pool,
         priority: ticket.priority,
-        tokens: ticket.tokens,
+        tokens: open ? reserved(book, address, ticket, open) : ticket.tokens,
         accepted_at: ticket.acceptedAt,
         not_before: ticket.notBefore,
         deadline: null,
         arrival: book.nextArrival,
+        ...(open && { open }),
         ...FRESH,
         phase: delayed ? "delayed" : "waiting",
         ready_at: delayed ? ticket.notBefore! : 0,
@@ -60,6 +63,14 @@ export function answer(
   if (watched) book.watching.add(book, job, null, place.held ? null : place.position);
   if (call) place.share = shareOf(book.pools.get(pool)!.budget, book.tenant(tenant).budget, now);
   return { ok: true, place };
+}
+
+/** What a request without bound reserves: by what its tenant's last answers of this model were, where enough is known of them. */
+function reserved(book: Book, { tenant }: MailboxAddress, { pool, tokens }: Ticket, open: NonNullable<Ticket["open"]>): number {
+  const expected = book.estimates.expected(tenant, open.model);
+  if (expected === null) return tokens;
+  const whole = Math.min(wholeTokens(book.pools.get(pool)!.budget), wholeTokens(book.tenant(tenant).budget));
+  return reserveOpen(tokens, open, expected, whole);
 }
 
 function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem | null {

@@ -1,12 +1,12 @@
 /** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
 import { give } from "../../policy/bucket.ts";
-import { type Budget, hold, refund, release } from "../../policy/budget.ts";
+import { type Budget, charge, hold, refund, release } from "../../policy/budget.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next } from "../../policy/retry.ts";
 import type { JobEnd } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
-import type { Book, Entry } from "./book.ts";
+import type { Book, Entry, Pool } from "./book.ts";
 import { learn } from "./condition/learn.ts";
 import { read } from "./limits.ts";
 
@@ -57,10 +57,19 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   if (outcome.kind !== "committed") return;
   pool.callMs += (now - entry.leasedAt - pool.callMs) * SMOOTHING;
   if (!outcome.usage) return;
-  // The tenant pays what it used, not what was reserved; the upstream bucket keeps the reservation.
-  const unused = Math.max(0, reservation.tokens - outcome.usage.total_tokens);
-  giveBackTokens(tenant, unused, now);
-  pool.order.credit(address.tenant, book.costMs(row, reservation.tokens) - book.costMs(row, reservation.tokens - unused));
+  // The tenant pays what it used, not what was reserved. The upstream bucket keeps the reservation, and is charged what went beyond it.
+  const { total_tokens: used } = outcome.usage;
+  const beyond = Math.max(0, used - reservation.tokens);
+  if (beyond > 0) chargeBeyond(book, pool, tenant, beyond, now);
+  else giveBackTokens(tenant, reservation.tokens - used, now);
+  pool.order.credit(address.tenant, book.costMs(row, reservation.tokens) - book.costMs(row, used));
+  book.estimates.note(row.pool, address.tenant, row.open ?? null, reservation.tokens, outcome.usage);
+}
+
+function chargeBeyond(book: Book, pool: Pool, tenant: Budget, tokens: number, now: number): void {
+  charge(tenant, tokens, now);
+  charge(pool.budget, tokens, now);
+  book.limits.of(pool.id)?.charged(pool.budget, tokens, now);
 }
 
 function giveBackTokens(budget: Budget, tokens: number, now: number): void {

@@ -46,6 +46,7 @@ function write(book: Book, store: CoordinatorStore, now: number): void {
   book.conditions.write(store);
   book.limits.write(store);
   book.doubts.write(store);
+  book.estimates.write(store);
   book.newMailboxes.length = 0;
   book.deadLetters.length = 0;
 }

@@ -278,6 +278,7 @@ export class Intake {
       ...(strict && row.deadline !== null && { deadlinePolicy: "strict" as const }),
       ...(this.#desk.followers.watched(row.n) && { watched: true as const }),
       ...(row.call && { call: true as const }),
+      ...(row.open && { open: { model: row.model, ...row.open } }),
     };
   }
 
@@ -299,9 +300,9 @@ export class Intake {
 
 function born(submission: Submission): Omit<JobRow, "n" | "accepted_at"> {
   const { nonce, model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata, idempotency } = submission;
-  const { batch, call, webhook } = submission;
+  const { batch, call, open, webhook } = submission;
   const details = { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key: idempotency?.key ?? null };
-  const rest = { ...(call && { call }), ...(batch && { batch }), ...(webhook !== undefined && { webhook }) };
+  const rest = { ...(call && { call }), ...(batch && { batch }), ...(open && { open }), ...(webhook !== undefined && { webhook }) };
   return { ...UNBORN, nonce, ...details, ...rest };
 }
 

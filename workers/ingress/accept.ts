@@ -74,6 +74,7 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
       metadata: input.metadata ?? null,
       retry: input.retry ?? "safe",
       idempotency,
+      ...(priced.open && { open: priced.open }),
       ...(webhook.url !== null && { webhook: webhook.url }),
       ...(grant && { pass: passOf(grant) }),
     },

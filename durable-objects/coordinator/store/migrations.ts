@@ -91,4 +91,16 @@ export const MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: "004_outputs",
+    sql: `
+      -- Tokens of the last answers that nothing bounded, JSON. Written with every tenth of them, read at wake.
+      CREATE TABLE outputs (
+        tenant TEXT NOT NULL,
+        model TEXT NOT NULL,
+        tokens TEXT NOT NULL,
+        PRIMARY KEY (tenant, model)
+      ) WITHOUT ROWID;
+    `,
+  },
 ];

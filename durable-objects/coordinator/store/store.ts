@@ -4,8 +4,9 @@ import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { LearnedRecord } from "../../../policy/learned.ts";
 import type { LedgerRecord } from "../../../policy/ledger.ts";
+import type { Outputs } from "../../../policy/outputs.ts";
 import type { Doubts } from "../../../schemas/queue.ts";
-import type { DeadLetter, MailboxAddress } from "../../../schemas/rpc.ts";
+import type { DeadLetter, MailboxAddress, Ticket } from "../../../schemas/rpc.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** What was enqueued and never changes. Times in ms. */
@@ -18,6 +19,8 @@ type Fixed = {
   deadline: number | null;
   /** Order of arrival here: among tickets of one instant it decides, after a restart too. */
   arrival: number;
+  /** Missing of a job whose answer is bounded. */
+  open?: Ticket["open"];
 };
 
 type TicketState = {
@@ -166,6 +169,20 @@ export class CoordinatorStore {
     this.sql.run("INSERT OR REPLACE INTO doubts (pool, tenant, counts) VALUES (?, ?, ?)", pool, tenant, JSON.stringify(counts));
   }
 
+  outputs(): { tenant: string; model: string; outputs: Outputs }[] {
+    return this.sql
+      .all<{ tenant: string; model: string; tokens: string }>("SELECT tenant, model, tokens FROM outputs")
+      .map(({ tenant, model, tokens }) => ({ tenant, model, outputs: JSON.parse(tokens) as Outputs }));
+  }
+
+  putOutputs(tenant: string, model: string, outputs: Outputs): void {
+    this.sql.run("INSERT OR REPLACE INTO outputs (tenant, model, tokens) VALUES (?, ?, ?)", tenant, model, JSON.stringify(outputs));
+  }
+
+  dropOutputs(tenant: string, model: string): void {
+    this.sql.run("DELETE FROM outputs WHERE tenant = ? AND model = ?", tenant, model);
+  }
+
   addDeadLetter(letter: Omit<DeadLetter, "id">): void {
     this.sql.run(
       "INSERT INTO dead_letters (job, tenant, pool, attempts, code, message, failed_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -210,6 +227,6 @@ export function isMarked(out: Uint8Array, index: number): boolean {
   return (out[index >> 3]! & (0x80 >> (index & 7))) !== 0;
 }
 
-function fixedOf({ pool, priority, tokens, accepted_at, not_before, deadline, arrival }: TicketRow): Fixed {
-  return { pool, priority, tokens, accepted_at, not_before, deadline, arrival };
+function fixedOf({ pool, priority, tokens, accepted_at, not_before, deadline, arrival, open }: TicketRow): Fixed {
+  return { pool, priority, tokens, accepted_at, not_before, deadline, arrival, ...(open && { open }) };
 }

@@ -2,7 +2,7 @@
 import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { JobEnd, RetryPolicy } from "../../../schemas/job.ts";
-import type { BatchPlace, Call } from "../../../schemas/rpc.ts";
+import type { BatchPlace, Call, OpenOutput } from "../../../schemas/rpc.ts";
 import { ConsumerStore } from "./consumers.ts";
 import { DeliveryStore } from "./deliveries.ts";
 import { DeltaStore } from "./deltas.ts";
@@ -26,6 +26,8 @@ export type JobDetails = {
   batch?: BatchPlace;
   /** Missing of a job without one, so that it costs such a job nothing. */
   webhook?: string;
+  /** Missing of a job whose answer is bounded. */
+  open?: OpenOutput;
   /** Of its first event, in the order of the channel; missing if nobody needed one. */
   place?: number;
 };
@@ -304,11 +306,12 @@ export class MailboxStore {
 }
 
 function detailsOf(row: JobRow): JobDetails {
-  const { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, call, batch, webhook, place } = row;
+  const { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, call, batch, webhook, open, place } = row;
   const rest = {
     ...(call && { call }),
     ...(batch && { batch }),
     ...(webhook !== undefined && { webhook }),
+    ...(open && { open }),
     ...(place !== undefined && { place }),
   };
   return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...rest };
