@@ -291,8 +291,10 @@ export function forgetful(): CoordinatorStore {
     "putCondition",
     "putDoubts",
     "putLimits",
+    "putOutputs",
+    "dropOutputs",
   ];
-  const reads = ["mailboxes", "budgets", "segments", "tickets", "conditions", "doubts", "limits"];
+  const reads = ["mailboxes", "budgets", "segments", "tickets", "conditions", "doubts", "limits", "outputs"];
   const store: Record<string, unknown> = { sql: { transaction: (work: () => void) => work() } };
   for (const name of writes) store[name] = nothing;
   for (const name of reads) store[name] = none;
