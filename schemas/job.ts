@@ -42,6 +42,17 @@ export type RetryPolicy = z.infer<typeof RetryPolicy>;
 export const DeadlinePolicy = z.enum(["strict", "best_effort"]);
 export type DeadlinePolicy = z.infer<typeof DeadlinePolicy>;
 
+/** Seconds; a week at most for the queue, an hour for a call. What is missing is as the deployment has it. */
+export const Timeouts = z.strictObject({
+  /** From when the job could start until it does; then it is `expired`. */
+  queue: z.number().positive().max(604_800).nullish(),
+  /** Of each upstream call, until its response headers. */
+  first_byte: z.number().positive().max(3_600).nullish(),
+  /** Of each upstream call, whole. */
+  total: z.number().positive().max(3_600).nullish(),
+});
+export type Timeouts = z.infer<typeof Timeouts>;
+
 /** OpenAI's bounds for metadata: 16 pairs, keys of 64 and values of 512 characters. */
 export const Metadata = z
   .record(z.string().max(64), z.string().max(512))
@@ -55,6 +66,7 @@ export const JobInput = z.strictObject({
   not_before: unixSeconds.nullish(),
   deadline: unixSeconds.nullish(),
   deadline_policy: DeadlinePolicy.nullish(),
+  timeouts: Timeouts.nullish(),
   metadata: Metadata.nullish(),
   retry: RetryPolicy.nullish(),
   /** Where the job's end is told. */

@@ -206,14 +206,20 @@ export type Submission = {
   pass?: Pass;
   /** As in the ticket. */
   open?: OpenOutput;
+  timeouts?: CallTimeouts;
+  /** How long it may wait from when it could start, ms: a deadline, if there is no earlier one. */
+  queueMs?: number;
 };
+
+/** Seconds that a job allows each of its upstream calls, where they are not the deployment's. */
+export type CallTimeouts = { first_byte?: number; total?: number };
 
 export type Submitted = { ok: true; job: Job; replayed: boolean; share?: Share } | Refused;
 
 export type OpenCall = { lease: Lease; dispatcher: string };
 export type Opened =
   /** Call upstream with this body; `watched`: send the deltas. */
-  | { ok: true; request: string; pool: string; watched: boolean }
+  | { ok: true; request: string; pool: string; watched: boolean; timeouts?: CallTimeouts }
   /** `unwanted`: the job has ended, or a newer attempt runs. `unleased`: the coordinator does not stand by this lease: forget it. */
   | { ok: false; reason: "unwanted" | "unleased" }
   /** An earlier call's outcome is unknown and the job's policy allows no other: it has failed. */

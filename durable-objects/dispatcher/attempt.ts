@@ -11,6 +11,8 @@ import { describe, type Upstream } from "./upstream.ts";
 
 /** After this a mailbox that cannot be reached is taken for broken, and the call's outcome for unknown. */
 const COMMIT_PATIENCE_MS = 120_000;
+/** The SDK's own time-out only backs up ours, which can tell a slow start from a silent stream. */
+const SDK_TIMEOUT_MARGIN_MS = 60_000;
 
 export type Ports = {
   upstream: Upstream;
@@ -65,18 +67,24 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome | null>
   call.delivery = new Delivery(opened.watched || call.watched, (batch) => ports.append(lease, { job, attempt: number, ...batch }));
   const release = await ports.slots.take(controller.signal);
   if (release === null) return { kind: "void" };
-  return callUpstream(call, ports, opened.pool, JSON.parse(opened.request) as Record<string, unknown>, release);
+  return callUpstream(call, ports, opened, JSON.parse(opened.request) as Record<string, unknown>, release);
 }
 
-async function callUpstream(call: Call, ports: Ports, pool: string, body: Record<string, unknown>, release: () => void): Promise<Outcome> {
-  const { timeouts } = ports;
+async function callUpstream(
+  call: Call,
+  ports: Ports,
+  { pool, timeouts: own }: Extract<Opened, { ok: true }>,
+  body: Record<string, unknown>,
+  release: () => void,
+): Promise<Outcome> {
+  const timeouts = { ...ports.timeouts, ...own };
   const startedAt = ports.now();
   const clock = new Watch(call.controller);
   clock.total(timeouts.total);
   clock.next("upstream_timeout", "Upstream sent no response headers in time.", timeouts.first_byte);
   let begun = false;
   try {
-    const stream = await ports.upstream.call(body, call.controller.signal);
+    const stream = await ports.upstream.call(body, call.controller.signal, timeouts.total * 1_000 + SDK_TIMEOUT_MARGIN_MS);
     release();
     if (stream.rates) ports.read({ ...stream.rates, pool, job: call.lease.job, sentAt: startedAt, at: ports.now() });
     if (!stream.ok) return clock.ended ?? classify(stream.failure, false);

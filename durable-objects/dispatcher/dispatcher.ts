@@ -15,8 +15,6 @@ const HEARTBEAT_MS = 10_000;
 const SETTLEMENTS = { maxItems: 500, gapMs: 200, regroup: false, abreast: 1 };
 /** A settlement that the coordinator did not take is sent again after this. */
 const SETTLE_RETRY_MS = 2_000;
-/** The SDK's own time-out only backs up ours, which can tell a slow start from a silent stream. */
-const SDK_TIMEOUT_MARGIN_MS = 60_000;
 
 /** Makes upstream calls, each under a lease of the coordinator. Remembers nothing: what it held when it dies is lost, and found out. */
 export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
@@ -34,7 +32,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
     this.#settings = readSettings(env);
     const { timeouts } = this.#settings;
     this.#ports = {
-      upstream: openUpstream(env, timeouts.total * 1_000 + SDK_TIMEOUT_MARGIN_MS),
+      upstream: openUpstream(env),
       slots: new Slots(HEADER_SLOTS),
       timeouts,
       open: async (lease) => (await callMailbox(env, lease.mailbox, (stub) => stub.open([{ lease, dispatcher: ctx.id.name ?? "" }])))[0]!,

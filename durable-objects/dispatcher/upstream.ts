@@ -26,12 +26,12 @@ export type Stream = { rates: RateReading | null } & (
 );
 
 export type Upstream = {
-  /** Calls with `stream: true` and usage; resolves when the response headers are there. Never throws. */
-  call(body: Record<string, unknown>, signal: AbortSignal): Promise<Stream>;
+  /** Calls with `stream: true` and usage; resolves when the response headers are there. Never throws. `timeoutMs`: the SDK's own. */
+  call(body: Record<string, unknown>, signal: AbortSignal, timeoutMs: number): Promise<Stream>;
 };
 
 /** The simulator if neither a key nor an endpoint is set. */
-export function openUpstream(env: Env, timeoutMs: number): Upstream {
+export function openUpstream(env: Env): Upstream {
   const apiKey = text(env.OPENAI_API_KEY);
   const baseURL = text(env.OPENAI_BASE_URL);
   const simulated = apiKey === null && baseURL === null;
@@ -39,19 +39,18 @@ export function openUpstream(env: Env, timeoutMs: number): Upstream {
     apiKey: apiKey ?? "none",
     baseURL: baseURL ?? "https://api.openai.com/v1",
     maxRetries: 0,
-    timeout: timeoutMs,
     fetch: simulated
       ? (input, init) => env.SIMULATOR.getByName("openai").fetch(new Request(input as string, init as RequestInit))
       : (input, init) => fetch(input as string, init as RequestInit),
   });
-  return { call: (body, signal) => call(client, body, signal) };
+  return { call: (body, signal, timeoutMs) => call(client, body, signal, timeoutMs) };
 }
 
-async function call(client: OpenAI, body: Record<string, unknown>, signal: AbortSignal): Promise<Stream> {
+async function call(client: OpenAI, body: Record<string, unknown>, signal: AbortSignal, timeout: number): Promise<Stream> {
   const options = (body.stream_options ?? {}) as Record<string, unknown>;
   const streamed = { ...body, stream: true, stream_options: { ...options, include_usage: true } };
   try {
-    const { data, response } = await client.chat.completions.create(streamed as never, { signal }).withResponse();
+    const { data, response } = await client.chat.completions.create(streamed as never, { signal, timeout }).withResponse();
     return { ok: true, chunks: data as unknown as AsyncIterable<unknown>, rates: ratesIn(response.headers) };
   } catch (error) {
     // Whatever fetch threw the SDK has wrapped: this came before anything was sent, and would come again.

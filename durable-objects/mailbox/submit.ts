@@ -184,7 +184,7 @@ export class Intake {
     if (adopted) return { row: adopted, replayed: true };
     const exhausted = pass ? this.#quotas.take(pass) : null;
     if (exhausted) return { ok: false, problem: exhausted };
-    const row = { n: this.#next++, accepted_at: now, ...born(submission), ...placed(this.#desk.order.next()) };
+    const row = { n: this.#next++, ...born(submission, now), ...placed(this.#desk.order.next()) };
     return { row, replayed: false, submission };
   }
 
@@ -298,12 +298,25 @@ export class Intake {
   }
 }
 
-function born(submission: Submission): Omit<JobRow, "n" | "accepted_at"> {
-  const { nonce, model, pool, priority, tokens, notBefore: not_before, deadline, retry, metadata, idempotency } = submission;
-  const { batch, call, open, webhook } = submission;
+function born(submission: Submission, now: number): Omit<JobRow, "n"> {
+  const { nonce, model, pool, priority, tokens, notBefore: not_before, retry, metadata, idempotency } = submission;
+  const deadline = deadlineOf(submission, now);
+  const { batch, call, open, timeouts, webhook } = submission;
   const details = { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key: idempotency?.key ?? null };
-  const rest = { ...(call && { call }), ...(batch && { batch }), ...(open && { open }), ...(webhook !== undefined && { webhook }) };
-  return { ...UNBORN, nonce, ...details, ...rest };
+  const rest = {
+    ...(call && { call }),
+    ...(batch && { batch }),
+    ...(open && { open }),
+    ...(timeouts && { timeouts }),
+    ...(webhook !== undefined && { webhook }),
+  };
+  return { ...UNBORN, nonce, accepted_at: now, ...details, ...rest };
+}
+
+/** Its own, or the end of the time that it may wait from when it could start, whichever is first. */
+function deadlineOf({ deadline, notBefore, queueMs }: Submission, now: number): number | null {
+  if (queueMs === undefined) return deadline;
+  return Math.min(deadline ?? Number.POSITIVE_INFINITY, Math.round(Math.max(now, notBefore ?? 0) + queueMs));
 }
 
 function conflict(): Refused {

@@ -264,17 +264,17 @@ describe("settling", () => {
 
 describe("a request that cannot be written", () => {
   it("fails before anything is sent: no connection broke, and another try would end alike", async () => {
-    const upstream = openUpstream({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://127.0.0.1:1" } as unknown as Env, 1_000);
+    const upstream = openUpstream({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://127.0.0.1:1" } as unknown as Env);
     const unwritable = { toJSON: () => JSON.stringify(1n) };
     const { signal } = new AbortController();
-    const answer = await upstream.call({ model: "m", messages: unwritable }, signal);
+    const answer = await upstream.call({ model: "m", messages: unwritable }, signal, 1_000);
     expect(answer).toMatchObject({ ok: false, failure: { status: 400, code: "request_unsendable", cause: "response" } });
     expect(!answer.ok && classify(answer.failure, false).kind).toBe("fatal");
   });
 
   it("is told from an upstream that cannot be reached", async () => {
-    const upstream = openUpstream({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://127.0.0.1:1" } as unknown as Env, 1_000);
-    const answer = await upstream.call({ model: "m", messages: [] }, new AbortController().signal);
+    const upstream = openUpstream({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://127.0.0.1:1" } as unknown as Env);
+    const answer = await upstream.call({ model: "m", messages: [] }, new AbortController().signal, 1_000);
     expect(answer).toMatchObject({ ok: false, failure: { status: null, cause: "network" } });
   });
 });

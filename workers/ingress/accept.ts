@@ -6,7 +6,7 @@ import { price } from "../../policy/admission.ts";
 import { channelMeant } from "../../policy/grant.ts";
 import { JobInput } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
-import type { MailboxAddress, Submission } from "../../schemas/rpc.ts";
+import type { CallTimeouts, MailboxAddress, Submission } from "../../schemas/rpc.ts";
 import type { Grant, JobToken } from "../../schemas/token.ts";
 import { sha256 } from "./authenticate.ts";
 import { objectionTo } from "./job-token.ts";
@@ -75,6 +75,8 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
       retry: input.retry ?? "safe",
       idempotency,
       ...(priced.open && { open: priced.open }),
+      ...(input.timeouts?.queue != null && { queueMs: input.timeouts.queue * 1_000 }),
+      ...callTimeoutsOf(input),
       ...(webhook.url !== null && { webhook: webhook.url }),
       ...(grant && { pass: passOf(grant) }),
     },
@@ -88,6 +90,12 @@ function badTimes(input: JobInput, now: number): Problem | null {
   if (not_before != null && not_before >= deadline)
     return invalid("not_before lies after the deadline.", "not_before", "deadline_unreachable");
   return null;
+}
+
+function callTimeoutsOf({ timeouts }: JobInput): { timeouts?: CallTimeouts } {
+  const { first_byte, total } = timeouts ?? {};
+  if (first_byte == null && total == null) return {};
+  return { timeouts: { ...(first_byte != null && { first_byte }), ...(total != null && { total }) } };
 }
 
 function toMs(seconds: number | null | undefined): number | null {

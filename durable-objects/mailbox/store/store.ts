@@ -2,7 +2,7 @@
 import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { JobEnd, RetryPolicy } from "../../../schemas/job.ts";
-import type { BatchPlace, Call, OpenOutput } from "../../../schemas/rpc.ts";
+import type { BatchPlace, Call, CallTimeouts, OpenOutput } from "../../../schemas/rpc.ts";
 import { ConsumerStore } from "./consumers.ts";
 import { DeliveryStore } from "./deliveries.ts";
 import { DeltaStore } from "./deltas.ts";
@@ -28,6 +28,8 @@ export type JobDetails = {
   webhook?: string;
   /** Missing of a job whose answer is bounded. */
   open?: OpenOutput;
+  /** Missing of a job that names none. */
+  timeouts?: CallTimeouts;
   /** Of its first event, in the order of the channel; missing if nobody needed one. */
   place?: number;
 };
@@ -306,12 +308,29 @@ export class MailboxStore {
 }
 
 function detailsOf(row: JobRow): JobDetails {
-  const { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, call, batch, webhook, open, place } = row;
+  const {
+    model,
+    pool,
+    priority,
+    tokens,
+    not_before,
+    deadline,
+    retry,
+    metadata,
+    idempotency_key,
+    call,
+    batch,
+    webhook,
+    open,
+    timeouts,
+    place,
+  } = row;
   const rest = {
     ...(call && { call }),
     ...(batch && { batch }),
     ...(webhook !== undefined && { webhook }),
     ...(open && { open }),
+    ...(timeouts && { timeouts }),
     ...(place !== undefined && { place }),
   };
   return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...rest };
