@@ -42,12 +42,19 @@ export const ERRORS: readonly Row[] = [
   { status: null, kind: "failed" },
 ];
 
-/** Anything else that is no answer is a failure. */
-export function kindOf(error: { status: number | null; code: string | null; type: string | null }): ErrorKind {
-  return ERRORS.find((row) => fits(row, error))?.kind ?? "failed";
+type Said = { status: number | null; code: string | null; type: string | null };
+
+/**
+ * Anything else that is no answer is a failure. `shouldRetry`: upstream's own word (`x-should-retry`), which OpenAI's SDKs put before the status; it
+ * decides between `failed` and `refused`, and nothing else.
+ */
+export function kindOf(error: Said & { shouldRetry?: boolean | null }): ErrorKind {
+  const kind = ERRORS.find((row) => fits(row, error))?.kind ?? "failed";
+  if (kind === "failed" && error.shouldRetry === false) return "refused";
+  return kind === "refused" && error.shouldRetry === true ? "failed" : kind;
 }
 
-function fits(row: Row, { status, code, type }: { status: number | null; code: string | null; type: string | null }): boolean {
+function fits(row: Row, { status, code, type }: Said): boolean {
   if (row.code !== undefined && row.code !== code) return false;
   if (row.type !== undefined && row.type !== type) return false;
   if (row.status === undefined) return true;

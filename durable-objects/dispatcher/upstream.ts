@@ -15,6 +15,8 @@ export type UpstreamFailure = {
   param: string | null;
   /** Upstream's wish, ms. */
   retryAfterMs: number | null;
+  /** Upstream's word on whether another try could help; null if it says nothing. */
+  shouldRetry: boolean | null;
   /** `abort`: we broke it off. */
   cause: "response" | "network" | "stream" | "abort";
 };
@@ -61,7 +63,7 @@ async function call(client: OpenAI, body: Record<string, unknown>, signal: Abort
 
 /** Describes whatever the SDK threw. `broken`: what it means if the error carries no response. */
 export function describe(error: unknown, signal: AbortSignal, broken: "network" | "stream"): UpstreamFailure {
-  const empty = { status: null, code: null, type: null, param: null, retryAfterMs: null };
+  const empty = { status: null, code: null, type: null, param: null, retryAfterMs: null, shouldRetry: null };
   if (error instanceof APIUserAbortError || signal.aborted)
     return { ...empty, message: String(signal.reason ?? "aborted"), cause: "abort" };
   if (error instanceof APIConnectionTimeoutError) return { ...empty, message: "Upstream did not answer in time.", cause: "network" };
@@ -79,6 +81,7 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
     return {
       ...details,
       status,
+      shouldRetry: shouldRetryIn(headers),
       retryAfterMs: headers ? readRetryAfter((name) => headers.get(name), Date.parse, Date.now()) : null,
       cause: "response",
     };
@@ -89,7 +92,12 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
 function unsendable(error: unknown): UpstreamFailure {
   const message = `The request could not be written: ${error instanceof Error ? error.message : "unknown reason"}.`;
   const words = { code: "request_unsendable", type: "invalid_request_error", param: null };
-  return { ...words, status: 400, message, retryAfterMs: null, cause: "response" };
+  return { ...words, status: 400, message, retryAfterMs: null, shouldRetry: null, cause: "response" };
+}
+
+function shouldRetryIn(headers: Headers | undefined): boolean | null {
+  const word = headers?.get("x-should-retry");
+  return word === "true" || (word === "false" ? false : null);
 }
 
 function ratesIn(headers: Headers | undefined): RateReading | null {

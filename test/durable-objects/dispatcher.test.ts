@@ -278,3 +278,12 @@ describe("a request that cannot be written", () => {
     expect(answer).toMatchObject({ ok: false, failure: { status: null, cause: "network" } });
   });
 });
+
+describe("upstream's word on another try", () => {
+  it("a failure that it says would come again is not called again", async () => {
+    world.upstream = () => refusal(500, "broken", { "x-should-retry": "false" }, "server_error");
+    const { id } = await submit();
+    expect(await ended(id)).toMatchObject({ status: "failed", attempts: 1, error: { status: 500, code: "broken" } });
+    expect(world.calls).toHaveLength(1);
+  });
+});

@@ -59,3 +59,15 @@ describe("errors as upstream has been seen to word them", () => {
     expect(kindOf(said(error))).toBe(kind);
   });
 });
+
+describe("upstream's own word on another try", () => {
+  it("decides between failed and refused, and turns no wait or halt into either", () => {
+    const kinds = (error: Partial<Said>) => [true, false, null].map((shouldRetry) => kindOf({ ...said(error), shouldRetry }));
+    expect(kinds({ status: 500 })).toEqual(["failed", "refused", "failed"]);
+    expect(kinds({ status: 409 })).toEqual(["failed", "refused", "failed"]);
+    expect(kinds({ status: 400 })).toEqual(["failed", "refused", "refused"]);
+    expect(kinds({ status: 429, code: "rate_limit_exceeded" })).toEqual(["rate_limit", "rate_limit", "rate_limit"]);
+    expect(kinds({ status: 429, code: "insufficient_quota" })).toEqual(["billing", "billing", "billing"]);
+    expect(kinds({ status: 401 })).toEqual(["credentials", "credentials", "credentials"]);
+  });
+});
