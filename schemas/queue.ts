@@ -4,6 +4,9 @@ export type QueueState = {
   /** Everything is paused by an operator. */
   paused: boolean;
   paused_tenants: string[];
+  /** No new jobs are taken in: of anybody, and of these tenants. */
+  draining: boolean;
+  draining_tenants: string[];
   pools: PoolState[];
 };
 
@@ -43,6 +46,8 @@ export type PoolState = {
   /** Nothing starts, or probes alone. */
   paused: boolean;
   condition: PoolCondition;
+  /** No new jobs are taken in, of whatever tenant. */
+  draining: boolean;
   limits: { rpm: number; tpm: number; rpd: number | null; tpd: number | null; concurrency: number | null };
   /** Of the buckets of a minute: what is spent and not yet refilled. */
   used: { requests: number; tokens: number };

@@ -34,6 +34,8 @@ export type Ticket = {
   call?: true;
   /** Missing of a request that bounds its answer. */
   open?: OpenOutput & { model: string };
+  /** Its client was not answered yet: what drains may refuse it. */
+  offered?: true;
 };
 
 /** Nothing bounds the answer: the reservation allows for `each` token of each of its choices, until more is known of what this model answers to this tenant. */
@@ -138,6 +140,8 @@ export interface CoordinatorRpc {
   inspect(): Promise<QueueState>;
   /** Nothing of the scope starts any more, until it is resumed. Calls under way go on. */
   pause(scope: Scope): Promise<QueueState | Refused>;
+  /** No new jobs of it are taken in; `resume` ends that too. */
+  drain(scope: Scope): Promise<QueueState | Refused>;
   /** Lifts pauses; of a pool, and of everything, halts too. */
   resume(scope: Scope): Promise<QueueState | Refused>;
   /** The channels in which a tenant ever queued a job, newest first. */

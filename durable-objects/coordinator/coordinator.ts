@@ -9,7 +9,7 @@ import type { CoordinatorRpc, DeadLetter, Held, MailboxAddress, Place, Scope, Se
 import type { Standing } from "../../schemas/why.ts";
 import { type Book, openBook } from "./book.ts";
 import { cancel } from "./cancel.ts";
-import { pause, resume } from "./condition/levers.ts";
+import { drain, pause, resume } from "./condition/levers.ts";
 import { answer, enqueue } from "./enqueue.ts";
 import { inspect, placeOf } from "./inspect.ts";
 import { askDispatchers, type Post, send, sendAhead } from "./post.ts";
@@ -87,6 +87,10 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
 
   async pause(scope: Scope): Promise<QueueState | Refused> {
     return this.#pull((now) => pause(this.#book, scope, now));
+  }
+
+  async drain(scope: Scope): Promise<QueueState | Refused> {
+    return this.#pull((now) => drain(this.#book, scope, now));
   }
 
   async resume(scope: Scope): Promise<QueueState | Refused> {

@@ -76,6 +76,9 @@ function reserved(book: Book, { tenant }: MailboxAddress, { pool, tokens }: Tick
 function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem | null {
   const pool = book.pools.get(ticket.pool);
   if (!pool) return problem(400, "unknown_pool", `No pool "${ticket.pool}" is configured.`, "request.model");
+  if (ticket.offered && book.conditions.drains.keepOut(ticket.pool, address.tenant)) {
+    return { ...problem(503, "draining", "No new jobs are taken in here at present.", null), type: "server_error" };
+  }
   const meter = neverFits(pool.budget, ticket.tokens);
   // Too large only for a limit that upstream lowered: it waits until it is raised again.
   if (meter && !book.limits.lowered(ticket.pool, book.settings.pools[ticket.pool]!)) {

@@ -39,11 +39,13 @@ export function placeAtEntry(book: Book, job: string, now: number): Place {
 export function inspect(book: Book, now: number): QueueState {
   const states = new Map([...book.pools.values()].map((pool) => [pool.id, openState(book, pool, now)]));
   for (const entry of book.entries.values()) count(book, states.get(entry.row.pool)!, entry, now);
-  const { pausedAt, pausedTenants } = book.conditions;
+  const { drains, pausedAt, pausedTenants } = book.conditions;
   return {
     object: "queue",
     paused: pausedAt !== null,
     paused_tenants: [...pausedTenants.keys()],
+    draining: drains.has({ kind: "all" }),
+    draining_tenants: drains.tenants,
     pools: [...states.values()].map(closeState),
   };
 }
@@ -61,6 +63,7 @@ function openState(book: Book, pool: Pool, now: number): Counting {
     oldest_wait_seconds: 0,
     paused: condition.state !== "normal" && condition.state !== "slowed",
     condition,
+    draining: book.conditions.drains.has({ kind: "all" }) || book.conditions.drains.has({ kind: "pool", id: pool.id }),
     limits: inForce(book, pool.id),
     used: { requests: used(budget, "rpm", now), tokens: used(budget, "tpm", now) },
     free: { requests: free(budget, "rpm", now), tokens: free(budget, "tpm", now) },

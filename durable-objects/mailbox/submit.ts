@@ -235,7 +235,7 @@ export class Intake {
     const { address, env, settings, store } = this.#desk;
     const answers: Answers = new Map();
     try {
-      const tickets = rows.map((row) => this.#ticket(row, strict.has(row)));
+      const tickets = rows.map((row) => this.#ticket(row, state, strict.has(row)));
       const results = await callCoordinator(env, settings.region, (stub) => stub.enqueue(address, tickets));
       rows.forEach((row, index) => {
         const result = results[index]!;
@@ -266,7 +266,7 @@ export class Intake {
     return answers;
   }
 
-  #ticket(row: JobRow, strict: boolean): Ticket {
+  #ticket(row: JobRow, state: "offered" | "accepted", strict: boolean): Ticket {
     return {
       job: idOf(this.#desk.address, row),
       pool: row.pool,
@@ -278,6 +278,7 @@ export class Intake {
       ...(strict && row.deadline !== null && { deadlinePolicy: "strict" as const }),
       ...(this.#desk.followers.watched(row.n) && { watched: true as const }),
       ...(row.call && { call: true as const }),
+      ...(state === "offered" && { offered: true as const }),
       ...(row.open && { open: { model: row.model, ...row.open } }),
     };
   }

@@ -9,7 +9,7 @@ import { deleteFile, fileContent, getFile, listFiles } from "../openai/files.ts"
 import { getModel, listModels } from "../openai/models.ts";
 import { uploadFile } from "../openai/upload.ts";
 import { listDeadLetters, redrive } from "../operator/dead-letters.ts";
-import { getQueue, pauseQueue, resumeQueue } from "../operator/queue.ts";
+import { drainQueue, getQueue, pauseQueue, resumeQueue } from "../operator/queue.ts";
 import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
 import { openToPages, preflight } from "./cors.ts";
@@ -58,6 +58,7 @@ const router = Router()
   .get("/v1/subscribe", behind("read", subscribe))
   .get("/v1/queue", behind("operate", getQueue))
   .post("/v1/queue/pause", behind("operate", pauseQueue))
+  .post("/v1/queue/drain", behind("operate", drainQueue))
   .post("/v1/queue/resume", behind("operate", resumeQueue))
   .get("/v1/dead-letters", behind("operate", listDeadLetters))
   .post("/v1/dead-letters/redrive", behind("operate", redrive))

@@ -1,4 +1,4 @@
-/** `GET /v1/queue`: the whole queue, counted. `POST /v1/queue/pause`, `/v1/queue/resume`: everything, a pool, or a tenant. */
+/** `GET /v1/queue`: the whole queue, counted. `POST /v1/queue/pause`, `/drain`, `/resume`: everything, a pool, or a tenant. */
 import { z } from "zod";
 import { callCoordinator } from "../../platform/objects.ts";
 import type { Scope } from "../../schemas/rpc.ts";
@@ -16,10 +16,11 @@ export async function getQueue({ env, settings }: Context): Promise<Response> {
 }
 
 export const pauseQueue = (context: Context) => pull(context, "pause");
+export const drainQueue = (context: Context) => pull(context, "drain");
 export const resumeQueue = (context: Context) => pull(context, "resume");
 
 /** Answers with the queue as it is then. */
-async function pull({ env, request, settings }: Context, lever: "pause" | "resume"): Promise<Response> {
+async function pull({ env, request, settings }: Context, lever: "pause" | "drain" | "resume"): Promise<Response> {
   const body = await readJson(request, {});
   if (!body.ok) return refuse(body.problem);
   const wish = Wish.safeParse(body.value);

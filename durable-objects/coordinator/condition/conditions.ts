@@ -9,6 +9,7 @@ import { openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp 
 import type { Stop } from "../../../policy/stop.ts";
 import type { PoolConfig } from "../../../schemas/settings.ts";
 import type { CoordinatorStore } from "../store/store.ts";
+import { type DrainRecord, Drains } from "./drains.ts";
 
 export type PoolState = {
   /** By an operator, since (ms). */
@@ -36,6 +37,7 @@ export class Conditions {
   /** Everything is paused, since (ms). */
   pausedAt: number | null = null;
   readonly pausedTenants = new Map<string, number>();
+  readonly drains = new Drains();
   /** Names of dispatchers that are called no more, oldest first. */
   readonly retired: Set<string>;
   /** Dispatchers retired since a call last succeeded. */
@@ -62,6 +64,10 @@ export class Conditions {
     this.#changed.add(`pool ${pool}`);
   }
 
+  changedDrains(): void {
+    this.#changed.add("drains");
+  }
+
   changedLevers(): void {
     this.#changed.add("levers");
   }
@@ -80,6 +86,7 @@ export class Conditions {
   restore(store: CoordinatorStore, now: number): void {
     for (const { scope, state } of store.conditions()) {
       if (scope === "levers") this.#restoreLevers(JSON.parse(state) as Levers);
+      else if (scope === "drains") this.drains.restore(JSON.parse(state) as DrainRecord);
       else if (scope === "retired") for (const name of JSON.parse(state) as string[]) this.retired.add(name);
       else this.#restorePool(scope.slice("pool ".length), JSON.parse(state) as PoolRecord, now);
     }
@@ -104,7 +111,8 @@ export class Conditions {
     if (ramp && state.ramp) restoreRamp(state.ramp, ramp, now);
   }
 
-  #recordOf(scope: string): PoolRecord | Levers | string[] {
+  #recordOf(scope: string): PoolRecord | Levers | DrainRecord | string[] {
+    if (scope === "drains") return this.drains.record;
     if (scope === "levers") return { pausedAt: this.pausedAt, tenants: [...this.pausedTenants] };
     if (scope === "retired") return [...this.retired];
     const { pausedAt, stop, cut, ramp } = this.of(scope.slice("pool ".length));

@@ -1,4 +1,4 @@
-/** Operators pause and resume: everything, a pool, or a tenant. Calls under way go on, deadlines and cancellations count as ever. */
+/** Operators pause, drain and resume: everything, a pool, or a tenant. Calls under way go on, deadlines and cancellations count as ever. */
 import type { Problem } from "../../../schemas/problem.ts";
 import type { Scope } from "../../../schemas/rpc.ts";
 import type { Book } from "../book.ts";
@@ -21,7 +21,17 @@ export function pause(book: Book, scope: Scope, now: number): Problem | null {
   return null;
 }
 
-/** A pool that upstream stopped runs again too: the operator knows better. `all` lifts every pause, whatever its scope. */
+/** No new jobs are taken in; those that are in go on. */
+export function drain(book: Book, scope: Scope, now: number): Problem | null {
+  const problem = unknown(book, scope);
+  if (problem) return problem;
+  book.conditions.drains.begin(scope, now);
+  book.conditions.changedDrains();
+  book.conditions.notices.push({ level: "warn", event: "draining", ...named(scope) });
+  return null;
+}
+
+/** A pool that upstream stopped runs again too: the operator knows better. `all` lifts every pause and drain, whatever its scope. */
 export function resume(book: Book, scope: Scope, now: number): Problem | null {
   const { conditions } = book;
   const problem = unknown(book, scope);
@@ -39,6 +49,8 @@ export function resume(book: Book, scope: Scope, now: number): Problem | null {
     conditions.retiredInVain = 0;
   }
   if (scope.kind !== "pool") conditions.changedLevers();
+  conditions.drains.end(scope);
+  conditions.changedDrains();
   conditions.notices.push({ level: "info", event: "resumed", ...named(scope) });
   return null;
 }

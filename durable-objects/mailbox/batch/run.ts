@@ -28,8 +28,9 @@ const OPEN_LOW = 500;
 const GROUP = { lines: 250, characters: 4_000_000 };
 /** What is wrong with a file is told so many times at most. */
 const ERRORS_LIMIT = 100;
-/** The tenant's queue is full, or something could not be reached. */
+/** The tenant's queue is full or drained, or something could not be reached. */
 const AGAIN_MS = 5_000;
+const LATER = ["queue_full", "draining"];
 /** Among the webhooks of jobs, the batch's own: no job has this number. */
 export const ITSELF = 0;
 
@@ -204,7 +205,7 @@ export class Run {
     return now() >= state.expiresAt || this.#counts.open < OPEN_LIMIT;
   }
 
-  /** Answers false if the tenant's queue is full: then none of them counts as taken, and those that were let in are known again by their nonce. */
+  /** Answers false if the tenant's queue is full or drained: then none of them counts as taken, and those that were let in are known again by their nonce. */
   async #submit(lines: Line[], parsed: ReturnType<typeof parseLine>[]): Promise<boolean> {
     const ready = parsed.flatMap((each, index) => (each.ok ? [{ line: lines[index]!.line, request: each.request }] : []));
     // The file was sound: a pool or a key has changed since.
@@ -215,7 +216,7 @@ export class Run {
     const [results] = await this.#intake.submitTogether([{ submissions, repeated: this.#repeated }]);
     // Some may have ended by now, and were counted then.
     for (const each of results!) if (each.ok && !each.replayed) count(this.#counts, "queued", 1);
-    if (results!.some((each) => !each.ok && each.problem.code === "queue_full")) {
+    if (results!.some((each) => !each.ok && LATER.includes(each.problem.code ?? ""))) {
       this.#repeated = true;
       return false;
     }
