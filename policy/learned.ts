@@ -9,8 +9,8 @@ import { type Kind, Levels } from "./levels.ts";
 
 /** Limits of a minute. */
 type Rates = { rpm: number; tpm: number };
-/** `limits`: as configured. `most`: what a raised limit is followed to. */
-export type Bounds = { limits: Limits & Rates; most: Rates };
+/** `limits`: as configured. `most`: what a raised limit is followed to. `refund`: whether tokens that upstream no longer counts are spent again. */
+export type Bounds = { limits: Limits & Rates; most: Rates; refund?: boolean };
 export type LearnedRecord = Rates;
 /** A limit that is followed from now on. */
 export type LimitChange = { resource: "rpm" | "tpm"; from: number; to: number };
@@ -33,12 +33,14 @@ const MEASURE_MS = 5_000;
 const FADE_MS = 20_000;
 /** What our calls may be late by is little against the time that is measured. */
 const MEASURE_LATE = 4;
-/** What others spend between two answers is spent for them beforehand, as long as answers come; so much of it is left free besides, for they come by chance. */
 /** What refills in so long is all but nothing. */
 const EMPTY_MS = 2_000;
 /** Less than this part of a limit is the error of the measurement. */
 const NOTABLE = 0.03;
+/** What others spend between two answers is spent for them beforehand, as long as answers come; so much of it is left free besides, for they come by chance. */
 const FORESEEN = { everyMs: 100, silenceMs: 15_000, spareMs: 1_000 };
+/** So much of what came back is believed of each answer, and none for so long after a refusal: headers that a refusal belies are not to be built on. */
+const REFUND = { part: 1 / 2, distrustMs: 60_000 };
 /** An answer's headers are older than this only if its dispatcher was cut off for long. */
 const REMEMBERED_MS = 60_000;
 
@@ -52,8 +54,10 @@ export class Learned {
   readonly #total = { requests: 0, tokens: 0 };
   /** Of these, what upstream refused: it is not in what is spent there. */
   readonly #refused = { requests: 0, tokens: 0 };
-  /** How long our calls are on their way at the most, of late, and as of when. */
+  #refusedAt = Number.NEGATIVE_INFINITY;
+  /** How long our calls take until they are answered, and until they are sent, at the most, of late; and as of when. */
   #lateMs = 0;
+  #leavingMs = 0;
   #lateSince = 0;
   #foreseenAt = Number.NEGATIVE_INFINITY;
   /** What was corrected of late, and since when the levels have it. */
@@ -84,14 +88,17 @@ export class Learned {
   }
 
   /** A call of so many tokens was refused for the rate. */
-  refused(tokens: number): void {
+  refused(tokens: number, now: number): void {
     this.#refused.requests++;
     this.#refused.tokens += tokens;
+    this.#refusedAt = now;
   }
 
-  /** Learns from an answer's headers; changes the budget. `lateMs`: from the start of its call here until its answer began: no call that started earlier was longer on its way. */
-  take(reading: PoolReading, lateMs: number, budget: Budget, now: number): LimitChange[] {
-    this.#lateMs = Math.max(lateMs, this.#lateMs * Math.exp(-Math.max(0, now - this.#lateSince) / FADE_MS));
+  /** Learns from an answer's headers; changes the budget. `startedAt`: when its call was let go here, ms; null if that is not known. No call that started earlier was longer on its way. */
+  take(reading: PoolReading, startedAt: number | null, budget: Budget, now: number): LimitChange[] {
+    const faded = Math.exp(-Math.max(0, now - this.#lateSince) / FADE_MS);
+    this.#lateMs = Math.max(reading.at - (startedAt ?? reading.at), this.#lateMs * faded);
+    this.#leavingMs = Math.max(reading.sentAt - (startedAt ?? reading.sentAt), this.#leavingMs * faded);
     this.#lateSince = now;
     const changes: LimitChange[] = [];
     this.#foresee(budget, now);
@@ -100,9 +107,11 @@ export class Learned {
       if (!told || !isMinute(told, this.#sides[kind].limit)) continue;
       const change = this.#follow(kind, resource, told.limit, budget, now);
       if (change) changes.push(change);
-      // What a window lets go of, and when, its headers do not tell.
-      if (!this.#bounds.limits.windowSeconds) this.#observe(kind, told, reading.at);
+      // What a window lets go of, and when, its headers do not tell; nor, of tokens that come back, when they did.
+      const backs = kind === "tokens" && this.#bounds.refund;
+      if (!this.#bounds.limits.windowSeconds && !backs) this.#observe(kind, told, reading.at);
       this.#bring(kind, resource, told, reading, budget, now);
+      if (backs) this.#takeBack(told, reading, budget, now);
     }
     this.#correctedAt = Math.max(this.#correctedAt, reading.at);
     return changes;
@@ -178,8 +187,7 @@ export class Learned {
     const perMs = told.limit / 60_000;
     const level = this.levels.most(kind, sentAt, at, perMs);
     if (level === null) return;
-    // What was learned meanwhile is not in the level of then.
-    const known = this.#corrections.reduce((sum, each) => sum + (each.kind === kind && each.since > at ? each.amount : 0), 0);
+    const known = this.#correctedSince(kind, at);
     const transitMs = this.#bounds.limits.transitMs ?? 0;
     // A pool keeps back what its calls may arrive late by; of that a part is thought to be under way.
     const kept = (this.#sides[kind].limit / 60_000) * transitMs * (1 - LATE);
@@ -188,8 +196,37 @@ export class Learned {
     const missing = burstOf(budget, resource) - level - known - told.remaining + kept + spare;
     if (missing <= 0) return;
     correct(budget, resource, missing, now);
+    this.#corrected(kind, missing, budget, now);
+  }
+
+  /**
+   * Tokens that upstream counts no more, though our calls had surely arrived and too little time has passed for them to refill, came back there: they may be spent again.
+   * Reckoned so that every doubt is upstream's: each call as late as any was, and what refilled in a bucket that may have been full is lost.
+   */
+  #takeBack(told: LimitReading, { at, sentAt }: PoolReading, budget: Budget, now: number): void {
+    if (at <= this.#correctedAt || this.#bounds.limits.windowSeconds || now - this.#refusedAt < REFUND.distrustMs) return;
+    const perMs = told.limit / 60_000;
+    const transitMs = this.#bounds.limits.transitMs ?? 0;
+    const arrived = sentAt - this.#leavingMs - transitMs;
+    const level = this.levels.remained("tokens", arrived, at, perMs);
+    if (level === null) return;
+    const counted = told.limit - told.remaining;
+    const spare = perMs * transitMs;
+    const lost = Math.max(0, perMs * (now - at) - counted);
+    const back = (level + this.#correctedSince("tokens", arrived) - counted - spare - lost) * REFUND.part;
+    if (back <= 0) return;
+    correct(budget, "tpm", -back, now);
+    this.#corrected("tokens", -back, budget, now);
+  }
+
+  /** What was learned after an instant is not in the level of then. */
+  #correctedSince(kind: Kind, at: number): number {
+    return this.#corrections.reduce((sum, each) => sum + (each.kind === kind && each.since > at ? each.amount : 0), 0);
+  }
+
+  #corrected(kind: Kind, amount: number, budget: Budget, now: number): void {
     this.#note(budget, now);
-    this.#corrections = [...this.#corrections.filter(({ since }) => since > now - REMEMBERED_MS), { kind, since: now, amount: missing }];
+    this.#corrections = [...this.#corrections.filter(({ since }) => since > now - REMEMBERED_MS), { kind, since: now, amount }];
   }
 
   /** Others go on as they did, until an answer tells. */

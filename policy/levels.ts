@@ -47,6 +47,14 @@ export class Levels {
     return most;
   }
 
+  /** What was spent of a kind by an instant (ms), and had not refilled by a later one; null if that is forgotten. */
+  remained(kind: Kind, by: number, at: number, perMs: number): number | null {
+    const index = this.#before(by);
+    if (index === null) return null;
+    const level = this.#levels[index];
+    return level ? Math.max(0, level[kind].spent - Math.max(0, at - level.at) * perMs) : 0;
+  }
+
   /** All that was let go of a kind until `at` (ms), since some beginning; null if that is forgotten. */
   total(kind: Kind, at: number): number | null {
     const index = this.#before(at);

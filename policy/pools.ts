@@ -32,7 +32,7 @@ export function learnedOf(config: PoolConfig, now: number): Learned | null {
   const { learn, rpm, tpm } = config;
   if (learn === false) return null;
   const most = { rpm: learn.max_rpm ?? rpm, tpm: learn.max_tpm ?? tpm };
-  return new Learned({ limits: { ...limitsOf(config), rpm, tpm }, most }, now);
+  return new Learned({ limits: { ...limitsOf(config), rpm, tpm }, most, refund: learn.refund ?? false }, now);
 }
 
 function limitsOf(config: PoolConfig): Limits {

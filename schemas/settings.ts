@@ -23,10 +23,17 @@ export const PoolConfig = z.strictObject({
   ramp_tpm: z.number().positive().nullable().default(1_000_000),
   /**
    * Whether upstream's headers are followed: lowered limits and what others spend at once, raised limits up to `max_rpm` and `max_tpm`, which are
-   * `rpm` and `tpm` unless given. False: all is as configured.
+   * `rpm` and `tpm` unless given; with `refund`, also that tokens which an answer did not use are free again, where headers show it. False: all is as configured.
    */
   learn: z
-    .union([z.literal(false), z.strictObject({ max_rpm: z.number().positive().optional(), max_tpm: z.number().positive().optional() })])
+    .union([
+      z.literal(false),
+      z.strictObject({
+        max_rpm: z.number().positive().optional(),
+        max_tpm: z.number().positive().optional(),
+        refund: z.boolean().optional(),
+      }),
+    ])
     .default({}),
   /** Output tokens reserved when a request names no maximum. */
   default_output_tokens: z.number().int().positive().default(1_000),

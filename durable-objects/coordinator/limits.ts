@@ -59,8 +59,8 @@ export function read(book: Book, readings: readonly PoolReading[], now: number):
     const learned = book.limits.of(reading.pool);
     if (!pool || !learned) continue;
     const lease = book.entries.get(reading.job);
-    const lateMs = lease?.row.phase === "leased" ? Math.max(0, reading.at - lease.leasedAt) : 0;
-    const changes = learned.take(reading, lateMs, pool.budget, now);
+    const startedAt = lease?.row.phase === "leased" ? lease.leasedAt : null;
+    const changes = learned.take(reading, startedAt, pool.budget, now);
     if (changes.length === 0) continue;
     const notices = changes.map(
       ({ from, resource, to }): Notice => ({

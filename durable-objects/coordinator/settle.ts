@@ -20,7 +20,7 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
   for (const { job, attempt, outcome, headersMs } of batch.settlements) {
     const entry = book.entries.get(job);
     if (entry?.row.phase !== "leased" || entry.row.attempt !== attempt || entry.row.dispatcher !== batch.dispatcher) continue;
-    if (outcome.kind === "rate_limited") book.limits.of(entry.row.pool)?.refused(entry.row.tokens);
+    if (outcome.kind === "rate_limited") book.limits.of(entry.row.pool)?.refused(entry.row.tokens, now);
     conclude(book, entry, outcome, headersMs, now, random());
   }
 }

@@ -66,6 +66,19 @@ describe("limits that upstream tells", () => {
     await until(() => played.starts.length === 100);
   });
 
+  it.each([true, false])("with learn.refund %s, a reservation that upstream gave back is spent again, or is not", async (refund) => {
+    configured({ learn: { refund } });
+    const { starts } = playAll();
+    await enqueue([ticket("large", { tokens: 580_000 }), ticket("next", { tokens: 200_000 })]);
+    await until(() => starts.length === 1);
+    world.now = EPOCH + 5_000;
+    await read(null, of(600_000, 599_000));
+    await until(() => (refund ? starts.length === 2 : starts.length === 1));
+    const { used } = await pool();
+    // Half of what it shows, less what refills in a second.
+    expect(used.tokens).toBe(530_000 + (refund ? 200_000 - (530_000 - 1_000 - 10_000) / 2 : 0));
+  });
+
   it("what is said of a pool that is not there, or of another window, changes nothing", async () => {
     configured();
     playAll();

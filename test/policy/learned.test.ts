@@ -34,6 +34,12 @@ class Account {
     return fits;
   }
 
+  /** What a call was charged for and did not use comes back. */
+  refund(tokens: number, now: number): void {
+    this.#refill(now);
+    this.#spent.tokens = Math.max(0, this.#spent.tokens - tokens);
+  }
+
   headers(now: number): { requests: LimitReading; tokens: LimitReading } {
     this.#refill(now);
     const of = (kind: "requests" | "tokens") => ({
@@ -95,6 +101,13 @@ type World = {
   sendMs?: number;
   /** Counts the last minute, and the pool knows. */
   windowed?: boolean;
+  /** Reserved by a call of ours; and what it uses in the end, after how long, ms. */
+  tokens?: number;
+  uses?: number;
+  answerMs?: number;
+  /** Whether upstream gives back what was not used, and whether the pool looks for it. */
+  refunds?: boolean;
+  refund?: boolean;
 };
 
 /** Our calls as fast as the budget lets them go, others' beside them; all that waits is asked each 10 ms. */
@@ -109,15 +122,21 @@ function play({
   windowed = false,
   sendMs = 0,
   most = { rpm: RPM, tpm: TPM },
+  tokens = TOKENS,
+  uses = tokens,
+  answerMs = 5_000,
+  refunds = false,
+  refund = false,
 }: World) {
   const random = dice(seed);
   let free = START;
   const account = windowed ? new Log(RPM, TPM) : new Account(RPM, TPM);
   const limits = { ...CONFIGURED, ...(windowed && { windowSeconds: 60 }) };
   const budget: Budget = openBudget(limits);
-  const learned = new Learned({ limits, most }, START);
+  const learned = new Learned({ limits, most, refund }, START);
+  const ends: { at: number }[] = [];
   const calls: { at: number; leasedAt: number; sentAt: number }[] = [];
-  const told: { due: number; lateMs: number; reading: PoolReading }[] = [];
+  const told: { due: number; startedAt: number; reading: PoolReading }[] = [];
   const seen = { ours: 0, refused: 0, theirs: 0, changes: [] as LimitChange[], foreign: [] as number[] };
   for (let now = START; now < START + minutes * 60_000; now += 10) {
     const minute = (now - START) / 60_000;
@@ -125,24 +144,30 @@ function play({
     if (random() < (others(minute) * 10) / 60_000 && account.call(TOKENS, now)) seen.theirs++;
     for (const call of calls.filter(({ at }) => at <= now)) {
       calls.splice(calls.indexOf(call), 1);
-      if (account.call(TOKENS, now)) seen.ours++;
-      else {
+      if (account.call(tokens, now)) {
+        seen.ours++;
+        ends.push({ at: now + answerMs });
+      } else {
         seen.refused++;
-        learned.refused(TOKENS);
+        learned.refused(tokens, now);
       }
       told.push({
         due: now + staleMs * random(),
-        lateMs: call.sentAt - call.leasedAt,
+        startedAt: call.leasedAt,
         reading: { pool: "p", job: "j", sentAt: call.sentAt, at: now + 20, ...account.headers(now) },
       });
     }
+    for (const end of ends.filter(({ at }) => at <= now)) {
+      ends.splice(ends.indexOf(end), 1);
+      if (refunds) account.refund(tokens - uses, now);
+    }
     for (const each of told.filter(({ due }) => due <= now)) {
       told.splice(told.indexOf(each), 1);
-      if (learns) seen.changes.push(...learned.take(each.reading, each.lateMs, budget, now));
+      if (learns) seen.changes.push(...learned.take(each.reading, each.startedAt, budget, now));
     }
-    while (readiness(budget, TOKENS, now).at <= now) {
-      reserve(budget, TOKENS, now);
-      learned.started(budget, TOKENS, now);
+    while (readiness(budget, tokens, now).at <= now) {
+      reserve(budget, tokens, now);
+      learned.started(budget, tokens, now);
       // What leaves together goes out one by one.
       free = Math.max(free, now) + sendMs;
       calls.push({ at: free + jitterMs * random(), leasedAt: now, sentAt: free });
@@ -261,14 +286,91 @@ describe("headers that are no minute's", () => {
     ["of another order, with no reset", { limit: 1e9, remaining: 0, resetMs: null }],
   ])("%s: nothing changes", (_, requests) => {
     const mine = budget();
-    expect(learned().take(reading(requests), 0, mine, START + 100)).toEqual([]);
+    expect(learned().take(reading(requests), null, mine, START + 100)).toEqual([]);
     expect(free(mine, "rpm", START + 100)).toBeGreaterThan(RPM - 11);
   });
 
   it("an answer to a call from before the object woke: limits are followed, levels are not judged", () => {
     const mine = budget();
     const old = { ...reading({ limit: RPM, remaining: 0, resetMs: 60_000 }), sentAt: START - 500, at: START - 100 };
-    learned().take(old, 0, mine, START + 100);
+    learned().take(old, null, mine, START + 100);
     expect(free(mine, "rpm", START + 100)).toBeGreaterThan(RPM - 11);
+  });
+});
+
+describe("calls that reserve five times what they use", () => {
+  const calls = { minutes: 8, tokens: 5_000, uses: 1_000 };
+  const byReservation = (TPM / calls.tokens) * 9;
+
+  it.each([
+    [0, 20],
+    [200, 200],
+    [2_000, 5_000],
+  ])("where upstream gives the rest back, it is spent again (headers up to %i ms late, answers of %i ms)", (staleMs, answerMs) => {
+    for (const seed of [1, 2, 3]) {
+      const { ours, refused } = play({ ...calls, seed, staleMs, answerMs, refunds: true, refund: true });
+      expect(ours).toBeGreaterThan(byReservation * 2);
+      expect(refused).toBe(0);
+    }
+  });
+
+  it("unless the operator wants it, it is not", () => {
+    const { ours, refused } = play({ ...calls, refunds: true });
+    expect(ours).toBeLessThanOrEqual(byReservation);
+    expect(refused).toBe(0);
+  });
+
+  it.each([0, 20, 100, 250])("where upstream keeps it, nothing is: not one call is refused, though they arrive %i ms apart", (jitterMs) => {
+    for (const seed of [1, 2, 3]) {
+      const { ours, refused } = play({ ...calls, seed, jitterMs, refund: true });
+      expect(refused).toBe(0);
+      expect(ours).toBeLessThanOrEqual(byReservation);
+    }
+  });
+
+  it("others on the same key: what they spend is not taken for free", () => {
+    const others = (minute: number) => (minute >= 2 && minute < 6 ? RPM * 0.3 : 0);
+    const [with_, without] = [true, false].map((refund) => play({ ...calls, others, refunds: true, refund }));
+    expect(with_!.ours).toBeGreaterThan(without!.ours * 1.5);
+    expect(with_!.refused).toBeLessThan(with_!.ours / 100);
+    // What they spend and what comes back cannot be told apart: their pace of tokens is not reckoned then.
+    const [looked, not] = [true, false].map((refund) => play({ ...calls, minutes: 5, others, refund }).learned.others(START + 300_000));
+    expect(looked!.tokens).toBe(0);
+    expect(not!.tokens).toBeGreaterThan(0);
+  });
+
+  describe("one answer", () => {
+    const SPENT = 300_000;
+
+    /** A call of so many tokens at the start, and what an answer ten seconds later says is left, heard so much later. */
+    function heard(counted: number, { heardMs = 0, refusedAt = 0 } = {}) {
+      const budget = openBudget(CONFIGURED);
+      const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM }, refund: true }, START);
+      reserve(budget, SPENT, START);
+      learned.started(budget, SPENT, START);
+      if (refusedAt > 0) learned.refused(1, refusedAt);
+      const at = START + 10_000;
+      const tokens = { limit: TPM, remaining: TPM - counted, resetMs: (counted / TPM) * 60_000 };
+      const before = free(budget, "tpm", at + heardMs);
+      learned.take({ pool: "p", job: "j", sentAt: at - 50, at, requests: null, tokens }, null, budget, at + heardMs);
+      return free(budget, "tpm", at + heardMs) - before;
+    }
+
+    it("half of what it shows is believed, less what a second refills", () => {
+      expect(heard(100_000)).toBeCloseTo((SPENT - 100_000 - 100_000 - 10_000) / 2, 0);
+    });
+
+    it("within what a second refills it shows nothing", () => {
+      expect(heard(SPENT - 100_000 - 9_000)).toBe(0);
+    });
+
+    it("heard late, what upstream's bucket could not take in meanwhile is not believed", () => {
+      expect(heard(1_000, { heardMs: 10_000 })).toBeCloseTo((SPENT - 100_000 - 1_000 - 10_000 - 99_000) / 2, 0);
+    });
+
+    it("for a minute after a refusal it is not believed", () => {
+      expect(heard(100_000, { refusedAt: START + 5_000 })).toBe(0);
+      expect(heard(100_000, { refusedAt: START - 51_000 })).toBeGreaterThan(0);
+    });
   });
 });

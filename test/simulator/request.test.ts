@@ -76,6 +76,7 @@ describe("settings and control", () => {
       count_rejected: false,
       flush_ms: 20,
       quantised: false,
+      refund: false,
       growth_rule: null,
       billing_halt: null,
       faults: [],

@@ -178,4 +178,15 @@ describe("the switches, as they are set", () => {
     expect((await control({})).body.settings.speed).toBe(0);
     expect(await code()).toBe("ok");
   });
+
+  it.each([
+    [true, 99],
+    [false, 90],
+  ])("refund %s: what an answer did not use comes back with its end, or does not", async (refund, leftPercent) => {
+    const { ask } = upstream({ limits: { [MODEL]: { rpm: 100, tpm: 100_000 } }, refund });
+    await ask({ max_completion_tokens: 5_000 });
+    const { headers } = await ask({ max_completion_tokens: 5_000 });
+    const left = Number(headers.get("x-ratelimit-remaining-tokens")) + (refund ? 5_000 : 0);
+    expect(Math.abs(left - leftPercent * 1_000)).toBeLessThan(1_000);
+  });
 });

@@ -76,6 +76,11 @@ export class Account {
     return { ...real, cause: alone ? "foreign" : "own" };
   }
 
+  /** Tokens of a call of ours that were charged come back. */
+  refund(model: string, fallback: Limits, tokens: number, now: number): void {
+    for (const limiter of [this.limiter, this.alone]) limiter.refund(model, fallback, tokens, now);
+  }
+
   headers(model: string, fallback: Limits, now: number): Record<string, string> {
     return this.limiter.headers(model, fallback, now);
   }

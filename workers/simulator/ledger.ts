@@ -110,6 +110,7 @@ interface Hooks {
 export class Call {
   private waiting = true;
   private open = true;
+  private completed: (() => void) | undefined;
   private readonly totals: Totals[];
   private readonly key: KeyCount | undefined;
   private readonly hooks: Hooks;
@@ -155,6 +156,11 @@ export class Call {
     }
   }
 
+  /** To be done once the answer is complete. */
+  whenCompleted(then: () => void): void {
+    this.completed = then;
+  }
+
   /** The headers go out, or (no status) never will. */
   answered(status?: number): void {
     if (!this.waiting) return;
@@ -171,7 +177,9 @@ export class Call {
       if (how === "completed") totals.completed++;
       if (how === "aborted") totals.aborted++;
     }
-    if (how === "completed" && this.key !== undefined) this.key.completed++;
+    if (how !== "completed") return;
+    if (this.key !== undefined) this.key.completed++;
+    this.completed?.();
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Limits } from "./catalog.ts";
 import { formatDuration } from "./duration.ts";
 import { openAiError, type Problem } from "./errors.ts";
-import { covers, type Meter, openMeter, openTick, refill, remaining, resetMs, spend, used, waitFor } from "./meter.ts";
+import { covers, giveBack, type Meter, openMeter, openTick, refill, remaining, resetMs, spend, used, waitFor } from "./meter.ts";
 
 export interface LimitSettings {
   /** By model name; a name that ends in `*` is one bucket for all the models that it matches. */
@@ -51,6 +51,10 @@ export class Limiter {
     }
     for (const { kind, meter } of gates) spend(meter, kind === "requests" ? 1 : tokens);
     return { ok: true };
+  }
+
+  refund(model: string, fallback: Limits, tokens: number, now: number): void {
+    for (const { kind, meter } of this.pool(model, fallback, now).gates) if (kind === "tokens") giveBack(meter, tokens);
   }
 
   headers(model: string, fallback: Limits, now: number): Record<string, string> {

@@ -46,6 +46,10 @@ export function spend(meter: Meter, amount: number): void {
   meter.level = Math.max(0, meter.level - amount);
 }
 
+export function giveBack(meter: Meter, amount: number): void {
+  meter.level = Math.min(meter.capacity, meter.level + amount);
+}
+
 function nextTick({ at, tickMs }: Meter): number {
   return (Math.floor(at / tickMs) + 1) * tickMs;
 }

@@ -1,3 +1,4 @@
+import { charge } from "./charge.ts";
 import { completion, type Envelope } from "./completion.ts";
 import type { Problem } from "./errors.ts";
 import { problemFor, spoilOf, streamProblem } from "./faults.ts";
@@ -22,6 +23,7 @@ export function perform(turn: Turn): Promise<Response> {
   const failure = kind === undefined ? undefined : problemFor(kind, chat.model);
   if (failure !== undefined) return fail(turn, failure, said);
   call.used(said.promptTokens, said.completionTokens);
+  if (world.settings.refund) call.whenCompleted(() => refund(turn, said));
   return chat.stream === true ? answerStream(turn, said) : answerPlain(turn, said);
 }
 
@@ -30,6 +32,12 @@ async function hang(turn: Turn): Promise<Response> {
   const over = await waitUntil(turn.world.ticker, turn.startedAt + lasts, turn.signal);
   if (over) throw connectionLost();
   return aborted(turn);
+}
+
+/** What the answer was charged for and did not use comes back. */
+function refund({ chat, card, world }: Turn, { promptTokens, completionTokens }: Answer): void {
+  const unused = charge(chat, world.settings.charge) - promptTokens - completionTokens;
+  if (unused > 0) world.account.refund(chat.model, card.limits, unused, Date.now());
 }
 
 /** A server that breaks down takes about as long to say so as one that answers. */

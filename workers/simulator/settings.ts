@@ -47,6 +47,7 @@ const switches = {
   speed,
   seed: z.int(),
   charge: z.enum(["max", "sum"]),
+  refund: z.boolean(),
   burst_seconds: z.number().positive(),
   count_rejected: z.boolean(),
   /** What is due within this many ms of stream time goes out in one piece; one timer per token would cost too much at a thousand streams. */
@@ -70,6 +71,7 @@ const DEFAULTS: Settings = {
   speed: 1,
   seed: 1,
   charge: "max",
+  refund: false,
   burst_seconds: 60,
   count_rejected: false,
   flush_ms: 20,
