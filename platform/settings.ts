@@ -23,6 +23,8 @@ export type Settings = {
   timeouts: TimeoutsConfig;
   /** Signs browser tokens; null: there are none. */
   tokenSecret: string | null;
+  /** Told of what needs an operator; null: the log alone. A secret, as such URLs are. */
+  alertUrl: string | null;
   /** Location hint of the coordinator and the dispatchers. */
   region: string;
   maxDispatchers: number;
@@ -69,6 +71,7 @@ export function readSettings(env: Record<string, unknown>): Settings {
     webhookSecrets: secretsOf(all),
     timeouts: parse("SLUICE_TIMEOUTS", env.SLUICE_TIMEOUTS, TimeoutsConfig, {}),
     tokenSecret: readTokenSecret(env.SLUICE_TOKEN_SECRET, local),
+    alertUrl: readAlertUrl(env.SLUICE_ALERT_URL, local),
     region: text(env.SLUICE_REGION) ?? "wnam",
     maxDispatchers: number("SLUICE_MAX_DISPATCHERS", env.SLUICE_MAX_DISPATCHERS, 128),
     retentionMs: number("SLUICE_RETENTION_HOURS", env.SLUICE_RETENTION_HOURS, 72) * 3_600_000,
@@ -99,6 +102,14 @@ function readTokenSecret(value: unknown, local: boolean): string | null {
   if (!local && secret === DEVELOPMENT_TOKEN_SECRET)
     throw new Error("SLUICE_TOKEN_SECRET is the development secret, which everybody knows.");
   return secret;
+}
+
+function readAlertUrl(value: unknown, local: boolean): string | null {
+  const url = text(value);
+  if (url === null) return null;
+  const { protocol } = URL.parse(url) ?? {};
+  if (protocol !== "https:" && !(local && protocol === "http:")) throw new Error("SLUICE_ALERT_URL must be an https URL.");
+  return url;
 }
 
 /** A variable that is set and not blank. */

@@ -18,7 +18,7 @@ export function problems({ vars, stored, withSimulator }: Deployment): string[] 
   for (const name of ["SLUICE_LOCAL", "SLUICE_DEV_KEYS"]) {
     if (name in vars) found.push(`${name} must not be deployed: it would let anybody in with a development key. Remove it from [vars].`);
   }
-  for (const name of ["SLUICE_KEYS", "OPENAI_API_KEY", "SLUICE_TOKEN_SECRET"]) {
+  for (const name of ["SLUICE_KEYS", "OPENAI_API_KEY", "SLUICE_TOKEN_SECRET", "SLUICE_ALERT_URL"]) {
     if (plain(name)) found.push(`${name} must be a secret, not a plain variable. Remove it from [vars].`);
   }
   // Secrets that come with the upload need no login to be seen; what Cloudflare has does.

@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { Timekeeper } from "../../platform/alarm.ts";
 import type { Env } from "../../platform/objects.ts";
+import { OUTSIDE, type Outside } from "../../platform/outside.ts";
 import { readSettings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
 import type { Problem, Refused } from "../../schemas/problem.ts";
@@ -37,6 +38,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
       env,
       book: this.#book,
       random: () => this.random(),
+      outside: this.outside(),
       turn: (step) => this.#turn(step),
       background: (work) => ctx.waitUntil(work),
     };
@@ -137,6 +139,11 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     return Math.random();
   }
 
+  /** Whom alerts reach. */
+  protected outside(): Outside {
+    return OUTSIDE;
+  }
+
   #pull(lever: (now: number) => Problem | null): QueueState | Refused {
     const problem = this.#turn(lever);
     return problem ? { ok: false, problem } : inspect(this.#book, this.now());
@@ -148,7 +155,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
       const result = decide(this.#book, now, this.#post.random, step);
       sendAhead(this.#post);
       record(this.#book, this.#store, now);
-      send(this.#post);
+      send(this.#post, now);
       this.#timekeeper.wakeAt(this.#book.nextWake(), now);
       return result;
     } catch (error) {

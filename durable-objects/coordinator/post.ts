@@ -1,7 +1,9 @@
 /** Sends what a turn decided, and brings the answers back as further turns. Nothing here decides. */
 import { callDispatcher, callMailbox, type Env, isOverloaded } from "../../platform/objects.ts";
-import { report } from "../../platform/telemetry.ts";
+import type { Outside } from "../../platform/outside.ts";
+import { type Notice, report } from "../../platform/telemetry.ts";
 import type { Held, Lease, Move, Verdict } from "../../schemas/rpc.ts";
+import { alert, isAlert } from "./alert.ts";
 import { type Book, noLetters } from "./book.ts";
 import { confirmStart, heldBy, lose, reconcile, unsent } from "./sweep.ts";
 
@@ -9,6 +11,7 @@ export type Post = {
   env: Env;
   book: Book;
   random: () => number;
+  outside: Outside;
   /** Runs a step as a turn of its own. */
   turn: (step: (now: number) => void) => void;
   /** Lets the object live until the work is done. */
@@ -20,16 +23,22 @@ export function sendAhead(post: Post): void {
   for (const [dispatcher, leases] of post.book.letters.ahead) post.background(start(post, dispatcher, leases));
 }
 
-/** After the commit: all the rest. */
-export function send(post: Post): void {
+/** After the commit: all the rest. `now` in ms. */
+export function send(post: Post, now: number): void {
   const { letters } = post.book;
   post.book.letters = noLetters();
-  for (const { notices } of [post.book.conditions, post.book.limits]) for (const notice of notices.splice(0)) report(notice);
+  for (const { notices } of [post.book.conditions, post.book.limits]) for (const notice of notices.splice(0)) tell(post, notice, now);
   for (const [dispatcher, leases] of letters.starts) post.background(start(post, dispatcher, leases));
   for (const [mailbox, verdicts] of letters.verdicts) post.background(judge(post, mailbox, verdicts));
   for (const [mailbox, moves] of letters.moves) post.background(move(post, mailbox, moves));
   for (const [dispatcher, leases] of letters.asks) post.background(ask(post, dispatcher, leases));
   for (const [dispatcher, jobs] of letters.aborts) post.background(abort(post, dispatcher, jobs));
+}
+
+function tell({ background, book, outside }: Post, notice: Notice, now: number): void {
+  report(notice);
+  const { alertUrl } = book.settings;
+  if (alertUrl && isAlert(notice)) background(alert(outside, alertUrl, notice, now));
 }
 
 /**

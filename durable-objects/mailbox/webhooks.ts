@@ -2,11 +2,12 @@
  * Events on their way to webhooks. Law: an event is written in the commit of its job's end and stays due until a receiver's answer, or the lack of one,
  * is written down; so it is sent at least once, and what is sent twice bears the same id.
  */
+
+import { type Outside, type Posted, post } from "../../platform/outside.ts";
 import { eventOf, RESPONSE_LIMIT } from "../../policy/webhook/event.ts";
-import { afterDelivery } from "../../policy/webhook/schedule.ts";
+import { afterDelivery, retryAfterMs } from "../../policy/webhook/schedule.ts";
 import type { WebhookEvent } from "../../schemas/webhook.ts";
 import type { Desk } from "./desk.ts";
-import { type Outside, type Posted, post } from "./post.ts";
 import { signedHeaders } from "./sign.ts";
 import type { DeliveryRow, Lane } from "./store/deliveries.ts";
 import type { JobRow } from "./store/store.ts";
@@ -108,25 +109,26 @@ export class Webhooks {
     const { address, eventOf, now, settings } = this.#of();
     const secrets = settings.webhookSecrets.get(address.tenant);
     // Taken out of the settings since: nobody could tell that the event is genuine.
-    if (!secrets) return { status: null, retryAfterMs: null, error: "unsigned" };
+    if (!secrets) return { status: null, retryAfter: null, error: "unsigned" };
     const event = eventOf(n);
     const body = JSON.stringify(event);
     const at = Math.floor(now() / 1_000);
-    return post(this.#outside, url, await signedHeaders(secrets, event.id, at, body), body, now());
+    return post(this.#outside, url, await signedHeaders(secrets, event.id, at, body), body);
   }
 
-  #record(n: number, { error, ...answer }: Posted): void {
+  #record(n: number, { error, retryAfter, status: answered }: Posted): void {
     const { now, retentionMs, store, wakeBy } = this.#of();
     const row = store.deliveries.get(n);
     if (!row) return;
     const at = now();
+    const answer = { status: answered, retryAfterMs: retryAfterMs(retryAfter, at, Date.parse) };
     const verdict = afterDelivery(answer, { begunAt: row.begun_at, tries: row.tries }, at, this.#outside.random());
     // Another event's attempt may have met a 410 meanwhile: then this one is not tried again.
     const status = verdict.status === "pending" ? row.status : verdict.status;
     const next_at = verdict.status === "pending" && status === "pending" ? verdict.nextAt : null;
     const counts = { tries: row.tries + 1, attempts: row.attempts + 1 };
     store.sql.transaction(() => {
-      store.deliveries.put({ ...row, ...counts, status, next_at, last_at: at, last_status: answer.status, last_error: error });
+      store.deliveries.put({ ...row, ...counts, status, next_at, last_at: at, last_status: answered, last_error: error });
       if (status === "delivered") store.deliveries.enable(row.url);
       if (verdict.status === "disabled") store.deliveries.disable(row.url, row.host, at);
     });

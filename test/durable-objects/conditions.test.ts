@@ -3,6 +3,7 @@ import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { alarm, committed, enqueue, fatal, playAll, problem, retryable, settle, ticket } from "../support/desk.ts";
+import { receive } from "../support/receiver.ts";
 import { advanceTo, coordinator, inside, pool, until } from "../support/service.ts";
 import { kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
@@ -315,5 +316,52 @@ describe("the ramp", () => {
     expect(place!.eta).toMatchObject({ limited_by: "ramp", p50: 570 });
     for (let second = 1; second <= 60; second++) await advanceTo(past(second));
     expect(await jobsAfter(played, 15)).toHaveLength(15);
+  });
+});
+
+describe("an operator's alarm", () => {
+  const ALARM = "https://alarm.example.com/hook";
+
+  it("is told once that a pool halted, with the reason, and that it runs again", async () => {
+    const received = receive();
+    world.env.SLUICE_ALERT_URL = ALARM;
+    const played = playAll();
+    await enqueue([ticket("a"), ticket("b")]);
+    await settle("a", 1, refused("billing", "credit_balance_exhausted"));
+    await settle("b", 1, refused("billing", "credit_balance_exhausted"));
+    await until(() => received.length === 1);
+    await enqueue([ticket("c")]);
+    await advanceTo(past(30));
+    await until(() => played.starts.length === 3);
+    await settle("c", 1, committed);
+    await until(() => received.length === 2);
+    const told = received.map(({ body }) => JSON.parse(body));
+    expect(told).toMatchObject([
+      { event: "pool_halted", level: "error", pool: "gpt-5-mini", reason: "billing", code: "credit_balance_exhausted", at: EPOCH / 1_000 },
+      { event: "pool_resumed", level: "info", pool: "gpt-5-mini", by: "probe", at: EPOCH / 1_000 + 30 },
+    ]);
+    expect(told[0].text).toMatch(/^Sluice: pool_halted \(pool gpt-5-mini, reason billing, code credit_balance_exhausted/);
+    expect(received[0]).toMatchObject({ url: ALARM, redirect: "manual", headers: { "content-type": "application/json" } });
+  });
+
+  it("without a URL nobody is told", async () => {
+    const received = receive();
+    playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, refused("billing"));
+    expect(await condition()).toMatchObject({ state: "halted" });
+    expect(received).toEqual([]);
+  });
+
+  it("that does not listen -> is tried again, four times in all, and the queue goes on meanwhile", async () => {
+    const received = receive(() => new Response(null, { status: 500 }));
+    world.env.SLUICE_ALERT_URL = ALARM;
+    const played = playAll();
+    await enqueue([ticket("a"), ticket("n", { pool: "gpt-5-nano" })]);
+    await settle("a", 1, refused("billing"));
+    await until(() => received.length === 4);
+    expect(world.waits).toEqual([2_000, 10_000, 30_000]);
+    expect(new Set(received.map(({ body }) => body)).size).toBe(1);
+    expect(played.jobs()).toContain("n");
   });
 });

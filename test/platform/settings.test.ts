@@ -39,6 +39,16 @@ describe("the secret of browser tokens", () => {
   });
 });
 
+describe("the URL of alerts", () => {
+  it("is https, in local mode http as well, and is not repeated in the error", () => {
+    const at = (url: string, local = "0") => readSettings({ SLUICE_ALERT_URL: url, SLUICE_LOCAL: local }).alertUrl;
+    expect(at(" https://chat.example.com/secret ")).toBe("https://chat.example.com/secret");
+    expect(at("http://127.0.0.1:9/", "1")).toBe("http://127.0.0.1:9/");
+    for (const url of ["http://chat.example.com/secret", "chat", "file:///secret"])
+      expect(() => at(url)).toThrow(/^SLUICE_ALERT_URL must be an https URL\.$/);
+  });
+});
+
 describe("keys", () => {
   it("of development open the service in local mode", () => {
     const settings = readSettings({ SLUICE_LOCAL: "1" });
@@ -98,7 +108,15 @@ describe("signing secrets", () => {
   });
 });
 
-const NAMES = ["SLUICE_KEYS", "SLUICE_POOLS", "SLUICE_TIMEOUTS", "SLUICE_REGION", "SLUICE_MAX_DISPATCHERS", "SLUICE_RETENTION_HOURS"];
+const NAMES = [
+  "SLUICE_KEYS",
+  "SLUICE_POOLS",
+  "SLUICE_TIMEOUTS",
+  "SLUICE_ALERT_URL",
+  "SLUICE_REGION",
+  "SLUICE_MAX_DISPATCHERS",
+  "SLUICE_RETENTION_HOURS",
+];
 const pool = { rpm: 1, tpm: 1 };
 
 describe("a malformed variable", () => {

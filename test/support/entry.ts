@@ -36,6 +36,10 @@ export class Coordinator extends objects.Coordinator {
     super(ctx, worldly(env));
   }
 
+  protected override outside() {
+    return receivers(super.outside().timeoutMs);
+  }
+
   override enqueue(...args: Parameters<CoordinatorRpc["enqueue"]>) {
     return between("coordinator.enqueue", args, () => super.enqueue(...args));
   }
@@ -61,12 +65,13 @@ export class Coordinator extends objects.Coordinator {
   }
 }
 
-/** Whom webhooks reach. */
+/** Whom webhooks and alerts reach. */
 function receivers(timeoutMs: number) {
   return {
     fetch: async (request: Request) => world.receiver(request),
     random: () => world.random,
     timeoutMs: world.webhookTimeoutMs ?? timeoutMs,
+    wait: async (ms: number) => void world.waits.push(ms),
   };
 }
 

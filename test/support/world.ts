@@ -19,6 +19,8 @@ export const world = {
   receiver: (_: Request): Response | Promise<Response> => new Response("no receiver", { status: 500 }),
   /** ms for a request to a receiver; null is the real time. An object reads it as it is made. */
   webhookTimeoutMs: null as number | null,
+  /** Waits before requests to receivers, ms: none is waited for. */
+  waits: [] as number[],
   /** Every call that reached upstream, in order. */
   calls: [] as Record<string, unknown>[],
   /** Calls whose response headers are not there yet, and the most there ever were at once. */
@@ -52,6 +54,7 @@ export function resetWorld(): void {
     upstream: () => completion("ok"),
     receiver: () => new Response("no receiver", { status: 500 }),
     webhookTimeoutMs: null,
+    waits: [],
     wakes: new Map(),
   });
 }

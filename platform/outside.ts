@@ -1,6 +1,5 @@
-/** One request to a webhook's receiver. */
-import { type Answer, retryAfterMs } from "../../policy/webhook/schedule.ts";
-import type { DeliveryError } from "../../schemas/webhook.ts";
+/** One request to whoever wants to be told: a webhook's receiver, an operator's alarm. */
+import type { DeliveryError } from "../schemas/webhook.ts";
 
 /** What deliveries need of the world outside. */
 export type Outside = {
@@ -9,17 +8,24 @@ export type Outside = {
   random: () => number;
   /** ms for a whole request: connection, headers and body. The specification recommends 15 to 30 seconds. */
   timeoutMs: number;
+  wait: (ms: number) => Promise<void>;
 };
 
-export const OUTSIDE: Outside = { fetch: (request) => fetch(request), random: () => Math.random(), timeoutMs: 15_000 };
+export const OUTSIDE: Outside = {
+  fetch: (request) => fetch(request),
+  random: () => Math.random(),
+  timeoutMs: 15_000,
+  wait: (ms) => scheduler.wait(ms),
+};
 
 /** Of a receiver's answer so many bytes are read, and thrown away: the status says all, but a connection that is cut looks like a failure there. */
 const DRAINED_BYTES = 16_384;
 
-export type Posted = Answer & { error: DeliveryError | null };
+/** `retryAfter`: the header, as it came. */
+export type Posted = { status: number | null; retryAfter: string | null; error: DeliveryError | null };
 
-/** Never throws. A redirect is an answer like any other: where it leads was not checked. `now` in ms. */
-export async function post(outside: Outside, url: string, headers: Record<string, string>, body: string, now: number): Promise<Posted> {
+/** Never throws. A redirect is an answer like any other: where it leads was not checked. */
+export async function post(outside: Outside, url: string, headers: Record<string, string>, body: string): Promise<Posted> {
   const controller = new AbortController();
   const { signal } = controller;
   // Cleared in the end: a timer that runs keeps the object from sleeping.
@@ -27,10 +33,9 @@ export async function post(outside: Outside, url: string, headers: Record<string
   try {
     const response = await outside.fetch(new Request(url, { method: "POST", headers, body, redirect: "manual", signal }));
     await drain(response, signal);
-    const after = retryAfterMs(response.headers.get("retry-after"), now, Date.parse);
-    return { status: response.status, retryAfterMs: after, error: null };
+    return { status: response.status, retryAfter: response.headers.get("retry-after"), error: null };
   } catch {
-    return { status: null, retryAfterMs: null, error: signal.aborted ? "timed_out" : "unreachable" };
+    return { status: null, retryAfter: null, error: signal.aborted ? "timed_out" : "unreachable" };
   } finally {
     clearTimeout(timer);
   }
