@@ -1,6 +1,6 @@
 /**
  * The jobs of one tenant in one pool. Law: they start in the order of `Queue`; those of each kind stand in a line of their own as well,
- * so that one kind can go ahead while the other's resource is spent.
+ * so that one kind can go ahead while the other's resource is spent. A job stays of the kind that it came in with: limits change while it waits.
  */
 import { precedes, Queue, type Waiting } from "./queue.ts";
 
@@ -42,8 +42,9 @@ export class Lane {
     this.#lines[kind].add(waiting);
   }
 
-  remove(waiting: Waiting, kind: Kind): boolean {
-    return this.#lines[kind].remove(waiting);
+  /** Answers whether it was there. */
+  remove(waiting: Waiting): boolean {
+    return this.#lines.requests.remove(waiting) || this.#lines.tokens.remove(waiting);
   }
 
   /** How many of the lane start before this one. */

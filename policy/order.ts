@@ -63,7 +63,7 @@ export class Order {
 
   remove(waiting: Waiting): void {
     const lane = this.lanes.get(waiting.tenant);
-    if (!lane?.remove(waiting, this.#kindOf(waiting))) return;
+    if (!lane?.remove(waiting)) return;
     this.#size--;
     if (this.#passed?.waiting === waiting) this.#passed = null;
     this.#rank(lane);
@@ -179,7 +179,8 @@ export class Order {
 
   #take(waiting: Waiting, gate: Gate): void {
     const lane = this.lanes.get(waiting.tenant)!;
-    lane.remove(waiting, this.#kindOf(waiting));
+    // One that stayed would start again and again.
+    if (!lane.remove(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
     this.#size--;
     lane.virtual += gate.costMs(waiting) / lane.weight - lane.credit;
     lane.credit = 0;

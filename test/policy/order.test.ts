@@ -110,6 +110,34 @@ describe("an order", () => {
     expect(startsOf("a", drain(order).slice(0, 10))).toBeLessThanOrEqual(6);
   });
 
+  // Limits that upstream changes make another resource the scarcer one of jobs that wait already.
+  it("starts each job once, and lets go of those that are taken back, whatever kind they have become meanwhile", () => {
+    const step = fc.record({ tenant: fc.constantFrom("a", "b"), cost: fc.integer({ min: 1, max: 9 }), back: fc.boolean() });
+    fc.assert(
+      fc.property(
+        fc.array(step, { minLength: 1, maxLength: 40 }),
+        fc.integer({ min: 1, max: 9 }),
+        fc.integer({ min: 1, max: 9 }),
+        (steps, before, after) => {
+          let most = before;
+          const order = new Order(equal, ({ tokens }) => (tokens > most ? "tokens" : "requests"));
+          const jobs = steps.map(({ tenant, cost }) => job(tenant, cost));
+          for (const each of jobs) order.add(each);
+          most = after;
+          const back = jobs.filter((_, index) => steps[index]!.back);
+          for (const each of back) order.remove(each);
+          const started: Waiting[] = [];
+          for (let next = order.next(gate(always)); next && started.length <= jobs.length; next = order.next(gate(always)))
+            started.push(next);
+          expect(started.map(({ arrival }) => arrival).sort((x, y) => x - y)).toEqual(
+            jobs.filter((each) => !back.includes(each)).map(({ arrival }) => arrival),
+          );
+          expect(order.size).toBe(0);
+        },
+      ),
+    );
+  });
+
   it("keeps its least tenant on top when one that lags behind its cap takes its jobs back and comes again", () => {
     const order = new Order(equal, alike);
     const lagging = job("a");
