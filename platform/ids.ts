@@ -30,6 +30,12 @@ export function parseJobId(tenant: string, id: string): JobName | null {
   return jobId(tenant, name) === id ? name : null;
 }
 
+/** What an id says to whoever does not know the tenant: a name of its mailbox (alike for two mailboxes once in 2^32), and the number there. Null if the text is no id. */
+export function spotOf(id: string): { site: string; number: number } | null {
+  const parts = PATTERN.exec(id);
+  return parts && { site: `${parts[1]}_${parts[5]}`, number: Number.parseInt(parts[4]!, 36) };
+}
+
 const NONCE_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz";
 
 /** Six characters, about 31 random bits. */

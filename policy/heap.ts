@@ -1,57 +1,3 @@
-/** A binary min-heap. Removal of others than the least is left to the caller: mark, and skip when it surfaces. */
-export class MinHeap<T> {
-  readonly #items: T[] = [];
-  readonly #before: (a: T, b: T) => boolean;
-
-  constructor(before: (a: T, b: T) => boolean) {
-    this.#before = before;
-  }
-
-  get size(): number {
-    return this.#items.length;
-  }
-
-  peek(): T | undefined {
-    return this.#items[0];
-  }
-
-  push(item: T): void {
-    const items = this.#items;
-    let index = items.length;
-    items.push(item);
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      if (!this.#before(item, items[parent]!)) break;
-      items[index] = items[parent]!;
-      index = parent;
-    }
-    items[index] = item;
-  }
-
-  pop(): T | undefined {
-    const items = this.#items;
-    const least = items[0];
-    const last = items.pop();
-    if (least === undefined || last === undefined || items.length === 0) return least;
-    this.#sink(last);
-    return least;
-  }
-
-  #sink(item: T): void {
-    const items = this.#items;
-    let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= items.length) break;
-      if (child + 1 < items.length && this.#before(items[child + 1]!, items[child]!)) child++;
-      if (!this.#before(items[child]!, item)) break;
-      items[index] = items[child]!;
-      index = child;
-    }
-    items[index] = item;
-  }
-}
-
 /** A binary min-heap whose items may change their rank or leave: whoever changes one says so. Each item keeps its own place, -1 outside. */
 export class RankedHeap<T> {
   readonly #items: T[] = [];
@@ -63,6 +9,15 @@ export class RankedHeap<T> {
     this.#before = before;
     this.#placeOf = placeOf;
     this.#put = put;
+  }
+
+  get size(): number {
+    return this.#items.length;
+  }
+
+  /** In no order. */
+  [Symbol.iterator](): Iterator<T> {
+    return this.#items[Symbol.iterator]();
   }
 
   peek(): T | undefined {
@@ -80,6 +35,13 @@ export class RankedHeap<T> {
     const at = this.#placeOf(item);
     if (at >= 0) this.#sink(this.#rise(at, item), item);
     else this.#rise(this.#items.push(item) - 1, item);
+  }
+
+  /** Takes the least out. */
+  pop(): T | undefined {
+    const least = this.peek();
+    if (least !== undefined) this.remove(least);
+    return least;
   }
 
   remove(item: T): void {

@@ -1,12 +1,26 @@
 /**
  * The jobs of one tenant in one pool. Law: they start in the order of `Queue`; those of each kind stand in a line of their own as well,
  * so that one kind can go ahead while the other's resource is spent. A job stays of the kind that it came in with: limits change while it waits.
+ *
+ * Far ahead of their start jobs may rest by the run, out of memory: a lane then knows of a run how many they are and where the first ones stand. Whoever lets them
+ * rest wakes them when `due` says so.
  */
-import { precedes, Queue, type Waiting } from "./queue.ts";
+import { type Place, precedes, Queue, type Waiting } from "./queue.ts";
 
 /** What a job takes the greater share of: its dominant resource. */
 export type Kind = "requests" | "tokens";
 export const KINDS: readonly Kind[] = ["requests", "tokens"];
+
+/** Jobs of one tenant and pool that rest together. */
+export type Run = {
+  readonly size: number;
+  /** Where the first and the last of all stand; and the first of each kind, null if there is none. */
+  readonly first: Place;
+  readonly last: Place;
+  readonly firstOf: Readonly<Record<Kind, Place | null>>;
+  /** How many of it start before a place between its first and its last. */
+  before: (place: Place) => number;
+};
 
 export class Lane {
   readonly tenant: string;
@@ -18,13 +32,23 @@ export class Lane {
   /** Where the lane stands in the heap of each kind; -1 where it does not. */
   readonly slots: Record<Kind, number> = { requests: -1, tokens: -1 };
   readonly #lines: Record<Kind, Queue> = { requests: new Queue(), tokens: new Queue() };
+  /** Those with jobs of each kind, by the first of them. A run of both kinds stands in both. */
+  readonly #runs: Record<Kind, Run[]> = { requests: [], tokens: [] };
+  #resting = 0;
+  /** None that rests stands behind it; null while none does. */
+  #last: Place | null = null;
 
   constructor(tenant: string, weight: number) {
     this.tenant = tenant;
     this.weight = weight;
   }
 
+  /** Of those that rest, too. */
   get size(): number {
+    return this.awake + this.#resting;
+  }
+
+  get awake(): number {
     return this.#lines.requests.size + this.#lines.tokens.size;
   }
 
@@ -42,13 +66,85 @@ export class Lane {
     this.#lines[kind].add(waiting);
   }
 
-  /** Answers whether it was there. */
+  /** Answers whether it was there, awake. */
   remove(waiting: Waiting): boolean {
     return this.#lines.requests.remove(waiting) || this.#lines.tokens.remove(waiting);
   }
 
-  /** How many of the lane start before this one. */
-  rank(waiting: Waiting): number {
-    return this.#lines.requests.rank(waiting) + this.#lines.tokens.rank(waiting);
+  /** How many of the lane start before this place. */
+  rank(place: Place): number {
+    const awake = this.#lines.requests.rank(place) + this.#lines.tokens.rank(place);
+    if (!this.#last) return awake;
+    // Most that are asked for have just come in, and stand behind all.
+    if (precedes(this.#last, place)) return awake + this.#resting;
+    let resting = 0;
+    for (const run of this.#eachRun()) {
+      if (precedes(run.last, place)) resting += run.size;
+      else if (precedes(run.first, place)) resting += run.before(place);
+    }
+    return awake + resting;
+  }
+
+  /** Whether, of its kind, so many are awake before this one. */
+  isFar(waiting: Waiting, keep: number): boolean {
+    return KINDS.some((kind) => this.#lines[kind].has(waiting) && this.#lines[kind].rank(waiting) >= keep);
+  }
+
+  /** Those that are awake behind the first `keep` of their kind, the farthest of each kind first. */
+  *far(keep: number): Iterable<Waiting> {
+    for (const kind of KINDS) yield* this.#lines[kind].fromBack(keep);
+  }
+
+  /** These rest as a run from now on: they were taken out one by one. */
+  rest(run: Run): void {
+    this.#resting += run.size;
+    if (!this.#last || precedes(this.#last, run.last)) this.#last = run.last;
+    for (const kind of KINDS) if (run.firstOf[kind]) this.#runs[kind].splice(this.#placeOf(run, kind), 0, run);
+  }
+
+  /** The run's jobs come back one by one. */
+  wake(run: Run): void {
+    this.#resting -= run.size;
+    if (this.#resting === 0) this.#last = null;
+    for (const kind of KINDS) if (run.firstOf[kind]) this.#runs[kind].splice(this.#placeOf(run, kind), 1);
+  }
+
+  /** A run that must wake before the lane is asked for its next: it holds the next. */
+  due(): Run | null {
+    const awake = this.first(this.nextKind());
+    return this.#firstRun((run) => !awake || precedes(run.first, awake));
+  }
+
+  /** A run that should wake as well: it holds the next of a kind, as kinds were when it went to rest. */
+  lacking(): Run | null {
+    return this.#firstRun((run, kind) => {
+      const awake = this.first(kind);
+      return !awake || precedes(run.firstOf[kind]!, awake);
+    });
+  }
+
+  #firstRun(test: (run: Run, kind: Kind) => boolean): Run | null {
+    for (const kind of KINDS) {
+      const [run] = this.#runs[kind];
+      if (run && test(run, kind)) return run;
+    }
+    return null;
+  }
+
+  #placeOf(run: Run, kind: Kind): number {
+    const runs = this.#runs[kind];
+    let low = 0;
+    let high = runs.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (precedes(runs[middle]!.firstOf[kind]!, run.firstOf[kind]!)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  *#eachRun(): Iterable<Run> {
+    yield* this.#runs.requests;
+    for (const run of this.#runs.tokens) if (!run.firstOf.requests) yield run;
   }
 }

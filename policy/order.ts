@@ -10,7 +10,7 @@
  * unspent. In strict order, big jobs before small ones need up to twice the time that their sums do.
  */
 import { RankedHeap } from "./heap.ts";
-import { KINDS, type Kind, Lane } from "./lane.ts";
+import { KINDS, type Kind, Lane, type Run } from "./lane.ts";
 import type { Waiting } from "./queue.ts";
 
 /** `lane`: only this tenant must wait (its own cap). `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
@@ -69,7 +69,33 @@ export class Order {
     this.#rank(lane);
   }
 
-  /** Takes out the next job that the gate lets go; null when none may. */
+  /** These jobs rest as a run from now on. They keep their places, and count. */
+  rest(tenant: string, jobs: readonly Waiting[], run: Run): void {
+    const lane = this.lanes.get(tenant)!;
+    for (const each of jobs) {
+      lane.remove(each);
+      if (this.#passed?.waiting === each) this.#passed = null;
+    }
+    lane.rest(run);
+    this.#rank(lane);
+  }
+
+  /** After the object itself: a run that rests since before. */
+  restored(tenant: string, run: Run): void {
+    const lane = this.#lane(tenant);
+    lane.rest(run);
+    this.#size += run.size;
+  }
+
+  /** The jobs of a run are awake again. */
+  wake(tenant: string, jobs: readonly Waiting[], run: Run): void {
+    const lane = this.lanes.get(tenant)!;
+    lane.wake(run);
+    for (const each of jobs) lane.add(each, this.#kindOf(each));
+    this.#rank(lane);
+  }
+
+  /** Takes out the next job that the gate lets go; null when none may. Nobody may be due to wake. */
   next(gate: Gate): Waiting | null {
     const capped: Lane[] = [];
     let chosen: Waiting | null = null;

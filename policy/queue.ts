@@ -16,6 +16,9 @@ export type Waiting = {
   readonly arrival: number;
 };
 
+/** Where a job stands among its tenant's own. */
+export type Place = Pick<Waiting, "effectiveAt" | "arrival">;
+
 export class Queue {
   #run: Waiting[] = [];
   #head = 0;
@@ -54,27 +57,39 @@ export class Queue {
     return true;
   }
 
-  /** How many of the queue start before this one. */
-  rank(waiting: Waiting): number {
-    return this.#find(waiting) - this.#head;
+  /** How many of the queue start before this place. */
+  rank(place: Place): number {
+    return this.#find(place) - this.#head;
+  }
+
+  has(waiting: Waiting): boolean {
+    return this.#run[this.#find(waiting)] === waiting;
+  }
+
+  /** Those behind the first `keep`, the last first. Nothing may be added meanwhile; what was yielded may be removed. */
+  *fromBack(keep: number): Iterable<Waiting> {
+    for (let index = this.#run.length - 1; index >= this.#head + keep; index--) {
+      const waiting = this.#run[index];
+      if (waiting) yield waiting;
+    }
   }
 
   *[Symbol.iterator](): Iterator<Waiting> {
     for (let index = this.#head; index < this.#run.length; index++) yield this.#run[index]!;
   }
 
-  #find(waiting: Waiting): number {
+  #find(place: Place): number {
     let low = this.#head;
     let high = this.#run.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (precedes(this.#run[middle]!, waiting)) low = middle + 1;
+      if (precedes(this.#run[middle]!, place)) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 }
 
-export function precedes(a: Waiting, b: Waiting): boolean {
+export function precedes(a: Place, b: Place): boolean {
   return a.effectiveAt < b.effectiveAt || (a.effectiveAt === b.effectiveAt && a.arrival < b.arrival);
 }

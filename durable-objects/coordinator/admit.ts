@@ -52,7 +52,7 @@ function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
 }
 
 function lease(book: Book, entry: Entry, now: number): void {
-  book.taken(entry);
+  book.taken(entry, now);
   book.pools.get(entry.row.pool)!.expectations.started(entry, now);
   const post = place(book.fleet, now);
   const { row } = entry;

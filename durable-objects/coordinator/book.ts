@@ -4,7 +4,7 @@
  */
 import { type Settings, tenantOf } from "../../platform/settings.ts";
 import { type Budget, dominantKind, dominantMs, neverFits, openBudget, type Reservation } from "../../policy/budget.ts";
-import { MinHeap } from "../../policy/heap.ts";
+import { RankedHeap } from "../../policy/heap.ts";
 import { type LedgerRecord, restore } from "../../policy/ledger.ts";
 import { Order } from "../../policy/order.ts";
 import { type Fleet, openFleet } from "../../policy/placement.ts";
@@ -16,8 +16,10 @@ import { DoubtBook } from "./doubts.ts";
 import { EstimateBook } from "./estimates.ts";
 import { Expectations } from "./expectations.ts";
 import { LimitBook } from "./limits.ts";
+import { Resting } from "./resting.ts";
 import { type Segment, Segments } from "./segments.ts";
-import type { CoordinatorStore, TicketRow } from "./store/store.ts";
+import type { CoordinatorStore, StoredSegment, TicketRow } from "./store/store.ts";
+import { waitingOf } from "./waiting.ts";
 import { Watching } from "./watching.ts";
 
 /** A lease unheard of for this long is lost; dispatchers renew four times in it. */
@@ -40,6 +42,8 @@ export type Entry = {
   refusedAt: number | null;
   /** Where it stepped back behind the next probe of its pool: to when, ms. */
   backAt: number | null;
+  /** Where it stands in the book's heaps; -1 where it does not. */
+  readonly slots: { delayed: number; deadlines: number };
 };
 
 export type Pool = {
@@ -90,8 +94,8 @@ export class Book {
   readonly pools = new Map<string, Pool>();
   readonly tenants = new Map<string, TenantDesk>();
   readonly entries = new Map<string, Entry>();
-  readonly delayed = new MinHeap<Entry>((a, b) => a.row.ready_at < b.row.ready_at);
-  readonly deadlines = new MinHeap<Entry>((a, b) => a.row.deadline! < b.row.deadline!);
+  readonly delayed = heapOf("delayed", ({ row }) => row.ready_at);
+  readonly deadlines = heapOf("deadlines", ({ row }) => row.deadline!);
   /** Verdicts that a mailbox has not confirmed, with the time of the last sending. */
   readonly endings = new Map<string, { entry: Entry; sentAt: number }>();
   readonly watching = new Watching();
@@ -116,6 +120,9 @@ export class Book {
   readonly fresh = new Set<Entry>();
   readonly gone = new Set<Entry>();
   readonly segments = new Segments();
+  readonly resting = new Resting(this);
+  /** Tickets in line that are in memory. */
+  awake = 0;
   readonly newMailboxes: number[] = [];
   readonly deadLetters: Omit<DeadLetter, "id">[] = [];
   /** To be sent after it. */
@@ -173,10 +180,19 @@ export class Book {
 
   /** Takes a ticket into memory, in whatever phase it is. */
   insert(row: TicketRow, now: number): Entry {
-    const address = this.addresses.get(row.mailbox)!;
+    const entry = this.enter(row, now);
+    this.nextArrival = Math.max(this.nextArrival, row.arrival + 1);
+    if (row.phase !== "ending") this.tenant(entry.address.tenant).queued++;
+    if (row.phase === "waiting") this.line(entry, now);
+    if (row.phase === "delayed") this.delayed.place(entry);
+    return entry;
+  }
+
+  /** A ticket is in memory again, or for the first time; nothing else is known of it. */
+  enter(row: TicketRow, now: number): Entry {
     const entry: Entry = {
       row,
-      address,
+      address: this.addresses.get(row.mailbox)!,
       waiting: null,
       place: null,
       reservation: null,
@@ -185,14 +201,26 @@ export class Book {
       boot: null,
       refusedAt: null,
       backAt: null,
+      slots: { delayed: -1, deadlines: -1 },
     };
     this.entries.set(row.job, entry);
-    this.nextArrival = Math.max(this.nextArrival, row.arrival + 1);
-    if (row.phase !== "ending") this.tenant(address.tenant).queued++;
-    if (row.deadline !== null && row.phase !== "ending") this.deadlines.push(entry);
-    if (row.phase === "waiting") this.line(entry, now);
-    if (row.phase === "delayed") this.delayed.push(entry);
+    if (row.deadline !== null && row.phase !== "ending") this.deadlines.place(entry);
     return entry;
+  }
+
+  /** Takes in a stored segment whose tickets are not lined up yet. */
+  insertSegment(stored: StoredSegment, resting: boolean, now: number): void {
+    const segment = this.segments.restore(stored, resting);
+    for (const { row, index } of stored.tickets) {
+      if (!this.pools.has(row.pool)) row.pool = adoptivePool(this);
+      this.segments.put(segment, index, this.insert(row, now));
+    }
+  }
+
+  /** The ticket of a job; one that rested is awake thereby. */
+  find(job: string, now: number): Entry | undefined {
+    if (!this.entries.has(job)) this.resting.find(job, now);
+    return this.entries.get(job);
   }
 
   /**
@@ -205,37 +233,38 @@ export class Book {
     if (neverFits(pool.budget, row.tokens)) {
       row.phase = "delayed";
       row.ready_at = now + ASIDE_MS;
-      this.delayed.push(entry);
+      this.delayed.place(entry);
       return;
     }
-    const since = Math.max(row.accepted_at, row.not_before ?? 0);
-    const effectiveAt = since - row.priority * 1_000;
-    const { job, tokens, priority, arrival } = row;
-    entry.waiting = { job, tenant: address.tenant, tokens, priority, effectiveAt, since, arrival };
+    entry.waiting = waitingOf(row, address.tenant);
     pool.order.add(entry.waiting);
-    pool.waitingTokens += tokens;
+    pool.waitingTokens += row.tokens;
+    this.awake++;
   }
 
-  unline(entry: Entry): void {
+  unline(entry: Entry, now: number): void {
     if (!entry.waiting) return;
     const pool = this.pools.get(entry.row.pool)!;
     pool.order.remove(entry.waiting);
-    this.taken(entry);
+    this.taken(entry, now);
   }
 
   /** The order has let go of this entry. */
-  taken(entry: Entry): void {
+  taken(entry: Entry, now: number): void {
     const pool = this.pools.get(entry.row.pool)!;
     pool.waitingTokens -= entry.row.tokens;
     pool.departed++;
     entry.waiting = null;
+    this.awake--;
+    this.resting.refill(pool, entry.address.tenant, now);
   }
 
   /** A limit was lowered: what waits and no longer fits stands aside. */
   setAsideTooLarge(pool: Pool, now: number): void {
+    this.resting.wakeTooLarge(pool, now);
     for (const entry of this.entries.values()) {
       if (entry.row.pool !== pool.id || !entry.waiting || !neverFits(pool.budget, entry.row.tokens)) continue;
-      this.unline(entry);
+      this.unline(entry, now);
       this.line(entry, now);
     }
   }
@@ -253,8 +282,10 @@ export class Book {
   }
 
   /** The ticket is over and its mailbox knows. */
-  remove(entry: Entry): void {
-    this.unline(entry);
+  remove(entry: Entry, now: number): void {
+    this.unline(entry, now);
+    this.delayed.remove(entry);
+    this.deadlines.remove(entry);
     this.pools.get(entry.row.pool)?.expectations.gone(entry);
     this.entries.delete(entry.row.job);
     this.endings.delete(entry.row.job);
@@ -273,10 +304,20 @@ export class Book {
     let at = this.leaseCheckAt;
     for (const pool of this.pools.values()) at = Math.min(at, pool.wakeAt);
     for (const tenant of this.tenants.values()) at = Math.min(at, tenant.wakeAt);
-    at = Math.min(at, this.delayed.peek()?.row.ready_at ?? at, this.deadlines.peek()?.row.deadline ?? at);
+    at = Math.min(at, this.delayed.peek()?.row.ready_at ?? at, this.deadlines.peek()?.row.deadline ?? at, this.resting.deadlineAt);
     for (const { sentAt } of this.endings.values()) at = Math.min(at, sentAt + VERDICT_RETRY_MS);
     return at;
   }
+}
+
+function heapOf(name: keyof Entry["slots"], dueAt: (entry: Entry) => number): RankedHeap<Entry> {
+  return new RankedHeap<Entry>(
+    (a, b) => dueAt(a) < dueAt(b),
+    ({ slots }) => slots[name],
+    ({ slots }, place) => {
+      slots[name] = place;
+    },
+  );
 }
 
 /** A verdict that a mailbox has not confirmed is sent again after this. */
@@ -296,19 +337,15 @@ export function openBook(settings: Settings, store: CoordinatorStore, now: numbe
     restore(known.budget, record);
     known.record = record;
   }
-  for (const { id, out, tickets } of store.segments()) {
-    const segment = book.segments.restore(id, tickets.length, out);
-    for (const { row, index } of tickets) {
-      if (!book.pools.has(row.pool)) row.pool = adoptivePool(book);
-      book.insert(row, now).place = { segment, index };
-    }
-  }
+  book.resting.open(store, now);
+  for (const stored of store.segments()) book.insertSegment(stored, false, now);
   for (const row of store.tickets()) {
     if (!book.pools.has(row.pool)) row.pool = adoptivePool(book);
     const entry = book.insert(row, now);
     if (row.phase === "ending") book.endings.set(row.job, { entry, sentAt: Number.NEGATIVE_INFINITY });
     if (row.phase === "leased") resumeLease(book, entry, now);
   }
+  book.resting.refillAll(now);
   book.conditions.findProbes((pool, job) => {
     const row = book.entries.get(job)?.row;
     return row?.phase === "leased" && row.pool === pool;

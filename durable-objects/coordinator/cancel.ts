@@ -1,12 +1,12 @@
 /** The job has ended in its mailbox: its ticket is dropped, and a call under way is broken off. */
 import type { Book } from "./book.ts";
 
-export function cancel(book: Book, jobs: string[]): void {
+export function cancel(book: Book, jobs: string[], now: number): void {
   for (const job of jobs) {
-    const entry = book.entries.get(job);
+    const entry = book.find(job, now);
     if (!entry || entry.row.phase === "ending") continue;
     if (entry.row.phase !== "leased") {
-      book.remove(entry);
+      book.remove(entry, now);
       continue;
     }
     const dispatcher = entry.row.dispatcher!;

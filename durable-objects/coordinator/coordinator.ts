@@ -56,7 +56,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
 
   async cancel(jobs: string[]): Promise<void> {
     this.events++;
-    this.#turn(() => cancel(this.#book, jobs));
+    this.#turn((now) => cancel(this.#book, jobs, now));
   }
 
   async locate(jobs: string[]): Promise<(Place | null)[]> {

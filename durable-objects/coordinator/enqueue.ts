@@ -11,7 +11,7 @@ import { FRESH } from "./store/store.ts";
 /** Answers null where the ticket is in, in order. */
 export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], now: number): (Problem | null)[] {
   return tickets.map((ticket) => {
-    if (book.entries.has(ticket.job)) return null;
+    if (book.find(ticket.job, now)) return null;
     const problem = refusal(book, address, ticket);
     if (problem) return problem;
     const { open } = ticket;
@@ -37,13 +37,13 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
     book.fresh.add(entry);
     const late = tooLate(book, ticket, now);
     if (late) {
-      book.remove(entry);
+      book.remove(entry, now);
       return late;
     }
     // Only now: of a job that was refused nothing stays behind, least of all a deadline far off.
     if (ticket.deadline !== null) {
       entry.row.deadline = ticket.deadline;
-      book.deadlines.push(entry);
+      book.deadlines.place(entry);
     }
     book.dirty.add(entry);
     return null;

@@ -5,8 +5,10 @@
 import { type Calibration, learn, NAIVE } from "../../policy/calibration.ts";
 import type { Entry } from "./book.ts";
 
-/** Jobs of one tenant whose wait is under way and will be learned from. */
+/** Jobs whose wait is under way and will be learned from: of one tenant, and of all where each has some. */
 const SAMPLES = 256;
+const SAMPLES_OF_ALL = 4_096;
+const SAMPLES_AT_LEAST = 2;
 /** Until a tenant's own waits have taught so much, it is told what all of the pool taught. */
 const ENOUGH = 16;
 
@@ -15,7 +17,9 @@ type Sample = { since: number; rawMs: number; told: Calibration };
 export class Expectations {
   #whole = NAIVE;
   readonly #byTenant = new Map<string, Calibration>();
-  readonly #samples = new Map<string, Map<Entry, Sample>>();
+  /** By tenant and job: a job that rests meanwhile teaches as well. */
+  readonly #samples = new Map<string, Map<string, Sample>>();
+  #sampled = 0;
 
   of(tenant: string): Calibration {
     const own = this.#byTenant.get(tenant);
@@ -25,14 +29,15 @@ export class Expectations {
   /** A job begins to wait; `rawMs` as reckoned, without calibration. */
   expect(entry: Entry, rawMs: () => number, now: number): void {
     const { tenant } = entry.address;
-    const samples = this.#samples.get(tenant) ?? new Map<Entry, Sample>();
-    if (samples.size >= SAMPLES) return;
-    this.#samples.set(tenant, samples.set(entry, { since: now, rawMs: rawMs(), told: this.of(tenant) }));
+    const samples = this.#samples.get(tenant) ?? new Map<string, Sample>();
+    if (samples.size >= (this.#sampled < SAMPLES_OF_ALL ? SAMPLES : SAMPLES_AT_LEAST)) return;
+    this.#sampled++;
+    this.#samples.set(tenant, samples.set(entry.row.job, { since: now, rawMs: rawMs(), told: this.of(tenant) }));
   }
 
   /** Its wait is over: it starts. */
   started(entry: Entry, now: number): void {
-    const sample = this.#samples.get(entry.address.tenant)?.get(entry);
+    const sample = this.#samples.get(entry.address.tenant)?.get(entry.row.job);
     if (!sample) return;
     this.gone(entry);
     const { tenant } = entry.address;
@@ -46,6 +51,8 @@ export class Expectations {
   gone(entry: Entry): void {
     const { tenant } = entry.address;
     const samples = this.#samples.get(tenant);
-    if (samples?.delete(entry) && samples.size === 0) this.#samples.delete(tenant);
+    if (!samples?.delete(entry.row.job)) return;
+    this.#sampled--;
+    if (samples.size === 0) this.#samples.delete(tenant);
   }
 }

@@ -7,10 +7,11 @@ import type { Book, Entry, Pool } from "./book.ts";
 import { shown } from "./condition/shown.ts";
 import { inForce } from "./limits.ts";
 import { reckon } from "./reckon.ts";
+import type { Rested } from "./resting.ts";
 
 /** Null if the coordinator holds no ticket of that job, or only a verdict to deliver. */
 export function placeOf(book: Book, job: string, now: number): Place | null {
-  const entry = book.entries.get(job);
+  const entry = book.find(job, now);
   if (!entry || entry.row.phase === "ending") return null;
   const { row, waiting } = entry;
   if (row.phase === "leased") {
@@ -39,6 +40,7 @@ export function placeAtEntry(book: Book, job: string, now: number): Place {
 export function inspect(book: Book, now: number): QueueState {
   const states = new Map([...book.pools.values()].map((pool) => [pool.id, openState(book, pool, now)]));
   for (const entry of book.entries.values()) count(book, states.get(entry.row.pool)!, entry, now);
+  for (const run of book.resting.runs) countRested(book, states.get(run.pool)!, run, now);
   const { drains, pausedAt, pausedTenants } = book.conditions;
   return {
     object: "queue",
@@ -50,7 +52,8 @@ export function inspect(book: Book, now: number): QueueState {
   };
 }
 
-type Counting = PoolState & { byTenant: Map<string, PoolState["tenants"][number]>; byPriority: Map<number, number> };
+type TenantCount = PoolState["tenants"][number];
+type Counting = PoolState & { byTenant: Map<string, TenantCount>; byPriority: Map<number, number> };
 
 function openState(book: Book, pool: Pool, now: number): Counting {
   const { budget } = pool;
@@ -80,23 +83,37 @@ function openState(book: Book, pool: Pool, now: number): Counting {
 function count(book: Book, state: Counting, entry: Entry, now: number): void {
   const { row, address } = entry;
   if (row.phase === "ending") return;
-  let tenant = state.byTenant.get(address.tenant);
-  if (!tenant) {
-    tenant = { id: address.tenant, depth: 0, in_flight: 0, weight: book.tenant(address.tenant).weight, oldest_wait_seconds: 0 };
-    state.byTenant.set(address.tenant, tenant);
-  }
+  const tenant = countOf(book, state, address.tenant);
   if (row.phase === "leased") {
     state.in_flight++;
     tenant.in_flight++;
   } else if (row.phase === "delayed") {
     state.scheduled++;
   } else {
-    const waited = Math.max(0, now - (entry.waiting?.since ?? row.accepted_at)) / 1_000;
-    state.depth++;
-    tenant.depth++;
-    state.byPriority.set(row.priority, (state.byPriority.get(row.priority) ?? 0) + 1);
-    state.oldest_wait_seconds = Math.max(state.oldest_wait_seconds, waited);
-    tenant.oldest_wait_seconds = Math.max(tenant.oldest_wait_seconds, waited);
+    countWaiting(state, tenant, [[row.priority, 1]], entry.waiting?.since ?? row.accepted_at, now);
+  }
+}
+
+function countRested(book: Book, state: Counting, { priorities, since, tenant }: Rested, now: number): void {
+  countWaiting(state, countOf(book, state, tenant), priorities, since, now);
+}
+
+function countOf(book: Book, { byTenant }: Counting, id: string): TenantCount {
+  let tenant = byTenant.get(id);
+  if (!tenant) {
+    tenant = { id, depth: 0, in_flight: 0, weight: book.tenant(id).weight, oldest_wait_seconds: 0 };
+    byTenant.set(id, tenant);
+  }
+  return tenant;
+}
+
+/** So many of each priority, of which the first waits since then (ms). */
+function countWaiting(state: Counting, tenant: TenantCount, priorities: [number, number][], since: number, now: number): void {
+  const waited = Math.max(0, now - since) / 1_000;
+  for (const each of [state, tenant]) each.oldest_wait_seconds = Math.max(each.oldest_wait_seconds, waited);
+  for (const [priority, depth] of priorities) {
+    for (const each of [state, tenant]) each.depth += depth;
+    state.byPriority.set(priority, (state.byPriority.get(priority) ?? 0) + depth);
   }
 }
 

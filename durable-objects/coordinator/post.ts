@@ -73,10 +73,10 @@ async function judge(post: Post, mailbox: number, verdicts: Verdict[]): Promise<
     // Ends are sent again by the sweep; what a lost notice of a retry said, the next lease carries.
     return;
   }
-  post.turn(() => {
+  post.turn((now) => {
     for (const { job, kind } of verdicts) {
       const entry = book.entries.get(job);
-      if (kind !== "retrying" && entry?.row.phase === "ending") book.remove(entry);
+      if (kind !== "retrying" && entry?.row.phase === "ending") book.remove(entry, now);
     }
   });
 }

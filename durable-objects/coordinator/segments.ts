@@ -3,41 +3,70 @@
  * bit is set in the same commit: at wake it is found exactly once.
  */
 import type { Entry } from "./book.ts";
-import type { CoordinatorStore } from "./store/store.ts";
+import type { CoordinatorStore, StoredSegment } from "./store/store.ts";
 
 /** Fewer are written one by one: a segment costs a row itself, and one more whenever tickets leave it. */
 const LEAST = 8;
+/** More than so many are several: the smaller a segment, the less of it must be in memory before it is needed (`resting.ts`). */
+export const MOST = 32;
 
-export type Segment = { readonly id: number; left: number; readonly out: Uint8Array };
+export type Segment = {
+  readonly id: number;
+  readonly mailbox: number;
+  left: number;
+  readonly out: Uint8Array;
+  /** Those that are left, each at its index. */
+  readonly entries: (Entry | null)[];
+  /** Whether storage has it at rest. */
+  resting: boolean;
+};
 
 export class Segments {
   readonly #dirty = new Set<Segment>();
   #next = 1;
 
-  /** After a wake: takes a stored segment in. */
-  restore(id: number, left: number, out: Uint8Array): Segment {
+  /** After a wake, of the object or of what rested: takes a stored segment in. Its tickets follow, one by one. */
+  restore({ id, mailbox, out, size, tickets }: StoredSegment, resting: boolean): Segment {
+    this.noteId(id);
+    return { id, mailbox, left: tickets.length, out, entries: new Array(size).fill(null), resting };
+  }
+
+  /** This id is taken. */
+  noteId(id: number): void {
     this.#next = Math.max(this.#next, id + 1);
-    return { id, left, out };
+  }
+
+  put(segment: Segment, index: number, entry: Entry): void {
+    segment.entries[index] = entry;
+    entry.place = { segment, index };
   }
 
   /** Writes new tickets: those that wait in segments, the others by themselves. */
   write(store: CoordinatorStore, fresh: Entry[]): void {
     const byMailbox = Map.groupBy(fresh, (entry) => entry.row.mailbox);
     for (const [mailbox, entries] of byMailbox) {
-      if (entries.length < LEAST) {
-        for (const { row } of entries) store.putTicket(row);
-        continue;
+      for (let from = 0; from < entries.length; from += MOST) {
+        const together = entries.slice(from, from + MOST);
+        if (together.length < LEAST) for (const { row } of together) store.putTicket(row);
+        else this.join(store, mailbox, together);
       }
-      const segment: Segment = { id: this.#next++, left: entries.length, out: new Uint8Array(Math.ceil(entries.length / 8)) };
-      store.addSegment(
-        segment.id,
-        mailbox,
-        entries.map((entry) => entry.row),
-      );
-      entries.forEach((entry, index) => {
-        entry.place = { segment, index };
-      });
     }
+  }
+
+  /** Writes tickets of one mailbox as a new segment. */
+  join(store: CoordinatorStore, mailbox: number, entries: readonly Entry[]): Segment {
+    const { length } = entries;
+    const out = new Uint8Array(Math.ceil(length / 8));
+    const segment: Segment = { id: this.#next++, mailbox, left: length, out, entries: new Array(length).fill(null), resting: false };
+    store.addSegment(
+      segment.id,
+      mailbox,
+      entries.map((entry) => entry.row),
+    );
+    entries.forEach((entry, index) => {
+      this.put(segment, index, entry);
+    });
+    return segment;
   }
 
   /** The ticket leaves its segment, if it is in one; answers whether it was. */
@@ -46,6 +75,7 @@ export class Segments {
     const { segment, index } = entry.place;
     segment.out[index >> 3]! |= 0x80 >> (index & 7);
     segment.left--;
+    segment.entries[index] = null;
     this.#dirty.add(segment);
     entry.place = null;
     return true;
@@ -56,6 +86,8 @@ export class Segments {
     for (const segment of this.#dirty) {
       if (segment.left === 0) store.dropSegment(segment.id);
       else store.markSegment(segment.id, segment.out);
+      if (segment.resting) store.dropResting(segment.id);
+      segment.resting = false;
     }
     this.#dirty.clear();
   }

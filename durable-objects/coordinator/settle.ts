@@ -80,7 +80,7 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
   const { row } = entry;
   switch (next.kind) {
     case "end":
-      book.remove(entry);
+      book.remove(entry, now);
       return;
     case "wait":
       hold(book.pools.get(row.pool)!.budget, next.holdUntil);
@@ -93,7 +93,7 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
       row.phase = "delayed";
       row.ready_at = next.backAt;
       entry.backAt = next.backAt;
-      book.delayed.push(entry);
+      book.delayed.place(entry);
       break;
     case "retry":
       if (next.unknown) row.unknown++;
@@ -102,7 +102,7 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
       if (next.uncounted) entry.backAt = next.at;
       row.phase = "delayed";
       row.ready_at = next.at;
-      book.delayed.push(entry);
+      book.delayed.place(entry);
       tell(book, entry, { ...facts(entry), kind: "retrying", retryAt: next.at, problem: next.problem });
       break;
     case "fail":
@@ -110,14 +110,16 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
       return;
   }
   // A deadline that passed during the attempt was let pass; now it counts again.
-  if (row.deadline !== null) book.deadlines.push(entry);
+  if (row.deadline !== null) book.deadlines.place(entry);
   book.dirty.add(entry);
 }
 
 /** The job ends without a result. The ticket stays until its mailbox has confirmed. */
 export function end(book: Book, entry: Entry, kind: JobEnd, problem: Problem, now: number): void {
   const { row, address } = entry;
-  book.unline(entry);
+  book.unline(entry, now);
+  book.delayed.remove(entry);
+  book.deadlines.remove(entry);
   book.tenant(address.tenant).queued--;
   const verdict: Verdict = { ...facts(entry), kind, problem };
   row.phase = "ending";

@@ -16,12 +16,9 @@ export function sweep(book: Book, now: number, random: () => number): void {
 }
 
 function releaseDelayed(book: Book, now: number): void {
-  for (let entry = book.delayed.peek(); entry; entry = book.delayed.peek()) {
+  for (let entry = book.delayed.peek(); entry && entry.row.ready_at <= now; entry = book.delayed.peek()) {
     const { row } = entry;
-    const current = book.entries.get(row.job) === entry && row.phase === "delayed";
-    if (current && row.ready_at > now) return;
     book.delayed.pop();
-    if (!current) continue;
     // Not written: at wake a delayed ticket whose time has come is released again.
     row.phase = "waiting";
     book.line(entry, now);
@@ -30,12 +27,10 @@ function releaseDelayed(book: Book, now: number): void {
 
 /** A job expires at its deadline unless it runs: a call that is paid for is finished. */
 function expireOverdue(book: Book, now: number): void {
-  for (let entry = book.deadlines.peek(); entry; entry = book.deadlines.peek()) {
-    const { row } = entry;
-    const current = book.entries.get(row.job) === entry && row.phase !== "ending";
-    if (current && row.deadline! > now) return;
+  book.resting.wakeOverdue(now);
+  for (let entry = book.deadlines.peek(); entry && entry.row.deadline! <= now; entry = book.deadlines.peek()) {
     book.deadlines.pop();
-    if (current && row.phase !== "leased") end(book, entry, "expired", pastDeadline(), now);
+    if (entry.row.phase !== "leased") end(book, entry, "expired", pastDeadline(), now);
   }
 }
 

@@ -35,6 +35,7 @@ export function record(book: Book, store: CoordinatorStore, now: number): void {
 
 function write(book: Book, store: CoordinatorStore, now: number): void {
   for (const id of book.newMailboxes) store.addMailbox(id, book.addresses.get(id)!);
+  book.resting.rest(store);
   writeTickets(book, store);
   for (const letter of book.deadLetters) store.addDeadLetter(letter);
   for (const pool of book.pools.values()) {

@@ -33,6 +33,10 @@ export class Watching {
     this.#all.set(job, { entry, told: known, dueAt: position === null || known === null ? 0 : dueAt(book, entry, position, known) });
   }
 
+  has(job: string): boolean {
+    return this.#all.has(job);
+  }
+
   forget(job: string): void {
     this.#all.delete(job);
   }

@@ -13,7 +13,7 @@ import { reckon } from "./reckon.ts";
 export function standingOf(book: Book, job: string, now: number): Standing | null {
   const place = placeOf(book, job, now);
   if (!place) return null;
-  const entry = book.entries.get(job)!;
+  const entry = book.find(job, now)!;
   const { row, address, waiting } = entry;
   const reckoned = waiting ? reckon(book, entry, waiting, now) : null;
   const between = row.phase === "delayed" && row.attempt > 0;

@@ -1,27 +1,59 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { MinHeap } from "../../policy/heap.ts";
+import { RankedHeap } from "../../policy/heap.ts";
 
-// Law: what comes out is always the least of what is in.
+type Item = { value: number; place: number };
+const open = () =>
+  new RankedHeap<Item>(
+    (a, b) => a.value < b.value,
+    ({ place }) => place,
+    (item, place) => {
+      item.place = place;
+    },
+  );
+
+const value = fc.integer({ min: 0, max: 20 });
+const which = fc.nat(1_000);
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("place" as const), value }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("pop" as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), which }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("change" as const), which, value }) },
+);
+
+// Law: what comes out is always the least of what is in, whoever left or changed meanwhile; and each item knows its place.
 it("a heap gives back the least of what it holds, among equals too", () => {
-  const push = fc.record({ do: fc.constant("push" as const), value: fc.integer({ min: 0, max: 20 }) });
-  const pop = fc.record({ do: fc.constant("pop" as const) });
   fc.assert(
-    fc.property(fc.array(fc.oneof({ weight: 3, arbitrary: push }, { weight: 2, arbitrary: pop }), { maxLength: 200 }), (steps) => {
-      const heap = new MinHeap<{ value: number }>((a, b) => a.value < b.value);
-      let model: number[] = [];
+    fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+      const heap = open();
+      const items: Item[] = [];
+      const least = () => Math.min(...items.map((item) => item.value));
       for (const step of steps) {
-        if (step.do === "push") {
-          heap.push({ value: step.value });
-          model = [...model, step.value].sort((a, b) => a - b);
-        } else {
-          expect(heap.pop()?.value).toBe(model.shift());
+        const item = "which" in step ? items[step.which % items.length] : undefined;
+        if (step.do === "place") {
+          const fresh = { value: step.value, place: -1 };
+          items.push(fresh);
+          heap.place(fresh);
+        } else if (step.do === "pop") {
+          const expected = least();
+          const popped = heap.pop();
+          if (!popped) expect(items).toEqual([]);
+          else expect(items.splice(items.indexOf(popped), 1)[0]!.value).toBe(expected);
+        } else if (item && step.do === "remove") {
+          heap.remove(item);
+          items.splice(items.indexOf(item), 1);
+          heap.remove(item);
+        } else if (item && step.do === "change") {
+          item.value = step.value;
+          heap.place(item);
         }
-        expect(heap.size).toBe(model.length);
-        expect(heap.peek()?.value).toBe(model[0]);
+        expect(heap.size).toBe(items.length);
+        expect(new Set(heap)).toEqual(new Set(items));
+        if (items.length > 0) expect(heap.peek()!.value).toBe(least());
+        expect(items.map(({ place }) => place).sort((a, b) => a - b)).toEqual(items.map((_, index) => index));
+        const second = items.map((each) => each.value).sort((a, b) => a - b)[1];
+        expect(heap.second()?.value).toBe(second);
       }
-      while (heap.size > 0) expect(heap.pop()?.value).toBe(model.shift());
-      expect(heap.pop()).toBeUndefined();
     }),
     { numRuns: 500 },
   );

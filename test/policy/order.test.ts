@@ -110,6 +110,20 @@ describe("an order", () => {
     expect(startsOf("a", drain(order).slice(0, 10))).toBeLessThanOrEqual(6);
   });
 
+  it("forgets a job that others were let ahead of when it goes to rest", () => {
+    const order = new Order(equal, ({ tokens }) => (tokens > 5 ? "tokens" : "requests"));
+    const [big, small] = [job("a", 9), job("a", 1)];
+    for (const each of [big, small]) order.add(each);
+    const lacksTokens = gate(({ tokens }) => (tokens > 5 ? "tokens" : "start"));
+    expect(order.next(lacksTokens)).toBe(small);
+    const run = { size: 1, first: big, last: big, firstOf: { requests: null, tokens: big }, before: () => 0 };
+    order.rest("a", [big], run);
+    expect(order.size).toBe(1);
+    expect(order.next(gate(always))).toBeNull();
+    order.wake("a", [big], run);
+    expect(order.next(gate(always))).toBe(big);
+  });
+
   // Limits that upstream changes make another resource the scarcer one of jobs that wait already.
   it("starts each job once, and lets go of those that are taken back, whatever kind they have become meanwhile", () => {
     const step = fc.record({ tenant: fc.constantFrom("a", "b"), cost: fc.integer({ min: 1, max: 9 }), back: fc.boolean() });

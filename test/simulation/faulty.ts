@@ -33,13 +33,15 @@ export function faultyRun(seed: number, faults: Faults = {}): FaultyRun {
   };
 
   const scene = { load, rule: "bucket 10 s" as const, scale: SCALE, minutes: 0.75, seed };
-  const { world, jobs, sluice } = runSluice(scene, { faults: drawn, volatile: false, watch });
+  const awakeMost = random.chance(0.5) ? random.between(1, 100) : Number.POSITIVE_INFINITY;
+  const { world, jobs, sluice } = runSluice(scene, { faults: drawn, volatile: false, awakeMost, watch });
   const late = jobs.filter((job) => sluice.rows.get(job.id)?.ended === null);
   if (late.length > 0) problems.push(`${late.length} jobs never ended, the first ${late[0]!.id}`);
   const failed = jobs.filter((job) => sluice.rows.get(job.id)?.ended === "failed");
   if (failed.length > 0) problems.push(`${failed.length} jobs failed, the first ${failed[0]!.id}`);
   if ([...world.done.values()].some((count) => count > 1)) problems.push("a result was committed twice");
   if (sluice.book.entries.size > 0) problems.push(`${sluice.book.entries.size} tickets are left`);
+  if ([...sluice.book.resting.runs].length > 0) problems.push("some rest for ever");
   const overflow = overflowOf(world.sends, 60_000, { requests: SCALE.rpm * BURST_AND_RATE, tokens: SCALE.tpm * BURST_AND_RATE });
   if (overflow) problems.push(`more than burst and rate within a minute from ${overflow.from} ms on`);
   if (world.upstream.refused > 0) problems.push(`${world.upstream.refused} calls were refused`);
@@ -49,11 +51,20 @@ export function faultyRun(seed: number, faults: Faults = {}): FaultyRun {
 /** What must hold after every turn. */
 function invariantOf(book: Book, now: number): string | null {
   for (const pool of book.pools.values()) {
-    let [leased, waiting] = [0, 0];
+    let [leased, waiting, tokens] = [0, 0, 0];
     for (const { row } of book.entries.values()) {
       if (row.phase === "leased") leased++;
-      if (row.phase === "waiting") waiting++;
+      if (row.phase !== "waiting") continue;
+      waiting++;
+      tokens += row.tokens;
     }
+    if (waiting !== book.awake) return `${waiting} are awake, ${book.awake} are counted`;
+    for (const run of book.resting.runs) {
+      waiting += run.size;
+      tokens += run.tokens;
+    }
+    if (tokens !== pool.waitingTokens) return `${tokens} tokens wait, ${pool.waitingTokens} are counted`;
+    for (const lane of pool.order.lanes.values()) if (lane.due()) return `of ${lane.tenant} the next one rests`;
     if (leased !== pool.budget.inFlight) return `${leased} leases, ${pool.budget.inFlight} in flight`;
     if (waiting !== pool.order.size) return `${waiting} tickets wait, ${pool.order.size} stand in the order`;
     for (const { bucket, rate, whole, resource } of pool.budget.meters) {

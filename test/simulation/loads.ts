@@ -1,5 +1,9 @@
 /** Jobs as a world knows them, and loads of them. */
+import { jobId } from "../../platform/ids.ts";
 import type { Random } from "./random.ts";
+
+/** Each tenant's one channel. */
+export const CHANNEL = "c";
 
 export type SimJob = {
   id: string;
@@ -31,7 +35,7 @@ export function makeLoad(name: LoadName, { rpm, tpm }: Scale, minutes: number, r
   const make = (index: number, tenant: string, tokens: number, more: Partial<SimJob> = {}): SimJob => {
     const most = Math.max(1, Math.round(tokens / 2));
     return {
-      id: `j${index}`,
+      id: jobId(tenant, { channel: CHANNEL, number: index, nonce: "000000", at: 0 }),
       tenant,
       at: 0,
       prompt: Math.max(1, Math.round(tokens) - most),

@@ -126,15 +126,17 @@ function million(): void {
 function costs(): void {
   say("## Cost of a turn that starts one job, 1,000 tenants waiting");
   say();
-  row(["tickets waiting", "over 10,000", "heap a ticket, bytes"]);
-  row(["---", "---", "---"]);
+  row(["tickets waiting", "over 10,000", "heap of all, MB", "a ticket, bytes", "from waking to the first start"]);
+  row(["---", "---", "---", "---", "---"]);
   costOf(10_000);
   const measured = [10_000, 100_000, 1_000_000].map(costOf);
-  for (const { queued, usPerStart, bytesPerTicket } of measured) {
+  for (const { queued, usPerStart, heapMb, bytesPerTicket, wakeMs } of measured) {
     row([
       queued,
       `${(usPerStart / measured[0]!.usPerStart).toFixed(2)} (${usPerStart.toFixed(0)} µs)`,
+      heapMb.toFixed(1),
       queued < 100_000 ? "" : bytesPerTicket.toFixed(0),
+      `${wakeMs.toFixed(0)} ms`,
     ]);
   }
   say();

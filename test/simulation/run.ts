@@ -1,13 +1,11 @@
 /** One run of a load against a rule, and what came of it. */
 
-import type { Book } from "../../durable-objects/coordinator/book.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { fairnessGap, overflowOf } from "./checks.ts";
 import { type EtaError, errorOf, type Told, waitsOf } from "./estimates.ts";
-import type { Faults } from "./lines.ts";
 import { LARGEST, type LoadName, makeLoad, type Scale, type SimJob } from "./loads.ts";
 import { Random } from "./random.ts";
-import { POOL, Sluice } from "./sluice.ts";
+import { type Options, POOL, Sluice } from "./sluice.ts";
 import { type Rule, type RuleName, windowOf } from "./upstream.ts";
 import { type Client, DELAY, play, World } from "./world.ts";
 
@@ -50,7 +48,7 @@ export function worldOf(scene: Scene): { world: World; jobs: SimJob[] } {
   return { world: new World({ name, ...scale, charge, refunds, countsRefused, phaseMs }, seed), jobs };
 }
 
-export function runSluice(scene: Scene, options: { faults?: Faults; volatile?: boolean; watch?: (book: Book, now: number) => void } = {}) {
+export function runSluice(scene: Scene, options: Omit<Options, "settings"> = {}) {
   const { world, jobs } = worldOf(scene);
   const settings = settingsFor(scene.rule, scene.scale);
   const sluice = new Sluice(world, { settings, volatile: true, ...options });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Book } from "../../durable-objects/coordinator/book.ts";
 import { overflowOf } from "./checks.ts";
 import { errorOf } from "./estimates.ts";
 import { faultyRun } from "./faulty.ts";
@@ -62,6 +63,26 @@ describe("estimates on a steady load, once it has shown itself", () => {
     expect(Math.abs(bias)).toBeLessThan(0.1);
     expect(covered).toBeGreaterThan(0.88);
   });
+});
+
+describe("tickets that rest", () => {
+  // Law: what is out of memory is ordered, counted and told of as if it were not.
+  it.each(LOADS.flatMap((load) => [1, 30, 200].map((awakeMost) => [load, awakeMost] as const)))(
+    "%s, %i awake at the most: the same jobs start at the same instants, and are told the same",
+    (load, awakeMost) => {
+      const world = { ...scene("bucket 10 s", load), minutes: 1 };
+      let rested = 0;
+      const watch = (book: Book) => {
+        rested = Math.max(rested, [...book.resting.runs].length);
+      };
+      const [some, none] = [awakeMost, Number.POSITIVE_INFINITY].map(
+        (most) => runSluice(world, { volatile: false, awakeMost: most, watch }).sluice,
+      );
+      expect(rested).toBeGreaterThan(2);
+      expect(some!.starts.map(({ at, job }) => [at, job.id])).toEqual(none!.starts.map(({ at, job }) => [at, job.id]));
+      expect(some!.told).toEqual(none!.told);
+    },
+  );
 });
 
 describe("what people use instead", () => {

@@ -10,7 +10,7 @@ import type { Settings } from "../../platform/settings.ts";
 import type { Held, Lease, Settlement, Verdict } from "../../schemas/rpc.ts";
 import { SimDispatcher } from "./dispatcher.ts";
 import { type Faults, Lines } from "./lines.ts";
-import type { SimJob } from "./loads.ts";
+import { CHANNEL, type SimJob } from "./loads.ts";
 import { openStorage } from "./storage.ts";
 import type { Client, World } from "./world.ts";
 
@@ -29,6 +29,8 @@ export type Options = {
   /** Nothing is written: for worlds without crashes. */
   volatile?: boolean;
   faults?: Faults;
+  /** Tickets that may be awake before some rest; without storage none can. */
+  awakeMost?: number;
   /** Told of every turn, after it is written. */
   watch?: (book: Book, now: number) => void;
 };
@@ -60,7 +62,15 @@ export class Sluice implements Client {
     const storage = options.volatile ? null : openStorage();
     this.#openStore = () => (storage ? new CoordinatorStore(storage.open()) : forgetful());
     this.#store = this.#openStore();
-    this.book = openBook(options.settings, this.#store, world.time.now);
+    this.book = this.#openBook();
+  }
+
+  #openBook(): Book {
+    const { awakeMost, settings, volatile } = this.#options;
+    const book = openBook(settings, this.#store, this.world.time.now);
+    if (volatile) book.resting.awakeMost = Number.POSITIVE_INFINITY;
+    else if (awakeMost !== undefined) book.resting.awakeMost = awakeMost;
+    return book;
   }
 
   /** Jobs that come at one instant travel together. */
@@ -133,7 +143,7 @@ export class Sluice implements Client {
         this.#note(own);
       };
       this.lines.call(
-        () => this.#turn((now) => enqueue(this.book, { tenant, channel: "c" }, tickets, now)),
+        () => this.#turn((now) => enqueue(this.book, { tenant, channel: CHANNEL }, tickets, now)),
         confirm,
         () => this.world.time.after(RESEND_MS, () => this.#handOver(own)),
       );
@@ -192,7 +202,7 @@ export class Sluice implements Client {
     this.world.time.after(DOWN_MS, () => {
       this.#up = true;
       this.#store = this.#openStore();
-      this.book = openBook(this.#options.settings, this.#store, this.world.time.now);
+      this.book = this.#openBook();
       this.#attempt(() => this.#turn(() => {}));
       for (const name of this.book.leased.keys()) this.#ask(name, heldBy(this.book, name));
     });
@@ -251,10 +261,10 @@ export class Sluice implements Client {
     };
     this.#answered(
       hear,
-      () => {
+      (_, now) => {
         for (const { job, kind } of verdicts) {
           const entry = this.book.entries.get(job);
-          if (kind !== "retrying" && entry?.row.phase === "ending") this.book.remove(entry);
+          if (kind !== "retrying" && entry?.row.phase === "ending") this.book.remove(entry, now);
         }
       },
       () => {},
@@ -292,9 +302,11 @@ export function forgetful(): CoordinatorStore {
     "putDoubts",
     "putLimits",
     "putOutputs",
+    "rest",
+    "dropResting",
     "dropOutputs",
   ];
-  const reads = ["mailboxes", "budgets", "segments", "tickets", "conditions", "doubts", "limits", "outputs"];
+  const reads = ["mailboxes", "budgets", "segments", "tickets", "conditions", "doubts", "limits", "outputs", "resting"];
   const store: Record<string, unknown> = { sql: { transaction: (work: () => void) => work() } };
   for (const name of writes) store[name] = nothing;
   for (const name of reads) store[name] = none;

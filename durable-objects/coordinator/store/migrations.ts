@@ -103,4 +103,16 @@ export const MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: "005_resting",
+    sql: `
+      -- Segments that need not be in memory, and what must be known of them meanwhile: JSON of Summary. Written as they go to rest, deleted with the first
+      -- ticket that leaves them, read at wake.
+      CREATE TABLE resting (
+        segment INTEGER PRIMARY KEY,
+        mailbox INTEGER NOT NULL,
+        summary TEXT NOT NULL
+      );
+    `,
+  },
 ];

@@ -2,9 +2,11 @@
 
 import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
+import type { Kind } from "../../../policy/lane.ts";
 import type { LearnedRecord } from "../../../policy/learned.ts";
 import type { LedgerRecord } from "../../../policy/ledger.ts";
 import type { Outputs } from "../../../policy/outputs.ts";
+import type { Place } from "../../../policy/queue.ts";
 import type { Doubts } from "../../../schemas/queue.ts";
 import type { DeadLetter, MailboxAddress, Ticket } from "../../../schemas/rpc.ts";
 import { MIGRATIONS } from "./migrations.ts";
@@ -39,8 +41,31 @@ type TicketState = {
 
 export type TicketRow = TicketState & Fixed;
 type SegmentRow = { id: number; mailbox: number; tickets: string; out: ArrayBuffer | null };
-/** A ticket that waits in a segment, and which of its tickets it is. */
-export type SegmentTicket = { row: TicketRow; segment: number; index: number };
+/** Marks, and the tickets that still wait in it, each with which of its tickets it is. */
+export type StoredSegment = { id: number; mailbox: number; size: number; out: Uint8Array; tickets: { row: TicketRow; index: number }[] };
+
+/** What is known of a segment that rests; of those of its tickets alone that still wait. Times in ms. */
+export type Summary = {
+  pool: string;
+  size: number;
+  /** Reserved by all, and by the largest. */
+  tokens: number;
+  largest: number;
+  /** How many of each priority. */
+  priorities: [number, number][];
+  /** Since when the first of them waits. */
+  since: number;
+  /** The first deadline; null if there is none. */
+  deadline: number | null;
+  first: Place;
+  last: Place;
+  firstOf: Record<Kind, Place | null>;
+  /** The last arrival. */
+  arrival: number;
+  /** The mailbox as ids name it, and the least and the greatest of the jobs' numbers there. */
+  site: string;
+  numbers: [number, number];
+};
 type Stored = TicketState & { fixed: string };
 
 /** Dead letters kept; older ones make room. */
@@ -107,6 +132,21 @@ export class CoordinatorStore {
     this.sql.run("INSERT INTO segments (id, mailbox, tickets) VALUES (?, ?, ?)", id, mailbox, tickets);
   }
 
+  /** Its tickets are left out of memory, here and at wake. */
+  rest(id: number, mailbox: number, summary: Summary): void {
+    this.sql.run("INSERT OR REPLACE INTO resting (segment, mailbox, summary) VALUES (?, ?, ?)", id, mailbox, JSON.stringify(summary));
+  }
+
+  resting(): { segment: number; mailbox: number; summary: Summary }[] {
+    return this.sql
+      .all<{ segment: number; mailbox: number; summary: string }>("SELECT segment, mailbox, summary FROM resting ORDER BY segment")
+      .map((row) => ({ ...row, summary: JSON.parse(row.summary) as Summary }));
+  }
+
+  dropResting(segment: number): void {
+    this.sql.run("DELETE FROM resting WHERE segment = ?", segment);
+  }
+
   markSegment(id: number, out: Uint8Array): void {
     this.sql.run("UPDATE segments SET out = ? WHERE id = ?", out.buffer as ArrayBuffer, id);
   }
@@ -115,16 +155,16 @@ export class CoordinatorStore {
     this.sql.run("DELETE FROM segments WHERE id = ?", id);
   }
 
-  /** Sizes and marks first, then the tickets that still wait in them. */
-  *segments(): Iterable<{ id: number; size: number; out: Uint8Array; tickets: SegmentTicket[] }> {
-    for (const { id, mailbox, tickets, out } of this.sql.each<SegmentRow>("SELECT id, mailbox, tickets, out FROM segments ORDER BY id")) {
-      const all = JSON.parse(tickets) as [string, Fixed][];
-      const marks = out ? new Uint8Array(out) : new Uint8Array(Math.ceil(all.length / 8));
-      const left = all.flatMap(([job, fixed], index) =>
-        isMarked(marks, index) ? [] : [{ row: { ...fixed, ...FRESH, job, mailbox }, segment: id, index }],
-      );
-      yield { id, size: all.length, out: marks, tickets: left };
-    }
+  /** Those that do not rest. */
+  *segments(): Iterable<StoredSegment> {
+    const rows = this.sql.each<SegmentRow>(
+      "SELECT id, mailbox, tickets, out FROM segments WHERE id NOT IN (SELECT segment FROM resting) ORDER BY id",
+    );
+    for (const row of rows) yield opened(row);
+  }
+
+  segment(id: number): StoredSegment {
+    return opened(this.sql.first<SegmentRow>("SELECT id, mailbox, tickets, out FROM segments WHERE id = ?", id)!);
   }
 
   dropTicket(job: string): void {
@@ -222,6 +262,13 @@ export const FRESH = {
   verdict: null,
   doubt: 0 as const,
 };
+
+function opened({ id, mailbox, tickets, out }: SegmentRow): StoredSegment {
+  const all = JSON.parse(tickets) as [string, Fixed][];
+  const marks = out ? new Uint8Array(out) : new Uint8Array(Math.ceil(all.length / 8));
+  const left = all.flatMap(([job, fixed], index) => (isMarked(marks, index) ? [] : [{ row: { ...fixed, ...FRESH, job, mailbox }, index }]));
+  return { id, mailbox, size: all.length, out: marks, tickets: left };
+}
 
 export function isMarked(out: Uint8Array, index: number): boolean {
   return (out[index >> 3]! & (0x80 >> (index & 7))) !== 0;

@@ -1,0 +1,299 @@
+/**
+ * Tickets that are far from their start rest: their segment is in storage, and of it memory knows but a summary. So the object holds what it needs to choose
+ * next, however many wait. Law: what rests keeps its place in the order and is counted everywhere; its segment wakes before one of its tickets
+ * could be the next, when its deadline comes, and when somebody asks for one of them by name.
+ *
+ * Tickets that came one by one are joined to a segment as they go to rest. What is watched, delayed or was called before stays awake.
+ */
+import { spotOf } from "../../platform/ids.ts";
+import { dominantKind, neverFits } from "../../policy/budget.ts";
+import { RankedHeap } from "../../policy/heap.ts";
+import type { Kind, Lane, Run } from "../../policy/lane.ts";
+import { type Place, precedes } from "../../policy/queue.ts";
+import type { Book, Entry, Pool } from "./book.ts";
+import { MOST, type Segment } from "./segments.ts";
+import type { CoordinatorStore, Summary } from "./store/store.ts";
+import { waitingOf } from "./waiting.ts";
+
+/** Waiting tickets that are in memory; each takes some hundred bytes of 128 MB in all. */
+const AWAKE_MOST = 20_000;
+/** When there are more, so many rest that this part of them stays. */
+const AWAKE_AFTER = 3 / 4;
+/** The first of each lane and kind stay awake: at most so many, and with many lanes fewer. */
+const KEEP = { most: 256, least: 8 };
+/** If not enough may rest, it is tried again when this factor more are awake, or after so many turns: to look through all is dear. */
+const PATIENCE = { factor: 1.25, turns: 1_024 };
+/** Segments woken for their deadline in one turn. */
+const OVERDUE = 32;
+
+/** Of the segments that rest there may be tens of thousands: texts are shared, and places too. */
+export class Rested implements Run {
+  readonly segment: number;
+  readonly tenant: string;
+  readonly pool: string;
+  readonly site: Site;
+  readonly size: number;
+  readonly tokens: number;
+  readonly largest: number;
+  readonly priorities: [number, number][];
+  readonly since: number;
+  readonly deadline: number | null;
+  readonly first: Place;
+  readonly last: Place;
+  readonly firstOf: Readonly<Record<Kind, Place | null>>;
+  readonly least: number;
+  readonly most: number;
+  /** Among the deadlines; -1 where it has none. */
+  slot = -1;
+
+  constructor(segment: number, tenant: string, pool: string, site: Site, summary: Summary) {
+    this.segment = segment;
+    this.tenant = tenant;
+    this.pool = pool;
+    this.site = site;
+    ({ size: this.size, tokens: this.tokens, largest: this.largest, priorities: this.priorities, since: this.since } = summary);
+    ({ deadline: this.deadline, first: this.first, last: this.last } = summary);
+    [this.least, this.most] = summary.numbers;
+    const shared = (place: Place | null) => (place && !precedes(this.first, place) ? this.first : place);
+    this.firstOf = { requests: shared(summary.firstOf.requests), tokens: shared(summary.firstOf.tokens) };
+  }
+
+  before(place: Place): number {
+    return this.site.before(this.segment, place);
+  }
+}
+
+/** What rests of one mailbox, and a number that no job of it exceeds. `before`: how many of a segment stand before a place among them. */
+type Site = { readonly name: string; readonly runs: Set<Rested>; most: number; readonly before: (segment: number, place: Place) => number };
+
+export class Resting {
+  /** How many may be awake before some rest. */
+  awakeMost = AWAKE_MOST;
+  readonly #book: Book;
+  readonly #all = new Set<Rested>();
+  readonly #sites = new Map<string, Site>();
+  readonly #deadlines = new RankedHeap<Rested>(
+    (a, b) => a.deadline! < b.deadline!,
+    ({ slot }) => slot,
+    (run, place) => {
+      run.slot = place;
+    },
+  );
+  #store: CoordinatorStore | null = null;
+  /** With no more than so many awake nothing is looked for, for so many turns. */
+  #patience = { above: 0, turns: 0 };
+
+  constructor(book: Book) {
+    this.#book = book;
+  }
+
+  /** At wake of the object, before anything else is lined up. What fits no more, or whose pool is gone, wakes with it. */
+  open(store: CoordinatorStore, now: number): void {
+    this.#store = store;
+    const { addresses, pools, segments } = this.#book;
+    for (const { mailbox, segment, summary } of store.resting()) {
+      segments.noteId(segment);
+      const pool = pools.get(summary.pool);
+      if (!pool || neverFits(pool.budget, summary.largest)) {
+        this.#book.insertSegment(store.segment(segment), true, now);
+        continue;
+      }
+      const run = this.#add(segment, addresses.get(mailbox)!.tenant, pool.id, summary);
+      pool.order.restored(run.tenant, run);
+      pool.waitingTokens += run.tokens;
+      this.#book.tenant(run.tenant).queued += run.size;
+      this.#book.nextArrival = Math.max(this.#book.nextArrival, summary.arrival + 1);
+    }
+  }
+
+  /** All that rests. */
+  get runs(): Iterable<Rested> {
+    return this.#all;
+  }
+
+  /** The next deadline of what rests, ms; Infinity if there is none. */
+  get deadlineAt(): number {
+    return this.#deadlines.peek()?.deadline ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Wakes the segment of this job, if it rests. */
+  find(job: string, now: number): void {
+    if (this.#all.size === 0) return;
+    const spot = spotOf(job);
+    const site = spot && this.#sites.get(spot.site);
+    if (!spot || !site || spot.number > site.most) return;
+    for (const run of site.runs) {
+      if (spot.number < run.least || spot.number > run.most) continue;
+      if (!this.#store!.segment(run.segment).tickets.some(({ row }) => row.job === job)) continue;
+      this.#wake(run, now);
+      return;
+    }
+  }
+
+  /** A job has left this lane: whoever is its next now, is awake. */
+  refill({ order }: Pool, tenant: string, now: number): void {
+    const lane = order.lanes.get(tenant);
+    if (!lane || this.#all.size === 0) return;
+    for (let run = lane.due(); run; run = lane.due()) this.#wake(run as Rested, now);
+    // One at a time: kinds are as they were when it went to rest, and limits may have changed since.
+    const run = lane.lacking();
+    if (run) this.#wake(run as Rested, now);
+  }
+
+  /** At wake of the object, when all is lined up. */
+  refillAll(now: number): void {
+    for (const pool of this.#book.pools.values()) for (const tenant of pool.order.lanes.keys()) this.refill(pool, tenant, now);
+  }
+
+  wakeOverdue(now: number): void {
+    for (let woken = 0; woken < OVERDUE && this.deadlineAt <= now; woken++) this.#wake(this.#deadlines.peek()!, now);
+  }
+
+  /** A limit was lowered: what is too large for it does not stay in line. */
+  wakeTooLarge({ budget, id }: Pool, now: number): void {
+    for (const run of this.#all) if (run.pool === id && neverFits(budget, run.largest)) this.#wake(run, now);
+  }
+
+  /** In a turn's commit, before its tickets are written: if too many are awake, those who may rest do. */
+  rest(store: CoordinatorStore): void {
+    const { awake, pools } = this.#book;
+    if (awake <= this.awakeMost) return;
+    if (awake <= this.#patience.above && this.#patience.turns-- > 0) return;
+    const keep = this.#keep();
+    let excess = awake - this.awakeMost * AWAKE_AFTER;
+    for (const pool of pools.values()) {
+      for (const lane of pool.order.lanes.values()) {
+        if (lane.awake > keep) excess -= this.#restLane(store, pool, lane, keep);
+        if (excess > 0) continue;
+        this.#patience = { above: 0, turns: 0 };
+        return;
+      }
+    }
+    // Those that came in this very turn may rest after the next.
+    const turns = this.#book.fresh.size * 2 < excess ? PATIENCE.turns : 0;
+    this.#patience = { above: this.#book.awake * PATIENCE.factor, turns };
+  }
+
+  #keep(): number {
+    let lanes = 0;
+    for (const { order } of this.#book.pools.values()) for (const { awake } of order.lanes.values()) if (awake > 0) lanes++;
+    return Math.max(KEEP.least, Math.min(KEEP.most, Math.floor(this.awakeMost / 2 / lanes)));
+  }
+
+  /** Answers how many of the lane went to rest. */
+  #restLane(store: CoordinatorStore, pool: Pool, lane: Lane, keep: number): number {
+    const seen = new Set<Segment>();
+    const single = new Map<number, Entry[]>();
+    let rested = 0;
+    for (const { job } of [...lane.far(keep)]) {
+      const entry = this.#book.entries.get(job);
+      // It rests by now, with another of its segment.
+      if (!entry) continue;
+      if (entry.place) {
+        const { segment } = entry.place;
+        if (seen.has(segment)) continue;
+        seen.add(segment);
+        const entries = segment.entries.filter((each) => each !== null);
+        if (!entries.every((each) => this.#mayRest(each, pool) && lane.isFar(each.waiting!, keep))) continue;
+        if (!segment.resting) store.rest(segment.id, segment.mailbox, summaryOf(pool, entries));
+        rested += this.#putToRest(pool, segment, entries);
+      } else if (this.#mayRest(entry, pool)) {
+        const together = single.get(entry.row.mailbox) ?? [];
+        single.set(entry.row.mailbox, together);
+        if (together.push(entry) < MOST) continue;
+        single.delete(entry.row.mailbox);
+        rested += this.#putToRest(pool, this.#join(store, pool, together), together);
+      }
+    }
+    return rested;
+  }
+
+  #mayRest(entry: Entry, pool: Pool): boolean {
+    const { dirty, fresh, watching } = this.#book;
+    const { attempt, job, phase } = entry.row;
+    if (!entry.waiting || phase !== "waiting" || attempt > 0 || entry.row.pool !== pool.id) return false;
+    return !dirty.has(entry) && !fresh.has(entry) && !watching.has(job) && spotOf(job) !== null;
+  }
+
+  #join(store: CoordinatorStore, pool: Pool, entries: readonly Entry[]): Segment {
+    for (const { row } of entries) store.dropTicket(row.job);
+    const segment = this.#book.segments.join(store, entries[0]!.row.mailbox, entries);
+    store.rest(segment.id, segment.mailbox, summaryOf(pool, entries));
+    return segment;
+  }
+
+  #putToRest(pool: Pool, segment: Segment, entries: readonly Entry[]): number {
+    const { tenant } = entries[0]!.address;
+    const run = this.#add(segment.id, tenant, pool.id, summaryOf(pool, entries));
+    pool.order.rest(
+      tenant,
+      entries.map(({ waiting }) => waiting!),
+      run,
+    );
+    for (const entry of entries) {
+      this.#book.deadlines.remove(entry);
+      this.#book.entries.delete(entry.row.job);
+    }
+    this.#book.awake -= entries.length;
+    return entries.length;
+  }
+
+  #wake(run: Rested, now: number): void {
+    this.#all.delete(run);
+    this.#deadlines.remove(run);
+    run.site.runs.delete(run);
+    if (run.site.runs.size === 0) this.#sites.delete(run.site.name);
+    const stored = this.#store!.segment(run.segment);
+    const segment = this.#book.segments.restore(stored, true);
+    const jobs = stored.tickets.map(({ index, row }) => {
+      const entry = this.#book.enter({ ...row, pool: run.pool }, now);
+      this.#book.segments.put(segment, index, entry);
+      entry.waiting = waitingOf(row, run.tenant);
+      return entry.waiting;
+    });
+    this.#book.awake += jobs.length;
+    this.#book.pools.get(run.pool)!.order.wake(run.tenant, jobs, run);
+  }
+
+  #add(segment: number, tenant: string, pool: string, summary: Summary): Rested {
+    const site = this.#sites.get(summary.site) ?? this.#openSite(summary.site);
+    const run = new Rested(segment, tenant, pool, site, summary);
+    site.runs.add(run);
+    site.most = Math.max(site.most, run.most);
+    this.#all.add(run);
+    if (run.deadline !== null) this.#deadlines.place(run);
+    return run;
+  }
+
+  #openSite(name: string): Site {
+    // What a summary cannot answer: its segment is looked through.
+    const before = (segment: number, place: Place) =>
+      this.#store!.segment(segment).tickets.filter(({ row }) => precedes(waitingOf(row, ""), place)).length;
+    const site: Site = { name, runs: new Set(), most: 0, before };
+    this.#sites.set(name, site);
+    return site;
+  }
+}
+
+function summaryOf({ budget, id }: Pool, entries: readonly Entry[]): Summary {
+  const jobs = entries.map(({ waiting }) => waiting!).sort((a, b) => (precedes(a, b) ? -1 : 1));
+  const numbers = jobs.map(({ job }) => spotOf(job)!.number);
+  const deadlines = entries.flatMap(({ row }) => row.deadline ?? []);
+  const placeOf = (found: Place | undefined): Place | null => (found ? { effectiveAt: found.effectiveAt, arrival: found.arrival } : null);
+  const firstOf = (kind: "requests" | "tokens") => placeOf(jobs.find(({ tokens }) => dominantKind(budget, tokens) === kind));
+  return {
+    pool: id,
+    size: jobs.length,
+    tokens: jobs.reduce((sum, { tokens }) => sum + tokens, 0),
+    largest: Math.max(...jobs.map(({ tokens }) => tokens)),
+    priorities: [...Map.groupBy(jobs, ({ priority }) => priority)].map(([priority, each]) => [priority, each.length]),
+    since: Math.min(...jobs.map(({ since }) => since)),
+    deadline: deadlines.length > 0 ? Math.min(...deadlines) : null,
+    first: placeOf(jobs[0])!,
+    last: placeOf(jobs.at(-1))!,
+    firstOf: { requests: firstOf("requests"), tokens: firstOf("tokens") },
+    arrival: Math.max(...jobs.map(({ arrival }) => arrival)),
+    site: spotOf(jobs[0]!.job)!.site,
+    numbers: [Math.min(...numbers), Math.max(...numbers)],
+  };
+}
