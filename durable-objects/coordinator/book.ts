@@ -11,6 +11,7 @@ import { type Fleet, openFleet } from "../../policy/placement.ts";
 import { poolBudget } from "../../policy/pools.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { DeadLetter, Held, Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
+import { Addresses } from "./addresses.ts";
 import { Conditions } from "./condition/conditions.ts";
 import { DoubtBook } from "./doubts.ts";
 import { EstimateBook } from "./estimates.ts";
@@ -108,8 +109,7 @@ export class Book {
   readonly leased = new Map<string, Set<Entry>>();
   /** When each of these dispatchers was last heard of, or asked. */
   readonly heardAt = new Map<string, number>();
-  readonly addresses = new Map<number, MailboxAddress>();
-  readonly #mailboxIds = new Map<string, number>();
+  readonly addresses: Addresses;
   /** The next look at the leases. */
   leaseCheckAt = Number.POSITIVE_INFINITY;
   nextArrival = 0;
@@ -123,13 +123,13 @@ export class Book {
   readonly resting = new Resting(this);
   /** Tickets in line that are in memory. */
   awake = 0;
-  readonly newMailboxes: number[] = [];
   readonly deadLetters: Omit<DeadLetter, "id">[] = [];
   /** To be sent after it. */
   letters: Letters = noLetters();
 
-  constructor(settings: Settings) {
+  constructor(settings: Settings, store: CoordinatorStore) {
     this.settings = settings;
+    this.addresses = new Addresses(store);
     this.fleet = openFleet(settings.region, settings.maxDispatchers);
     this.conditions = new Conditions(settings.pools, this.fleet.retired);
     for (const [id, config] of Object.entries(settings.pools)) {
@@ -163,21 +163,6 @@ export class Book {
     return desk;
   }
 
-  mailboxId(address: MailboxAddress): number {
-    const name = `${address.tenant}/${address.channel}`;
-    const known = this.#mailboxIds.get(name);
-    if (known !== undefined) return known;
-    const id = this.addresses.size + 1;
-    this.addMailbox(id, address);
-    this.newMailboxes.push(id);
-    return id;
-  }
-
-  addMailbox(id: number, address: MailboxAddress): void {
-    this.addresses.set(id, address);
-    this.#mailboxIds.set(`${address.tenant}/${address.channel}`, id);
-  }
-
   /** Takes a ticket into memory, in whatever phase it is. */
   insert(row: TicketRow, now: number): Entry {
     const entry = this.enter(row, now);
@@ -192,7 +177,7 @@ export class Book {
   enter(row: TicketRow, now: number): Entry {
     const entry: Entry = {
       row,
-      address: this.addresses.get(row.mailbox)!,
+      address: this.addresses.of(row.mailbox),
       waiting: null,
       place: null,
       reservation: null,
@@ -325,12 +310,11 @@ export const VERDICT_RETRY_MS = 5_000;
 
 /** Rebuilds the book from storage. Leases are given one full term: their dispatchers are asked meanwhile. */
 export function openBook(settings: Settings, store: CoordinatorStore, now: number): Book {
-  const book = new Book(settings);
+  const book = new Book(settings, store);
   book.conditions.restore(store, now);
   book.doubts.restore(store);
   book.estimates.restore(store);
   book.limits.open(settings.pools, (pool) => book.pools.get(pool)!.budget, store, now);
-  for (const { id, tenant, channel } of store.mailboxes()) book.addMailbox(id, { tenant, channel });
   for (const { pool, record } of store.budgets()) {
     const known = book.pools.get(pool);
     if (!known) continue;

@@ -19,7 +19,7 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
     const entry = book.insert(
       {
         job: ticket.job,
-        mailbox: book.mailboxId(address),
+        mailbox: book.addresses.numberOf(address),
         pool: ticket.pool,
         priority: ticket.priority,
         tokens: open ? reserved(book, address, ticket, open) : ticket.tokens,

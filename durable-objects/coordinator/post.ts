@@ -68,7 +68,7 @@ async function start(post: Post, dispatcher: string, leases: Lease[]): Promise<v
 async function judge(post: Post, mailbox: number, verdicts: Verdict[]): Promise<void> {
   const { env, book } = post;
   try {
-    await callMailbox(env, book.addresses.get(mailbox)!, (stub) => stub.judge(verdicts));
+    await callMailbox(env, book.addresses.of(mailbox), (stub) => stub.judge(verdicts));
   } catch {
     // Ends are sent again by the sweep; what a lost notice of a retry said, the next lease carries.
     return;
@@ -83,7 +83,7 @@ async function judge(post: Post, mailbox: number, verdicts: Verdict[]): Promise<
 
 async function move({ env, book }: Post, mailbox: number, moves: Move[]): Promise<void> {
   // What is lost is not sent again: the next place that is worth telling is told all the same.
-  const unwatched = await callMailbox(env, book.addresses.get(mailbox)!, (stub) => stub.moved(moves)).catch(() => []);
+  const unwatched = await callMailbox(env, book.addresses.of(mailbox), (stub) => stub.moved(moves)).catch(() => []);
   for (const job of unwatched) book.watching.forget(job);
 }
 

@@ -98,7 +98,7 @@ export class Resting {
         this.#book.insertSegment(store.segment(segment), true, now);
         continue;
       }
-      const run = this.#add(segment, addresses.get(mailbox)!.tenant, pool.id, summary);
+      const run = this.#add(segment, addresses.of(mailbox).tenant, pool.id, summary);
       pool.order.restored(run.tenant, run);
       pool.waitingTokens += run.tokens;
       this.#book.tenant(run.tenant).queued += run.size;

@@ -34,7 +34,7 @@ export function record(book: Book, store: CoordinatorStore, now: number): void {
 }
 
 function write(book: Book, store: CoordinatorStore, now: number): void {
-  for (const id of book.newMailboxes) store.addMailbox(id, book.addresses.get(id)!);
+  book.addresses.write(store);
   book.resting.rest(store);
   writeTickets(book, store);
   for (const letter of book.deadLetters) store.addDeadLetter(letter);
@@ -48,7 +48,6 @@ function write(book: Book, store: CoordinatorStore, now: number): void {
   book.limits.write(store);
   book.doubts.write(store);
   book.estimates.write(store);
-  book.newMailboxes.length = 0;
   book.deadLetters.length = 0;
 }
 

@@ -306,8 +306,13 @@ export function forgetful(): CoordinatorStore {
     "dropResting",
     "dropOutputs",
   ];
-  const reads = ["mailboxes", "budgets", "segments", "tickets", "conditions", "doubts", "limits", "outputs", "resting"];
-  const store: Record<string, unknown> = { sql: { transaction: (work: () => void) => work() } };
+  const reads = ["budgets", "segments", "tickets", "conditions", "doubts", "limits", "outputs", "resting"];
+  const store: Record<string, unknown> = {
+    mailbox: () => null,
+    mailboxNumber: () => null,
+    lastMailbox: () => 0,
+    sql: { transaction: (work: () => void) => work() },
+  };
   for (const name of writes) store[name] = nothing;
   for (const name of reads) store[name] = none;
   return store as unknown as CoordinatorStore;

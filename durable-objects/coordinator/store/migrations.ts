@@ -5,7 +5,7 @@ export const MIGRATIONS: readonly Migration[] = [
   {
     id: "001_tickets",
     sql: `
-      -- Return addresses, a row for each mailbox ever heard of. Written by enqueue, read at wake and by the list of channels.
+      -- Return addresses, a row for each mailbox ever heard of. Written by enqueue, read when a ticket names one and by the list of channels.
       CREATE TABLE mailboxes (
         id INTEGER PRIMARY KEY,
         tenant TEXT NOT NULL,

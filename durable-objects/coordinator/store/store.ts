@@ -79,8 +79,17 @@ export class CoordinatorStore {
     migrate(sql, MIGRATIONS);
   }
 
-  mailboxes(): ({ id: number } & MailboxAddress)[] {
-    return this.sql.all("SELECT id, tenant, channel FROM mailboxes");
+  mailbox(id: number): MailboxAddress | null {
+    return this.sql.first("SELECT tenant, channel FROM mailboxes WHERE id = ?", id);
+  }
+
+  mailboxNumber({ channel, tenant }: MailboxAddress): number | null {
+    return this.sql.first<{ id: number }>("SELECT id FROM mailboxes WHERE tenant = ? AND channel = ?", tenant, channel)?.id ?? null;
+  }
+
+  /** 0 if there is none. */
+  lastMailbox(): number {
+    return this.sql.first<{ id: number }>("SELECT coalesce(max(id), 0) AS id FROM mailboxes")?.id ?? 0;
   }
 
   addMailbox(id: number, address: MailboxAddress): void {

@@ -1,0 +1,58 @@
+/**
+ * Return addresses by number: a ticket names its mailbox by one. There may be millions of channels in time, so memory holds those that were asked for
+ * of late, and storage all. Law: a number stands for one address for ever, and is written in the commit of the first ticket that bears it.
+ */
+import type { MailboxAddress } from "../../schemas/rpc.ts";
+import type { CoordinatorStore } from "./store/store.ts";
+
+/** Addresses in memory; beyond that they are read again. Some two hundred bytes each. */
+const KEPT = 20_000;
+
+export class Addresses {
+  readonly #store: CoordinatorStore;
+  readonly #kept: number;
+  readonly #byNumber = new Map<number, MailboxAddress>();
+  readonly #numbers = new Map<string, number>();
+  /** Not written yet. */
+  readonly #fresh: number[] = [];
+  #next: number;
+
+  constructor(store: CoordinatorStore, kept = KEPT) {
+    this.#store = store;
+    this.#kept = kept;
+    this.#next = store.lastMailbox() + 1;
+  }
+
+  /** @throws if nobody has that number. */
+  of(number: number): MailboxAddress {
+    const address = this.#byNumber.get(number) ?? this.#store.mailbox(number);
+    if (!address) throw new Error(`no mailbox ${number}`);
+    this.#keep(number, address);
+    return address;
+  }
+
+  /** The number of an address; a new one is given if it has none. */
+  numberOf(address: MailboxAddress): number {
+    const known = this.#numbers.get(nameOf(address)) ?? this.#store.mailboxNumber(address);
+    const number = known ?? this.#next++;
+    if (known === null) this.#fresh.push(number);
+    this.#keep(number, address);
+    return number;
+  }
+
+  write(store: CoordinatorStore): void {
+    for (const number of this.#fresh.splice(0)) store.addMailbox(number, this.#byNumber.get(number)!);
+    if (this.#byNumber.size <= this.#kept) return;
+    this.#byNumber.clear();
+    this.#numbers.clear();
+  }
+
+  #keep(number: number, address: MailboxAddress): void {
+    this.#byNumber.set(number, address);
+    this.#numbers.set(nameOf(address), number);
+  }
+}
+
+function nameOf({ channel, tenant }: MailboxAddress): string {
+  return `${tenant}/${channel}`;
+}
