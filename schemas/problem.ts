@@ -11,6 +11,8 @@ export type Problem = {
   param: string | null;
   /** Of `deadline_unreachable`: when the job could start at the earliest, Unix seconds. */
   earliest_possible?: number;
+  /** Upstream's `x-request-id` of the call that ended so, if it gave one: what its support asks for. */
+  upstream_request_id?: string;
 };
 
 /** OpenAI's error envelope, used by every door. */

@@ -83,11 +83,13 @@ async function callUpstream(
   clock.total(timeouts.total);
   clock.next("upstream_timeout", "Upstream sent no response headers in time.", timeouts.first_byte);
   let begun = false;
+  let requestId: string | null = null;
   try {
     const stream = await ports.upstream.call(body, call.controller.signal, timeouts.total * 1_000 + SDK_TIMEOUT_MARGIN_MS);
     release();
     if (stream.rates) ports.read({ ...stream.rates, pool, job: call.lease.job, sentAt: startedAt, at: ports.now() });
-    if (!stream.ok) return clock.ended ?? classify(stream.failure, false);
+    requestId = stream.requestId;
+    if (!stream.ok) return clock.ended ?? named(classify(stream.failure, false), requestId);
     call.headersMs = ports.now() - startedAt;
     const expected = typeof body.n === "number" ? body.n : 1;
     const pieces = assembler({ choices: expected });
@@ -98,16 +100,22 @@ async function callUpstream(
       pieces.add(chunk);
       call.delivery!.add(chunk);
     }
-    if (clock.ended) return await partial(call, clock.ended);
+    if (clock.ended) return await partial(call, named(clock.ended, requestId));
     if (call.controller.signal.aborted) return { kind: "aborted" };
     clock.stop();
-    return await deliver(call, ports, pieces.result(), startedAt);
+    return named(await deliver(call, ports, pieces.result(), startedAt), requestId);
   } catch (error) {
-    return await partial(call, clock.ended ?? classify(describe(error, call.controller.signal, "stream"), begun));
+    return await partial(call, named(clock.ended ?? classify(describe(error, call.controller.signal, "stream"), begun), requestId));
   } finally {
     release();
     clock.stop();
   }
+}
+
+/** The outcome, with upstream's name for the call where it is to be complained of. */
+function named(outcome: Outcome, requestId: string | null): Outcome {
+  if (requestId === null || !("problem" in outcome)) return outcome;
+  return { ...outcome, problem: { ...outcome.problem, upstream_request_id: requestId } };
 }
 
 /** What came before the end is kept for whoever watches, and only then is it told how the call ended. */

@@ -5,6 +5,9 @@ import { text } from "../../platform/settings.ts";
 import { readRates, readRetryAfter } from "../../policy/rate-headers.ts";
 import type { RateReading } from "../../schemas/rate.ts";
 
+/** What is longer is no id of OpenAI's. */
+const REQUEST_ID_CHARACTERS = 128;
+
 /** A call that upstream refused or that broke, in plain words. */
 export type UpstreamFailure = {
   /** HTTP status; null when there was no response, or the stream broke. */
@@ -21,8 +24,11 @@ export type UpstreamFailure = {
   cause: "response" | "network" | "stream" | "abort";
 };
 
-/** `rates`: what the answer's headers say of upstream's limits; null if there is no answer, or it says nothing. */
-export type Stream = { rates: RateReading | null } & (
+/**
+ * `rates`: what the answer's headers say of upstream's limits; null if there is no answer, or it says nothing. `requestId`: upstream's name
+ * for the call, the same.
+ */
+export type Stream = { rates: RateReading | null; requestId: string | null } & (
   | { ok: true; chunks: AsyncIterable<unknown> }
   | { ok: false; failure: UpstreamFailure }
 );
@@ -53,11 +59,11 @@ async function call(client: OpenAI, body: Record<string, unknown>, signal: Abort
   const streamed = { ...body, stream: true, stream_options: { ...options, include_usage: true } };
   try {
     const { data, response } = await client.chat.completions.create(streamed as never, { signal, timeout }).withResponse();
-    return { ok: true, chunks: data as unknown as AsyncIterable<unknown>, rates: ratesIn(response.headers) };
+    return { ok: true, chunks: data as unknown as AsyncIterable<unknown>, ...told(response.headers) };
   } catch (error) {
     // Whatever fetch threw the SDK has wrapped: this came before anything was sent, and would come again.
-    if (!(error instanceof APIError) && !signal.aborted) return { ok: false, failure: unsendable(error), rates: null };
-    return { ok: false, failure: describe(error, signal, "network"), rates: error instanceof APIError ? ratesIn(error.headers) : null };
+    if (!(error instanceof APIError) && !signal.aborted) return { ok: false, failure: unsendable(error), ...told(undefined) };
+    return { ok: false, failure: describe(error, signal, "network"), ...told(error instanceof APIError ? error.headers : undefined) };
   }
 }
 
@@ -100,6 +106,7 @@ function shouldRetryIn(headers: Headers | undefined): boolean | null {
   return word === "true" || (word === "false" ? false : null);
 }
 
-function ratesIn(headers: Headers | undefined): RateReading | null {
-  return headers ? readRates((name) => headers.get(name)) : null;
+function told(headers: Headers | undefined): Pick<Stream, "rates" | "requestId"> {
+  const requestId = headers?.get("x-request-id")?.slice(0, REQUEST_ID_CHARACTERS);
+  return { rates: headers ? readRates((name) => headers.get(name)) : null, requestId: requestId || null };
 }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { classify } from "../../durable-objects/dispatcher/classify.ts";
 import { openUpstream } from "../../durable-objects/dispatcher/upstream.ts";
 import type { Env } from "../../platform/objects.ts";
-import type { Lease } from "../../schemas/rpc.ts";
+import type { Lease, SettleBatch } from "../../schemas/rpc.ts";
 import { call, coordinator, dispatcher, drained, ended, job, mailbox, pool, submit, until, world } from "../support/service.ts";
 import { completion, EPOCH, refusal, resetWorld, script } from "../support/world.ts";
 
@@ -285,5 +285,40 @@ describe("upstream's word on another try", () => {
     const { id } = await submit();
     expect(await ended(id)).toMatchObject({ status: "failed", attempts: 1, error: { status: 500, code: "broken" } });
     expect(world.calls).toHaveLength(1);
+  });
+});
+
+describe("upstream's name for a call that ended badly", () => {
+  const NAMED = { "x-request-id": "req_upstream" };
+  const cut = () => new Response('data: {"id":"x","choices":[]}\n\n', { headers: { "content-type": "text/event-stream", ...NAMED } });
+
+  it("refused -> it is in the job's error", async () => {
+    world.upstream = () => refusal(400, "broken", NAMED);
+    const { id } = await submit();
+    expect((await ended(id)).error).toMatchObject({ code: "broken", upstream_request_id: "req_upstream" });
+  });
+
+  it("cut in the middle -> the coordinator hears it, and tells it with the retry", async () => {
+    const settled: unknown[] = [];
+    world.between.set("coordinator.settle", (go, [batch]) => {
+      settled.push(...(batch as SettleBatch).settlements.map(({ outcome }) => outcome));
+      return go();
+    });
+    world.upstream = cut;
+    await submit();
+    await until(() => settled.length > 0);
+    expect(settled[0]).toMatchObject({ kind: "retryable", unknown: true, problem: { upstream_request_id: "req_upstream" } });
+  });
+
+  it("without one, or without an answer, nothing is said of it", async () => {
+    world.upstream = () => refusal(400, "broken");
+    const { id } = await submit();
+    expect((await ended(id)).error).toEqual({
+      status: 400,
+      type: "invalid_request_error",
+      code: "broken",
+      message: "refused: broken",
+      param: null,
+    });
   });
 });
