@@ -1,23 +1,17 @@
 /** Virtual time: events happen in order of their instant, those of one instant in the order in which they were planned. */
-import { RankedHeap } from "../../policy/heap.ts";
+import { MinHeap } from "./heap.ts";
 
-type Event = { at: number; order: number; run: () => void; place: number };
+type Event = { at: number; order: number; run: () => void };
 
 export class Time {
   /** ms */
   now = 0;
   events = 0;
-  readonly #due = new RankedHeap<Event>(
-    (a, b) => a.at < b.at || (a.at === b.at && a.order < b.order),
-    ({ place }) => place,
-    (event, place) => {
-      event.place = place;
-    },
-  );
+  readonly #due = new MinHeap<Event>((a, b) => a.at < b.at || (a.at === b.at && a.order < b.order));
   #order = 0;
 
   at(when: number, run: () => void): void {
-    this.#due.place({ at: Math.max(when, this.now), order: this.#order++, run, place: -1 });
+    this.#due.push({ at: Math.max(when, this.now), order: this.#order++, run });
   }
 
   after(ms: number, run: () => void): void {
