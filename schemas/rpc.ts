@@ -272,6 +272,8 @@ export interface MailboxRpc {
   submit(submissions: Submission[], repeated: boolean): Promise<Submitted[]>;
   /** Claims Idempotency-Keys for a tenant; false where the key stands for another request. */
   claim(claims: Claim[]): Promise<boolean[]>;
+  /** The caller of a job was told to come back: it lives on for a day, whoever follows it. */
+  dismiss(id: string): Promise<void>;
   /** The caller of a job has its answer: no retry is given it any more. */
   collect(id: string): Promise<void>;
   /** Null when there is no such job. */

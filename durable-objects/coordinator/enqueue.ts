@@ -94,7 +94,8 @@ function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem |
       "request",
     );
   }
-  if (tenant.maxQueued !== null && tenant.queued >= tenant.maxQueued) {
+  // What its client was told is accepted was counted then, or would have been.
+  if (ticket.offered && tenant.maxQueued !== null && tenant.queued >= tenant.maxQueued) {
     return { ...problem(429, "queue_full", `${tenant.maxQueued} jobs of this tenant are queued already.`, null), type: "rate_limit_error" };
   }
   return null;

@@ -18,6 +18,8 @@ import { idOf } from "./view.ts";
 const GRACE_MS = 30_000;
 /** An answer that nobody has fetched is kept for a retry so long. */
 const UNFETCHED_MS = 300_000;
+/** A job whose caller was sent away by ourselves, and told that it stays alive, is given up after this only. */
+const DISMISSED_MS = 86_400_000;
 /** Between a retry's being given a job and its following it, no other is given the same. */
 const HANDOVER_MS = 5_000;
 
@@ -41,11 +43,17 @@ export class Calls {
       const row = store.job(n);
       return row ? [{ row, left: left_at > row.accepted_at && !followers.watched(n) }] : [];
     });
-    const free = rows.filter(({ row: { ended_at, n } }) => !this.#isGiven(n) && (ended_at === null || now() - ended_at <= UNFETCHED_MS));
+    // One that was given up has no answer to come back for.
+    const free = rows.filter(
+      ({ row: { ended_at, n, status } }) =>
+        status !== "cancelled" && !this.#isGiven(n) && (ended_at === null || now() - ended_at <= UNFETCHED_MS),
+    );
     const alone = free.find(({ row: { n } }) => !followers.watched(n)) ?? free[0];
     const left = free.find(({ left, row: { status } }) => left && (status === "completed" || !isEnd(status)));
     const row = (retried ? alone : left)?.row;
     if (!row) return null;
+    // Its caller is here again, whom we may have sent away ourselves: if it does not follow, it is missed from now on.
+    if (row.call) store.leaveCall(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
     this.#given.set(row.n, now() + HANDOVER_MS);
     wakeBy(now() + GRACE_MS);
     return row;
@@ -57,10 +65,18 @@ export class Calls {
     if (row?.call) this.#desk().store.dropCall(row.call.body, row.n);
   }
 
+  /** The caller is sent away to come back: its job lives on. */
+  dismiss(id: string): void {
+    const { now, store } = this.#desk();
+    const row = find(this.#desk(), id);
+    if (row?.call) store.leaveCall(row.call.body, row.n, now() + DISMISSED_MS);
+  }
+
   /** The last follower of a job has gone. */
   left(row: JobRow): void {
     if (!row.call || isEnd(row.status)) return;
     const { now, store, wakeBy } = this.#desk();
+    if (store.callsOf(row.call.body).some(({ left_at, n }) => n === row.n && left_at > now())) return;
     // Later than it came: of one whose caller has not begun to follow it, left_at says when it came.
     store.leaveCall(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
     wakeBy(now() + GRACE_MS);

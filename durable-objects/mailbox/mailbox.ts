@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { Alarm } from "../../platform/alarm.ts";
 import { Batcher } from "../../platform/batcher.ts";
-import { parseMailboxName } from "../../platform/mailboxes.ts";
+import { isBatchChannel, parseMailboxName } from "../../platform/mailboxes.ts";
 import type { Env } from "../../platform/objects.ts";
 import { OUTSIDE, type Outside } from "../../platform/outside.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
@@ -42,7 +42,7 @@ import { Order } from "./order.ts";
 import { closeOver, revoke } from "./passes.ts";
 import { moved } from "./positions.ts";
 import { cancel, get, list } from "./read.ts";
-import { again } from "./redrive.ts";
+import { again, lineOfABatch } from "./redrive.ts";
 import { eventsOf, follow, missed, type UnfollowCall, unfollow } from "./replay.ts";
 import { retire } from "./retention.ts";
 import { acceptSocket, closeSocket, grantIn, socketId } from "./sockets.ts";
@@ -117,6 +117,10 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     return claim(this.desk, claims);
   }
 
+  async dismiss(id: string): Promise<void> {
+    this.desk.calls.dismiss(id);
+  }
+
   async collect(id: string): Promise<void> {
     this.desk.calls.collect(id);
   }
@@ -146,6 +150,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   }
 
   async redrive(id: string, nonce: string, repeated: boolean): Promise<Submitted | null> {
+    if (isBatchChannel(this.desk.address.channel)) return { ok: false, problem: lineOfABatch() };
     const submission = again(this.desk, id, nonce);
     return submission && (await this.submit([submission], repeated))[0]!;
   }

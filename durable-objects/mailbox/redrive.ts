@@ -1,7 +1,14 @@
 /** A failed job's request again, as a new job. */
+import type { Problem } from "../../schemas/problem.ts";
 import type { Submission } from "../../schemas/rpc.ts";
 import { find } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
+
+/** A batch counts its lines and has written what became of them: one more would be of no line. */
+export function lineOfABatch(): Problem {
+  const message = "A line of a batch is not redriven: send a batch of the lines in its error file.";
+  return { status: 409, type: "invalid_request_error", code: "batch_line", message, param: "jobs" };
+}
 
 /** What to submit; null if there is no such job, or it has not failed. A deadline that has passed would only end it once more. */
 export function again(desk: Desk, id: string, nonce: string): Submission | null {

@@ -18,18 +18,24 @@ describe("what is refused", () => {
   it("more than a tenant may have queued, until one has ended; a known ticket is not counted twice", async () => {
     world.env.SLUICE_KEYS = keyOf({ max_queued: 2 });
     const { starts } = playAll();
-    expect(codes(await enqueue([ticket("a"), ticket("b", { notBefore: EPOCH + 60_000 }), ticket("c")]))).toEqual([
-      "in",
-      "in",
-      "queue_full",
+    expect(
+      codes(
+        await enqueue([
+          ticket("a", { offered: true }),
+          ticket("b", { notBefore: EPOCH + 60_000, offered: true }),
+          ticket("c", { offered: true }),
+        ]),
+      ),
+    ).toEqual(["in", "in", "queue_full"]);
+    expect(codes(await enqueue([ticket("a", { offered: true }), ticket("c", { offered: true })]))).toEqual(["in", "queue_full"]);
+    expect(await enqueue([ticket("c", { offered: true })])).toMatchObject([
+      { ok: false, problem: { status: 429, type: "rate_limit_error" } },
     ]);
-    expect(codes(await enqueue([ticket("a"), ticket("c")]))).toEqual(["in", "queue_full"]);
-    expect(await enqueue([ticket("c")])).toMatchObject([{ ok: false, problem: { status: 429, type: "rate_limit_error" } }]);
-    expect(codes(await enqueue([ticket("d")], { tenant: "bob", channel: "c" }))).toEqual(["in"]);
+    expect(codes(await enqueue([ticket("d", { offered: true })], { tenant: "bob", channel: "c" }))).toEqual(["in"]);
     await kill(coordinator());
-    expect(codes(await enqueue([ticket("c")]))).toEqual(["queue_full"]);
+    expect(codes(await enqueue([ticket("c", { offered: true })]))).toEqual(["queue_full"]);
     await coordinator().cancel(["b"]);
-    expect(codes(await enqueue([ticket("c"), ticket("e")]))).toEqual(["in", "queue_full"]);
+    expect(codes(await enqueue([ticket("c", { offered: true }), ticket("e", { offered: true })]))).toEqual(["in", "queue_full"]);
     expect(starts.map(({ job }) => job)).not.toContain("e");
   });
 
@@ -43,11 +49,21 @@ describe("what is refused", () => {
       ["d", { kind: "aborted" }],
     ];
     for (const [job, outcome] of ends) {
-      expect(codes(await enqueue([ticket(job)]))).toEqual(["in"]);
-      expect(codes(await enqueue([ticket("next")]))).toEqual(["queue_full"]);
+      expect(codes(await enqueue([ticket(job, { offered: true })]))).toEqual(["in"]);
+      expect(codes(await enqueue([ticket("next", { offered: true })]))).toEqual(["queue_full"]);
       await settle(job, 1, outcome);
     }
-    expect(codes(await enqueue([ticket("next")]))).toEqual(["in"]);
+    expect(codes(await enqueue([ticket("next", { offered: true })]))).toEqual(["in"]);
+  });
+
+  it("one whose client was told that it is accepted is never refused for want of room", async () => {
+    world.env.SLUICE_KEYS = keyOf({ max_queued: 1 });
+    playAll();
+    expect(codes(await enqueue([ticket("a", { offered: true }), ticket("b"), ticket("c", { offered: true })]))).toEqual([
+      "in",
+      "in",
+      "queue_full",
+    ]);
   });
 
   it("a pool that is not there, and what no bucket could ever hold", async () => {

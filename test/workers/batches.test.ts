@@ -178,6 +178,18 @@ describe("a batch", () => {
     ]);
   });
 
+  it("a line that failed is not redriven: what the batch has counted and written stays true", async () => {
+    world.upstream = ({ body }) => (JSON.stringify(body).includes("r0") ? refusal(400, "broken") : completion("ok"));
+    const { id } = await start(requests(2));
+    const before = await reaches(id, "completed");
+    const operator = { key: "sk-dev-operator" };
+    const [letter] = (await call<{ data: { job: string }[] }>("GET", "/v1/dead-letters", undefined, operator)).body.data;
+    const { body } = await call<{ data: unknown[] }>("POST", "/v1/dead-letters/redrive", { jobs: [letter!.job] }, operator);
+    expect(body.data).toMatchObject([{ error: { code: "batch_line" } }]);
+    await ring(id);
+    expect(await client().batches.retrieve(id)).toEqual(before);
+  });
+
   it("more lines than may be open at once -> they become jobs as others end", async () => {
     world.env = { SLUICE_POOLS: JSON.stringify({ default: { rpm: 1e9, tpm: 1e12 } }) };
     const { id } = await start(requests(1_300));

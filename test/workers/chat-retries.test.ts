@@ -1,6 +1,8 @@
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { RateLimitError } from "openai";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { readSettings } from "../../platform/settings.ts";
+import { accept } from "../../workers/ingress/accept.ts";
 import { jobOf, params, sdk } from "../support/sdk.ts";
 import { advanceTo, call, crash, inside, mailboxOf, send, until } from "../support/service.ts";
 import { completion, EPOCH, resetWorld, script, world } from "../support/world.ts";
@@ -29,9 +31,10 @@ describe("the connection breaks", () => {
       send("/v1/chat/completions", { method: "POST", headers: { ...headers, "x-stainless-retry-count": String(count) }, body });
     return { ...upstream, id, again, body, headers };
   }
-  const alone = (id: string) => until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().length === 0));
   const followers = (id: string, count: number) =>
     until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec("SELECT 1 FROM followers").toArray().length === count));
+  /** Not its socket alone is gone: the mailbox knows, and since when. */
+  const alone = (id: string) => followers(id, 0);
   const statusOf = async (id: string) => (await call("GET", `/v1/jobs/${id}`)).body.status;
   const ring = async (id: string, at: number) => {
     world.now = at;
@@ -95,7 +98,7 @@ describe("the connection breaks", () => {
 
   it("somebody came back -> not cancelled", async () => {
     const { again, finish, id } = await broken(false);
-    await followers(id, 0);
+    await alone(id);
     const answer = again();
     // Not its socket alone: by the clock that jumps, the time to subscribe would be over too.
     await followers(id, 1);
@@ -209,5 +212,66 @@ describe("a call that takes longer than its client waits", () => {
     upstream.finish();
     const id = jobOf(sent[0]!.response);
     await until(async () => (await call("GET", `/v1/jobs/${id}`)).body.status === "completed");
+  });
+
+  it("no retries, and nobody comes back within half a minute either -> the job lives on, as its caller was told", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const { client, sent } = sdk();
+    await client.chat.completions.create(params, { timeout: 2_000, maxRetries: 0 }).catch(() => {});
+    const id = jobOf(sent[0]!.response);
+    await until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().length === 0));
+    world.now = EPOCH + 61_000;
+    await runDurableObjectAlarm(mailboxOf(id));
+    expect((await call("GET", `/v1/jobs/${id}`)).body.status).toBe("in_progress");
+    upstream.finish();
+    await until(async () => (await call("GET", `/v1/jobs/${id}`)).body.status === "completed");
+  });
+});
+
+it("a stream whose caller waits a second only, and which has to queue -> its headers and comments come in time", async () => {
+  await call("POST", "/v1/queue/pause", {}, { key: "sk-dev-operator" });
+  const headers = { authorization: "Bearer sk-dev-alice", "content-type": "application/json", "x-stainless-timeout": "1" };
+  const body = JSON.stringify({ ...params, stream: true });
+  // Without them it would be broken off by a caller that is patient for twice that.
+  const response = await send("/v1/chat/completions", { method: "POST", headers, body, signal: AbortSignal.timeout(2_000) });
+  expect(response.status).toBe(200);
+  await response.body!.cancel();
+});
+
+describe("a retry that comes too late", () => {
+  const headers = { authorization: "Bearer sk-dev-alice", "content-type": "application/json", "x-stainless-retry-count": "1" };
+  const body = JSON.stringify(params);
+  const again = (more: Record<string, string> = {}) =>
+    send("/v1/chat/completions", { method: "POST", headers: { ...headers, ...more }, body });
+
+  it("the job was given up meanwhile -> a new one, not the news that it was", async () => {
+    world.upstream = script().answer;
+    const controller = new AbortController();
+    const first = send("/v1/chat/completions", { method: "POST", headers, body, signal: controller.signal }).catch(() => null);
+    await until(() => world.calls.length === 1);
+    controller.abort();
+    await first;
+    const { id } = (await call<{ data: { id: string }[] }>("GET", "/v1/jobs")).body.data[0]!;
+    await call("POST", `/v1/jobs/${id}/cancel`);
+    world.upstream = () => completion("here");
+    const answer = await again();
+    expect(answer.status).toBe(200);
+    expect(jobOf(answer)).not.toBe(id);
+  });
+
+  it("its deadline has passed since -> that is no reason to refuse it; of a new call it is", async () => {
+    const settings = readSettings({ SLUICE_LOCAL: "1" });
+    const context = { settings, key: [...settings.keys.values()][0]!, grant: null, now: EPOCH, idempotencyKey: null, spread: 0 };
+    const job = { request: params, deadline: EPOCH / 1_000 - 1 };
+    expect(await accept(job, context)).toMatchObject({ ok: false, problem: { code: "deadline_passed" } });
+    expect(await accept(job, { ...context, maybeKnown: true })).toMatchObject({ ok: true, submission: { deadline: EPOCH - 1_000 } });
+  });
+
+  it("its deadline has passed, and there is no job of it -> it is refused as what cannot be done in time", async () => {
+    const answer = await again({ "x-sluice-deadline": String(EPOCH / 1_000 - 1) });
+    expect(answer.status).toBe(400);
+    expect(((await answer.json()) as { error: { code: string } }).error.code).toBe("deadline_unreachable");
+    expect(world.calls).toEqual([]);
   });
 });

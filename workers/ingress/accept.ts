@@ -28,6 +28,8 @@ export type Acceptance = {
   now: number;
   /** The Idempotency-Key of this very job. */
   idempotencyKey: string | null;
+  /** Perhaps a job of before is meant, that had its deadline then: whether it has passed, the mailbox and the coordinator see. */
+  maybeKnown?: boolean;
   /** Which of the spread mailboxes takes jobs without a channel. */
   spread: number;
 };
@@ -52,7 +54,7 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
   if (objected) return refuse(objected);
   if (grant && webhook.url !== null) return refuse(notByToken("name a webhook", "webhook"));
   if (grant && (input.priority ?? 0) > 0) return refuse(notByToken("go before its tenant's other jobs", "priority"));
-  const problem = badTimes(input, context.now);
+  const problem = badTimes(input, context.maybeKnown ? Number.NEGATIVE_INFINITY : context.now);
   if (problem) return refuse(problem);
   const idempotency =
     context.idempotencyKey === null ? null : { key: context.idempotencyKey, fingerprint: await sha256(JSON.stringify(input)) };

@@ -1,3 +1,6 @@
+/** Why the signal was aborted, if the time was over before the caller went. */
+export const OUT_OF_TIME = "out of time";
+
 /** A caller's patience, as a signal: aborted when the time is over, or when the caller goes. `over` ends it, whatever became of it. */
 export function patienceOf(request: Request, ms: number): { signal: AbortSignal; over: () => void } {
   const reader = new AbortController();
@@ -5,7 +8,7 @@ export function patienceOf(request: Request, ms: number): { signal: AbortSignal;
     clearTimeout(timer);
     reader.abort();
   };
-  const timer = setTimeout(over, Math.max(0, ms));
+  const timer = setTimeout(() => reader.abort(OUT_OF_TIME), Math.max(0, ms));
   request.signal.addEventListener("abort", over);
   return { signal: reader.signal, over };
 }

@@ -26,5 +26,5 @@ export async function chatCompletions(context: Context): Promise<Response> {
     const { status } = placed.problem;
     return refuse(placed.problem, shouldRetry(status === 429 || status >= 500));
   }
-  return body.stream === true ? streamed(context, body, placed) : plain(context, caller, placed);
+  return body.stream === true ? streamed(context, caller, body, placed) : plain(context, caller, placed);
 }

@@ -4,7 +4,7 @@ import { isEnd } from "../../policy/lifecycle.ts";
 import type { Job } from "../../schemas/job.ts";
 import type { Context } from "../ingress/context.ts";
 import { follow } from "../ingress/follow.ts";
-import { patienceOf } from "../ingress/patience.ts";
+import { OUT_OF_TIME, patienceOf } from "../ingress/patience.ts";
 import { json, refuse } from "../ingress/respond.ts";
 import { headersOf, problemOf, shouldRetry, stillOnItsWay, type Times } from "./answers.ts";
 import type { Caller } from "./caller.ts";
@@ -28,6 +28,8 @@ export async function plain(context: Context, caller: Caller, placed: Extract<Pl
   } finally {
     over();
   }
+  // Not its own doing: it is sent away.
+  if (!job && signal.reason === OUT_OF_TIME) background(callMailbox(env, address, (stub) => stub.dismiss(id)));
   if (!job) return refuse(stillOnItsWay(id), { ...headersOf(id, share, times), ...shouldRetry(true) });
   note("ended");
   const headers = headersOf(id, share, times);

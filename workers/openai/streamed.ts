@@ -13,11 +13,12 @@ import { follow } from "../ingress/follow.ts";
 import { errorBody, refuse } from "../ingress/respond.ts";
 import { SSE_HEADERS, type SseWriter, sse } from "../ingress/sse.ts";
 import { headersOf, problemOf, shouldRetry, type Times } from "./answers.ts";
+import type { Caller } from "./caller.ts";
 import type { Placed } from "./submit-call.ts";
 
 /**
  * So long an answer's headers wait for its first chunk: a call that fails at once is then refused with its proper status, as a call to
- * OpenAI is. A job that waits longer is a stream with status 200.
+ * OpenAI is. A job that waits longer is a stream with status 200. Of a caller that waits no longer itself, half of its time.
  */
 const HEADERS_MS = 5_000;
 
@@ -25,6 +26,7 @@ type Json = Record<string, unknown>;
 
 export async function streamed(
   context: Context,
+  caller: Caller,
   body: Json,
   { address, job, replayed, share }: Extract<Placed, { ok: true }>,
 ): Promise<Response> {
@@ -34,7 +36,7 @@ export async function streamed(
   const times: Times = { submitted: Date.now(), started: null, ended: null };
   const events = follow(env, { address, job, after: 0, deltas: true, grant, signal: reader.signal });
   const collected = () => callMailbox(env, address, (stub) => stub.collect(job));
-  const early = await beginning(events, times);
+  const early = await beginning(events, times, Math.min(HEADERS_MS, (caller.until - Date.now()) / 2));
   const failed = early.told.find(({ event }) => isEnd(event) && event !== "completed");
   if (failed && !early.told.some(({ event }) => event === "delta")) {
     reader.abort();
@@ -55,12 +57,12 @@ export async function streamed(
   });
 }
 
-/** Events until the first chunk or the end, or until the headers can wait no longer; `next` is the one that is still to come. */
-async function beginning(events: AsyncGenerator<JobEvent>, times: Times) {
+/** Events until the first chunk or the end, or until the headers can wait no longer (ms); `next` is the one that is still to come. */
+async function beginning(events: AsyncGenerator<JobEvent>, times: Times, patienceMs: number) {
   const told: JobEvent[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
   const patience = new Promise<null>((late) => {
-    timer = setTimeout(() => late(null), HEADERS_MS);
+    timer = setTimeout(() => late(null), patienceMs);
   });
   let next = events.next();
   for (;;) {
@@ -112,7 +114,7 @@ class Answer {
   /** The next attempt's answer is another one: what was sent of this one cannot be taken back. */
   async #again(job: string): Promise<void> {
     if (this.#chunks === 0) return this.#writer.comment(`${job} retrying`);
-    const message = `The answer broke off, and the job ${job} is tried again: read GET /v1/jobs/${job}.`;
+    const message = `The answer broke off; what becomes of the job ${job} is read by GET /v1/jobs/${job}.`;
     await this.#refuse({ status: 502, type: "server_error", code: "stream_interrupted", message, param: null });
   }
 

@@ -21,7 +21,10 @@ export async function submitCall(context: Context, caller: Caller, request: Reco
   const body = await sha256(`${http.headers.get("authorization")}\n${text}`);
   const accepted = await accept(
     { request, ...caller.job },
-    { key, grant, settings, now: Date.now(), idempotencyKey: idempotency.key, spread: Number.parseInt(body.slice(0, 6), 16) },
+    {
+      ...{ key, grant, settings, now: Date.now(), idempotencyKey: idempotency.key, spread: Number.parseInt(body.slice(0, 6), 16) },
+      maybeKnown: caller.retried || idempotency.key !== null,
+    },
   );
   if (!accepted.ok) return { ok: false, problem: asOfCall(accepted.problem) };
   const { address, submission } = accepted;

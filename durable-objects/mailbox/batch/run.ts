@@ -5,6 +5,7 @@
 import { batchId, fileId } from "../../../platform/file-ids.ts";
 import { callArchive, callCoordinator } from "../../../platform/objects.ts";
 import { type BatchState, batchObject, beginBatch, ENDED, endOf, enter } from "../../../policy/batch.ts";
+import { isEnd } from "../../../policy/lifecycle.ts";
 import { BATCH_LINES_LIMIT, type BatchError, type BatchObject } from "../../../schemas/batch.ts";
 import type { JobEnd } from "../../../schemas/job.ts";
 import type { Problem } from "../../../schemas/problem.ts";
@@ -229,7 +230,11 @@ export class Run {
   async #drop(): Promise<void> {
     const { address, env, settings, store } = this.#desk;
     const rows = store.openAfter(0);
-    for (const row of rows) await finish(this.#desk, row, "cancelled", {});
+    for (const { n } of rows) {
+      // While others were told, it may have come to another end.
+      const row = store.job(n);
+      if (row && !isEnd(row.status)) await finish(this.#desk, row, "cancelled", {});
+    }
     if (rows.length === 0) return;
     // Lost, this costs nothing: a dispatcher asks here before it calls upstream.
     const ids = rows.map((row) => idOf(address, row));
