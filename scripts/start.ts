@@ -13,7 +13,7 @@ try {
   const plans = plan(values, Object.keys(built.vars));
   const { port, host, vars } = plans;
   const state = resolve(root, plans.state);
-  const runtime = await launch({ bundle: built, port, host, state, vars, inherit: true });
+  const runtime = await launch({ bundle: built, port, host, front: true, state, vars, inherit: true });
   console.log(banner(runtime.url, plans));
   serve(runtime);
 } catch (error) {

@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import type { Bundle, Variable } from "./bundle.ts";
 import { configText, moduleFile, OBJECTS, SOCKET } from "./config.ts";
+import { openFront } from "./front.ts";
 import { claim, type Lock, markKilled } from "./lock.ts";
 import { tieToThisProcess } from "./processes.ts";
 import { healthy, listening, within } from "./ready.ts";
@@ -15,6 +16,8 @@ export type LaunchOptions = {
   /** 0 takes a free one. */
   port: number;
   host?: string;
+  /** Tells workerd of clients that have closed their connections; costs a hop. Without it workerd listens itself. */
+  front?: boolean;
   /** null: a temporary directory, removed when workerd has ended. */
   state: string | null;
   /** Over those of the bundle; always text. */
@@ -69,12 +72,20 @@ export async function launch(options: LaunchOptions): Promise<Runtime> {
 
 async function run(options: LaunchOptions, state: string, lock: Lock, ended: () => void): Promise<Runtime> {
   const { host = "127.0.0.1", port, health = "/healthz", inherit = false } = options;
+  const inner = Promise.withResolvers<number>();
+  inner.promise.catch(() => {}); // without a front nobody waits for it
+  const front = options.front
+    ? await openFront(host, port, inner.promise).catch((error) => Promise.reject(taken(error, host, port)))
+    : null;
   const config = writeConfig(options.bundle, options.vars);
-  const child = spawnWorkerd(config, address(host, port), state);
+  const child = spawnWorkerd(config, front ? "127.0.0.1:0" : address(host, port), state);
   const exited = new Promise<number | null>((done) => {
     child.once("error", () => done(null));
     child.once("exit", done);
-  }).finally(ended);
+  }).finally(() => {
+    front?.close();
+    ended();
+  });
   const output = collect(child);
   const discardConfig = () => rmSync(config, { recursive: true, force: true });
   const kill = () => {
@@ -87,7 +98,8 @@ async function run(options: LaunchOptions, state: string, lock: Lock, ended: () 
       tieToThisProcess(child);
     }
     const early = exited.then((code) => Promise.reject(explain(code, output.errors(), host, port)));
-    const listensAt = await within(READY_MS, "workerd to listen", listening(child.stdio[3] as Readable, SOCKET), early);
+    inner.resolve(await within(READY_MS, "workerd to listen", listening(child.stdio[3] as Readable, SOCKET), early));
+    const listensAt = front?.port ?? (await inner.promise);
     discardConfig();
     lock.update(listensAt);
     const url = `http://${address(reachable(host), listensAt)}`;
@@ -95,6 +107,7 @@ async function run(options: LaunchOptions, state: string, lock: Lock, ended: () 
     if (inherit) output.show();
     return { url, port: listensAt, pid: child.pid!, stop: () => stop(child, exited), kill, exited };
   } catch (error) {
+    inner.reject(error);
     kill();
     await exited;
     throw error;
@@ -139,6 +152,10 @@ function collect(child: ChildProcess): Output {
       process.stderr.write(last);
     },
   };
+}
+
+function taken(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  return error.code === "EADDRINUSE" ? new Error(`Port ${port} on ${host} is taken.`) : error;
 }
 
 function explain(code: number | null, errors: string, host: string, port: number): Error {

@@ -18,10 +18,10 @@ function bundled(config: string): Promise<Bundle> {
 
 export type Options = { state?: string; port?: number; vars?: Record<string, string> };
 
-/** On a free port and a state directory of its own, unless told otherwise. */
+/** As `npm start` runs it. On a free port and a state directory of its own, unless told otherwise. */
 export async function startService({ state = stateDirectory(), port = 0, vars = {} }: Options = {}): Promise<Runtime> {
   const own = { OPENAI_API_KEY: "", OPENAI_BASE_URL: "", SLUICE_LOCAL: "1", ...vars };
-  return tied(await launch({ bundle: await bundled("wrangler.toml"), port, state, vars: own }));
+  return tied(await launch({ bundle: await bundled("wrangler.toml"), port, front: true, state, vars: own }));
 }
 
 /** The upstream outlives the service that calls it, and so does its ledger. */
