@@ -308,19 +308,23 @@ export interface MailboxRpc {
 
 /** A file or a batch in a tenant's list; `file` is null for a batch, whose state its own object knows. */
 export type Entry = { id: string; kind: "file" | "batch"; file: FileObject | null };
+/** A batch that is to be created: by an Idempotency-Key, or by nothing but what it asks for (`fingerprint`). */
+export type BatchClaim = { id: string; key: string | null; fingerprint: string; retried: boolean };
 export type EntriesQuery = { kind: Entry["kind"]; after: string | null; ascending: boolean; limit: number };
 
 /** An archive is named `tenant/NAME` and holds one file, or `tenant/library` and holds the tenant's list. */
 export interface ArchiveRpc {
   /** Adds bytes that begin at `offset`; the same again is left as it is. */
   append(offset: number, bytes: Uint8Array): Promise<void>;
-  /** The file is whole. One that is not sealed within the hour is forgotten. */
+  /** The file is whole, and the tenant's list names it. One that is not sealed within the hour is forgotten. */
   seal(file: FileObject): Promise<void>;
   file(): Promise<FileObject | null>;
   /** Bytes from an offset on, as many as are at hand; null at the end. */
   read(offset: number): Promise<Uint8Array | null>;
   remove(): Promise<void>;
   enter(entry: Entry): Promise<void>;
+  /** Lists a batch, unless it was created before. Answers the id of the one that stands; null if the key stands for another. */
+  enterBatch(claim: BatchClaim): Promise<string | null>;
   strike(id: string): Promise<void>;
   entries(query: EntriesQuery): Promise<Entry[]>;
 }

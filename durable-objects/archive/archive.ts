@@ -1,15 +1,22 @@
 import { DurableObject } from "cloudflare:workers";
+import { LIBRARY } from "../../platform/file-ids.ts";
 import { migrate } from "../../platform/migrate.ts";
-import type { Env } from "../../platform/objects.ts";
+import { callArchive, type Env } from "../../platform/objects.ts";
 import { Sql } from "../../platform/sql.ts";
 import type { FileObject } from "../../schemas/batch.ts";
-import type { ArchiveRpc, EntriesQuery, Entry } from "../../schemas/rpc.ts";
+import type { ArchiveRpc, BatchClaim, EntriesQuery, Entry } from "../../schemas/rpc.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** Bytes of a row: it holds 2 MB. */
 const PART_BYTES = 1_000_000;
 /** An upload that is not sealed by then was broken off. */
 const UNSEALED_MS = 3_600_000;
+/** A whole file is entered in the tenant's list by then, whatever broke off. */
+const ENTERED_MS = 60_000;
+/** An Idempotency-Key of a batch stands for it so long. */
+const KEY_MS = 7 * 86_400_000;
+/** A retry that names no key comes by then: SDKs give up after some minutes. */
+const RETRY_MS = 900_000;
 
 /** A file's bytes; or a tenant's list of files and batches. */
 export class Archive extends DurableObject<Env> implements ArchiveRpc {
@@ -36,6 +43,8 @@ export class Archive extends DurableObject<Env> implements ArchiveRpc {
 
   async seal(file: FileObject): Promise<void> {
     this.#sql.run("INSERT OR REPLACE INTO file (id, details) VALUES (1, ?)", JSON.stringify(file));
+    await this.ctx.storage.setAlarm(this.now() + ENTERED_MS);
+    await this.#list(file);
     await this.ctx.storage.deleteAlarm();
   }
 
@@ -55,10 +64,30 @@ export class Archive extends DurableObject<Env> implements ArchiveRpc {
 
   async remove(): Promise<void> {
     for (const table of ["parts", "file"]) this.#sql.run(`DELETE FROM ${table}`);
+    await this.ctx.storage.deleteAlarm();
   }
 
   async enter(entry: Entry): Promise<void> {
     this.#sql.run("INSERT OR REPLACE INTO entries (id, kind, details) VALUES (?, ?, ?)", entry.id, entry.kind, JSON.stringify(entry.file));
+  }
+
+  async enterBatch({ fingerprint, id, key, retried }: BatchClaim): Promise<string | null> {
+    const now = this.now();
+    const name = key === null ? `body ${fingerprint}` : `key ${key}`;
+    const since = now - (key === null ? RETRY_MS : KEY_MS);
+    const known = this.#sql.first<{ id: string; fingerprint: string }>(
+      "SELECT id, fingerprint FROM created WHERE name = ? AND at > ?",
+      name,
+      since,
+    );
+    if (known && known.fingerprint !== fingerprint) return null;
+    if (known && (key !== null || retried)) return known.id;
+    this.#sql.transaction(() => {
+      this.#sql.run("DELETE FROM created WHERE at <= ?", now - KEY_MS);
+      this.#sql.run("INSERT OR REPLACE INTO created (name, id, fingerprint, at) VALUES (?, ?, ?, ?)", name, id, fingerprint, now);
+      this.#sql.run("INSERT OR REPLACE INTO entries (id, kind, details) VALUES (?, 'batch', 'null')", id);
+    });
+    return id;
   }
 
   async strike(id: string): Promise<void> {
@@ -77,12 +106,19 @@ export class Archive extends DurableObject<Env> implements ArchiveRpc {
   }
 
   override async alarm(): Promise<void> {
-    if (!(await this.file())) await this.remove();
+    const file = await this.file();
+    if (file) await this.#list(file);
+    else await this.remove();
   }
 
   /** ms since the epoch. */
   protected now(): number {
     return Date.now();
+  }
+
+  async #list(file: FileObject): Promise<void> {
+    const tenant = this.ctx.id.name!.slice(0, this.ctx.id.name!.lastIndexOf("/"));
+    await callArchive(this.env, tenant, LIBRARY, (stub) => stub.enter({ id: file.id, kind: "file", file }));
   }
 
   #size(): number {

@@ -25,4 +25,17 @@ export const MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: "002_created",
+    sql: `
+      -- Of a tenant: by which call a batch was created. Name: its key, or what it asks for. Time in ms. Written by enterBatch.
+      CREATE TABLE created (
+        name TEXT PRIMARY KEY,
+        id TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        at INTEGER NOT NULL
+      ) WITHOUT ROWID;
+      CREATE INDEX created_at ON created (at);
+    `,
+  },
 ];

@@ -128,6 +128,13 @@ export async function judge(desk: Desk, verdict: Verdict): Promise<void> {
   if (verdict.kind === "retrying" && verdict.attempt < row.attempt) return;
   row.attempts = verdict.attempts;
   row.unknown = verdict.unknown;
+  if (verdict.kind === "retrying" && verdict.unknown > 0 && !mayRepeat(desk, row)) {
+    // Whoever waits is told now. The coordinator hears it as it lets the job go again.
+    row.unknown = verdict.unknown - 1;
+    row.attempt = Math.max(row.attempt, verdict.attempt);
+    await finish(desk, row, "failed", { problem: unknownOutcome() });
+    return;
+  }
   if (verdict.kind !== "retrying") {
     row.attempt = Math.max(row.attempt, verdict.attempt);
     await finish(desk, row, verdict.kind, { problem: verdict.problem });

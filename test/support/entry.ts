@@ -2,7 +2,7 @@
 import { DurableObject } from "cloudflare:workers";
 import * as objects from "../../durable-objects/index.ts";
 import type { Env } from "../../platform/objects.ts";
-import type { CoordinatorRpc, DispatcherRpc, MailboxRpc } from "../../schemas/rpc.ts";
+import type { ArchiveRpc, BatchRpc, CoordinatorRpc, DispatcherRpc, MailboxRpc } from "../../schemas/rpc.ts";
 import { route } from "../../workers/ingress/router.ts";
 import { world } from "./world.ts";
 
@@ -112,6 +112,10 @@ export class Mailbox extends objects.Mailbox {
 }
 
 export class Archive extends objects.Archive {
+  override enter(...args: Parameters<ArchiveRpc["enter"]>) {
+    return between("archive.enter", args, () => super.enter(...args));
+  }
+
   protected override now(): number {
     return world.now;
   }
@@ -120,6 +124,10 @@ export class Archive extends objects.Archive {
 export class Batch extends objects.Batch {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, worldly(env));
+  }
+
+  override begin(...args: Parameters<BatchRpc["begin"]>) {
+    return between("batch.begin", args, () => super.begin(...args));
   }
 
   protected override outside() {

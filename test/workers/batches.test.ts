@@ -1,35 +1,20 @@
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import OpenAI, { BadRequestError, NotFoundError, toFile } from "openai";
+import { NotFoundError } from "openai";
 import type { Batch } from "openai/resources/batches";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { readSettings } from "../../platform/settings.ts";
 import type { BatchRpc } from "../../schemas/rpc.ts";
+import { client, request, requests, upload, WINDOW } from "../support/batch.ts";
 import { HOOK, receive, verified } from "../support/receiver.ts";
 import { sdk } from "../support/sdk.ts";
-import { advanceTo, call, crash, inside, send, until } from "../support/service.ts";
+import { advanceTo, call, crash, inside, until } from "../support/service.ts";
 import { completion, EPOCH, refusal, resetWorld, silence, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
 
-const WINDOW = { endpoint: "/v1/chat/completions", completion_window: "24h" } as const;
 const DAY_MS = 86_400_000;
-
-const request = (id: string, body: object = {}) => ({
-  custom_id: id,
-  method: "POST",
-  url: "/v1/chat/completions",
-  body: { model: "gpt-5-mini", max_completion_tokens: 10, messages: [{ role: "user", content: id }], ...body },
-});
-const jsonl = (lines: unknown[]) => lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n");
-const requests = (count: number, body: object = {}) => Array.from({ length: count }, (_, n) => request(`r${n}`, body));
-
-const client = () => sdk().client;
-
-async function upload(lines: unknown[]): Promise<string> {
-  const file = await client().files.create({ file: await toFile(new TextEncoder().encode(jsonl(lines)), "in.jsonl"), purpose: "batch" });
-  return file.id;
-}
 
 async function start(lines: unknown[], more: object = {}): Promise<Batch> {
   return client().batches.create({ input_file_id: await upload(lines), ...WINDOW, ...more });
@@ -70,64 +55,43 @@ async function results(id: string | null | undefined): Promise<Result[]> {
     .map((line) => JSON.parse(line) as Result);
 }
 
-describe("files", () => {
-  it("uploaded, listed, read byte for byte, deleted", async () => {
-    const content = jsonl(requests(3));
-    const id = await upload(requests(3));
-    expect(await client().files.retrieve(id)).toMatchObject({
-      object: "file",
-      purpose: "batch",
-      filename: "in.jsonl",
-      bytes: content.length,
+describe("a batch that is created again", () => {
+  const create = (file: string, headers: Record<string, string> = {}, more: object = {}) =>
+    client().batches.create({ input_file_id: file, ...WINDOW, ...more }, { headers });
+  const count = async () => (await client().batches.list()).data.length;
+
+  it("by a retry that its SDK marks as one -> the same batch; without the mark it is another", async () => {
+    const file = await upload(requests(2));
+    const { id } = await create(file);
+    expect((await create(file, { "x-stainless-retry-count": "1" })).id).toBe(id);
+    expect(await count()).toBe(1);
+    const other = await create(file);
+    expect(other.id).not.toBe(id);
+    expect((await create(file, { "x-stainless-retry-count": "1" })).id).toBe(other.id);
+    expect((await create(file, { "x-stainless-retry-count": "1" }, { metadata: { night: "2" } })).id).not.toBe(other.id);
+  });
+
+  it("by the same Idempotency-Key -> the same batch, a retry or not; for another file the key is refused", async () => {
+    const file = await upload(requests(2));
+    const { id } = await create(file, { "idempotency-key": "k" });
+    expect((await create(file, { "idempotency-key": "k" })).id).toBe(id);
+    await reaches(id, "completed");
+    expect(world.calls).toHaveLength(2);
+    const conflict = create(await upload(requests(2)), { "idempotency-key": "k" });
+    await expect(conflict).rejects.toMatchObject({ status: 409, code: "idempotency_key_conflict" });
+    expect(await count()).toBe(1);
+  });
+
+  it("what created it broke off before it began -> the retry begins it", async () => {
+    const file = await upload(requests(2));
+    world.between.set("batch.begin", () => {
+      throw new Error("broken off");
     });
-    expect((await client().files.list()).data.map((file) => file.id)).toEqual([id]);
-    expect(await (await client().files.content(id)).text()).toBe(content);
-    expect(await client().files.delete(id)).toEqual({ id, object: "file", deleted: true });
-    await expect(client().files.retrieve(id)).rejects.toThrow(NotFoundError);
-    expect((await client().files.list()).data).toEqual([]);
-  });
-
-  it("of several megabytes, with a line break in the middle of a piece and the field after the file: the same bytes come back", async () => {
-    const bytes = new Uint8Array(3_456_789).map((_, index) => (index * 31) % 251);
-    const form = new FormData();
-    form.set("file", new File([bytes], "big.jsonl"));
-    form.set("purpose", "batch");
-    const response = await send("/v1/files", { method: "POST", headers: { authorization: "Bearer sk-dev-alice" }, body: form });
-    const file = (await response.json()) as { id: string; bytes: number };
-    expect([response.status, file.bytes]).toEqual([200, bytes.length]);
-    const back = new Uint8Array(await (await client().files.content(file.id)).arrayBuffer());
-    expect(back.length).toBe(bytes.length);
-    expect(back.every((byte, index) => byte === bytes[index])).toBe(true);
-  });
-
-  it.each([
-    ["another purpose", { purpose: "fine-tune", file: "x" }, "purpose"],
-    ["no purpose", { file: "x" }, "purpose"],
-    ["no file", { purpose: "batch" }, "file"],
-    ["an empty file", { purpose: "batch", file: "" }, "file"],
-  ])("%s -> 400", async (_, fields: Record<string, string>, param) => {
-    const form = new FormData();
-    for (const [name, value] of Object.entries(fields)) form.set(name, name === "file" ? new File([value], "f") : value);
-    const response = await send("/v1/files", { method: "POST", headers: { authorization: "Bearer sk-dev-alice" }, body: form });
-    expect(response.status).toBe(400);
-    expect(((await response.json()) as { error: { param: string } }).error.param).toBe(param);
-    expect((await client().files.list()).data).toEqual([]);
-  });
-
-  it("a body that is no form -> 400", async () => {
-    const headers = { authorization: "Bearer sk-dev-alice", "content-type": "multipart/form-data; boundary=x" };
-    expect((await send("/v1/files", { method: "POST", headers, body: "nothing of the kind" })).status).toBe(400);
-    expect((await send("/v1/files", { method: "POST", headers: { ...headers, "content-type": "text/plain" }, body: "x" })).status).toBe(
-      400,
-    );
-  });
-
-  it("another tenant's -> 404", async () => {
-    const id = await upload(requests(1));
-    const bob = sdk({ apiKey: "sk-dev-bob" }).client;
-    await expect(bob.files.retrieve(id)).rejects.toThrow(NotFoundError);
-    await expect(bob.files.content(id)).rejects.toThrow(NotFoundError);
-    await expect(bob.batches.create({ input_file_id: id, ...WINDOW })).rejects.toThrow(BadRequestError);
+    await expect(create(file)).rejects.toThrow();
+    world.between.clear();
+    const { id } = await create(file, { "x-stainless-retry-count": "1" });
+    await reaches(id, "completed");
+    expect([await count(), world.calls.length]).toEqual([1, 2]);
   });
 });
 
@@ -260,6 +224,25 @@ describe("a batch", () => {
     expect(errors.at(-1)).toMatchObject({ custom_id: "r1199", response: null, error: { code: "batch_expired" } });
     expect(new Set(errors.map(({ error }) => error?.code))).toEqual(new Set(["batch_expired"]));
   }, 60_000);
+
+  it("no line ever became a job, and its window ends -> the error file tells of each", async () => {
+    await call("POST", "/v1/queue/drain", {}, { key: "sk-dev-operator" });
+    const { id } = await start(requests(3));
+    await reaches(id, "in_progress");
+    await advanceTo(EPOCH + DAY_MS);
+    const done = await reaches(id, "expired");
+    expect((await results(done.error_file_id)).map(({ error }) => error?.code)).toEqual(Array(3).fill("batch_expired"));
+  });
+
+  it("its files are there whole until they go", async () => {
+    const { id } = await start(requests(2));
+    const { output_file_id } = await reaches(id, "completed");
+    const kept = 7 * DAY_MS + readSettings({ SLUICE_LOCAL: "1" }).retentionMs;
+    world.now = EPOCH + kept - 1;
+    expect(await results(output_file_id)).toHaveLength(2);
+    world.now = EPOCH + kept;
+    await expect(client().files.retrieve(output_file_id!)).rejects.toThrow(NotFoundError);
+  });
 
   it.each([1, 2, 3])(
     "everything dies %i times on the way -> each request is one job, none is missing",

@@ -1,5 +1,5 @@
 import { reset } from "cloudflare:test";
-import { APIError, AuthenticationError, BadRequestError, NotFoundError } from "openai";
+import { type APIError, AuthenticationError, BadRequestError, NotFoundError } from "openai";
 import type { ChatCompletionChunk } from "openai/resources/chat/completions";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { all, jobOf, messages, params, sdk, textOf } from "../support/sdk.ts";
@@ -178,7 +178,8 @@ describe("a streamed call", () => {
     const { chunks } = streaming();
     upstream.say("Once ");
     upstream.break();
-    await expect(all(await chunks)).rejects.toThrow(APIError);
+    await expect(all(await chunks)).rejects.toMatchObject({ code: "unknown_outcome" });
+    expect(world.calls).toHaveLength(1);
   });
 });
 

@@ -92,7 +92,7 @@ async function claimKeys({ env, key, request }: Context, accepted: Accepted[]): 
   return accepted.map((each) => (each.ok && refused.has(each.submission.idempotency!) ? { ok: false, problem: keyConflict() } : each));
 }
 
-function keyConflict(): Problem {
+export function keyConflict(): Problem {
   return invalid("This Idempotency-Key was used with another request.", "Idempotency-Key", "idempotency_key_conflict", 409);
 }
 

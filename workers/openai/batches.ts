@@ -3,10 +3,13 @@ import { batchId, LIBRARY, newName, parseBatchId } from "../../platform/file-ids
 import { callArchive, callBatch } from "../../platform/objects.ts";
 import { windowMs } from "../../policy/batch.ts";
 import { BatchInput } from "../../schemas/batch.ts";
+import { sha256 } from "../ingress/authenticate.ts";
 import { readJson } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
 import { json, limitOf, malformed, noSuchBatch, noSuchLimit, page, refuse } from "../ingress/respond.ts";
+import { idempotencyKeyOf, keyConflict } from "../ingress/submit-jobs.ts";
 import { webhookOf } from "../ingress/webhook.ts";
+import { isRetry } from "./caller.ts";
 import { find, noSuchFile } from "./files.ts";
 
 const PAGE = { standard: 20, most: 100 };
@@ -20,12 +23,19 @@ export async function createBatch(context: Context): Promise<Response> {
   const { completion_window: window, input_file_id, metadata } = parsed.data;
   const webhook = webhookOf(parsed.data, key, settings);
   if (!webhook.ok) return refuse(webhook.problem);
+  const idempotency = idempotencyKeyOf(request);
+  if (!idempotency.ok) return refuse(idempotency.problem);
   const found = await find(context, input_file_id);
   if (found?.kind !== "input") return refuse({ ...noSuchFile(input_file_id), status: 400, param: "input_file_id" });
-  const name = newName(Date.now());
-  const id = batchId(key.tenant, name);
+  const claim = {
+    id: batchId(key.tenant, newName(Date.now())),
+    key: idempotency.key,
+    fingerprint: await sha256(`${request.headers.get("authorization")}\n${JSON.stringify(parsed.data)}`),
+    retried: isRetry(request.headers),
+  };
   // Listed first: what is under way can be found, whatever breaks in between.
-  await callArchive(env, key.tenant, LIBRARY, (stub) => stub.enter({ id, kind: "batch", file: null }));
+  const id = await callArchive(env, key.tenant, LIBRARY, (stub) => stub.enterBatch(claim));
+  if (id === null) return refuse(keyConflict());
   const order = {
     id,
     window,
@@ -36,7 +46,7 @@ export async function createBatch(context: Context): Promise<Response> {
     models: key.models,
     webhook: webhook.url,
   };
-  return json(await callBatch(env, key.tenant, name, (stub) => stub.begin(order)));
+  return json(await callBatch(env, key.tenant, parseBatchId(key.tenant, id)!, (stub) => stub.begin(order)));
 }
 
 export async function getBatch({ env, key, params }: Context): Promise<Response> {

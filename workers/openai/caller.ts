@@ -6,6 +6,8 @@ import { invalid } from "../ingress/respond.ts";
 
 /** SDKs wait so long for an answer, unless they say otherwise. */
 const DEFAULT_PATIENCE_S = 600;
+/** OpenAI's JavaScript SDK would wait as long, but the `fetch` under it does not: undici, Node's, gives up on headers after 300 s. */
+const FETCH_PATIENCE_S = 300;
 /** An answer must be on its way before the caller gives up: a tenth of its time earlier, within these bounds. */
 const MARGIN_S = { least: 0.3, most: 5 };
 
@@ -28,7 +30,7 @@ export function callerOf(headers: Headers, key: Key, now: number): { ok: true; c
     return { ok: false, problem: invalid("x-sluice-on-disconnect is cancel or keep.", "x-sluice-on-disconnect") };
   const [channel, priority, deadline] = [named("channel"), numeric(named("priority")), numeric(named("deadline"))];
   const caller: Caller = {
-    retried: Number(headers.get("x-stainless-retry-count") ?? 0) >= 1,
+    retried: isRetry(headers),
     until: now + patienceMs(headers),
     onDisconnect,
     job: {
@@ -40,10 +42,16 @@ export function callerOf(headers: Headers, key: Key, now: number): { ok: true; c
   return { ok: true, caller };
 }
 
+/** OpenAI's SDKs count their tries; not every library does. */
+export function isRetry(headers: Headers): boolean {
+  return Number(headers.get("x-stainless-retry-count") ?? 0) >= 1;
+}
+
 /** `X-Stainless-Timeout` is of the JavaScript SDK, `x-stainless-read-timeout` of Python's. Seconds. */
 function patienceMs(headers: Headers): number {
   const told = Number(headers.get("x-stainless-timeout") ?? headers.get("x-stainless-read-timeout") ?? Number.NaN);
-  const seconds = told >= 0 ? Math.max(told, 1) : DEFAULT_PATIENCE_S;
+  const standard = headers.get("x-stainless-lang") === "js" ? FETCH_PATIENCE_S : DEFAULT_PATIENCE_S;
+  const seconds = told >= 0 ? Math.max(told, 1) : standard;
   return (seconds - Math.min(MARGIN_S.most, Math.max(MARGIN_S.least, seconds / 10))) * 1_000;
 }
 

@@ -48,9 +48,13 @@ export async function streamed(
   }
   const write = async (writer: SseWriter) => {
     const answer = new Answer(writer, body);
-    for (const event of early.told) if (await answer.take(event)) return void (await collected());
-    for (let next = await early.next; !next.done; next = await events.next()) if (await answer.take(next.value)) break;
-    if (answer.over) await collected();
+    for (const event of early.told) await answer.take(event);
+    for (let next = early.next; !answer.over; next = events.next()) {
+      const { done, value } = await next;
+      if (done) break;
+      await answer.take(value);
+    }
+    if (answer.final) await collected();
   };
   return new Response(sse(write, reader, background), {
     headers: { ...SSE_HEADERS, ...headersOf(job, share, replayed ? { ...times, started: null } : times) },
@@ -81,7 +85,10 @@ async function beginning(events: AsyncGenerator<JobEvent>, times: Times, patienc
 
 /** The answer as it is written, event by event. */
 class Answer {
+  /** Nothing more is written. */
   over = false;
+  /** What was written is what became of the job: there is nothing to come back for. */
+  final = false;
   readonly #writer: SseWriter;
   readonly #includeUsage: boolean;
   readonly #ending: Ending;
@@ -93,14 +100,13 @@ class Answer {
     this.#ending = new Ending(typeof body.n === "number" ? body.n : 1);
   }
 
-  /** Answers whether it was the last. */
-  async take({ data, event, job }: JobEvent): Promise<boolean> {
-    if (event === "delta") for (const chunk of (data as { chunks: Json[] }).chunks) await this.#chunk(chunk);
+  async take({ data, event, job }: JobEvent): Promise<void> {
+    if (this.over) return;
+    if (event === "retrying" && this.#chunks > 0) await this.#interrupted(job);
+    else if (event === "delta") for (const chunk of (data as { chunks: Json[] }).chunks) await this.#chunk(chunk);
     else if (event === "position") await this.#writer.comment(waiting(data as { position: number; eta: Eta }));
-    else if (event === "queued" || event === "in_progress") await this.#writer.comment(`${job} ${event}`);
-    else if (event === "retrying") await this.#again(job);
+    else if (["queued", "in_progress", "retrying"].includes(event)) await this.#writer.comment(`${job} ${event}`);
     else await this.#end(data as Job);
-    return this.over;
   }
 
   async #chunk(chunk: Json): Promise<void> {
@@ -112,21 +118,24 @@ class Answer {
   }
 
   /** The next attempt's answer is another one: what was sent of this one cannot be taken back. */
-  async #again(job: string): Promise<void> {
-    if (this.#chunks === 0) return this.#writer.comment(`${job} retrying`);
+  #interrupted(job: string): Promise<void> {
     const message = `The answer broke off; what becomes of the job ${job} is read by GET /v1/jobs/${job}.`;
-    await this.#refuse({ status: 502, type: "server_error", code: "stream_interrupted", message, param: null });
+    return this.#refuse({ status: 502, type: "server_error", code: "stream_interrupted", message, param: null });
   }
 
   async #end(job: Job): Promise<void> {
     const problem = problemOf(job);
-    if (problem) return this.#refuse(problem);
+    if (problem) {
+      this.final = true;
+      return this.#refuse(problem);
+    }
     if (this.#chunks === 0) for (const chunk of chunksOf(job.response as Json, this.#includeUsage)) await this.#chunk(chunk);
     if (!this.#ending.reached) {
       const message = `Some of the chunks were lost; the job ${job.id} has the whole answer: read GET /v1/jobs/${job.id}.`;
       return this.#refuse({ status: 502, type: "server_error", code: "stream_incomplete", message, param: null });
     }
     this.over = true;
+    this.final = true;
     await this.#writer.event({ data: "[DONE]" });
   }
 

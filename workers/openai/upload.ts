@@ -3,7 +3,7 @@
  * finds, and the next bytes are read once those are stored.
  */
 import { type MultipartError, make, type PartInfo } from "multipasta";
-import { fileId, LIBRARY, newName } from "../../platform/file-ids.ts";
+import { fileId, newName } from "../../platform/file-ids.ts";
 import { callArchive } from "../../platform/objects.ts";
 import { FILE_BYTES_LIMIT, type FileObject } from "../../schemas/batch.ts";
 import type { Problem } from "../../schemas/problem.ts";
@@ -83,7 +83,6 @@ export async function uploadFile(context: Context): Promise<Response> {
     status: "processed",
   };
   await callArchive(env, key.tenant, name, (stub) => stub.seal(file));
-  await callArchive(env, key.tenant, LIBRARY, (stub) => stub.enter({ id: file.id, kind: "file", file }));
   return json(file);
 }
 

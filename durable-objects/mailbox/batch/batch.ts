@@ -44,8 +44,8 @@ export class Batch extends Mailbox implements BatchRpc {
   async resultFile(kind: ResultKind): Promise<FileObject | null> {
     const shown = this.#run.show();
     const id = kind === "output" ? shown?.output_file_id : shown?.error_file_id;
-    // Its jobs are gone, and with them what it was made of.
-    if (!shown || !id || !this.desk.store.newest()) return null;
+    // From then on its jobs go, and with them what it is made of.
+    if (!shown || !id || this.desk.now() >= this.#run.state!.createdAt + this.desk.retentionMs) return null;
     const created_at = shown.finalizing_at ?? shown.cancelled_at ?? shown.created_at;
     const filename = `${shown.id}_${kind}.jsonl`;
     return {
