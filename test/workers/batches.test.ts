@@ -1,6 +1,6 @@
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { NotFoundError } from "openai";
+import { BadRequestError, NotFoundError } from "openai";
 import type { Batch } from "openai/resources/batches";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readSettings } from "../../platform/settings.ts";
@@ -317,7 +317,7 @@ describe("a batch", () => {
     const error = await client()
       .batches.create({ input_file_id, ...WINDOW, ...wrong } as never)
       .catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(OpenAI.BadRequestError);
+    expect(error).toBeInstanceOf(BadRequestError);
     expect((error as { param: string }).param).toBe(param);
   });
 });
