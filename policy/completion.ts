@@ -4,7 +4,8 @@
  * the same object comes out; a stream that was cut short never passes for a whole one.
  *
  * The `openai` SDK ends its iterator silently when the connection closes early, so the end of the chunks proves
- * nothing: a reason to finish for every choice and the usage that follows the last of them do.
+ * nothing: a reason to finish for every choice does. The usage that follows the last of them may be missing: some compatible
+ * endpoints send none, and an answer that is whole without it is not to be paid for again.
  */
 import type { Usage } from "../schemas/job.ts";
 import { addToChoice, type Choice, finishReasonOf, keepLast, openChoice, plainChoice } from "./completion/choice.ts";
@@ -13,13 +14,11 @@ import { inOrder, isIndex, isObject, type JsonObject, keysOf } from "./completio
 export type AssemblerOptions = {
   /** How many choices the answer must have, the request's `n`; null or absent: one or more. */
   choices?: number | null | undefined;
-  /** Whether an answer without usage counts as cut short (default true). False for compatible endpoints that never send it. */
-  requireUsage?: boolean | undefined;
 };
 
 export type Assembled =
   | { complete: true; completion: Record<string, unknown>; usage: Usage | null }
-  /** `missing`: "choices", "finish_reason of choice 0" or "usage": the first thing found wanting. */
+  /** `missing`: "choices" or "finish_reason of choice 0": the first thing found wanting. */
   | { complete: false; missing: string };
 
 export type Assembler = {
@@ -67,12 +66,11 @@ function isUsage(value: unknown): value is Usage {
   return isObject(value) && ["prompt_tokens", "completion_tokens", "total_tokens"].every((key) => Number.isFinite(value[key]));
 }
 
-function missingOf(state: State, { choices, requireUsage = true }: AssemblerOptions): string | null {
+function missingOf(state: State, { choices }: AssemblerOptions): string | null {
   const seen = state.choices.size;
   if (seen === 0 || (typeof choices === "number" && seen !== choices)) return "choices";
   const open = inOrder(state.choices).find((choice) => finishReasonOf(choice) === null);
-  if (open !== undefined) return `finish_reason of choice ${open.index}`;
-  return requireUsage && state.usage === null ? "usage" : null;
+  return open === undefined ? null : `finish_reason of choice ${open.index}`;
 }
 
 function plainCompletion({ top, choices, usage }: State): JsonObject {

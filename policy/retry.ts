@@ -7,9 +7,6 @@ import { backoffMs } from "./backoff.ts";
 export const MAX_ATTEMPTS = 12;
 /** From the first start of a job until it is given up, rate-limit waits included. */
 export const MAX_TOTAL_MS = 86_400_000;
-/** A 429 without `Retry-After`: the pool is silent for this long. */
-export const RATE_LIMIT_PAUSE_MS = 2_000;
-
 export type Record = {
   /** Leases so far, this one included. */
   attempt: number;
@@ -19,16 +16,20 @@ export type Record = {
   firstStartedAt: number;
   /** The call was the probe of a pool that stands still. */
   probe: boolean;
-  /** The pool stands still, and this call failed of that: the job comes back then (ms). */
+  /** The pool stands still, and this call failed of that. */
+  stands: boolean;
+  /** The job comes back then (ms): after the pool's next probe, or since it was turned away while others were not. */
   backAt: number | null;
+  /** Until when the pool is silent (ms): upstream asked for it. */
+  silentUntil: number;
 };
 
 export type Next =
   | { kind: "end" }
   /** Back to its place in the order, at `backAt` if that is set; it was no attempt. `holdUntil`: the pool is silent till then. */
-  | { kind: "wait"; holdUntil: number; backAt?: number }
-  /** `uncounted`: it was no attempt. */
-  | { kind: "retry"; at: number; unknown: boolean; problem: Problem; uncounted?: true }
+  | { kind: "wait"; holdUntil: number; backAt?: number; anew?: true }
+  /** `uncounted`: it was no attempt. Of both, `anew`: what the job has spent of its time until now is not its own. */
+  | { kind: "retry"; at: number; unknown: boolean; problem: Problem; uncounted?: true; anew?: true }
   | { kind: "fail"; problem: Problem };
 
 /** Decides; `random` in [0, 1) is the jitter. */
@@ -44,22 +45,28 @@ export function afterAttempt(outcome: Outcome, record: Record, now: number, rand
     case "halted":
     case "region":
       // However long it lasts: nothing of it is the job's fault, and it was not called in vain.
-      return { kind: "wait", holdUntil: now, ...(record.backAt !== null && { backAt: record.backAt }) };
+      return { kind: "wait", holdUntil: now, ...back(record), anew: true };
     case "slow_down":
-    case "rate_limited": {
-      if (outOfTime) return { kind: "fail", problem: tooLong() };
-      return { kind: "wait", holdUntil: now + (outcome.retryAfterMs ?? RATE_LIMIT_PAUSE_MS) * (1 + 0.1 * random) };
-    }
+    case "no_capacity":
+    case "rate_limited":
+      if (outOfTime && !record.stands) return { kind: "fail", problem: tooLong() };
+      return { kind: "wait", holdUntil: record.silentUntil, ...back(record), ...(record.stands && { anew: true as const }) };
     case "retryable": {
       const { problem, unknown } = outcome;
       // A probe is sent to learn how upstream is: what it finds does not use up the job's attempts.
-      if (record.probe && record.backAt !== null) return { kind: "retry", at: record.backAt, unknown, problem, uncounted: true };
+      if (record.probe && record.backAt !== null)
+        return { kind: "retry", at: record.backAt, unknown, problem, uncounted: true, anew: true };
       const failures = record.attempt - record.waits;
       if (failures >= MAX_ATTEMPTS) return { kind: "fail", problem };
+      if (unknown && record.unknown + 1 >= (outcome.repeats ?? Number.POSITIVE_INFINITY)) return { kind: "fail", problem };
       if (outOfTime) return { kind: "fail", problem: tooLong() };
       return { kind: "retry", at: now + backoffMs(failures, random, outcome.retryAfterMs), unknown, problem };
     }
   }
+}
+
+function back({ backAt }: Record): { backAt?: number } {
+  return backAt === null ? {} : { backAt };
 }
 
 function tooLong(): Problem {

@@ -4,10 +4,10 @@
  */
 
 /**
- * `rate_limit`: a wait. `slow_down`: traffic grew too fast. `billing`, `credentials`: nothing will succeed before somebody acts. `region`: refused
+ * `rate_limit`: a wait. `no_capacity`: a wait for this call alone. `slow_down`: traffic grew too fast. `billing`, `credentials`: nothing will succeed before somebody acts. `region`: refused
  * where the dispatcher stands. `failed`: upstream failed, another attempt may not. `refused`: this request will never be taken.
  */
-export type ErrorKind = "rate_limit" | "slow_down" | "billing" | "credentials" | "region" | "failed" | "refused";
+export type ErrorKind = "rate_limit" | "no_capacity" | "slow_down" | "billing" | "credentials" | "region" | "failed" | "refused";
 
 /** All that a row names must fit; the first row that fits decides. `status` is one, or a range with both its ends; null: there was no response. */
 export type Row = { code?: string; type?: string; status?: number | readonly [number, number] | null; kind: ErrorKind };
@@ -15,6 +15,8 @@ export type Row = { code?: string; type?: string; status?: number | readonly [nu
 export const ERRORS: readonly Row[] = [
   { code: "slow_down", kind: "slow_down" },
   { code: "rate_limit_exceeded", kind: "rate_limit" },
+  // Of the flex service tier: nothing was charged, and no limit is reached.
+  { code: "resource_unavailable", kind: "no_capacity" },
   { code: "insufficient_quota", kind: "billing" },
   { code: "credit_balance_exhausted", kind: "billing" },
   { code: "organization_spend_limit_exceeded", kind: "billing" },
@@ -46,12 +48,28 @@ type Said = { status: number | null; code: string | null; type: string | null };
 
 /**
  * Anything else that is no answer is a failure. `shouldRetry`: upstream's own word (`x-should-retry`), which OpenAI's SDKs put before the status; it
- * decides between `failed` and `refused`, and nothing else.
+ * decides between `failed` and `refused`, and nothing else. Of a server that failed it says only that a client is not to try again at once:
+ * a queue waits, and is not emptied by an outage.
  */
 export function kindOf(error: Said & { shouldRetry?: boolean | null }): ErrorKind {
   const kind = ERRORS.find((row) => fits(row, error))?.kind ?? "failed";
-  if (kind === "failed" && error.shouldRetry === false) return "refused";
+  if (kind === "failed" && error.shouldRetry === false && !isServers(error.status)) return "refused";
   return kind === "refused" && error.shouldRetry === true ? "failed" : kind;
+}
+
+/**
+ * Whether upstream may have done the work of a call that failed with this status (null: no response). A gateway that gives up, and a server that
+ * breaks, may have had it done and charged; who says that it is overloaded, or that it is too early, has not begun.
+ */
+export function mayHaveWorked(status: number | null): boolean {
+  return status !== 503 && status !== 425;
+}
+
+/** ms that a failure is left alone for of which upstream says that another try would not help. */
+export const NOT_AGAIN_MS = 30_000;
+
+export function isServers(status: number | null): boolean {
+  return status !== null && status >= 500;
 }
 
 function fits(row: Row, { status, code, type }: Said): boolean {

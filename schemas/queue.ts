@@ -16,7 +16,7 @@ export type QueueState = {
  */
 export type PoolCondition = {
   state: "normal" | "slowed" | "open" | "halted" | "paused";
-  reason: "operator" | "billing" | "credentials" | "region" | "failures" | "slow_down" | null;
+  reason: "operator" | "billing" | "credentials" | "region" | "rate_limit" | "failures" | "slow_down" | null;
   /** Upstream's code, type or status. */
   code: string | null;
   since: number | null;

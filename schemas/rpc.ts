@@ -74,6 +74,8 @@ export type Lease = {
   waits: number;
   /** Earlier attempts of unknown outcome. */
   unknown: number;
+  /** Its pool stands still: that upstream takes the call is to be told as soon as it is known. */
+  probe?: true;
 };
 
 /** A running attempt, as a dispatcher reports it. */
@@ -88,14 +90,19 @@ export type Outcome =
   | { kind: "aborted" }
   /** 429: a wait, not an attempt. `retryAfterMs` is a minimum. */
   | { kind: "rate_limited"; retryAfterMs: number | null }
+  /** Upstream has no room for this call just now: a wait for its job alone. */
+  | { kind: "no_capacity"; retryAfterMs: number | null }
   /** Traffic grew too fast: a wait, and the whole pool is cut. */
   | { kind: "slow_down"; retryAfterMs: number | null }
   /** No call of the pool can succeed before somebody acts: a wait, and the pool is halted. */
   | { kind: "halted"; reason: "billing" | "credentials"; retryAfterMs: number | null; problem: Problem }
   /** Refused where the dispatcher stands: a wait, and another dispatcher makes the call. */
   | { kind: "region"; problem: Problem }
-  /** Worth another attempt; `unknown` when upstream may have done the work. `upstream`: it was upstream that failed, not one of us. */
-  | { kind: "retryable"; unknown: boolean; retryAfterMs: number | null; problem: Problem; upstream?: true }
+  /**
+   * Worth another attempt; `unknown` when upstream may have done the work. `upstream`: it was upstream that failed, not one of us. `repeats`: of unknown
+   * outcomes so many at the most, for it would come again.
+   */
+  | { kind: "retryable"; unknown: boolean; retryAfterMs: number | null; problem: Problem; upstream?: true; repeats?: number }
   | { kind: "fatal"; problem: Problem };
 
 export type Settlement = {
@@ -137,6 +144,8 @@ export interface CoordinatorRpc {
   settle(batch: SettleBatch): Promise<void>;
   /** Renews the leases of a dispatcher; answers with those that it must give up. */
   heartbeat(dispatcher: string, boot: string, held: Held[]): Promise<{ stop: Held[] }>;
+  /** Upstream has taken the call of a probe: its headers are there. */
+  proven(dispatcher: string, job: string, attempt: number): Promise<void>;
   inspect(): Promise<QueueState>;
   /** Nothing of the scope starts any more, until it is resumed. Calls under way go on. */
   pause(scope: Scope): Promise<QueueState | Refused>;
@@ -291,7 +300,8 @@ export interface MailboxRpc {
   open(calls: OpenCall[]): Promise<Opened[]>;
   append(calls: AppendCall[]): Promise<Appended[]>;
   commit(calls: CommitCall[]): Promise<Committed[]>;
-  judge(verdicts: Verdict[]): Promise<void>;
+  /** Answers in order: why a job that is to be tried again was given up instead, null if it was not. */
+  judge(verdicts: Verdict[]): Promise<(Problem | null)[]>;
   /** Watched jobs came forward; answers with those that nobody watches any more. */
   moved(moves: Move[]): Promise<string[]>;
   follow(call: FollowCall): Promise<Followed>;

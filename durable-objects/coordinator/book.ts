@@ -41,6 +41,8 @@ export type Entry = {
   boot: string | null;
   /** When its call last said that the pool's calls cannot succeed, ms. */
   refusedAt: number | null;
+  /** How often its calls were turned away for want of room while others were taken, and when last, ms. */
+  turnedAway: { times: number; at: number };
   /** Where it stepped back behind the next probe of its pool: to when, ms. */
   backAt: number | null;
   /** Where it stands in the book's heaps; -1 where it does not. */
@@ -170,6 +172,9 @@ export class Book {
     if (row.phase !== "ending") this.tenant(entry.address.tenant).queued++;
     if (row.phase === "waiting") this.line(entry, now);
     if (row.phase === "delayed") this.delayed.place(entry);
+    // Of a pool that stands still: where it stepped back to was not written by itself.
+    if (row.phase === "delayed" && row.attempt > 0 && this.pools.has(row.pool) && this.conditions.of(row.pool).stop)
+      entry.backAt = row.ready_at;
     return entry;
   }
 
@@ -185,6 +190,7 @@ export class Book {
       expiresAt: Number.POSITIVE_INFINITY,
       boot: null,
       refusedAt: null,
+      turnedAway: { times: 0, at: Number.NEGATIVE_INFINITY },
       backAt: null,
       slots: { delayed: -1, deadlines: -1 },
     };

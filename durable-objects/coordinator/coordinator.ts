@@ -10,6 +10,7 @@ import type { CoordinatorRpc, DeadLetter, Held, MailboxAddress, Place, Scope, Se
 import type { Standing } from "../../schemas/why.ts";
 import { type Book, openBook } from "./book.ts";
 import { cancel } from "./cancel.ts";
+import { proven } from "./condition/learn.ts";
 import { drain, pause, resume } from "./condition/levers.ts";
 import { answer, enqueue } from "./enqueue.ts";
 import { inspect, placeOf } from "./inspect.ts";
@@ -81,6 +82,11 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   async heartbeat(dispatcher: string, boot: string, held: Held[]): Promise<{ stop: Held[] }> {
     this.events++;
     return { stop: this.#turn((now) => heartbeat(this.#book, dispatcher, boot, held, now, this.#post.random)) };
+  }
+
+  async proven(dispatcher: string, job: string, attempt: number): Promise<void> {
+    this.events++;
+    this.#turn((now) => proven(this.#book, dispatcher, job, attempt, now));
   }
 
   async inspect(): Promise<QueueState> {

@@ -2,9 +2,11 @@
 import { callDispatcher, callMailbox, type Env, isOverloaded } from "../../platform/objects.ts";
 import type { Outside } from "../../platform/outside.ts";
 import { type Notice, report } from "../../platform/telemetry.ts";
+import type { Problem } from "../../schemas/problem.ts";
 import type { Held, Lease, Move, Verdict } from "../../schemas/rpc.ts";
 import { alert, isAlert } from "./alert.ts";
 import { type Book, noLetters } from "./book.ts";
+import { leave } from "./settle.ts";
 import { confirmStart, heldBy, lose, reconcile, unsent } from "./sweep.ts";
 
 export type Post = {
@@ -67,17 +69,20 @@ async function start(post: Post, dispatcher: string, leases: Lease[]): Promise<v
 
 async function judge(post: Post, mailbox: number, verdicts: Verdict[]): Promise<void> {
   const { env, book } = post;
+  let givenUp: (Problem | null)[];
   try {
-    await callMailbox(env, book.addresses.of(mailbox), (stub) => stub.judge(verdicts));
+    givenUp = await callMailbox(env, book.addresses.of(mailbox), (stub) => stub.judge(verdicts));
   } catch {
     // Ends are sent again by the sweep; what a lost notice of a retry said, the next lease carries.
     return;
   }
   post.turn((now) => {
-    for (const { job, kind } of verdicts) {
+    verdicts.forEach(({ attempt, job, kind }, index) => {
       const entry = book.entries.get(job);
       if (kind !== "retrying" && entry?.row.phase === "ending") book.remove(entry, now);
-    }
+      const problem = givenUp[index];
+      if (problem && entry) leave(book, entry, attempt, problem, now);
+    });
   });
 }
 

@@ -10,6 +10,8 @@ import type { Book, Entry, Pool } from "./book.ts";
 import { learn } from "./condition/learn.ts";
 import { read } from "./limits.ts";
 
+/** Nothing was done for the tenant's call. */
+const TURNED_AWAY: ReadonlySet<Outcome["kind"]> = new Set(["rate_limited", "no_capacity", "slow_down", "halted", "region"]);
 /** Weight of a new measurement of a call's length. */
 const SMOOTHING = 0.05;
 
@@ -29,7 +31,7 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
 export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: number | null, now: number, random: number): void {
   const { row } = entry;
   vacate(book.fleet, row.dispatcher!, headersMs);
-  const { outcome, ...lesson } = learn(book, entry, row.dispatcher!, said, now);
+  const { outcome, ...lesson } = learn(book, entry, row.dispatcher!, said, now, random);
   book.leased.get(row.dispatcher!)?.delete(entry);
   row.dispatcher = null;
   returnBudget(book, entry, outcome, now);
@@ -53,6 +55,12 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
     return;
   }
   release(pool.budget);
+  if (TURNED_AWAY.has(outcome.kind)) {
+    // Upstream counts what it refuses; the tenant had nothing of it.
+    refund(tenant, reservation, now);
+    pool.order.credit(address.tenant, book.costMs(row, reservation.tokens));
+    return;
+  }
   release(tenant);
   if (outcome.kind !== "committed") return;
   pool.callMs += (now - entry.leasedAt - pool.callMs) * SMOOTHING;
@@ -78,6 +86,7 @@ function giveBackTokens(budget: Budget, tokens: number, now: number): void {
 
 function apply(book: Book, entry: Entry, next: Next, now: number): void {
   const { row } = entry;
+  if ("anew" in next) row.first_started_at = null;
   switch (next.kind) {
     case "end":
       book.remove(entry, now);
@@ -128,6 +137,14 @@ export function end(book: Book, entry: Entry, kind: JobEnd, problem: Problem, no
   book.dirty.add(entry);
   tell(book, entry, verdict);
   if (kind === "failed") bury(book, entry, problem, verdict.attempts, now);
+}
+
+/** Its mailbox gave the job up after this attempt: it is not let go again. */
+export function leave(book: Book, entry: Entry, attempt: number, problem: Problem, now: number): void {
+  const { row } = entry;
+  if (row.attempt !== attempt || (row.phase !== "delayed" && row.phase !== "waiting")) return;
+  bury(book, entry, problem, row.attempt - row.waits, now);
+  book.remove(entry, now);
 }
 
 function bury(book: Book, { address, row }: Entry, { code, message }: Problem, attempts: number, now: number): void {

@@ -36,8 +36,11 @@ function expireOverdue(book: Book, now: number): void {
 
 /** Leases that ran out are lost; of those whose dispatcher is silent it is asked. */
 function checkLeases(book: Book, now: number, random: () => number): void {
+  // Not looked at when it was due: heartbeats that came meanwhile are still to be read, and whoever sent none is asked.
+  const absent = now - book.leaseCheckAt >= SILENCE_MS;
   book.leaseCheckAt = Number.POSITIVE_INFINITY;
   for (const [dispatcher, held] of book.leased) {
+    if (absent) for (const entry of held) entry.expiresAt = Math.max(entry.expiresAt, now + SILENCE_MS);
     for (const entry of held) if (entry.expiresAt <= now) lose(book, entry, now, random());
     if (held.size === 0) continue;
     if (book.heardAt.get(dispatcher)! + SILENCE_MS <= now) {

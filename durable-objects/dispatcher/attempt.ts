@@ -11,6 +11,8 @@ import { describe, type Upstream } from "./upstream.ts";
 
 /** After this a mailbox that cannot be reached is taken for broken, and the call's outcome for unknown. */
 const COMMIT_PATIENCE_MS = 120_000;
+/** Calls of one job that may run into the time-out of the whole: each is perhaps paid for. */
+const TOO_LONG_REPEATS = 3;
 /** The SDK's own time-out only backs up ours, which can tell a slow start from a silent stream. */
 const SDK_TIMEOUT_MARGIN_MS = 60_000;
 
@@ -21,6 +23,8 @@ export type Ports = {
   open: (lease: Lease) => Promise<Opened>;
   append: (lease: Lease, call: AppendCall) => Promise<Appended>;
   commit: (lease: Lease, call: CommitCall) => Promise<Committed>;
+  /** Tells that upstream has taken a probe. */
+  proven: (lease: Lease) => void;
   /** Takes what an answer's headers said of upstream's limits. */
   read: (reading: PoolReading) => void;
   now: () => number;
@@ -81,7 +85,9 @@ async function callUpstream(
   const startedAt = ports.now();
   const clock = new Watch(call.controller);
   clock.total(timeouts.total);
-  clock.next("upstream_timeout", "Upstream sent no response headers in time.", timeouts.first_byte);
+  // A job that wants to wait for less than is usual has that from its client, and says nothing of upstream.
+  const late = unknownEnd("upstream_timeout", "Upstream sent no response headers in time.", { blame: !own?.first_byte });
+  clock.next(late, timeouts.first_byte);
   let begun = false;
   let requestId: string | null = null;
   try {
@@ -90,12 +96,14 @@ async function callUpstream(
     if (stream.rates) ports.read({ ...stream.rates, pool, job: call.lease.job, sentAt: startedAt, at: ports.now() });
     requestId = stream.requestId;
     if (!stream.ok) return clock.ended ?? named(classify(stream.failure, false), requestId);
+    if (call.lease.probe) ports.proven(call.lease);
     call.headersMs = ports.now() - startedAt;
     const expected = typeof body.n === "number" ? body.n : 1;
     const pieces = assembler({ choices: expected });
-    clock.next("stream_stalled", "Upstream's stream fell silent.", timeouts.idle);
+    const silent = unknownEnd("stream_stalled", "Upstream's stream fell silent.", { blame: true });
+    clock.next(silent, timeouts.idle);
     for await (const chunk of stream.chunks) {
-      clock.next("stream_stalled", "Upstream's stream fell silent.", timeouts.idle);
+      clock.next(silent, timeouts.idle);
       begun = true;
       pieces.add(chunk);
       call.delivery!.add(chunk);
@@ -131,10 +139,19 @@ async function deliver(
   startedAt: number,
 ): Promise<Outcome> {
   await call.delivery!.drain();
-  if (!result.complete) return unknownEnd("stream_truncated", `Upstream's stream ended early: ${result.missing} is missing.`);
+  if (!result.complete) {
+    const message = `Upstream's stream ended early: ${result.missing} is missing.`;
+    return unknownEnd("stream_truncated", message, { blame: true });
+  }
   const { job, attempt: number } = call.lease;
   const response = JSON.stringify(result.completion);
-  await persist(() => ports.commit(call.lease, { job, attempt: number, startedAt, response, usage: result.usage }), call, ports.now);
+  try {
+    await persist(() => ports.commit(call.lease, { job, attempt: number, startedAt, response, usage: result.usage }), call, ports.now);
+  } catch {
+    return call.controller.signal.aborted
+      ? { kind: "aborted" }
+      : unknownEnd("mailbox_unreachable", "The job's mailbox took no result.", { blame: false });
+  }
   return { kind: "committed", usage: result.usage };
 }
 
@@ -158,7 +175,7 @@ class Watch {
   ended: Outcome | null = null;
   readonly #controller: AbortController;
   #whole: ReturnType<typeof setTimeout> | null = null;
-  #step: { timer: ReturnType<typeof setTimeout>; seconds: number; code: string } | null = null;
+  #step: { timer: ReturnType<typeof setTimeout>; seconds: number; end: Outcome } | null = null;
   #lastSign = 0;
 
   constructor(controller: AbortController) {
@@ -166,15 +183,17 @@ class Watch {
   }
 
   total(seconds: number): void {
-    this.#whole = setTimeout(() => this.#end("upstream_timeout", "The call took too long."), seconds * 1_000);
+    // Long is not broken; but what took too long once will take too long again.
+    const end = unknownEnd("upstream_timeout", "The call took too long.", { blame: false, repeats: TOO_LONG_REPEATS });
+    this.#whole = setTimeout(() => this.#end(end), seconds * 1_000);
   }
 
-  /** A sign of life came; the next is due within `seconds`. */
-  next(code: string, message: string, seconds: number): void {
+  /** A sign of life came; the next is due within `seconds`, else the call ends so. */
+  next(end: Outcome, seconds: number): void {
     this.#lastSign = Date.now();
-    if (this.#step?.code === code) return;
+    if (this.#step?.end === end) return;
     if (this.#step) clearTimeout(this.#step.timer);
-    this.#step = { timer: setTimeout(() => this.#check(message), seconds * 1_000), seconds, code };
+    this.#step = { timer: setTimeout(() => this.#check(), seconds * 1_000), seconds, end };
   }
 
   stop(): void {
@@ -183,15 +202,15 @@ class Watch {
   }
 
   /** One timer a call, moved on when it runs: a timer set for every chunk costs more than the chunk. */
-  #check(message: string): void {
+  #check(): void {
     const step = this.#step!;
     const left = this.#lastSign + step.seconds * 1_000 - Date.now();
-    if (left <= 0) this.#end(step.code, message);
-    else step.timer = setTimeout(() => this.#check(message), left);
+    if (left <= 0) this.#end(step.end);
+    else step.timer = setTimeout(() => this.#check(), left);
   }
 
-  #end(code: string, message: string): void {
-    this.ended = unknownEnd(code, message);
-    this.#controller.abort(code);
+  #end(end: Outcome): void {
+    this.ended = end;
+    this.#controller.abort("timed out");
   }
 }

@@ -1,21 +1,24 @@
 /** What a failed call means for its job. What upstream's error means is policy/upstream-errors.ts's; the coordinator decides what follows. */
-import { kindOf } from "../../policy/upstream-errors.ts";
+import { isServers, kindOf, mayHaveWorked, NOT_AGAIN_MS } from "../../policy/upstream-errors.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome } from "../../schemas/rpc.ts";
 import type { UpstreamFailure } from "./upstream.ts";
 
 /** `begun`: a part of the answer had come. What was said then takes nothing back: the call was made, and perhaps paid for. */
 export function classify(failure: UpstreamFailure, begun: boolean): Outcome {
-  const { status, cause, retryAfterMs } = failure;
+  const { status, cause, shouldRetry } = failure;
   if (cause === "abort") return { kind: "aborted" };
   const problem = problemOf(failure);
   const kind = kindOf(failure);
   if (kind === "refused") return { kind: "fatal", problem };
-  // With a response, upstream has said that it failed; without one, it may have done the work.
-  if (kind === "failed" || begun) return { kind: "retryable", unknown: status === null, retryAfterMs, problem, upstream: true };
+  const retryAfterMs =
+    shouldRetry === false && isServers(status) ? Math.max(failure.retryAfterMs ?? 0, NOT_AGAIN_MS) : failure.retryAfterMs;
+  if (kind === "failed" || begun) return { kind: "retryable", unknown: mayHaveWorked(status), retryAfterMs, problem, upstream: true };
   switch (kind) {
     case "rate_limit":
       return { kind: "rate_limited", retryAfterMs };
+    case "no_capacity":
+      return { kind: "no_capacity", retryAfterMs };
     case "slow_down":
       return { kind: "slow_down", retryAfterMs };
     case "billing":
@@ -26,14 +29,17 @@ export function classify(failure: UpstreamFailure, begun: boolean): Outcome {
   }
 }
 
-/** An end of which upstream said nothing: the stream stopped, or a time-out ran. */
-export function unknownEnd(code: string, message: string): Extract<Outcome, { kind: "retryable" }> {
+type UnknownEnd = Extract<Outcome, { kind: "retryable" }>;
+
+/** An end of which upstream said nothing. `blame`: it was upstream's, not ours or its client's. `repeats`: how often such an end may come before the job is given up. */
+export function unknownEnd(code: string, message: string, { blame, repeats }: { blame: boolean; repeats?: number }): UnknownEnd {
   return {
     kind: "retryable",
     unknown: true,
     retryAfterMs: null,
     problem: { status: 502, type: "server_error", code, message, param: null },
-    upstream: true,
+    ...(blame && { upstream: true }),
+    ...(repeats !== undefined && { repeats }),
   };
 }
 

@@ -4,8 +4,9 @@ import { callCoordinator, callMailbox, type Env } from "../../platform/objects.t
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { HEADER_SLOTS } from "../../policy/placement.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
-import type { DispatcherRpc, Held, Lease, Settlement } from "../../schemas/rpc.ts";
+import type { DispatcherRpc, Held, Lease, Outcome, Settlement } from "../../schemas/rpc.ts";
 import { attempt, Call, type Ports } from "./attempt.ts";
+import { unknownEnd } from "./classify.ts";
 import { Slots } from "./slots.ts";
 import { openUpstream } from "./upstream.ts";
 
@@ -15,6 +16,16 @@ const HEARTBEAT_MS = 10_000;
 const SETTLEMENTS = { maxItems: 500, gapMs: 200, regroup: false, abreast: 1 };
 /** A settlement that the coordinator did not take is sent again after this. */
 const SETTLE_RETRY_MS = 2_000;
+const LOST = "the lease was lost";
+
+/**
+ * How a call ended whose lease the coordinator did not know when it was asked: it may have given the very same again since, after a restart. That
+ * would not be over because this one was broken off.
+ */
+function forgotten({ controller }: Call, outcome: Outcome | null): Outcome | null {
+  if (controller.signal.reason !== LOST || (outcome?.kind !== "void" && outcome?.kind !== "aborted")) return outcome;
+  return unknownEnd("unknown_outcome", "The call was broken off, for its lease was lost.", { blame: false });
+}
 
 /** Makes upstream calls, each under a lease of the coordinator. Remembers nothing: what it held when it dies is lost, and found out. */
 export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
@@ -38,6 +49,9 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
       open: async (lease) => (await callMailbox(env, lease.mailbox, (stub) => stub.open([{ lease, dispatcher: ctx.id.name ?? "" }])))[0]!,
       append: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.append([call])))[0]!,
       commit: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.commit([call])))[0]!,
+      // Lost, the pool hears of it at the call's end.
+      proven: ({ attempt: number, job }) =>
+        ctx.waitUntil(callCoordinator(env, this.#settings.region, (stub) => stub.proven(ctx.id.name ?? "", job, number)).catch(() => {})),
       read: (reading) => this.#readings.set(reading.pool, reading),
       now: () => Date.now(),
     };
@@ -77,7 +91,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
 
   async #run(call: Call): Promise<void> {
     const { job, attempt: number } = call.lease;
-    const outcome = await attempt(call, this.#ports);
+    const outcome = forgotten(call, await attempt(call, this.#ports));
     if (outcome) await this.#settlements.add({ job, attempt: number, outcome, headersMs: call.headersMs });
     // Held until the coordinator knows: a report meanwhile must not make it look lost.
     if (this.#calls.get(job) === call) this.#calls.delete(job);
@@ -113,7 +127,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
       const { stop } = await beat.catch(() => ({ stop: [] as Held[] }));
       for (const { job, attempt: number } of stop) {
         const call = this.#calls.get(job);
-        if (call?.lease.attempt === number) call.abort("the lease was lost");
+        if (call?.lease.attempt === number) call.abort(LOST);
       }
     }
     this.#beating = false;

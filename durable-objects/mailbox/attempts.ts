@@ -64,8 +64,13 @@ export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
 
 /** Said again to who asks again: the coordinator has yet to hear that the job was given up here. */
 function givenUp(row: JobRow): Opened {
+  const problem = problemOfGivenUp(row);
+  return problem ? { ok: false, reason: "given_up", problem } : UNWANTED;
+}
+
+function problemOfGivenUp(row: JobRow): Problem | null {
   const problem = JSON.parse(row.error ?? "null") as Problem | null;
-  return problem?.code === UNKNOWN_OUTCOME ? { ok: false, reason: "given_up", problem } : UNWANTED;
+  return problem?.code === UNKNOWN_OUTCOME ? problem : null;
 }
 
 function noteFirst(desk: Desk, n: number, startedAt: number): void {
@@ -115,30 +120,30 @@ export async function commit(desk: Desk, call: CommitCall): Promise<Committed> {
   return { ok: true };
 }
 
-/** The coordinator's word on attempts that ended without a result. */
-export async function judge(desk: Desk, verdict: Verdict): Promise<void> {
+/** The coordinator's word on attempts that ended without a result. Answers why the job is given up here instead; null if it is not. */
+export async function judge(desk: Desk, verdict: Verdict): Promise<Problem | null> {
   const row = find(desk, verdict.job);
-  if (!row) return;
+  if (!row) return null;
   if (row.status !== "queued") {
     // Told again: the first word of it, and with it the news, was perhaps lost.
     if (row.status === verdict.kind) await tellEnd(desk, row);
-    return;
+    return verdict.kind === "retrying" ? problemOfGivenUp(row) : null;
   }
   // Late: a newer attempt is open, which the mailbox knows more of.
-  if (verdict.kind === "retrying" && verdict.attempt < row.attempt) return;
+  if (verdict.kind === "retrying" && verdict.attempt < row.attempt) return null;
   row.attempts = verdict.attempts;
   row.unknown = verdict.unknown;
   if (verdict.kind === "retrying" && verdict.unknown > 0 && !mayRepeat(desk, row)) {
-    // Whoever waits is told now. The coordinator hears it as it lets the job go again.
     row.unknown = verdict.unknown - 1;
     row.attempt = Math.max(row.attempt, verdict.attempt);
-    await finish(desk, row, "failed", { problem: unknownOutcome() });
-    return;
+    const problem = unknownOutcome();
+    await finish(desk, row, "failed", { problem });
+    return problem;
   }
   if (verdict.kind !== "retrying") {
     row.attempt = Math.max(row.attempt, verdict.attempt);
     await finish(desk, row, verdict.kind, { problem: verdict.problem });
-    return;
+    return null;
   }
   // From here on that attempt is refused.
   row.attempt = Math.max(row.attempt, verdict.attempt + 1);
@@ -148,6 +153,7 @@ export async function judge(desk: Desk, verdict: Verdict): Promise<void> {
     const error = verdict.problem && { message: verdict.problem.message, code: verdict.problem.code };
     note(desk, row, "retrying", { attempt: verdict.attempt, retry_at: verdict.retryAt / 1_000, error });
   }
+  return null;
 }
 
 type End = { problem?: Problem; response?: string; startedAt?: number };

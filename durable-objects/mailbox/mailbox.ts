@@ -8,6 +8,7 @@ import { readSettings, type Settings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
 import type { JobEvent, ToldEvent } from "../../schemas/event.ts";
 import type { Job, JobEnd } from "../../schemas/job.ts";
+import type { Problem } from "../../schemas/problem.ts";
 import type {
   AppendCall,
   Appended,
@@ -169,8 +170,8 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     return this.#commits.add(calls);
   }
 
-  async judge(verdicts: Verdict[]): Promise<void> {
-    await Promise.all(verdicts.map((verdict) => judge(this.desk, verdict)));
+  judge(verdicts: Verdict[]): Promise<(Problem | null)[]> {
+    return Promise.all(verdicts.map((verdict) => judge(this.desk, verdict)));
   }
 
   moved(moves: Move[]): Promise<string[]> {

@@ -2,7 +2,7 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
-import { alarm, committed, enqueue, fatal, playAll, problem, retryable, settle, ticket } from "../support/desk.ts";
+import { alarm, committed, enqueue, fatal, passesTo, playAll, problem, retryable, settle, ticket } from "../support/desk.ts";
 import { receive } from "../support/receiver.ts";
 import { advanceTo, coordinator, inside, pool, until } from "../support/service.ts";
 import { kill } from "../support/stand.ts";
@@ -99,7 +99,7 @@ describe("a bill that is not paid", () => {
     await enqueue([ticket("b"), ticket("c")]);
     await advanceTo(past(30));
     await jobsAfter(played, 2);
-    await advanceTo(past(75));
+    await passesTo(past(75));
     expect((await jobsAfter(played, 3)).at(-1)).toBe("a");
     expect(await pool()).toMatchObject({ in_flight: 1, paused: true });
   });

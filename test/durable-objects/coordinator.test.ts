@@ -1,6 +1,6 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { alarm, committed, enqueue, fatal, playAll, retryable, settle, ticket } from "../support/desk.ts";
+import { alarm, committed, enqueue, fatal, passesTo, playAll, retryable, settle, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, pool, ticketRows, until } from "../support/service.ts";
 import { kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
@@ -91,7 +91,7 @@ describe("a lease is lost", () => {
     const { starts, verdictsOn } = playAll();
     await enqueue([ticket("a")]);
     await until(() => starts.length === 1);
-    await advanceTo(EPOCH + 44_999);
+    await passesTo(EPOCH + 44_999);
     expect(await pool()).toMatchObject({ in_flight: 1, scheduled: 0 });
     await advanceTo(EPOCH + 45_000);
     expect(await pool()).toMatchObject({ in_flight: 0, scheduled: 1 });
@@ -102,13 +102,27 @@ describe("a lease is lost", () => {
     playAll();
     await enqueue([ticket("a")]);
     for (const at of [40_000, 80_000, 120_000]) {
-      await advanceTo(EPOCH + at);
+      await passesTo(EPOCH + at);
       expect(await beat("first", [held("a")])).toEqual({ stop: [] });
     }
-    await advanceTo(EPOCH + 164_999);
+    await passesTo(EPOCH + 164_999);
     expect(await pool()).toMatchObject({ in_flight: 1 });
     await advanceTo(EPOCH + 165_000);
     expect(await pool()).toMatchObject({ in_flight: 0, scheduled: 1 });
+  });
+
+  it("not because the coordinator itself was away: heartbeats that wait for it are read first, and who sent none is asked", async () => {
+    const { starts } = playAll();
+    await enqueue([ticket("a")]);
+    await until(() => starts.length === 1);
+    world.now = EPOCH + 46_000;
+    await enqueue([ticket("b")]);
+    expect(await pool()).toMatchObject({ in_flight: 2, scheduled: 0 });
+    expect(await beat("first", [held("a"), held("b")])).toEqual({ stop: [] });
+    await passesTo(EPOCH + 61_000);
+    expect(await pool()).toMatchObject({ in_flight: 2, scheduled: 0 });
+    await passesTo(EPOCH + 91_000);
+    expect(await pool()).toMatchObject({ in_flight: 0, scheduled: 2 });
   });
 
   it("and its dispatcher, should it live, is told to give it up; its word is no longer heard", async () => {
@@ -116,7 +130,7 @@ describe("a lease is lost", () => {
     await enqueue([ticket("a")]);
     await until(() => starts.length === 1);
     await beat("first", [held("a")]);
-    await advanceTo(EPOCH + 45_000);
+    await passesTo(EPOCH + 45_000);
     await advanceTo(EPOCH + 47_000);
     await until(() => starts.length === 2);
     expect(await beat("first", [held("a", 1), held("never")])).toEqual({ stop: [held("a", 1), held("never")] });

@@ -3,9 +3,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { classify } from "../../durable-objects/dispatcher/classify.ts";
 import { openUpstream } from "../../durable-objects/dispatcher/upstream.ts";
 import type { Env } from "../../platform/objects.ts";
-import type { Lease, SettleBatch } from "../../schemas/rpc.ts";
-import { call, coordinator, dispatcher, drained, ended, job, mailbox, pool, submit, until, world } from "../support/service.ts";
-import { completion, EPOCH, refusal, resetWorld, script } from "../support/world.ts";
+import type { Held, Lease, SettleBatch } from "../../schemas/rpc.ts";
+import { advanceTo, call, coordinator, dispatcher, drained, ended, job, mailbox, pool, submit, until, world } from "../support/service.ts";
+import { chunksOf, completion, EPOCH, refusal, resetWorld, script, stream } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
@@ -279,12 +279,60 @@ describe("a request that cannot be written", () => {
   });
 });
 
+describe("an endpoint that sends no usage", () => {
+  it("its whole answer is taken, and not called again", async () => {
+    world.upstream = () => stream([...chunksOf("whole"), "[DONE]"]);
+    const { id } = await submit();
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1, usage: null });
+    expect(world.calls).toHaveLength(1);
+  });
+});
+
+describe("a lease that the coordinator forgot, and gave again", () => {
+  it("what became of the first is no end of the second: the job is called after all", async () => {
+    world.heartbeatMs = 20;
+    const gate = { open: false, opens: 0 };
+    world.between.set("mailbox.open", async (go) => {
+      gate.opens++;
+      while (!gate.open) await scheduler.wait(2);
+      return go();
+    });
+    let beats = 0;
+    world.between.set("coordinator.heartbeat", async (_, args) => {
+      beats++;
+      return { stop: beats === 1 ? (args[2] as Held[]) : [] };
+    });
+    const { id } = await submit({ channel: "c" });
+    await until(() => gate.opens >= 1 && beats >= 2);
+    await dispatcher().start([{ job: id, mailbox: { tenant: "alice", channel: "c" }, attempt: 1, waits: 0, unknown: 0 }]);
+    gate.open = true;
+    await until(async () => {
+      await advanceTo(world.now + 1_000);
+      return (await call("GET", `/v1/jobs/${id}`)).body.status === "completed";
+    });
+    expect(world.calls).toHaveLength(1);
+  });
+});
+
 describe("upstream's word on another try", () => {
   it("a failure that it says would come again is not called again", async () => {
-    world.upstream = () => refusal(500, "broken", { "x-should-retry": "false" }, "server_error");
+    world.upstream = () => refusal(409, "broken", { "x-should-retry": "false" });
     const { id } = await submit();
-    expect(await ended(id)).toMatchObject({ status: "failed", attempts: 1, error: { status: 500, code: "broken" } });
+    expect(await ended(id)).toMatchObject({ status: "failed", attempts: 1, error: { status: 409, code: "broken" } });
     expect(world.calls).toHaveLength(1);
+  });
+
+  it("of a server that failed it means not so soon: an outage does not fail what waits", async () => {
+    world.upstream = () =>
+      world.calls.length === 1
+        ? refusal(503, "server_is_overloaded", { "x-should-retry": "false" }, "server_error")
+        : completion("here again");
+    const { id } = await submit();
+    await until(async () => (await pool()).scheduled === 1);
+    await advanceTo(EPOCH + 29_999);
+    expect(world.calls).toHaveLength(1);
+    await advanceTo(EPOCH + 32_000);
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 2, possible_duplicates: 0 });
   });
 });
 

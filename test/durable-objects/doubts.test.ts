@@ -2,10 +2,10 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { committed, enqueue, fatal, playAll, retryable, settle, ticket } from "../support/desk.ts";
-import { advanceTo, coordinator, drained, ended, pool, submit, until, world } from "../support/service.ts";
+import { advanceTo, call, coordinator, drained, ended, pool, submit, until, world } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
 import { kill } from "../support/stand.ts";
-import { chunksOf, completion, EPOCH, resetWorld, stream } from "../support/world.ts";
+import { chunksOf, completion, EPOCH, refusal, resetWorld, silence, stream } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
@@ -62,8 +62,6 @@ describe("a job that may not be called again", () => {
   it("retry never -> failed and in the dead letters, as unknown_outcome; it was not repeated", async () => {
     breaking();
     const { id } = await submit({ retry: "never" });
-    await until(async () => (await pool()).scheduled === 1);
-    await advanceTo(EPOCH + 2_000);
     expect(await ended(id)).toMatchObject({ status: "failed", attempts: 1, possible_duplicates: 0, error: { code: "unknown_outcome" } });
     await drained();
     expect(await coordinator().deadLetters(null, 10)).toMatchObject([
@@ -71,6 +69,35 @@ describe("a job that may not be called again", () => {
     ]);
     expect((await pool()).doubts).toMatchObject({ unknown_outcomes: 1, possible_duplicates: 0 });
     expect(world.calls).toHaveLength(1);
+  });
+
+  it("a gateway gave up on it -> upstream may have done the work: never is never; otherwise it is counted", async () => {
+    world.upstream = () => (world.calls.length % 2 === 1 ? refusal(504, "gateway_timeout", {}, "server_error") : completion("again"));
+    const never = await submit({ retry: "never" });
+    expect(await ended(never.id)).toMatchObject({ status: "failed", attempts: 1, error: { code: "unknown_outcome" } });
+    expect(world.calls).toHaveLength(1);
+    // Nothing of it waits any more: its ticket is gone, and it is among the dead letters.
+    await until(async () => (await pool()).scheduled === 0);
+    expect(await coordinator().deadLetters(null, 10)).toMatchObject([{ job: never.id, attempts: 1, code: "unknown_outcome" }]);
+    world.calls.length = 0;
+    const { id } = await submit();
+    await until(async () => (await pool()).scheduled === 1 && world.calls.length === 1);
+    await advanceTo(EPOCH + 2_000);
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 2, possible_duplicates: 1 });
+  });
+
+  it("an answer that takes too long each time is not called twelve times: three are perhaps paid for, and no more", async () => {
+    world.upstream = silence();
+    const { id } = await submit({ timeouts: { total: 0.2 } });
+    const failed = await until(async () => {
+      await advanceTo(world.now + 60_000);
+      const { body } = await call("GET", `/v1/jobs/${id}`);
+      return body.status === "failed" && body;
+    });
+    expect(failed).toMatchObject({ attempts: 3, possible_duplicates: 2, error: { code: "upstream_timeout" } });
+    expect(world.calls.length).toBeLessThanOrEqual(3);
+    // Nor is it taken for an outage.
+    expect((await pool()).condition.state).toBe("normal");
   });
 
   it.each([

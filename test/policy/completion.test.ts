@@ -136,18 +136,17 @@ describe("a truncated stream", () => {
     ["only usage came", [LAST], {}, "choices"],
     ["cut in the text", [text], {}, "finish_reason of choice 0"],
     ["cut in the text of another choice", [text, chunk({ index: 1, delta: {} }), end()], {}, "finish_reason of choice 1"],
-    ["cut before usage", [text, end()], {}, "usage"],
-    ["usage that is none", [text, end(), { ...LAST, usage: {} }], {}, "usage"],
-    ["an endpoint without usage", [text, end()], { requireUsage: false }, null],
+    ["without usage: the answer itself is whole", [text, end()], {}, null],
+    ["usage that is none", [text, end(), { ...LAST, usage: {} }], {}, null],
     ["a choice that never began", [text, end(), LAST], { choices: 2 }, "choices"],
     ["a choice too many", [text, end(), end("stop", 1), LAST], { choices: 1 }, "choices"],
     ["any number of choices", [text, end(), end("stop", 1), LAST], { choices: null }, null],
     ["nonsense for an index", [-1, 0.5, 1_001, 1e300, "0", null].map((index) => chunk({ index, finish_reason: "stop" })), {}, "choices"],
   ])("%s", (_, chunks, options, missing) => expect(missingOf(chunks, options)).toBe(missing));
 
-  it("has no usage to tell where none is required", () => {
-    expect(assemble([text, end()], { requireUsage: false })).toMatchObject({ complete: true, usage: null });
-    expect(completionOf([text, end()], { requireUsage: false })).not.toHaveProperty("usage");
+  it("has no usage to tell where none came", () => {
+    expect(assemble([text, end()])).toMatchObject({ complete: true, usage: null });
+    expect(completionOf([text, end()])).not.toHaveProperty("usage");
   });
 });
 
@@ -221,7 +220,7 @@ describe("any stream", () => {
       const before = JSON.stringify(chunks);
       const expected = { ...HEAD, object: "chat.completion", choices, usage: USAGE, ...TAIL };
       expect(completionOf(chunks, { choices: choices.length })).toEqual(expected);
-      expect(missingOf(chunks.slice(0, -1))).toBe("usage");
+      expect(missingOf(chunks.slice(0, -1))).toBe(null);
       expect(JSON.stringify(chunks)).toBe(before);
     });
     fc.assert(gives);
@@ -231,7 +230,7 @@ describe("any stream", () => {
     const survives = fc.property(fc.array(hostile), (chunks) => {
       const chosen = chunks.flatMap((json) => [piece(json), piece({}, { logprobs: json }), chunk(json)]);
       assemble(chunks);
-      assemble([...chunks.flatMap((json) => [{ choices: json }, { usage: json }]), ...chosen, end()], { requireUsage: false });
+      assemble([...chunks.flatMap((json) => [{ choices: json }, { usage: json }]), ...chosen, end()]);
       expect(Object.keys(Object.prototype)).toEqual([]);
     });
     fc.assert(survives);

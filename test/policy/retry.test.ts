@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BACKOFF_BASE_MS, BACKOFF_CAP_MS, backoffMs } from "../../policy/backoff.ts";
-import { afterAttempt, MAX_ATTEMPTS, MAX_TOTAL_MS, RATE_LIMIT_PAUSE_MS, type Record } from "../../policy/retry.ts";
+import { afterAttempt, MAX_ATTEMPTS, MAX_TOTAL_MS, type Record } from "../../policy/retry.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome } from "../../schemas/rpc.ts";
 
@@ -13,7 +13,9 @@ const record = (some: Partial<Record>): Record => ({
   unknown: 0,
   firstStartedAt: NOW,
   probe: false,
+  stands: false,
   backAt: null,
+  silentUntil: NOW + 2_000,
   ...some,
 });
 const retryable = (some: Partial<Extract<Outcome, { kind: "retryable" }>> = {}): Outcome => ({
@@ -33,11 +35,40 @@ describe("what becomes of a job", () => {
     ["committed on the last attempt -> the end", { kind: "committed", usage: null }, { attempt: MAX_ATTEMPTS }, { kind: "end" }],
     ["committed after a day -> the end", { kind: "committed", usage: null }, { firstStartedAt: 0 }, { kind: "end" }],
     ["fatal -> failed with upstream's own problem", { kind: "fatal", problem }, {}, { kind: "fail", problem }],
-    ["429 -> waits, the pool silent for two seconds", limited(null), {}, { kind: "wait", holdUntil: NOW + RATE_LIMIT_PAUSE_MS }],
-    ["429 with Retry-After -> waits that long", limited(7_000), {}, { kind: "wait", holdUntil: NOW + 7_000 }],
-    ["429 with Retry-After 0 -> waits for nothing", limited(0), {}, { kind: "wait", holdUntil: NOW }],
+    ["429 -> waits, as long as the pool is silent", limited(null), {}, { kind: "wait", holdUntil: NOW + 2_000 }],
+    ["429 of a job that steps back -> until then", limited(1), { backAt: 7 }, { kind: "wait", holdUntil: NOW + 2_000, backAt: 7 }],
+    [
+      "no capacity -> waits",
+      { kind: "no_capacity", retryAfterMs: null },
+      { silentUntil: NOW, backAt: 9 },
+      { kind: "wait", holdUntil: NOW, backAt: 9 },
+    ],
     ["429 after a day -> failed", limited(1), { firstStartedAt: NOW - MAX_TOTAL_MS - 1 }, tooLong()],
-    ["429 at a day -> waits", limited(0), { firstStartedAt: NOW - MAX_TOTAL_MS }, { kind: "wait", holdUntil: NOW }],
+    ["429 at a day -> waits", limited(0), { firstStartedAt: NOW - MAX_TOTAL_MS }, { kind: "wait", holdUntil: NOW + 2_000 }],
+    [
+      "429 after a day, of a pool that stands still -> waits, and its time begins anew",
+      limited(1),
+      { firstStartedAt: 0, stands: true, backAt: 5 },
+      { kind: "wait", holdUntil: NOW + 2_000, backAt: 5, anew: true },
+    ],
+    [
+      "a halt after a day -> waits, and its time begins anew",
+      { kind: "halted", reason: "billing", retryAfterMs: null, problem },
+      { firstStartedAt: 0, stands: true, backAt: 5 },
+      { kind: "wait", holdUntil: NOW, backAt: 5, anew: true },
+    ],
+    [
+      "too long for the third time, as far as is known -> failed with it",
+      retryable({ unknown: true, repeats: 3 }),
+      { unknown: 2 },
+      { kind: "fail", problem },
+    ],
+    [
+      "too long for the second time -> another attempt",
+      retryable({ unknown: true, repeats: 3 }),
+      { unknown: 1 },
+      { kind: "retry", at: NOW, unknown: true, problem },
+    ],
     ["an error -> another attempt", retryable(), {}, { kind: "retry", at: NOW, unknown: false, problem }],
     ["an unknown end -> another attempt, marked", retryable({ unknown: true }), {}, { kind: "retry", at: NOW, unknown: true, problem }],
     [
@@ -56,10 +87,6 @@ describe("what becomes of a job", () => {
     ["an error after a day -> failed", retryable(), { attempt: 2, firstStartedAt: NOW - MAX_TOTAL_MS - 1 }, tooLong()],
   ])("%s", (_, outcome, facts, next) => {
     expect(afterAttempt(outcome, record(facts), NOW, 0)).toEqual(next);
-  });
-
-  it("spreads the ends of a pool's silence by a tenth, never before Retry-After", () => {
-    expect(afterAttempt(limited(10_000), record({}), NOW, 0.5)).toEqual({ kind: "wait", holdUntil: NOW + 10_500 });
   });
 
   // Law: a 429 is a wait, never an attempt: however many there were, the job has all its attempts left.

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { ERRORS, kindOf, type Row } from "../../policy/upstream-errors.ts";
+import { ERRORS, kindOf, mayHaveWorked, type Row } from "../../policy/upstream-errors.ts";
 
 type Said = Parameters<typeof kindOf>[0];
 const said = (some: Partial<Said>): Said => ({ status: null, code: null, type: null, ...some });
@@ -61,13 +61,19 @@ describe("errors as upstream has been seen to word them", () => {
 });
 
 describe("upstream's own word on another try", () => {
-  it("decides between failed and refused, and turns no wait or halt into either", () => {
+  it("decides between failed and refused, but of a server that failed, and turns no wait or halt into either", () => {
     const kinds = (error: Partial<Said>) => [true, false, null].map((shouldRetry) => kindOf({ ...said(error), shouldRetry }));
-    expect(kinds({ status: 500 })).toEqual(["failed", "refused", "failed"]);
+    expect(kinds({ status: 500 })).toEqual(["failed", "failed", "failed"]);
+    expect(kinds({ status: 503, code: "server_is_overloaded" })).toEqual(["failed", "failed", "failed"]);
     expect(kinds({ status: 409 })).toEqual(["failed", "refused", "failed"]);
     expect(kinds({ status: 400 })).toEqual(["failed", "refused", "refused"]);
     expect(kinds({ status: 429, code: "rate_limit_exceeded" })).toEqual(["rate_limit", "rate_limit", "rate_limit"]);
     expect(kinds({ status: 429, code: "insufficient_quota" })).toEqual(["billing", "billing", "billing"]);
     expect(kinds({ status: 401 })).toEqual(["credentials", "credentials", "credentials"]);
   });
+});
+
+it("whether upstream may have done the work that it failed at: a gateway's word and a break leave it open, an overload does not", () => {
+  expect([null, 408, 409, 500, 502, 504, 524].map(mayHaveWorked)).not.toContain(false);
+  expect([425, 503].map(mayHaveWorked)).not.toContain(true);
 });

@@ -1,6 +1,6 @@
 /** The coordinator by itself: the test plays its mailboxes and its dispatchers. */
 import type { Held, Lease, Outcome, Ticket, Verdict } from "../../schemas/rpc.ts";
-import { coordinator, inside } from "./service.ts";
+import { advanceTo, coordinator, inside } from "./service.ts";
 import { world } from "./world.ts";
 
 export const MAILBOX = { tenant: "alice", channel: "c" };
@@ -38,6 +38,7 @@ export function playAll() {
   world.between.set("mailbox.judge", async (_, args) => {
     played.verdicts.push(...(args[0] as Verdict[]));
     if (played.deaf) throw new Error("deaf");
+    return (args[0] as Verdict[]).map(() => null);
   });
   return played;
 }
@@ -54,6 +55,12 @@ export async function settle(job: string, attempt: number, outcome: Outcome, boo
   const [place] = await coordinator().locate([job]);
   const settlements = [{ job, attempt, outcome, headersMs: null }];
   await coordinator().settle({ dispatcher: place?.held?.dispatcher ?? "disp-wnam-00", boot, settlements });
+}
+
+/** Time passes, and the coordinator is there all along: it looks after its leases as often as it means to. */
+export async function passesTo(at: number): Promise<void> {
+  for (let next = world.now + 10_000; next < at; next += 10_000) await advanceTo(next);
+  await advanceTo(at);
 }
 
 /** When the coordinator's alarm rings, ms; null if it is not set. */

@@ -48,6 +48,17 @@ describe("for a call", () => {
     expect(world.calls).toHaveLength(1);
   });
 
+  it("that a client set for itself says nothing of upstream: the others go on", async () => {
+    const quiet = silence();
+    world.upstream = ({ body }) => (JSON.stringify(body).includes("hasty") ? quiet() : completion("fine"));
+    for (let n = 0; n < 6; n++) {
+      const { id } = await submit({ timeouts: { first_byte: 0.02 }, retry: "never" }, { user: `hasty ${n}` });
+      expect(await ended(id)).toMatchObject({ status: "failed" });
+    }
+    expect((await pool()).condition.state).toBe("normal");
+    expect(await ended((await submit()).id)).toMatchObject({ status: "completed" });
+  });
+
   it("is made again where that is safe", async () => {
     const quiet = silence();
     world.upstream = () => (world.calls.length === 1 ? quiet() : completion("at last"));

@@ -6,6 +6,7 @@ import type { Notice } from "../../../platform/telemetry.ts";
 import type { Ended } from "../../../policy/breaker.ts";
 import { type Cut, NO_USE, type Use } from "../../../policy/pace.ts";
 import { openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp } from "../../../policy/ramp.ts";
+import { NO_REFUSALS, type Refusals } from "../../../policy/refusals.ts";
 import type { Stop } from "../../../policy/stop.ts";
 import type { PoolConfig } from "../../../schemas/settings.ts";
 import type { CoordinatorStore } from "../store/store.ts";
@@ -18,6 +19,7 @@ export type PoolState = {
   cut: Cut | null;
   readonly ramp: Ramp | null;
   use: Use;
+  refusals: Refusals;
   /** Calls that ended lately, oldest first. */
   readonly recent: Ended[];
   /** When a call last succeeded. */
@@ -51,7 +53,7 @@ export class Conditions {
     for (const [id, { ramp_tpm, tpm }] of Object.entries(pools)) {
       // Where the whole limit is below it, nothing can grow too fast.
       const ramp = ramp_tpm === null || tpm <= ramp_tpm ? null : openRamp(ramp_tpm);
-      this.#pools.set(id, { pausedAt: null, stop: null, cut: null, ramp, use: NO_USE, recent: [], provenAt: 0 });
+      this.#pools.set(id, { pausedAt: null, stop: null, cut: null, ramp, use: NO_USE, refusals: NO_REFUSALS, recent: [], provenAt: 0 });
     }
   }
 

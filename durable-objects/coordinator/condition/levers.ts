@@ -1,4 +1,6 @@
 /** Operators pause, drain and resume: everything, a pool, or a tenant. Calls under way go on, deadlines and cancellations count as ever. */
+import { unhold } from "../../../policy/budget.ts";
+import { NO_REFUSALS } from "../../../policy/refusals.ts";
 import type { Problem } from "../../../schemas/problem.ts";
 import type { Scope } from "../../../schemas/rpc.ts";
 import type { Book } from "../book.ts";
@@ -38,7 +40,8 @@ export function resume(book: Book, scope: Scope, now: number): Problem | null {
   if (problem) return problem;
   for (const id of scope.kind === "all" ? book.pools.keys() : scope.kind === "pool" ? [scope.id] : []) {
     const state = conditions.of(id);
-    [state.pausedAt, state.stop, state.recent.length] = [null, null, 0];
+    [state.pausedAt, state.stop, state.refusals, state.recent.length] = [null, null, NO_REFUSALS, 0];
+    unhold(book.pools.get(id)!.budget);
     conditions.changedPool(id);
     recall(book, id, now);
   }

@@ -1,0 +1,165 @@
+/** Refusals for the rate that silence does not cure; and what a call that was turned away costs its tenant and its job. */
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Outcome } from "../../schemas/rpc.ts";
+import { committed, enqueue, passesTo, playAll, problem, settle, ticket } from "../support/desk.ts";
+import { advanceTo, coordinator, pool, until } from "../support/service.ts";
+import { kill } from "../support/stand.ts";
+import { EPOCH, resetWorld, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const limited = (retryAfterMs: number | null = null): Outcome => ({ kind: "rate_limited", retryAfterMs });
+const halted: Outcome = { kind: "halted", reason: "billing", retryAfterMs: null, problem };
+const configure = (limits: object) => {
+  world.env.SLUICE_POOLS = JSON.stringify({
+    "gpt-5-mini": { rpm: 600, tpm: 600_000, burst_seconds: 2, ...limits },
+    default: { rpm: 500, tpm: 5e5 },
+  });
+};
+const tickets = (count: number, name = "j") => Array.from({ length: count }, (_, n) => ticket(`${name}${n}`));
+
+/** Ends each call as soon as it starts, by what upstream says to it, while time passes; counts what it said. */
+function player(played: ReturnType<typeof playAll>) {
+  let heard = 0;
+  return async (until: number, answer: (at: number) => Outcome): Promise<{ refused: number; taken: number }> => {
+    const count = { refused: 0, taken: 0 };
+    for (; world.now <= until; await advanceTo(world.now + 500)) {
+      for (; heard < played.starts.length; heard++) {
+        const { attempt, job } = played.starts[heard]!;
+        const outcome = answer(world.now);
+        count[outcome.kind === "committed" ? "taken" : "refused"]++;
+        await settle(job, attempt, outcome);
+      }
+    }
+    return count;
+  };
+}
+
+describe("everything is refused for the rate, and no header says why", () => {
+  it("-> a few dozen calls, then one a minute; told as a halt; and once upstream takes some in a row, all goes on", async () => {
+    configure({});
+    const played = playAll();
+    await enqueue(tickets(600));
+    const plays = player(played);
+    const { refused } = await plays(EPOCH + 300_000, () => limited());
+    expect(refused).toBeLessThan(80);
+    expect((await pool()).condition).toMatchObject({ state: "halted", reason: "rate_limit", code: "rate_limit_exceeded" });
+    expect((await plays(EPOCH + 440_000, () => committed)).taken).toBe(600);
+    expect((await pool()).condition).toMatchObject({ state: "normal" });
+  }, 60_000);
+
+  it("a limit of a day that is used up: what little it lets through is used, and little more is refused than taken", async () => {
+    configure({});
+    const played = playAll();
+    await enqueue(tickets(600));
+    let room = 0;
+    let seen = EPOCH;
+    const { refused, taken } = await player(played)(EPOCH + 600_000, (now) => {
+      // One call in ten seconds.
+      room = Math.min(20, room + (now - seen) / 10_000);
+      seen = now;
+      if (room < 1) return limited(10_000);
+      room--;
+      return committed;
+    });
+    expect(taken).toBeGreaterThan(40);
+    expect(refused).toBeLessThan(2 * taken);
+  }, 60_000);
+
+  it("the halt outlives the coordinator, and an operator lifts it, with the silence that upstream asked for", async () => {
+    const played = playAll();
+    await enqueue(tickets(2));
+    await settle("j0", 1, limited(172_800_000));
+    expect((await pool()).condition).toMatchObject({ state: "halted", reason: "rate_limit", next_probe_at: EPOCH / 1_000 + 172_800 });
+    await settle("j1", 1, limited(1_000));
+    await kill(coordinator());
+    expect((await pool()).condition).toMatchObject({ state: "halted", reason: "rate_limit" });
+    await advanceTo(EPOCH + 60_000);
+    expect(played.starts).toHaveLength(2);
+    await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
+    await until(() => played.starts.length === 4);
+  });
+});
+
+describe("a call that was turned away", () => {
+  it("costs its tenant nothing: its own limit is as it was", async () => {
+    world.env.SLUICE_KEYS = JSON.stringify([{ key_sha256: "0".repeat(64), tenant: "alice", rpm: 2 }]);
+    const played = playAll();
+    await enqueue(tickets(1));
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      await until(() => played.starts.length === attempt);
+      await settle("j0", attempt, limited(0));
+      await advanceTo(world.now + 10_000);
+    }
+    await until(() => played.starts.length === 4);
+    expect(world.now).toBe(EPOCH + 30_000);
+  });
+
+  it("time and again while others are taken: lets them go by, and does not silence the pool each time", async () => {
+    configure({ burst_seconds: 60 });
+    const played = playAll();
+    const answer = (job: string): Outcome => (job === "large" ? limited(1_000) : committed);
+    await enqueue([ticket("large")]);
+    let heard = 0;
+    for (let second = 1; second <= 600; second++) {
+      await enqueue([ticket(`s${second}`)]);
+      await advanceTo(EPOCH + second * 1_000);
+      for (; heard < played.starts.length; heard++) {
+        const { attempt, job } = played.starts[heard]!;
+        await settle(job, attempt, answer(job));
+      }
+    }
+    const large = played.starts.filter(({ job }) => job === "large").length;
+    expect(large).toBeLessThan(15);
+    expect(large).toBeGreaterThan(4);
+    expect(played.starts.length - large).toBeGreaterThan(590);
+  }, 60_000);
+
+  it("for want of capacity: it alone waits", async () => {
+    const played = playAll();
+    await enqueue(tickets(1));
+    await settle("j0", 1, { kind: "no_capacity", retryAfterMs: 5_000 });
+    await enqueue([ticket("other")]);
+    await until(() => played.starts.length === 2);
+    expect(await pool()).toMatchObject({ in_flight: 1, scheduled: 1, condition: { state: "normal" } });
+    await advanceTo(EPOCH + 5_500);
+    await until(() => played.starts.length === 3);
+    expect(played.starts[2]).toMatchObject({ job: "j0", attempt: 2, waits: 1 });
+  });
+
+  it("of a pool that stood still for longer than a job may be tried: a refusal after that does not fail it", async () => {
+    const played = playAll();
+    await enqueue(tickets(1));
+    await settle("j0", 1, halted);
+    await coordinator().pause({ kind: "all" });
+    await advanceTo(EPOCH + 26 * 3_600_000);
+    await coordinator().resume({ kind: "all" });
+    await until(() => played.starts.length === 2);
+    await settle("j0", 2, limited(1_000));
+    await advanceTo(world.now + 1_100);
+    await until(() => played.starts.length === 3);
+    expect(played.verdicts).toEqual([]);
+  });
+});
+
+describe("a probe", () => {
+  it("whose headers are there lets its pool run, however long its answer takes", async () => {
+    const played = playAll();
+    await enqueue(tickets(1));
+    await settle("j0", 1, halted);
+    await enqueue(tickets(3, "k"));
+    await passesTo(EPOCH + 30_000);
+    await until(() => played.starts.length === 2);
+    const { attempt, job, probe } = played.starts[1]!;
+    expect(probe).toBe(true);
+    const [place] = await coordinator().locate([job]);
+    await coordinator().proven("disp-elsewhere", job, attempt);
+    expect(played.starts).toHaveLength(2);
+    await coordinator().proven(place!.held!.dispatcher, job, attempt);
+    await until(() => played.starts.length === 5);
+    expect(played.starts.slice(2).map((each) => each.probe)).toEqual([undefined, undefined, undefined]);
+    expect(await pool()).toMatchObject({ in_flight: 4, condition: { state: "normal" } });
+  });
+});
