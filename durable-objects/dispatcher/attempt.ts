@@ -45,6 +45,7 @@ export class Call {
 
   abort(reason: string): void {
     this.controller.abort(reason);
+    this.delivery?.stop();
   }
 
   watch(): void {

@@ -2,10 +2,13 @@
  * The deltas of one attempt on their way to the mailbox. Law: batches go in order, one at a time, each with its number; the mailbox
  * names the one that it lacks, so a lost answer or a restarted mailbox costs neither a gap nor a repeat.
  */
+import { backoffMs } from "../../policy/backoff.ts";
 import { keep } from "../../policy/deltas.ts";
 import { FLOW_MS } from "../../policy/spacing.ts";
 import type { AppendCall, Appended } from "../../schemas/rpc.ts";
 
+/** A mailbox that cannot be reached is asked again, while the answer goes on and for so many times after its end: the pauses come to a quarter of a minute, on the average. */
+const LAST_TRIES = 5;
 /** Chunks in a batch: with the most log probabilities that can be asked for, well below the 2 MB of the row that it becomes. */
 const BATCH_CHUNKS = 200;
 
@@ -22,6 +25,8 @@ export class Delivery {
   #running: Promise<void> | null = null;
   #refused = false;
   #gathering = true;
+  /** Tries in a row that failed, since the end of the answer if that is later. */
+  #failures = 0;
   #hurry = () => {};
 
   constructor(watched: boolean, append: (call: Omit<AppendCall, "job" | "attempt">) => Promise<Appended>) {
@@ -45,8 +50,15 @@ export class Delivery {
   /** Resolves when all that was added so far has been taken or refused. Nothing is added any more: nothing is waited for. */
   async drain(): Promise<void> {
     this.#gathering = false;
+    this.#failures = 0;
     this.#hurry();
     while (this.#running) await this.#running;
+  }
+
+  /** The call was broken off: nobody waits for the rest. */
+  stop(): void {
+    this.#refused = true;
+    this.#hurry();
   }
 
   #run(): void {
@@ -67,18 +79,29 @@ export class Delivery {
         this.#batches.push(this.#loose.splice(0, BATCH_CHUNKS));
       }
       const began = Promise.resolve(this.#append({ index: this.#next, chunks: this.#batches[this.#next]! }));
-      const answer = await began.catch((): Appended => ({ ok: false }));
+      const answer = await began.catch(() => null);
+      if (answer === null) {
+        await this.#failed();
+        continue;
+      }
+      this.#failures = 0;
       if (!answer.ok || answer.need > this.#batches.length) this.#refused = true;
       else [this.#next, this.#gapMs] = [answer.need, answer.gapMs];
       // Also when nothing is due: what comes meanwhile is not to go piece by piece.
-      if (this.#gathering && !this.#refused && this.#loose.length < BATCH_CHUNKS) await this.#gather();
+      if (this.#gathering && !this.#refused && this.#loose.length < BATCH_CHUNKS) await this.#pause(this.#gapMs);
     }
   }
 
-  /** Waits for the rest of the gap, or until `drain`. */
-  #gather(): Promise<void> {
+  async #failed(): Promise<void> {
+    this.#failures++;
+    if (!this.#gathering && this.#failures > LAST_TRIES) this.#refused = true;
+    else await this.#pause(backoffMs(this.#failures, Math.random(), null));
+  }
+
+  /** Waits for so long, or until `drain`. */
+  #pause(ms: number): Promise<void> {
     return new Promise((done) => {
-      const timer = setTimeout(done, this.#gapMs);
+      const timer = setTimeout(done, ms);
       this.#hurry = () => {
         clearTimeout(timer);
         done();

@@ -1,5 +1,5 @@
 /** How the dispatcher gathers the chunks of a stream. */
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Delivery } from "../../durable-objects/dispatcher/delivery.ts";
 import { chunk } from "../support/world.ts";
 
@@ -66,4 +66,51 @@ it("the stream is over: what is left goes at once, whatever the gap", async () =
   made.add(say("b"));
   await made.drain();
   expect(batches).toEqual([["a"], ["b"]]);
+});
+
+describe("a mailbox that cannot be reached", () => {
+  function broken(failures: number) {
+    const batches: number[] = [];
+    let tries = 0;
+    const made = new Delivery(true, async ({ index }) => {
+      if (++tries <= failures) throw new Error("not there");
+      batches.push(index);
+      return { ok: true, need: index + 1, gapMs: 50 };
+    });
+    return { made, batches, tries: () => tries };
+  }
+
+  it("for a while -> is asked again, and gets every batch, in order", async () => {
+    const { batches, made } = broken(9);
+    made.add(say("a"));
+    await vi.advanceTimersByTimeAsync(300_000);
+    made.add(say("b"));
+    await made.drain();
+    expect(batches).toEqual([0, 1]);
+  });
+
+  it("at the end of the answer -> is asked at once, then some times more, and no longer: the result is to be brought there", async () => {
+    const { batches, made, tries } = broken(1_000);
+    made.add(say("a"));
+    await vi.advanceTimersByTimeAsync(600_000);
+    const before = tries();
+    const drained = made.drain();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(tries()).toBe(before + 1);
+    await vi.advanceTimersByTimeAsync(40_000);
+    await drained;
+    expect(tries()).toBeLessThanOrEqual(before + 7);
+    expect(batches).toEqual([]);
+  });
+
+  it("of a call that was broken off -> is not asked any more", async () => {
+    const { made, tries } = broken(1_000);
+    made.add(say("a"));
+    await vi.advanceTimersByTimeAsync(10_000);
+    made.stop();
+    await made.drain();
+    const after = tries();
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(tries()).toBe(after);
+  });
 });
