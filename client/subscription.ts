@@ -166,8 +166,9 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
     const stoodMs = await connect(this.#wire, this.#plan.path, token, signal, {
       opened: (line) => {
         this.#options.onConnection?.("open");
-        this.#plan.opened(line);
+        // Before the plan asks for anything: the answer may be longer than a window.
         this.#flow = new Flow(line);
+        this.#plan.opened(line);
       },
       frame: (frame, line, characters) => this.#receive(frame, line, characters),
     });

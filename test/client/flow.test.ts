@@ -1,6 +1,6 @@
 /** What the client says of how far its reader is. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type FakeSocket, json, settle, stage } from "./stage.ts";
+import { FakeSocket, json, settle, stage } from "./stage.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -16,6 +16,23 @@ const frames = (socket: FakeSocket) => socket.acks.map((ack) => ack.frames).filt
 const cursors = (socket: FakeSocket) => socket.acks.map((ack) => ack.cursor).filter((cursor) => cursor !== undefined);
 
 describe("flow", () => {
+  test("a connection opens, the first and each that resumes -> it asks for a window before it asks for events", async () => {
+    const { client, socket } = stage(() => json({}));
+    const events = client.stream("j");
+    await settle();
+    socket(0).open();
+    socket(0).drop();
+    await vi.advanceTimersByTimeAsync(1_000);
+    socket(1).open();
+    for (const { sent } of FakeSocket.all) {
+      expect(sent.map((text) => JSON.parse(text))).toEqual([
+        { type: "ack", frames: 0 },
+        { type: "subscribe", jobs: ["j"], after: { j: 0 }, deltas: true },
+      ]);
+    }
+    await events.return();
+  });
+
   test("it acks what its reader has dealt with, not what has come; deltas that became one count as they came", async () => {
     const { client, socket } = stage(() => json({}));
     const events = client.stream("j");
