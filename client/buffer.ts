@@ -62,6 +62,7 @@ export class EventBuffer {
     this.#end ??= "over";
     this.#reader?.done(null);
     this.#reader = null;
+    this.#release();
   }
 
   /** As `finish`, with an error at the end. */
@@ -69,6 +70,7 @@ export class EventBuffer {
     this.#end ??= { error };
     this.#reader?.fail(error);
     this.#reader = null;
+    this.#release();
   }
 
   /** As `fail`, at once: who aborts wants no more of it. */
@@ -79,13 +81,17 @@ export class EventBuffer {
     this.fail(reason);
   }
 
-  /** Resolves when everything has been taken. */
+  /** Resolves when everything has been taken, or nothing more can come. */
   drained(): Promise<void> {
     return this.#entries.length === 0 || this.#end ? Promise.resolve() : new Promise((done) => this.#drained.push(done));
   }
 
   #empty(): void {
     this.#characters = 0;
+    this.#release();
+  }
+
+  #release(): void {
     for (const done of this.#drained.splice(0)) done();
   }
 }

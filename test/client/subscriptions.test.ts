@@ -167,6 +167,22 @@ describe("a job's stream", () => {
     expect((await events.next()).value).toMatchObject({ seq: 8 });
     expect((await events.next()).done).toBe(true);
   });
+
+  test("its reader leaves with too much unread -> it ends at once", async () => {
+    const { client, socket } = stage(() => json({}));
+    const events = client.stream("j");
+    await settle();
+    socket(0).open();
+    for (let seq = 1; seq < 4; seq++) socket(0).tell("j", seq, "delta", delta("x".repeat(1_500_000)));
+    await settle();
+    let ended = false;
+    void events.return().then(() => {
+      ended = true;
+    });
+    await settle();
+    expect(ended).toBe(true);
+    expect(FakeSocket.all).toHaveLength(1);
+  });
 });
 
 describe("abort", () => {
