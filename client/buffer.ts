@@ -17,7 +17,8 @@ type End = { error: unknown } | "over";
 export class EventBuffer {
   #entries: Entry[] = [];
   #characters = 0;
-  #reader: Reader | null = null;
+  /** Who asked for events that have not come, the first first. */
+  #readers: Reader[] = [];
   #end: End | null = null;
   #drained: (() => void)[] = [];
 
@@ -31,9 +32,9 @@ export class EventBuffer {
 
   push(entry: Entry): void {
     if (this.#end) return;
-    if (this.#reader) {
-      this.#reader.done(entry);
-      this.#reader = null;
+    const reader = this.#readers.shift();
+    if (reader) {
+      reader.done(entry);
       return;
     }
     this.#characters += entry.characters;
@@ -53,23 +54,21 @@ export class EventBuffer {
     if (next) return Promise.resolve(next);
     if (this.#end) return this.#end === "over" ? Promise.resolve(null) : Promise.reject(this.#end.error);
     return new Promise((done, fail) => {
-      this.#reader = { done, fail };
+      this.#readers.push({ done, fail });
     });
   }
 
   /** No event follows. What is unread can still be read. */
   finish(): void {
     this.#end ??= "over";
-    this.#reader?.done(null);
-    this.#reader = null;
+    for (const reader of this.#readers.splice(0)) reader.done(null);
     this.#release();
   }
 
   /** As `finish`, with an error at the end. */
   fail(error: unknown): void {
     this.#end ??= { error };
-    this.#reader?.fail(error);
-    this.#reader = null;
+    for (const reader of this.#readers.splice(0)) reader.fail(error);
     this.#release();
   }
 

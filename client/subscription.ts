@@ -57,8 +57,8 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   /** The connection that stands, and its flow. */
   #line: Line | null = null;
   #flow: Flow | null = null;
-  /** What the reader has and is not done with. */
-  #handed: Entry | null = null;
+  /** What the reader has and is not done with: one, but for who asks for several at once. */
+  readonly #handed: Entry[] = [];
   /** Of a consumer: everything up to here is done with; how many events that are since the last ack. */
   #cursor = 0;
   #unacked = 0;
@@ -79,8 +79,9 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   async next(): Promise<IteratorResult<Event, void>> {
     this.#dealt();
     const entry = await this.#buffer.take();
-    this.#handed = entry;
-    return entry === null ? { done: true, value: undefined } : { done: false, value: entry.event };
+    if (entry === null) return { done: true, value: undefined };
+    this.#handed.push(entry);
+    return { done: false, value: entry.event };
   }
 
   /** Ends it; resolves when nothing of it is left. */
@@ -92,15 +93,14 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
     return { done: true, value: undefined };
   }
 
-  /** Who asks for the next event is done with the last. */
+  /** Who asks for the next event is done with those before it. */
   #dealt(): void {
-    const entry = this.#handed;
-    if (!entry) return;
-    this.#handed = null;
-    entry.flow.dealt(entry);
-    if (entry.cursor === null) return;
-    this.#cursor = Math.max(this.#cursor, entry.cursor);
-    this.#unacked++;
+    for (const entry of this.#handed.splice(0)) {
+      entry.flow.dealt(entry);
+      if (entry.cursor === null) continue;
+      this.#cursor = Math.max(this.#cursor, entry.cursor);
+      this.#unacked++;
+    }
     if (this.#buffer.empty || this.#unacked >= ACK_EVENTS) this.#ackCursor();
   }
 

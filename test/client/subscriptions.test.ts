@@ -168,6 +168,34 @@ describe("a job's stream", () => {
     expect((await events.next()).done).toBe(true);
   });
 
+  test("asked for the next event before the last has come -> each is given its own, in order, and the end", async () => {
+    const { client, socket } = stage(() => json({}));
+    const events = client.stream("j");
+    const asked = [events.next(), events.next(), events.next(), events.next()];
+    await settle();
+    socket(0).open();
+    socket(0).tell("j", 1, "queued", { padding: "x".repeat(70_000) });
+    socket(0).tell("j", 2, "completed", { status: "completed" });
+    await settle();
+    expect((await Promise.all(asked)).map(({ value }) => value?.seq)).toEqual([1, 2, undefined, undefined]);
+  });
+
+  test("asked for several events at once -> all of them are dealt with when it is asked again; an abort is told to all", async () => {
+    const { client, socket } = stage(() => json({}));
+    const stop = new AbortController();
+    const events = client.stream("j", { signal: stop.signal });
+    const asked = [events.next(), events.next()];
+    await settle();
+    socket(0).open();
+    for (const seq of [1, 2]) socket(0).tell("j", seq, "queued", { padding: "x".repeat(40_000) });
+    await Promise.all(asked);
+    expect(socket(0).acks).toEqual([{ frames: 0 }]);
+    const more = [events.next(), events.next()].map((next) => next.catch(({ message }) => message));
+    expect(socket(0).acks).toEqual([{ frames: 0 }, { frames: 2 }]);
+    stop.abort(new Error("enough"));
+    expect(await Promise.all(more)).toEqual(["enough", "enough"]);
+  });
+
   test("its reader leaves with too much unread -> it ends at once", async () => {
     const { client, socket } = stage(() => json({}));
     const events = client.stream("j");
