@@ -74,6 +74,7 @@ const BY_WORD = new Map([
   ["server_error", ServerError],
   ["unavailable", ServerError],
   ["job_not_found", NotFoundError],
+  ["channel_not_allowed", PermissionError],
   ["idempotency_key_conflict", ConflictError],
 ]);
 

@@ -36,6 +36,8 @@ export type SubscriptionOptions = {
 const ACK_EVENTS = 100;
 
 const RECONNECT: Backoff = { baseMs: 250, capMs: 15_000 };
+/** Complaints that another connection mends; all others would be heard again over each. */
+const PASSING_CODES = new Set(["unavailable", "too_many_frames"]);
 /** A connection that stood this long starts the backoff over. */
 const STEADY_MS = 5_000;
 
@@ -54,6 +56,8 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   readonly #ran: Promise<void>;
   readonly #isReady = Promise.withResolvers<void>();
   #failure: unknown = null;
+  /** Whether the service has confirmed what was asked for over this connection: one that merely opens may be good for nothing. */
+  #confirmed = false;
   /** The connection that stands, and its flow. */
   #line: Line | null = null;
   #flow: Flow | null = null;
@@ -142,9 +146,10 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
       const stoodMs = await this.#connectOnce(signal);
       if (this.#failure !== null) throw this.#failure;
       if (this.#plan.over()) return;
-      if (stoodMs !== null) awaySince = performance.now();
+      if (this.#confirmed) awaySince = performance.now();
       if (this.#buffer.full) {
         await this.#buffer.drained();
+        awaySince = performance.now();
         continue;
       }
       tries = stoodMs !== null && stoodMs >= STEADY_MS ? 1 : tries + 1;
@@ -156,6 +161,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
 
   /** Null if it did not come to a connection. @throws what makes another try useless. */
   async #connectOnce(signal: AbortSignal): Promise<number | null> {
+    this.#confirmed = false;
     let token: string;
     try {
       token = await tokenOf(this.#wire);
@@ -179,8 +185,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   #receive(frame: ServerFrame, line: Line, characters: number): void {
     if (frame.type === "subscribed") void this.#confirm(line);
     else if (frame.type === "error") {
-      // All others pass: `unavailable`, a token that has expired. What they mean for good shows at the next connection.
-      if (frame.error.code === "job_not_found" || frame.error.code === "invalid_frame") throw errorFrom(frame.error);
+      if (!PASSING_CODES.has(frame.error.code)) throw errorFrom(frame.error);
       line.lose();
     } else if (frame.type === "event") {
       const event = this.#plan.take(frame, line);
@@ -193,7 +198,10 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
 
   async #confirm(line: Line): Promise<void> {
     try {
-      if (await this.#plan.subscribed(line)) this.#isReady.resolve();
+      if (await this.#plan.subscribed(line)) {
+        this.#confirmed = true;
+        this.#isReady.resolve();
+      }
       this.#line = line;
       this.#ackCursor();
     } catch (error) {

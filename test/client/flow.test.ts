@@ -1,6 +1,6 @@
 /** What the client says of how far its reader is. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { FakeSocket, json, settle, stage } from "./stage.ts";
+import { delta, FakeSocket, json, settle, stage } from "./stage.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -11,7 +11,6 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const delta = (text: string) => ({ chunks: [{ choices: [{ index: 0, delta: { content: text } }] }] });
 const frames = (socket: FakeSocket) => socket.acks.map((ack) => ack.frames).filter((count) => count !== undefined);
 const cursors = (socket: FakeSocket) => socket.acks.map((ack) => ack.cursor).filter((cursor) => cursor !== undefined);
 

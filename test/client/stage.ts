@@ -1,6 +1,6 @@
 /** A client with a service of the test's own making behind it: HTTP answered by a function, WebSockets played by the test. */
 import { vi } from "vitest";
-import { Sluice, type SluiceOptions } from "../../client/index.ts";
+import { type Event, Sluice, type SluiceOptions, type Subscription } from "../../client/index.ts";
 import type { ServerFrame } from "../../schemas/socket.ts";
 
 export type Asked = { method: string; path: string; headers: Record<string, string>; body: string | null };
@@ -96,3 +96,20 @@ export function refusal(status: number, type: string, code: string | null = null
 export async function settle(): Promise<void> {
   await vi.advanceTimersByTimeAsync(0);
 }
+
+/** Reads in the background. */
+export function reader(events: Subscription): { told: string[]; events: Event[]; done: Promise<unknown> } {
+  const told: string[] = [];
+  const kept: Event[] = [];
+  const done = (async () => {
+    for await (const event of events) {
+      told.push(`${event.job} ${event.seq} ${event.event}`);
+      kept.push(event);
+    }
+    return "ended";
+  })().catch((error: unknown) => error);
+  return { told, events: kept, done };
+}
+
+/** The data of a delta. */
+export const delta = (text: string) => ({ chunks: [{ choices: [{ index: 0, delta: { content: text } }] }] });
