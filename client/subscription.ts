@@ -56,8 +56,9 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   readonly #ran: Promise<void>;
   readonly #isReady = Promise.withResolvers<void>();
   #failure: unknown = null;
-  /** Whether the service has confirmed what was asked for over this connection: one that merely opens may be good for nothing. */
+  /** Whether the service has confirmed what was asked for over this connection, and told events: one that merely opens may be good for nothing. */
   #confirmed = false;
+  #told = false;
   /** The connection that stands, and its flow. */
   #line: Line | null = null;
   #flow: Flow | null = null;
@@ -146,7 +147,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
       const stoodMs = await this.#connectOnce(signal);
       if (this.#failure !== null) throw this.#failure;
       if (this.#plan.over()) return;
-      if (this.#confirmed) awaySince = performance.now();
+      if (this.#confirmed || this.#told) awaySince = performance.now();
       if (this.#buffer.full) {
         await this.#buffer.drained();
         awaySince = performance.now();
@@ -162,6 +163,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   /** Null if it did not come to a connection. @throws what makes another try useless. */
   async #connectOnce(signal: AbortSignal): Promise<number | null> {
     this.#confirmed = false;
+    this.#told = false;
     let token: string;
     try {
       token = await tokenOf(this.#wire);
@@ -186,8 +188,11 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
     if (frame.type === "subscribed") void this.#confirm(line);
     else if (frame.type === "error") {
       if (!PASSING_CODES.has(frame.error.code)) throw errorFrom(frame.error);
+      // Confirmed first, as a frame, and then not to be had.
+      this.#confirmed = false;
       line.lose();
     } else if (frame.type === "event") {
+      this.#told = true;
       const event = this.#plan.take(frame, line);
       const arrived = { frames: 1, characters, flow: this.#flow! };
       if (event === null) arrived.flow.dealt(arrived);
@@ -199,7 +204,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   async #confirm(line: Line): Promise<void> {
     try {
       if (await this.#plan.subscribed(line)) {
-        this.#confirmed = true;
+        this.#confirmed = !line.signal.aborted;
         this.#isReady.resolve();
       }
       this.#line = line;

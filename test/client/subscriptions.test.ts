@@ -130,7 +130,10 @@ describe("a job's stream", () => {
     expect(FakeSocket.all).toHaveLength(1);
   });
 
-  test("connections that open and are never confirmed -> patience runs out; a confirmed one starts it over, however long it stood", async () => {
+  test.each([
+    ["never confirmed", false],
+    ["confirmed before the job's mailbox turns out to be away", true],
+  ])("connections that open and are %s -> patience runs out; one that stood starts it over, however long it did", async (_, confirmed) => {
     const { client, socket } = stage(() => refusal(426, "invalid_request_error"));
     const { done } = reader(client.stream("j", { patienceMs: 1_000 }));
     await settle();
@@ -143,6 +146,8 @@ describe("a job's stream", () => {
       const next = FakeSocket.all.at(-1)!;
       if (next.readyState !== 0) continue;
       next.open();
+      if (confirmed) next.subscribed(null);
+      await settle();
       next.say({ type: "error", error: { code: "unavailable", message: "Subscribe again.", param: null } });
     }
     expect(await done).toMatchObject({ name: "ConnectionError" });
