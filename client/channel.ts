@@ -5,6 +5,7 @@
  */
 import type { Job } from "../schemas/job.ts";
 import { type Event, eventFrom, isEnd } from "./events.ts";
+import { type Gap, gapBefore } from "./gaps.ts";
 import { callJson, type Wire } from "./http.ts";
 import type { Line } from "./socket.ts";
 import type { Plan } from "./subscription.ts";
@@ -21,8 +22,11 @@ export type ChannelOptions = {
   after?: Record<string, number>;
 };
 
-/** `asked`: the frame of this connection that asks for its past; until it is answered, what is told of the job comes too early. */
-type Progress = { last: number; asked: number };
+/**
+ * `asked`: the frame of this connection that asks for its past; until it is answered, what is told of the job comes too early. `gap`: what it was asked
+ * for again because of.
+ */
+type Progress = { last: number; asked: number; gap: Gap | null };
 /** The newest job when the channel was last listed: everything up to it is known. */
 type Anchor = { id: string; createdAt: number };
 type Page = { data: Job[]; last_id: string | null; has_more: boolean };
@@ -58,7 +62,7 @@ export class ChannelPlan implements Plan {
     this.#deltas = deltas;
     // The socket then lives with the channel's events, which saves each a hop.
     this.path = `/v1/subscribe?channel=${encodeURIComponent(channel)}`;
-    for (const [job, last] of Object.entries(after)) this.#open.set(job, { last, asked: 0 });
+    for (const [job, last] of Object.entries(after)) this.#open.set(job, { last, asked: 0, gap: null });
   }
 
   opened(line: Line): void {
@@ -86,9 +90,16 @@ export class ChannelPlan implements Plan {
     // Its beginning went by unheard: it is told again.
     if (!known && seq > 1) this.#ask([job], line);
     if (known ? known.asked > this.#answered || seq <= known.last : seq > 1) return null;
+    // Without deltas their seqs are missing by right.
+    const gap = known && this.#deltas ? gapBefore(frame, known.last, known.gap) : null;
+    if (gap) {
+      this.#ask([job], line);
+      this.#open.get(job)!.gap = gap;
+      return null;
+    }
     const event = eventFrom(frame);
     if (isEnd(event)) this.#end(job, line);
-    else this.#open.set(job, { last: seq, asked: 0 });
+    else this.#open.set(job, { last: seq, asked: 0, gap: null });
     return event;
   }
 
@@ -100,8 +111,8 @@ export class ChannelPlan implements Plan {
     this.#sent++;
     const after: Record<string, number> = {};
     for (const job of jobs) {
-      const last = this.#open.get(job)?.last ?? 0;
-      this.#open.set(job, { last, asked: this.#sent });
+      const { gap = null, last = 0 } = this.#open.get(job) ?? {};
+      this.#open.set(job, { last, asked: this.#sent, gap });
       after[job] = last;
     }
     line.send({ channel: this.#channel, after, deltas: this.#deltas });

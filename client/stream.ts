@@ -1,17 +1,36 @@
 /** One job, followed to its end. */
 import { type Event, eventFrom, isEnd } from "./events.ts";
+import { type Gap, gapBefore } from "./gaps.ts";
+import type { Line } from "./socket.ts";
 import type { Plan } from "./subscription.ts";
 
 /** @param after the last seq that the caller has seen, 0 for none. */
 export function jobPlan(job: string, after = 0): Plan {
   let last = after;
   let over = false;
+  let gap: Gap | null = null;
+  /** It was asked for again what is missing: what is told before the answer comes too early. */
+  let unanswered = 0;
+  const ask = (line: Line) => line.send({ jobs: [job], after: { [job]: last }, deltas: true });
   return {
     path: "/v1/subscribe",
-    opened: (line) => line.send({ jobs: [job], after: { [job]: last }, deltas: true }),
-    subscribed: async () => true,
-    take: (frame): Event | null => {
-      if (frame.job !== job || frame.seq <= last) return null;
+    opened: (line) => {
+      unanswered = 0;
+      ask(line);
+    },
+    subscribed: async () => {
+      unanswered = Math.max(0, unanswered - 1);
+      return true;
+    },
+    take: (frame, line): Event | null => {
+      if (frame.job !== job || frame.seq <= last || unanswered > 0) return null;
+      const found = gapBefore(frame, last, gap);
+      if (found) {
+        gap = found;
+        unanswered++;
+        ask(line);
+        return null;
+      }
       const event = eventFrom(frame);
       last = event.seq;
       over = isEnd(event);

@@ -20,6 +20,8 @@ export type Plan = {
   subscribed: (line: Line) => Promise<boolean>;
   /** The event if it is new. */
   take: (event: Extract<ServerFrame, { type: "event" }>, line: Line) => Event | null;
+  /** Of a consumer: whether everything before the last event was passed on, so that its cursor may be acked. */
+  whole?: () => boolean;
   /** Whether that was the last. */
   over: () => boolean;
 };
@@ -196,7 +198,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
       const event = this.#plan.take(frame, line);
       const arrived = { frames: 1, characters, flow: this.#flow! };
       if (event === null) arrived.flow.dealt(arrived);
-      else this.#buffer.push({ ...arrived, event, cursor: frame.cursor ?? null });
+      else this.#buffer.push({ ...arrived, event, cursor: this.#plan.whole?.() === false ? null : (frame.cursor ?? null) });
       if (this.#plan.over() || this.#buffer.full) line.lose();
     }
   }

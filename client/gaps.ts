@@ -1,0 +1,14 @@
+/**
+ * Events that were lost on the way show, to who takes deltas, as a gap in the seqs of their job. Law: nothing is passed on out of a gap; what is missing
+ * is asked for again after the last that came. A gap that is told twice is the service's own: it keeps the deltas of a job that has ended for an hour.
+ */
+
+/** Between which events of a job others are missing. */
+export type Gap = { last: number; next: number };
+
+/** The gap before an event; null if there is none, or the one that was `found` before. `last`: the seq that came last. */
+export function gapBefore({ from, seq }: { from?: number; seq: number }, last: number, found: Gap | null): Gap | null {
+  const next = from ?? seq;
+  if (next <= last + 1 || (found?.last === last && found.next === next)) return null;
+  return { last, next };
+}
