@@ -1,4 +1,5 @@
 /** What a browser token allows. `null` stands for a key: it may do all that its roles say. */
+import type { Job } from "../schemas/job.ts";
 import type { Role } from "../schemas/settings.ts";
 import type { Action, Grant, TokenInput } from "../schemas/token.ts";
 
@@ -23,6 +24,11 @@ export function mayUseChannel(grant: Grant | null, channel: string): boolean {
 /** A channel's token holds for the jobs of the channel. */
 export function mayUseJob(grant: Grant | null, id: string, channel: string): boolean {
   return grant === null || grant.jobs.includes(id) || grant.channels.includes(channel);
+}
+
+/** A job as it is shown to who acts on it: the model's answer in it is for who may read. A key that submits is shown what became of its jobs. */
+export function shown(grant: Grant | null, roles: readonly Role[], job: Job): Job {
+  return grant === null || grantMay(grant, roles, "read") ? job : { ...job, response: null };
 }
 
 export type ChannelChoice = { ok: true; channel: string | null } | { ok: false; reason: "channel_required" | "channel_not_allowed" };

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { channelMeant, grantMay, keyMay, mayUseChannel, mayUseJob, objection } from "../../policy/grant.ts";
+import { channelMeant, grantMay, keyMay, mayUseChannel, mayUseJob, objection, shown } from "../../policy/grant.ts";
+import type { Job } from "../../schemas/job.ts";
 import { type Grant, TokenInput } from "../../schemas/token.ts";
 
 const grant = (more: Partial<Grant> = {}): Grant => ({
@@ -27,6 +28,13 @@ describe("doors", () => {
   it("a key that only operates makes no tokens", () => {
     expect([keyMay(["operate"], "mint"), keyMay(["read"], "mint")]).toEqual([false, true]);
   });
+});
+
+it("the answer in a job is for who may read: a token that says so and whose key may, and every key", () => {
+  const job = { id: "job_x", response: { object: "chat.completion" } } as unknown as Job;
+  expect(shown(grant({ actions: ["submit", "cancel"] }), ["read", "submit"], job)).toEqual({ id: "job_x", response: null });
+  expect(shown(grant(), ["submit"], job).response).toBeNull();
+  expect([shown(grant(), ["read"], job), shown(null, ["submit"], job)]).toEqual([job, job]);
 });
 
 describe("channels and jobs", () => {

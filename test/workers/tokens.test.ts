@@ -1,6 +1,7 @@
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { SignJWT, UnsecuredJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Job } from "../../schemas/job.ts";
 import type { ErrorBody } from "../../schemas/problem.ts";
 import { call, ended, evict, inside, job, mailbox, send, submit, until } from "../support/service.ts";
 import { Client } from "../support/socket.ts";
@@ -122,6 +123,32 @@ describe("what a token may not", () => {
     expect(await answer("POST", `/v1/jobs/${id}/cancel`, canceller)).toEqual([404, "job_not_found"]);
     const own = await mint({ channels: ["c"], actions: ["cancel"] });
     expect(await answer("POST", `/v1/jobs/${id}/cancel`, own)).toEqual([200, null]);
+  });
+
+  it("be told an answer without read: not by a cancel that comes too late, nor by a submit that is repeated", async () => {
+    const named = { "idempotency-key": "k" };
+    const post = async (actions: string[], headers: Record<string, string>, body: object) => {
+      const answered = await call("POST", "/v1/jobs", body, { key: await mint({ channels: ["c"], actions }), headers });
+      return answered.body as unknown as Job & { data: Job[] };
+    };
+    const { id } = await post(["submit"], named, job());
+    const { response } = await ended(id);
+    expect(response).not.toBeNull();
+    expect(await post(["submit", "cancel"], named, job())).toMatchObject({ id, status: "completed", response: null });
+    expect(await post(["submit", "read"], named, job())).toMatchObject({ id, response });
+    await post(["submit"], { "idempotency-key": "many" }, { jobs: [job()] });
+    const [one] = (await post(["submit"], { "idempotency-key": "many" }, { jobs: [job()] })).data;
+    await ended(one!.id);
+    expect((await post(["submit"], { "idempotency-key": "many" }, { jobs: [job()] })).data).toMatchObject([
+      { id: one!.id, response: null },
+    ]);
+    for (const [actions, told] of [
+      [["cancel"], null],
+      [["cancel", "read"], response],
+    ] as const) {
+      const { body } = await call("POST", `/v1/jobs/${id}/cancel`, {}, { key: await mint({ channels: ["c"], actions }) });
+      expect(body).toMatchObject({ id, status: "completed", response: told });
+    }
   });
 
   it("submit elsewhere, to an unnamed one of several channels, or another model", async () => {

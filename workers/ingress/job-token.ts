@@ -1,5 +1,5 @@
 /** A token that comes with the answer to a submit: for that job alone, to be handed to the page that waits for it. */
-import { keyMay } from "../../policy/grant.ts";
+import { keyMay, shown } from "../../policy/grant.ts";
 import type { Job } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Submitted } from "../../schemas/rpc.ts";
@@ -30,7 +30,8 @@ export function answersTo(context: Context, accepted: Accepted[], results: Submi
     results.map(async (result, index) => {
       const wish = accepted[index]!;
       if (!result.ok) return result.problem;
-      return wish.ok && wish.token ? { ...result.job, token: await tokenFor(context, result.job.id, wish.token) } : result.job;
+      const job = shown(context.grant, context.key.roles, result.job);
+      return wish.ok && wish.token ? { ...job, token: await tokenFor(context, job.id, wish.token) } : job;
     }),
   );
 }

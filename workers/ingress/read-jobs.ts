@@ -3,7 +3,7 @@ import { parseBatchId } from "../../platform/file-ids.ts";
 import { type JobName, parseJobId } from "../../platform/ids.ts";
 import { batchChannel } from "../../platform/mailboxes.ts";
 import { callCoordinator, callMailbox } from "../../platform/objects.ts";
-import { channelMeant, mayUseJob } from "../../policy/grant.ts";
+import { channelMeant, mayUseJob, shown } from "../../policy/grant.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { type Job, type JobStatus, STATUSES } from "../../schemas/job.ts";
 import type { ListQuery, MailboxAddress } from "../../schemas/rpc.ts";
@@ -52,7 +52,7 @@ export async function cancelJob(context: Context): Promise<Response> {
   const address = name && { tenant: key.tenant, channel: name.channel };
   if (address) await mustStand(context, address);
   const job = address && (await callMailbox(env, address, (stub) => stub.cancel(params.id!)));
-  return job ? json(job) : refuse(noSuchJob(params.id ?? ""));
+  return job ? json(shown(grant, key.roles, job)) : refuse(noSuchJob(params.id ?? ""));
 }
 
 export async function listJobs(context: Context): Promise<Response> {
