@@ -9,6 +9,11 @@ export type Target = { protocol: string; hostname: string; port: string; usernam
 
 /** Names that mean a machine or a network of one's own (RFC 6761, RFC 6762, RFC 8375, ICANN's `.internal`, and what routers make up). */
 const PRIVATE_NAMES = ["localhost", "localdomain", "local", "internal", "intranet", "private", "corp", "home", "lan", "home.arpa"];
+/** Names under which nothing of the public Internet can be: kept for tests and for addresses read backwards (RFC 6761, RFC 3172, RFC 7686, RFC 9476). */
+const RESERVED_NAMES = ["test", "example", "invalid", "onion", "alt", "in-addr.arpa", "ip6.arpa"];
+/** Public names that resolve to this machine, or to whatever address stands in them: the best known. */
+const MIRROR_NAMES = ["localtest.me", "lvh.me", "vcap.me", "nip.io", "sslip.io", "xip.io"];
+const REFUSED_NAMES = [...PRIVATE_NAMES, ...RESERVED_NAMES, ...MIRROR_NAMES];
 /** All that is given out of IPv6 to be routed; the rest is reserved or obsolete. */
 const GLOBAL_IPV6 = ipaddr.parseCIDR("2000::/3");
 /** Below, other services listen; https has one port there. */
@@ -27,7 +32,9 @@ function isPublic(hostname: string): boolean {
   const host = hostname.replace(/^\[(.*)\]$/, "$1");
   if (ipaddr.isValid(host)) return isRouted(ipaddr.parse(host));
   const name = host.toLowerCase().replace(/\.$/, "");
-  return name.includes(".") && !PRIVATE_NAMES.some((each) => name === each || name.endsWith(`.${each}`));
+  // An empty part is no name, and may be read as another one.
+  if (name.split(".").includes("")) return false;
+  return name.includes(".") && !REFUSED_NAMES.some((each) => name === each || name.endsWith(`.${each}`));
 }
 
 /** Whether the public Internet routes it. Addresses that wrap others (mapped, 6to4, Teredo, NAT64) are no `unicast`. */

@@ -15,6 +15,9 @@ describe("outside local mode", () => {
     "https://internal.example.com/",
     "https://localhost.example.com/",
     "https://notlocal.com/",
+    "https://test.example.com/",
+    "https://nip.io.example.com/",
+    "https://notnip.io/",
   ])("%s -> may be called", (url) => expect(fault(url)).toBeNull());
 
   it.each([
@@ -82,6 +85,19 @@ describe("outside local mode", () => {
     [".home.arpa", "https://nas.home.arpa/"],
     [".lan", "https://router.lan/"],
     ["a name without a dot", "https://metadata/"],
+    [".internal, two dots at the end", "https://a.internal../"],
+    ["a public name, two dots at the end", "https://example.com../"],
+    ["two dots in the middle", "https://a..example.com/"],
+    ["a dot at the beginning", "https://.example.com/"],
+    [".test", "https://hook.test/"],
+    [".invalid", "https://hook.invalid/"],
+    [".onion", "https://hook.onion/"],
+    ["an address read backwards", "https://1.0.0.127.in-addr.arpa/"],
+    ["an IPv6 address read backwards", "https://1.0.ip6.arpa/"],
+    ["a public name of this machine", "https://localtest.me/"],
+    ["under a public name of this machine", "https://any.lvh.me/"],
+    ["a public name with an address in it", "https://10.0.0.1.nip.io/"],
+    ["the same, with hyphens", "https://app-192-168-1-1.sslip.io/"],
   ])("%s, %s -> refused", (_, url) => expect(fault(url)).toMatch(/public host/));
 });
 
