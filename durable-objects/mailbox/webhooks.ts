@@ -129,7 +129,8 @@ export class Webhooks {
     const counts = { tries: row.tries + 1, attempts: row.attempts + 1 };
     store.sql.transaction(() => {
       store.deliveries.put({ ...row, ...counts, status, next_at, last_at: at, last_status: answered, last_error: error });
-      if (status === "delivered") store.deliveries.enable(row.url);
+      // What was under way when the URL was disabled says nothing of it; what is sent since then was sent by hand.
+      if (status === "delivered" && row.status === "pending") store.deliveries.enable(row.url);
       if (verdict.status === "disabled") store.deliveries.disable(row.url, row.host, at);
     });
     // Its job was kept for this.

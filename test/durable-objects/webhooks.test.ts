@@ -210,6 +210,20 @@ describe("a receiver", () => {
     expect(received).toHaveLength(3);
   });
 
+  it("410 while another attempt is under way that then succeeds -> that one is delivered, and the URL stays disabled", async () => {
+    const slow = Promise.withResolvers<Response>();
+    const received = receive((_, nth) => (nth === 1 ? slow.promise : status(410)));
+    const first = await hooked();
+    await until(() => received.length === 1);
+    const second = await hooked();
+    await delivery(second.id, { status: "disabled" });
+    slow.resolve(status(200));
+    await delivery(first.id, { status: "delivered" });
+    const late = await hooked();
+    await ended(late.id);
+    await delivery(late.id, { status: "disabled", attempts: 0 });
+  });
+
   it("gone -> forgotten with the retention time", async () => {
     receive((_, nth) => status(nth === 1 ? 410 : 200));
     await delivery((await hooked()).id, { status: "disabled" });
