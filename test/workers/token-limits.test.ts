@@ -113,6 +113,39 @@ describe("a token for so many jobs", () => {
   });
 });
 
+describe("Idempotency-Keys of tokens", () => {
+  const named = { "idempotency-key": "order-4711" };
+  const post = async (key: string, more = {}) => {
+    const { body, status } = await call("POST", "/v1/jobs", job(more), { key, headers: named });
+    return [status, body.id];
+  };
+
+  it("use up none of the tenant's, nor of another channel's", async () => {
+    const [mine, other] = [await mint({ channels: ["c"], actions: ["submit"] }), await mint({ channels: ["d"], actions: ["submit"] })];
+    const ids = [];
+    for (const [key, more] of [
+      [mine, { metadata: { by: "token" } }],
+      [other, { metadata: { by: "other" } }],
+      ["sk-dev-alice", { channel: "c", metadata: { by: "key" } }],
+    ] as const) {
+      const [status, id] = await post(key, more);
+      expect(status).toBe(202);
+      ids.push(id);
+    }
+    expect(new Set(ids).size).toBe(3);
+  });
+
+  it("hold from one token of a channel to the next: the same job, and not another under the same key", async () => {
+    const [first, second] = [
+      await mint({ channels: ["c"], actions: ["submit"] }),
+      await mint({ channels: ["c", "d"], actions: ["submit"] }),
+    ];
+    const [, id] = await post(first, { channel: "c" });
+    expect(await post(second, { channel: "c" })).toEqual([202, id]);
+    expect((await post(second, { channel: "c", metadata: { a: "b" } }))[0]).toBe(409);
+  });
+});
+
 describe("a token that comes with a job", () => {
   type Answer = { id: string; token?: Made; error?: { code: string } };
 

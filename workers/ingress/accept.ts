@@ -56,8 +56,9 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
   if (grant && (input.priority ?? 0) > 0) return refuse(notByToken("go before its tenant's other jobs", "priority"));
   const problem = badTimes(input, context.maybeKnown ? Number.NEGATIVE_INFINITY : context.now);
   if (problem) return refuse(problem);
+  const name = context.idempotencyKey;
   const idempotency =
-    context.idempotencyKey === null ? null : { key: context.idempotencyKey, fingerprint: await sha256(JSON.stringify(input)) };
+    name === null ? null : { key: grant ? keyInChannel(meant.channel, name) : name, fingerprint: await sha256(JSON.stringify(input)) };
   const spread = idempotency ? Number.parseInt((await sha256(idempotency.key)).slice(0, 6), 16) : context.spread;
   return {
     ok: true,
@@ -83,6 +84,14 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
       ...(grant && { pass: passOf(grant) }),
     },
   };
+}
+
+/**
+ * An Idempotency-Key that comes with a token: good in its channel, for every token of it, so that a page may try again with its next one. It uses up none
+ * of the tenant's, whose names can be guessed; a line break, which no header holds, keeps the two apart.
+ */
+function keyInChannel(channel: string | null, key: string): string {
+  return `${channel}\n${key}`;
 }
 
 function badTimes(input: JobInput, now: number): Problem | null {
