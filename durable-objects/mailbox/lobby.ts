@@ -234,7 +234,8 @@ export class Lobby {
       own = own.filter((each) => each !== consumer);
     }
     const deltas = own.some((each) => each.deltas);
-    const went = own.length > 0 && reader.take(frame, deltas, consumer !== null);
+    // By another subscription a late consumer is told of the event alone: it has yet to be told what came before.
+    const went = own.length > 0 && reader.take(frame, deltas, consumer !== null && !late);
     if (reader.behind.size > BEHIND_LIMIT) this.#letGo(socketId);
     // Room without an ack: the object slept meanwhile, or a mailbox was not to be reached.
     else if (late || reader.behind.size > 0) this.#desk().background(this.#catchUp(socketId));

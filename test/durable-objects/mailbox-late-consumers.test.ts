@@ -1,0 +1,68 @@
+/** Consumers that read their past from the log, a part at a time. */
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { call, over, submit, until } from "../support/service.ts";
+import { type Client, connect } from "../support/socket.ts";
+import { later } from "../support/telling.ts";
+import { completion, resetWorld, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+/** Five of them fill a window. */
+const LONG = "x".repeat(60_000);
+
+const consumer = { channel: "c", consumer: "worker" };
+const ends = (client: Client) => client.events().filter(({ event }) => event === "completed");
+
+/** Sends a mark and waits for its echo: what was sent to this client before has come. */
+async function settled(client: Client): Promise<void> {
+  const before = client.errors().length;
+  client.send("not json");
+  await until(() => client.errors().length > before);
+}
+
+/** A client that acks, and has acked nothing. */
+async function acking(): Promise<Client> {
+  const client = await connect({ channel: "c" });
+  client.send({ type: "ack", frames: 0 });
+  return client;
+}
+
+/** A consumer came and went; then so many jobs ended, with long answers. */
+async function past(count: number): Promise<string[]> {
+  const first = await connect({ channel: "c" });
+  await first.subscribe(consumer);
+  first.socket.close(1000);
+  world.upstream = () => completion(LONG);
+  const jobs = [];
+  for (let index = 0; index < count; index++) jobs.push((await submit({ channel: "c" })).id);
+  for (const id of jobs) await over(id);
+  return jobs;
+}
+
+it("what another subscription of the socket tells it meanwhile stands for nothing but itself: after an ack and a return nothing is missing", async () => {
+  const jobs = await past(8);
+  const other = await submit({ channel: "c", ...later });
+  const client = await acking();
+  await client.subscribe({ jobs: [other.id] });
+  await client.subscribe(consumer);
+  await settled(client);
+  expect(ends(client).length).toBeLessThan(jobs.length);
+  // Room for something, and not yet for the rest.
+  const second = client.events().findIndex(({ job, event }) => job === jobs[1] && event === "completed");
+  client.send({ type: "ack", frames: second + 1 });
+  await call("POST", `/v1/jobs/${other.id}/cancel`);
+  await client.saw(other.id, "cancelled");
+  const cursor = client.events().reduce((most, event) => Math.max(most, event.cursor ?? 0), 0);
+  client.send({ type: "ack", channel: "c", cursor });
+  await settled(client);
+  client.socket.close(1000);
+
+  const again = await connect({ channel: "c" });
+  await again.subscribe(consumer);
+  await again.saw(other.id, "cancelled");
+  await settled(again);
+  const told = new Set([...ends(client), ...ends(again)].map(({ job }) => job));
+  expect(told).toEqual(new Set(jobs));
+});
