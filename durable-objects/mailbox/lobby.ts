@@ -177,19 +177,24 @@ export class Lobby {
     consuming: Pick<Subscription, "consumer" | "place" | "acked">,
   ): Promise<void> {
     const targets = [...call.jobs.map(({ id }) => jobTarget(id)), ...(call.channel ? [channelTarget(channel)] : [])];
+    const begun = new Map<string, Subscription>();
     for (const target of targets) {
       const subscription = this.#subscribed(socketId, target, call.deltas);
+      begun.set(target, subscription);
       subscription.pending++;
       if (target === channelTarget(channel)) Object.assign(subscription, consuming);
       this.#put(socketId, target, subscription);
     }
+    // What ended meanwhile may have begun anew, which is another frame's to answer.
+    const standing = () => targets.filter((target) => this.#targets.get(target)?.get(socketId) === begun.get(target));
     let followed: Followed;
     try {
       followed = await this.#sources.follow(channel, call);
     } catch {
+      const lost = standing();
       // What was held belongs to other subscriptions too.
-      for (const target of targets) this.#goLive(socketId, channel, target);
-      await this.#drop(socketId, targets);
+      for (const target of lost) this.#goLive(socketId, channel, target);
+      await this.#drop(socketId, lost);
       const message = "Subscribe again: the mailbox could not be reached.";
       return send(socket, { type: "error", error: { code: "unavailable", message, param: channel } });
     }
@@ -197,17 +202,20 @@ export class Lobby {
     const reader = this.#readers.get(socketId);
     // It left meanwhile.
     if (!reader) return;
-    for (const [job, seq] of Object.entries(call.after)) reader.startFrom(job, seq);
-    for (const { id, after } of call.jobs) reader.startFrom(id, after ?? 0);
-    for (const event of followed.events) {
-      const asked = [jobTarget(event.job), channelTarget(channel)].filter((target) => targets.includes(target));
-      if (asked.some((target) => this.#targets.get(target)?.has(socketId))) reader.take(new EventFrame(event), call.deltas);
-    }
-    const live = targets.flatMap((target) => this.#goLive(socketId, channel, target));
+    const current = new Set(standing());
+    const isAsked = (job: string) => current.has(jobTarget(job)) || current.has(channelTarget(channel));
+    const starts = [...Object.entries(call.after), ...call.jobs.map(({ id, after }) => [id, after ?? 0] as const)];
+    for (const [job, seq] of starts) if (isAsked(job)) reader.startFrom(job, seq);
+    for (const event of followed.events) if (isAsked(event.job)) reader.take(new EventFrame(event), call.deltas);
+    const live = [...current].flatMap((target) => this.#goLive(socketId, channel, target));
     this.#consume(socketId);
     const told = [...followed.events, ...live.map(({ event }) => event)];
     const over = told.filter(({ event, job }) => isEnd(event) && !reader.behind.has(job)).map(({ job }) => job);
-    await this.#drop(socketId, [...followed.missing, ...over].map(jobTarget));
+    const done = [...followed.missing, ...over].map(jobTarget);
+    await this.#drop(
+      socketId,
+      done.filter((target) => this.#targets.get(target)?.get(socketId)?.pending === 0),
+    );
   }
 
   /** The past of a target was sent; what was held meanwhile follows, and is answered. */

@@ -94,6 +94,10 @@ export class Mailbox extends objects.Mailbox {
     return between("mailbox.commit", args, () => super.commit(...args));
   }
 
+  override follow(...args: Parameters<MailboxRpc["follow"]>) {
+    return between("mailbox.follow", args, () => super.follow(...args));
+  }
+
   override missed(...args: Parameters<MailboxRpc["missed"]>) {
     return between("mailbox.missed", args, () => super.missed(...args));
   }
