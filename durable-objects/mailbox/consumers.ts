@@ -26,6 +26,14 @@ export class Consumers {
     return { cursor, resumed: known !== null };
   }
 
+  /** A socket of it is gone: it is kept for as long from now, however long it was there and had nothing to say. */
+  left(name: string | null): void {
+    if (name === null) return;
+    const { now, retentionMs, store, wakeBy } = this.#desk();
+    store.consumers.saw(name, now());
+    wakeBy(now() + retentionMs);
+  }
+
   /** It has dealt with everything up to a cursor. False: no such cursor can have been told. */
   ack(name: string, cursor: number): boolean {
     const { now, order, store } = this.#desk();

@@ -182,7 +182,10 @@ export class Lobby {
       const subscription = this.#subscribed(socketId, target, call.deltas);
       begun.set(target, subscription);
       subscription.pending++;
-      if (target === channelTarget(channel)) Object.assign(subscription, consuming);
+      if (target === channelTarget(channel)) {
+        if (subscription.consumer !== consuming.consumer) this.#consumers.left(subscription.consumer);
+        Object.assign(subscription, consuming);
+      }
       this.#put(socketId, target, subscription);
     }
     // What ended meanwhile may have begun anew, which is another frame's to answer.
@@ -273,7 +276,10 @@ export class Lobby {
   /** Ends a subscription; answers whether it was the last to this target. */
   #remove(socketId: string, target: string): boolean {
     const sockets = this.#targets.get(target);
-    if (!sockets?.delete(socketId)) return false;
+    const subscription = sockets?.get(socketId);
+    if (!sockets || !subscription) return false;
+    sockets.delete(socketId);
+    this.#consumers.left(subscription.consumer);
     this.#readers.get(socketId)?.targets.delete(target);
     this.#desk().store.dropSubscription(socketId, target);
     if (sockets.size === 0) this.#targets.delete(target);

@@ -123,6 +123,23 @@ describe("who comes back under its name", () => {
     ]);
   });
 
+  it.each([
+    ["it left", async (client: Client) => client.socket.close(1000)],
+    ["everything died", async () => crash()],
+    ["its socket went on under another name", (client: Client) => client.subscribe({ channel: "c", consumer: "other" })],
+  ])("after a connection longer than jobs are kept, on a channel where nothing happened, when %s: is known", async (_, end) => {
+    const first = await come();
+    await advanceTo(EPOCH + 100 * 3_600_000);
+    await end(first);
+    await until(async () => (await rows("SELECT socket FROM subscriptions WHERE consumer = 'key/worker'")).length === 0);
+    const { id } = await submit({ channel: "c" });
+    await over(id);
+    await advanceTo(EPOCH + 171 * 3_600_000);
+    const second = await come();
+    expect(second.frames[0]).toMatchObject({ type: "subscribed", resumed: true });
+    await second.saw(id, "completed");
+  });
+
   it("with `after`: that counts", async () => {
     const first = await come();
     const { id } = await submit({ channel: "c" });

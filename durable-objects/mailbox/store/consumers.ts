@@ -20,6 +20,10 @@ export class ConsumerStore {
     this.#sql.run("INSERT OR REPLACE INTO consumers (name, cursor, seen_at) VALUES (?, ?, ?)", name, cursor, at);
   }
 
+  saw(name: string, at: number): void {
+    this.#sql.run("UPDATE consumers SET seen_at = ? WHERE name = ?", at, name);
+  }
+
   /** Drops those that are not here and were not heard of since then (ms); answers with the time of the oldest left. */
   drop(instant: number): number | null {
     const away = "name NOT IN (SELECT consumer FROM subscriptions WHERE consumer IS NOT NULL)";
