@@ -273,7 +273,8 @@ export type FollowCall = {
 };
 /** A job of which a reader has the events up to `after`. */
 export type Missing = { id: string; after: number; deltas: boolean };
-export type Followed = { events: JobEvent[]; missing: string[] };
+/** `missing`: of the jobs that were named, those that there are not; `unknown`: of the resume points, those of no job. */
+export type Followed = { events: JobEvent[]; missing: string[]; unknown?: string[] };
 
 /** A mailbox is named `tenant/channel`; it knows its own name. */
 export interface MailboxRpc {

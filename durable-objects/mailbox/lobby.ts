@@ -208,7 +208,8 @@ export class Lobby {
     const current = new Set(standing());
     const isAsked = (job: string) => current.has(jobTarget(job)) || current.has(channelTarget(channel));
     const starts = [...Object.entries(call.after), ...call.jobs.map(({ id, after }) => [id, after ?? 0] as const)];
-    for (const [job, seq] of starts) if (isAsked(job)) reader.startFrom(job, seq);
+    const none = new Set([...followed.missing, ...(followed.unknown ?? [])]);
+    for (const [job, seq] of starts) if (isAsked(job) && !none.has(job)) reader.startFrom(job, seq);
     for (const event of followed.events) if (isAsked(event.job)) reader.take(new EventFrame(event), call.deltas);
     const live = [...current].flatMap((target) => this.#goLive(socketId, channel, target));
     this.#consume(socketId);

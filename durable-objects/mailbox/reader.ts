@@ -84,17 +84,14 @@ export class Reader {
   put(frame: EventFrame, consumer = false): void {
     const { event } = frame;
     const text = consumer ? frame.textWithCursor : frame.text;
-    // Put last, so that the first is the one longest unheard of: an end may still be on its way twice, and is known by this.
-    this.#sent.delete(event.job);
-    this.#sent.set(event.job, event.seq);
-    if (this.#sent.size > JOBS_REMEMBERED) this.#sent.delete(this.#sent.keys().next().value!);
+    this.#remember(event.job, event.seq);
     for (const socket of this.#line.sockets) sendText(socket, text);
     this.#line.window?.sent(text.length);
   }
 
   /** Who names a job says what it has of it, and is sent the rest, whatever went over this socket before. */
   startFrom(job: string, seq: number): void {
-    this.#sent.set(job, seq);
+    this.#remember(job, seq);
     this.caughtUp(job);
   }
 
@@ -107,6 +104,13 @@ export class Reader {
   stillBehind(job: string, behind: Behind, after: number): void {
     behind.after = after;
     this.#notes.behind(job, after);
+  }
+
+  /** Put last, so that the first is the one longest unheard of: an end may still be on its way twice, and is known by this. */
+  #remember(job: string, seq: number): void {
+    this.#sent.delete(job);
+    this.#sent.set(job, seq);
+    if (this.#sent.size > JOBS_REMEMBERED) this.#sent.delete(this.#sent.keys().next().value!);
   }
 
   #fallBehind(job: string, after: number, newest: number): void {

@@ -20,6 +20,7 @@ export type UnfollowCall = Parameters<MailboxRpc["unfollow"]>[0];
 export function follow(desk: Desk, call: FollowCall): Followed {
   const lobby = mailboxName(call.lobby);
   const missing: string[] = [];
+  const unknown: string[] = [];
   const events: JobEvent[] = [];
   const fresh = call.channel && desk.followers.add(WHOLE_CHANNEL, lobby, call.deltas);
   const asked = new Map(call.jobs.map(({ id, after }) => [id, after]));
@@ -28,7 +29,7 @@ export function follow(desk: Desk, call: FollowCall): Followed {
   for (const [id, after] of asked) {
     const row = find(desk, id);
     if (!row) {
-      if (named.has(id)) missing.push(id);
+      (named.has(id) ? missing : unknown).push(id);
       continue;
     }
     if (!isEnd(row.status) && named.has(id)) desk.followers.add(row.n, lobby, call.deltas);
@@ -37,7 +38,7 @@ export function follow(desk: Desk, call: FollowCall): Followed {
     events.push(...replay(desk, id, row, after ?? 0, call.deltas));
   }
   desk.background(desk.inquiries.ask(call, fresh));
-  return { events, missing };
+  return { events, missing, unknown };
 }
 
 export function unfollow(desk: Desk, call: UnfollowCall): void {

@@ -1,10 +1,11 @@
 /** Subscriptions that come and go while the past of what they name is being fetched. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { until } from "../support/service.ts";
+import { Reader } from "../../durable-objects/mailbox/reader.ts";
+import { mailbox, submit, until } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
 import { running } from "../support/telling.ts";
-import { resetWorld, world } from "../support/world.ts";
+import { refusal, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
@@ -52,5 +53,38 @@ describe("a job is subscribed to, unsubscribed and subscribed to again in one br
     expect(client.text(id)).toBe("abc");
     const seqs = watcher.events(id).flatMap(({ seq }) => (seq > 2 ? [seq] : []));
     expect(client.events(id).map(({ seq }) => seq)).toEqual(seqs);
+  });
+});
+
+describe("resume points", () => {
+  it.each(["c", "lobby"])(
+    "of jobs that there are not, at %s: nothing is kept of them, and what was sent of others is still known",
+    async (place) => {
+      const client = await connect({ channel: place });
+      await client.subscribe({ channel: "c" });
+      world.upstream = () => refusal(400, "bad");
+      const { id } = await submit({ channel: "c" });
+      await client.saw(id, "failed");
+      for (const frame of [0, 1]) {
+        const none = Array.from({ length: 1_000 }, (_, index) => [`${id}${frame}_${index}`, 1]);
+        await client.subscribe({ channel: "c", after: Object.fromEntries(none) });
+      }
+      const next = await submit({ channel: "c" });
+      await client.saw(next.id, "failed");
+      // As after a judgement of which the answer was lost.
+      const problem = { status: 400, type: "t", code: "c", message: "m", param: null };
+      await mailbox("alice", "c").judge([{ job: id, attempt: 1, kind: "failed", attempts: 1, unknown: 0, problem }]);
+      const last = await submit({ channel: "c" });
+      await client.saw(last.id, "failed");
+      expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 failed"]);
+      expect(client.errors()).toEqual([]);
+    },
+  );
+
+  it("of more jobs than are remembered: the one named longest ago is forgotten", () => {
+    const reader = new Reader(() => [], { behind: () => {}, caughtUp: () => {} });
+    for (let n = 0; n <= 2_000; n++) reader.startFrom(`job_${n}`, 5);
+    const wants = (n: number) => reader.wants({ event: "queued", job: `job_${n}`, seq: 5, data: null }, true);
+    expect([wants(0), wants(1), wants(2_000)]).toEqual([true, false, false]);
   });
 });
