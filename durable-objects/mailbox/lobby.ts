@@ -104,7 +104,7 @@ export class Lobby {
   async subscribe(socket: WebSocket, socketId: string, frame: Subscribe, consumer: string | null): Promise<Fault | null> {
     const deltas = frame.deltas ?? false;
     const after = frame.after ?? {};
-    const jobs = frame.jobs ?? [];
+    const jobs = [...new Set(frame.jobs ?? [])];
     if (this.reader(socketId).targets.size + jobs.length + (frame.channel ? 1 : 0) > SUBSCRIPTIONS_LIMIT)
       return fault("too_many_subscriptions", `A socket follows ${SUBSCRIPTIONS_LIMIT} jobs and channels at most.`, "jobs");
     if (consumer && frame.channel !== this.#home)

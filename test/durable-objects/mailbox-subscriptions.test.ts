@@ -56,6 +56,16 @@ describe("a job is subscribed to, unsubscribed and subscribed to again in one br
   });
 });
 
+it("a job that a frame names twice is followed once, and its events come as they happen", async () => {
+  const { id, finish } = await running({ channel: "c" });
+  const client = await connect({ channel: "lobby" });
+  client.send({ type: "subscribe", jobs: [id, id] });
+  await client.saw(id, "in_progress");
+  finish();
+  await client.saw(id, "completed");
+  expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 completed"]);
+});
+
 describe("resume points", () => {
   it.each(["c", "lobby"])(
     "of jobs that there are not, at %s: nothing is kept of them, and what was sent of others is still known",
