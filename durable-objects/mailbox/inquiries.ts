@@ -1,6 +1,6 @@
 /**
  * What a new follower needs of the others: of the coordinator the places of jobs that wait, now and as they change; of dispatchers the deltas. Law: whoever
- * begins to follow asks of its own jobs alone, and those who begin together ask in one message.
+ * begins to follow asks of its own jobs alone, those who begin together ask in one message, and what is being asked is not asked once more.
  */
 import { Batcher } from "../../platform/batcher.ts";
 import { callCoordinator, callDispatcher } from "../../platform/objects.ts";
@@ -20,28 +20,30 @@ const TOGETHER = { maxItems: 256, gapMs: 4, regroup: false, abreast: 8 };
 export class Inquiries {
   readonly #desk: () => Desk;
   readonly #places = new Batcher<JobRow, Place | null>((rows) => this.#watchPlaces(rows), TOGETHER);
-  readonly #deltas = new Batcher<number, null>(async (jobs) => this.#watchDeltas(jobs), TOGETHER);
+  readonly #deltas = new Batcher<number, null>((jobs) => this.#watchDeltas(jobs), TOGETHER);
+  /** Questions under way, by the job's number. */
+  readonly #placesAsked = new Map<number, Promise<Place | null>>();
+  readonly #deltasAsked = new Map<number, Promise<null>>();
 
   constructor(desk: () => Desk) {
     this.#desk = desk;
   }
 
-  /** `fresh`: the channel was not followed from there before. */
+  /** `fresh`: the channel was not followed from there before, or without deltas. */
   async ask(call: FollowCall, fresh: boolean): Promise<void> {
     const desk = this.#desk();
-    const whole = fresh || (call.channel && call.deltas);
-    const rows = whole ? desk.store.openAfter(0, ASKED) : call.jobs.flatMap(({ id }) => find(desk, id) ?? []);
+    const rows = fresh ? desk.store.openAfter(0, ASKED) : call.jobs.flatMap(({ id }) => find(desk, id) ?? []);
     const waiting = rows.filter((row) => !isEnd(row.status) && !desk.running.has(row.n));
     await Promise.all(
       waiting.map(async (row) => {
-        const place = await this.#places.add(row);
+        const place = await once(this.#placesAsked, row.n, () => this.#places.add(row));
         if (place?.held && call.deltas) recallRunning(desk, row.n, place.held);
         else if (place) tellPlace(desk, idOf(desk.address, row), place);
       }),
     );
     if (!call.deltas) return;
-    const running = whole ? [...desk.running.keys()] : rows.map(({ n }) => n).filter((n) => desk.running.has(n));
-    await Promise.all(running.map((n) => this.#deltas.add(n)));
+    const running = fresh ? [...desk.running.keys()] : rows.map(({ n }) => n).filter((n) => desk.running.has(n));
+    await Promise.all(running.map((n) => once(this.#deltasAsked, n, () => this.#deltas.add(n))));
   }
 
   /** Has the coordinator tell of these jobs from now on; answers with where they stand, null for all if it cannot be reached. */
@@ -53,7 +55,7 @@ export class Inquiries {
   }
 
   /** Dispatchers keep the chunks of an attempt until its end: those that nobody wanted so far are asked for now. */
-  #watchDeltas(jobs: number[]): null[] {
+  async #watchDeltas(jobs: number[]): Promise<null[]> {
     const desk = this.#desk();
     const held = new Map<string, Held[]>();
     for (const n of new Set(jobs)) {
@@ -64,13 +66,22 @@ export class Inquiries {
       list.push({ job: idOf(desk.address, row), attempt: running.attempt });
       held.set(running.dispatcher, list);
     }
-    for (const [dispatcher, attempts] of held) {
-      const asked = callDispatcher(desk.env, dispatcher, desk.settings.region, (stub) => stub.watch(attempts));
-      // The deltas are a convenience: the result comes in any case.
-      desk.background(asked.catch(() => {}));
-    }
+    const asked = [...held].map(([dispatcher, attempts]) =>
+      callDispatcher(desk.env, dispatcher, desk.settings.region, (stub) => stub.watch(attempts)),
+    );
+    // The deltas are a convenience: the result comes in any case.
+    await Promise.allSettled(asked);
     return jobs.map(() => null);
   }
+}
+
+/** Who asks what is being asked gets the same answer. */
+function once<T>(asked: Map<number, Promise<T>>, n: number, ask: () => Promise<T>): Promise<T> {
+  const known = asked.get(n);
+  if (known) return known;
+  const answer = ask().finally(() => asked.delete(n));
+  asked.set(n, answer);
+  return answer;
 }
 
 /** A mailbox that slept has forgotten which of its jobs run; the coordinator knows. */

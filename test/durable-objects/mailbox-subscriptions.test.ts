@@ -2,13 +2,20 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Reader } from "../../durable-objects/mailbox/reader.ts";
-import { mailbox, submit, until } from "../support/service.ts";
-import { connect } from "../support/socket.ts";
-import { running } from "../support/telling.ts";
-import { refusal, resetWorld, world } from "../support/world.ts";
+import { advanceTo, mailbox, submit, until } from "../support/service.ts";
+import { type Client, connect } from "../support/socket.ts";
+import { later, running } from "../support/telling.ts";
+import { EPOCH, refusal, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
+
+/** Sends a mark and waits for its echo: what was sent to this client before has come. */
+async function settled(client: Client): Promise<void> {
+  const before = client.errors().length;
+  client.send("not json");
+  await until(() => client.errors().length > before);
+}
 
 /** Lets the mailbox of the jobs answer, one by one, who begins to follow. */
 function gate() {
@@ -64,6 +71,51 @@ it("a job that a frame names twice is followed once, and its events come as they
   finish();
   await client.saw(id, "completed");
   expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 completed"]);
+});
+
+describe("the coordinator is asked of a channel's jobs", () => {
+  /** Counts the jobs that it is asked about; each question waits for `open`. */
+  function count() {
+    const asked = { jobs: 0, open: true };
+    world.between.set("coordinator.watch", async (go, [wishes]) => {
+      asked.jobs += (wishes as unknown[]).length;
+      await until(() => asked.open);
+      return go();
+    });
+    return asked;
+  }
+  const ids = async (count: number) => {
+    const jobs = [];
+    for (let index = 0; index < count; index++) jobs.push((await submit({ channel: "c", ...later })).id);
+    return jobs;
+  };
+
+  it("when somebody begins to follow it, and when deltas are wanted first; not by the same frame again", async () => {
+    const jobs = await ids(5);
+    const asked = count();
+    const client = await connect({ channel: "c" });
+    await client.subscribe({ channel: "c" });
+    await until(() => asked.jobs === 5);
+    await client.subscribe({ channel: "c", deltas: true });
+    await until(() => asked.jobs === 10);
+    for (const deltas of [true, false, true]) await client.subscribe({ channel: "c", deltas });
+    await advanceTo(EPOCH + 60_000);
+    for (const id of jobs) await client.saw(id, "completed");
+    expect(asked.jobs).toBe(10);
+  });
+
+  it("once, by however many frames in the time of an answer", async () => {
+    const jobs = await ids(5);
+    const asked = count();
+    asked.open = false;
+    const client = await connect({ channel: "c" });
+    for (let frame = 0; frame < 10; frame++) await client.subscribe({ jobs });
+    await settled(client);
+    asked.open = true;
+    await advanceTo(EPOCH + 60_000);
+    for (const id of jobs) await client.saw(id, "completed");
+    expect(asked.jobs).toBe(5);
+  });
 });
 
 describe("resume points", () => {

@@ -48,6 +48,10 @@ export class Coordinator extends objects.Coordinator {
     return between("coordinator.cancel", args, () => super.cancel(...args));
   }
 
+  override watch(...args: Parameters<CoordinatorRpc["watch"]>) {
+    return between("coordinator.watch", args, () => super.watch(...args));
+  }
+
   override settle(...args: Parameters<CoordinatorRpc["settle"]>) {
     return between("coordinator.settle", args, () => super.settle(...args));
   }
