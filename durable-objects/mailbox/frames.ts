@@ -24,8 +24,11 @@ function fault(message: string, close: number | null = null): { ok: false; fault
   return { ok: false, fault: { code: "invalid_frame", message, param: null, close } };
 }
 
-export function notFound(id: string): ServerFrame {
-  return { type: "error", error: { code: "job_not_found", message: `No job ${id.slice(0, 200)}.`, param: "jobs" } };
+/** One answer for all, each by its name: one each would be many times what the client sent, and wait here for who does not read. */
+export function notFound(ids: string[]): ServerFrame[] {
+  if (ids.length === 0) return [];
+  const message = `No job${ids.length > 1 ? "s" : ""} ${ids.map((id) => id.slice(0, 200)).join(", ")}.`;
+  return [{ type: "error", error: { code: "job_not_found", message, param: "jobs" } }];
 }
 
 /** An event on its way to many readers: written out once for all of them, and once more for consumers. */

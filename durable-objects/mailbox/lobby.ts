@@ -116,7 +116,7 @@ export class Lobby {
     const found = jobs.filter((id) => !missing.includes(id));
     const more = opened ? { consumer: frame.consumer!, ...opened } : {};
     send(socket, { type: "subscribed", jobs: found, channel: frame.channel ?? null, deltas, ...more });
-    for (const id of missing) send(socket, notFound(id));
+    for (const each of notFound(missing)) send(socket, each);
     // Who says by itself what it has, is told no more of the past than that.
     const place = opened && Object.keys(after).length === 0 ? opened.cursor : null;
     const consuming = { consumer, place, acked: opened?.cursor ?? 0 };
@@ -201,7 +201,7 @@ export class Lobby {
       const message = "Subscribe again: the mailbox could not be reached.";
       return send(socket, { type: "error", error: { code: "unavailable", message, param: channel } });
     }
-    for (const id of followed.missing) send(socket, notFound(id));
+    for (const each of notFound(followed.missing)) send(socket, each);
     const reader = this.#readers.get(socketId);
     // It left meanwhile.
     if (!reader) return;

@@ -3,6 +3,7 @@ import { parseJobId } from "../../platform/ids.ts";
 import { mayUseChannel, mayUseJob } from "../../policy/grant.ts";
 import { CLOSE, type ClientFrame, type ServerFrame } from "../../schemas/socket.ts";
 import type { Grant, Pass } from "../../schemas/token.ts";
+import { notFound } from "./frames.ts";
 import { closeSocket, grantOf, PASS_TAG, socketId } from "./sockets.ts";
 import type { PassStore } from "./store/passes.ts";
 
@@ -31,14 +32,13 @@ export function revoke(ctx: DurableObjectState, store: PassStore, { expiresAt, i
 /** A frame cut down to what the token allows. A job beyond it is as one that never was; a channel is refused by name. */
 export function within(grant: Grant | null, tenant: string, frame: Subscribe): { frame: Subscribe; refused: ServerFrame[] } {
   if (grant === null) return { frame, refused: [] };
-  const refused: ServerFrame[] = [];
   // An id that is no job's passes: it is answered where all such are.
   const jobs = frame.jobs?.map((id) => {
     const name = parseJobId(tenant, id);
     return name && !mayUseJob(grant, id, name.channel) ? { id, allowed: false } : { id, allowed: true };
   });
-  for (const { id, allowed } of jobs ?? [])
-    if (!allowed) refused.push({ type: "error", error: { code: "job_not_found", message: `No job ${id.slice(0, 200)}.`, param: "jobs" } });
+  const beyond = (jobs ?? []).flatMap(({ id, allowed }) => (allowed ? [] : [id]));
+  const refused = notFound([...new Set(beyond)]);
   const allowedJobs = jobs?.filter(({ allowed }) => allowed).map(({ id }) => id);
   const channel = frame.channel && mayUseChannel(grant, frame.channel) ? frame.channel : null;
   if (frame.channel && !channel) {

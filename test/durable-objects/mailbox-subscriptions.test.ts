@@ -73,6 +73,26 @@ it("a job that a frame names twice is followed once, and its events come as they
   expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 completed"]);
 });
 
+it.each([
+  ["that are none", () => Array.from({ length: 990 }, (_, index) => `x${index}`)],
+  [
+    "that were never submitted",
+    async () => {
+      const { id } = await submit({ channel: "c" });
+      return Array.from({ length: 200 }, (_, index) => id.replace(/(.{20})...(.*)/, `$1${(index + 36 ** 2).toString(36)}$2`));
+    },
+  ],
+])("jobs %s are named in one answer, not in one each", async (_, named) => {
+  const jobs = await named();
+  const client = await connect({ channel: "lobby" });
+  client.send({ type: "subscribe", jobs: [...jobs, ...jobs.slice(0, 10)] });
+  await until(() => client.count("error") > 0);
+  await client.subscribe({ channel: "c" });
+  expect(client.frames.filter((frame) => typeof frame !== "string" && frame.type === "error")).toEqual([
+    { type: "error", error: { code: "job_not_found", message: `No jobs ${jobs.join(", ")}.`, param: "jobs" } },
+  ]);
+});
+
 describe("the coordinator is asked of a channel's jobs", () => {
   /** Counts the jobs that it is asked about; each question waits for `open`. */
   function count() {
