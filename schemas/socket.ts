@@ -13,7 +13,7 @@ export const FRAME_LIMIT = 2_000_000;
 /** Jobs and channels that one socket may follow at a time. */
 export const SUBSCRIPTIONS_LIMIT = 10_000;
 
-/** Names under which one channel remembers how far somebody has come. */
+/** Names under which one channel remembers how far somebody has come: so many of keys, and as many of tokens. */
 export const CONSUMERS_LIMIT = 100;
 const consumer = z.string().min(1).max(64);
 

@@ -12,12 +12,15 @@ export class Consumers {
     this.#desk = desk;
   }
 
-  /** Where a consumer goes on: after what it acked, or from now on if it is new here; null if there are too many. */
+  /**
+   * Where a consumer goes on: after what it acked, or from now on if it is new here; null if there are too many of its kind. The kind stands before
+   * the slash of its name: whoever holds a page's token makes names at will, and must not take those of keys.
+   */
   open(name: string): { cursor: number; resumed: boolean } | null {
     const { now, order, retentionMs, store, wakeBy } = this.#desk();
     store.consumers.drop(now() - retentionMs);
     const known = store.consumers.cursor(name);
-    if (known === null && store.consumers.count() >= CONSUMERS_LIMIT) return null;
+    if (known === null && store.consumers.count(name.slice(0, name.indexOf("/") + 1)) >= CONSUMERS_LIMIT) return null;
     order.begin();
     const cursor = known ?? order.safe(order.last);
     // Written anew when it comes, so that it is kept for as long as the jobs that it may have missed.

@@ -110,7 +110,8 @@ export class Lobby {
     if (consumer && frame.channel !== this.#home)
       return fault("consumer_elsewhere", "A consumer connects with ?channel=, to the channel that it follows.", "channel");
     const opened = consumer === null ? null : this.#consumers.open(consumer);
-    if (consumer && !opened) return fault("too_many_consumers", `A channel has ${CONSUMERS_LIMIT} consumers at most.`, "consumer");
+    if (consumer && !opened)
+      return fault("too_many_consumers", `A channel has ${CONSUMERS_LIMIT} consumers at most, of keys and of tokens each.`, "consumer");
     const { calls, missing } = this.#callsOf(jobs, frame.channel ?? null, after, deltas);
     // Answered first: the events that follow belong to it.
     const found = jobs.filter((id) => !missing.includes(id));

@@ -256,53 +256,6 @@ it("however it is cut: everything after its cursor comes, nothing up to it, and 
   );
 });
 
-describe("a consumer that is slow", () => {
-  it("is told a long past in parts as it acks, with the mailbox asleep in between, and then what comes", async () => {
-    const first = await come();
-    first.socket.close(1000);
-    world.upstream = () => completion("x".repeat(60_000));
-    const jobs = [];
-    for (let count = 0; count < 9; count++) jobs.push(await submit({ channel: "c" }));
-    for (const { id } of jobs) await ended(id);
-    const client = await connect({ channel: "c" });
-    client.send({ type: "ack", frames: 0 });
-    await client.subscribe({ channel: "c", consumer: "worker" });
-    await settled(client);
-    const ends = () => client.events().filter(({ event }) => event === "completed").length;
-    expect(ends()).toBeLessThan(9);
-    await evict(mailbox("alice", "c"));
-    let acked = 0;
-    while (ends() < 9) {
-      const before = ends();
-      const count = client.events().length;
-      client.send({ type: "ack", frames: count - acked });
-      acked = count;
-      await until(() => ends() > before);
-    }
-    const last = await submit({ channel: "c" });
-    await client.saw(last.id, "completed");
-    for (const { id } of [...jobs, last]) expect(new Set(client.story(id)).size).toBe(3);
-    expect(await rows("SELECT place FROM subscriptions")).toEqual([{ place: null }]);
-  });
-
-  it("falls behind while things happen: told so, and told the rest in order, with cursors", async () => {
-    const client = await connect({ channel: "c" });
-    client.send({ type: "ack", frames: 0 });
-    await client.subscribe({ channel: "c", consumer: "worker" });
-    world.upstream = () => completion("x".repeat(60_000));
-    const jobs = [];
-    for (let count = 0; count < 7; count++) jobs.push(await submit({ channel: "c" }));
-    for (const { id } of jobs) await ended(id);
-    await until(() => client.count("lagging") === 1);
-    expect(await rows("SELECT count(*) AS n FROM lags")).toEqual([{ n: 0 }]);
-    client.send({ type: "ack", frames: client.events().length });
-    for (const { id } of jobs) await client.saw(id, "completed");
-    const cursors = client.events().map(({ cursor }) => cursor!);
-    expect(cursors).toEqual([...cursors].sort((a, b) => a - b));
-    for (const { id } of jobs) expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 completed"]);
-  });
-});
-
 describe("what cannot be", () => {
   it.each([
     ["on a socket elsewhere", { place: "lobby" }, "consumer_elsewhere"],
@@ -361,6 +314,18 @@ describe("what cannot be", () => {
     expect(await rows("SELECT name FROM consumers")).toEqual([{ name: "key/worker" }]);
     await client.subscribe({ channel: "c", consumer: "new" });
     first.socket.close(1000);
+  });
+
+  it("a hundred that came with tokens: the next one is refused, and a key's is not", async () => {
+    await (await come()).saw((await submit({ channel: "c" })).id, "completed");
+    await rows(`WITH RECURSIVE own(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM own WHERE i < 100)
+      INSERT INTO consumers SELECT 'token/' || i, 0, ${EPOCH} FROM own`);
+    const { body } = await call<{ token: string }>("POST", "/v1/tokens", { channels: ["c"] });
+    const page = await connect({ channel: "c", key: body.token });
+    page.send({ type: "subscribe", channel: "c", consumer: "new" });
+    await until(() => page.errors().length > 0);
+    expect(page.errors()).toEqual(["too_many_consumers"]);
+    await come({ consumer: "new" });
   });
 
   it("who comes with a token under the name of a key's consumer has a cursor of its own", async () => {

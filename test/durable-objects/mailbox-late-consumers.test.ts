@@ -1,7 +1,7 @@
 /** Consumers that read their past from the log, a part at a time. */
 import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, expect, it } from "vitest";
-import { call, over, submit, until } from "../support/service.ts";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { call, ended, evict, inside, mailbox, over, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
 import { later } from "../support/telling.ts";
 import { completion, resetWorld, world } from "../support/world.ts";
@@ -13,6 +13,7 @@ afterEach(reset);
 const LONG = "x".repeat(60_000);
 
 const consumer = { channel: "c", consumer: "worker" };
+const rows = (sql: string) => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec(sql).toArray());
 const ends = (client: Client) => client.events().filter(({ event }) => event === "completed");
 
 /** Sends a mark and waits for its echo: what was sent to this client before has come. */
@@ -27,6 +28,16 @@ async function acking(): Promise<Client> {
   const client = await connect({ channel: "c" });
   client.send({ type: "ack", frames: 0 });
   return client;
+}
+
+/** Acks what has come, until so many jobs have ended. */
+async function ackUntil(client: Client, count: number): Promise<void> {
+  for (let acked = 0; ends(client).length < count; ) {
+    const [before, frames] = [ends(client).length, client.events().length];
+    client.send({ type: "ack", frames: frames - acked });
+    acked = frames;
+    await until(() => ends(client).length > before);
+  }
 }
 
 /** A consumer came and went; then so many jobs ended, with long answers. */
@@ -65,4 +76,36 @@ it("what another subscription of the socket tells it meanwhile stands for nothin
   await settled(again);
   const told = new Set([...ends(client), ...ends(again)].map(({ job }) => job));
   expect(told).toEqual(new Set(jobs));
+});
+
+describe("a consumer that is slow", () => {
+  it("is told a long past in parts as it acks, with the mailbox asleep in between, and then what comes", async () => {
+    const jobs = await past(9);
+    const client = await acking();
+    await client.subscribe(consumer);
+    await settled(client);
+    expect(ends(client).length).toBeLessThan(9);
+    await evict(mailbox("alice", "c"));
+    await ackUntil(client, 9);
+    const last = await submit({ channel: "c" });
+    await client.saw(last.id, "completed");
+    for (const id of [...jobs, last.id]) expect(new Set(client.story(id)).size).toBe(3);
+    expect(await rows("SELECT place FROM subscriptions")).toEqual([{ place: null }]);
+  });
+
+  it("falls behind while things happen: told so, and told the rest in order, with cursors", async () => {
+    const client = await acking();
+    await client.subscribe(consumer);
+    world.upstream = () => completion(LONG);
+    const jobs = [];
+    for (let count = 0; count < 7; count++) jobs.push(await submit({ channel: "c" }));
+    for (const { id } of jobs) await ended(id);
+    await until(() => client.count("lagging") === 1);
+    expect(await rows("SELECT count(*) AS n FROM lags")).toEqual([{ n: 0 }]);
+    client.send({ type: "ack", frames: client.events().length });
+    for (const { id } of jobs) await client.saw(id, "completed");
+    const cursors = client.events().map(({ cursor }) => cursor!);
+    expect(cursors).toEqual([...cursors].sort((a, b) => a - b));
+    for (const { id } of jobs) expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 completed"]);
+  });
 });

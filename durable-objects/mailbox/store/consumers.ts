@@ -8,8 +8,10 @@ export class ConsumerStore {
     this.#sql = sql;
   }
 
-  count(): number {
-    return this.#sql.first<{ count: number }>("SELECT count(*) AS count FROM consumers")!.count;
+  /** How many names begin so. */
+  count(prefix = ""): number {
+    const counted = "SELECT count(*) AS count FROM consumers WHERE substr(name, 1, length(?1)) = ?1";
+    return this.#sql.first<{ count: number }>(counted, prefix)!.count;
   }
 
   cursor(name: string): number | null {
