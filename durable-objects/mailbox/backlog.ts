@@ -9,35 +9,59 @@ import { idOf } from "./view.ts";
 /** An event by its job's number and its seq. */
 type Spot = { place: number; n: number; seq: number };
 
-/** Events of a page: one pass over the jobs finds so many. A page that is not full is the last. */
-export const PAGE = 1_000;
+/** Events of a page: one pass over the jobs finds so many. They are kept until they are told, in some 30 KB. */
+const PAGE = 1_000;
 
 /**
- * The next events after a place, a page of them in order; read one by one, as far as they are asked for. What is still to be told as it comes
- * (new jobs that the coordinator has not confirmed) is left out.
+ * The next events after a place, in order; each is read as it is asked for. What is still to be told as it comes (new jobs that the coordinator has not
+ * confirmed) is left out.
  */
-export function* backlog(desk: Desk, after: number, deltas: boolean): Generator<JobEvent & { place: number }> {
-  let page: Spot[] = [];
-  const cut = () => {
-    page = page.sort((a, b) => a.place - b.place).slice(0, PAGE);
-  };
-  for (const row of desk.store.unsettled(after)) {
-    for (const spot of spotsOf(desk, row, after, deltas)) page.push(spot);
-    if (page.length > 4 * PAGE) cut();
+export class Page {
+  /** Nothing came after it when it was looked for. */
+  readonly last: boolean;
+  /** Nothing will ever come before its end that is not in it: it is as good later on. */
+  readonly whole: boolean;
+  readonly #deltas: boolean;
+  readonly #spots: Spot[];
+  #next = 0;
+
+  constructor(desk: Desk, after: number, deltas: boolean) {
+    this.#deltas = deltas;
+    this.#spots = spotsAfter(desk, after, deltas);
+    this.last = this.#spots.length < PAGE;
+    const end = this.#spots.at(-1)?.place ?? after;
+    this.whole = desk.order.safe(end) === end;
   }
-  cut();
-  const told = new Map<number, JobEvent[]>();
-  for (const { n, place, seq } of page) {
-    const row = desk.store.job(n);
-    if (!row) continue;
+
+  get over(): boolean {
+    return this.#next === this.#spots.length;
+  }
+
+  /** Takes the next; its event is missing if it was deleted meanwhile. `told`: what was read of the last job. */
+  take(desk: Desk, told: Map<number, JobEvent[]>): { place: number; event: JobEvent | undefined } {
+    const { n, place, seq } = this.#spots[this.#next++]!;
     // The events of one job stand close together; those of all jobs of a page at once would be too much to hold.
     if (!told.has(n)) {
       told.clear();
-      told.set(n, replay(desk, idOf(desk.address, row), row, seq - 1, deltas));
+      const row = desk.store.job(n);
+      told.set(n, row ? replay(desk, idOf(desk.address, row), row, seq - 1, this.#deltas) : []);
     }
-    const event = told.get(n)!.find((each) => each.seq === seq);
-    if (event) yield { ...event, place };
+    return { place, event: told.get(n)!.find((each) => each.seq === seq) };
   }
+}
+
+/** A page of what stands after a place. */
+function spotsAfter(desk: Desk, after: number, deltas: boolean): Spot[] {
+  let spots: Spot[] = [];
+  const cut = () => {
+    spots = spots.sort((a, b) => a.place - b.place).slice(0, PAGE);
+  };
+  for (const row of desk.store.unsettled(after)) {
+    for (const spot of spotsOf(desk, row, after, deltas)) spots.push(spot);
+    if (spots.length > 4 * PAGE) cut();
+  }
+  cut();
+  return spots;
 }
 
 function spotsOf(desk: Desk, row: JobRow, after: number, deltas: boolean): Spot[] {

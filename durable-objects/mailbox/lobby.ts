@@ -120,7 +120,7 @@ export class Lobby {
     for (const each of notFound(missing)) send(socket, each);
     // Who says by itself what it has, is told no more of the past than that.
     const place = opened && Object.keys(after).length === 0 ? opened.cursor : null;
-    const consuming = { consumer, place, acked: opened?.cursor ?? 0 };
+    const consuming = { consumer, place, page: null, acked: opened?.cursor ?? 0 };
     await Promise.all([...calls].map(([channel, each]) => this.#follow(socket, socketId, channel, each, consuming)));
     return null;
   }
@@ -175,7 +175,7 @@ export class Lobby {
     socketId: string,
     channel: string,
     call: FollowCall,
-    consuming: Pick<Subscription, "consumer" | "place" | "acked">,
+    consuming: Pick<Subscription, "consumer" | "place" | "page" | "acked">,
   ): Promise<void> {
     const targets = [...call.jobs.map(({ id }) => jobTarget(id)), ...(call.channel ? [channelTarget(channel)] : [])];
     const begun = new Map<string, Subscription>();
@@ -298,7 +298,7 @@ export class Lobby {
   #subscribed(socketId: string, target: string, deltas: boolean): Subscription {
     const sockets = this.#targets.get(target) ?? new Map<string, Subscription>();
     this.#targets.set(target, sockets);
-    const subscription = sockets.get(socketId) ?? { deltas, pending: 0, held: [], consumer: null, place: null, acked: 0 };
+    const subscription = sockets.get(socketId) ?? { deltas, pending: 0, held: [], consumer: null, place: null, page: null, acked: 0 };
     subscription.deltas = deltas;
     sockets.set(socketId, subscription);
     this.reader(socketId).targets.add(target);

@@ -1,6 +1,6 @@
 /** What one socket wants to be told of: a job, or a channel. */
 import type { JobEvent } from "../../schemas/event.ts";
-import { backlog, PAGE } from "./backlog.ts";
+import { Page } from "./backlog.ts";
 import type { Desk } from "./desk.ts";
 import { EventFrame } from "./frames.ts";
 import type { Reader } from "./reader.ts";
@@ -15,6 +15,8 @@ export type Subscription = {
   consumer: string | null;
   /** Of a consumer: it was told everything up to here, and is told the rest from the log. Null: it is told of events as they come. */
   place: number | null;
+  /** Of a consumer: what it is being told of the log, if there was not room for all of it. */
+  page: Page | null;
   /** Of a consumer: its cursor. */
   acked: number;
 };
@@ -22,17 +24,23 @@ export type Subscription = {
 /** Tells a consumer what it has not been told, as much as goes. Ends with it being told of events as they come, or with the reader full. */
 export function consume(desk: Desk, reader: Reader, subscription: Subscription): void {
   if (subscription.place === null || reader.behind.size > 0) return;
-  for (let from = subscription.place, found = PAGE; found >= PAGE; ) {
-    found = 0;
-    for (const event of backlog(desk, from, subscription.deltas)) {
+  const told = new Map<number, JobEvent[]>();
+  let from = subscription.place;
+  for (let last = false; !last; ) {
+    const kept = subscription.page;
+    const page = kept ?? new Page(desk, from, subscription.deltas);
+    for (subscription.page = page.whole ? page : null; !page.over; ) {
       if (reader.full) return;
-      found++;
-      from = event.place;
+      const { event, place } = page.take(desk, told);
+      from = place;
       const cursor = desk.order.safe(from);
       // Sent before: by another subscription, or before an older one that was still awaited.
-      if (reader.wants(event, subscription.deltas)) reader.put(new EventFrame(event, cursor), true);
+      if (event && reader.wants(event, subscription.deltas)) reader.put(new EventFrame(event, cursor), true);
       subscription.place = cursor;
     }
+    subscription.page = null;
+    // Something may have come since a page was looked for that was kept.
+    last = page.last && page !== kept;
   }
   // In the turn in which the log was at its end: what comes next comes live.
   subscription.place = null;

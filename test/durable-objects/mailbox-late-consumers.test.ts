@@ -1,13 +1,17 @@
 /** Consumers that read their past from the log, a part at a time. */
 import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
 import { call, ended, evict, inside, mailbox, over, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
-import { later } from "../support/telling.ts";
-import { completion, resetWorld, world } from "../support/world.ts";
+import { later, start } from "../support/telling.ts";
+import { completion, EPOCH, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 /** Five of them fill a window. */
 const LONG = "x".repeat(60_000);
@@ -91,6 +95,48 @@ describe("a consumer that is slow", () => {
     await client.saw(last.id, "completed");
     for (const id of [...jobs, last.id]) expect(new Set(client.story(id)).size).toBe(3);
     expect(await rows("SELECT place FROM subscriptions")).toEqual([{ place: null }]);
+  });
+
+  it("has what it missed looked for once, however many acks that takes, and is told what came meanwhile too", async () => {
+    const jobs = await past(12);
+    const looks = vi.spyOn(MailboxStore.prototype, "unsettled");
+    const client = await acking();
+    await client.subscribe(consumer);
+    await settled(client);
+    const next = await submit({ channel: "c", ...later });
+    await ackUntil(client, 12);
+    await client.saw(next.id, "queued");
+    // Once more for what came since.
+    expect(looks.mock.calls.length).toBeLessThanOrEqual(2);
+    for (const id of jobs) expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 completed"]);
+  });
+
+  it("is told of a job that the coordinator confirms while it is being told what came after that", async () => {
+    await past(0);
+    world.upstream = () => completion(LONG);
+    const jobs = [];
+    for (let count = 0; count < 9; count++) jobs.push((await submit({ channel: "c", ...later })).id);
+    let confirm = () => {};
+    const confirmed = new Promise<void>((done) => {
+      confirm = done;
+    });
+    world.between.set("coordinator.enqueue", async (go) => {
+      const answer = await go();
+      await confirmed;
+      return answer;
+    });
+    const slow = submit({ channel: "c", not_before: EPOCH / 1_000 + 600 });
+    await until(async () => (await rows("SELECT n FROM jobs")).length === 10);
+    await start();
+    for (const id of jobs) await over(id);
+    const client = await acking();
+    await client.subscribe(consumer);
+    await settled(client);
+    expect(ends(client).length).toBeLessThan(9);
+    confirm();
+    const { id } = await slow;
+    await ackUntil(client, 9);
+    await client.saw(id, "queued");
   });
 
   it("falls behind while things happen: told so, and told the rest in order, with cursors", async () => {
