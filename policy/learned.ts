@@ -45,7 +45,8 @@ const REFUND = { part: 1 / 2, distrustMs: 60_000 };
 const REMEMBERED_MS = 60_000;
 
 type Use = { at: number; used: number; refused: number };
-type Side = { limit: number; raisedAt: number; others: number; last: Use | null };
+/** `heardAt`: when the newest reading that was heard was reckoned: an older one knew less. */
+type Side = { limit: number; heardAt: number; raisedAt: number; others: number; last: Use | null };
 
 export class Learned {
   readonly levels: Levels;
@@ -69,7 +70,13 @@ export class Learned {
   constructor(bounds: Bounds, now: number) {
     this.#bounds = bounds;
     this.levels = new Levels(now);
-    const side = (limit: number): Side => ({ limit, raisedAt: Number.NEGATIVE_INFINITY, others: 0, last: null });
+    const side = (limit: number): Side => ({
+      limit,
+      heardAt: Number.NEGATIVE_INFINITY,
+      raisedAt: Number.NEGATIVE_INFINITY,
+      others: 0,
+      last: null,
+    });
     this.#sides = { requests: side(bounds.limits.rpm), tokens: side(bounds.limits.tpm) };
   }
 
@@ -104,7 +111,9 @@ export class Learned {
     this.#foresee(budget, now);
     for (const [kind, resource] of KINDS) {
       const told = reading[kind];
-      if (!told || !isMinute(told, this.#sides[kind].limit)) continue;
+      const side = this.#sides[kind];
+      if (!told || !isMinute(told, side.limit) || reading.at < side.heardAt) continue;
+      side.heardAt = reading.at;
       const change = this.#follow(kind, resource, told.limit, budget, now);
       if (change) changes.push(change);
       // What a window lets go of, and when, its headers do not tell; nor, of tokens that come back, when they did.

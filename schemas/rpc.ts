@@ -113,7 +113,7 @@ export type Settlement = {
   headersMs: number | null;
 };
 
-/** `readings`: the newest of each pool since the last batch. */
+/** `readings`: the newest of each pool since the last batch or heartbeat. */
 export type SettleBatch = { dispatcher: string; boot: string; settlements: Settlement[]; readings?: PoolReading[] };
 
 /** A job that failed. `failed_at` in ms; `attempts` without waits. */
@@ -142,8 +142,8 @@ export interface CoordinatorRpc {
   /** Why a job waits, in numbers; null if there is no ticket of it. */
   explain(job: string): Promise<Standing | null>;
   settle(batch: SettleBatch): Promise<void>;
-  /** Renews the leases of a dispatcher; answers with those that it must give up. */
-  heartbeat(dispatcher: string, boot: string, held: Held[]): Promise<{ stop: Held[] }>;
+  /** Renews the leases of a dispatcher; answers with those that it must give up. `readings`: as in a batch, for a call may go on for long after its headers. */
+  heartbeat(dispatcher: string, boot: string, held: Held[], readings?: PoolReading[]): Promise<{ stop: Held[] }>;
   /** Upstream has taken the call of a probe: its headers are there. */
   proven(dispatcher: string, job: string, attempt: number): Promise<void>;
   inspect(): Promise<QueueState>;

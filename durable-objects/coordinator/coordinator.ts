@@ -6,6 +6,7 @@ import { readSettings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
 import type { Problem, Refused } from "../../schemas/problem.ts";
 import type { QueueState } from "../../schemas/queue.ts";
+import type { PoolReading } from "../../schemas/rate.ts";
 import type { CoordinatorRpc, DeadLetter, Held, MailboxAddress, Place, Scope, SettleBatch, Ticket, WatchWish } from "../../schemas/rpc.ts";
 import type { Standing } from "../../schemas/why.ts";
 import { type Book, openBook } from "./book.ts";
@@ -14,6 +15,7 @@ import { proven } from "./condition/learn.ts";
 import { drain, pause, resume } from "./condition/levers.ts";
 import { answer, enqueue } from "./enqueue.ts";
 import { inspect, placeOf } from "./inspect.ts";
+import { read } from "./limits.ts";
 import { askDispatchers, type Post, send, sendAhead } from "./post.ts";
 import { settle } from "./settle.ts";
 import { CoordinatorStore } from "./store/store.ts";
@@ -79,9 +81,13 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     this.#turn((now) => settle(this.#book, batch, now, this.#post.random));
   }
 
-  async heartbeat(dispatcher: string, boot: string, held: Held[]): Promise<{ stop: Held[] }> {
+  async heartbeat(dispatcher: string, boot: string, held: Held[], readings: PoolReading[] = []): Promise<{ stop: Held[] }> {
     this.events++;
-    return { stop: this.#turn((now) => heartbeat(this.#book, dispatcher, boot, held, now, this.#post.random)) };
+    const stop = this.#turn((now) => {
+      read(this.#book, readings, now);
+      return heartbeat(this.#book, dispatcher, boot, held, now, this.#post.random);
+    });
+    return { stop };
   }
 
   async proven(dispatcher: string, job: string, attempt: number): Promise<void> {

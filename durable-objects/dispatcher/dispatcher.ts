@@ -98,8 +98,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
   }
 
   async #settle(settlements: Settlement[]): Promise<null[]> {
-    const batch = { dispatcher: this.ctx.id.name ?? "", boot: this.#boot, settlements, readings: [...this.#readings.values()] };
-    this.#readings.clear();
+    const batch = { dispatcher: this.ctx.id.name ?? "", boot: this.#boot, settlements, readings: this.#takeReadings() };
     for (;;) {
       try {
         await callCoordinator(this.env, this.#settings.region, (stub) => stub.settle(batch));
@@ -108,6 +107,12 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
         await new Promise((done) => setTimeout(done, SETTLE_RETRY_MS));
       }
     }
+  }
+
+  #takeReadings(): PoolReading[] {
+    const readings = [...this.#readings.values()];
+    this.#readings.clear();
+    return readings;
   }
 
   #held(): Held[] {
@@ -123,8 +128,13 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
   async #heartbeat(): Promise<void> {
     const held = this.#held();
     if (held.length > 0) {
-      const beat = callCoordinator(this.env, this.#settings.region, (stub) => stub.heartbeat(this.ctx.id.name ?? "", this.#boot, held));
-      const { stop } = await beat.catch(() => ({ stop: [] as Held[] }));
+      const readings = this.#takeReadings();
+      const name = this.ctx.id.name ?? "";
+      const beat = callCoordinator(this.env, this.#settings.region, (stub) => stub.heartbeat(name, this.#boot, held, readings));
+      const { stop } = await beat.catch(() => {
+        for (const unheard of readings) if (!this.#readings.has(unheard.pool)) this.#readings.set(unheard.pool, unheard);
+        return { stop: [] as Held[] };
+      });
       for (const { job, attempt: number } of stop) {
         const call = this.#calls.get(job);
         if (call?.lease.attempt === number) call.abort(LOST);

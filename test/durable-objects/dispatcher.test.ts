@@ -201,7 +201,7 @@ describe("leases", () => {
     const { id } = await submit();
     await until(() => beats.length >= 10);
     const { boot } = await dispatcher().report();
-    for (const beat of beats) expect(beat).toEqual(["disp-wnam-00", boot, [{ job: id, attempt: 1 }]]);
+    for (const beat of beats) expect(beat).toEqual(["disp-wnam-00", boot, [{ job: id, attempt: 1 }], []]);
     upstream.say("x");
     upstream.finish();
     expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1 });

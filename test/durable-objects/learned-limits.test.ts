@@ -4,7 +4,7 @@ import type { LimitReading } from "../../schemas/rate.ts";
 import { committed, enqueue, playAll, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, ended, pool, submit, until } from "../support/service.ts";
 import { kill } from "../support/stand.ts";
-import { completion, EPOCH, resetWorld, world } from "../support/world.ts";
+import { completion, EPOCH, resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
@@ -121,9 +121,10 @@ describe("a job that is too large for a lowered limit", () => {
   });
 });
 
+const headers = { "x-ratelimit-limit-requests": "300", "x-ratelimit-remaining-requests": "299", "x-ratelimit-reset-requests": "200ms" };
+
 it("the headers of a real call arrive: the dispatcher reads them, of answers and of refusals", async () => {
   configured();
-  const headers = { "x-ratelimit-limit-requests": "300", "x-ratelimit-remaining-requests": "299", "x-ratelimit-reset-requests": "200ms" };
   world.upstream = () => {
     const answer = completion("yes");
     const told = new Response(answer.body, answer);
@@ -132,4 +133,25 @@ it("the headers of a real call arrive: the dispatcher reads them, of answers and
   };
   await ended((await submit()).id);
   await until(async () => (await pool()).limits.rpm === 300);
+});
+
+it("the headers of a call that goes on arrive with the next heartbeat; of one that was not heard, with the one after it", async () => {
+  configured();
+  world.heartbeatMs = 20;
+  let lost = 0;
+  world.between.set("coordinator.heartbeat", (go) => {
+    if (lost++ === 0) throw new Error("unheard");
+    return go();
+  });
+  const long = script();
+  world.upstream = (call) => {
+    const told = new Response(long.answer(call).body, { headers: { "content-type": "text/event-stream" } });
+    for (const [name, value] of Object.entries(headers)) told.headers.set(name, value);
+    return told;
+  };
+  const { id } = await submit();
+  await until(async () => (await pool()).limits.rpm === 300);
+  expect((await pool()).in_flight).toBe(1);
+  long.finish();
+  await ended(id);
 });

@@ -265,6 +265,21 @@ describe("a limit that upstream changes", () => {
     expect(ours).toBeGreaterThan(RPM * 8);
   });
 
+  it("an answer that is heard after a newer one lowers nothing, however late it comes", () => {
+    const budget = openBudget(CONFIGURED);
+    const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
+    const told = (limit: number, ago: number): PoolReading => {
+      const at = START + 300_000 - ago;
+      const requests = { limit, remaining: limit - 10, resetMs: (10 / limit) * 60_000 };
+      return { pool: "p", job: "j", sentAt: at - 50, at, requests, tokens: null };
+    };
+    learned.take(told(RPM, 0), null, budget, START + 300_000);
+    expect(learned.take(told(RPM / 2, 240_000), null, budget, START + 300_100)).toEqual([]);
+    expect(learned.limits.rpm).toBe(RPM);
+    // One that is as new is followed.
+    expect(learned.take(told(RPM / 2, 0), null, budget, START + 300_200)).toHaveLength(1);
+  });
+
   it("what was learned goes on after a restart, within the bounds of then", () => {
     const budget = openBudget(CONFIGURED);
     const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
