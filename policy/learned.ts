@@ -1,10 +1,11 @@
 /**
  * What upstream's answers teach of a pool: limits that were changed there, and what others spend of them on the same key. Laws: what upstream says
  * is left is never believed to be less than it is on account of our own calls under way; downward is followed at once, upward slowly
- * and within the operator's bounds; and with no headers all is as configured.
+ * and within the operator's bounds; of two buckets for the same the scarcer counts; and with no headers all is as configured.
  */
 import type { LimitReading, PoolReading } from "../schemas/rate.ts";
 import { type Budget, burstOf, correct, type Limits, retune, used } from "./budget.ts";
+import { Foreign } from "./foreign.ts";
 import { type Kind, Levels } from "./levels.ts";
 
 /** Limits of a minute. */
@@ -16,9 +17,10 @@ export type LearnedRecord = Rates;
 export type LimitChange = { resource: "rpm" | "tpm"; from: number; to: number };
 
 const KINDS = [
-  ["requests", "rpm"],
-  ["tokens", "tpm"],
+  ["requests", "rpm", ["requests"]],
+  ["tokens", "tpm", ["tokens", "projectTokens"]],
 ] as const;
+type Name = (typeof KINDS)[number][2][number];
 
 /** A raised limit is taken on by steps, lest one that goes up and down be followed into refusals. */
 const RAISE = { factor: 1.25, everyMs: 10_000 };
@@ -28,15 +30,10 @@ const MINUTE = { least: 45_000, most: 90_000 };
 const OWING = 10;
 /** Part of the pool's transit by which our calls are thought to come late on the average: what upstream counts then is still ours. */
 const LATE = 1 / 4;
-/** Readings that are less far apart tell nothing of a rate; and how long what others do is remembered, ms. */
-const MEASURE_MS = 5_000;
+/** How long our calls took is remembered for so long, ms. */
 const FADE_MS = 20_000;
-/** What our calls may be late by is little against the time that is measured. */
-const MEASURE_LATE = 4;
-/** What refills in so long is all but nothing. */
-const EMPTY_MS = 2_000;
-/** Less than this part of a limit is the error of the measurement. */
-const NOTABLE = 0.03;
+/** A bucket that no answer has told of for so long is none of ours any more, ms. */
+const TOLD_MS = 60_000;
 /** What others spend between two answers is spent for them beforehand, as long as answers come; so much of it is left free besides, for they come by chance. */
 const FORESEEN = { everyMs: 100, silenceMs: 15_000, spareMs: 1_000 };
 /** So much of what came back is believed of each answer, and none for so long after a refusal: headers that a refusal belies are not to be built on. */
@@ -44,14 +41,13 @@ const REFUND = { part: 1 / 2, distrustMs: 60_000 };
 /** An answer's headers are older than this only if its dispatcher was cut off for long. */
 const REMEMBERED_MS = 60_000;
 
-type Use = { at: number; used: number; refused: number };
-/** `heardAt`: when the newest reading that was heard was reckoned: an older one knew less. */
-type Side = { limit: number; heardAt: number; raisedAt: number; others: number; last: Use | null };
+type Side = { limit: number; raisedAt: number };
 
 export class Learned {
   readonly levels: Levels;
   readonly #bounds: Bounds;
   readonly #sides: Record<Kind, Side>;
+  readonly #foreign: Record<Name, Foreign> = { requests: new Foreign(), tokens: new Foreign(), projectTokens: new Foreign() };
   readonly #total = { requests: 0, tokens: 0 };
   /** Of these, what upstream refused: it is not in what is spent there. */
   readonly #refused = { requests: 0, tokens: 0 };
@@ -70,13 +66,7 @@ export class Learned {
   constructor(bounds: Bounds, now: number) {
     this.#bounds = bounds;
     this.levels = new Levels(now);
-    const side = (limit: number): Side => ({
-      limit,
-      heardAt: Number.NEGATIVE_INFINITY,
-      raisedAt: Number.NEGATIVE_INFINITY,
-      others: 0,
-      last: null,
-    });
+    const side = (limit: number): Side => ({ limit, raisedAt: Number.NEGATIVE_INFINITY });
     this.#sides = { requests: side(bounds.limits.rpm), tokens: side(bounds.limits.tpm) };
   }
 
@@ -109,18 +99,18 @@ export class Learned {
     this.#lateSince = now;
     const changes: LimitChange[] = [];
     this.#foresee(budget, now);
-    for (const [kind, resource] of KINDS) {
-      const told = reading[kind];
-      const side = this.#sides[kind];
-      if (!told || !isMinute(told, side.limit) || reading.at < side.heardAt) continue;
-      side.heardAt = reading.at;
-      const change = this.#follow(kind, resource, told.limit, budget, now);
+    for (const [kind, resource, names] of KINDS) {
+      const heard = names.flatMap((name) => this.#hear(name, reading, this.#sides[kind].limit));
+      if (heard.length === 0) continue;
+      const change = this.#follow(kind, resource, this.#lowest(names, reading.at), budget, now);
       if (change) changes.push(change);
       // What a window lets go of, and when, its headers do not tell; nor, of tokens that come back, when they did.
       const backs = kind === "tokens" && this.#bounds.refund;
-      if (!this.#bounds.limits.windowSeconds && !backs) this.#observe(kind, told, reading.at);
-      this.#bring(kind, resource, told, reading, budget, now);
-      if (backs) this.#takeBack(told, reading, budget, now);
+      for (const { foreign, told } of heard) {
+        if (!this.#bounds.limits.windowSeconds && !backs) this.#observe(kind, foreign, told, reading.at);
+        this.#bring(kind, resource, foreign, told, reading, budget, now);
+      }
+      if (backs) this.#takeBack(heard, reading, budget, now);
     }
     this.#correctedAt = Math.max(this.#correctedAt, reading.at);
     return changes;
@@ -128,11 +118,8 @@ export class Learned {
 
   /** What others spend of the pool a minute, as far as answers of the last minutes tell. */
   others(now: number): Record<Kind, number> {
-    const of = ({ last, limit, others }: Side) => {
-      if (!last || others < limit * NOTABLE) return 0;
-      return others * Math.exp(-Math.max(0, now - last.at - FADE_MS) / FADE_MS);
-    };
-    return { requests: of(this.#sides.requests), tokens: of(this.#sides.tokens) };
+    const { requests, tokens, projectTokens } = this.#foreign;
+    return { requests: requests.pace(now), tokens: Math.max(tokens.pace(now), projectTokens.pace(now)) };
   }
 
   /** The limits that are followed now. */
@@ -169,29 +156,40 @@ export class Learned {
     retune(budget, resource, { ...this.#bounds.limits, [resource]: limit });
   }
 
+  /** Of a bucket, what this answer tells; nothing if it tells nothing, of no minute, or less than is known. */
+  #hear(name: Name, reading: PoolReading, known: number): { foreign: Foreign; told: LimitReading }[] {
+    const told = reading[name];
+    const foreign = this.#foreign[name];
+    if (!told || !isMinute(told, known) || reading.at < foreign.heardAt) return [];
+    foreign.heardAt = reading.at;
+    foreign.limit = told.limit;
+    return [{ foreign, told }];
+  }
+
+  #lowest(names: readonly Name[], at: number): number {
+    return Math.min(...names.map((name) => this.#foreign[name]).flatMap(({ heardAt, limit }) => (heardAt > at - TOLD_MS ? limit : [])));
+  }
+
   /** What came in between two readings and was not ours was others'. */
-  #observe(kind: Kind, told: LimitReading, at: number): void {
-    const side = this.#sides[kind];
-    const use: Use = { at, used: told.limit - told.remaining, refused: this.#refused[kind] };
-    const { last } = side;
-    const elapsed = last ? at - last.at : 0;
-    if (last && elapsed < Math.max(MEASURE_MS, MEASURE_LATE * this.#lateMs)) return;
-    side.last = use;
-    if (!last) return;
+  #observe(kind: Kind, foreign: Foreign, told: LimitReading, at: number): void {
     // What left last may not have been there yet: at the beginning it is not counted as spent, at the end it is.
     const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE + this.#lateMs;
-    const [before, until] = [this.levels.total(kind, last.at - lateMs), this.levels.total(kind, at)];
-    if (before === null || until === null) return;
-    const ours = until - before - (use.refused - last.refused);
-    // A bucket that was all but empty at either end refilled for less than the whole time, nobody knows how long.
-    const perMs = told.limit / 60_000;
-    const refilled = Math.min(last.used, use.used) > perMs * EMPTY_MS ? perMs * elapsed : 0;
-    const others = use.used - last.used + refilled - ours;
-    side.others += ((others / elapsed) * 60_000 - side.others) * (1 - Math.exp(-elapsed / FADE_MS));
+    foreign.observe(told, at, this.#refused[kind], this.#lateMs, (since) => {
+      const [before, until] = [this.levels.total(kind, since - lateMs), this.levels.total(kind, at)];
+      return before === null || until === null ? null : until - before;
+    });
   }
 
   /** Of what we believe is free no more may be than upstream says is left, our own calls on their way allowed for. */
-  #bring(kind: Kind, resource: "rpm" | "tpm", told: LimitReading, { at, sentAt }: PoolReading, budget: Budget, now: number): void {
+  #bring(
+    kind: Kind,
+    resource: "rpm" | "tpm",
+    foreign: Foreign,
+    told: LimitReading,
+    { at, sentAt }: PoolReading,
+    budget: Budget,
+    now: number,
+  ): void {
     if (at <= this.#correctedAt) return;
     const perMs = told.limit / 60_000;
     const level = this.levels.most(kind, sentAt, at, perMs);
@@ -201,7 +199,7 @@ export class Learned {
     // A pool keeps back what its calls may arrive late by; of that a part is thought to be under way.
     const kept = (this.#sides[kind].limit / 60_000) * transitMs * (1 - LATE);
     // Since then both have refilled alike, and what we let go since was taken from ours already.
-    const spare = (this.others(now)[kind] / 60_000) * FORESEEN.spareMs;
+    const spare = (foreign.pace(now) / 60_000) * FORESEEN.spareMs;
     const missing = burstOf(budget, resource) - level - known - told.remaining + kept + spare;
     if (missing <= 0) return;
     correct(budget, resource, missing, now);
@@ -212,17 +210,19 @@ export class Learned {
    * Tokens that upstream counts no more, though our calls had surely arrived and too little time has passed for them to refill, came back there: they may be spent again.
    * Reckoned so that every doubt is upstream's: each call as late as any was, and what refilled in a bucket that may have been full is lost.
    */
-  #takeBack(told: LimitReading, { at, sentAt }: PoolReading, budget: Budget, now: number): void {
+  #takeBack(heard: readonly { told: LimitReading }[], { at, sentAt }: PoolReading, budget: Budget, now: number): void {
     if (at <= this.#correctedAt || this.#bounds.limits.windowSeconds || now - this.#refusedAt < REFUND.distrustMs) return;
-    const perMs = told.limit / 60_000;
     const transitMs = this.#bounds.limits.transitMs ?? 0;
     const arrived = sentAt - this.#leavingMs - transitMs;
-    const level = this.levels.remained("tokens", arrived, at, perMs);
-    if (level === null) return;
-    const counted = told.limit - told.remaining;
-    const spare = perMs * transitMs;
-    const lost = Math.max(0, perMs * (now - at) - counted);
-    const back = (level + this.#correctedSince("tokens", arrived) - counted - spare - lost) * REFUND.part;
+    const backs = heard.map(({ told: { limit, remaining } }) => {
+      const perMs = limit / 60_000;
+      const level = this.levels.remained("tokens", arrived, at, perMs);
+      if (level === null) return 0;
+      const counted = limit - remaining;
+      const lost = Math.max(0, perMs * (now - at) - counted);
+      return level + this.#correctedSince("tokens", arrived) - counted - perMs * transitMs - lost;
+    });
+    const back = Math.min(...backs) * REFUND.part;
     if (back <= 0) return;
     correct(budget, "tpm", -back, now);
     this.#corrected("tokens", -back, budget, now);
@@ -243,11 +243,10 @@ export class Learned {
     const elapsed = now - this.#foreseenAt;
     if (elapsed < FORESEEN.everyMs) return;
     this.#foreseenAt = now;
-    for (const [kind, resource] of KINDS) {
-      const { last } = this.#sides[kind];
-      const others = this.others(now)[kind];
-      if (!last || others === 0 || now - last.at > FORESEEN.silenceMs) continue;
-      correct(budget, resource, (others / 60_000) * Math.min(elapsed, FORESEEN.silenceMs), now);
+    for (const [kind, resource, names] of KINDS) {
+      const heard = names.map((name) => this.#foreign[name]).filter(({ measuredAt }) => now - measuredAt <= FORESEEN.silenceMs);
+      const taken = Math.max(0, ...heard.map((foreign) => this.#sides[kind].limit - foreign.left(now)));
+      if (taken > 0) correct(budget, resource, (taken / 60_000) * Math.min(elapsed, FORESEEN.silenceMs), now);
     }
     this.#note(budget, now);
   }

@@ -23,12 +23,12 @@ export function parseDuration(text: string | null | undefined): number | null {
   return ms <= LONGEST_MS ? ms : null;
 }
 
-/** What an answer's headers say of requests and tokens; null if they say nothing of either. Of a project's token limit and the organisation's the scarcer counts. */
+/** What an answer's headers say of requests and tokens; null if they say nothing of either. */
 export function readRates(header: HeaderOf): RateReading | null {
   const requests = readLimit(header, "requests");
-  const [ours, project] = [readLimit(header, "tokens"), readLimit(header, "project-tokens")];
-  const tokens = ours && project ? (project.remaining < ours.remaining ? project : ours) : (ours ?? project);
-  return requests || tokens ? { requests, tokens } : null;
+  const tokens = readLimit(header, "tokens");
+  const projectTokens = readLimit(header, "project-tokens");
+  return requests || tokens || projectTokens ? { requests, tokens, ...(projectTokens && { projectTokens }) } : null;
 }
 
 /** Upstream's wish for silence: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date (RFC 9110, 10.2.3). In ms, null if there is none. `now` in ms. */

@@ -1,6 +1,7 @@
 /** One limit as an answer's headers tell it. `resetMs`: until all of it is free again; null if they do not say. */
 export type LimitReading = { limit: number; remaining: number; resetMs: number | null };
-export type RateReading = { requests: LimitReading | null; tokens: LimitReading | null };
+/** `tokens`: of the organisation; `projectTokens`: of the project, missing where no header tells. They are two buckets, and each call takes from both. */
+export type RateReading = { requests: LimitReading | null; tokens: LimitReading | null; projectTokens?: LimitReading };
 
 /** A reading on its way to the coordinator, of the answer to this job's call. Times in ms: upstream reckoned it between them. */
 export type PoolReading = RateReading & { pool: string; job: string; sentAt: number; at: number };

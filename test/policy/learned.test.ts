@@ -1,181 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { type Budget, free, openBudget, readiness, reserve } from "../../policy/budget.ts";
-import { Learned, type LimitChange } from "../../policy/learned.ts";
+import { free, openBudget, reserve } from "../../policy/budget.ts";
+import { Learned } from "../../policy/learned.ts";
 import type { LimitReading, PoolReading } from "../../schemas/rate.ts";
+import { type Account, CONFIGURED, play, RPM, TPM, type World } from "./account.ts";
 import { START } from "./intervals.ts";
-
-/** Reproducible numbers in [0, 1). */
-function dice(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state * 48_271) % 2_147_483_647;
-    return state / 2_147_483_647;
-  };
-}
-
-/** An account upstream, written from its documentation alone: each limit refills all the time, up to a minute of it. */
-class Account {
-  readonly #spent = { requests: 0, tokens: 0 };
-  #at = START;
-  limits: { requests: number; tokens: number };
-
-  constructor(requests: number, tokens: number) {
-    this.limits = { requests, tokens };
-  }
-
-  /** Null: refused. */
-  call(tokens: number, now: number): boolean {
-    this.#refill(now);
-    const fits = this.#spent.requests + 1 <= this.limits.requests && this.#spent.tokens + tokens <= this.limits.tokens;
-    if (fits) {
-      this.#spent.requests++;
-      this.#spent.tokens += tokens;
-    }
-    return fits;
-  }
-
-  /** What a call was charged for and did not use comes back. */
-  refund(tokens: number, now: number): void {
-    this.#refill(now);
-    this.#spent.tokens = Math.max(0, this.#spent.tokens - tokens);
-  }
-
-  headers(now: number): { requests: LimitReading; tokens: LimitReading } {
-    this.#refill(now);
-    const of = (kind: "requests" | "tokens") => ({
-      limit: this.limits[kind],
-      remaining: Math.max(0, Math.floor(this.limits[kind] - this.#spent[kind])),
-      resetMs: Math.round((this.#spent[kind] / this.limits[kind]) * 60_000),
-    });
-    return { requests: of("requests"), tokens: of("tokens") };
-  }
-
-  #refill(now: number): void {
-    for (const kind of ["requests", "tokens"] as const)
-      this.#spent[kind] = Math.max(0, this.#spent[kind] - ((now - this.#at) * this.limits[kind]) / 60_000);
-    this.#at = now;
-  }
-}
-
-/** One that counts what came within the last minute, refused calls too. */
-class Log extends Account {
-  #log: number[] = [];
-
-  override call(_: number, now: number): boolean {
-    const before = this.#last(now).length;
-    this.#log.push(now);
-    return before < this.limits.requests;
-  }
-
-  override headers(now: number): { requests: LimitReading; tokens: LimitReading } {
-    const limit = this.limits.requests;
-    const remaining = Math.max(0, limit - this.#last(now).length);
-    const requests = { limit, remaining, resetMs: ((limit - remaining) / limit) * 60_000 };
-    return { requests, tokens: { limit: this.limits.tokens, remaining: this.limits.tokens, resetMs: 0 } };
-  }
-
-  #last(now: number): number[] {
-    this.#log = this.#log.filter((at) => at > now - 60_000);
-    return this.#log;
-  }
-}
-
-const RPM = 600;
-const TPM = 600_000;
-const TOKENS = 500;
-const CONFIGURED = { rpm: RPM, tpm: TPM, rpd: null, tpd: null, concurrency: null, burstSeconds: 60, transitMs: 1_000 };
-
-type World = {
-  minutes: number;
-  seed?: number;
-  /** Calls of others a minute, by the minute. */
-  others?: (minute: number) => number;
-  /** What is done to the account, by the minute. */
-  account?: (account: Account, minute: number) => void;
-  learns?: boolean;
-  most?: { rpm: number; tpm: number };
-  /** How far apart calls may arrive that left together, and how late their headers come, ms. */
-  jitterMs?: number;
-  staleMs?: number;
-  /** A call takes so long to leave, and the next waits for it. */
-  sendMs?: number;
-  /** Counts the last minute, and the pool knows. */
-  windowed?: boolean;
-  /** Reserved by a call of ours; and what it uses in the end, after how long, ms. */
-  tokens?: number;
-  uses?: number;
-  answerMs?: number;
-  /** Whether upstream gives back what was not used, and whether the pool looks for it. */
-  refunds?: boolean;
-  refund?: boolean;
-};
-
-/** Our calls as fast as the budget lets them go, others' beside them; all that waits is asked each 10 ms. */
-function play({
-  minutes,
-  seed = 1,
-  others = () => 0,
-  account: change = () => {},
-  learns = true,
-  jitterMs = 100,
-  staleMs = 200,
-  windowed = false,
-  sendMs = 0,
-  most = { rpm: RPM, tpm: TPM },
-  tokens = TOKENS,
-  uses = tokens,
-  answerMs = 5_000,
-  refunds = false,
-  refund = false,
-}: World) {
-  const random = dice(seed);
-  let free = START;
-  const account = windowed ? new Log(RPM, TPM) : new Account(RPM, TPM);
-  const limits = { ...CONFIGURED, ...(windowed && { windowSeconds: 60 }) };
-  const budget: Budget = openBudget(limits);
-  const learned = new Learned({ limits, most, refund }, START);
-  const ends: { at: number }[] = [];
-  const calls: { at: number; leasedAt: number; sentAt: number }[] = [];
-  const told: { due: number; startedAt: number; reading: PoolReading }[] = [];
-  const seen = { ours: 0, refused: 0, theirs: 0, changes: [] as LimitChange[], foreign: [] as number[] };
-  for (let now = START; now < START + minutes * 60_000; now += 10) {
-    const minute = (now - START) / 60_000;
-    change(account, minute);
-    if (random() < (others(minute) * 10) / 60_000 && account.call(TOKENS, now)) seen.theirs++;
-    for (const call of calls.filter(({ at }) => at <= now)) {
-      calls.splice(calls.indexOf(call), 1);
-      if (account.call(tokens, now)) {
-        seen.ours++;
-        ends.push({ at: now + answerMs });
-      } else {
-        seen.refused++;
-        learned.refused(tokens, now);
-      }
-      told.push({
-        due: now + staleMs * random(),
-        startedAt: call.leasedAt,
-        reading: { pool: "p", job: "j", sentAt: call.sentAt, at: now + 20, ...account.headers(now) },
-      });
-    }
-    for (const end of ends.filter(({ at }) => at <= now)) {
-      ends.splice(ends.indexOf(end), 1);
-      if (refunds) account.refund(tokens - uses, now);
-    }
-    for (const each of told.filter(({ due }) => due <= now)) {
-      told.splice(told.indexOf(each), 1);
-      if (learns) seen.changes.push(...learned.take(each.reading, each.startedAt, budget, now));
-    }
-    while (readiness(budget, tokens, now).at <= now) {
-      reserve(budget, tokens, now);
-      learned.started(budget, tokens, now);
-      // What leaves together goes out one by one.
-      free = Math.max(free, now) + sendMs;
-      calls.push({ at: free + jitterMs * random(), leasedAt: now, sentAt: free });
-    }
-    if (now % 60_000 === 0) seen.foreign.push(learned.others(now).requests);
-  }
-  return { ...seen, budget, learned };
-}
 
 describe("alone on the account", () => {
   // Law: what upstream says on account of our own calls is not taken for others'.
@@ -220,6 +48,57 @@ describe("others on the same key", () => {
     // All that was there was spent by somebody.
     expect(with_!.ours + with_!.theirs).toBeGreaterThan(RPM * 14 * 0.98);
   });
+});
+
+describe("a project's tokens beside the organisation's", () => {
+  // By turns one is scarcer and the other.
+  const world: World = {
+    ...{ minutes: 10, project: TPM / 3, tokens: 2_000, theirTokens: 40_000 },
+    others: (minute) => (minute >= 2 && minute % 2 < 1 ? 9 : 0),
+  };
+  const alone = play({ ...world, others: () => 0 });
+
+  it("the lower limit is followed and not left again, whichever is scarcer", () => {
+    const { changes, learned, refused } = play(world);
+    expect(changes).toEqual([{ resource: "tpm", from: TPM, to: TPM / 3 }]);
+    expect(learned.limits.tpm).toBe(TPM / 3);
+    expect(refused).toBeLessThan(alone.refused + 20);
+  });
+
+  it("what others spend is no more than they do, and what the organisation has for them is not taken from the project", () => {
+    const { foreignTokens, ours } = play(world);
+    expect(Math.max(...foreignTokens)).toBeLessThan(9 * 40_000 * 1.5);
+    expect(ours).toBeGreaterThan(alone.ours * 0.95);
+  });
+
+  it("a project's limit that is told no more is forgotten after a minute", () => {
+    const budget = openBudget(CONFIGURED);
+    const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
+    const of = (limit: number) => ({ limit, remaining: limit - 1_000, resetMs: (1_000 / limit) * 60_000 });
+    const tell = (second: number, projectTokens?: LimitReading) => {
+      const at = START + second * 1_000;
+      learned.take(
+        { pool: "p", job: "j", sentAt: at - 50, at, requests: null, tokens: of(TPM), ...(projectTokens && { projectTokens }) },
+        null,
+        budget,
+        at,
+      );
+      return learned.limits.tpm;
+    };
+    expect(tell(1, of(TPM / 3))).toBe(TPM / 3);
+    expect(tell(30)).toBe(TPM / 3);
+    expect(tell(62)).toBeGreaterThan(TPM / 3);
+  });
+});
+
+it("a pool that may use half of the account loses nothing to others who use the other half, once they have used more", () => {
+  const half = { rpm: RPM / 2, tpm: TPM / 2 };
+  const others = (minute: number) => (minute < 1 ? 0 : minute < 1.5 ? RPM : RPM / 2);
+  const { foreign, ours, refused } = play({ minutes: 10, configured: half, most: half, others });
+  // The first minute has a burst besides.
+  expect(ours).toBeGreaterThan((RPM / 2) * 11 * 0.95);
+  for (const minute of [4, 6, 8]) expect(Math.abs(foreign[minute]! / (RPM / 2) - 1)).toBeLessThan(0.3);
+  expect(refused).toBeLessThan(20);
 });
 
 describe("an upstream that counts the last minute", () => {

@@ -49,11 +49,12 @@ describe("the headers", () => {
     });
   });
 
-  it("of a project's tokens: the scarcer of both counts", () => {
+  it("of a project's tokens: beside the organisation's, whichever is scarcer, or alone", () => {
     const project = rate("project-tokens", "60000", "57000", "3s");
-    expect(readRates(headers(project))?.tokens).toEqual({ limit: 60_000, remaining: 57_000, resetMs: 3_000 });
-    expect(readRates(headers({ ...project, ...rate("tokens", "150000", "40000", "44s") }))?.tokens?.limit).toBe(150_000);
-    expect(readRates(headers({ ...project, ...rate("tokens", "150000", "100000", "20s") }))?.tokens?.limit).toBe(60_000);
+    const projectTokens = { limit: 60_000, remaining: 57_000, resetMs: 3_000 };
+    expect(readRates(headers(project))).toEqual({ requests: null, tokens: null, projectTokens });
+    const both = readRates(headers({ ...project, ...rate("tokens", "150000", "40000", "44s") }));
+    expect(both).toEqual({ requests: null, tokens: { limit: 150_000, remaining: 40_000, resetMs: 44_000 }, projectTokens });
   });
 
   it("none of one: the other still counts; no reset: null", () => {

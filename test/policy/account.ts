@@ -1,0 +1,219 @@
+/** A pool that learns, in front of an account that others may use too: to see what each gets of it. */
+import { type Budget, openBudget, readiness, reserve } from "../../policy/budget.ts";
+import { Learned, type LimitChange } from "../../policy/learned.ts";
+import type { LimitReading, PoolReading } from "../../schemas/rate.ts";
+import { START } from "./intervals.ts";
+
+/** Reproducible numbers in [0, 1). */
+function dice(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  };
+}
+
+/** An account upstream, written from its documentation alone: each limit refills all the time, up to a minute of it. */
+export class Account {
+  readonly #spent = { requests: 0, tokens: 0 };
+  #at = START;
+  limits: { requests: number; tokens: number };
+
+  constructor(requests: number, tokens: number) {
+    this.limits = { requests, tokens };
+  }
+
+  fits(tokens: number, now: number): boolean {
+    this.#refill(now);
+    return this.#spent.requests + 1 <= this.limits.requests && this.#spent.tokens + tokens <= this.limits.tokens;
+  }
+
+  /** False: refused. */
+  call(tokens: number, now: number): boolean {
+    const fits = this.fits(tokens, now);
+    if (fits) {
+      this.#spent.requests++;
+      this.#spent.tokens += tokens;
+    }
+    return fits;
+  }
+
+  /** A call of somebody else. */
+  theirs(tokens: number, now: number): boolean {
+    return this.call(tokens, now);
+  }
+
+  /** What a call was charged for and did not use comes back. */
+  refund(tokens: number, now: number): void {
+    this.#refill(now);
+    this.#spent.tokens = Math.max(0, this.#spent.tokens - tokens);
+  }
+
+  headers(now: number): { requests: LimitReading; tokens: LimitReading; projectTokens?: LimitReading } {
+    this.#refill(now);
+    const of = (kind: "requests" | "tokens") => ({
+      limit: this.limits[kind],
+      remaining: Math.max(0, Math.floor(this.limits[kind] - this.#spent[kind])),
+      resetMs: Math.round((this.#spent[kind] / this.limits[kind]) * 60_000),
+    });
+    return { requests: of("requests"), tokens: of("tokens") };
+  }
+
+  #refill(now: number): void {
+    for (const kind of ["requests", "tokens"] as const)
+      this.#spent[kind] = Math.max(0, this.#spent[kind] - ((now - this.#at) * this.limits[kind]) / 60_000);
+    this.#at = now;
+  }
+}
+
+/** One that counts what came within the last minute, refused calls too. */
+class Log extends Account {
+  #log: number[] = [];
+
+  override call(_: number, now: number): boolean {
+    const before = this.#last(now).length;
+    this.#log.push(now);
+    return before < this.limits.requests;
+  }
+
+  override headers(now: number): { requests: LimitReading; tokens: LimitReading } {
+    const limit = this.limits.requests;
+    const remaining = Math.max(0, limit - this.#last(now).length);
+    const requests = { limit, remaining, resetMs: ((limit - remaining) / limit) * 60_000 };
+    return { requests, tokens: { limit: this.limits.tokens, remaining: this.limits.tokens, resetMs: 0 } };
+  }
+
+  #last(now: number): number[] {
+    this.#log = this.#log.filter((at) => at > now - 60_000);
+    return this.#log;
+  }
+}
+
+/** One whose tokens are counted for our project too; the others are of another. */
+class Organisation extends Account {
+  readonly #project: Account;
+
+  constructor(requests: number, tokens: number, project: number) {
+    super(requests, tokens);
+    this.#project = new Account(requests, project);
+  }
+
+  override call(tokens: number, now: number): boolean {
+    return super.fits(tokens, now) && this.#project.call(tokens, now) && super.call(tokens, now);
+  }
+
+  override theirs(tokens: number, now: number): boolean {
+    return super.call(tokens, now);
+  }
+
+  override headers(now: number) {
+    return { ...super.headers(now), projectTokens: this.#project.headers(now).tokens };
+  }
+}
+
+export const RPM = 600;
+export const TPM = 600_000;
+const TOKENS = 500;
+export const CONFIGURED = { rpm: RPM, tpm: TPM, rpd: null, tpd: null, concurrency: null, burstSeconds: 60, transitMs: 1_000 };
+
+export type World = {
+  minutes: number;
+  seed?: number;
+  /** Calls of others a minute, by the minute. */
+  others?: (minute: number) => number;
+  /** Tokens of each of them. */
+  theirTokens?: number;
+  /** Tokens a minute of our project. */
+  project?: number | null;
+  /** What is done to the account, by the minute. */
+  account?: (account: Account, minute: number) => void;
+  learns?: boolean;
+  /** What the pool may use, and what a raised limit is followed to. */
+  configured?: { rpm: number; tpm: number };
+  most?: { rpm: number; tpm: number };
+  /** How far apart calls may arrive that left together, and how late their headers come, ms. */
+  jitterMs?: number;
+  staleMs?: number;
+  /** A call takes so long to leave, and the next waits for it. */
+  sendMs?: number;
+  /** Counts the last minute, and the pool knows. */
+  windowed?: boolean;
+  /** Reserved by a call of ours; and what it uses in the end, after how long, ms. */
+  tokens?: number;
+  uses?: number;
+  answerMs?: number;
+  /** Whether upstream gives back what was not used, and whether the pool looks for it. */
+  refunds?: boolean;
+  refund?: boolean;
+};
+
+/** Our calls as fast as the budget lets them go, others' beside them; all that waits is asked each 10 ms. */
+export function play({
+  minutes,
+  seed = 1,
+  others = () => 0,
+  theirTokens = TOKENS,
+  project = null,
+  account: change = () => {},
+  learns = true,
+  jitterMs = 100,
+  staleMs = 200,
+  windowed = false,
+  sendMs = 0,
+  configured = { rpm: RPM, tpm: TPM },
+  most = { rpm: RPM, tpm: TPM },
+  tokens = TOKENS,
+  uses = tokens,
+  answerMs = 5_000,
+  refunds = false,
+  refund = false,
+}: World) {
+  const random = dice(seed);
+  let free = START;
+  const account = windowed ? new Log(RPM, TPM) : project ? new Organisation(RPM, TPM, project) : new Account(RPM, TPM);
+  const limits = { ...CONFIGURED, ...configured, ...(windowed && { windowSeconds: 60 }) };
+  const budget: Budget = openBudget(limits);
+  const learned = new Learned({ limits, most, refund }, START);
+  const ends: { at: number }[] = [];
+  const calls: { at: number; leasedAt: number; sentAt: number }[] = [];
+  const told: { due: number; startedAt: number; reading: PoolReading }[] = [];
+  const seen = { ours: 0, refused: 0, theirs: 0, changes: [] as LimitChange[], foreign: [] as number[], foreignTokens: [] as number[] };
+  for (let now = START; now < START + minutes * 60_000; now += 10) {
+    const minute = (now - START) / 60_000;
+    change(account, minute);
+    if (random() < (others(minute) * 10) / 60_000 && account.theirs(theirTokens, now)) seen.theirs++;
+    for (const call of calls.filter(({ at }) => at <= now)) {
+      calls.splice(calls.indexOf(call), 1);
+      if (account.call(tokens, now)) {
+        seen.ours++;
+        ends.push({ at: now + answerMs });
+      } else {
+        seen.refused++;
+        learned.refused(tokens, now);
+      }
+      told.push({
+        due: now + staleMs * random(),
+        startedAt: call.leasedAt,
+        reading: { pool: "p", job: "j", sentAt: call.sentAt, at: now + 20, ...account.headers(now) },
+      });
+    }
+    for (const end of ends.filter(({ at }) => at <= now)) {
+      ends.splice(ends.indexOf(end), 1);
+      if (refunds) account.refund(tokens - uses, now);
+    }
+    for (const each of told.filter(({ due }) => due <= now)) {
+      told.splice(told.indexOf(each), 1);
+      if (learns) seen.changes.push(...learned.take(each.reading, each.startedAt, budget, now));
+    }
+    while (readiness(budget, tokens, now).at <= now) {
+      reserve(budget, tokens, now);
+      learned.started(budget, tokens, now);
+      // What leaves together goes out one by one.
+      free = Math.max(free, now) + sendMs;
+      calls.push({ at: free + jitterMs * random(), leasedAt: now, sentAt: free });
+    }
+    if (now % 60_000 === 0) seen.foreign.push(learned.others(now).requests);
+    if (now % 60_000 === 0) seen.foreignTokens.push(learned.others(now).tokens);
+  }
+  return { ...seen, budget, learned };
+}
