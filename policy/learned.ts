@@ -28,6 +28,8 @@ const RAISE = { factor: 1.25, everyMs: 10_000 };
 const MINUTE = { least: 45_000, most: 90_000 };
 /** Where nothing is left more may be owed than a minute's: after the limit was lowered. */
 const OWING = 10;
+/** Without a reset: so many times the limit. Below it all is believed, for a limit can be cut to anything. */
+const FAR = 4;
 /** Part of the pool's transit by which our calls are thought to come late on the average: what upstream counts then is still ours. */
 const LATE = 1 / 4;
 /** How long our calls took is remembered for so long, ms. */
@@ -100,7 +102,7 @@ export class Learned {
     const changes: LimitChange[] = [];
     this.#foresee(budget, now);
     for (const [kind, resource, names] of KINDS) {
-      const heard = names.flatMap((name) => this.#hear(name, reading, this.#sides[kind].limit));
+      const heard = names.flatMap((name) => this.#hear(name, reading, this.#mostExpected(resource)));
       if (heard.length === 0) continue;
       const change = this.#follow(kind, resource, this.#lowest(names, reading.at), budget, now);
       if (change) changes.push(change);
@@ -157,13 +159,17 @@ export class Learned {
   }
 
   /** Of a bucket, what this answer tells; nothing if it tells nothing, of no minute, or less than is known. */
-  #hear(name: Name, reading: PoolReading, known: number): { foreign: Foreign; told: LimitReading }[] {
+  #hear(name: Name, reading: PoolReading, expected: number): { foreign: Foreign; told: LimitReading }[] {
     const told = reading[name];
     const foreign = this.#foreign[name];
-    if (!told || !isMinute(told, known) || reading.at < foreign.heardAt) return [];
+    if (!told || !isMinute(told, expected) || reading.at < foreign.heardAt) return [];
     foreign.heardAt = reading.at;
     foreign.limit = told.limit;
     return [{ foreign, told }];
+  }
+
+  #mostExpected(resource: "rpm" | "tpm"): number {
+    return Math.max(this.#bounds.limits[resource], this.#bounds.most[resource]);
   }
 
   #lowest(names: readonly Name[], at: number): number {
@@ -257,10 +263,10 @@ export class Learned {
   }
 }
 
-/** Whether a reading is of the minute's limit: the requests' headers can be the day's. Without a telling reset, by the limit that is known. */
-function isMinute({ limit, remaining, resetMs }: LimitReading, known: number): boolean {
+/** Whether a reading is of the minute's limit: the requests' headers can be the day's. Without a telling reset, what is far above the limit that is expected at the most is another's. */
+function isMinute({ limit, remaining, resetMs }: LimitReading, expected: number): boolean {
   const spent = limit - remaining;
-  if (resetMs === null || spent === 0) return limit <= known * 4 && limit >= known / 4;
+  if (resetMs === null || spent === 0) return limit <= expected * FAR;
   const window = (resetMs / spent) * limit;
   return window >= MINUTE.least && window <= MINUTE.most * (remaining === 0 ? OWING : 1);
 }

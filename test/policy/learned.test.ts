@@ -144,6 +144,28 @@ describe("a limit that upstream changes", () => {
     expect(ours).toBeGreaterThan(RPM * 8);
   });
 
+  it.each([
+    ["by steps", [RPM / 3, RPM / 10]],
+    ["at once", [RPM / 10]],
+  ])("with no word of when it is whole again: a deep cut is followed, %s, and back up", (_, cuts) => {
+    const budget = openBudget(CONFIGURED);
+    const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
+    let at = START;
+    const tell = (limit: number) => {
+      at += 10_000;
+      learned.take(
+        { pool: "p", job: "j", sentAt: at - 50, at, requests: { limit, remaining: limit - 1, resetMs: null }, tokens: null },
+        null,
+        budget,
+        at,
+      );
+      return learned.limits.rpm;
+    };
+    for (const cut of cuts) expect(tell(cut)).toBe(cut);
+    for (let step = 0; step < 11; step++) tell(RPM);
+    expect(learned.limits.rpm).toBe(RPM);
+  });
+
   it("an answer that is heard after a newer one lowers nothing, however late it comes", () => {
     const budget = openBudget(CONFIGURED);
     const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
