@@ -162,7 +162,7 @@ export class Learned {
   #hear(name: Name, reading: PoolReading, expected: number): { foreign: Foreign; told: LimitReading }[] {
     const told = reading[name];
     const foreign = this.#foreign[name];
-    if (!told || !isMinute(told, expected) || reading.at < foreign.heardAt) return [];
+    if (!told || !isMinute(told, expected, this.#bounds.limits.windowSeconds) || reading.at < foreign.heardAt) return [];
     foreign.heardAt = reading.at;
     foreign.limit = told.limit;
     return [{ foreign, told }];
@@ -263,10 +263,11 @@ export class Learned {
   }
 }
 
-/** Whether a reading is of the minute's limit: the requests' headers can be the day's. Without a telling reset, what is far above the limit that is expected at the most is another's. */
-function isMinute({ limit, remaining, resetMs }: LimitReading, expected: number): boolean {
+/** Whether a reading is of the minute's limit: the requests' headers can be the day's. Without a telling reset, what is far above the limit that is expected at the most is another's. Of a pool that counts in windows it can be the time until the window's end. */
+function isMinute({ limit, remaining, resetMs }: LimitReading, expected: number, windowSeconds?: number | null): boolean {
   const spent = limit - remaining;
   if (resetMs === null || spent === 0) return limit <= expected * FAR;
+  if (windowSeconds && resetMs <= windowSeconds * 1_000) return true;
   const window = (resetMs / spent) * limit;
   return window >= MINUTE.least && window <= MINUTE.most * (remaining === 0 ? OWING : 1);
 }

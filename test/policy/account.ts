@@ -67,7 +67,7 @@ export class Account {
 }
 
 /** One that counts what came within the last minute, refused calls too. */
-class Log extends Account {
+export class Log extends Account {
   #log: number[] = [];
 
   override call(_: number, now: number): boolean {
@@ -86,6 +86,31 @@ class Log extends Account {
   #last(now: number): number[] {
     this.#log = this.#log.filter((at) => at > now - 60_000);
     return this.#log;
+  }
+}
+
+/** One that counts requests from zero at the beginning of each minute, and tells how long that is off. */
+export class Minutes extends Account {
+  #minute = 0;
+  #count = 0;
+
+  override call(_: number, now: number): boolean {
+    this.#turn(now);
+    if (this.#count >= this.limits.requests) return false;
+    this.#count++;
+    return true;
+  }
+
+  override headers(now: number) {
+    this.#turn(now);
+    const limit = this.limits.requests;
+    const requests = { limit, remaining: limit - this.#count, resetMs: 60_000 - (now % 60_000) };
+    return { requests, tokens: { limit: this.limits.tokens, remaining: this.limits.tokens, resetMs: 0 } };
+  }
+
+  #turn(now: number): void {
+    const minute = Math.floor(now / 60_000);
+    if (minute !== this.#minute) [this.#minute, this.#count] = [minute, 0];
   }
 }
 
@@ -136,8 +161,8 @@ export type World = {
   staleMs?: number;
   /** A call takes so long to leave, and the next waits for it. */
   sendMs?: number;
-  /** Counts the last minute, and the pool knows. */
-  windowed?: boolean;
+  /** Counts the last minute, or by the minute, and the pool knows. */
+  windowed?: typeof Log | typeof Minutes;
   /** Reserved by a call of ours; and what it uses in the end, after how long, ms. */
   tokens?: number;
   uses?: number;
@@ -158,7 +183,7 @@ export function play({
   learns = true,
   jitterMs = 100,
   staleMs = 200,
-  windowed = false,
+  windowed,
   sendMs = 0,
   configured = { rpm: RPM, tpm: TPM },
   most = { rpm: RPM, tpm: TPM },
@@ -170,7 +195,7 @@ export function play({
 }: World) {
   const random = dice(seed);
   let free = START;
-  const account = windowed ? new Log(RPM, TPM) : project ? new Organisation(RPM, TPM, project) : new Account(RPM, TPM);
+  const account = windowed ? new windowed(RPM, TPM) : project ? new Organisation(RPM, TPM, project) : new Account(RPM, TPM);
   const limits = { ...CONFIGURED, ...configured, ...(windowed && { windowSeconds: 60 }) };
   const budget: Budget = openBudget(limits);
   const learned = new Learned({ limits, most, refund }, START);

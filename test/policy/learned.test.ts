@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { free, openBudget, reserve } from "../../policy/budget.ts";
 import { Learned } from "../../policy/learned.ts";
 import type { LimitReading, PoolReading } from "../../schemas/rate.ts";
-import { type Account, CONFIGURED, play, RPM, TPM, type World } from "./account.ts";
+import { type Account, CONFIGURED, Log, Minutes, play, RPM, TPM, type World } from "./account.ts";
 import { START } from "./intervals.ts";
 
 describe("alone on the account", () => {
@@ -101,20 +101,38 @@ it("a pool that may use half of the account loses nothing to others who use the 
   expect(refused).toBeLessThan(20);
 });
 
-describe("an upstream that counts the last minute", () => {
+describe.each([
+  ["counts the last minute", Log],
+  ["counts from zero with each minute", Minutes],
+])("an upstream that %s", (_, windowed) => {
   const thirty = (minute: number) => (minute >= 2 && minute < 8 ? RPM * 0.3 : 0);
 
   it("alone: nothing is corrected", () => {
-    const [with_, without] = [true, false].map((learns) => play({ minutes: 6, windowed: true, learns }));
+    const [with_, without] = [true, false].map((learns) => play({ minutes: 6, windowed, learns }));
     expect(with_!.refused).toBe(0);
     expect(with_!.ours).toBeGreaterThan(without!.ours * 0.99);
   });
 
   it("others: few of our calls fail; without learning, many", () => {
-    const [with_, without] = [true, false].map((learns) => play({ minutes: 10, windowed: true, others: thirty, learns }));
+    const [with_, without] = [true, false].map((learns) => play({ minutes: 10, windowed, others: thirty, learns }));
     expect(without!.refused).toBeGreaterThan(300);
     expect(with_!.refused).toBeLessThan(without!.refused / 5);
-    expect(with_!.ours).toBeGreaterThan(without!.ours);
+    expect(with_!.ours).toBeGreaterThan(without!.ours * 0.99);
+  });
+});
+
+describe("a pool whose upstream counts in windows, late in one", () => {
+  const limits = { ...CONFIGURED, windowSeconds: 60 };
+
+  it.each([
+    ["nothing is left: nothing starts", { limit: RPM, remaining: 0, resetMs: 20_000 }, RPM],
+    ["the limit was cut by half: it is followed", { limit: RPM / 2, remaining: 0, resetMs: 15_000 }, RPM / 2],
+  ])("%s", (_, requests, limit) => {
+    const budget = openBudget(limits);
+    const learned = new Learned({ limits, most: { rpm: RPM, tpm: TPM } }, START);
+    learned.take({ pool: "p", job: "j", sentAt: START + 950, at: START + 1_000, requests, tokens: null }, null, budget, START + 1_000);
+    expect(learned.limits.rpm).toBe(limit);
+    expect(free(budget, "rpm", START + 1_000)).toBe(0);
   });
 });
 
