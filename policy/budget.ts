@@ -153,8 +153,8 @@ export function retune(budget: Budget, resource: "rpm" | "tpm", limits: Limits):
 /** What others spent may be owed beyond the bucket for so long: more would be their debt, not ours. */
 const OWED_MS = 10_000;
 
-/** So much of a limit of a minute is spent as well, by whomever; or, where it is negative, is free again. */
-export function correct(budget: Budget, resource: "rpm" | "tpm", amount: number, now: number): void {
+/** So much of a limit is spent as well, by whomever; or, where it is negative, is free again. */
+export function correct(budget: Budget, resource: Resource, amount: number, now: number): void {
   const meter = budget.meters.find((each) => each.resource === resource);
   if (!meter) return;
   if (amount < 0) {

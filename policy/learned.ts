@@ -7,6 +7,7 @@ import type { LimitReading, PoolReading } from "../schemas/rate.ts";
 import { type Budget, burstOf, correct, type Limits, retune, used } from "./budget.ts";
 import { Foreign } from "./foreign.ts";
 import { type Kind, Levels } from "./levels.ts";
+import { periodOf } from "./period.ts";
 
 /** Limits of a minute. */
 type Rates = { rpm: number; tpm: number };
@@ -21,21 +22,17 @@ const KINDS = [
   ["tokens", "tpm", ["tokens", "projectTokens"]],
 ] as const;
 type Name = (typeof KINDS)[number][2][number];
+const DAYS = { requests: "rpd", tokens: "tpd" } as const;
 
 /** A raised limit is taken on by steps, lest one that goes up and down be followed into refusals. */
 const RAISE = { factor: 1.25, everyMs: 10_000 };
-/** A window told by `limit / (limit - remaining) * reset` is the minute within these bounds, ms. */
-const MINUTE = { least: 45_000, most: 90_000 };
-/** Where nothing is left more may be owed than a minute's: after the limit was lowered. */
-const OWING = 10;
-/** Without a reset: so many times the limit. Below it all is believed, for a limit can be cut to anything. */
-const FAR = 4;
 /** Part of the pool's transit by which our calls are thought to come late on the average: what upstream counts then is still ours. */
 const LATE = 1 / 4;
 /** How long our calls took is remembered for so long, ms. */
 const FADE_MS = 20_000;
 /** A bucket that no answer has told of for so long is none of ours any more, ms. */
 const TOLD_MS = 60_000;
+const DAY_MS = 86_400_000;
 /** What others spend between two answers is spent for them beforehand, as long as answers come; so much of it is left free besides, for they come by chance. */
 const FORESEEN = { everyMs: 100, silenceMs: 15_000, spareMs: 1_000 };
 /** So much of what came back is believed of each answer, and none for so long after a refusal: headers that a refusal belies are not to be built on. */
@@ -58,6 +55,8 @@ export class Learned {
   #lateMs = 0;
   #leavingMs = 0;
   #lateSince = 0;
+  /** The last instant that a day's limit was told of: older readings knew less. */
+  readonly #dayToldAt = { requests: Number.NEGATIVE_INFINITY, tokens: Number.NEGATIVE_INFINITY };
   #foreseenAt = Number.NEGATIVE_INFINITY;
   /** What was corrected of late, and since when the levels have it. */
   #corrections: { kind: Kind; since: number; amount: number }[] = [];
@@ -102,7 +101,7 @@ export class Learned {
     const changes: LimitChange[] = [];
     this.#foresee(budget, now);
     for (const [kind, resource, names] of KINDS) {
-      const heard = names.flatMap((name) => this.#hear(name, reading, this.#mostExpected(resource)));
+      const heard = names.flatMap((name) => this.#hear(kind, name, reading, budget, now));
       if (heard.length === 0) continue;
       const change = this.#follow(kind, resource, this.#lowest(names, reading.at), budget, now);
       if (change) changes.push(change);
@@ -158,18 +157,24 @@ export class Learned {
     retune(budget, resource, { ...this.#bounds.limits, [resource]: limit });
   }
 
-  /** Of a bucket, what this answer tells; nothing if it tells nothing, of no minute, or less than is known. */
-  #hear(name: Name, reading: PoolReading, expected: number): { foreign: Foreign; told: LimitReading }[] {
+  /** Of a bucket, what this answer tells of its minute, if it is not less than is known. What it tells of a day is heeded here. */
+  #hear(kind: Kind, name: Name, reading: PoolReading, budget: Budget, now: number): { foreign: Foreign; told: LimitReading }[] {
     const told = reading[name];
+    if (!told) return [];
+    const { limits, most } = this.#bounds;
+    const resource = kind === "requests" ? "rpm" : "tpm";
+    const expected = {
+      most: Math.max(limits[resource], most[resource]),
+      day: limits[DAYS[kind]],
+      windowSeconds: limits.windowSeconds ?? null,
+    };
+    const period = periodOf(told, expected);
+    if (period === "day") this.#bringDay(kind, told.remaining, reading.at, budget, now);
     const foreign = this.#foreign[name];
-    if (!told || !isMinute(told, expected, this.#bounds.limits.windowSeconds) || reading.at < foreign.heardAt) return [];
+    if (period !== "minute" || reading.at < foreign.heardAt) return [];
     foreign.heardAt = reading.at;
     foreign.limit = told.limit;
     return [{ foreign, told }];
-  }
-
-  #mostExpected(resource: "rpm" | "tpm"): number {
-    return Math.max(this.#bounds.limits[resource], this.#bounds.most[resource]);
   }
 
   #lowest(names: readonly Name[], at: number): number {
@@ -210,6 +215,18 @@ export class Learned {
     if (missing <= 0) return;
     correct(budget, resource, missing, now);
     this.#corrected(kind, missing, budget, now);
+  }
+
+  /** The same of a day, which refills so slowly that what others do meanwhile is nothing. What we let go until the answer is thought to be in it. */
+  #bringDay(kind: Kind, remaining: number, at: number, budget: Budget, now: number): void {
+    const resource = DAYS[kind];
+    const limit = this.#bounds.limits[resource];
+    const [until, total] = [this.levels.total(kind, at), this.levels.total(kind, now)];
+    if (limit === null || until === null || total === null || at < this.#dayToldAt[kind]) return;
+    this.#dayToldAt[kind] = at;
+    const refilled = (limit / DAY_MS) * Math.max(0, now - at);
+    const missing = burstOf(budget, resource) - used(budget, resource, now) + total - until - refilled - remaining;
+    if (missing > 0) correct(budget, resource, missing, now);
   }
 
   /**
@@ -261,13 +278,4 @@ export class Learned {
     const level = (kind: Kind, resource: "rpm" | "tpm") => ({ spent: used(budget, resource, now), total: this.#total[kind] });
     this.levels.note({ at: now, requests: level("requests", "rpm"), tokens: level("tokens", "tpm") });
   }
-}
-
-/** Whether a reading is of the minute's limit: the requests' headers can be the day's. Without a telling reset, what is far above the limit that is expected at the most is another's. Of a pool that counts in windows it can be the time until the window's end. */
-function isMinute({ limit, remaining, resetMs }: LimitReading, expected: number, windowSeconds?: number | null): boolean {
-  const spent = limit - remaining;
-  if (resetMs === null || spent === 0) return limit <= expected * FAR;
-  if (windowSeconds && resetMs <= windowSeconds * 1_000) return true;
-  const window = (resetMs / spent) * limit;
-  return window >= MINUTE.least && window <= MINUTE.most * (remaining === 0 ? OWING : 1);
 }

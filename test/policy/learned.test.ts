@@ -232,6 +232,68 @@ describe("headers that are no minute's", () => {
   });
 });
 
+describe("what an answer tells of the day", () => {
+  const DAY = 86_400_000;
+  const limits = { ...CONFIGURED, rpd: 10_000, tpd: 5_000_000 };
+  const of = (limit: number, left: number): LimitReading => ({ limit, remaining: left, resetMs: ((limit - left) / limit) * DAY });
+
+  /** Our calls of the first second, and after it what an answer of `at` says, heard then or later. */
+  function heard(requests: LimitReading, { calls = 100, tokens = null as LimitReading | null, at = 2_000, now = at, more = {} } = {}) {
+    const budget = openBudget({ ...limits, ...more });
+    const learned = new Learned({ limits: { ...limits, ...more }, most: { rpm: RPM, tpm: TPM } }, START);
+    for (let call = 0; call < calls; call++) {
+      reserve(budget, 1_000, START + call * 10);
+      learned.started(budget, 1_000, START + call * 10);
+    }
+    const tell = (left: LimitReading, when: number, then = when) =>
+      learned.take(
+        { pool: "p", job: "j", sentAt: START + when - 50, at: START + when, requests: left, tokens },
+        null,
+        budget,
+        START + then,
+      );
+    expect(tell(requests, at, now)).toEqual([]);
+    return { budget, tell, left: (resource: "rpd" | "tpd" | "rpm") => free(budget, resource, START + now) };
+  }
+
+  it("others used most of it -> no more is left to us, and a later word that more is left gives nothing back", () => {
+    const { budget, left, tell } = heard(of(10_000, 200), { tokens: of(5_000_000, 100_000) });
+    expect(left("rpd")).toBeCloseTo(200, 6);
+    expect(left("tpd")).toBeCloseTo(100_000, 6);
+    expect(left("rpm")).toBeGreaterThan(RPM - 120);
+    tell(of(10_000, 5_000), 3_000);
+    expect(free(budget, "rpd", START + 3_000)).toBeCloseTo(200, 0);
+  });
+
+  it("an answer from before another tells nothing", () => {
+    const { budget, tell } = heard(of(10_000, 5_000));
+    tell(of(10_000, 200), 1_500, 3_000);
+    expect(free(budget, "rpd", START + 3_000)).toBeGreaterThan(4_999);
+  });
+
+  it("ours alone: nothing is corrected, whether all of them had arrived or none, and those that left since are not in it", () => {
+    const alone = heard(of(10_000, 9_900)).left("rpd");
+    expect(alone).toBeCloseTo(9_900, 0);
+    expect(heard(of(10_000, 10_000)).left("rpd")).toBeCloseTo(alone, 0);
+    expect(heard(of(10_000, 9_949), { at: 500, now: 2_000 }).left("rpd")).toBeCloseTo(alone, 0);
+  });
+
+  it.each([
+    ["and the pool has no limit of a day", { rpd: null }],
+    ["and nobody says when it is whole again", {}],
+  ])("%s: nothing of the minute changes", (_, more) => {
+    const told = { ...of(10_000, 200), ...("rpd" in more ? {} : { resetMs: null }) };
+    const { budget, left } = heard(told, { more });
+    expect(left("rpm")).toBeGreaterThan(RPM - 120);
+    expect(free(budget, "rpd", START + 2_000)).toBeCloseTo("rpd" in more ? 0 : 200, 6);
+  });
+
+  it("where upstream counts in windows, the time until the day's end is the day's, however much of it was spent", () => {
+    const left = heard({ limit: 10_000, remaining: 9_000, resetMs: 3 * 3_600_000 }, { more: { windowSeconds: 60 } }).left("rpd");
+    expect(left).toBeCloseTo(9_000, 6);
+  });
+});
+
 describe("calls that reserve five times what they use", () => {
   const calls = { minutes: 8, tokens: 5_000, uses: 1_000 };
   const byReservation = (TPM / calls.tokens) * 9;
