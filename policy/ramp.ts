@@ -5,6 +5,7 @@
  *
  * The coordinator knows what a job reserves, not how much of it is input: the share is learned from what calls report, beginning with all.
  */
+import type { PoolConfig } from "../schemas/settings.ts";
 import { type Bucket, FULL, freeAt, type Rate, readyAt as readyAtOf, take } from "./bucket.ts";
 
 /** Tokens are input tokens, levels are by the minute. */
@@ -30,6 +31,12 @@ const GROWTH = 1.5;
 const BURST = 1 / 2;
 /** Weight of a new measurement of the input's share. */
 const SMOOTHING = 0.05;
+
+/** Whether a pool can ever have more than may grow at will, and upstream cares. */
+export function isGoverned({ learn, ramp_tpm, tpm }: Pick<PoolConfig, "learn" | "ramp_tpm" | "tpm">): boolean {
+  const most = learn === false ? tpm : Math.max(tpm, learn.max_tpm ?? 0);
+  return ramp_tpm !== null && most > ramp_tpm;
+}
 
 export function openRamp(floor: number): Ramp {
   return { floor, level: floor, minute: 0, used: 0, past: [], inputShare: 1, bucket: FULL };

@@ -76,6 +76,19 @@ describe("the ramp", () => {
     return taken;
   }
 
+  it.each([
+    [{ tpm: 40_000_000 }, true],
+    [{ tpm: 1_000_000 }, false],
+    [{ tpm: 40_000_000, ramp_tpm: null }, false],
+    [{ learn: false as const }, false],
+    // Its limit may be raised to more.
+    [{ learn: { max_tpm: 2_000_000 } }, true],
+    [{ learn: { max_tpm: 900_000 } }, false],
+    [{ learn: {} }, false],
+  ])("a pool of %j has one: %s", (more, governed) => {
+    expect(ramp.isGoverned({ tpm: 500_000, ramp_tpm: FLOOR, learn: {}, ...more })).toBe(governed);
+  });
+
   it("traffic below the floor is never held back", () => {
     const governor = ramp.openRamp(FLOOR);
     for (let second = 0; second < 600; second++) {

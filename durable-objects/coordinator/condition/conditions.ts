@@ -5,7 +5,7 @@
 import type { Notice } from "../../../platform/telemetry.ts";
 import type { Ended } from "../../../policy/breaker.ts";
 import { type Cut, NO_USE, type Use } from "../../../policy/pace.ts";
-import { openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp } from "../../../policy/ramp.ts";
+import { isGoverned, openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp } from "../../../policy/ramp.ts";
 import { NO_REFUSALS, type Refusals } from "../../../policy/refusals.ts";
 import type { Stop } from "../../../policy/stop.ts";
 import type { PoolConfig } from "../../../schemas/settings.ts";
@@ -50,9 +50,8 @@ export class Conditions {
   /** `retired`: the fleet's own set. */
   constructor(pools: Record<string, PoolConfig>, retired: Set<string>) {
     this.retired = retired;
-    for (const [id, { ramp_tpm, tpm }] of Object.entries(pools)) {
-      // Where the whole limit is below it, nothing can grow too fast.
-      const ramp = ramp_tpm === null || tpm <= ramp_tpm ? null : openRamp(ramp_tpm);
+    for (const [id, config] of Object.entries(pools)) {
+      const ramp = isGoverned(config) ? openRamp(config.ramp_tpm!) : null;
       this.#pools.set(id, { pausedAt: null, stop: null, cut: null, ramp, use: NO_USE, refusals: NO_REFUSALS, recent: [], provenAt: 0 });
     }
   }
