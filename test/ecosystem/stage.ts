@@ -1,6 +1,7 @@
-/** A service over an upstream that enforces a small budget, for programs that know of neither. */
+/** `npm start` over an upstream that enforces a small budget, for programs that know of neither. */
 import { ledger } from "../e2e/support/client.ts";
-import { callsTo, startService, startSimulator } from "../e2e/support/service.ts";
+import { freePort, npmStart } from "../e2e/support/npm.ts";
+import { callsTo, startSimulator, stateDirectory } from "../e2e/support/service.ts";
 
 export const MODEL = "gpt-5-mini";
 export const KEY = "sk-dev-alice";
@@ -15,12 +16,13 @@ export type Stage = { baseURL: string; refused: () => Promise<number>; completed
 export async function openStage(models = `${MODEL}*`): Promise<Stage> {
   const upstream = await startSimulator(enforcing(models));
   const pools = { small: { models: [models], ...LIMITS, burst_seconds: BURST_SECONDS.pool }, default: { rpm: 100_000, tpm: 100_000_000 } };
-  const service = await startService({ vars: { ...callsTo(upstream), SLUICE_POOLS: JSON.stringify(pools) } });
+  const port = await freePort();
+  await npmStart(port, stateDirectory(), { ...callsTo(upstream), SLUICE_POOLS: JSON.stringify(pools) });
   const refused = async () => {
     const { rejected_429 } = await ledger(upstream);
     return rejected_429.requests + rejected_429.tokens;
   };
-  return { baseURL: `${service.url}/v1`, refused, completed: async () => (await ledger(upstream)).completed };
+  return { baseURL: `http://127.0.0.1:${port}/v1`, refused, completed: async () => (await ledger(upstream)).completed };
 }
 
 /** Upstream by itself, with the same limits. */
