@@ -98,6 +98,7 @@ export class EventBuffer {
 /** Adds a delta to one of the same job before it; false if the two are no such pair. */
 function joins(last: Event, event: Event): boolean {
   if (event.event !== "delta" || last.event !== "delta" || last.job !== event.job) return false;
+  last.from ??= last.seq;
   last.seq = event.seq;
   for (const chunk of event.data.chunks) last.data.chunks.push(chunk);
   return true;

@@ -1,5 +1,5 @@
 /** What happens to a job, as the client tells it. */
-import type { JobEvent } from "../schemas/event.ts";
+import type { ToldEvent } from "../schemas/event.ts";
 import type { Eta, Job, JobEnd } from "../schemas/job.ts";
 
 /** A piece of a streamed answer: OpenAI's `chat.completion.chunk`, as far as the client reads it. */
@@ -9,14 +9,14 @@ export type Chunk = { choices: { index?: number; delta: { content?: string | nul
 type Numbered<Name, Data> = { job: string; seq: number; event: Name; data: Data };
 
 /**
- * `delta`: a part of the answer, with the chunks that came together. `retrying`: another attempt follows, whose deltas begin anew.
+ * `delta`: a part of the answer, with the chunks that came together; one that stands for several has the last one's `seq`, and in `from` the first one's. `retrying`: another attempt follows, whose deltas begin anew.
  * The last event of a job is its end, with the job as it is from then on.
  */
 export type Event =
   | Numbered<"queued", Job>
   | Numbered<"position", { position: number; eta: Eta }>
   | Numbered<"in_progress", unknown>
-  | Numbered<"delta", { chunks: Chunk[] }>
+  | (Numbered<"delta", { chunks: Chunk[] }> & { from?: number })
   | Numbered<"retrying", unknown>
   | EndEvent;
 export type EndEvent = Numbered<JobEnd, Job>;
@@ -40,6 +40,6 @@ export function textOf(event: Event): string {
   return event.data.chunks.map(({ choices }) => choices.find(({ index = 0 }) => index === 0)?.delta.content ?? "").join("");
 }
 
-export function eventFrom({ job, seq, event, data }: JobEvent): Event {
-  return { job, seq, event, data } as Event;
+export function eventFrom({ job, from, seq, event, data }: ToldEvent): Event {
+  return { job, seq, event, data, ...(from !== undefined && { from }) } as Event;
 }

@@ -41,14 +41,14 @@ describe("flow", () => {
     for (let seq = 1; seq <= 4; seq++) socket(0).tell("j", seq, "delta", delta("x".repeat(40_000)));
     await settle();
     expect(frames(socket(0))).toEqual([0]);
-    expect((await events.next()).value).toMatchObject({ seq: 4 });
+    expect((await events.next()).value).toMatchObject({ from: 1, seq: 4 });
     expect(frames(socket(0))).toEqual([0]);
     const next = events.next();
     expect(frames(socket(0))).toEqual([0, 4]);
     // It lags: it is told so, and then a part in one.
     socket(0).say({ type: "lagging" });
     socket(0).say({ type: "event", job: "j", from: 5, seq: 9, event: "delta", data: delta("yz") });
-    expect((await next).value).toMatchObject({ seq: 9, data: delta("yz") });
+    expect((await next).value).toMatchObject({ from: 5, seq: 9, data: delta("yz") });
     await events.return();
   });
 
