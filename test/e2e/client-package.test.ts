@@ -1,9 +1,10 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { expect, test } from "vitest";
-import { startService, stateDirectory } from "./support/service.ts";
+import { expect, onTestFinished, test } from "vitest";
+import { job, submit, until } from "./support/client.ts";
+import { pools, startService, stateDirectory } from "./support/service.ts";
 
 const root = join(import.meta.dirname, "../..");
 const run = promisify(execFile);
@@ -45,6 +46,28 @@ test("the packed client, installed offline -> the examples of both READMEs run i
   await run(process.execPath, [compiler, ...strict, ...platform, "typed.ts"], { cwd: directory }).catch(({ stdout: said }) => {
     throw new Error(said);
   });
+});
+
+test("the README's WebSocket, in plain Node -> it is told an answer many windows long to its end, for it acks what it has dealt with", async () => {
+  const limits = { rpm: 1_000_000, tpm: 1_000_000_000 };
+  const simulator = JSON.stringify({ speed: 0, limits: { "gpt-5-mini*": limits } });
+  const service = await startService({ vars: { SLUICE_POOLS: pools(limits), SIMULATOR_SETTINGS: simulator } });
+  const example = exampleOf("README.md", /```js\n(const socket [\s\S]*?)```/);
+  const file = join(stateDirectory(), "socket.js");
+  // Said by the example's own socket: that it will be told whatever comes.
+  const announce = 'socket.addEventListener("message", ({ data }) => JSON.parse(data).type === "subscribed" && console.log("subscribed"));';
+  writeFileSync(file, `${example.replace("ws://127.0.0.1:8787", service.url.replace("http", "ws"))}${announce}`);
+  const child = spawn(process.execPath, [file]);
+  onTestFinished(() => void child.kill());
+  let output = "";
+  child.stdout.on("data", (text) => {
+    output += text;
+  });
+  await until("the subscription", async () => output.includes("subscribed"));
+  const metadata = { simulate_tokens: "8000" };
+  const { id } = await submit(service, job({ channel: "demo" }, { max_completion_tokens: 8_000, metadata }));
+  await until("the end", async () => output.includes(" completed "));
+  expect(output).toMatch(new RegExp(`^${id} \\d+ completed `, "m"));
 });
 
 /** Each `@ts-expect-error` fails if there is none: the types would then say nothing. */
