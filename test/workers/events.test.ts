@@ -121,6 +121,14 @@ describe("GET /v1/jobs/{id}/events", () => {
     expect((await events(id, { "last-event-id": "99" })).status).toBe(204);
   });
 
+  it("Last-Event-ID beyond what a waiting job has -> nothing is told, and the answer ends with the job", async () => {
+    const { id } = await submit(later);
+    const reading = read(await events(id, { "last-event-id": "99" }));
+    await until(async () => (await inside(mailboxOf(id), (_, state) => state.getWebSockets().length)) === 1);
+    await start();
+    expect(await reading).toEqual([]);
+  });
+
   it("a cancelled job -> its end is told", async () => {
     const { id } = await submit(later);
     const reading = read(await events(id));
@@ -200,6 +208,14 @@ describe("GET /v1/jobs/{id}/events?wait", () => {
     const told = [...data, ...middle, ...(await pollAll(id, middle.at(-1)!.seq))];
     expectGapless(told, 3);
     expect(textOf(told)).toBe(TEXT);
+  });
+
+  it.each([3, 99])("after=%i of a job that has ended with 3 -> at once: nothing more, and ended", async (after) => {
+    const { id } = await submit();
+    await ended(id);
+    const nothing = { object: "list", data: [], has_more: false, last_seq: after, ended: true };
+    expect(await poll(id, after)).toEqual(nothing);
+    expect(await poll(id, after, 0)).toEqual(nothing);
   });
 
   it("nothing comes in time -> an empty list that says where to go on, and the mailbox is left alone", async () => {

@@ -40,9 +40,11 @@ async function streamEvents({ background, env, grant, request }: Context, wish: 
   const reader = new AbortController();
   request.signal.addEventListener("abort", () => reader.abort());
   const over = isEnd(job.status);
-  const events = follow(env, { ...wish, after: over ? 0 : after, signal: reader.signal });
+  // Who names a seq that there is not, or that is the end's, would wait for ever.
+  const from = over || !(await goesOn(env, wish)) ? 0 : after;
+  const events = beyond(follow(env, { ...wish, after: from, signal: reader.signal }), after);
   // Of a job that has ended all is there. Who has it already is told so: an EventSource comes back for ever otherwise.
-  const first = over ? await beyond(events, after) : null;
+  const first = over ? (await events.next()).value : null;
   if (over && !first) return new Response(null, { status: 204 });
   const body = sse(
     async ({ event }) => {
@@ -56,11 +58,13 @@ async function streamEvents({ background, env, grant, request }: Context, wish: 
   return new Response(body, { headers: SSE_HEADERS });
 }
 
-/** The first event after a seq; null if there is none. */
-async function beyond(events: AsyncGenerator<JobEvent>, after: number): Promise<JobEvent | null> {
-  for (;;) {
-    const { done, value } = await events.next();
-    if (done) return null;
-    if (value.seq > after) return value;
-  }
+/** Whether a job has the event that its reader knows last, and more to come after it. */
+async function goesOn(env: Context["env"], { address, after, grant, job }: Omit<Follow, "signal">): Promise<boolean> {
+  if (after === 0) return true;
+  const known = await readMailbox({ env, grant }, address, (stub) => stub.events(job, after - 1, true));
+  return known?.[0] !== undefined && !isEnd(known[0].event);
+}
+
+async function* beyond(events: AsyncGenerator<JobEvent>, after: number): AsyncGenerator<JobEvent, undefined> {
+  for await (const each of events) if (each.seq > after) yield each;
 }

@@ -20,7 +20,13 @@ export async function pollEvents(
   const { address, job, after, deltas, grant } = wish;
   const stored = () => readMailbox({ env, grant }, address, (stub) => stub.events(job, after, deltas));
   let events = await stored();
-  if (events?.length === 0 && seconds > 0) {
+  let over = false;
+  if (events?.length === 0) {
+    const last = (await readMailbox({ env, grant }, address, (stub) => stub.events(job, 0, false)))?.at(-1);
+    // It may have ended just now: then its end is still to be told.
+    over = ended(last) && last.seq <= after;
+  }
+  if (events?.length === 0 && !over && seconds > 0) {
     // Followed only until something comes, and then read from the log: so that all that came with it is in the answer too.
     if (await somethingComes(env, wish, seconds, request)) events = await stored();
   }
@@ -28,7 +34,7 @@ export async function pollEvents(
   const data = events.slice(0, PAGE_LIMIT);
   const last = data.at(-1);
   return json(
-    { object: "list", data, has_more: events.length > data.length, last_seq: last?.seq ?? after, ended: ended(last) },
+    { object: "list", data, has_more: events.length > data.length, last_seq: last?.seq ?? after, ended: over || ended(last) },
     200,
     headers,
   );
@@ -44,6 +50,6 @@ async function somethingComes(env: Context["env"], wish: Omit<Follow, "signal">,
   }
 }
 
-function ended(last: JobEvent | undefined): boolean {
+function ended(last: JobEvent | undefined): last is JobEvent {
   return last !== undefined && isEnd(last.event);
 }
