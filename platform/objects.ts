@@ -75,6 +75,20 @@ async function repeat<R>(attempt: (repeated: boolean) => Promise<R>): Promise<R>
   }
 }
 
+/** @throws if it takes longer. What was asked for may still come about. */
+export async function within<R>(ms: number, work: Promise<R>): Promise<R> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`No answer within ${ms} ms.`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    // One that runs keeps the object from sleeping.
+    clearTimeout(timer);
+  }
+}
+
 export function isOverloaded(error: unknown): boolean {
   return typeof error === "object" && error !== null && (error as { overloaded?: unknown }).overloaded === true;
 }

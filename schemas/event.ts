@@ -10,6 +10,8 @@ export type JobEvent = {
   data: unknown;
   /** In the order of its channel, if anybody needs that; clients are told cursors instead. */
   place?: number;
+  /** Of one that is told as it happens: the seq of the event before it that is no delta. So who takes no deltas knows a gap too. */
+  prior?: number;
 };
 
 /** As a client may be told it: a delta with `from` stands for all from that seq up to its own. */

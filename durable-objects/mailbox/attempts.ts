@@ -9,7 +9,7 @@ import type { JobEnd } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { AppendCall, Appended, CommitCall, Committed, Lease, OpenCall, Opened, Verdict } from "../../schemas/rpc.ts";
 import type { Desk } from "./desk.ts";
-import { append as appendTo, entriesOf, saysRetrying, saysRunning } from "./log.ts";
+import { append as appendTo, entriesOf, priorSeq, saysRetrying, saysRunning } from "./log.ts";
 import { placed } from "./order.ts";
 import { deltasKeptMs } from "./retention.ts";
 import type { JobRow } from "./store/store.ts";
@@ -36,7 +36,7 @@ export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
   if (lease.unknown > 0 && !mayRepeat(desk, row)) {
     // This attempt did not happen, so the one before was not repeated.
     noteAttempt(row, { ...lease, waits: lease.waits + 1, unknown: lease.unknown - 1 });
-    void finish(desk, row, "failed", { problem: unknownOutcome() });
+    finish(desk, row, "failed", { problem: unknownOutcome() });
     return givenUp(row);
   }
   const startedAt = desk.now();
@@ -102,13 +102,13 @@ export function append(desk: Desk, call: AppendCall): Appended {
   return { ok: true, need: counts.ofAttempt + 1, gapMs };
 }
 
-/** The result. Resolves once it is written and its followers have been told. */
-export async function commit(desk: Desk, call: CommitCall): Promise<Committed> {
+/** The result. It is written here and now; to tell it is nothing that the dispatcher waits for. */
+export function commit(desk: Desk, call: CommitCall): Committed {
   const row = find(desk, call.job);
   if (!row) return { ok: false, reason: "unknown_job" };
   if (row.status !== "queued") {
-    // Perhaps the answer to the first commit was lost, and with it the news: tell again those who still wait.
-    if (row.status === "completed") await tellEnd(desk, row);
+    // Perhaps the answer to the first commit was lost, and with it the news.
+    desk.followers.tellAgain(row.n);
     return { ok: false, reason: "ended" };
   }
   if (call.attempt < row.attempt) return { ok: false, reason: "fenced" };
@@ -116,17 +116,17 @@ export async function commit(desk: Desk, call: CommitCall): Promise<Committed> {
   row.attempts = Math.max(row.attempts + (saysRunning(row, call.attempt) ? 0 : 1), 1);
   row.started_at ??= call.startedAt;
   row.usage = call.usage && JSON.stringify(call.usage);
-  await finish(desk, row, "completed", { response: call.response, startedAt: call.startedAt });
+  finish(desk, row, "completed", { response: call.response, startedAt: call.startedAt });
   return { ok: true };
 }
 
 /** The coordinator's word on attempts that ended without a result. Answers why the job is given up here instead; null if it is not. */
-export async function judge(desk: Desk, verdict: Verdict): Promise<Problem | null> {
+export function judge(desk: Desk, verdict: Verdict): Problem | null {
   const row = find(desk, verdict.job);
   if (!row) return null;
   if (row.status !== "queued") {
     // Told again: the first word of it, and with it the news, was perhaps lost.
-    if (row.status === verdict.kind) await tellEnd(desk, row);
+    desk.followers.tellAgain(row.n);
     return verdict.kind === "retrying" ? problemOfGivenUp(row) : null;
   }
   // Late: a newer attempt is open, which the mailbox knows more of.
@@ -137,12 +137,12 @@ export async function judge(desk: Desk, verdict: Verdict): Promise<Problem | nul
     row.unknown = verdict.unknown - 1;
     row.attempt = Math.max(row.attempt, verdict.attempt);
     const problem = unknownOutcome();
-    await finish(desk, row, "failed", { problem });
+    finish(desk, row, "failed", { problem });
     return problem;
   }
   if (verdict.kind !== "retrying") {
     row.attempt = Math.max(row.attempt, verdict.attempt);
-    await finish(desk, row, verdict.kind, { problem: verdict.problem });
+    finish(desk, row, verdict.kind, { problem: verdict.problem });
     return null;
   }
   // From here on that attempt is refused.
@@ -159,7 +159,7 @@ export async function judge(desk: Desk, verdict: Verdict): Promise<Problem | nul
 type End = { problem?: Problem; response?: string; startedAt?: number };
 
 /** Writes the end of a job, once, and tells it. `row` carries what else has changed. */
-export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End): Promise<void> {
+export function finish(desk: Desk, row: JobRow, status: JobEnd, end: End): void {
   const now = desk.now();
   const before = statusOf(row, { place: null, runningSince: desk.running.get(row.n)?.startedAt ?? null, now });
   if (status !== "completed" && !mayBecome(before, status)) return;
@@ -175,6 +175,7 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
   const store = () => desk.store.end(row, end.response ?? null);
   if (row.webhook === undefined) store();
   else desk.webhooks.tell(row, row.webhook, store);
+  desk.followers.owe(row.n);
   desk.running.delete(row.n);
   desk.promised.delete(row.n);
   desk.store.deltas.close(row.n);
@@ -184,15 +185,14 @@ export async function finish(desk: Desk, row: JobRow, status: JobEnd, end: End):
   // A mailbox that slept meanwhile did not know that the job ran when its followers came: they would miss a number.
   if (running && desk.followers.watched(row.n))
     desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), event: "in_progress", ...running }));
-  await tellEnd(desk, row);
+  if (desk.followers.watched(row.n)) tellEnd(desk, row);
 }
 
-async function tellEnd(desk: Desk, row: JobRow): Promise<void> {
-  if (!desk.followers.watched(row.n)) return;
+function tellEnd(desk: Desk, row: JobRow): void {
   const response = row.status === "completed" ? desk.store.text(row.n, "response") : null;
   const job = jobOf(desk.address, row, { place: null, runningSince: null, now: desk.now() }, response);
   const [seq, event, , , place] = entriesOf(row).at(-1)!;
-  await desk.followers.tell(row.n, { job: job.id, seq, event, data: job, ...placed(place) });
+  desk.background(desk.followers.tell(row.n, { job: job.id, seq, event, data: job, prior: priorSeq(row), ...placed(place) }));
 }
 
 /** Puts it down that this attempt runs, if it is not yet. */
@@ -217,9 +217,9 @@ export function note(desk: Desk, row: JobRow, event: EventName, data: unknown): 
 }
 
 /** Appends an event to the row, at the next place of the channel's order. */
-function write(desk: Desk, row: JobRow, lastDelta: number, event: EventName, data: unknown, at: number): { seq: number; place?: number } {
+function write(desk: Desk, row: JobRow, lastDelta: number, event: EventName, data: unknown, at: number) {
   const place = desk.order.next();
-  return { seq: appendTo(row, lastDelta, event, at, data, place), ...placed(place) };
+  return { seq: appendTo(row, lastDelta, event, at, data, place), prior: priorSeq(row), ...placed(place) };
 }
 
 export function lastSeq(desk: Desk, row: JobRow): number {

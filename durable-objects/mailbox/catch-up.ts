@@ -1,4 +1,5 @@
-/** A reader that lagged is told what it missed, job by job, out of the log. */
+/** A reader that lacks events is told what it missed, job by job, out of the log. */
+import { spotOf } from "../../platform/ids.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { EventFrame } from "./frames.ts";
 import type { Behind, Reader } from "./reader.ts";
@@ -10,19 +11,21 @@ type Wants = (job: string) => { deltas: boolean } | null;
 /** Answers the jobs whose end it was told, and whether a mailbox could not be reached: then it is to be tried again. */
 export async function catchUp(reader: Reader, sources: Sources, wants: Wants): Promise<{ over: string[]; unreachable: boolean }> {
   const over: string[] = [];
-  let unreachable = false;
+  /** Mailboxes that did not answer. What is to be had of the others does not wait for them. */
+  const silent = new Set<string>();
   reader.catchingUp = true;
-  try {
-    for (const [job, behind] of reader.behind) {
-      if (reader.full) break;
+  for (const [job, behind] of reader.behind) {
+    if (reader.full) break;
+    const site = spotOf(job)?.site ?? "";
+    if (silent.has(site)) continue;
+    try {
       if (await tell(reader, job, behind, sources, wants)) over.push(job);
+    } catch {
+      silent.add(site);
     }
-  } catch {
-    unreachable = true;
-  } finally {
-    reader.catchingUp = false;
   }
-  return { over, unreachable };
+  reader.catchingUp = false;
+  return { over, unreachable: silent.size > 0 };
 }
 
 /** Tells of one job as much as goes; answers whether its end was told. */

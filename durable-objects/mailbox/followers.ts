@@ -1,33 +1,43 @@
 /**
  * Who is told of this mailbox's events. A client's socket may live in another mailbox (its lobby); the lobby follows here.
- * Law: to each lobby events go in order, and a job's follower is forgotten only when the end has reached it.
+ * Law: to each lobby the events of a job go in order, and nothing waits for them to arrive. A lobby elsewhere is a job's follower until the end has reached
+ * it, whatever dies in between: one that stands beside an end is the debt of telling it.
  */
-import { parseMailboxName } from "../../platform/mailboxes.ts";
-import { callMailbox, type Env } from "../../platform/objects.ts";
+import { mailboxName } from "../../platform/mailboxes.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
+import { Courier, type Route } from "./courier.ts";
 import type { MailboxStore } from "./store/store.ts";
 
 /** In place of a job's number: every job of the mailbox. */
 export const WHOLE_CHANNEL = 0;
 
+/** While something is to be told elsewhere, the object is woken this often (ms): it may have died over it. */
+const WATCHDOG_MS = 30_000;
+
+export type Ways = Pick<Route, "now" | "background" | "wakeBy"> & {
+  /** Hands events to the sockets of this very object, and answers to how many. */
+  deliver: (events: JobEvent[]) => number;
+  /** The same to another's. @throws if it cannot be reached, or does not answer in time. */
+  relay: (lobby: string, events: JobEvent[]) => Promise<number>;
+  /** The newest event of a job, of all or of those that are no deltas; null if there is no such job. */
+  newest: (n: number, deltas: boolean) => JobEvent | null;
+};
+
 export class Followers {
   /** lobby name -> whether it wants deltas, by target */
   readonly #byTarget = new Map<number, Map<string, boolean>>();
-  /** The last message under way to each lobby: the next waits for it. */
-  readonly #tails = new Map<string, Promise<number | null>>();
+  /** To those that have something to be told. */
+  readonly #couriers = new Map<string, Courier>();
   readonly #store: MailboxStore;
-  readonly #env: Env;
-  readonly #self: MailboxAddress;
-  readonly #deliver: (events: JobEvent[]) => number;
+  readonly #here: string;
+  readonly #ways: Ways;
 
-  /** `deliver` hands events to the sockets of this very object, and answers to how many. */
-  constructor(store: MailboxStore, env: Env, self: MailboxAddress, deliver: (events: JobEvent[]) => number) {
+  constructor(store: MailboxStore, self: MailboxAddress, ways: Ways) {
     this.#store = store;
-    this.#env = env;
-    this.#self = self;
-    this.#deliver = deliver;
+    this.#here = mailboxName(self);
+    this.#ways = ways;
     for (const row of store.followers()) this.#remember(row.target, row.lobby, row.deltas === 1);
   }
 
@@ -56,15 +66,57 @@ export class Followers {
     this.#store.dropFollower(target, lobby);
   }
 
-  /** Tells all who follow this job. Resolves when every lobby has the event, or cannot be reached, with the number of sockets that it goes to. */
+  /** The job is deleted, and its followers' rows with it. */
+  forget(n: number): void {
+    this.#byTarget.delete(n);
+  }
+
+  /** The job's end is being written: in the same commit it is put down who elsewhere is to be told. */
+  owe(n: number): void {
+    const elsewhere = [...this.#lobbies(n)].filter(([lobby]) => lobby !== this.#here);
+    for (const [lobby, deltas] of elsewhere) this.add(n, lobby, deltas);
+    if (elsewhere.length > 0) this.#ways.wakeBy(this.#ways.now() + WATCHDOG_MS);
+  }
+
+  /** Tells all who follow this job. Resolves when each lobby has the event or cannot take it now, with the number of sockets that it goes to. */
   async tell(n: number, event: JobEvent): Promise<number> {
-    const told = [...this.#lobbies(n)].map(async ([lobby, deltas]) => {
+    const told = [...this.#lobbies(n)].map(([lobby, deltas]) => {
       if (event.event === "delta" && !deltas) return 0;
-      const readers = await this.#send(lobby, event);
-      if (readers !== null && isEnd(event.event)) this.remove(n, lobby);
-      return readers ?? 0;
+      if (lobby !== this.#here) return this.#courier(lobby).bring(n, event);
+      const readers = this.#ways.deliver([event]);
+      if (isEnd(event.event)) this.remove(n, lobby);
+      return readers;
     });
     return (await Promise.all(told)).reduce((sum, readers) => sum + readers, 0);
+  }
+
+  /** The job has ended: tells those of it who may not know. */
+  tellAgain(n: number): void {
+    for (const lobby of this.#byTarget.get(n)?.keys() ?? []) this.#owes(lobby, n);
+  }
+
+  /** At wake: tells the ends that were not told for certain. */
+  tellOwed(): void {
+    for (const { lobby, target } of this.#store.owed()) this.#owes(lobby, target);
+  }
+
+  /** Goes on telling those who could not be told; answers when to come again (ms), null if nothing is to be told. */
+  resume(): number | null {
+    let next: number | null = null;
+    for (const [lobby, courier] of this.#couriers) {
+      courier.go();
+      if (courier.idle) this.#couriers.delete(lobby);
+      else next = Math.min(next ?? Number.POSITIVE_INFINITY, courier.resumesAt ?? this.#ways.now() + WATCHDOG_MS);
+    }
+    return next;
+  }
+
+  #owes(lobby: string, n: number): void {
+    if (lobby === this.#here) {
+      const event = this.#ways.newest(n, false);
+      if (event) this.#ways.deliver([event]);
+      this.remove(n, lobby);
+    } else this.#courier(lobby).bringNewest([n]);
   }
 
   #lobbies(n: number): Map<string, boolean> {
@@ -73,20 +125,25 @@ export class Followers {
     return lobbies;
   }
 
-  /** Answers how many sockets of the lobby it goes to; null if the lobby does not have it. */
-  #send(lobby: string, event: JobEvent): Promise<number | null> {
-    const address = parseMailboxName(lobby);
-    if (address.tenant === this.#self.tenant && address.channel === this.#self.channel) {
-      return Promise.resolve(this.#deliver([event]));
-    }
-    const sent: Promise<number | null> = (this.#tails.get(lobby) ?? Promise.resolve(null))
-      .then(() => callMailbox(this.#env, address, (stub) => stub.relay(this.#self, [event])))
-      // The client resumes by seq; a lobby that cannot be reached must not hold the others up.
-      .catch(() => null);
-    this.#tails.set(lobby, sent);
-    return sent.finally(() => {
-      if (this.#tails.get(lobby) === sent) this.#tails.delete(lobby);
+  #courier(lobby: string): Courier {
+    const known = this.#couriers.get(lobby);
+    if (known) return known;
+    const courier = new Courier({
+      ...this.#ways,
+      relay: (events) => this.#ways.relay(lobby, events),
+      newest: (n) => {
+        const deltas = this.#lobbies(n).get(lobby);
+        if (deltas === undefined) return null;
+        const event = this.#ways.newest(n, deltas);
+        if (!event) this.remove(n, lobby);
+        return event;
+      },
+      arrived: (n, event) => {
+        if (isEnd(event.event)) this.remove(n, lobby);
+      },
     });
+    this.#couriers.set(lobby, courier);
+    return courier;
   }
 
   #remember(target: number, lobby: string, deltas: boolean): void {

@@ -46,22 +46,24 @@ export class Lobby {
         ...{ consumer, place },
         acked: (consumer !== null && store.consumers.cursor(consumer)) || 0,
       });
-    for (const { job, last, socket } of store.lags()) this.reader(socket).behind.set(job, { after: last, newest: last });
+    for (const { job, last, socket } of store.lags()) this.reader(socket).wasBehind(job, last);
   }
 
-  /** Events of one followed mailbox; answers to how many sockets they went. */
+  /** Events of one followed mailbox; answers to how many sockets one of them went at most. */
   deliver(from: MailboxAddress, events: JobEvent[]): number {
-    let told = 0;
+    let most = 0;
     for (const event of events) {
+      let told = 0;
       const { place } = event;
       const frame = new EventFrame(event, place === undefined ? null : this.#desk().order.safe(place));
       const sockets = [channelTarget(from.channel), jobTarget(event.job)].flatMap((target) => [
         ...(this.#targets.get(target)?.keys() ?? []),
       ]);
       for (const socketId of new Set(sockets)) if (this.#pass(socketId, from.channel, frame)) told++;
+      most = Math.max(most, told);
       if (isEnd(event.event)) this.#forgetJob(event.job);
     }
-    return told;
+    return most;
   }
 
   /** The socket is gone. */
@@ -77,6 +79,7 @@ export class Lobby {
 
   /** Tries again to tell readers what they missed: a mailbox could not be reached. */
   async resume(): Promise<void> {
+    for (const reader of this.#readers.values()) reader.retryAt = Number.NEGATIVE_INFINITY;
     await Promise.all([...this.#readers.keys()].map((id) => this.#catchUp(id)));
   }
 
@@ -155,9 +158,10 @@ export class Lobby {
   async #catchUp(socketId: string): Promise<void> {
     const reader = this.#readers.get(socketId);
     if (!reader?.roomy || reader.catchingUp) return;
-    if (reader.behind.size > 0) {
+    if (reader.behind.size > 0 && reader.retryAt <= this.#desk().now()) {
       const { over, unreachable } = await catchUp(reader, this.#sources, (job) => this.#wish(socketId, job));
-      if (unreachable) this.#desk().wakeBy(this.#desk().now() + RETRY_MS);
+      if (unreachable) reader.retryAt = this.#desk().now() + RETRY_MS;
+      if (unreachable) this.#desk().wakeBy(reader.retryAt);
       await this.#drop(socketId, over.map(jobTarget));
     }
     this.#consume(socketId);
@@ -211,7 +215,7 @@ export class Lobby {
     const starts = [...Object.entries(call.after), ...call.jobs.map(({ id, after }) => [id, after ?? 0] as const)];
     const none = new Set([...followed.missing, ...(followed.unknown ?? [])]);
     for (const [job, seq] of starts) if (isAsked(job) && !none.has(job)) reader.startFrom(job, seq);
-    for (const event of followed.events) if (isAsked(event.job)) reader.take(new EventFrame(event), call.deltas);
+    for (const event of followed.events) if (isAsked(event.job)) reader.take(new EventFrame(event), call.deltas, "logged");
     const live = [...current].flatMap((target) => this.#goLive(socketId, channel, target));
     this.#consume(socketId);
     const told = [...followed.events, ...live.map(({ event }) => event)];
@@ -248,7 +252,7 @@ export class Lobby {
     }
     const deltas = own.some((each) => each.deltas);
     // By another subscription a late consumer is told of the event alone: it has yet to be told what came before.
-    const went = own.length > 0 && reader.take(frame, deltas, consumer !== null && !late);
+    const went = own.length > 0 && reader.take(frame, deltas, consumer !== null && !late ? "consumed" : "live");
     if (reader.behind.size > BEHIND_LIMIT) this.#letGo(socketId);
     // Room without an ack: the object slept meanwhile, or a mailbox was not to be reached.
     else if (late || reader.behind.size > 0) this.#desk().background(this.#catchUp(socketId));

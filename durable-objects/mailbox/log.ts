@@ -27,6 +27,11 @@ export function append(row: JobRow, lastDelta: number, event: EventName, at: num
   return seq;
 }
 
+/** The number of the event before the newest, 0 if there is none; deltas left out. */
+export function priorSeq(row: JobRow): number {
+  return entriesOf(row).at(-2)?.[0] ?? 0;
+}
+
 /** Whether the newest entry that tells of attempts says that this one runs. */
 export function saysRunning(row: JobRow, attempt: number): boolean {
   return entriesOf(row).some(([, event, , data]) => event === "in_progress" && (data as { attempt: number }).attempt === attempt);

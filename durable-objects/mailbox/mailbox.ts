@@ -2,7 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import { Alarm } from "../../platform/alarm.ts";
 import { Batcher } from "../../platform/batcher.ts";
 import { isBatchChannel, parseMailboxName } from "../../platform/mailboxes.ts";
-import type { Env } from "../../platform/objects.ts";
+import { callMailbox, type Env, within } from "../../platform/objects.ts";
 import { OUTSIDE, type Outside } from "../../platform/outside.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
@@ -44,7 +44,7 @@ import { closeOver, revoke } from "./passes.ts";
 import { moved } from "./positions.ts";
 import { cancel, get, list } from "./read.ts";
 import { again, lineOfABatch } from "./redrive.ts";
-import { eventsOf, follow, missed, type UnfollowCall, unfollow } from "./replay.ts";
+import { eventsOf, follow, missed, newest, type UnfollowCall, unfollow } from "./replay.ts";
 import { retire } from "./retention.ts";
 import { acceptSocket, closeSocket, grantIn, socketId } from "./sockets.ts";
 import { MailboxStore } from "./store/store.ts";
@@ -58,6 +58,9 @@ import { jobEvent, Webhooks } from "./webhooks.ts";
  */
 const SUBMITS = { maxItems: 256, gapMs: 4, regroup: true, abreast: 8 };
 const COMMITS = { maxItems: 256, gapMs: 1, regroup: true, abreast: 8 };
+
+/** A lobby that has not taken events by then is told of them later. */
+const RELAY_MS = 10_000;
 
 /** One channel of a tenant: its jobs, their results and events, and the sockets of its clients. */
 export class Mailbox extends DurableObject<Env> implements MailboxRpc {
@@ -86,7 +89,18 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
       store,
       running: new Map(),
       promised: new Map(),
-      followers: new Followers(store, env, address, (events) => this.#lobby.deliver(address, events)),
+      followers: new Followers(store, address, {
+        deliver: (events) => this.#lobby.deliver(address, events),
+        relay: (lobby, events) =>
+          within(
+            this.relayMs(),
+            callMailbox(env, parseMailboxName(lobby), (stub) => stub.relay(address, events)),
+          ),
+        newest: (n, deltas) => newest(this.desk, n, deltas),
+        now: () => this.now(),
+        background: (work) => ctx.waitUntil(work),
+        wakeBy: (at) => this.#alarm.wakeBy(at),
+      }),
       inquiries: new Inquiries(() => this.desk),
       order: new Order(store),
       streams: new Streams(),
@@ -101,13 +115,11 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     };
     this.intake = new Intake(this.desk);
     this.#submits = new Batcher((calls) => this.intake.submitTogether(calls), SUBMITS);
-    this.#commits = new Batcher(
-      (lists) => Promise.all(lists.map((calls) => Promise.all(calls.map((call) => commit(this.desk, call))))),
-      COMMITS,
-    );
+    this.#commits = new Batcher(async (lists) => lists.map((calls) => calls.map((call) => commit(this.desk, call))), COMMITS);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
     if (this.intake.unconfirmed > 0) ctx.waitUntil(this.intake.resend());
     ctx.waitUntil(this.#lobby.leaveLost());
+    this.desk.followers.tellOwed();
   }
 
   submit(submissions: Submission[], repeated: boolean): Promise<Submitted[]> {
@@ -170,8 +182,8 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     return this.#commits.add(calls);
   }
 
-  judge(verdicts: Verdict[]): Promise<(Problem | null)[]> {
-    return Promise.all(verdicts.map((verdict) => judge(this.desk, verdict)));
+  async judge(verdicts: Verdict[]): Promise<(Problem | null)[]> {
+    return verdicts.map((verdict) => judge(this.desk, verdict));
   }
 
   moved(moves: Move[]): Promise<string[]> {
@@ -231,6 +243,7 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
     await Promise.all([this.intake.resend(), this.#lobby.resume()]);
     const wishes = [
       over.next,
+      this.desk.followers.resume(),
       await this.desk.calls.sweep(),
       retire(this.desk),
       this.desk.webhooks.pump(),
@@ -254,6 +267,11 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
 
   protected retentionMs(settings: Settings): number {
     return settings.retentionMs;
+  }
+
+  /** ms that another mailbox has to take events. */
+  protected relayMs(): number {
+    return RELAY_MS;
   }
 
   protected outside(): Outside {

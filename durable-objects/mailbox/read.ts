@@ -55,8 +55,10 @@ export async function cancel(desk: Desk, id: string): Promise<Job | null> {
   if (!row) return null;
   const running = desk.running.get(row.n);
   if (running) [row.attempt, row.attempts] = [Math.max(row.attempt, running.attempt), Math.max(row.attempts, 1)];
-  if (!isEnd(row.status)) {
-    await finish(desk, row, "cancelled", {});
+  // Asked again, perhaps since the answer was lost, and with it the news.
+  if (isEnd(row.status)) desk.followers.tellAgain(row.n);
+  else {
+    finish(desk, row, "cancelled", {});
     // Lost, this costs nothing: the dispatcher asks here before it calls upstream.
     desk.background(callCoordinator(desk.env, desk.settings.region, (stub) => stub.cancel([id])).catch(() => {}));
   }

@@ -1,6 +1,6 @@
 /**
  * One socket as a reader of events: what it was sent of each job, and what it lags behind with. Law: the events of a job go out in the order of their
- * seq, none twice; of a reader that lags nothing is lost, for the log has it, and nothing waits for it in memory.
+ * seq, none twice and none left out; what a reader lacks, since it lags or since an event was lost on its way here, the log has, and nothing waits for it in memory.
  */
 import { Manners } from "../../policy/manners.ts";
 import { Window } from "../../policy/window.ts";
@@ -15,6 +15,9 @@ export type Behind = { after: number; newest: number };
 /** Jobs of which the last seq is remembered. */
 const JOBS_REMEMBERED = 2_000;
 
+/** How an event comes to a reader: as it happens, out of the log, where numbers may be missing, or in the order of a channel of this very mailbox. */
+type Manner = "live" | "logged" | "consumed";
+
 /** What a reader writes down, so that sleep loses nothing. */
 export type Notes = {
   /** It lacks what comes after this seq of a job. */
@@ -28,8 +31,12 @@ export class Reader {
   /** Jobs that it lags behind with, the longest waiting first. */
   readonly behind = new Map<string, Behind>();
   readonly manners = new Manners();
+  /** It was sent more than it dealt with: everything waits for its turn. Else only the jobs wait of which something was lost on its way here. */
+  #lagging = false;
   /** It is being told what it missed. */
   catchingUp = false;
+  /** A mailbox did not answer: it is not to be asked again before then (ms), but by the alarm. */
+  retryAt = Number.NEGATIVE_INFINITY;
   /** Forgotten with the object: a client may then see an event again, and knows it by its seq. */
   readonly #sent = new Map<string, number>();
   readonly #find: () => WebSocket[];
@@ -61,15 +68,16 @@ export class Reader {
   }
 
   /** What goes to it, in its turn: at once, or later if it lags. Answers whether it went. */
-  take(frame: EventFrame, deltas: boolean, consumer = false): boolean {
+  take(frame: EventFrame, deltas: boolean, manner: Manner = "live"): boolean {
     const { event } = frame;
     if (!this.wants(event, deltas)) return false;
     const last = this.#sent.get(event.job);
     const behind = this.behind.get(event.job);
     if (behind) behind.newest = Math.max(behind.newest, event.seq);
-    else if (this.full || this.behind.size > 0) this.#fallBehind(event.job, last ?? event.seq - 1, event.seq);
+    else if (this.full || this.#lagging) this.#fallBehind(event.job, last ?? event.seq - 1, event.seq);
+    else if (manner === "live" && last !== undefined && lacks(event, last, deltas)) this.lose(event.job, last, event.seq);
     else {
-      this.put(frame, consumer);
+      this.put(frame, manner === "consumed");
       return true;
     }
     return false;
@@ -98,11 +106,25 @@ export class Reader {
   /** It lacks nothing more of this job. */
   caughtUp(job: string): void {
     if (this.behind.delete(job)) this.#notes.caughtUp(job);
+    if (this.behind.size === 0) this.#lagging = false;
   }
 
   /** It was sent a part of what it lacks. */
   stillBehind(job: string, behind: Behind, after: number): void {
     behind.after = after;
+    this.#lag();
+    this.#notes.behind(job, after);
+  }
+
+  /** It lacked what comes after a seq of a job when the object fell asleep. */
+  wasBehind(job: string, after: number): void {
+    this.behind.set(job, { after, newest: after });
+    this.#lagging = true;
+  }
+
+  /** Events of a job after a seq, up to another, have not come: the reader is told them out of the log. */
+  lose(job: string, after: number, newest: number): void {
+    this.behind.set(job, { after, newest });
     this.#notes.behind(job, after);
   }
 
@@ -114,9 +136,13 @@ export class Reader {
   }
 
   #fallBehind(job: string, after: number, newest: number): void {
-    if (this.behind.size === 0) this.lags();
-    this.behind.set(job, { after, newest });
-    this.#notes.behind(job, after);
+    this.#lag();
+    this.lose(job, after, newest);
+  }
+
+  #lag(): void {
+    if (!this.#lagging) this.lags();
+    this.#lagging = true;
   }
 
   /** Says that it has fallen behind. */
@@ -130,4 +156,9 @@ export class Reader {
     this.#found = { sockets, window: sockets.some(acks) ? new Window() : null };
     return this.#found;
   }
+}
+
+/** Whether something between a seq that a reader has and an event has not come. */
+function lacks({ prior = 0, seq }: ToldEvent, last: number, deltas: boolean): boolean {
+  return deltas ? seq > last + 1 : prior > last;
 }

@@ -4,12 +4,12 @@ import { together } from "../../policy/deltas.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { EventName, JobEvent, ToldEvent } from "../../schemas/event.ts";
 import type { FollowCall, Followed, MailboxRpc, Missing } from "../../schemas/rpc.ts";
-import { find, noteRunning } from "./attempts.ts";
+import { find, lastSeq, noteRunning } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { WHOLE_CHANNEL } from "./followers.ts";
-import { entriesOf } from "./log.ts";
+import { entriesOf, priorSeq } from "./log.ts";
 import type { JobRow } from "./store/store.ts";
-import { asAccepted, jobOf } from "./view.ts";
+import { asAccepted, idOf, jobOf } from "./view.ts";
 
 export type UnfollowCall = Parameters<MailboxRpc["unfollow"]>[0];
 
@@ -66,6 +66,15 @@ export function replay(desk: Desk, id: string, row: JobRow, after: number, delta
     for (const { seq, chunks } of desk.store.deltas.after(row.n, after)) events.push({ job: id, seq, event: "delta", data: { chunks } });
   }
   return events.sort((a, b) => a.seq - b.seq);
+}
+
+/** The newest event of a job, of all or of those that are no deltas; null if there is no such job. */
+export function newest(desk: Desk, n: number, deltas: boolean): JobEvent | null {
+  const row = desk.store.job(n);
+  if (!row) return null;
+  const seq = deltas ? lastSeq(desk, row) : entriesOf(row).at(-1)![0];
+  const event = replay(desk, idOf(desk.address, row), row, seq - 1, deltas)[0]!;
+  return event.event === "delta" ? event : { ...event, prior: priorSeq(row) };
 }
 
 /** What a reader who lagged has missed: deltas that follow each other are one. */

@@ -34,7 +34,10 @@ export function retire(desk: Desk): number | null {
     if (due.length === BATCH) break;
   }
   desk.store.sql.transaction(() => {
-    for (const n of due) desk.store.remove(n);
+    for (const n of due) {
+      desk.store.remove(n);
+      desk.followers.forget(n);
+    }
   });
   if (due.length === BATCH) return now + NEXT_BATCH_MS;
   const streamed = desk.store.deltas.drop(now - deltasKeptMs(desk));

@@ -1,11 +1,14 @@
 /** The mailboxes that a lobby follows on behalf of its sockets. To this very mailbox calls are no calls at all, and are answered in the same turn. */
 import { parseJobId } from "../../platform/ids.ts";
-import { callMailbox } from "../../platform/objects.ts";
+import { callMailbox, within } from "../../platform/objects.ts";
 import type { ToldEvent } from "../../schemas/event.ts";
 import type { FollowCall, Followed, MailboxAddress, MailboxRpc, Missing } from "../../schemas/rpc.ts";
 import type { Desk } from "./desk.ts";
 import { follow, missed, unfollow } from "./replay.ts";
 import { parseTarget } from "./targets.ts";
+
+/** A mailbox that has not answered by then is asked again later. */
+const MISSED_MS = 10_000;
 
 export class Sources {
   readonly #desk: () => Desk;
@@ -48,7 +51,10 @@ export class Sources {
     const { tenant } = desk.address;
     const { channel } = parseJobId(tenant, job.id)!;
     if (this.#isHere(channel)) return missed(desk, [job]);
-    return callMailbox(desk.env, { tenant, channel }, (stub) => stub.missed([job]));
+    return within(
+      MISSED_MS,
+      callMailbox(desk.env, { tenant, channel }, (stub) => stub.missed([job])),
+    );
   }
 
   #isHere(channel: string): boolean {

@@ -249,7 +249,7 @@ export class Intake {
         } else if (state === "accepted") {
           // Its client was told 202, or may have been: it is not made undone, it ends.
           this.#announce(row.n);
-          this.#desk.background(finish(this.#desk, row, "failed", { problem: result.problem }));
+          finish(this.#desk, row, "failed", { problem: result.problem });
         } else {
           answers.set(row.n, result);
           const pass = this.#passes.get(row.n);

@@ -32,7 +32,7 @@ describe("retention", () => {
   it("ended jobs go when their time is over: with payload, answer, deltas and key", async () => {
     const long = "😀".repeat(60_000);
     world.upstream = () => completion(long.slice(0, 60));
-    const client = await connect();
+    const client = await connect({ channel: "c" });
     await client.subscribe({ channel: "c", deltas: true });
     const body = job({ channel: "c" }, { messages: [{ role: "user", content: long }] });
     const { id } = (await call("POST", "/v1/jobs", body, { headers: { "idempotency-key": "k" } })).body;

@@ -106,6 +106,14 @@ export class Mailbox extends objects.Mailbox {
     return between("mailbox.missed", args, () => super.missed(...args));
   }
 
+  override relay(...args: Parameters<MailboxRpc["relay"]>) {
+    return between("mailbox.relay", args, () => super.relay(...args));
+  }
+
+  protected override relayMs(): number {
+    return world.relayMs ?? super.relayMs();
+  }
+
   override judge(...args: Parameters<MailboxRpc["judge"]>) {
     return between("mailbox.judge", args, () => super.judge(...args));
   }

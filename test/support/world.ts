@@ -35,6 +35,8 @@ export const world = {
   between: new Map<string, Between>(),
   /** ms between two heartbeats of a dispatcher; null is the real time. */
   heartbeatMs: null as number | null,
+  /** ms that a lobby has to take events; null is the real time. */
+  relayMs: null as number | null,
   /** How often a mailbox was constructed, by its name: who sleeps through an event shows it here. */
   wakes: new Map<string, number>(),
 };
@@ -51,6 +53,7 @@ export function resetWorld(): void {
     env: {},
     between: new Map(),
     heartbeatMs: null,
+    relayMs: null,
     upstream: () => completion("ok"),
     receiver: () => new Response("no receiver", { status: 500 }),
     webhookTimeoutMs: null,

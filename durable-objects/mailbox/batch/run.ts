@@ -5,7 +5,6 @@
 import { batchId, fileId } from "../../../platform/file-ids.ts";
 import { callArchive, callCoordinator } from "../../../platform/objects.ts";
 import { type BatchState, batchObject, beginBatch, ENDED, endOf, enter } from "../../../policy/batch.ts";
-import { isEnd } from "../../../policy/lifecycle.ts";
 import { BATCH_LINES_LIMIT, type BatchError, type BatchObject } from "../../../schemas/batch.ts";
 import type { JobEnd } from "../../../schemas/job.ts";
 import type { Problem } from "../../../schemas/problem.ts";
@@ -124,7 +123,7 @@ export class Run {
   async #work(): Promise<void> {
     if (this.#state?.status === "validating") await this.#validate();
     if (this.#state?.status === "in_progress") await this.#fill();
-    if (this.#state?.status === "cancelling") await this.#drop();
+    if (this.#state?.status === "cancelling") this.#drop();
     const over = this.#state && (this.#state.status === "cancelling" || this.#state.cursor.requests === this.#state.total);
     if (over && this.#counts.open === 0 && !ENDED.includes(this.#state!.status)) this.#end();
     // An alarm that went off for something else has taken this one's place.
@@ -227,14 +226,10 @@ export class Run {
     return true;
   }
 
-  async #drop(): Promise<void> {
+  #drop(): void {
     const { address, env, settings, store } = this.#desk;
     const rows = store.openAfter(0);
-    for (const { n } of rows) {
-      // While others were told, it may have come to another end.
-      const row = store.job(n);
-      if (row && !isEnd(row.status)) await finish(this.#desk, row, "cancelled", {});
-    }
+    for (const row of rows) finish(this.#desk, row, "cancelled", {});
     if (rows.length === 0) return;
     // Lost, this costs nothing: a dispatcher asks here before it calls upstream.
     const ids = rows.map((row) => idOf(address, row));

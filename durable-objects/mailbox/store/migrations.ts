@@ -63,7 +63,8 @@ export const MIGRATIONS: readonly Migration[] = [
         claimed_at INTEGER NOT NULL
       ) WITHOUT ROWID;
 
-      -- Who is told of events: mailboxes that hold sockets. target 0 is the whole channel. Written by follow, read at wake.
+      -- Who is told of events: mailboxes that hold sockets. target 0 is the whole channel. Written by follow, and with a job's end for each that is to be
+      -- told of it; deleted when the end has arrived. Read at wake.
       CREATE TABLE followers (
         target INTEGER NOT NULL,
         lobby TEXT NOT NULL,

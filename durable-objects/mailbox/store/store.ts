@@ -177,6 +177,7 @@ export class MailboxStore {
     this.sql.run("DELETE FROM idempotency WHERE key = (SELECT details ->> 'idempotency_key' FROM jobs WHERE n = ?)", n);
     this.sql.run("DELETE FROM calls WHERE body = (SELECT details ->> '$.call.body' FROM jobs WHERE n = ?1) AND n = ?1", n);
     for (const table of ["jobs", "parts", "delta_rows", "deliveries"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
+    this.sql.run("DELETE FROM followers WHERE target = ?", n);
   }
 
   /** Jobs that wait or run, and those whose end has a place beyond this one. */
@@ -242,6 +243,14 @@ export class MailboxStore {
 
   followers(): FollowerRow[] {
     return this.sql.all("SELECT target, lobby, deltas FROM followers");
+  }
+
+  /** Those of jobs that have ended, or are deleted. */
+  owed(): Pick<FollowerRow, "target" | "lobby">[] {
+    return this.sql.all(
+      `SELECT target, lobby FROM followers LEFT JOIN jobs ON jobs.n = target
+       WHERE target > 0 AND (jobs.n IS NULL OR ended_at IS NOT NULL) ORDER BY target`,
+    );
   }
 
   putFollower(row: FollowerRow): void {

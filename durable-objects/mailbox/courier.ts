@@ -1,0 +1,125 @@
+/**
+ * Brings events to one lobby elsewhere. Law: of each job in the order of its events, in one message at a time; nothing waits for a lobby, and little is
+ * held for it: one that cannot take events now is told the newest of each job later, and by its number finds what it lacks, which the log has.
+ */
+import type { JobEvent } from "../../schemas/event.ts";
+import { EventFrame } from "./frames.ts";
+
+/** What may wait while a message is under way, in characters and in events: the next message, far below the 32 MiB that one may have. */
+const WAITING = { characters: 1_000_000, events: 1_000 };
+/** A lobby that could not be reached is tried again after this, then after twice as long, and so on. It was tried for half a second before. */
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 300_000;
+
+/** What a courier needs of its mailbox. */
+export type Route = {
+  /** Answers to how many sockets they went at most. @throws if the lobby cannot be reached, or does not answer in time. */
+  relay: (events: JobEvent[]) => Promise<number>;
+  /** The newest event of a job; null if the lobby follows it no more. */
+  newest: (n: number) => JobEvent | null;
+  /** The lobby has it. */
+  arrived: (n: number, event: JobEvent) => void;
+  now: () => number;
+  /** Lets the object live until the work is done. */
+  background: (work: Promise<unknown>) => void;
+  /** Makes sure that the object is awake by then (ms). */
+  wakeBy: (at: number) => void;
+};
+
+type Letter = { n: number; event: JobEvent; done: (readers: number) => void };
+
+export class Courier {
+  readonly #route: Route;
+  #waiting: Letter[] = [];
+  #characters = 0;
+  /** Jobs of which the lobby lacks events that are held here no longer. What comes of them meanwhile is in their newest event. */
+  readonly #lacking = new Set<number>();
+  #underway = false;
+  #failures = 0;
+  /** ms */
+  #pausedUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(route: Route) {
+    this.#route = route;
+  }
+
+  get idle(): boolean {
+    return !this.#underway && this.#waiting.length === 0 && this.#lacking.size === 0;
+  }
+
+  /** When it is to go again, if it waits for that (ms); else null. */
+  get resumesAt(): number | null {
+    return this.#underway || this.#lacking.size === 0 ? null : this.#pausedUntil;
+  }
+
+  /** Answers to how many sockets it went at most; 0 if the lobby does not have it yet. */
+  bring(n: number, event: JobEvent): Promise<number> {
+    if (this.#lacking.has(n) || this.#pausedUntil > this.#route.now()) {
+      this.bringNewest([n]);
+      return Promise.resolve(0);
+    }
+    return new Promise((done) => {
+      this.#waiting.push({ n, event, done });
+      if (this.#underway) this.#characters += new EventFrame(event).text.length;
+      if (this.#characters > WAITING.characters || this.#waiting.length > WAITING.events) this.#letGo(this.#waiting);
+      this.go();
+    });
+  }
+
+  /** The lobby may lack events of these jobs. */
+  bringNewest(jobs: Iterable<number>): void {
+    for (const n of jobs) this.#lacking.add(n);
+    this.go();
+  }
+
+  /** Goes, unless it is under way or pauses. */
+  go(): void {
+    if (this.#underway || this.idle) return;
+    if (this.#pausedUntil > this.#route.now()) this.#route.wakeBy(this.#pausedUntil);
+    else this.#route.background(this.#goOn());
+  }
+
+  async #goOn(): Promise<void> {
+    this.#underway = true;
+    for (let letters = this.#take(); letters.length > 0; letters = this.#take()) {
+      try {
+        const readers = await this.#route.relay(letters.map(({ event }) => event));
+        this.#failures = 0;
+        for (const { done, event, n } of letters) {
+          this.#route.arrived(n, event);
+          done(readers);
+        }
+      } catch {
+        this.#letGo([...letters, ...this.#waiting]);
+        this.#pausedUntil = this.#route.now() + Math.min(FIRST_PAUSE_MS * 2 ** this.#failures++, LONGEST_PAUSE_MS);
+        this.#route.wakeBy(this.#pausedUntil);
+        break;
+      }
+    }
+    this.#underway = false;
+  }
+
+  /** The next message. */
+  #take(): Letter[] {
+    const letters = this.#waiting;
+    let characters = this.#characters;
+    [this.#waiting, this.#characters] = [[], 0];
+    for (const n of this.#lacking) {
+      if (characters > WAITING.characters) break;
+      this.#lacking.delete(n);
+      const event = this.#route.newest(n);
+      if (!event) continue;
+      characters += new EventFrame(event).text.length;
+      letters.push({ n, event, done: () => {} });
+    }
+    return letters;
+  }
+
+  #letGo(letters: Letter[]): void {
+    for (const { done, n } of letters) {
+      this.#lacking.add(n);
+      done(0);
+    }
+    [this.#waiting, this.#characters] = [[], 0];
+  }
+}

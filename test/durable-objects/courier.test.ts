@@ -1,0 +1,119 @@
+/** How events go to one lobby elsewhere. */
+import { beforeEach, expect, it } from "vitest";
+import { Courier } from "../../durable-objects/mailbox/courier.ts";
+import type { JobEvent } from "../../schemas/event.ts";
+
+let clock = 0;
+beforeEach(() => {
+  clock = 0;
+});
+
+const delta = (n: number, seq: number, text = ""): JobEvent => ({ job: `job_${n}`, seq, event: "delta", data: text });
+
+/** A courier whose lobby answers, or fails, when the test says so. */
+function courier(newest: (n: number) => JobEvent | null = () => null) {
+  const messages: string[][] = [];
+  const arrived: string[] = [];
+  const wakes: number[] = [];
+  const answers: { ok: () => void; fail: () => void }[] = [];
+  const made = new Courier({
+    relay: (events) => {
+      messages.push(events.map(({ job, seq }) => `${job} ${seq}`));
+      return new Promise((resolve, reject) => {
+        answers.push({ ok: () => resolve(1), fail: () => reject(new Error("deaf")) });
+      });
+    },
+    newest,
+    arrived: (n, { seq }) => arrived.push(`${n} ${seq}`),
+    now: () => clock,
+    background: () => {},
+    wakeBy: (at) => wakes.push(at),
+  });
+  /** Answers the message that is under way, and lets the courier act on it. */
+  const answer = async (how: "ok" | "fail") => {
+    answers.shift()![how]();
+    for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+  };
+  return { made, messages, arrived, wakes, answer };
+}
+
+it("an event that comes alone goes at once; what comes while it is under way goes together after it, in order", async () => {
+  const { made, messages, arrived, answer } = courier();
+  const told = [made.bring(1, delta(1, 1)), made.bring(2, delta(2, 1)), made.bring(1, delta(1, 2))];
+  expect(messages).toEqual([["job_1 1"]]);
+  await answer("ok");
+  expect(messages).toEqual([["job_1 1"], ["job_2 1", "job_1 2"]]);
+  expect(arrived).toEqual(["1 1"]);
+  await answer("ok");
+  expect(await Promise.all(told)).toEqual([1, 1, 1]);
+  expect(arrived).toEqual(["1 1", "2 1", "1 2"]);
+  expect(made.idle).toBe(true);
+});
+
+it("a lobby that does not take events -> tried again after growing pauses, with the newest of each job, and nothing goes meanwhile", async () => {
+  const last = new Map([
+    [1, delta(1, 1)],
+    [2, delta(2, 1)],
+  ]);
+  const { made, messages, wakes, answer } = courier((n) => last.get(n) ?? null);
+  const told = [made.bring(1, last.get(1)!), made.bring(2, last.get(2)!)];
+  await answer("fail");
+  expect(await Promise.all(told)).toEqual([0, 0]);
+  last.set(1, delta(1, 2));
+  expect(await made.bring(1, last.get(1)!)).toBe(0);
+  for (const [count, pause] of [1_000, 2_000, 4_000, 8_000].entries()) {
+    expect(made.resumesAt).toBe(clock + pause);
+    expect(wakes).toContain(clock + pause);
+    clock += pause - 1;
+    made.go();
+    expect(messages).toHaveLength(count + 1);
+    clock++;
+    made.go();
+    expect(messages.at(-1)!.sort()).toEqual(["job_1 2", "job_2 1"]);
+    await answer("fail");
+  }
+  clock += 16_000;
+  made.go();
+  await answer("ok");
+  expect(made.idle).toBe(true);
+});
+
+it("pauses grow no longer than five minutes", async () => {
+  const { made, answer } = courier(() => delta(1, 1));
+  made.bring(1, delta(1, 1));
+  for (let count = 0; count < 30; count++) {
+    await answer("fail");
+    clock = made.resumesAt!;
+    made.go();
+  }
+  await answer("fail");
+  expect(made.resumesAt).toBe(clock + 300_000);
+});
+
+it.each([
+  ["events", 1_000, "x"],
+  ["characters", 10, "x".repeat(100_000)],
+])("more %s than may wait for a lobby are held no longer: it is told the newest of each job", async (_, count, text) => {
+  const { made, messages, answer } = courier((n) => delta(n, 9_999));
+  made.bring(1, delta(1, 1));
+  made.bring(3, delta(3, 1, text));
+  for (let seq = 1; seq <= count; seq++) made.bring(2, delta(2, seq, text));
+  made.bring(2, delta(2, count + 1));
+  await answer("ok");
+  expect(messages[1]!.sort()).toEqual(["job_2 9999", "job_3 9999"]);
+});
+
+it("many jobs of which much is to be told: a message holds a part of them, the next the rest", async () => {
+  const { made, messages, answer } = courier((n) => delta(n, 1, "x".repeat(400_000)));
+  made.bringNewest([1, 2, 3, 4]);
+  await answer("ok");
+  await answer("ok");
+  expect(messages).toEqual([["job_1 1", "job_2 1", "job_3 1"], ["job_4 1"]]);
+  expect(made.idle).toBe(true);
+});
+
+it("a job that the lobby follows no more is left out", async () => {
+  const { made, messages } = courier((n) => (n === 2 ? delta(2, 1) : null));
+  made.bringNewest([1, 2]);
+  expect(messages).toEqual([["job_2 1"]]);
+});
