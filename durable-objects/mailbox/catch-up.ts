@@ -8,7 +8,7 @@ import type { Sources } from "./sources.ts";
 /** Whether a reader still wants a job's events, and its deltas; null for no. */
 type Wants = (job: string) => { deltas: boolean } | null;
 
-/** Answers the jobs whose end it was told, and whether a mailbox could not be reached: then it is to be tried again. */
+/** Answers the jobs whose end it was told, or that are gone, and whether a mailbox could not be reached: then it is to be tried again. */
 export async function catchUp(reader: Reader, sources: Sources, wants: Wants): Promise<{ over: string[]; unreachable: boolean }> {
   const over: string[] = [];
   /** Mailboxes that did not answer. What is to be had of the others does not wait for them. */
@@ -28,7 +28,7 @@ export async function catchUp(reader: Reader, sources: Sources, wants: Wants): P
   return { over, unreachable: silent.size > 0 };
 }
 
-/** Tells of one job as much as goes; answers whether its end was told. */
+/** Tells of one job as much as goes; answers whether nothing more comes of it. */
 async function tell(reader: Reader, job: string, behind: Behind, sources: Sources, wants: Wants): Promise<boolean> {
   for (;;) {
     const wish = wants(job);
@@ -37,7 +37,7 @@ async function tell(reader: Reader, job: string, behind: Behind, sources: Source
     if (reader.behind.get(job) !== behind) return false;
     if (!events || events.length === 0) {
       reader.caughtUp(job);
-      return false;
+      return events !== null && !(await sources.has(job));
     }
     for (const event of events) {
       if (reader.full) {

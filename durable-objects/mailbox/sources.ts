@@ -4,7 +4,7 @@ import { callMailbox, within } from "../../platform/objects.ts";
 import type { ToldEvent } from "../../schemas/event.ts";
 import type { FollowCall, Followed, MailboxAddress, MailboxRpc, Missing } from "../../schemas/rpc.ts";
 import type { Desk } from "./desk.ts";
-import { follow, missed, unfollow } from "./replay.ts";
+import { eventsOf, follow, missed, unfollow } from "./replay.ts";
 import { parseTarget } from "./targets.ts";
 
 /** A mailbox that has not answered by then is asked again later. */
@@ -55,6 +55,16 @@ export class Sources {
       MISSED_MS,
       callMailbox(desk.env, { tenant, channel }, (stub) => stub.missed([job])),
     );
+  }
+
+  /** Whether there is such a job, or not any more. */
+  async has(id: string): Promise<boolean> {
+    const desk = this.#desk();
+    const { tenant } = desk.address;
+    const { channel } = parseJobId(tenant, id)!;
+    const nothing = Number.MAX_SAFE_INTEGER;
+    if (this.#isHere(channel)) return eventsOf(desk, id, nothing, false) !== null;
+    return (await callMailbox(desk.env, { tenant, channel }, (stub) => stub.events(id, nothing, false))) !== null;
   }
 
   #isHere(channel: string): boolean {

@@ -229,6 +229,37 @@ describe("a reader that falls behind", () => {
     expect(slow.text(id)).toBe(`${[..."abcde"].map(piece).join("")}f`);
   });
 
+  it.each(["c", "lobby"])(
+    "at %s, and lags with a job until that is deleted: its subscription ends, and that to another does not",
+    async (place) => {
+      const slow = await connect({ channel: place });
+      slow.send({ type: "ack", frames: 0 });
+      const { id, say, finish } = await running({ channel: "c" });
+      const waiting = await submit({ channel: "c", not_before: EPOCH / 1_000 + 100 * 3_600 });
+      await slow.subscribe({ jobs: [id], deltas: true });
+      for (const letter of "abcde") {
+        say(piece(letter));
+        await until(() => slow.text(id).endsWith(letter));
+      }
+      say("f");
+      await until(() => slow.count("lagging") === 1);
+      await slow.subscribe({ jobs: [waiting.id] });
+      finish();
+      await until(async () => (await rowsOf("SELECT count(*) AS n FROM jobs WHERE ended_at IS NOT NULL")) === 1);
+      await until(async () => (await lags(place)) === 2);
+      world.now = EPOCH + 80 * 3_600_000;
+      await runDurableObjectAlarm(mailbox("alice", "c"));
+      expect(await rowsOf("SELECT count(*) AS n FROM jobs")).toBe(1);
+      slow.send({ type: "ack", frames: slow.events().length });
+      await slow.saw(waiting.id, "queued");
+      const targets = () =>
+        inside(mailbox("alice", place), (_, { storage }) => storage.sql.exec("SELECT target FROM subscriptions").toArray());
+      await until(async () => (await targets()).length < 2);
+      expect(await targets()).toEqual([{ target: `job:${waiting.id}` }]);
+      expect(await lags(place)).toBe(0);
+    },
+  );
+
   it("that lags with more jobs than can be kept track of is let go, and comes back", async () => {
     const slow = await connect({ channel: "c" });
     slow.send({ type: "ack", frames: 0 });
