@@ -32,10 +32,13 @@ export async function catchUp(reader: Reader, sources: Sources, wants: Wants): P
 async function tell(reader: Reader, job: string, behind: Behind, sources: Sources, wants: Wants): Promise<boolean> {
   for (;;) {
     const wish = wants(job);
+    const { newest } = behind;
     const events = wish && (await sources.missed({ id: job, after: behind.after, ...wish }));
     // It has begun anew meanwhile, or left.
     if (reader.behind.get(job) !== behind) return false;
     if (!events || events.length === 0) {
+      // Something came while it was asked for.
+      if (events && behind.newest > newest) continue;
       reader.caughtUp(job);
       return events !== null && !(await sources.has(job));
     }

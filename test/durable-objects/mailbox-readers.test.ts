@@ -201,6 +201,30 @@ describe("a reader that falls behind", () => {
     expect(slow.text(id)).toBe(`${[..."abcde"].map(piece).join("")}fg`);
   });
 
+  it("wants no deltas any more, and what comes while nothing else is found to be missing is told too", async () => {
+    const [slow, other] = [await connect({ channel: "lobby" }), await connect({ channel: "lobby" })];
+    await other.subscribe({ channel: "c" });
+    slow.send({ type: "ack", frames: 0 });
+    await slow.subscribe({ channel: "c", deltas: true });
+    const { id, say, finish } = await running({ channel: "c" });
+    for (const letter of "abcde") {
+      say(piece(letter));
+      await until(() => slow.text(id).endsWith(letter));
+    }
+    say("f");
+    await until(() => slow.count("lagging") === 1);
+    await slow.subscribe({ channel: "c", deltas: false });
+    world.between.set("mailbox.missed", async (go) => {
+      const answer = await go();
+      world.between.delete("mailbox.missed");
+      finish();
+      await other.saw(id, "completed");
+      return answer;
+    });
+    slow.send({ type: "ack", frames: slow.events().length });
+    await slow.saw(id, "completed");
+  });
+
   it("subscribes anew while the rest is fetched from elsewhere: nothing comes twice", async () => {
     const slow = await connect({ channel: "lobby" });
     slow.send({ type: "ack", frames: 0 });
