@@ -37,7 +37,7 @@ export class Inquiries {
     await Promise.all(
       waiting.map(async (row) => {
         const place = await once(this.#placesAsked, row.n, () => this.#places.add(row));
-        if (place?.held && call.deltas) recallRunning(desk, row.n, place.held);
+        if (place?.held) recallRunning(desk, row.n, place.held);
         else if (place) tellPlace(desk, idOf(desk.address, row), place);
       }),
     );

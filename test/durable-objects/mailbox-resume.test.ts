@@ -184,6 +184,20 @@ describe("a socket that stays connected", () => {
     await wholeStory(client, id);
   });
 
+  it.each(["jobs", "channel"])(
+    "who comes by its %s while it runs, after its mailbox slept: told that it runs before it ends",
+    async (kind) => {
+      const { id, finish } = await running({ channel: "c" });
+      await evict(mailbox("alice", "c"));
+      const client = await connect();
+      await client.subscribe(kind === "jobs" ? { jobs: [id] } : { channel: "c" });
+      await client.saw(id, "in_progress");
+      finish();
+      await client.saw(id, "completed");
+      expect(client.story(id).slice(-2)).toEqual(["2 in_progress", "3 completed"]);
+    },
+  );
+
   it("the mailbox of the job dies and comes back: the result arrives", async () => {
     const client = await connect({ channel: "lobby" });
     const upstream = script();
