@@ -52,6 +52,7 @@ export class Page {
 
 /** A page of what stands after a place. */
 function spotsAfter(desk: Desk, after: number, deltas: boolean): Spot[] {
+  if (after >= desk.order.last) return [];
   let spots: Spot[] = [];
   const cut = () => {
     spots = spots.sort((a, b) => a.place - b.place).slice(0, PAGE);

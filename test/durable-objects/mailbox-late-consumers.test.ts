@@ -82,6 +82,20 @@ it("what another subscription of the socket tells it meanwhile stands for nothin
   expect(told).toEqual(new Set(jobs));
 });
 
+it("a consumer that lacks nothing has nothing looked for, however often it comes", async () => {
+  const looks = vi.spyOn(MailboxStore.prototype, "unsettled");
+  const client = await connect({ channel: "c" });
+  await client.subscribe(consumer);
+  const { id } = await submit({ channel: "c" });
+  const { cursor } = (await client.saw(id, "completed")) as { cursor?: number };
+  client.send({ type: "ack", channel: "c", cursor });
+  for (let count = 0; count < 3; count++) await client.subscribe(consumer);
+  const { id: next } = await submit({ channel: "c" });
+  await client.saw(next, "completed");
+  expect(client.story(next)).toEqual(["1 queued", "2 in_progress", "3 completed"]);
+  expect(looks).not.toHaveBeenCalled();
+});
+
 describe("a consumer that is slow", () => {
   it("is told a long past in parts as it acks, with the mailbox asleep in between, and then what comes", async () => {
     const jobs = await past(9);
