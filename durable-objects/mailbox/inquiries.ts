@@ -32,7 +32,8 @@ export class Inquiries {
   /** `fresh`: the channel was not followed from there before, or without deltas. */
   async ask(call: FollowCall, fresh: boolean): Promise<void> {
     const desk = this.#desk();
-    const rows = fresh ? desk.store.openAfter(0, ASKED) : call.jobs.flatMap(({ id }) => find(desk, id) ?? []);
+    const named = call.jobs.flatMap(({ id }) => find(desk, id) ?? []);
+    const rows = fresh ? [...desk.store.openAfter(0, ASKED), ...named] : named;
     const waiting = rows.filter((row) => !isEnd(row.status) && !desk.running.has(row.n));
     await Promise.all(
       waiting.map(async (row) => {

@@ -2,7 +2,7 @@ import { reset } from "cloudflare:test";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { JobEvent } from "../../schemas/event.ts";
-import { advanceTo, call, crash, ended, evict, inside, mailbox, submit, until } from "../support/service.ts";
+import { advanceTo, call, crash, ended, evict, inside, job, mailbox, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
 import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
 
@@ -197,6 +197,20 @@ describe("a socket that stays connected", () => {
       expect(client.story(id).slice(-2)).toEqual(["2 in_progress", "3 completed"]);
     },
   );
+
+  it("who comes to a channel where a thousand wait before the job that it names, after the mailbox slept: told that it runs, and its deltas", async () => {
+    const lines = Array(1_000).fill(JSON.stringify(job({ channel: "c", ...later })));
+    await call("POST", "/v1/jobs", lines.join("\n"), { headers: { "content-type": "application/jsonl" } });
+    const { id, say, finish } = await running({ channel: "c" });
+    await evict(mailbox("alice", "c"));
+    const client = await connect();
+    await client.subscribe({ channel: "c", jobs: [id], deltas: true });
+    say("x");
+    await until(() => client.text(id) === "x");
+    finish();
+    await client.saw(id, "completed");
+    expect(client.events(id).map(({ seq }) => seq)).toEqual(client.events(id).map((_, index) => index + 1));
+  });
 
   it("the mailbox of the job dies and comes back: the result arrives", async () => {
     const client = await connect({ channel: "lobby" });
