@@ -73,7 +73,7 @@ async function judge(post: Post, mailbox: number, verdicts: Verdict[]): Promise<
   try {
     givenUp = await callMailbox(env, book.addresses.of(mailbox), (stub) => stub.judge(verdicts));
   } catch {
-    // Ends are sent again by the sweep; what a lost notice of a retry said, the next lease carries.
+    // Ends are sent again by the sweep; of a lost notice of a retry the next lease carries the counts, and the mailbox tells the rest as that attempt begins.
     return;
   }
   post.turn((now) => {

@@ -9,7 +9,7 @@ import type { JobEnd } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { AppendCall, Appended, CommitCall, Committed, Lease, OpenCall, Opened, Verdict } from "../../schemas/rpc.ts";
 import type { Desk } from "./desk.ts";
-import { append as appendTo, entriesOf, priorSeq, saysRetrying, saysRunning } from "./log.ts";
+import { append as appendTo, entriesOf, priorSeq, saysRetrying, saysRetryingSince, saysRunning } from "./log.ts";
 import { placed } from "./order.ts";
 import { deltasKeptMs } from "./retention.ts";
 import type { JobRow } from "./store/store.ts";
@@ -200,6 +200,10 @@ export function noteRunning(desk: Desk, row: JobRow, attempt: number, startedAt:
   if (saysRunning(row, attempt)) return;
   row.started_at ??= startedAt;
   row.attempt = Math.max(row.attempt, attempt);
+  // The coordinator's word on an attempt may have been lost: unless it is made good, the deltas of both would read as one text.
+  const broken = attempt > 1 ? desk.store.deltas.attemptBefore(row.n, attempt) : null;
+  if (broken !== null && !saysRetryingSince(row, broken))
+    note(desk, row, "retrying", { attempt: broken, retry_at: startedAt / 1_000, error: null });
   note(desk, row, "in_progress", { attempt });
 }
 

@@ -51,3 +51,8 @@ export function toldPosition(row: JobRow): number | null {
 export function saysRetrying(row: JobRow, attempt: number): boolean {
   return entriesOf(row).some(([, event, , data]) => event === "retrying" && (data as { attempt: number }).attempt === attempt);
 }
+
+/** Whether it is said of this attempt, or of one after it, that another follows. */
+export function saysRetryingSince(row: JobRow, attempt: number): boolean {
+  return entriesOf(row).some(([, event, , data]) => event === "retrying" && (data as { attempt: number }).attempt >= attempt);
+}

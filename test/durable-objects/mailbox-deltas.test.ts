@@ -250,6 +250,38 @@ describe("an attempt that fails", () => {
     expect(data).toMatchObject({ attempts: 2, possible_duplicates: 1 });
   });
 
+  it("and its notice is lost: told before the next attempt begins, so that the text begins anew", async () => {
+    const [client, plain] = [await connect(), await connect()];
+    await client.subscribe({ channel: "c", deltas: true });
+    await plain.subscribe({ channel: "c" });
+    const { id, say, break: breakOff } = await running({ channel: "c", retry: "always" });
+    say("half");
+    await until(() => client.text(id) === "half");
+    let lost = 0;
+    world.between.set("mailbox.judge", () => {
+      lost++;
+      throw new Error("lost");
+    });
+    breakOff();
+    await until(() => lost === 4);
+    world.between.delete("mailbox.judge");
+    // A rate limit is no attempt, and has no notice of its own.
+    world.upstream = () => refusal(429, "rate_limit_exceeded", { "retry-after": "5" });
+    await advanceTo(EPOCH + 10_000);
+    await until(async () => world.calls.length === 2 && (await call("GET", `/v1/jobs/${id}`)).body.eta?.limited_by !== undefined);
+    world.upstream = () => completion(TEXT);
+    await advanceTo(EPOCH + 20_000);
+    await client.saw(id, "completed");
+    await plain.saw(id, "completed");
+    const told = client.events(id).map(({ event, data }) => (event === "delta" ? event : [event, (data as { attempt?: number }).attempt]));
+    const attempts = told.filter(([event]) => event !== "position");
+    expect(attempts.slice(0, 5)).toEqual([["queued", undefined], ["in_progress", 1], "delta", ["retrying", 1], ["in_progress", 2]]);
+    expect(told.filter(([event]) => event === "retrying")).toHaveLength(1);
+    expect(client.text(id)).toBe(`half${TEXT}`);
+    expectGapless(client, id);
+    expect(plain.events(id)).toEqual(client.events(id).filter(({ event }) => event !== "delta"));
+  });
+
   it("in_progress -> failed: after a consumer saw a part, a safe job is not silently called again, and is told so at once", async () => {
     const client = await connect();
     await client.subscribe({ channel: "c", deltas: true });

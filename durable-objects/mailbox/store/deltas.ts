@@ -52,6 +52,12 @@ export class DeltaStore {
     )!;
   }
 
+  /** The last attempt before this one that has deltas, null if none has. */
+  attemptBefore(n: number, attempt: number): number | null {
+    return this.#sql.first<{ last: number | null }>("SELECT max(attempt) AS last FROM delta_rows WHERE n = ? AND attempt < ?", n, attempt)!
+      .last;
+  }
+
   /** No more come: the job has ended. */
   close(n: number): void {
     this.#tails.delete(n);
