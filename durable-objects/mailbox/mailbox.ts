@@ -62,6 +62,9 @@ const COMMITS = { maxItems: 256, gapMs: 1, regroup: true, abreast: 8 };
 /** A lobby that has not taken events by then is told of them later. */
 const RELAY_MS = 10_000;
 
+/** While the coordinator is asked about jobs, the object is woken this often: it may have died over it. */
+const WATCHDOG_MS = 30_000;
+
 /** One channel of a tenant: its jobs, their results and events, and the sockets of its clients. */
 export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   protected readonly desk: Desk;
@@ -239,10 +242,13 @@ export class Mailbox extends DurableObject<Env> implements MailboxRpc {
   override async alarm(): Promise<void> {
     this.#alarm.rang();
     const over = closeOver(this.ctx, this.now());
-    await Promise.all(over.closed.map((id) => this.#lobby.leave(id)));
-    await Promise.all([this.intake.resend(), this.#lobby.resume()]);
+    // What asks other objects is not waited for: one that does not answer holds up nothing that is due here.
+    for (const id of over.closed) this.desk.background(this.#lobby.leave(id));
+    this.desk.background(this.#lobby.resume());
+    this.desk.background(this.intake.resend());
     const wishes = [
       over.next,
+      this.intake.unconfirmed > 0 ? this.now() + WATCHDOG_MS : null,
       this.desk.followers.resume(),
       await this.desk.calls.sweep(),
       retire(this.desk),

@@ -111,7 +111,8 @@ export class Intake {
 
   /** Sends again what the coordinator has not confirmed: after a wake, or when it could not be reached. */
   async resend(): Promise<void> {
-    const rows = [...this.#unconfirmed].flatMap((n) => this.#desk.store.job(n) ?? []).filter((row) => row.status === "queued");
+    const silent = [...this.#unconfirmed].filter((n) => !this.#underway.has(n));
+    const rows = silent.flatMap((n) => this.#desk.store.job(n) ?? []).filter((row) => row.status === "queued");
     for (let from = 0; from < rows.length; from += TICKETS_PER_CALL)
       await this.#handOver(rows.slice(from, from + TICKETS_PER_CALL), "accepted");
   }

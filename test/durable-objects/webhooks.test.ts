@@ -17,6 +17,7 @@ import {
 } from "../support/receiver.ts";
 import { advanceTo, call, ended, evict, inside, mailbox, over, submit, until } from "../support/service.ts";
 import { kill } from "../support/stand.ts";
+import { later } from "../support/telling.ts";
 import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -245,6 +246,26 @@ describe("a receiver", () => {
     expect(waiting.now).toBe(2);
     expect(waiting.most).toBeLessThanOrEqual(4);
   });
+});
+
+it("the coordinator does not answer -> what is due is sent all the same, and it is asked once", async () => {
+  const received = receive((_, nth) => status(nth === 1 ? 500 : 200));
+  const { id } = await hooked(later);
+  await call("POST", `/v1/jobs/${id}/cancel`);
+  await until(() => received.length === 1);
+  let asked = 0;
+  world.between.set("coordinator.enqueue", async (go) => {
+    asked++;
+    while (world.between.size > 0) await scheduler.wait(2);
+    return go();
+  });
+  const submitted = submit({ channel: "c", ...later });
+  await until(() => asked === 1);
+  await ringAt(EPOCH + HOUR);
+  await until(() => received.length === 2);
+  expect(asked).toBe(1);
+  world.between.clear();
+  await submitted;
 });
 
 describe("many receivers", () => {
