@@ -273,8 +273,16 @@ export type FollowCall = {
 };
 /** A job of which a reader has the events up to `after`. */
 export type Missing = { id: string; after: number; deltas: boolean };
-/** `missing`: of the jobs that were named, those that there are not; `unknown`: of the resume points, those of no job. */
-export type Followed = { events: JobEvent[]; missing: string[]; unknown?: string[] };
+/**
+ * `missing`: of the jobs that were named, those that there are not; `unknown`: of the resume points, those of no job. `behind`: jobs of which the answer has
+ * no room for everything: what comes after a seq, up to another, is to be had by `missed`.
+ */
+export type Followed = {
+  events: JobEvent[];
+  missing: string[];
+  unknown?: string[];
+  behind?: { id: string; after: number; newest: number }[];
+};
 
 /** A mailbox is named `tenant/channel`; it knows its own name. */
 export interface MailboxRpc {
@@ -313,7 +321,10 @@ export interface MailboxRpc {
   unfollow(call: { lobby: MailboxAddress; channel: boolean; jobs: string[] }): Promise<void>;
   /** Events for the sockets of this lobby; answers to how many they went at most. */
   relay(from: MailboxAddress, events: JobEvent[]): Promise<number>;
-  /** What a reader who lagged has missed of each job, in order, deltas that follow each other as one; nothing of a job that is not there. */
+  /**
+   * What a reader who lagged has missed of each job, in order, deltas that follow each other as one; nothing of a job that is not there. It may be the
+   * beginning alone: who wants to have everything asks until nothing comes.
+   */
   missed(jobs: Missing[]): Promise<ToldEvent[]>;
 }
 

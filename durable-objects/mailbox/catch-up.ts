@@ -37,7 +37,7 @@ async function tell(reader: Reader, job: string, behind: Behind, sources: Source
     // It has begun anew meanwhile, or left.
     if (reader.behind.get(job) !== behind) return false;
     if (!events || events.length === 0) {
-      // Something came while it was asked for.
+      // What came while it was asked for may be missing in the answer.
       if (events && behind.newest > newest) continue;
       reader.caughtUp(job);
       return events !== null && !(await sources.has(job));
@@ -50,9 +50,8 @@ async function tell(reader: Reader, job: string, behind: Behind, sources: Source
       reader.put(new EventFrame(event));
       behind.after = event.seq;
     }
-    // What came while it was asked for may be missing in the answer.
-    if (behind.newest > behind.after) continue;
+    if (!isEnd(events.at(-1)!.event)) continue;
     reader.caughtUp(job);
-    return isEnd(events.at(-1)!.event);
+    return true;
   }
 }

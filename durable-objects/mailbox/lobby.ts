@@ -216,7 +216,9 @@ export class Lobby {
     const none = new Set([...followed.missing, ...(followed.unknown ?? [])]);
     for (const [job, seq] of starts) if (isAsked(job) && !none.has(job)) reader.startFrom(job, seq);
     for (const event of followed.events) if (isAsked(event.job)) reader.take(new EventFrame(event), call.deltas, "logged");
+    for (const { after, id, newest } of followed.behind ?? []) if (isAsked(id)) reader.lose(id, after, newest);
     const live = [...current].flatMap((target) => this.#goLive(socketId, channel, target));
+    if (reader.behind.size > 0) this.#desk().background(this.#catchUp(socketId));
     this.#consume(socketId);
     const told = [...followed.events, ...live.map(({ event }) => event)];
     const over = told.filter(({ event, job }) => isEnd(event) && !reader.behind.has(job)).map(({ job }) => job);

@@ -72,8 +72,7 @@ export class Reader {
     const { event } = frame;
     if (!this.wants(event, deltas)) return false;
     const last = this.#sent.get(event.job);
-    const behind = this.behind.get(event.job);
-    if (behind) behind.newest = Math.max(behind.newest, event.seq);
+    if (this.behind.has(event.job)) this.lose(event.job, event.seq - 1, event.seq);
     else if (this.full || this.#lagging) this.#fallBehind(event.job, last ?? event.seq - 1, event.seq);
     else if (manner === "live" && last !== undefined && lacks(event, last, deltas)) this.lose(event.job, last, event.seq);
     else {
@@ -124,8 +123,12 @@ export class Reader {
 
   /** Events of a job after a seq, up to another, have not come: the reader is told them out of the log. */
   lose(job: string, after: number, newest: number): void {
-    this.behind.set(job, { after, newest });
-    this.#notes.behind(job, after);
+    const behind = this.behind.get(job);
+    if (behind) behind.newest = Math.max(behind.newest, newest);
+    else {
+      this.behind.set(job, { after, newest });
+      this.#notes.behind(job, after);
+    }
   }
 
   /** Put last, so that the first is the one longest unheard of: an end may still be on its way twice, and is known by this. */

@@ -7,21 +7,28 @@ import type { FollowCall, Followed, MailboxRpc, Missing } from "../../schemas/rp
 import { find, lastSeq, noteRunning } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { WHOLE_CHANNEL } from "./followers.ts";
+import { EventFrame } from "./frames.ts";
 import { entriesOf, priorSeq } from "./log.ts";
 import type { JobRow } from "./store/store.ts";
 import { asAccepted, idOf, jobOf } from "./view.ts";
+
+/** Characters of events in one answer, and one event beyond: far below the 32 MiB that one may have, and little of an object's memory. */
+const FOLLOWED_CHARACTERS = 4_000_000;
+const PAGE_CHARACTERS = 1_000_000;
 
 export type UnfollowCall = Parameters<MailboxRpc["unfollow"]>[0];
 
 /**
  * A lobby follows jobs or the whole channel. What is answered and what is told later join without a gap: both are read and registered
- * in one turn.
+ * in one turn. Beyond what one answer holds, it says how far it goes.
  */
 export function follow(desk: Desk, call: FollowCall): Followed {
   const lobby = mailboxName(call.lobby);
   const missing: string[] = [];
   const unknown: string[] = [];
   const events: JobEvent[] = [];
+  const behind: NonNullable<Followed["behind"]> = [];
+  let room = FOLLOWED_CHARACTERS;
   const fresh = call.channel && desk.followers.add(WHOLE_CHANNEL, lobby, call.deltas);
   const asked = new Map(call.jobs.map(({ id, after }) => [id, after]));
   for (const [id, after] of Object.entries(call.after)) if (call.channel && !asked.has(id)) asked.set(id, after);
@@ -35,10 +42,18 @@ export function follow(desk: Desk, call: FollowCall): Followed {
     if (!isEnd(row.status) && named.has(id)) desk.followers.add(row.n, lobby, call.deltas);
     const running = desk.running.get(row.n);
     if (running && row.status === "queued") noteRunning(desk, row, running.attempt, running.startedAt);
-    events.push(...replay(desk, id, row, after ?? 0, call.deltas));
+    const newest = newestSeq(desk, row, call.deltas);
+    let told = after ?? 0;
+    for (const event of room > 0 ? replay(desk, id, row, told, call.deltas) : []) {
+      if (room <= 0) break;
+      events.push(event);
+      room -= sizeOf(event);
+      told = event.seq;
+    }
+    if (told < newest) behind.push({ id, after: told, newest });
   }
   desk.background(desk.inquiries.ask(call, fresh));
-  return { events, missing, unknown };
+  return { events, missing, unknown, behind };
 }
 
 export function unfollow(desk: Desk, call: UnfollowCall): void {
@@ -72,17 +87,33 @@ export function replay(desk: Desk, id: string, row: JobRow, after: number, delta
 export function newest(desk: Desk, n: number, deltas: boolean): JobEvent | null {
   const row = desk.store.job(n);
   if (!row) return null;
-  const seq = deltas ? lastSeq(desk, row) : entriesOf(row).at(-1)![0];
-  const event = replay(desk, idOf(desk.address, row), row, seq - 1, deltas)[0]!;
+  const event = replay(desk, idOf(desk.address, row), row, newestSeq(desk, row, deltas) - 1, deltas)[0]!;
   return event.event === "delta" ? event : { ...event, prior: priorSeq(row) };
 }
 
-/** What a reader who lagged has missed: deltas that follow each other are one. */
+function newestSeq(desk: Desk, row: JobRow, deltas: boolean): number {
+  return deltas ? lastSeq(desk, row) : entriesOf(row).at(-1)![0];
+}
+
+/** What a reader who lagged has missed: deltas that follow each other are one. Of each job a page at most. */
 export function missed(desk: Desk, jobs: Missing[]): ToldEvent[] {
   return jobs.flatMap(({ after, deltas, id }) => {
     const row = find(desk, id);
-    return row ? together(replay(desk, id, row, after, deltas)) : [];
+    return row ? pageOf(together(replay(desk, id, row, after, deltas))) : [];
   });
+}
+
+function pageOf(events: ToldEvent[]): ToldEvent[] {
+  let room = PAGE_CHARACTERS;
+  return events.filter((event) => {
+    const fits = room > 0;
+    if (fits) room -= sizeOf(event);
+    return fits;
+  });
+}
+
+function sizeOf(event: ToldEvent): number {
+  return new EventFrame(event).text.length;
 }
 
 function dataOf(desk: Desk, row: JobRow, event: EventName, data: unknown): unknown {

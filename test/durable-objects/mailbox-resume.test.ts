@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { JobEvent } from "../../schemas/event.ts";
 import { advanceTo, call, crash, ended, evict, inside, job, mailbox, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
-import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
+import { chunk, completion, EPOCH, refusal, resetWorld, script, stream, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
@@ -122,6 +122,88 @@ describe("resuming", () => {
       ["2 in_progress", "3 completed"],
     ]);
     expect(client.errors()).toEqual([]);
+  });
+});
+
+describe("more than one message holds", () => {
+  const long = "x".repeat(450_000);
+  const answer = () => {
+    const [piece, end] = [
+      { delta: { content: long }, finish_reason: null },
+      { delta: {}, finish_reason: "stop" },
+    ];
+    const usage = { prompt_tokens: 5, completion_tokens: 5, total_tokens: 10 };
+    return stream([...[piece, end].map((each) => chunk([{ index: 0, logprobs: null, ...each }])), { ...chunk([]), usage }, "[DONE]"]);
+  };
+  /** Sizes of the answers between mailboxes, in characters. */
+  const measured = () => {
+    const sizes: number[] = [];
+    for (const method of ["mailbox.follow", "mailbox.missed"])
+      world.between.set(method, async (go) => {
+        const answer = await go();
+        sizes.push(JSON.stringify(answer).length);
+        return answer;
+      });
+    return sizes;
+  };
+
+  it.each([
+    ["by name, over a lobby", "lobby", "jobs"],
+    ["by name, at the source", "c", "jobs"],
+    ["by the channel, over a lobby", "lobby", "channel"],
+  ])("jobs that ended, %s: everything comes, in parts", async (_, place, kind) => {
+    world.upstream = answer;
+    const jobs: string[] = [];
+    for (let count = 0; count < 12; count++) {
+      const { id } = await submit({ channel: "c" });
+      await ended(id);
+      jobs.push(id);
+    }
+    const client = await connect({ channel: place });
+    const sizes = measured();
+    const after = Object.fromEntries(jobs.map((id) => [id, 1]));
+    await client.subscribe(kind === "jobs" ? { jobs } : { channel: "c", after });
+    for (const id of jobs) await client.saw(id, "completed");
+    for (const id of jobs) expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 completed"].slice(kind === "jobs" ? 0 : 1));
+    expect(client.errors()).toEqual([]);
+    expect(client.count("lagging")).toBe(0);
+    expect(sizes.length > 0).toBe(place !== "c");
+    expect(Math.max(0, ...sizes)).toBeLessThan(5_000_000);
+    const rows = (table: string) =>
+      inside(mailbox("alice", place), (_, { storage }) => storage.sql.exec(`SELECT count(*) AS n FROM ${table}`).one().n);
+    await until(async () => (await rows("lags")) === 0 && (await rows("subscriptions")) === (kind === "jobs" ? 0 : 1));
+  });
+
+  it("one job of several attempts, its deltas and its end: everything comes, in order, also what comes meanwhile", async () => {
+    const watcher = await connect({ channel: "c" });
+    await watcher.subscribe({ channel: "c", deltas: true });
+    const { id, say, break: breakOff } = await running({ channel: "c", retry: "always" });
+    for (const letter of "abcde") {
+      say(letter.repeat(500_000));
+      await until(() => watcher.text(id).endsWith(letter));
+    }
+    breakOff();
+    await watcher.saw(id, "retrying");
+    const second = script();
+    world.upstream = second.answer;
+    await advanceTo(EPOCH + 10_000);
+    for (const letter of "fghij") {
+      second.say(letter.repeat(500_000));
+      await until(() => watcher.text(id).endsWith(letter));
+    }
+    const client = await connect({ channel: "lobby" });
+    const sizes = measured();
+    await client.subscribe({ jobs: [id], deltas: true });
+    second.say("end");
+    second.finish();
+    await client.saw(id, "completed");
+    expect(client.text(id)).toBe(watcher.text(id));
+    const numbers = client
+      .events(id)
+      .flatMap(({ from, seq }) => Array.from({ length: seq - (from ?? seq) + 1 }, (_, n) => (from ?? seq) + n));
+    expect(numbers).toEqual(numbers.map((_, index) => index + 1));
+    expect(sizes.length).toBeGreaterThan(1);
+    expect(Math.max(...sizes)).toBeLessThan(5_000_000);
   });
 });
 
