@@ -4,14 +4,15 @@ import type { Problem, Refused } from "../schemas/problem.ts";
 import type { OpenOutput } from "../schemas/rpc.ts";
 import type { PoolsConfig } from "../schemas/settings.ts";
 import { neverFits } from "./budget.ts";
-import { reservedTokens } from "./estimate.ts";
+import { estimatePromptTokens, reservedTokens } from "./estimate.ts";
 import { matches, poolBudget, poolOf } from "./pools.ts";
+import { isGoverned } from "./ramp.ts";
 
 /** Characters of one chat request: a message between objects holds 32 MiB, and two bytes a character. */
 export const REQUEST_LIMIT = 12_000_000;
 
-/** `request`: the body as JSON text; `tokens`: what it reserves of its pool; `open`: if it does not bound its answer. */
-export type Priced = { ok: true; request: string; model: string; pool: string; tokens: number; open?: OpenOutput };
+/** `request`: the body as JSON text; `tokens`: what it reserves of its pool; `prompt`: how many of these are its prompt's, if the pool's governor asks; `open`: if it does not bound its answer. */
+export type Priced = { ok: true; request: string; model: string; pool: string; tokens: number; prompt?: number; open?: OpenOutput };
 
 /** @param allowed - lists of patterns, each of which must let the model through: the key's, the token's; null lets any through. */
 export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (readonly string[] | null)[]): Priced | Refused {
@@ -25,7 +26,8 @@ export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (
   const request = JSON.stringify(body);
   if (request.length > REQUEST_LIMIT) return refuse(invalid(413, "request_too_large", "The request is too large.", "request"));
   const config = pools[pool]!;
-  const tokens = reservedTokens(body, config.default_output_tokens);
+  const prompt = estimatePromptTokens(body);
+  const tokens = reservedTokens(body, config.default_output_tokens, prompt);
   // A reservation that no full bucket could hold would wait for ever.
   const meter = neverFits(poolBudget(config), tokens);
   if (meter) {
@@ -34,7 +36,7 @@ export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (
   }
   const bounded = (body.max_completion_tokens ?? body.max_tokens ?? null) !== null;
   const open = { choices: body.n ?? 1, each: config.default_output_tokens };
-  return { ok: true, request, model, pool, tokens, ...(!bounded && { open }) };
+  return { ok: true, request, model, pool, tokens, ...(isGoverned(config) && { prompt }), ...(!bounded && { open }) };
 }
 
 /** Whether a list of patterns lets a model through; null lets any through. */

@@ -54,11 +54,11 @@ export function estimatePromptTokens(request: ChatRequest): number {
  * The tokens to reserve for a call: the prompt's, and for each of `n` choices the most it may produce, which is
  * `defaultOutputTokens` where the request sets no bound. An integer ≥ 1; never throws for a request that passed the schema.
  */
-export function reservedTokens(request: ChatRequest, defaultOutputTokens: number): number {
+export function reservedTokens(request: ChatRequest, defaultOutputTokens: number, prompt = estimatePromptTokens(request)): number {
   const output = request.max_completion_tokens ?? request.max_tokens ?? defaultOutputTokens;
   // A default that is no count must not turn the sum into one that no bucket can compare.
   const whole = Number.isFinite(output) ? Math.max(0, Math.ceil(output)) : 0;
-  return Math.min(Number.MAX_SAFE_INTEGER, estimatePromptTokens(request) + (request.n ?? 1) * whole);
+  return Math.min(Number.MAX_SAFE_INTEGER, prompt + (request.n ?? 1) * whole);
 }
 
 function addMessage(sum: Sum, message: Record<string, unknown>): void {

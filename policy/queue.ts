@@ -7,6 +7,8 @@ export type Waiting = {
   readonly job: string;
   readonly tenant: string;
   readonly tokens: number;
+  /** How many of these are its prompt's, as far as is known. */
+  readonly prompt?: number | undefined;
   readonly priority: number;
   /** ms: enqueue time or `not_before`, less the head start that `priority` gives. */
   readonly effectiveAt: number;

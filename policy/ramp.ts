@@ -3,34 +3,35 @@
  * (developers.openai.com, guide on rate limits). Law: what starts in an interval T is at most level × (T + half a minute), and the level
  * is at most the floor, or by that growth above what was used in a minute of the last fifteen.
  *
- * The coordinator knows what a job reserves, not how much of it is input: the share is learned from what calls report, beginning with all.
+ * A job is charged with the estimate of its own prompt, never with what others' were; one of which none is known, with all that it reserves. What a call
+ * reports sets that right.
  */
 import type { PoolConfig } from "../schemas/settings.ts";
-import { type Bucket, FULL, freeAt, type Rate, readyAt as readyAtOf, take } from "./bucket.ts";
+import { type Bucket, FULL, freeAt, give, type Rate, readyAt as readyAtOf, take } from "./bucket.ts";
 
 /** Tokens are input tokens, levels are by the minute. */
 export type Ramp = {
   readonly floor: number;
   level: number;
-  /** The present minute's number, and what it used. */
+  /** The present minute's number, and what it used: less than nothing, if calls of the minutes before took less than was thought. */
   minute: number;
   used: number;
   /** What the minutes before used, newest first; no more than their level counts. */
   past: number[];
-  /** Of a reservation, the part that is input. */
-  inputShare: number;
+  /** What calls reserved lately, and how much of that was input: to foresee waits. */
+  seen: { reserved: number; input: number };
   bucket: Bucket;
 };
 
-export type RampRecord = Pick<Ramp, "minute" | "used" | "past" | "inputShare">;
+export type RampRecord = Pick<Ramp, "minute" | "used" | "past" | "seen">;
 
 const MINUTE_MS = 60_000;
 const MINUTES = 15;
 const GROWTH = 1.5;
 /** Of a level, what may start at once. */
 const BURST = 1 / 2;
-/** Weight of a new measurement of the input's share. */
-const SMOOTHING = 0.05;
+/** What each call leaves of those before it, in what was seen. */
+const FADING = 0.95;
 
 /** Whether a pool can ever have more than may grow at will, and upstream cares. */
 export function isGoverned({ learn, ramp_tpm, tpm }: Pick<PoolConfig, "learn" | "ramp_tpm" | "tpm">): boolean {
@@ -39,7 +40,7 @@ export function isGoverned({ learn, ramp_tpm, tpm }: Pick<PoolConfig, "learn" | 
 }
 
 export function openRamp(floor: number): Ramp {
-  return { floor, level: floor, minute: 0, used: 0, past: [], inputShare: 1, bucket: FULL };
+  return { floor, level: floor, minute: 0, used: 0, past: [], seen: { reserved: 0, input: 0 }, bucket: FULL };
 }
 
 /** The level goes by whole minutes. True if it has changed. */
@@ -48,43 +49,53 @@ export function turn(ramp: Ramp, now: number): boolean {
   const passed = minute - ramp.minute;
   if (passed <= 0) return false;
   const idle = new Array<number>(Math.min(passed - 1, MINUTES)).fill(0);
-  ramp.past = [...idle, Math.min(ramp.used, ramp.level), ...ramp.past].slice(0, MINUTES);
+  ramp.past = [...idle, Math.max(0, Math.min(ramp.used, ramp.level)), ...ramp.past].slice(0, MINUTES);
   [ramp.minute, ramp.used] = [minute, 0];
   const before = ramp.level;
   ramp.level = levelOf(ramp);
   return ramp.level !== before;
 }
 
-/** When a job that reserves so many tokens may start, ms; from `now` on. */
-export function readyAt(ramp: Ramp, reserved: number, now: number): number {
-  return readyAtOf(ramp.bucket, rateOf(ramp), reserved * ramp.inputShare, now);
+/** When a job of so many input tokens may start, ms; from `now` on. */
+export function readyAt(ramp: Ramp, input: number, now: number): number {
+  return readyAtOf(ramp.bucket, rateOf(ramp), input, now);
 }
 
-export function start(ramp: Ramp, reserved: number, now: number): void {
-  const tokens = reserved * ramp.inputShare;
-  ramp.bucket = take(ramp.bucket, rateOf(ramp), tokens, now);
-  ramp.used += tokens;
+export function start(ramp: Ramp, input: number, now: number): void {
+  ramp.bucket = take(ramp.bucket, rateOf(ramp), input, now);
+  ramp.used += input;
 }
 
-/** A call that had reserved so many tokens reports its prompt. */
-export function learn(ramp: Ramp, reserved: number, promptTokens: number): void {
-  if (reserved > 0) ramp.inputShare += (Math.min(1, promptTokens / reserved) - ramp.inputShare) * SMOOTHING;
+/** A call that was charged with `charged` input tokens reports `input`. */
+export function settle(ramp: Ramp, charged: number, input: number, now: number): void {
+  const beyond = input - charged;
+  const change = beyond > 0 ? take : give;
+  ramp.bucket = change(ramp.bucket, rateOf(ramp), Math.abs(beyond), now);
+  ramp.used += beyond;
+}
+
+/** A call that had reserved so many tokens reports its input. */
+export function learn({ seen }: Ramp, reserved: number, input: number): void {
+  seen.reserved = seen.reserved * FADING + reserved;
+  seen.input = seen.input * FADING + Math.min(input, reserved);
 }
 
 /** When the present level has let through so many reserved tokens, ms. */
 export function clearedAt(ramp: Ramp, reserved: number, now: number): number {
   const rate = rateOf(ramp);
-  const missing = reserved * ramp.inputShare - freeAt(ramp.bucket, rate, now);
+  const { seen } = ramp;
+  const input = seen.reserved > 0 ? (reserved * seen.input) / seen.reserved : reserved;
+  const missing = input - freeAt(ramp.bucket, rate, now);
   return missing > 0 ? now + missing / rate.perMs : now;
 }
 
-export function recordOf({ minute, used, past, inputShare }: Ramp): RampRecord {
-  return { minute, used, past, inputShare };
+export function recordOf({ minute, used, past, seen }: Ramp): RampRecord {
+  return { minute, used, past, seen: { ...seen } };
 }
 
-/** After a restart: nothing may start at once, for what did before it is not known. */
-export function restore(ramp: Ramp, record: RampRecord, now: number): void {
-  Object.assign(ramp, record);
+/** After a restart: nothing may start at once, for what did before it is not known. A record of old has not `seen`. */
+export function restore(ramp: Ramp, { minute, past, seen, used }: RampRecord, now: number): void {
+  Object.assign(ramp, { minute, past, used, ...(seen && { seen }) });
   ramp.level = levelOf(ramp);
   turn(ramp, now);
   ramp.bucket = { spent: rateOf(ramp).burst, at: now };

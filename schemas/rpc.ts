@@ -23,6 +23,8 @@ export type Ticket = {
   priority: number;
   /** Tokens that admission reserves. */
   tokens: number;
+  /** How many of these are the prompt's, by the estimate; missing where the pool has no governor that asks. */
+  prompt?: number;
   acceptedAt: number;
   notBefore: number | null;
   deadline: number | null;
@@ -202,6 +204,8 @@ export type Submission = {
   model: string;
   pool: string;
   tokens: number;
+  /** As in the ticket. */
+  prompt?: number;
   priority: number;
   /** ms */
   notBefore: number | null;

@@ -14,7 +14,7 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
     if (book.find(ticket.job, now)) return null;
     const problem = refusal(book, address, ticket);
     if (problem) return problem;
-    const { open } = ticket;
+    const { open, prompt } = ticket;
     const delayed = ticket.notBefore !== null && ticket.notBefore > now;
     const entry = book.insert(
       {
@@ -28,6 +28,7 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
         deadline: null,
         arrival: book.nextArrival,
         ...(open && { open }),
+        ...(prompt !== undefined && { prompt }),
         ...FRESH,
         phase: delayed ? "delayed" : "waiting",
         ready_at: delayed ? ticket.notBefore! : 0,

@@ -15,13 +15,14 @@ export function again(desk: Desk, id: string, nonce: string): Submission | null 
   const row = find(desk, id);
   const request = row?.status === "failed" ? desk.store.text(row.n, "request") : null;
   if (!row || request === null) return null;
-  const { deadline, metadata, model, open, pool, priority, retry, timeouts, tokens, webhook } = row;
+  const { deadline, metadata, model, open, pool, priority, prompt, retry, timeouts, tokens, webhook } = row;
   return {
     ...{ nonce, request, model, pool, tokens, priority, metadata, retry },
     notBefore: null,
     deadline: deadline !== null && deadline > desk.now() ? deadline : null,
     deadlinePolicy: "best_effort",
     idempotency: null,
+    ...(prompt !== undefined && { prompt }),
     ...(open && { open }),
     ...(timeouts && { timeouts }),
     ...(webhook !== undefined && { webhook }),

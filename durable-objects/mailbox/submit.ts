@@ -280,6 +280,7 @@ export class Intake {
       ...(this.#desk.followers.watched(row.n) && { watched: true as const }),
       ...(row.call && { call: true as const }),
       ...(state === "offered" && { offered: true as const }),
+      ...(row.prompt !== undefined && { prompt: row.prompt }),
       ...(row.open && { open: { model: row.model, ...row.open } }),
     };
   }
@@ -303,11 +304,12 @@ export class Intake {
 function born(submission: Submission, now: number): Omit<JobRow, "n"> {
   const { nonce, model, pool, priority, tokens, notBefore: not_before, retry, metadata, idempotency } = submission;
   const deadline = deadlineOf(submission, now);
-  const { batch, call, open, timeouts, webhook } = submission;
+  const { batch, call, open, prompt, timeouts, webhook } = submission;
   const details = { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key: idempotency?.key ?? null };
   const rest = {
     ...(call && { call }),
     ...(batch && { batch }),
+    ...(prompt !== undefined && { prompt }),
     ...(open && { open }),
     ...(timeouts && { timeouts }),
     ...(webhook !== undefined && { webhook }),

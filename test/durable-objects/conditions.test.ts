@@ -279,46 +279,6 @@ describe("upstream is down", () => {
   });
 });
 
-describe("slow_down", () => {
-  it("-> one cut for all that was under way, and a slow way back that outlives the coordinator", async () => {
-    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 60, tpm: 500_000 } });
-    const played = playAll();
-    const jobs = Array.from({ length: 20 }, (_, n) => `j${n}`);
-    await enqueue(jobs.map((job) => ticket(job)));
-    await jobsAfter(played, 20);
-    for (const job of jobs) await settle(job, 1, { kind: "slow_down", retryAfterMs: 1_000 });
-    const { share, state } = await condition();
-    // Twenty of sixty a minute were used.
-    expect(state).toBe("slowed");
-    expect(share).toBeCloseTo(1 / 6);
-    expect(await pool()).toMatchObject({ paused: false });
-    await kill(coordinator());
-    expect((await condition()).share).toBeCloseTo(1 / 6);
-    // One in six seconds, where the budget would let all of them go.
-    await advanceTo(past(2));
-    await advanceTo(past(60));
-    for (let second = 61; second <= 90; second++) await advanceTo(past(second));
-    const started = played.starts.filter(({ at }) => at > past(60)).length;
-    expect(started).toBeGreaterThanOrEqual(4);
-    expect(started).toBeLessThanOrEqual(7);
-    await advanceTo(past(5_400));
-    expect(await condition()).toMatchObject({ state: "normal", share: 1 });
-  });
-});
-
-describe("the ramp", () => {
-  it("holds back a burst after idleness where the limit is far above a million input tokens a minute, and says so", async () => {
-    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 10_000, tpm: 40_000_000 } });
-    const played = playAll();
-    await enqueue(Array.from({ length: 100 }, (_, n) => ticket(`j${n}`, { tokens: 100_000 })));
-    expect(await pool()).toMatchObject({ in_flight: 5, depth: 95 });
-    const [place] = await coordinator().locate(["j99"]);
-    expect(place!.eta).toMatchObject({ limited_by: "ramp", p50: 570 });
-    for (let second = 1; second <= 60; second++) await advanceTo(past(second));
-    expect(await jobsAfter(played, 15)).toHaveLength(15);
-  });
-});
-
 describe("an operator's alarm", () => {
   const ALARM = "https://alarm.example.com/hook";
 

@@ -2,9 +2,9 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { sha256 } from "../../workers/ingress/authenticate.ts";
-import { alarmAt, delivery, HOOK, receive, ringAt, verified } from "../support/receiver.ts";
-import { evict, mailbox, submit } from "../support/service.ts";
-import { EPOCH, resetWorld, world } from "../support/world.ts";
+import { alarmAt, deliveries, delivery, HOOK, receive, ringAt, verified } from "../support/receiver.ts";
+import { call, ended, evict, mailbox, submit } from "../support/service.ts";
+import { EPOCH, resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);

@@ -118,12 +118,40 @@ describe("the ramp", () => {
     expect(governor.level).toBe(FLOOR);
   });
 
-  it("counts input alone, once it has seen how much of a reservation that is", () => {
+  it("what calls report sets right what was charged for them, both ways, and what the minute used", () => {
     const governor = ramp.openRamp(FLOOR);
-    for (let call = 0; call < 200; call++) ramp.learn(governor, 1_000, 100);
-    expect(governor.inputShare).toBeCloseTo(0.1, 2);
-    ramp.start(governor, 4_000_000, NOW);
-    expect(ramp.readyAt(governor, 500_000, NOW)).toBe(NOW);
+    ramp.turn(governor, NOW);
+    ramp.start(governor, 400_000, NOW);
+    expect(ramp.readyAt(governor, 400_000, NOW)).toBeGreaterThan(NOW);
+    ramp.settle(governor, 400_000, 50_000, NOW);
+    expect(ramp.readyAt(governor, 400_000, NOW)).toBe(NOW);
+    expect(governor.used).toBe(50_000);
+    ramp.start(governor, 100_000, NOW);
+    ramp.settle(governor, 100_000, 600_000, NOW);
+    expect(ramp.readyAt(governor, 1, NOW) - NOW).toBeCloseTo(0.15 * MINUTE, -1);
+    expect(governor.used).toBe(650_000);
+  });
+
+  it("calls that took less than was thought, heard a minute later, do not make a minute that used less than nothing", () => {
+    const governor = ramp.openRamp(FLOOR);
+    ramp.turn(governor, NOW);
+    ramp.start(governor, 400_000, NOW);
+    ramp.turn(governor, NOW + MINUTE);
+    ramp.settle(governor, 400_000, 0, NOW + MINUTE);
+    ramp.turn(governor, NOW + 2 * MINUTE);
+    expect(governor.past.slice(0, 2)).toEqual([0, 400_000]);
+  });
+
+  it("a wait is foreseen by the share of what was reserved that was input, the large calls' more than the small ones'", () => {
+    const governor = ramp.openRamp(FLOOR);
+    expect(ramp.clearedAt(governor, FLOOR, NOW) - NOW).toBeCloseTo(MINUTE / 2, 0);
+    for (let call = 0; call < 50; call++) {
+      ramp.learn(governor, 1_000, 100);
+      ramp.learn(governor, 100_000, 100_000);
+    }
+    expect(ramp.clearedAt(governor, FLOOR, NOW) - NOW).toBeCloseTo(MINUTE * 0.49, -3);
+    ramp.restore(governor, { minute: 0, used: 0, past: [], inputShare: 0.5 } as unknown as ramp.RampRecord, NOW);
+    expect(governor.seen.reserved).toBeGreaterThan(0);
   });
 
   it("survives a restart with its level, and lets nothing start at once", () => {

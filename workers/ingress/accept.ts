@@ -77,6 +77,7 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
       metadata: input.metadata ?? null,
       retry: input.retry ?? "safe",
       idempotency,
+      ...(priced.prompt !== undefined && { prompt: priced.prompt }),
       ...(priced.open && { open: priced.open }),
       ...(input.timeouts?.queue != null && { queueMs: input.timeouts.queue * 1_000 }),
       ...callTimeoutsOf(input),

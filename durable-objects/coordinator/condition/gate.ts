@@ -12,24 +12,24 @@ import type { Book, Pool } from "../book.ts";
 export type Held = { answer: Answer; at: number };
 
 /** Null if the job may start as far as the condition goes. */
-export function heldBack(book: Book, pool: Pool, { tenant, tokens }: Waiting, now: number): Held | null {
+export function heldBack(book: Book, pool: Pool, { prompt, tenant, tokens }: Waiting, now: number): Held | null {
   const { conditions } = book;
   const state = conditions.of(pool.id);
   if (conditions.pausedAt !== null || state.pausedAt !== null) return { answer: "pool", at: Number.POSITIVE_INFINITY };
   if (conditions.pausedTenants.has(tenant)) return { answer: "lane", at: Number.POSITIVE_INFINITY };
   let at = state.stop ? probeAt(state.stop) : now;
   if (state.cut) at = Math.max(at, pace.readyAt(state.cut, now));
-  if (state.ramp) at = Math.max(at, ramp.readyAt(state.ramp, tokens, now));
+  if (state.ramp) at = Math.max(at, ramp.readyAt(state.ramp, prompt ?? tokens, now));
   return at > now ? { answer: "pool", at } : null;
 }
 
 /** A job starts: it takes its part of what a pool may use while it grows, and is the probe of one that stands still. */
-export function begun(book: Book, pool: Pool, { job, tokens }: Waiting, now: number): void {
+export function begun(book: Book, pool: Pool, { job, prompt, tokens }: Waiting, now: number): void {
   const state = book.conditions.of(pool.id);
   const costMs = dominantMs(pool.budget, tokens);
   state.use = pace.use(state.use, costMs, now);
   if (state.cut) state.cut = pace.start(state.cut, costMs, now);
-  if (state.ramp) ramp.start(state.ramp, tokens, now);
+  if (state.ramp) ramp.start(state.ramp, prompt ?? tokens, now);
   if (!state.stop) return;
   state.stop = { ...state.stop, probe: job };
   book.conditions.changedPool(pool.id);

@@ -33,7 +33,7 @@ export type Lesson = { outcome: Outcome; probe: boolean; stands: boolean; backAt
 
 /** `dispatcher`: who made the call. `random` in [0, 1): jitter. */
 export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcome, now: number, random: number): Lesson {
-  const { job, pool, tokens } = entry.row;
+  const { job, pool } = entry.row;
   const state = book.conditions.of(pool);
   const outcome = blamed(entry, state, said);
   const probe = state.stop?.probe === job;
@@ -42,7 +42,7 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
   const silentUntil = turnedAway(book, entry, state, outcome, now, random);
   if (outcome.kind === "committed") {
     took(book, entry, state, now);
-    if (state.ramp && outcome.usage) ramp.learn(state.ramp, tokens, outcome.usage.prompt_tokens);
+    if (outcome.usage) learnInput(entry, state, outcome.usage.prompt_tokens, now);
   }
   count(state, job, outcome, now);
   const sign = outcome.kind === "region" ? leave(book, dispatcher) : signOf(state, outcome, now);
@@ -90,6 +90,13 @@ function stepBack({ turnedAway }: Entry, outcome: Outcome, now: number, random: 
   if (outcome.kind === "no_capacity") return now + backoffMs(times, random, outcome.retryAfterMs);
   if (outcome.kind !== "rate_limited" || times < PATIENCE) return null;
   return now + Math.min(ASIDE_MOST_MS, 1_000 * 2 ** times);
+}
+
+/** A call that was let go before a restart is not in what was let go since. */
+function learnInput({ reservation, row }: Entry, { ramp: governor }: PoolState, input: number, now: number): void {
+  if (!governor) return;
+  ramp.learn(governor, row.tokens, input);
+  if (reservation?.at !== undefined) ramp.settle(governor, row.prompt ?? row.tokens, input, now);
 }
 
 /** A key that is refused to one job again, and was good for another in between, is good: it is this job that may not. */

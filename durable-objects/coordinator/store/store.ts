@@ -16,6 +16,8 @@ type Fixed = {
   pool: string;
   priority: number;
   tokens: number;
+  /** How many of these are the prompt's; missing where no governor asks. */
+  prompt?: number;
   accepted_at: number;
   not_before: number | null;
   deadline: number | null;
@@ -283,6 +285,7 @@ export function isMarked(out: Uint8Array, index: number): boolean {
   return (out[index >> 3]! & (0x80 >> (index & 7))) !== 0;
 }
 
-function fixedOf({ pool, priority, tokens, accepted_at, not_before, deadline, arrival, open }: TicketRow): Fixed {
-  return { pool, priority, tokens, accepted_at, not_before, deadline, arrival, ...(open && { open }) };
+function fixedOf({ pool, priority, tokens, prompt, accepted_at, not_before, deadline, arrival, open }: TicketRow): Fixed {
+  const rest = { ...(prompt !== undefined && { prompt }), ...(open && { open }) };
+  return { pool, priority, tokens, accepted_at, not_before, deadline, arrival, ...rest };
 }

@@ -5,7 +5,7 @@ import type { Request } from "./lines.ts";
 
 /** A line as a job: behind all else that its tenant sends, and over when the batch's time is. */
 export function submissionOf({ customId, priced }: Request, line: number, { expiresAt }: BatchState): Submission {
-  const { model, open, pool, request, tokens } = priced;
+  const { model, open, pool, prompt, request, tokens } = priced;
   return {
     ...{ model, pool, request, tokens },
     // A line that is submitted again is known by it.
@@ -18,6 +18,7 @@ export function submissionOf({ customId, priced }: Request, line: number, { expi
     retry: "safe",
     idempotency: null,
     batch: { line, customId },
+    ...(prompt !== undefined && { prompt }),
     ...(open && { open }),
   };
 }

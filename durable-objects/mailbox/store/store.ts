@@ -15,6 +15,8 @@ export type JobDetails = {
   pool: string;
   priority: number;
   tokens: number;
+  /** How many of these are the prompt's; missing where no governor asks. */
+  prompt?: number;
   not_before: number | null;
   deadline: number | null;
   retry: RetryPolicy;
@@ -322,6 +324,7 @@ function detailsOf(row: JobRow): JobDetails {
     pool,
     priority,
     tokens,
+    prompt,
     not_before,
     deadline,
     retry,
@@ -338,6 +341,7 @@ function detailsOf(row: JobRow): JobDetails {
     ...(call && { call }),
     ...(batch && { batch }),
     ...(webhook !== undefined && { webhook }),
+    ...(prompt !== undefined && { prompt }),
     ...(open && { open }),
     ...(timeouts && { timeouts }),
     ...(place !== undefined && { place }),

@@ -1,0 +1,113 @@
+/** How fast a pool may grow, and how it comes back after a `slow_down`: the test plays mailboxes and dispatchers. */
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Ticket } from "../../schemas/rpc.ts";
+import { enqueue, playAll, settle, ticket } from "../support/desk.ts";
+import { advanceTo, coordinator, ended, pool, submit, until } from "../support/service.ts";
+import { kill } from "../support/stand.ts";
+import { EPOCH, resetWorld, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const past = (seconds: number) => EPOCH + seconds * 1_000;
+const condition = async (id?: string) => (await pool(id)).condition;
+const jobsAfter = (played: ReturnType<typeof playAll>, count: number) => until(() => played.starts.length >= count && played.jobs());
+
+describe("slow_down", () => {
+  it("-> one cut for all that was under way, and a slow way back that outlives the coordinator", async () => {
+    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 60, tpm: 500_000 } });
+    const played = playAll();
+    const jobs = Array.from({ length: 20 }, (_, n) => `j${n}`);
+    await enqueue(jobs.map((job) => ticket(job)));
+    await jobsAfter(played, 20);
+    for (const job of jobs) await settle(job, 1, { kind: "slow_down", retryAfterMs: 1_000 });
+    const { share, state } = await condition();
+    // Twenty of sixty a minute were used.
+    expect(state).toBe("slowed");
+    expect(share).toBeCloseTo(1 / 6);
+    expect(await pool()).toMatchObject({ paused: false });
+    await kill(coordinator());
+    expect((await condition()).share).toBeCloseTo(1 / 6);
+    // One in six seconds, where the budget would let all of them go.
+    await advanceTo(past(2));
+    await advanceTo(past(60));
+    for (let second = 61; second <= 90; second++) await advanceTo(past(second));
+    const started = played.starts.filter(({ at }) => at > past(60)).length;
+    expect(started).toBeGreaterThanOrEqual(4);
+    expect(started).toBeLessThanOrEqual(7);
+    await advanceTo(past(5_400));
+    expect(await condition()).toMatchObject({ state: "normal", share: 1 });
+  });
+});
+
+describe("the ramp", () => {
+  it("holds back a burst after idleness where the limit is far above a million input tokens a minute, and says so", async () => {
+    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 10_000, tpm: 40_000_000 } });
+    const played = playAll();
+    await enqueue(Array.from({ length: 100 }, (_, n) => ticket(`j${n}`, { tokens: 100_000 })));
+    expect(await pool()).toMatchObject({ in_flight: 5, depth: 95 });
+    const [place] = await coordinator().locate(["j99"]);
+    expect(place!.eta).toMatchObject({ limited_by: "ramp", p50: 570 });
+    for (let second = 1; second <= 60; second++) await advanceTo(past(second));
+    expect(await jobsAfter(played, 15)).toHaveLength(15);
+  });
+});
+
+describe("what the ramp charges a job with", () => {
+  const configure = () => {
+    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 10_000, tpm: 40_000_000 } });
+  };
+  const usage = (prompt_tokens: number) => ({ prompt_tokens, completion_tokens: 0, total_tokens: prompt_tokens });
+  const many = (name: string, count: number, more: object) => Array.from({ length: count }, (_, n) => ticket(`${name}${n}`, more));
+
+  it("its own prompt, however small the prompts were of all that came before it", async () => {
+    configure();
+    const played = playAll();
+    const small = many("s", 50, { tokens: 20_000, prompt: 1_000 });
+    await enqueue(small);
+    await jobsAfter(played, 50);
+    for (const { job } of small) await settle(job, 1, { kind: "committed", usage: usage(1_000) });
+    await advanceTo(past(60));
+    await enqueue(many("l", 100, { tokens: 101_000, prompt: 100_000 }));
+    expect(await pool()).toMatchObject({ in_flight: 5, depth: 95 });
+  });
+
+  it("its prompt after a restart, too; and what a call reports is what it took", async () => {
+    configure();
+    const played = playAll();
+    await coordinator().pause({ kind: "pool", id: "gpt-5-mini" });
+    await enqueue(many("s", 40, { tokens: 100_000, prompt: 10_000 }));
+    await kill(coordinator());
+    await coordinator().inspect();
+    await advanceTo(past(60));
+    await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
+    await jobsAfter(played, 40);
+    await enqueue(many("l", 3, { tokens: 100_000, prompt: 100_000 }));
+    expect(await pool()).toMatchObject({ in_flight: 41, depth: 2 });
+    await settle("s0", 1, { kind: "committed", usage: usage(10_000) });
+    await settle("s1", 1, { kind: "committed", usage: usage(500) });
+    expect(await pool()).toMatchObject({ in_flight: 39, depth: 2 });
+    await settle("l0", 1, { kind: "committed", usage: usage(1_000) });
+    expect(await pool()).toMatchObject({ in_flight: 39, depth: 1 });
+  });
+
+  it("the estimate of what its client sent, which its mailbox keeps; a pool without a governor costs nothing for it", async () => {
+    const tickets: Ticket[] = [];
+    world.between.set("coordinator.enqueue", (go, args) => {
+      tickets.push(...(args[1] as Ticket[]));
+      return go();
+    });
+    configure();
+    world.env.SLUICE_POOLS = JSON.stringify({
+      ...(JSON.parse(world.env.SLUICE_POOLS!) as object),
+      "gpt-5-nano": { models: ["gpt-5-nano"], rpm: 10, tpm: 100_000 },
+    });
+    const request = { messages: [{ role: "user", content: "x".repeat(4_000) }], max_completion_tokens: 50 };
+    for (const model of ["gpt-5-mini", "gpt-5-nano"]) await ended((await submit({ request: { model, ...request } })).id);
+    expect(tickets.map(({ prompt, tokens }) => [prompt, tokens])).toEqual([
+      [1_007, 1_057],
+      [undefined, 1_057],
+    ]);
+  });
+});
