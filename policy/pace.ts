@@ -16,6 +16,8 @@ const CUT = 1 / 2;
 const LEAST_FACTOR = 1 / 20;
 /** Use is reckoned over about this long. */
 const USE_MS = 60_000;
+/** A use below this is all the same: it cuts to the least. */
+const LITTLE_MS = (USE_MS * LEAST_FACTOR) / CUT;
 /** So much of the reduced rate may be taken at once. */
 const SLACK_MS = 1_000;
 
@@ -26,14 +28,23 @@ export function use({ ms, at }: Use, costMs: number, now: number): Use {
   return { ms: ms * Math.exp(-Math.max(0, now - at) / USE_MS) + costMs, at: Math.max(now, at) };
 }
 
+/** Whether what was written of a use still stands for it, within a factor of two. */
+export function standsFor(written: Use, recent: Use): boolean {
+  const [before, now] = [Math.max(LITTLE_MS, written.ms), Math.max(LITTLE_MS, recent.ms)];
+  return before <= 2 * now && now <= 2 * before;
+}
+
 /** The share of the pool's rate that may be used now; 1 once the pool has come back. */
 export function shareAt({ factor, at }: Cut, now: number): number {
   return Math.min(1, factor * GROWTH ** (Math.max(0, now - at) / GROWTH_MS));
 }
 
-/** Upstream said `slow_down` to a call that began at `startedAt`. Calls from before a cut say nothing new: one cut for all of them. */
-export function cut(last: Cut | null, recent: Use, startedAt: number, now: number): Cut {
-  if (last && startedAt <= last.at) return last;
+/**
+ * Upstream said `slow_down` to a call that began at `startedAt`; null if a restart forgot when. Calls from before a cut say nothing new: one cut for
+ * all of them.
+ */
+export function cut(last: Cut | null, recent: Use, startedAt: number | null, now: number): Cut {
+  if (last && (startedAt ?? last.at) <= last.at) return last;
   const used = use(recent, 0, now).ms / USE_MS;
   const share = Math.min(last ? shareAt(last, now) : 1, used);
   return { factor: Math.max(LEAST_FACTOR, share * CUT), at: now, readyAt: now };

@@ -153,7 +153,7 @@ export interface CoordinatorRpc {
   pause(scope: Scope): Promise<QueueState | Refused>;
   /** No new jobs of it are taken in; `resume` ends that too. */
   drain(scope: Scope): Promise<QueueState | Refused>;
-  /** Lifts pauses; of a pool, and of everything, halts too. */
+  /** Lifts pauses; of a pool, and of everything, halts and cuts too. */
   resume(scope: Scope): Promise<QueueState | Refused>;
   /** The channels in which a tenant ever queued a job, newest first. */
   channels(tenant: string, limit: number): Promise<string[]>;

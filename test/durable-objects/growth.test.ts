@@ -1,9 +1,9 @@
 /** How fast a pool may grow, and how it comes back after a `slow_down`: the test plays mailboxes and dispatchers. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Ticket } from "../../schemas/rpc.ts";
+import type { Outcome, Ticket } from "../../schemas/rpc.ts";
 import { enqueue, playAll, settle, ticket } from "../support/desk.ts";
-import { advanceTo, coordinator, ended, pool, submit, until } from "../support/service.ts";
+import { advanceTo, coordinator, ended, inside, pool, submit, until } from "../support/service.ts";
 import { kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
@@ -15,15 +15,69 @@ const condition = async (id?: string) => (await pool(id)).condition;
 const jobsAfter = (played: ReturnType<typeof playAll>, count: number) => until(() => played.starts.length >= count && played.jobs());
 
 describe("slow_down", () => {
-  it("-> one cut for all that was under way, and a slow way back that outlives the coordinator", async () => {
+  const slowed: Outcome = { kind: "slow_down", retryAfterMs: 1_000 };
+
+  /** Twenty of sixty a minute are used. */
+  async function twenty() {
     world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 60, tpm: 500_000 } });
     const played = playAll();
-    const jobs = Array.from({ length: 20 }, (_, n) => `j${n}`);
-    await enqueue(jobs.map((job) => ticket(job)));
+    await enqueue(Array.from({ length: 20 }, (_, n) => ticket(`j${n}`)));
     await jobsAfter(played, 20);
-    for (const job of jobs) await settle(job, 1, { kind: "slow_down", retryAfterMs: 1_000 });
+    return played;
+  }
+
+  it("after a restart -> a cut to half of what was used before it, and none more for calls from before it", async () => {
+    await twenty();
+    await kill(coordinator());
+    await settle("j0", 1, slowed);
+    expect((await condition()).share).toBeCloseTo(1 / 6);
+    world.now += 1_000;
+    await kill(coordinator());
+    await settle("j1", 1, slowed);
+    expect((await condition()).share).toBeCloseTo(1 / 6, 2);
+  });
+
+  it("a call that began after the cut, and after a restart -> another", async () => {
+    const played = await twenty();
+    await settle("j0", 1, slowed);
+    await kill(coordinator());
+    await advanceTo(past(2));
+    await advanceTo(past(10));
+    await jobsAfter(played, 21);
+    await settle("j0", 2, slowed);
+    expect((await condition()).share).toBeCloseTo(1 / 12, 2);
+  });
+
+  it("an operator who resumes the pool lifts the cut, for good", async () => {
+    await twenty();
+    await settle("j0", 1, slowed);
+    await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
+    expect(await condition()).toMatchObject({ state: "normal", share: 1 });
+    await kill(coordinator());
+    expect(await condition()).toMatchObject({ state: "normal", share: 1 });
+  });
+
+  it("what a pool uses is written as it changes by much, not with each start", async () => {
+    const played = await twenty();
+    const written = async () => {
+      const rows = await inside(coordinator(), (_, state) =>
+        state.storage.sql.exec<{ state: string }>("SELECT state FROM conditions").toArray(),
+      );
+      return rows.map(({ state }) => (JSON.parse(state) as { use: { ms: number } }).use.ms);
+    };
+    expect(await written()).toEqual([20_000]);
+    await enqueue([ticket("a")]);
+    await jobsAfter(played, 21);
+    expect(await written()).toEqual([20_000]);
+    await enqueue(Array.from({ length: 25 }, (_, n) => ticket(`k${n}`)));
+    await jobsAfter(played, 46);
+    expect(await written()).toEqual([46_000]);
+  });
+
+  it("-> one cut for all that was under way, and a slow way back that outlives the coordinator", async () => {
+    const played = await twenty();
+    for (let n = 0; n < 20; n++) await settle(`j${n}`, 1, slowed);
     const { share, state } = await condition();
-    // Twenty of sixty a minute were used.
     expect(state).toBe("slowed");
     expect(share).toBeCloseTo(1 / 6);
     expect(await pool()).toMatchObject({ paused: false });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { cut, NO_USE, readyAt, shareAt, start, type Use, use } from "../../policy/pace.ts";
+import { cut, NO_USE, readyAt, shareAt, standsFor, start, type Use, use } from "../../policy/pace.ts";
 import * as ramp from "../../policy/ramp.ts";
 
 const NOW = 1_780_000_020_000;
@@ -26,6 +26,22 @@ describe("slow_down", () => {
     const first = cut(null, used(1), NOW - 5_000, NOW);
     expect(cut(first, used(1), NOW - 1_000, NOW + 500)).toBe(first);
     expect(cut(first, used(1), NOW + 1, NOW + 500).factor).toBeCloseTo(first.factor / 2, 2);
+  });
+
+  it("a call that nobody knows the beginning of is taken for one from before a cut; without one, it cuts", () => {
+    const first = cut(null, used(1), null, NOW);
+    expect(first.factor).toBeCloseTo(0.5, 1);
+    expect(cut(first, used(1), null, NOW + 500)).toBe(first);
+  });
+
+  it.each([
+    [20_000, 39_000, true],
+    [20_000, 41_000, false],
+    [20_000, 9_000, false],
+    [0, 5_999, true],
+    [0, 12_001, false],
+  ])("a use of %i ms that is written stands for %i: %s", (before, recent, stands) => {
+    expect(standsFor({ ms: before, at: NOW }, { ms: recent, at: NOW })).toBe(stands);
   });
 
   it("comes back by half in a quarter of an hour, and to the whole rate", () => {

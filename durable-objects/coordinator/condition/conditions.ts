@@ -19,6 +19,8 @@ export type PoolState = {
   cut: Cut | null;
   readonly ramp: Ramp | null;
   use: Use;
+  /** As it is written. */
+  usedBefore: Use;
   refusals: Refusals;
   /** Calls that ended lately, oldest first. */
   readonly recent: Ended[];
@@ -26,8 +28,8 @@ export type PoolState = {
   provenAt: number;
 };
 
-/** What of a pool is written: the rest is found out again. */
-type PoolRecord = Pick<PoolState, "pausedAt" | "stop" | "cut"> & { ramp: RampRecord | null };
+/** What of a pool is written: the rest is found out again. One of old has no `use`. */
+type PoolRecord = Pick<PoolState, "pausedAt" | "stop" | "cut"> & { ramp: RampRecord | null; use?: Use };
 type Levers = { pausedAt: number | null; tenants: [string, number][] };
 
 /** Dispatchers that were left because upstream refuses their region; older ones are forgotten. */
@@ -52,7 +54,8 @@ export class Conditions {
     this.retired = retired;
     for (const [id, config] of Object.entries(pools)) {
       const ramp = isGoverned(config) ? openRamp(config.ramp_tpm!) : null;
-      this.#pools.set(id, { pausedAt: null, stop: null, cut: null, ramp, use: NO_USE, refusals: NO_REFUSALS, recent: [], provenAt: 0 });
+      const fresh = { pausedAt: null, stop: null, cut: null, use: NO_USE, usedBefore: NO_USE, refusals: NO_REFUSALS, provenAt: 0 };
+      this.#pools.set(id, { ...fresh, ramp, recent: [] });
     }
   }
 
@@ -105,10 +108,12 @@ export class Conditions {
     for (const [tenant, at] of tenants) this.pausedTenants.set(tenant, at);
   }
 
-  #restorePool(id: string, { ramp, ...record }: PoolRecord, now: number): void {
+  #restorePool(id: string, { ramp, use, ...record }: PoolRecord, now: number): void {
     const state = this.#pools.get(id);
     if (!state) return;
     Object.assign(state, record);
+    // What it used since is not known: it is thought to have gone on.
+    if (use) [state.usedBefore, state.use] = [use, { ...use, at: now }];
     if (ramp && state.ramp) restoreRamp(state.ramp, ramp, now);
   }
 
@@ -116,7 +121,9 @@ export class Conditions {
     if (scope === "drains") return this.drains.record;
     if (scope === "levers") return { pausedAt: this.pausedAt, tenants: [...this.pausedTenants] };
     if (scope === "retired") return [...this.retired];
-    const { pausedAt, stop, cut, ramp } = this.of(scope.slice("pool ".length));
-    return { pausedAt, stop, cut, ramp: ramp && recordOf(ramp) };
+    const state = this.of(scope.slice("pool ".length));
+    const { pausedAt, stop, cut, ramp, use } = state;
+    state.usedBefore = use;
+    return { pausedAt, stop, cut, use, ramp: ramp && recordOf(ramp) };
   }
 }

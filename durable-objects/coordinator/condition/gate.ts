@@ -28,6 +28,7 @@ export function begun(book: Book, pool: Pool, { job, prompt, tokens }: Waiting, 
   const state = book.conditions.of(pool.id);
   const costMs = dominantMs(pool.budget, tokens);
   state.use = pace.use(state.use, costMs, now);
+  if (!pace.standsFor(state.usedBefore, state.use)) book.conditions.changedPool(pool.id);
   if (state.cut) state.cut = pace.start(state.cut, costMs, now);
   if (state.ramp) ramp.start(state.ramp, prompt ?? tokens, now);
   if (!state.stop) return;

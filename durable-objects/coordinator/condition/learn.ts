@@ -38,7 +38,7 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
   const outcome = blamed(entry, state, said);
   const probe = state.stop?.probe === job;
   if (outcome.kind === "halted") entry.refusedAt = now;
-  if (outcome.kind === "slow_down") slowDown(book, pool, state, entry.leasedAt, now);
+  if (outcome.kind === "slow_down") slowDown(book, pool, state, entry.reservation?.at ?? null, now);
   const silentUntil = turnedAway(book, entry, state, outcome, now, random);
   if (outcome.kind === "committed") {
     took(book, entry, state, now);
@@ -148,8 +148,8 @@ function leave(book: Book, dispatcher: string): Sign {
   return { kind: "halt", reason: "region", code: "unsupported_country_region_territory", retryAfterMs: null };
 }
 
-function slowDown(book: Book, pool: string, state: PoolState, leasedAt: number, now: number): void {
-  const next = pace.cut(state.cut, state.use, leasedAt, now);
+function slowDown(book: Book, pool: string, state: PoolState, startedAt: number | null, now: number): void {
+  const next = pace.cut(state.cut, state.use, startedAt, now);
   if (next === state.cut) return;
   state.cut = next;
   book.conditions.changedPool(pool);

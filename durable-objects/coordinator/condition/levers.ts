@@ -33,14 +33,14 @@ export function drain(book: Book, scope: Scope, now: number): Problem | null {
   return null;
 }
 
-/** A pool that upstream stopped runs again too: the operator knows better. `all` lifts every pause and drain, whatever its scope. */
+/** A pool that upstream stopped or slowed runs again too: the operator knows better. `all` lifts every pause and drain, whatever its scope. */
 export function resume(book: Book, scope: Scope, now: number): Problem | null {
   const { conditions } = book;
   const problem = unknown(book, scope);
   if (problem) return problem;
   for (const id of scope.kind === "all" ? book.pools.keys() : scope.kind === "pool" ? [scope.id] : []) {
     const state = conditions.of(id);
-    [state.pausedAt, state.stop, state.refusals, state.recent.length] = [null, null, NO_REFUSALS, 0];
+    [state.pausedAt, state.stop, state.cut, state.refusals, state.recent.length] = [null, null, null, NO_REFUSALS, 0];
     unhold(book.pools.get(id)!.budget);
     conditions.changedPool(id);
     recall(book, id, now);
