@@ -53,6 +53,8 @@ export class Foreign {
     const perMs = limit / 60_000;
     const refilled = Math.min(last.used, use.used) > perMs * EMPTY_MS ? perMs * elapsed : 0;
     const others = use.used - last.used + refilled - (letGo - (use.refused - last.refused));
-    this.#pace += ((others / elapsed) * 60_000 - this.#pace) * (1 - Math.exp(-elapsed / FADE_MS));
+    const pace = this.#pace + ((others / elapsed) * 60_000 - this.#pace) * (1 - Math.exp(-elapsed / FADE_MS));
+    // Less than nothing is an error of the measurement, and is not to hide what comes after it.
+    this.#pace = Math.max(0, pace);
   }
 }
