@@ -66,7 +66,7 @@ describe("rows written for a job", () => {
     const { rows } = await costOf(1, async () => {
       world.upstream = () => {
         world.upstream = () => completion("ok");
-        return refusal(500, "broken", {}, "server_error");
+        return refusal(503, "server_is_overloaded", {}, "server_error");
       };
       const { id } = await submit({ channel: "c" });
       await until(async () => (await pool()).scheduled === 1);
