@@ -2,7 +2,7 @@
  * What others spend of one of upstream's buckets, as its headers tell from answer to answer: of what it lost between two of them, that which was not
  * ours. Law: two readings are held against each other only if they are of the same bucket, with the same limit.
  */
-import type { LimitReading } from "../schemas/rate.ts";
+import type { FullReading } from "../schemas/rate.ts";
 
 /** Readings that are less far apart tell nothing of a rate; and how long what others do is remembered, ms. */
 const MEASURE_MS = 5_000;
@@ -40,7 +40,7 @@ export class Foreign {
   }
 
   /** `refused`: what it refused of ours, ever. `lateMs`: how late our calls may come. `ours`: what we let go since an instant; null if that is forgotten. */
-  observe({ limit, remaining }: LimitReading, at: number, refused: number, lateMs: number, ours: (since: number) => number | null): void {
+  observe({ limit, remaining }: FullReading, at: number, refused: number, lateMs: number, ours: (since: number) => number | null): void {
     const use: Use = { at, limit, used: limit - remaining, refused };
     const last = this.#last?.limit === limit ? this.#last : null;
     const elapsed = last ? at - last.at : 0;

@@ -3,7 +3,7 @@
  * is left is never believed to be less than it is on account of our own calls under way; downward is followed at once, upward slowly
  * and within the operator's bounds; of two buckets for the same the scarcer counts; and with no headers all is as configured.
  */
-import type { LimitReading, PoolReading } from "../schemas/rate.ts";
+import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
 import { type Budget, burstOf, correct, type Limits, retune, used } from "./budget.ts";
 import { Foreign } from "./foreign.ts";
 import { type Kind, Levels } from "./levels.ts";
@@ -107,11 +107,12 @@ export class Learned {
       if (change) changes.push(change);
       // What a window lets go of, and when, its headers do not tell; nor, of tokens that come back, when they did.
       const backs = kind === "tokens" && this.#bounds.refund;
-      for (const { foreign, told } of heard) {
+      const full = heard.flatMap(({ foreign, told }) => (isFull(told) ? [{ foreign, told }] : []));
+      for (const { foreign, told } of full) {
         if (!this.#bounds.limits.windowSeconds && !backs) this.#observe(kind, foreign, told, reading.at);
         this.#bring(kind, resource, foreign, told, reading, budget, now);
       }
-      if (backs) this.#takeBack(heard, reading, budget, now);
+      if (backs) this.#takeBack(full, reading, budget, now);
     }
     this.#correctedAt = Math.max(this.#correctedAt, reading.at);
     return changes;
@@ -169,7 +170,7 @@ export class Learned {
       windowSeconds: limits.windowSeconds ?? null,
     };
     const period = periodOf(told, expected);
-    if (period === "day") this.#bringDay(kind, told.remaining, reading.at, budget, now);
+    if (period === "day" && told.remaining !== null) this.#bringDay(kind, told.remaining, reading.at, budget, now);
     const foreign = this.#foreign[name];
     if (period !== "minute" || reading.at < foreign.heardAt) return [];
     foreign.heardAt = reading.at;
@@ -182,7 +183,7 @@ export class Learned {
   }
 
   /** What came in between two readings and was not ours was others'. */
-  #observe(kind: Kind, foreign: Foreign, told: LimitReading, at: number): void {
+  #observe(kind: Kind, foreign: Foreign, told: FullReading, at: number): void {
     // What left last may not have been there yet: at the beginning it is not counted as spent, at the end it is.
     const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE + this.#lateMs;
     foreign.observe(told, at, this.#refused[kind], this.#lateMs, (since) => {
@@ -196,7 +197,7 @@ export class Learned {
     kind: Kind,
     resource: "rpm" | "tpm",
     foreign: Foreign,
-    told: LimitReading,
+    told: FullReading,
     { at, sentAt }: PoolReading,
     budget: Budget,
     now: number,
@@ -233,7 +234,7 @@ export class Learned {
    * Tokens that upstream counts no more, though our calls had surely arrived and too little time has passed for them to refill, came back there: they may be spent again.
    * Reckoned so that every doubt is upstream's: each call as late as any was, and what refilled in a bucket that may have been full is lost.
    */
-  #takeBack(heard: readonly { told: LimitReading }[], { at, sentAt }: PoolReading, budget: Budget, now: number): void {
+  #takeBack(heard: readonly { told: FullReading }[], { at, sentAt }: PoolReading, budget: Budget, now: number): void {
     if (at <= this.#correctedAt || this.#bounds.limits.windowSeconds || now - this.#refusedAt < REFUND.distrustMs) return;
     const transitMs = this.#bounds.limits.transitMs ?? 0;
     const arrived = sentAt - this.#leavingMs - transitMs;
@@ -278,4 +279,8 @@ export class Learned {
     const level = (kind: Kind, resource: "rpm" | "tpm") => ({ spent: used(budget, resource, now), total: this.#total[kind] });
     this.levels.note({ at: now, requests: level("requests", "rpm"), tokens: level("tokens", "tpm") });
   }
+}
+
+function isFull(told: LimitReading): told is FullReading {
+  return told.remaining !== null;
 }

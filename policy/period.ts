@@ -16,8 +16,11 @@ const OWING = 10;
 const FAR = 4;
 
 export function periodOf({ limit, remaining, resetMs }: LimitReading, { day, most, windowSeconds }: Expected): "minute" | "day" | null {
-  const spent = limit - remaining;
-  if (resetMs === null || spent === 0) return limit === day ? "day" : limit <= most * FAR ? "minute" : null;
+  const spent = limit - (remaining ?? limit);
+  if (resetMs === null || spent === 0) {
+    if (limit === day || (resetMs ?? 0) > MINUTE.most * OWING) return "day";
+    return limit <= most * FAR ? "minute" : null;
+  }
   if (windowSeconds && resetMs <= windowSeconds * 1_000) return "minute";
   const whole = (resetMs / spent) * limit;
   if (whole >= MINUTE.least && whole <= MINUTE.most * (remaining === 0 ? OWING : 1)) return "minute";

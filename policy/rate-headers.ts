@@ -45,10 +45,16 @@ export function readRetryAfter(header: HeaderOf, parseDate: (text: string) => nu
 
 function readLimit(header: HeaderOf, of: string): LimitReading | null {
   const limit = amount(header(`x-ratelimit-limit-${of}`));
-  const remaining = amount(header(`x-ratelimit-remaining-${of}`));
+  const left = header(`x-ratelimit-remaining-${of}`);
+  const remaining = amount(left);
   // A limit of 0 or less is how some say that there is none.
-  if (limit === null || limit <= 0 || remaining === null || remaining > limit) return null;
-  return { limit, remaining, resetMs: parseDuration(header(`x-ratelimit-reset-${of}`)) };
+  if (limit === null || limit <= 0 || (remaining === null && left?.trim() !== "-1")) return null;
+  // Just after a cut there can be more left than there is, or less than nothing: the limit is true all the same.
+  return {
+    limit,
+    remaining: remaining !== null && remaining <= limit ? remaining : null,
+    resetMs: parseDuration(header(`x-ratelimit-reset-${of}`)),
+  };
 }
 
 /** A number as headers have it, from 0 on; null for all else, -1 too. */

@@ -184,6 +184,16 @@ describe("a limit that upstream changes", () => {
     expect(learned.limits.rpm).toBe(RPM);
   });
 
+  it("just after a cut, with no word that makes sense of what is left: it is followed, and what is left stays as it is", () => {
+    const budget = openBudget(CONFIGURED);
+    const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM }, refund: true }, START);
+    const cut = (limit: number) => ({ limit, remaining: null, resetMs: 1_000 });
+    const at = START + 1_000;
+    learned.take({ pool: "p", job: "j", sentAt: at - 50, at, requests: cut(RPM / 2), tokens: cut(TPM / 2) }, null, budget, at);
+    expect(learned.limits).toEqual({ rpm: RPM / 2, tpm: TPM / 2 });
+    expect(free(budget, "rpm", at)).toBeCloseTo((RPM / 2) * (59 / 60), 6);
+  });
+
   it("an answer that is heard after a newer one lowers nothing, however late it comes", () => {
     const budget = openBudget(CONFIGURED);
     const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
@@ -216,6 +226,7 @@ describe("headers that are no minute's", () => {
   it.each<[string, LimitReading]>([
     ["the day's requests, as some models tell them", { limit: 10_000, remaining: 9_000, resetMs: 8_640_000 }],
     ["the day's, smaller than the minute's", { limit: 200, remaining: 199, resetMs: 432_000 }],
+    ["the day's, just after it was cut", { limit: 200, remaining: null, resetMs: 85_000_000 }],
     ["of a window that has just begun", { limit: RPM, remaining: 1, resetMs: 1_000 }],
     ["of another order, with no reset", { limit: 1e9, remaining: 0, resetMs: null }],
   ])("%s: nothing changes", (_, requests) => {
