@@ -146,6 +146,15 @@ describe("what the ramp charges a job with", () => {
     expect(await pool()).toMatchObject({ in_flight: 39, depth: 1 });
   });
 
+  it("nothing, if its call was never made", async () => {
+    configure();
+    playAll();
+    await enqueue(many("l", 7, { tokens: 100_000, prompt: 100_000 }));
+    expect(await pool()).toMatchObject({ in_flight: 5, depth: 2 });
+    await settle("l0", 1, { kind: "void" });
+    expect(await pool()).toMatchObject({ in_flight: 5, depth: 1 });
+  });
+
   it("the estimate of what its client sent, which its mailbox keeps; a pool without a governor costs nothing for it", async () => {
     const tickets: Ticket[] = [];
     world.between.set("coordinator.enqueue", (go, args) => {

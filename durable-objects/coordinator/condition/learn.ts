@@ -42,8 +42,10 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
   const silentUntil = turnedAway(book, entry, state, outcome, now, random);
   if (outcome.kind === "committed") {
     took(book, entry, state, now);
-    if (outcome.usage) learnInput(entry, state, outcome.usage.prompt_tokens, now);
+    if (outcome.usage) tookInput(entry, state, outcome.usage.prompt_tokens, now);
+    if (outcome.usage && state.ramp) ramp.learn(state.ramp, entry.row.tokens, outcome.usage.prompt_tokens);
   }
+  if (outcome.kind === "void") tookInput(entry, state, 0, now);
   count(state, job, outcome, now);
   const sign = outcome.kind === "region" ? leave(book, dispatcher) : signOf(state, outcome, now);
   change(book, pool, state, afterCall(state.stop, sign, job, now), now);
@@ -93,10 +95,8 @@ function stepBack({ turnedAway }: Entry, outcome: Outcome, now: number, random: 
 }
 
 /** A call that was let go before a restart is not in what was let go since. */
-function learnInput({ reservation, row }: Entry, { ramp: governor }: PoolState, input: number, now: number): void {
-  if (!governor) return;
-  ramp.learn(governor, row.tokens, input);
-  if (reservation?.at !== undefined) ramp.settle(governor, row.prompt ?? row.tokens, input, now);
+function tookInput({ reservation, row }: Entry, { ramp: governor }: PoolState, input: number, now: number): void {
+  if (governor && reservation?.at !== undefined) ramp.settle(governor, row.prompt ?? row.tokens, input, now);
 }
 
 /** A key that is refused to one job again, and was good for another in between, is good: it is this job that may not. */
