@@ -5,8 +5,10 @@
 import type { JobEvent } from "../../schemas/event.ts";
 import { EventFrame } from "./frames.ts";
 
-/** What may wait while a message is under way, in characters and in events: the next message, far below the 32 MiB that one may have. */
-const WAITING = { characters: 1_000_000, events: 1_000 };
+/** Events that may wait while a message is under way, in characters: a second and more of forty streams at full speed, and a part of an object's memory. */
+const WAITING_CHARACTERS = 8_000_000;
+/** Of a message, and one event beyond: far below the 32 MiB that it may have. */
+const MESSAGE_CHARACTERS = 4_000_000;
 /** A lobby that could not be reached is tried again after this, then after twice as long, and so on. It was tried for half a second before. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 300_000;
@@ -26,7 +28,17 @@ export type Route = {
   wakeBy: (at: number) => void;
 };
 
-type Letter = { n: number; event: JobEvent; done: (readers: number) => void };
+/** `size`: in characters, 0 of one that does not have to wait. */
+type Letter = { n: number; event: JobEvent; size: number; done: (readers: number) => void };
+
+/** An event is written out once to know its size, however many lobbies it goes to. */
+const sizes = new WeakMap<JobEvent, number>();
+
+function sizeOf(event: JobEvent): number {
+  const size = sizes.get(event) ?? new EventFrame(event).text.length;
+  sizes.set(event, size);
+  return size;
+}
 
 export class Courier {
   readonly #route: Route;
@@ -59,9 +71,10 @@ export class Courier {
       return Promise.resolve(0);
     }
     return new Promise((done) => {
-      this.#waiting.push({ n, event, done });
-      if (this.#underway) this.#characters += new EventFrame(event).text.length;
-      if (this.#characters > WAITING.characters || this.#waiting.length > WAITING.events) this.#letGo(this.#waiting);
+      const size = this.#underway ? sizeOf(event) : 0;
+      this.#waiting.push({ n, event, size, done });
+      this.#characters += size;
+      if (this.#characters > WAITING_CHARACTERS) this.#letGo(this.#waiting);
       this.go();
     });
   }
@@ -101,16 +114,17 @@ export class Courier {
 
   /** The next message. */
   #take(): Letter[] {
-    const letters = this.#waiting;
-    let characters = this.#characters;
-    [this.#waiting, this.#characters] = [[], 0];
+    let [count, characters] = [0, 0];
+    while (count < this.#waiting.length && characters < MESSAGE_CHARACTERS) characters += this.#waiting[count++]!.size;
+    const letters = this.#waiting.splice(0, count);
+    this.#characters -= characters;
     for (const n of this.#lacking) {
-      if (characters > WAITING.characters) break;
+      if (characters >= MESSAGE_CHARACTERS) break;
       this.#lacking.delete(n);
       const event = this.#route.newest(n);
       if (!event) continue;
-      characters += new EventFrame(event).text.length;
-      letters.push({ n, event, done: () => {} });
+      characters += sizeOf(event);
+      letters.push({ n, event, size: 0, done: () => {} });
     }
     return letters;
   }

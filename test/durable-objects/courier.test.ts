@@ -90,21 +90,27 @@ it("pauses grow no longer than five minutes", async () => {
   expect(made.resumesAt).toBe(clock + 300_000);
 });
 
-it.each([
-  ["events", 1_000, "x"],
-  ["characters", 10, "x".repeat(100_000)],
-])("more %s than may wait for a lobby are held no longer: it is told the newest of each job", async (_, count, text) => {
+it("more than a message holds -> the next brings it", async () => {
+  const { made, messages, answer } = courier();
+  for (let seq = 1; seq <= 7; seq++) made.bring(1, delta(1, seq, "x".repeat(1_000_000)));
+  for (let count = 0; count < 3; count++) await answer("ok");
+  expect(messages).toEqual([["job_1 1"], ["job_1 2", "job_1 3", "job_1 4", "job_1 5"], ["job_1 6", "job_1 7"]]);
+  expect(made.idle).toBe(true);
+});
+
+it("more than may wait for a lobby is held no longer: it is told the newest of each job", async () => {
+  const text = "x".repeat(1_000_000);
   const { made, messages, answer } = courier((n) => delta(n, 9_999));
   made.bring(1, delta(1, 1));
   made.bring(3, delta(3, 1, text));
-  for (let seq = 1; seq <= count; seq++) made.bring(2, delta(2, seq, text));
-  made.bring(2, delta(2, count + 1));
+  for (let seq = 1; seq <= 7; seq++) made.bring(2, delta(2, seq, text));
+  made.bring(2, delta(2, 8));
   await answer("ok");
   expect(messages[1]!.sort()).toEqual(["job_2 9999", "job_3 9999"]);
 });
 
 it("many jobs of which much is to be told: a message holds a part of them, the next the rest", async () => {
-  const { made, messages, answer } = courier((n) => delta(n, 1, "x".repeat(400_000)));
+  const { made, messages, answer } = courier((n) => delta(n, 1, "x".repeat(1_500_000)));
   made.bringNewest([1, 2, 3, 4]);
   await answer("ok");
   await answer("ok");
