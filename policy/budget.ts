@@ -127,15 +127,6 @@ export function hold(budget: Budget, until: number): void {
   budget.heldUntil = Math.max(budget.heldUntil, until);
 }
 
-/** Nothing of a minute's limits is free before `until` (ms), and then nothing yet: what refills meanwhile is not spent at once. */
-export function exhaust(budget: Budget, until: number): void {
-  for (const meter of budget.meters) {
-    if (meter.resource.endsWith("d")) continue;
-    const spent = Math.max(meter.rate.burst, spentAt(meter.bucket, meter.rate, until));
-    meter.bucket = { spent, at: Math.max(until, meter.bucket.at) };
-  }
-}
-
 /** Silence is over. */
 export function unhold(budget: Budget): void {
   budget.heldUntil = 0;

@@ -129,6 +129,13 @@ export class Learned {
     return { rpm: this.#sides.requests.limit, tpm: this.#sides.tokens.limit };
   }
 
+  /** An operator knows better: the limits are as configured, until an answer tells otherwise. */
+  reset(budget: Budget): void {
+    const { limits } = this.#bounds;
+    this.#set("requests", "rpm", limits.rpm, budget);
+    this.#set("tokens", "tpm", limits.tpm, budget);
+  }
+
   /** After a wake: goes on with what was learned, within the bounds of now. */
   restore({ rpm, tpm }: LearnedRecord, budget: Budget): void {
     const { most } = this.#bounds;

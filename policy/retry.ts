@@ -7,18 +7,19 @@ import { backoffMs } from "./backoff.ts";
 export const MAX_ATTEMPTS = 12;
 /** From the first start of a job until it is given up, rate-limit waits included. */
 export const MAX_TOTAL_MS = 86_400_000;
+
 export type Record = {
   /** Leases so far, this one included. */
   attempt: number;
   /** Those of them that do not count. */
   waits: number;
   unknown: number;
+  /** Earlier attempts that ended as this one did, and would again. */
+  alike: number;
   firstStartedAt: number;
   /** The call was the probe of a pool that stands still. */
   probe: boolean;
-  /** The pool stands still, and this call failed of that. */
-  stands: boolean;
-  /** The job comes back then (ms): after the pool's next probe, or since it was turned away while others were not. */
+  /** The job comes back then (ms): after the next probe of a pool that stands still, or since it was turned away again and again. */
   backAt: number | null;
   /** Until when the pool is silent (ms): upstream asked for it. */
   silentUntil: number;
@@ -49,8 +50,8 @@ export function afterAttempt(outcome: Outcome, record: Record, now: number, rand
     case "slow_down":
     case "no_capacity":
     case "rate_limited":
-      if (outOfTime && !record.stands) return { kind: "fail", problem: tooLong() };
-      return { kind: "wait", holdUntil: record.silentUntil, ...back(record), ...(record.stands && { anew: true as const }) };
+      if (outOfTime) return { kind: "fail", problem: tooLong() };
+      return { kind: "wait", holdUntil: record.silentUntil, ...back(record) };
     case "retryable": {
       const { problem, unknown } = outcome;
       // A probe is sent to learn how upstream is: what it finds does not use up the job's attempts.
@@ -58,7 +59,7 @@ export function afterAttempt(outcome: Outcome, record: Record, now: number, rand
         return { kind: "retry", at: record.backAt, unknown, problem, uncounted: true, anew: true };
       const failures = record.attempt - record.waits;
       if (failures >= MAX_ATTEMPTS) return { kind: "fail", problem };
-      if (unknown && record.unknown + 1 >= (outcome.repeats ?? Number.POSITIVE_INFINITY)) return { kind: "fail", problem };
+      if (outcome.repeats !== undefined && record.alike + 1 >= outcome.repeats) return { kind: "fail", problem };
       if (outOfTime) return { kind: "fail", problem: tooLong() };
       return { kind: "retry", at: now + backoffMs(failures, random, outcome.retryAfterMs), unknown, problem };
     }

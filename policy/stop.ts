@@ -1,10 +1,10 @@
 /**
- * A pool that stands still because its calls cannot succeed: halted (nobody has paid, the key is refused, no place is allowed, all is refused for the
- * rate) or open (upstream is down). Law: while it is, one job at a time is called as a probe, at intervals that grow; no other is, and none is lost.
+ * A pool that stands still because its calls cannot succeed: halted (nobody has paid, the key is refused, no place is allowed) or open (upstream is
+ * down). Law: while it is, one job at a time is called as a probe, at intervals that grow; no other is, and none is lost.
  */
 
 /** `failures` is the open circuit breaker; the others halt. */
-export type StopReason = "billing" | "credentials" | "region" | "rate_limit" | "failures";
+export type StopReason = "billing" | "credentials" | "region" | "failures";
 
 export type Stop = {
   reason: StopReason;
@@ -17,17 +17,13 @@ export type Stop = {
   nextProbeAt: number;
   /** The job that is the probe, while its call runs. */
   probe: string | null;
-  /** Probes in a row that succeeded, where one is not enough. */
-  proofs?: number;
 };
 
 /** What a call that ended says of its pool. */
 export type Sign =
   | { kind: "success" }
-  /** Upstream refused this request: it is there, and knows the key. */
+  /** Upstream refused this request, or asked to wait: it is there, and knows the key. */
   | { kind: "answer" }
-  /** Upstream asked to wait. `storm`: as it did too often of late. */
-  | { kind: "refusal"; storm: boolean; retryAfterMs: number | null }
   /** `down`: with the calls before it, it opens the breaker. */
   | { kind: "failure"; down: boolean; code: string | null }
   | { kind: "halt"; reason: Exclude<StopReason, "failures">; code: string | null; retryAfterMs: number | null }
@@ -35,17 +31,11 @@ export type Sign =
   | { kind: "nothing" };
 
 /** An outage often ends within seconds; a bill is paid, or a key changed, by people. */
-const INTERVALS = {
-  failures: { first: 2_000, most: 60_000 },
-  rate_limit: { first: 15_000, most: 60_000 },
-  halted: { first: 30_000, most: 600_000 },
-};
-/** One call that is taken says that a bill is paid. That there is room for the rest, some in a row do. */
-const PROOFS = { rate_limit: 10, other: 1 };
+const INTERVALS = { failures: { first: 2_000, most: 60_000 }, halted: { first: 30_000, most: 600_000 } };
 
 /** ms from a probe that did not succeed to the next; doubles with each. */
 export function intervalMs({ reason, failedProbes }: Pick<Stop, "reason" | "failedProbes">): number {
-  const { first, most } = reason === "failures" || reason === "rate_limit" ? INTERVALS[reason] : INTERVALS.halted;
+  const { first, most } = reason === "failures" ? INTERVALS.failures : INTERVALS.halted;
   return Math.min(most, first * 2 ** Math.min(failedProbes, 30));
 }
 
@@ -53,21 +43,15 @@ export function intervalMs({ reason, failedProbes }: Pick<Stop, "reason" | "fail
 export function afterCall(stop: Stop | null, sign: Sign, job: string, now: number): Stop | null {
   const isProbe = stop?.probe === job;
   if (sign.kind === "halt") return halted(stop, sign, isProbe, now);
-  if (!stop) return opened(sign, now);
+  if (!stop) return sign.kind === "failure" && sign.down ? begin("failures", sign.code, now) : null;
   // Calls that began before the stop say nothing of how things stand now.
   if (!isProbe) return stop;
   switch (sign.kind) {
     case "success":
-      return proved(stop, now);
-    case "refusal":
-      if (stop.reason === "rate_limit") return later(stop, now, sign.retryAfterMs);
-      return afterCall(stop, { kind: "answer" }, job, now);
+      return null;
     case "answer":
-      // A request that is no good is perhaps refused before it is counted.
-      if (stop.reason === "rate_limit") return { ...stop, probe: null, nextProbeAt: now };
       // Whether a bill is paid is perhaps looked at later than what was refused here.
-      if (stop.reason === "billing") return { ...stop, probe: null, nextProbeAt: now + intervalMs(stop) };
-      return proved(stop, now);
+      return stop.reason === "billing" ? { ...stop, probe: null, nextProbeAt: now + intervalMs(stop) } : null;
     case "failure":
       return later(stop, now);
     case "nothing":
@@ -80,15 +64,12 @@ export function probeAt({ probe, nextProbeAt }: Stop): number {
   return probe === null ? nextProbeAt : Number.POSITIVE_INFINITY;
 }
 
-/**
- * How long after the next probe a job comes back that was refused: were it the cause itself, the probe is another. If there is no other, it is
- * the probe, so much later.
- */
-export const STEP_BACK_MS = 1_000;
+/** A job that was refused comes back so long after the next probe: were it the cause itself, the probe is another. If there is no other, it is. */
+const STEP_BACK_MS = 1_000;
 
-function opened(sign: Sign, now: number): Stop | null {
-  if (sign.kind === "failure" && sign.down) return begin("failures", sign.code, now);
-  return sign.kind === "refusal" && sign.storm ? begin("rate_limit", "rate_limit_exceeded", now, sign.retryAfterMs) : null;
+/** When it comes back, ms. `times`: how often it was a probe that failed; each time more probes go before it, for two of them would take turns. */
+export function backAfter(stop: Stop, times: number): number {
+  return stop.nextProbeAt + STEP_BACK_MS + Math.max(0, times - 1) * intervalMs(stop);
 }
 
 function begin(reason: StopReason, code: string | null, now: number, atLeastMs: number | null = null, probe: string | null = null): Stop {
@@ -96,29 +77,13 @@ function begin(reason: StopReason, code: string | null, now: number, atLeastMs: 
   return { reason, code, since: now, failedProbes: 0, nextProbeAt: now + wait, probe };
 }
 
-/** A probe succeeded: the pool runs, or the next probe goes at once. */
-function proved(stop: Stop, now: number): Stop | null {
-  const proofs = (stop.proofs ?? 0) + 1;
-  return proofs >= (stop.reason === "rate_limit" ? PROOFS.rate_limit : PROOFS.other)
-    ? null
-    : { ...stop, proofs, probe: null, nextProbeAt: now };
-}
-
 function later(stop: Stop, now: number, atLeastMs: number | null = null): Stop {
-  // Where some succeeded since the last that did not, the interval is right as it is.
-  const failedProbes = stop.failedProbes + (stop.proofs ? 0 : 1);
-  return {
-    ...stop,
-    failedProbes,
-    proofs: 0,
-    probe: null,
-    nextProbeAt: now + Math.max(intervalMs({ ...stop, failedProbes }), atLeastMs ?? 0),
-  };
+  const failedProbes = stop.failedProbes + 1;
+  return { ...stop, failedProbes, probe: null, nextProbeAt: now + Math.max(intervalMs({ ...stop, failedProbes }), atLeastMs ?? 0) };
 }
 
 function halted(stop: Stop | null, { reason, code, retryAfterMs }: Extract<Sign, { kind: "halt" }>, isProbe: boolean, now: number): Stop {
   // Another's probe, of an outage, is still under way: what it finds counts.
-  if (!stop || stop.reason === "failures" || stop.reason === "rate_limit")
-    return begin(reason, code, now, retryAfterMs, isProbe ? null : (stop?.probe ?? null));
+  if (!stop || stop.reason === "failures") return begin(reason, code, now, retryAfterMs, isProbe ? null : (stop?.probe ?? null));
   return isProbe ? later({ ...stop, reason, code }, now, retryAfterMs) : stop;
 }

@@ -76,7 +76,7 @@ export type Lease = {
   waits: number;
   /** Earlier attempts of unknown outcome. */
   unknown: number;
-  /** Its pool stands still: that upstream takes the call is to be told as soon as it is known. */
+  /** Its pool stands still, or was refused for the rate: that upstream takes the call is to be told as soon as it is known. */
   probe?: true;
 };
 
@@ -101,8 +101,8 @@ export type Outcome =
   /** Refused where the dispatcher stands: a wait, and another dispatcher makes the call. */
   | { kind: "region"; problem: Problem }
   /**
-   * Worth another attempt; `unknown` when upstream may have done the work. `upstream`: it was upstream that failed, not one of us. `repeats`: of unknown
-   * outcomes so many at the most, for it would come again.
+   * Worth another attempt; `unknown` when upstream may have done the work. `upstream`: it was upstream that failed, not one of us. `repeats`: so
+   * often at the most, for it would come again.
    */
   | { kind: "retryable"; unknown: boolean; retryAfterMs: number | null; problem: Problem; upstream?: true; repeats?: number }
   | { kind: "fatal"; problem: Problem };
@@ -146,7 +146,7 @@ export interface CoordinatorRpc {
   settle(batch: SettleBatch): Promise<void>;
   /** Renews the leases of a dispatcher; answers with those that it must give up. `readings`: as in a batch, for a call may go on for long after its headers. */
   heartbeat(dispatcher: string, boot: string, held: Held[], readings?: PoolReading[]): Promise<{ stop: Held[] }>;
-  /** Upstream has taken the call of a probe: its headers are there. */
+  /** Upstream has taken the call of a lease that is a probe: its headers are there. */
   proven(dispatcher: string, job: string, attempt: number): Promise<void>;
   inspect(): Promise<QueueState>;
   /** Nothing of the scope starts any more, until it is resumed. Calls under way go on. */

@@ -42,6 +42,7 @@ export class Archive extends DurableObject<Env> implements ArchiveRpc {
   }
 
   async seal(file: FileObject): Promise<void> {
+    if (this.#size() !== file.bytes) throw new Error("Bytes are missing: the upload took too long.");
     this.#sql.run("INSERT OR REPLACE INTO file (id, details) VALUES (1, ?)", JSON.stringify(file));
     await this.ctx.storage.setAlarm(this.now() + ENTERED_MS);
     await this.#list(file);

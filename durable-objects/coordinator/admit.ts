@@ -64,7 +64,7 @@ function lease(book: Book, entry: Entry, now: number): void {
   book.dirty.add(entry);
   const letters = book.fresh.has(entry) ? book.letters.ahead : book.letters.starts;
   const leases = letters.get(post.name) ?? [];
-  const probe = book.conditions.of(row.pool).stop?.probe === row.job;
+  const probe = entry.credit === "risked" || book.conditions.of(row.pool).stop?.probe === row.job;
   const { attempt, job, unknown, waits } = row;
   leases.push({ job, mailbox: entry.address, attempt, waits, unknown, ...(probe && { probe }) });
   letters.set(post.name, leases);

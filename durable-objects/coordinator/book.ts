@@ -41,8 +41,13 @@ export type Entry = {
   boot: string | null;
   /** When its call last said that the pool's calls cannot succeed, ms. */
   refusedAt: number | null;
-  /** How often its calls were turned away for want of room while others were taken, and when last, ms. */
-  turnedAway: { times: number; at: number };
+  /** How often its calls were refused for want of room since one was taken, and when last, ms. */
+  refusals: { times: number; at: number };
+  /** Its lease: let go on its pool's credit, or not, or counted already as taken. */
+  credit: "none" | "risked" | "counted";
+  /** How often it was a probe that failed; and how often its call took too long. */
+  failedProbes: number;
+  tooLong: number;
   /** Where it stepped back behind the next probe of its pool: to when, ms. */
   backAt: number | null;
   /** Where it stands in the book's heaps; -1 where it does not. */
@@ -190,7 +195,10 @@ export class Book {
       expiresAt: Number.POSITIVE_INFINITY,
       boot: null,
       refusedAt: null,
-      turnedAway: { times: 0, at: Number.NEGATIVE_INFINITY },
+      refusals: { times: 0, at: Number.NEGATIVE_INFINITY },
+      credit: "none",
+      failedProbes: 0,
+      tooLong: 0,
       backAt: null,
       slots: { delayed: -1, deadlines: -1 },
     };

@@ -69,7 +69,8 @@ async function start(post: Post, dispatcher: string, leases: Lease[]): Promise<v
 
 async function judge(post: Post, mailbox: number, verdicts: Verdict[]): Promise<void> {
   const { env, book } = post;
-  let givenUp: (Problem | null)[];
+  // A mailbox of before answers nothing.
+  let givenUp: (Problem | null)[] | undefined;
   try {
     givenUp = await callMailbox(env, book.addresses.of(mailbox), (stub) => stub.judge(verdicts));
   } catch {
@@ -80,7 +81,7 @@ async function judge(post: Post, mailbox: number, verdicts: Verdict[]): Promise<
     verdicts.forEach(({ attempt, job, kind }, index) => {
       const entry = book.entries.get(job);
       if (kind !== "retrying" && entry?.row.phase === "ending") book.remove(entry, now);
-      const problem = givenUp[index];
+      const problem = givenUp?.[index];
       if (problem && entry) leave(book, entry, attempt, problem, now);
     });
   });

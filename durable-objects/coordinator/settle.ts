@@ -35,10 +35,15 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   book.leased.get(row.dispatcher!)?.delete(entry);
   row.dispatcher = null;
   returnBudget(book, entry, outcome, now);
-  book.doubts.count(entry.address.tenant, row, outcome);
-  row.doubt = 0;
+  // What was not done repeats nothing: whether the next attempt does is still in doubt.
+  if (!TURNED_AWAY.has(outcome.kind)) {
+    book.doubts.count(entry.address.tenant, row, outcome);
+    row.doubt = 0;
+  }
   if (outcome.kind === "void" && outcome.failed) bury(book, entry, outcome.failed, row.attempt - row.waits - 1, now);
-  const record = { attempt: row.attempt, waits: row.waits, unknown: row.unknown, firstStartedAt: row.first_started_at ?? now, ...lesson };
+  const { attempt, first_started_at, unknown, waits } = row;
+  const record = { attempt, waits, unknown, alike: entry.tooLong, firstStartedAt: first_started_at ?? now, ...lesson };
+  if (outcome.kind === "retryable" && outcome.repeats !== undefined) entry.tooLong++;
   apply(book, entry, afterAttempt(outcome, record, now, random), now);
 }
 

@@ -87,7 +87,9 @@ async function callUpstream(
   const clock = new Watch(call.controller);
   clock.total(timeouts.total);
   // A job that wants to wait for less than is usual has that from its client, and says nothing of upstream.
-  const late = unknownEnd("upstream_timeout", "Upstream sent no response headers in time.", { blame: !own?.first_byte });
+  const late = unknownEnd("upstream_timeout", "Upstream sent no response headers in time.", {
+    blame: timeouts.first_byte >= ports.timeouts.first_byte,
+  });
   clock.next(late, timeouts.first_byte);
   let begun = false;
   let requestId: string | null = null;

@@ -39,8 +39,11 @@ function join(client: Socket, inner: Socket): void {
   });
   client.once("close", () => {
     clearTimeout(timer);
-    if (!inner.readableEnded) inner.resetAndDestroy();
+    // Told already, if it closed first; as it is left half open, it would stay so for good.
+    if (inner.readableEnded) inner.destroy();
+    else inner.resetAndDestroy();
   });
+  if (client.destroyed) inner.destroy();
   inner.once("error", () => client.resetAndDestroy());
   inner.once("close", () => {
     if (!inner.readableEnded) client.resetAndDestroy();

@@ -99,9 +99,9 @@ describe("the ramp", () => {
   it("holds back a burst after idleness where the limit is far above a million input tokens a minute, and says so", async () => {
     world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 10_000, tpm: 40_000_000 } });
     const played = playAll();
-    await enqueue(Array.from({ length: 100 }, (_, n) => ticket(`j${n}`, { tokens: 100_000 })));
+    await enqueue(Array.from({ length: 100 }, (_, n) => ticket(`g${n}`, { tokens: 100_000 })));
     expect(await pool()).toMatchObject({ in_flight: 5, depth: 95 });
-    const [place] = await coordinator().locate(["j99"]);
+    const [place] = await coordinator().locate(["g99"]);
     expect(place!.eta).toMatchObject({ limited_by: "ramp", p50: 570 });
     for (let second = 1; second <= 60; second++) await advanceTo(past(second));
     expect(await jobsAfter(played, 15)).toHaveLength(15);

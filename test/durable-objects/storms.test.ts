@@ -38,15 +38,16 @@ function player(played: ReturnType<typeof playAll>) {
 }
 
 describe("everything is refused for the rate, and no header says why", () => {
-  it("-> a few dozen calls, then one a minute; told as a halt; and once upstream takes some in a row, all goes on", async () => {
+  it("-> a few dozen calls, then three a minute, which is told; and once upstream takes them, all goes on within seconds", async () => {
     configure({});
     const played = playAll();
     await enqueue(tickets(600));
     const plays = player(played);
-    const { refused } = await plays(EPOCH + 300_000, () => limited());
-    expect(refused).toBeLessThan(80);
-    expect((await pool()).condition).toMatchObject({ state: "halted", reason: "rate_limit", code: "rate_limit_exceeded" });
-    expect((await plays(EPOCH + 440_000, () => committed)).taken).toBe(600);
+    const { refused } = await plays(EPOCH + 600_000, () => limited());
+    expect(refused).toBeLessThan(60);
+    expect(refused).toBeGreaterThan(40);
+    expect((await pool()).condition).toMatchObject({ state: "slowed", reason: "rate_limit", code: "rate_limit_exceeded" });
+    expect((await plays(EPOCH + 700_000, () => committed)).taken).toBe(600);
     expect((await pool()).condition).toMatchObject({ state: "normal" });
   }, 60_000);
 
@@ -60,26 +61,61 @@ describe("everything is refused for the rate, and no header says why", () => {
       // One call in ten seconds.
       room = Math.min(20, room + (now - seen) / 10_000);
       seen = now;
-      if (room < 1) return limited(10_000);
+      if (room < 1) return limited(1_000);
       room--;
       return committed;
     });
-    expect(taken).toBeGreaterThan(40);
+    expect(taken).toBeGreaterThan(50);
     expect(refused).toBeLessThan(2 * taken);
   }, 60_000);
 
-  it("the halt outlives the coordinator, and an operator lifts it, with the silence that upstream asked for", async () => {
+  it("three of ten, as where others use the account -> nothing is held back beyond the silences", async () => {
+    configure({ burst_seconds: 1 });
+    const played = playAll();
+    await enqueue(tickets(1_000));
+    let calls = 0;
+    const { taken } = await player(played)(EPOCH + 120_000, () => (calls++ % 10 < 3 ? limited(0) : committed));
+    expect(taken).toBeGreaterThan(700);
+    expect((await pool()).condition).toMatchObject({ state: "normal" });
+  }, 60_000);
+
+  it.each([1, 2, 5])(
+    "%i jobs that upstream never takes stop no pool: the others go on",
+    async (count) => {
+      configure({});
+      const played = playAll();
+      await enqueue([...tickets(count, "bad"), ...tickets(900)]);
+      let heard = 0;
+      let taken = 0;
+      // Answers take long, refusals do not.
+      const open: { job: string; attempt: number; at: number }[] = [];
+      for (; world.now < EPOCH + 240_000; await advanceTo(world.now + 500)) {
+        for (; heard < played.starts.length; heard++) {
+          const { attempt, job } = played.starts[heard]!;
+          if (job.startsWith("bad")) await settle(job, attempt, limited());
+          else open.push({ job, attempt, at: world.now + 5_000 });
+        }
+        for (; open[0] && open[0].at <= world.now; taken++) await settle(open[0].job, open.shift()!.attempt, committed);
+      }
+      expect(taken).toBe(900);
+    },
+    60_000,
+  );
+
+  it("a silence that upstream asked for outlives the coordinator, is shown, and is lifted by an operator, for good", async () => {
     const played = playAll();
     await enqueue(tickets(2));
     await settle("j0", 1, limited(172_800_000));
-    expect((await pool()).condition).toMatchObject({ state: "halted", reason: "rate_limit", next_probe_at: EPOCH / 1_000 + 172_800 });
+    expect((await pool()).condition).toMatchObject({ state: "slowed", reason: "rate_limit", next_probe_at: EPOCH / 1_000 + 181_440 });
     await settle("j1", 1, limited(1_000));
     await kill(coordinator());
-    expect((await pool()).condition).toMatchObject({ state: "halted", reason: "rate_limit" });
     await advanceTo(EPOCH + 60_000);
     expect(played.starts).toHaveLength(2);
     await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
     await until(() => played.starts.length === 4);
+    await kill(coordinator());
+    await enqueue(tickets(1, "late"));
+    await until(() => played.jobs().includes("late0"));
   });
 });
 
@@ -162,4 +198,25 @@ describe("a probe", () => {
     expect(played.starts.slice(2).map((each) => each.probe)).toEqual([undefined, undefined, undefined]);
     expect(await pool()).toMatchObject({ in_flight: 4, condition: { state: "normal" } });
   });
+
+  it.each([2, 3])(
+    "%i jobs that fail whenever they are called do not keep a pool open for ever: others become probes",
+    async (count) => {
+      const played = playAll();
+      await enqueue([...tickets(count, "bad"), ...tickets(30)]);
+      const down: Outcome = { kind: "retryable", unknown: false, retryAfterMs: null, problem, upstream: true };
+      let heard = 0;
+      let taken = 0;
+      for (; taken < 30 && world.now < EPOCH + 1_800_000; await advanceTo(world.now + 1_000)) {
+        for (; heard < played.starts.length; heard++) {
+          const { attempt, job } = played.starts[heard]!;
+          const fails = job.startsWith("bad") || world.now < EPOCH + 60_000;
+          await settle(job, attempt, fails ? down : committed);
+          if (!fails) taken++;
+        }
+      }
+      expect(taken).toBe(30);
+    },
+    60_000,
+  );
 });

@@ -1,17 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Ended, isDown, noteEnded } from "../../policy/breaker.ts";
-import { afterCall, intervalMs, probeAt, type Sign, type Stop } from "../../policy/stop.ts";
+import { afterCall, backAfter, intervalMs, probeAt, type Sign, type Stop } from "../../policy/stop.ts";
 
 const NOW = 1_780_000_000_000;
 const halt = (some: Partial<Extract<Sign, { kind: "halt" }>> = {}): Sign => ({
   ...{ kind: "halt", reason: "billing", code: "insufficient_quota", retryAfterMs: null },
-  ...some,
-});
-const refusal = (some: Partial<Extract<Sign, { kind: "refusal" }>> = {}): Sign => ({
-  kind: "refusal",
-  storm: false,
-  retryAfterMs: null,
   ...some,
 });
 const failure = (down = true): Sign => ({ kind: "failure", down, code: "500" });
@@ -34,13 +28,6 @@ describe("a pool that runs", () => {
   it("-> halted at the first refusal of its key or its bill, the probe half a minute later, or when upstream says", () => {
     expect(afterCall(null, halt(), "j", NOW)).toEqual(stop({ probe: null }));
     expect(afterCall(null, halt({ retryAfterMs: 90_000 }), "j", NOW)!.nextProbeAt).toBe(NOW + 90_000);
-  });
-
-  it("-> halted when all is refused for the rate, again and again", () => {
-    expect(afterCall(null, refusal(), "j", NOW)).toBeNull();
-    const rate = { reason: "rate_limit", code: "rate_limit_exceeded", nextProbeAt: NOW + 15_000, probe: null } as const;
-    expect(afterCall(null, refusal({ storm: true }), "j", NOW)).toEqual(stop(rate));
-    expect(afterCall(null, refusal({ storm: true, retryAfterMs: 3_600_000 }), "j", NOW)!.nextProbeAt).toBe(NOW + 3_600_000);
   });
 
   it("-> open when upstream is down, the probe two seconds later", () => {
@@ -75,32 +62,6 @@ describe("a pool that stands still", () => {
       { reason: "credentials", code: "invalid_api_key", since: NOW, failedProbes: 1 },
     ],
     [
-      "refused for the rate again -> a later one, as upstream says at the least",
-      stop({ reason: "rate_limit" }),
-      refusal({ retryAfterMs: 90_000 }),
-      { failedProbes: 1, nextProbeAt: later + 90_000 },
-    ],
-    [
-      "halted for the rate, one success -> the next at once",
-      stop({ reason: "rate_limit" }),
-      { kind: "success" },
-      { proofs: 1, nextProbeAt: later },
-    ],
-    ["halted for the rate, the tenth in a row -> runs", stop({ reason: "rate_limit", proofs: 9 }), { kind: "success" }, null],
-    [
-      "halted for the rate, refused after some -> after the same interval, and all over",
-      stop({ reason: "rate_limit", proofs: 3, failedProbes: 1 }),
-      refusal(),
-      { proofs: 0, failedProbes: 1, nextProbeAt: later + 30_000 },
-    ],
-    [
-      "halted for the rate, a bad request -> another at once: it proves nothing",
-      stop({ reason: "rate_limit" }),
-      { kind: "answer" },
-      { nextProbeAt: later },
-    ],
-    ["open, refused for the rate -> runs: upstream is there", stop({ reason: "failures" }), refusal(), null],
-    [
       "open, then refused -> halted from now on",
       stop({ reason: "failures", failedProbes: 5 }),
       halt(),
@@ -116,6 +77,11 @@ describe("a pool that stands still", () => {
     expect(afterCall(stop({ reason: "failures" }), halt(), "older", later)).toMatchObject({ reason: "billing", probe: "p" });
   });
 
+  it("who failed as its probe comes back after the next one, and lets more go before it each time", () => {
+    const still = stop({ reason: "failures", failedProbes: 9, nextProbeAt: NOW });
+    expect([0, 1, 2, 3].map((times) => backAfter(still, times) - NOW)).toEqual([1_000, 1_000, 61_000, 121_000]);
+  });
+
   it("lets no second probe start while one runs", () => {
     expect(probeAt(stop())).toBe(Number.POSITIVE_INFINITY);
     expect(probeAt(stop({ probe: null }))).toBe(NOW + 30_000);
@@ -125,7 +91,6 @@ describe("a pool that stands still", () => {
     const all = (reason: Stop["reason"]) =>
       [0, 1, 2, 3, 4, 5, 6, 1_000].map((failedProbes) => intervalMs({ reason, failedProbes }) / 1_000);
     expect(all("billing")).toEqual([30, 60, 120, 240, 480, 600, 600, 600]);
-    expect(all("rate_limit")).toEqual([15, 30, 60, 60, 60, 60, 60, 60]);
     expect(all("failures")).toEqual([2, 4, 8, 16, 32, 60, 60, 60]);
   });
 });

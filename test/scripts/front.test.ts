@@ -72,6 +72,20 @@ test("a WebSocket runs through it, and closes on both sides", async () => {
   expect((await closed)[0]).toMatchObject({ code: 1000, wasClean: true });
 });
 
+test("sockets that were opened and closed leave nothing behind", async () => {
+  const runtime = await fronted();
+  const handles = () => process.getActiveResourcesInfo().filter((each) => each === "TCPSocketWrap").length;
+  const before = handles();
+  for (let n = 0; n < 10; n++) {
+    const socket = new WebSocket(`${runtime.url.replace("http", "ws")}/socket`);
+    await once(socket, "open");
+    const closed = once(socket, "close");
+    socket.close(1000);
+    await closed;
+  }
+  await until(() => handles() <= before);
+});
+
 test("workerd is killed -> clients' connections break, and the port is free", async () => {
   const runtime = await fronted();
   const client = await holding(runtime.port);

@@ -4,9 +4,9 @@
  */
 import type { Notice } from "../../../platform/telemetry.ts";
 import type { Ended } from "../../../policy/breaker.ts";
+import type { Credit } from "../../../policy/credit.ts";
 import { type Cut, NO_USE, type Use } from "../../../policy/pace.ts";
 import { isGoverned, openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp } from "../../../policy/ramp.ts";
-import { NO_REFUSALS, type Refusals } from "../../../policy/refusals.ts";
 import type { Stop } from "../../../policy/stop.ts";
 import type { PoolConfig } from "../../../schemas/settings.ts";
 import type { CoordinatorStore } from "../store/store.ts";
@@ -21,7 +21,10 @@ export type PoolState = {
   use: Use;
   /** As it is written. */
   usedBefore: Use;
-  refusals: Refusals;
+  /** Of a pool that was refused for the rate; null: it is trusted. */
+  credit: Credit | null;
+  /** Since when (ms) its credit was all but spent, and whether that was worth an alarm. */
+  spent: { since: number; alarmed: boolean } | null;
   /** Calls that ended lately, oldest first. */
   readonly recent: Ended[];
   /** When a call last succeeded. */
@@ -54,7 +57,7 @@ export class Conditions {
     this.retired = retired;
     for (const [id, config] of Object.entries(pools)) {
       const ramp = isGoverned(config) ? openRamp(config.ramp_tpm!) : null;
-      const fresh = { pausedAt: null, stop: null, cut: null, use: NO_USE, usedBefore: NO_USE, refusals: NO_REFUSALS, provenAt: 0 };
+      const fresh = { pausedAt: null, stop: null, cut: null, use: NO_USE, usedBefore: NO_USE, credit: null, spent: null, provenAt: 0 };
       this.#pools.set(id, { ...fresh, ramp, recent: [] });
     }
   }

@@ -1,12 +1,14 @@
 /** What the condition of a pool lets start. */
 import type { Notice } from "../../../platform/telemetry.ts";
 import { dominantMs } from "../../../policy/budget.ts";
+import * as credit from "../../../policy/credit.ts";
 import type { Answer } from "../../../policy/order.ts";
 import * as pace from "../../../policy/pace.ts";
 import type { Waiting } from "../../../policy/queue.ts";
 import * as ramp from "../../../policy/ramp.ts";
 import { probeAt } from "../../../policy/stop.ts";
 import type { Book, Pool } from "../book.ts";
+import { letGo } from "./refusals.ts";
 
 /** Why a job must wait, and until when (ms; Infinity if only an event can tell). */
 export type Held = { answer: Answer; at: number };
@@ -18,6 +20,7 @@ export function heldBack(book: Book, pool: Pool, { prompt, tenant, tokens }: Wai
   if (conditions.pausedAt !== null || state.pausedAt !== null) return { answer: "pool", at: Number.POSITIVE_INFINITY };
   if (conditions.pausedTenants.has(tenant)) return { answer: "lane", at: Number.POSITIVE_INFINITY };
   let at = state.stop ? probeAt(state.stop) : now;
+  if (state.credit) at = Math.max(at, credit.readyAt(state.credit, now));
   if (state.cut) at = Math.max(at, pace.readyAt(state.cut, now));
   if (state.ramp) at = Math.max(at, ramp.readyAt(state.ramp, prompt ?? tokens, now));
   return at > now ? { answer: "pool", at } : null;
@@ -29,6 +32,7 @@ export function begun(book: Book, pool: Pool, { job, prompt, tokens }: Waiting, 
   const costMs = dominantMs(pool.budget, tokens);
   state.use = pace.use(state.use, costMs, now);
   if (!pace.standsFor(state.usedBefore, state.use)) book.conditions.changedPool(pool.id);
+  letGo(book.entries.get(job)!, state, now);
   if (state.cut) state.cut = pace.start(state.cut, costMs, now);
   if (state.ramp) ramp.start(state.ramp, prompt ?? tokens, now);
   if (!state.stop) return;

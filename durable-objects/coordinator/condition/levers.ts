@@ -1,6 +1,5 @@
 /** Operators pause, drain and resume: everything, a pool, or a tenant. Calls under way go on, deadlines and cancellations count as ever. */
 import { unhold } from "../../../policy/budget.ts";
-import { NO_REFUSALS } from "../../../policy/refusals.ts";
 import type { Problem } from "../../../schemas/problem.ts";
 import type { Scope } from "../../../schemas/rpc.ts";
 import type { Book } from "../book.ts";
@@ -40,8 +39,8 @@ export function resume(book: Book, scope: Scope, now: number): Problem | null {
   if (problem) return problem;
   for (const id of scope.kind === "all" ? book.pools.keys() : scope.kind === "pool" ? [scope.id] : []) {
     const state = conditions.of(id);
-    [state.pausedAt, state.stop, state.cut, state.refusals, state.recent.length] = [null, null, null, NO_REFUSALS, 0];
-    unhold(book.pools.get(id)!.budget);
+    [state.pausedAt, state.stop, state.cut, state.credit, state.spent, state.recent.length] = [null, null, null, null, null, 0];
+    forget(book, id);
     conditions.changedPool(id);
     recall(book, id, now);
   }
@@ -56,6 +55,18 @@ export function resume(book: Book, scope: Scope, now: number): Problem | null {
   conditions.changedDrains();
   conditions.notices.push({ level: "info", event: "resumed", ...named(scope) });
   return null;
+}
+
+/** The silence that upstream asked for, and limits that it lowered: what is learned from here on stands. */
+function forget(book: Book, id: string): void {
+  const pool = book.pools.get(id)!;
+  unhold(pool.budget);
+  // What was written has the silence in it.
+  pool.record = null;
+  const learned = book.limits.of(id);
+  if (!learned) return;
+  learned.reset(pool.budget);
+  book.limits.changed(id, []);
 }
 
 /** Any name may be a tenant's: one whose key was taken out may still have jobs. */

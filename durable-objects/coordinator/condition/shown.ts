@@ -1,5 +1,6 @@
 /** How a pool stands, in the words of `GET /v1/queue` and of a job's `why`, and what that means for a wait. */
 import { dominantMs } from "../../../policy/budget.ts";
+import { readyAt } from "../../../policy/credit.ts";
 import { eta } from "../../../policy/eta.ts";
 import * as pace from "../../../policy/pace.ts";
 import * as ramp from "../../../policy/ramp.ts";
@@ -7,10 +8,12 @@ import type { Eta } from "../../../schemas/job.ts";
 import type { PoolCondition } from "../../../schemas/queue.ts";
 import type { Book, Pool } from "../book.ts";
 
+/** A silence is shown from here on: shorter ones are over before anybody has looked. ms. */
+const LONG_SILENCE_MS = 10_000;
 const NORMAL: PoolCondition = { state: "normal", reason: null, code: null, since: null, next_probe_at: null, failed_probes: 0, share: 1 };
 
 export function shown(book: Book, pool: Pool, now: number): PoolCondition {
-  const { cut, pausedAt, stop } = book.conditions.of(pool.id);
+  const { credit, cut, pausedAt, spent, stop } = book.conditions.of(pool.id);
   const share = cut ? pace.shareAt(cut, now) : 1;
   const paused = pausedAt ?? book.conditions.pausedAt;
   if (paused !== null) return { ...NORMAL, state: "paused", reason: "operator", since: paused / 1_000, share };
@@ -19,6 +22,12 @@ export function shown(book: Book, pool: Pool, now: number): PoolCondition {
     const next_probe_at = probe === null ? nextProbeAt / 1_000 : null;
     const state = reason === "failures" ? "open" : "halted";
     return { state, reason, code, since: since / 1_000, next_probe_at, failed_probes, share };
+  }
+  const silent = pool.budget.heldUntil > now + LONG_SILENCE_MS;
+  if (credit && (spent || silent)) {
+    const next_probe_at = Math.max(pool.budget.heldUntil, readyAt(credit, now)) / 1_000;
+    const since = spent ? spent.since / 1_000 : null;
+    return { ...NORMAL, state: "slowed", reason: "rate_limit", code: "rate_limit_exceeded", since, next_probe_at, share };
   }
   return cut && share < 1 ? { ...NORMAL, state: "slowed", reason: "slow_down", since: cut.at / 1_000, share } : NORMAL;
 }

@@ -1,0 +1,84 @@
+/** Calls that upstream refused for the rate, and those that it took: what that means for their job and for the pool (policy/credit.ts). */
+import { backoffMs } from "../../../policy/backoff.ts";
+import { isSpent, refused, risk, taken, unasked } from "../../../policy/credit.ts";
+import type { Outcome } from "../../../schemas/rpc.ts";
+import type { Book, Entry } from "../book.ts";
+import type { PoolState } from "./conditions.ts";
+import { recall } from "./recall.ts";
+
+/** A 429 without `Retry-After`: the pool is silent for this long. */
+export const SILENCE_MS = 2_000;
+/** So often a job may be refused and keep its place. Then it lets others go by: for so long at the most while none is taken, or some are. ms. */
+const PATIENCE = 3;
+const ASIDE_MS = { none: 60_000, some: 600_000 };
+/** Nothing was taken for so long: that is worth an alarm. */
+const ALARM_MS = 120_000;
+
+/** A call is let go. */
+export function letGo(entry: Entry, state: PoolState, now: number): void {
+  entry.credit = state.credit ? "risked" : "none";
+  if (state.credit) state.credit = risk(state.credit, now);
+}
+
+/** Upstream took the call: counted once, by its headers or by its end. */
+export function took(book: Book, entry: Entry, state: PoolState, now: number): void {
+  state.provenAt = now;
+  book.conditions.retiredInVain = 0;
+  entry.refusals = { times: 0, at: Number.NEGATIVE_INFINITY };
+  if (entry.credit === "counted") return;
+  const before = state.credit;
+  state.credit = taken(before, entry.credit === "risked", now);
+  entry.credit = "counted";
+  if (before && !state.credit) trustAgain(book, entry.row.pool, state, now);
+}
+
+/** The call has ended, and was not taken. Answers until when the pool is silent for it, ms. */
+export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: Outcome, now: number, random: number): number {
+  if (outcome.kind === "slow_down") return now + (outcome.retryAfterMs ?? SILENCE_MS) * (1 + 0.1 * random);
+  if (outcome.kind !== "rate_limited" && outcome.kind !== "no_capacity") {
+    if (entry.credit === "risked") state.credit = unasked(state.credit, now);
+    return now;
+  }
+  entry.refusals = { times: entry.refusals.times + 1, at: now };
+  if (entry.credit !== "risked") state.credit = refused(state.credit, now);
+  tell(book, entry.row.pool, state, now);
+  // One that is refused time and again says nothing of the others: it waits by itself.
+  if (outcome.kind === "no_capacity" || entry.refusals.times > PATIENCE) return now;
+  return now + (outcome.retryAfterMs ?? SILENCE_MS) * (1 + 0.1 * random);
+}
+
+/** When a job comes back that finds no room, ms; null if it keeps its place. `before`: its refusals, without this one. */
+export function stepBack(
+  entry: Entry,
+  before: Entry["refusals"],
+  state: PoolState,
+  outcome: Outcome,
+  now: number,
+  random: number,
+): number | null {
+  const { times } = entry.refusals;
+  if (outcome.kind === "no_capacity") return now + backoffMs(times, random, outcome.retryAfterMs);
+  if (outcome.kind !== "rate_limited" || times <= PATIENCE) return null;
+  const most = state.provenAt > before.at ? ASIDE_MS.some : ASIDE_MS.none;
+  return now + Math.max(outcome.retryAfterMs ?? 0, Math.min(most, 1_000 * 2 ** Math.min(times, 30)));
+}
+
+function tell({ conditions }: Book, pool: string, state: PoolState, now: number): void {
+  if (!state.credit || !isSpent(state.credit, now)) return;
+  const facts = { pool, reason: "rate_limit", code: "rate_limit_exceeded" };
+  if (!state.spent) {
+    state.spent = { since: now, alarmed: false };
+    conditions.notices.push({ level: "warn", event: "pool_refused", ...facts });
+  } else if (!state.spent.alarmed && now - Math.max(state.spent.since, state.provenAt) > ALARM_MS) {
+    state.spent.alarmed = true;
+    conditions.notices.push({ level: "error", event: "pool_halted", ...facts });
+  }
+}
+
+function trustAgain(book: Book, pool: string, state: PoolState, now: number): void {
+  if (!state.spent) return;
+  const seconds = Math.round((now - state.spent.since) / 1_000);
+  book.conditions.notices.push({ level: "info", event: state.spent.alarmed ? "pool_resumed" : "pool_taken", pool, by: "probe", seconds });
+  state.spent = null;
+  recall(book, pool, now);
+}

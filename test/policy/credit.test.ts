@@ -1,0 +1,73 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type Credit, isSpent, readyAt, refused, risk, taken, unasked } from "../../policy/credit.ts";
+
+const NOW = 1_780_000_000_000;
+const times = <T>(count: number, step: (value: T) => T, from: T): T => {
+  let value = from;
+  for (let n = 0; n < count; n++) value = step(value);
+  return value;
+};
+const doubted = refused(null, NOW);
+const spent = times<Credit>(100, (credit) => refused(credit, NOW), doubted);
+
+describe("a pool that was refused for the rate", () => {
+  it("is in doubt: nineteen more may be refused, then one in twenty seconds", () => {
+    const gone = times<Credit>(19, (credit) => risk(credit, NOW), doubted);
+    expect([readyAt(doubted, NOW), readyAt(gone, NOW)]).toEqual([NOW, NOW + 20_000]);
+    expect(readyAt(risk(gone, NOW + 20_000), NOW + 20_000)).toBe(NOW + 40_000);
+    expect([isSpent(doubted, NOW), isSpent(gone, NOW)]).toEqual([false, true]);
+  });
+
+  it("however many were on their way when it began: it owes nothing", () => {
+    expect(readyAt(spent, NOW)).toBe(NOW + 20_000);
+    expect(readyAt(spent, NOW + 86_400_000)).toBe(NOW + 86_400_000);
+    // What drips does not add up: one at a time.
+    expect(readyAt(risk(spent, NOW + 86_400_000), NOW + 86_400_000)).toBe(NOW + 86_420_000);
+  });
+
+  it("is trusted again when twenty more were taken than refused: the one that found out first brings two, and so on", () => {
+    let [credit, now, calls]: [Credit | null, number, number] = [spent, NOW + 20_000, 0];
+    let rounds = 0;
+    while (credit) {
+      let under = 0;
+      for (; credit && readyAt(credit, now) === now; under++) credit = risk(credit, now);
+      calls += under;
+      for (let n = 0; n < under; n++) credit = taken(credit, true, now);
+      rounds++;
+      now += 300;
+    }
+    expect([rounds, calls]).toEqual([5, 31]);
+  });
+
+  it("a call of before that is taken counts too; one that was never made costs nothing", () => {
+    expect(taken(doubted, false, NOW)).toBeNull();
+    expect(unasked(risk(doubted, NOW), NOW)).toEqual(doubted);
+    expect([taken(null, false, NOW), unasked(null, NOW)]).toEqual([null, null]);
+  });
+});
+
+// Law: refusals are at most the calls taken, twenty, and what dripped; and if half of the calls or more are taken, nothing ever waits long.
+it("whatever is refused and taken, the refusals are bounded, and a start is never further off than a drip", () => {
+  const event = fc.record({ after: fc.nat(30_000), taken: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 300 }), (events) => {
+      let credit: Credit | null = refused(null, NOW);
+      let now = NOW;
+      let [refusals, admitted] = [1, 0];
+      for (const each of events) {
+        now += each.after;
+        if (!credit) credit = refused(null, now);
+        expect(readyAt(credit, now)).toBeLessThanOrEqual(now + 20_000);
+        if (readyAt(credit, now) > now) continue;
+        credit = risk(credit, now);
+        if (each.taken) {
+          admitted++;
+          credit = taken(credit, true, now);
+          if (!credit) return;
+        } else refusals++;
+        expect(refusals).toBeLessThanOrEqual(20 + admitted + (now - NOW) / 20_000 + 1);
+      }
+    }),
+  );
+});
