@@ -1,15 +1,15 @@
 /** How a pool stands still and comes back, with its jobs: the test plays mailboxes and dispatchers. */
-import { reset } from "cloudflare:test";
+
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { alarm, committed, enqueue, fatal, passesTo, playAll, problem, retryable, settle, ticket } from "../support/desk.ts";
 import { receive } from "../support/receiver.ts";
 import { advanceTo, coordinator, inside, pool, until } from "../support/service.ts";
-import { kill } from "../support/stand.ts";
+import { cleared, kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
-afterEach(reset);
+afterEach(cleared);
 
 const refused = (reason: "billing" | "credentials", code = "insufficient_quota"): Outcome => ({
   ...{ kind: "halted", reason, retryAfterMs: null },

@@ -1,13 +1,12 @@
-import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome, Verdict } from "../../schemas/rpc.ts";
 import { committed, enqueue, fatal, playAll, retryable, settle, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, pool, ticketRows, until } from "../support/service.ts";
-import { kill } from "../support/stand.ts";
+import { cleared, kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
-afterEach(reset);
+afterEach(cleared);
 
 const pools = (all: Record<string, unknown>) => JSON.stringify(all);
 const roomy = { rpm: 500, tpm: 500_000 };

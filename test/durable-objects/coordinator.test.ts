@@ -1,12 +1,11 @@
-import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { alarm, committed, enqueue, fatal, passesTo, playAll, retryable, settle, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, pool, ticketRows, until } from "../support/service.ts";
-import { kill } from "../support/stand.ts";
+import { cleared, kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
-afterEach(reset);
+afterEach(cleared);
 
 const DISPATCHER = "disp-wnam-00";
 const held = (job: string, attempt = 1) => ({ job, attempt });

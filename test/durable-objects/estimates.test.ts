@@ -1,13 +1,13 @@
 /** What answers without a bound are expected to take is learned from those that came; what was reserved is held against what was used. */
-import { reset } from "cloudflare:test";
+
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { enqueue, playAll, settle, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, drained, ended, inside, pool, submit, world } from "../support/service.ts";
-import { kill } from "../support/stand.ts";
+import { cleared, kill } from "../support/stand.ts";
 import { completion, EPOCH, resetWorld } from "../support/world.ts";
 
 beforeEach(resetWorld);
-afterEach(reset);
+afterEach(cleared);
 
 const bob = { tenant: "bob", channel: "c" };
 /** A hundred tokens of prompt, and a thousand for an answer of which nothing is known. */

@@ -1,18 +1,31 @@
 /** How fast a pool may grow, and how it comes back after a `slow_down`: the test plays mailboxes and dispatchers. */
-import { reset } from "cloudflare:test";
+
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome, Ticket } from "../../schemas/rpc.ts";
 import { enqueue, playAll, settle, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, ended, inside, pool, submit, until } from "../support/service.ts";
-import { kill } from "../support/stand.ts";
+import { cleared, kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
-afterEach(reset);
+afterEach(cleared);
 
 const past = (seconds: number) => EPOCH + seconds * 1_000;
 const condition = async (id?: string) => (await pool(id)).condition;
 const jobsAfter = (played: ReturnType<typeof playAll>, count: number) => until(() => played.starts.length >= count && played.jobs());
+
+describe("the ramp", () => {
+  it("holds back a burst after idleness where the limit is far above a million input tokens a minute, and says so", async () => {
+    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 10_000, tpm: 40_000_000 } });
+    const played = playAll();
+    await enqueue(Array.from({ length: 100 }, (_, n) => ticket(`g${n}`, { tokens: 100_000 })));
+    expect(await pool()).toMatchObject({ in_flight: 5, depth: 95 });
+    const [place] = await coordinator().locate(["g99"]);
+    expect(place!.eta).toMatchObject({ limited_by: "ramp", p50: 570 });
+    for (let second = 1; second <= 60; second++) await advanceTo(past(second));
+    expect(await jobsAfter(played, 15)).toHaveLength(15);
+  });
+});
 
 describe("slow_down", () => {
   const slowed: Outcome = { kind: "slow_down", retryAfterMs: 1_000 };
@@ -92,19 +105,6 @@ describe("slow_down", () => {
     expect(started).toBeLessThanOrEqual(7);
     await advanceTo(past(5_400));
     expect(await condition()).toMatchObject({ state: "normal", share: 1 });
-  });
-});
-
-describe("the ramp", () => {
-  it("holds back a burst after idleness where the limit is far above a million input tokens a minute, and says so", async () => {
-    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 10_000, tpm: 40_000_000 } });
-    const played = playAll();
-    await enqueue(Array.from({ length: 100 }, (_, n) => ticket(`g${n}`, { tokens: 100_000 })));
-    expect(await pool()).toMatchObject({ in_flight: 5, depth: 95 });
-    const [place] = await coordinator().locate(["g99"]);
-    expect(place!.eta).toMatchObject({ limited_by: "ramp", p50: 570 });
-    for (let second = 1; second <= 60; second++) await advanceTo(past(second));
-    expect(await jobsAfter(played, 15)).toHaveLength(15);
   });
 });
 

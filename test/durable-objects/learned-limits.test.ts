@@ -1,13 +1,12 @@
-import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { LimitReading } from "../../schemas/rate.ts";
 import { committed, enqueue, playAll, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, ended, pool, submit, until } from "../support/service.ts";
-import { kill } from "../support/stand.ts";
+import { cleared, kill } from "../support/stand.ts";
 import { completion, EPOCH, resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
-afterEach(reset);
+afterEach(cleared);
 
 const configured = (more: object = {}) => {
   world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 600, tpm: 600_000, ...more } });

@@ -1,15 +1,15 @@
 /** Events on their way from the mailbox of a job to the lobby of a socket: lost, late, or with an object that dies over them. */
-import { reset, runDurableObjectAlarm } from "cloudflare:test";
+import { runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { JobEvent } from "../../schemas/event.ts";
 import { call, inside, mailbox, over, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
-import { kill } from "../support/stand.ts";
+import { cleared, kill } from "../support/stand.ts";
 import { later, running, start } from "../support/telling.ts";
 import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
-afterEach(reset);
+afterEach(cleared);
 
 const WHOLE = ["1 queued", "2 in_progress", "3 completed"];
 const follow = (kind: string, id: string) => (kind === "jobs" ? { jobs: [id] } : { channel: "c", after: { [id]: 0 } });

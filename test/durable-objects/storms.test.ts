@@ -1,14 +1,14 @@
 /** Refusals for the rate that silence does not cure; and what a call that was turned away costs its tenant and its job. */
-import { reset } from "cloudflare:test";
+
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { committed, enqueue, passesTo, playAll, problem, settle, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, pool, until } from "../support/service.ts";
-import { kill } from "../support/stand.ts";
+import { cleared, kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
-afterEach(reset);
+afterEach(cleared);
 
 const limited = (retryAfterMs: number | null = null): Outcome => ({ kind: "rate_limited", retryAfterMs });
 const halted: Outcome = { kind: "halted", reason: "billing", retryAfterMs: null, problem };

@@ -1,4 +1,3 @@
-import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Mailbox } from "../support/entry.ts";
 import {
@@ -15,12 +14,12 @@ import {
   verified,
 } from "../support/receiver.ts";
 import { advanceTo, call, ended, evict, inside, mailbox, over, submit, until } from "../support/service.ts";
-import { kill } from "../support/stand.ts";
+import { cleared, kill } from "../support/stand.ts";
 import { later } from "../support/telling.ts";
 import { completion, EPOCH, refusal, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
-afterEach(reset);
+afterEach(cleared);
 
 const HOUR = 3_600_000;
 const hooked = (more: Record<string, unknown> = {}, key?: string) => submit({ channel: "c", webhook: HOOK, ...more }, {}, key);

@@ -1,4 +1,5 @@
 /** Stops a step of the service in its middle, so that a test can let objects die there. */
+import { reset } from "cloudflare:test";
 import { inside, world } from "./service.ts";
 
 export type Moment = "before it runs" | "before its answer arrives";
@@ -38,4 +39,13 @@ export function standAt(method: string, moment: Moment, which: (args: unknown[])
 /** The object dies at once, mid-step; what was durable stays. */
 export async function kill(stub: DurableObjectStub): Promise<void> {
   await inside(stub, (_, state) => state.abort("killed by the test")).catch(() => {});
+}
+
+/**
+ * Empty storage, as every test begins with. The runtime deletes that of an object that has just died only once it is torn down, and does not say when
+ * that is: what is left would come back in the next test.
+ */
+export async function cleared(): Promise<void> {
+  await scheduler.wait(30);
+  await reset();
 }
