@@ -58,11 +58,11 @@ export function kindOf(error: Said & { shouldRetry?: boolean | null }): ErrorKin
 }
 
 /**
- * Whether upstream may have done the work of a call that failed with this status (null: no response). A gateway that gives up, and a server that
- * breaks, may have had it done and charged; who says that it is overloaded, or that it is too early, has not begun.
+ * Whether upstream may have done the work of a call that failed with this status (null: no response). A time-out, and a gateway that did not hear of who does the
+ * work, leave it open (RFC 9110, 15.5.9, 15.6.3, 15.6.5; 520 to 527 are Cloudflare's); who says that it failed, or is overloaded, has no answer to charge for.
  */
 export function mayHaveWorked(status: number | null): boolean {
-  return status !== 503 && status !== 425;
+  return status === null || [408, 502, 504].includes(status) || (status >= 520 && status <= 527);
 }
 
 /** ms that a failure is left alone for of which upstream says that another try would not help. */

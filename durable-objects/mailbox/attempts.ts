@@ -24,6 +24,8 @@ export function find(desk: Desk, id: string): JobRow | null {
 }
 
 const UNKNOWN_OUTCOME = "unknown_outcome";
+/** Of the message that a call ended with, in that of a job that is given up for it. */
+const CAUSE_CHARACTERS = 300;
 const UNWANTED: Opened = { ok: false, reason: "unwanted" };
 
 /** A dispatcher is about to call upstream: it gets the body, unless the call is no longer wanted. */
@@ -36,7 +38,7 @@ export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
   if (lease.unknown > 0 && !mayRepeat(desk, row)) {
     // This attempt did not happen, so the one before was not repeated.
     noteAttempt(row, { ...lease, waits: lease.waits + 1, unknown: lease.unknown - 1 });
-    finish(desk, row, "failed", { problem: unknownOutcome() });
+    finish(desk, row, "failed", { problem: unknownOutcome(null) });
     return givenUp(row);
   }
   const startedAt = desk.now();
@@ -136,7 +138,7 @@ export function judge(desk: Desk, verdict: Verdict): Problem | null {
   if (verdict.kind === "retrying" && verdict.unknown > 0 && !mayRepeat(desk, row)) {
     row.unknown = verdict.unknown - 1;
     row.attempt = Math.max(row.attempt, verdict.attempt);
-    const problem = unknownOutcome();
+    const problem = unknownOutcome(verdict.problem);
     finish(desk, row, "failed", { problem });
     return problem;
   }
@@ -236,7 +238,10 @@ function mayRepeat(desk: Desk, row: JobRow): boolean {
   return row.retry === "safe" && desk.store.deltas.counts(row.n, 0).last === 0;
 }
 
-function unknownOutcome(): Problem {
-  const message = "A call was made whose outcome is unknown, and the job's retry policy does not allow another.";
-  return { status: 502, type: "server_error", code: UNKNOWN_OUTCOME, message, param: null };
+/** `cause`: how the call ended, as far as that is known. */
+function unknownOutcome(cause: Problem | null): Problem {
+  const named = cause && { ...(cause.upstream_request_id !== undefined && { upstream_request_id: cause.upstream_request_id }) };
+  const how = cause ? ` (${cause.code ?? cause.status}: ${cause.message.slice(0, CAUSE_CHARACTERS)})` : "";
+  const message = `A call was made whose outcome is unknown${how}, and the job's retry policy does not allow another.`;
+  return { status: 502, type: "server_error", code: UNKNOWN_OUTCOME, message, param: null, ...named };
 }
