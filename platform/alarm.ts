@@ -7,13 +7,18 @@ const WATCHDOG_MS = 30_000;
 
 export class Alarm {
   readonly #ctx: DurableObjectState;
+  /** When it stands; before that is known, the earliest wish. */
   #at: number | null = null;
+  #known = false;
 
-  /** Made in the object's constructor: nothing else is let in before it is known what was set. */
+  /** Made in the object's constructor: nothing else is let in before it is known what was set. What the constructor itself wishes is kept until then. */
   constructor(ctx: DurableObjectState) {
     this.#ctx = ctx;
     ctx.blockConcurrencyWhile(async () => {
-      this.#at = await ctx.storage.getAlarm();
+      const set = await ctx.storage.getAlarm();
+      const wish = this.#at;
+      [this.#at, this.#known] = [set, true];
+      if (wish !== null) this.wakeBy(wish);
     });
   }
 
@@ -21,7 +26,7 @@ export class Alarm {
   wakeBy(at: number): void {
     if (this.#at !== null && this.#at <= at) return;
     this.#at = at;
-    this.#ctx.waitUntil(this.#ctx.storage.setAlarm(at));
+    if (this.#known) this.#ctx.waitUntil(this.#ctx.storage.setAlarm(at));
   }
 
   /** The alarm went off: none is set now. */

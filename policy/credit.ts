@@ -1,29 +1,39 @@
 /**
  * How far a pool is trusted that was refused for the rate. Upstream may count otherwise than is believed here, whatever its headers say or leave out (a
- * day's limit that is used up, say), and each call that is let go to find out is one more refusal. Law: in any time there are at most as many refusals as
- * calls that were taken, twenty more, and one for each twenty seconds; and while the limits that are believed hold, nothing is held back.
+ * day's limit that is used up, say), and each call that is let go to find out is one more refusal. Law: of the calls that are let go in doubt, at most as many
+ * are refused as are taken, twenty more, and one for each twenty seconds.
  */
 export type Credit = {
   /** Refusals that may still be run into. */
   readonly left: number;
-  /** As of when, ms. */
+  /** As of when, and when a call was last refused, ms. */
   readonly at: number;
+  readonly refusedAt: number;
 };
 
-const MOST = 20;
+const ENOUGH = 20;
+/** A pool is not trusted again while refusals come as often as this. ms. */
+const QUIET_MS = 60_000;
 /** One refusal in so long is always risked: else nobody would find out that there is room again. */
 const DRIP_MS = 20_000;
 
 /** A call that is let go on credit takes one; a refusal keeps it. */
 export const risk = (credit: Credit, now: number): Credit => add(credit, -1, now);
-/** One that was let go before the pool was in doubt was refused. */
-export const refused = (credit: Credit | null, now: number): Credit => add(credit ?? { left: MOST, at: now }, -1, now);
+
+/** A call was refused. `risked`: it has paid for that; one that was let go before the pool was in doubt pays now. */
+export function refused(credit: Credit | null, risked: boolean, now: number): Credit {
+  const known = credit ?? { left: ENOUGH, at: now, refusedAt: now };
+  return { ...add(known, risked && credit ? 0 : -1, now), refusedAt: now };
+}
+
+/** After a restart: nobody knows what was let go. */
+export const restored = (now: number): Credit => ({ left: 0, at: now, refusedAt: now });
 
 /** A call was taken; `risked`: it gives back what it took, too. Null: the pool is trusted again. */
 export function taken(credit: Credit | null, risked: boolean, now: number): Credit | null {
   if (!credit) return null;
   const next = add(credit, risked ? 2 : 1, now);
-  return next.left >= MOST ? null : next;
+  return next.left >= ENOUGH && now - next.refusedAt >= QUIET_MS ? null : next;
 }
 
 /** It never came to upstream: what it took is given back. */
@@ -41,10 +51,11 @@ export function isSpent(credit: Credit, now: number): boolean {
 }
 
 function add(credit: Credit, amount: number, now: number): Credit {
-  const { at, left } = dripped(credit, now);
-  return { left: Math.min(MOST, Math.max(0, left + amount)), at };
+  const known = dripped(credit, now);
+  return { ...known, left: Math.max(0, known.left + amount) };
 }
 
-function dripped({ at, left }: Credit, now: number): Credit {
-  return { left: Math.max(left, Math.min(1, left + Math.max(0, now - at) / DRIP_MS)), at: Math.max(now, at) };
+function dripped(credit: Credit, now: number): Credit {
+  const { at, left } = credit;
+  return { ...credit, left: Math.max(left, Math.min(1, left + Math.max(0, now - at) / DRIP_MS)), at: Math.max(now, at) };
 }

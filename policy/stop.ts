@@ -17,6 +17,8 @@ export type Stop = {
   nextProbeAt: number;
   /** The job that is the probe, while its call runs. */
   probe: string | null;
+  /** Jobs whose probes did not help, and how often; the last of them. */
+  failed?: Record<string, number>;
 };
 
 /** What a call that ended says of its pool. */
@@ -42,7 +44,7 @@ export function intervalMs({ reason, failedProbes }: Pick<Stop, "reason" | "fail
 /** The stop after a call of `job` has ended; null: the pool runs. */
 export function afterCall(stop: Stop | null, sign: Sign, job: string, now: number): Stop | null {
   const isProbe = stop?.probe === job;
-  if (sign.kind === "halt") return halted(stop, sign, isProbe, now);
+  if (sign.kind === "halt") return halted(stop, sign, job, isProbe, now);
   if (!stop) return sign.kind === "failure" && sign.down ? begin("failures", sign.code, now) : null;
   // Calls that began before the stop say nothing of how things stand now.
   if (!isProbe) return stop;
@@ -51,9 +53,10 @@ export function afterCall(stop: Stop | null, sign: Sign, job: string, now: numbe
       return null;
     case "answer":
       // Whether a bill is paid is perhaps looked at later than what was refused here.
-      return stop.reason === "billing" ? { ...stop, probe: null, nextProbeAt: now + intervalMs(stop) } : null;
+      if (stop.reason !== "billing") return null;
+      return { ...stop, probe: null, nextProbeAt: now + intervalMs(stop), failed: withFailed(stop, job) };
     case "failure":
-      return later(stop, now);
+      return later(stop, job, now);
     case "nothing":
       return { ...stop, probe: null, nextProbeAt: now };
   }
@@ -67,9 +70,17 @@ export function probeAt({ probe, nextProbeAt }: Stop): number {
 /** A job that was refused comes back so long after the next probe: were it the cause itself, the probe is another. If there is no other, it is. */
 const STEP_BACK_MS = 1_000;
 
-/** When it comes back, ms. `times`: how often it was a probe that failed; each time more probes go before it, for two of them would take turns. */
-export function backAfter(stop: Stop, times: number): number {
-  return stop.nextProbeAt + STEP_BACK_MS + Math.max(0, times - 1) * intervalMs(stop);
+/** When it comes back, ms. Each time that its probe did not help more probes go before it, for two of them would take turns. */
+export function backAfter(stop: Stop, job: string): number {
+  return stop.nextProbeAt + STEP_BACK_MS + Math.max(0, (stop.failed?.[job] ?? 0) - 1) * intervalMs(stop);
+}
+
+/** Jobs of which it is remembered: the record stays small. */
+const MOST_FAILED = 100;
+
+function withFailed({ failed = {} }: Stop, job: string): Record<string, number> {
+  const { [job]: times = 0, ...others } = failed;
+  return Object.fromEntries([...Object.entries(others), [job, times + 1] as const].slice(-MOST_FAILED));
 }
 
 function begin(reason: StopReason, code: string | null, now: number, atLeastMs: number | null = null, probe: string | null = null): Stop {
@@ -77,13 +88,16 @@ function begin(reason: StopReason, code: string | null, now: number, atLeastMs: 
   return { reason, code, since: now, failedProbes: 0, nextProbeAt: now + wait, probe };
 }
 
-function later(stop: Stop, now: number, atLeastMs: number | null = null): Stop {
+function later(stop: Stop, job: string, now: number, atLeastMs: number | null = null): Stop {
   const failedProbes = stop.failedProbes + 1;
-  return { ...stop, failedProbes, probe: null, nextProbeAt: now + Math.max(intervalMs({ ...stop, failedProbes }), atLeastMs ?? 0) };
+  const nextProbeAt = now + Math.max(intervalMs({ ...stop, failedProbes }), atLeastMs ?? 0);
+  return { ...stop, failedProbes, probe: null, nextProbeAt, failed: withFailed(stop, job) };
 }
 
-function halted(stop: Stop | null, { reason, code, retryAfterMs }: Extract<Sign, { kind: "halt" }>, isProbe: boolean, now: number): Stop {
+type Halt = Extract<Sign, { kind: "halt" }>;
+
+function halted(stop: Stop | null, { reason, code, retryAfterMs }: Halt, job: string, isProbe: boolean, now: number): Stop {
   // Another's probe, of an outage, is still under way: what it finds counts.
   if (!stop || stop.reason === "failures") return begin(reason, code, now, retryAfterMs, isProbe ? null : (stop?.probe ?? null));
-  return isProbe ? later({ ...stop, reason, code }, now, retryAfterMs) : stop;
+  return isProbe ? later({ ...stop, reason, code }, job, now, retryAfterMs) : stop;
 }

@@ -146,7 +146,7 @@ export interface CoordinatorRpc {
   settle(batch: SettleBatch): Promise<void>;
   /** Renews the leases of a dispatcher; answers with those that it must give up. `readings`: as in a batch, for a call may go on for long after its headers. */
   heartbeat(dispatcher: string, boot: string, held: Held[], readings?: PoolReading[]): Promise<{ stop: Held[] }>;
-  /** Upstream has taken the call of a lease that is a probe: its headers are there. */
+  /** Upstream has taken the call of a lease that is a probe: its answer has begun. */
   proven(dispatcher: string, job: string, attempt: number): Promise<void>;
   inspect(): Promise<QueueState>;
   /** Nothing of the scope starts any more, until it is resumed. Calls under way go on. */

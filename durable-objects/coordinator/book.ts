@@ -45,8 +45,7 @@ export type Entry = {
   refusals: { times: number; at: number };
   /** Its lease: let go on its pool's credit, or not, or counted already as taken. */
   credit: "none" | "risked" | "counted";
-  /** How often it was a probe that failed; and how often its call took too long. */
-  failedProbes: number;
+  /** How often its call took too long. */
   tooLong: number;
   /** Where it stepped back behind the next probe of its pool: to when, ms. */
   backAt: number | null;
@@ -177,9 +176,8 @@ export class Book {
     if (row.phase !== "ending") this.tenant(entry.address.tenant).queued++;
     if (row.phase === "waiting") this.line(entry, now);
     if (row.phase === "delayed") this.delayed.place(entry);
-    // Of a pool that stands still: where it stepped back to was not written by itself.
-    if (row.phase === "delayed" && row.attempt > 0 && this.pools.has(row.pool) && this.conditions.of(row.pool).stop)
-      entry.backAt = row.ready_at;
+    // Whether it stepped back, or only waits for its next attempt, was not written by itself.
+    if (row.phase === "delayed" && row.attempt > 0) entry.backAt = row.ready_at;
     return entry;
   }
 
@@ -197,7 +195,6 @@ export class Book {
       refusedAt: null,
       refusals: { times: 0, at: Number.NEGATIVE_INFINITY },
       credit: "none",
-      failedProbes: 0,
       tooLong: 0,
       backAt: null,
       slots: { delayed: -1, deadlines: -1 },

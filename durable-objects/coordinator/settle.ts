@@ -63,7 +63,8 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   if (TURNED_AWAY.has(outcome.kind)) {
     // Upstream counts what it refuses; the tenant had nothing of it.
     refund(tenant, reservation, now);
-    pool.order.credit(address.tenant, book.costMs(row, reservation.tokens));
+    // A pool in doubt tells by each start whether there is room: whose calls were refused has had its turn.
+    if (!book.conditions.of(pool.id).credit) pool.order.credit(address.tenant, book.costMs(row, reservation.tokens));
     return;
   }
   release(tenant);

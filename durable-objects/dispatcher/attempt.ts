@@ -23,7 +23,7 @@ export type Ports = {
   open: (lease: Lease) => Promise<Opened>;
   append: (lease: Lease, call: AppendCall) => Promise<Appended>;
   commit: (lease: Lease, call: CommitCall) => Promise<Committed>;
-  /** Tells that upstream has taken a probe. */
+  /** Tells that upstream has taken a probe: its answer has begun. */
   proven: (lease: Lease) => void;
   /** Takes what an answer's headers said of upstream's limits. */
   read: (reading: PoolReading) => void;
@@ -99,7 +99,6 @@ async function callUpstream(
     if (stream.rates) ports.read({ ...stream.rates, pool, job: call.lease.job, sentAt: startedAt, at: ports.now() });
     requestId = stream.requestId;
     if (!stream.ok) return clock.ended ?? named(classify(stream.failure, false), requestId);
-    if (call.lease.probe) ports.proven(call.lease);
     call.headersMs = ports.now() - startedAt;
     const expected = typeof body.n === "number" ? body.n : 1;
     const pieces = assembler({ choices: expected });
@@ -107,6 +106,8 @@ async function callUpstream(
     clock.next(silent, timeouts.idle);
     for await (const chunk of stream.chunks) {
       clock.next(silent, timeouts.idle);
+      // Headers alone are no word: an error may be all that the stream holds.
+      if (!begun && call.lease.probe) ports.proven(call.lease);
       begun = true;
       pieces.add(chunk);
       call.delivery!.add(chunk);

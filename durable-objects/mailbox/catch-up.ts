@@ -3,7 +3,11 @@ import { spotOf } from "../../platform/ids.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { EventFrame } from "./frames.ts";
 import type { Behind, Reader } from "./reader.ts";
+import { PAGE_CHARACTERS } from "./replay.ts";
 import type { Sources } from "./sources.ts";
+
+/** A page of so many characters may have been cut: there is more. */
+const FULL_CHARACTERS = PAGE_CHARACTERS / 2;
 
 /** Whether a reader still wants a job's events, and its deltas; null for no. */
 type Wants = (job: string) => { deltas: boolean } | null;
@@ -39,19 +43,27 @@ async function tell(reader: Reader, job: string, behind: Behind, sources: Source
     if (!events || events.length === 0) {
       // What came while it was asked for may be missing in the answer.
       if (events && behind.newest > newest) continue;
+      const over = events !== null && !(await sources.has(job));
+      if (reader.behind.get(job) !== behind) return false;
+      if (behind.newest > newest) continue;
       reader.caughtUp(job);
-      return events !== null && !(await sources.has(job));
+      return over;
     }
+    let characters = 0;
     for (const event of events) {
       if (reader.full) {
         reader.stillBehind(job, behind, behind.after);
         return false;
       }
-      reader.put(new EventFrame(event));
+      const frame = new EventFrame(event);
+      characters += frame.text.length;
+      reader.put(frame);
       behind.after = event.seq;
     }
-    if (!isEnd(events.at(-1)!.event)) continue;
+    const over = isEnd(events.at(-1)!.event);
+    // A page that has all that there was: what comes from here on is told as it comes. A stream that runs would bring something each time.
+    if (!over && (characters > FULL_CHARACTERS || behind.newest > behind.after)) continue;
     reader.caughtUp(job);
-    return true;
+    return over;
   }
 }

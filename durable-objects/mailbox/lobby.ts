@@ -217,6 +217,7 @@ export class Lobby {
     for (const [job, seq] of starts) if (isAsked(job) && !none.has(job)) reader.startFrom(job, seq);
     for (const event of followed.events) if (isAsked(event.job)) reader.take(new EventFrame(event), call.deltas, "logged");
     for (const { after, id, newest } of followed.behind ?? []) if (isAsked(id)) reader.lose(id, after, newest);
+    if (reader.behind.size > BEHIND_LIMIT) return this.#letGo(socketId);
     const live = [...current].flatMap((target) => this.#goLive(socketId, channel, target));
     if (reader.behind.size > 0) this.#desk().background(this.#catchUp(socketId));
     this.#consume(socketId);

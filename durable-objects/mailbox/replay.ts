@@ -14,7 +14,7 @@ import { asAccepted, idOf, jobOf } from "./view.ts";
 
 /** Characters of events in one answer, and one event beyond: far below the 32 MiB that one may have, and little of an object's memory. */
 const FOLLOWED_CHARACTERS = 4_000_000;
-const PAGE_CHARACTERS = 1_000_000;
+export const PAGE_CHARACTERS = 1_000_000;
 
 export type UnfollowCall = Parameters<MailboxRpc["unfollow"]>[0];
 

@@ -8,7 +8,7 @@ import { eventsOf, follow, missed, unfollow } from "./replay.ts";
 import { parseTarget } from "./targets.ts";
 
 /** A mailbox that has not answered by then is asked again later. */
-const MISSED_MS = 10_000;
+const ANSWER_MS = 10_000;
 
 export class Sources {
   readonly #desk: () => Desk;
@@ -52,7 +52,7 @@ export class Sources {
     const { channel } = parseJobId(tenant, job.id)!;
     if (this.#isHere(channel)) return missed(desk, [job]);
     return within(
-      MISSED_MS,
+      ANSWER_MS,
       callMailbox(desk.env, { tenant, channel }, (stub) => stub.missed([job])),
     );
   }
@@ -64,7 +64,8 @@ export class Sources {
     const { channel } = parseJobId(tenant, id)!;
     const nothing = Number.MAX_SAFE_INTEGER;
     if (this.#isHere(channel)) return eventsOf(desk, id, nothing, false) !== null;
-    return (await callMailbox(desk.env, { tenant, channel }, (stub) => stub.events(id, nothing, false))) !== null;
+    const asked = callMailbox(desk.env, { tenant, channel }, (stub) => stub.events(id, nothing, false));
+    return (await within(ANSWER_MS, asked)) !== null;
   }
 
   #isHere(channel: string): boolean {
@@ -74,7 +75,7 @@ export class Sources {
   async #inTurn<T>(channel: string, call: (stub: MailboxRpc) => Promise<T>): Promise<T> {
     const { address, env } = this.#desk();
     const before = this.#tails.get(channel) ?? Promise.resolve();
-    const done = before.catch(() => {}).then(() => callMailbox(env, { tenant: address.tenant, channel }, call));
+    const done = before.catch(() => {}).then(() => within(ANSWER_MS, callMailbox(env, { tenant: address.tenant, channel }, call)));
     this.#tails.set(channel, done);
     try {
       return await done;

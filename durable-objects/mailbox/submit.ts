@@ -113,6 +113,9 @@ export class Intake {
   async resend(): Promise<void> {
     const silent = [...this.#unconfirmed].filter((n) => !this.#underway.has(n));
     const rows = silent.flatMap((n) => this.#desk.store.job(n) ?? []).filter((row) => row.status === "queued");
+    // Of one that has ended, or is gone, there is nothing to confirm.
+    const open = new Set(rows.map(({ n }) => n));
+    for (const n of silent) if (!open.has(n)) this.#unconfirmed.delete(n);
     for (let from = 0; from < rows.length; from += TICKETS_PER_CALL)
       await this.#handOver(rows.slice(from, from + TICKETS_PER_CALL), "accepted");
   }
@@ -250,7 +253,9 @@ export class Intake {
         } else if (state === "accepted") {
           // Its client was told 202, or may have been: it is not made undone, it ends.
           this.#announce(row.n);
-          finish(this.#desk, row, "failed", { problem: result.problem });
+          // While the coordinator was asked, it may have come to another end.
+          const current = store.job(row.n);
+          if (current) finish(this.#desk, current, "failed", { problem: result.problem });
         } else {
           answers.set(row.n, result);
           const pass = this.#passes.get(row.n);

@@ -72,7 +72,8 @@ describe("a job that may not be called again", () => {
   });
 
   it("a gateway gave up on it -> upstream may have done the work: never is never; otherwise it is counted", async () => {
-    world.upstream = () => (world.calls.length % 2 === 1 ? refusal(504, "gateway_timeout", { "x-request-id": "req_u" }, "server_error") : completion("again"));
+    world.upstream = () =>
+      world.calls.length % 2 === 1 ? refusal(504, "gateway_timeout", { "x-request-id": "req_u" }, "server_error") : completion("again");
     const never = await submit({ retry: "never" });
     const failed = await ended(never.id);
     expect(failed).toMatchObject({ status: "failed", attempts: 1, error: { code: "unknown_outcome", upstream_request_id: "req_u" } });

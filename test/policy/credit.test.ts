@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Credit, isSpent, readyAt, refused, risk, taken, unasked } from "../../policy/credit.ts";
+import { type Credit, isSpent, readyAt, refused, restored, risk, taken, unasked } from "../../policy/credit.ts";
 
 const NOW = 1_780_000_000_000;
 const times = <T>(count: number, step: (value: T) => T, from: T): T => {
@@ -8,8 +8,8 @@ const times = <T>(count: number, step: (value: T) => T, from: T): T => {
   for (let n = 0; n < count; n++) value = step(value);
   return value;
 };
-const doubted = refused(null, NOW);
-const spent = times<Credit>(100, (credit) => refused(credit, NOW), doubted);
+const doubted = refused(null, false, NOW);
+const spent = times<Credit>(100, (credit) => refused(credit, false, NOW), doubted);
 
 describe("a pool that was refused for the rate", () => {
   it("is in doubt: nineteen more may be refused, then one in twenty seconds", () => {
@@ -26,24 +26,32 @@ describe("a pool that was refused for the rate", () => {
     expect(readyAt(risk(spent, NOW + 86_400_000), NOW + 86_400_000)).toBe(NOW + 86_420_000);
   });
 
-  it("is trusted again when twenty more were taken than refused: the one that found out first brings two, and so on", () => {
+  it("is trusted again when twenty more were taken than refused, and a minute went by without one: who found out first brings two, and so on", () => {
     let [credit, now, calls]: [Credit | null, number, number] = [spent, NOW + 20_000, 0];
     let rounds = 0;
-    while (credit) {
+    while (credit && rounds < 6) {
       let under = 0;
-      for (; credit && readyAt(credit, now) === now; under++) credit = risk(credit, now);
+      for (; readyAt(credit, now) === now; under++) credit = risk(credit, now);
       calls += under;
-      for (let n = 0; n < under; n++) credit = taken(credit, true, now);
+      for (let n = 0; n < under; n++) credit = taken(credit, true, now)!;
       rounds++;
       now += 300;
     }
-    expect([rounds, calls]).toEqual([5, 31]);
+    expect([rounds, calls, readyAt(credit!, now)]).toEqual([6, 63, now]);
+    expect(taken(credit, false, NOW + 59_999)).not.toBeNull();
+    expect(taken(credit, false, NOW + 60_000)).toBeNull();
   });
 
-  it("a call of before that is taken counts too; one that was never made costs nothing", () => {
-    expect(taken(doubted, false, NOW)).toBeNull();
-    expect(unasked(risk(doubted, NOW), NOW)).toEqual(doubted);
+  it("a call of before that is taken counts too; one that was never made costs nothing; one that was let go in an earlier doubt pays when it is refused", () => {
+    expect(taken(doubted, false, NOW)!.left).toBe(20);
+    expect(unasked(risk(doubted, NOW), NOW)!.left).toBe(doubted.left);
     expect([taken(null, false, NOW), unasked(null, NOW)]).toEqual([null, null]);
+    expect(refused(risk(doubted, NOW), true, NOW).left).toBe(18);
+    expect(refused(null, true, NOW).left).toBe(19);
+  });
+
+  it("after a restart nothing is known of what was let go: one in twenty seconds", () => {
+    expect(readyAt(restored(NOW), NOW)).toBe(NOW + 20_000);
   });
 });
 
@@ -52,20 +60,22 @@ it("whatever is refused and taken, the refusals are bounded, and a start is neve
   const event = fc.record({ after: fc.nat(30_000), taken: fc.boolean() });
   fc.assert(
     fc.property(fc.array(event, { maxLength: 300 }), (events) => {
-      let credit: Credit | null = refused(null, NOW);
+      let credit: Credit | null = refused(null, false, NOW);
       let now = NOW;
       let [refusals, admitted] = [1, 0];
       for (const each of events) {
         now += each.after;
-        if (!credit) credit = refused(null, now);
-        expect(readyAt(credit, now)).toBeLessThanOrEqual(now + 20_000);
-        if (readyAt(credit, now) > now) continue;
-        credit = risk(credit, now);
+        expect(readyAt(credit!, now)).toBeLessThanOrEqual(now + 20_000);
+        if (readyAt(credit!, now) > now) continue;
+        credit = risk(credit!, now);
         if (each.taken) {
           admitted++;
           credit = taken(credit, true, now);
           if (!credit) return;
-        } else refusals++;
+        } else {
+          credit = refused(credit, true, now);
+          refusals++;
+        }
         expect(refusals).toBeLessThanOrEqual(20 + admitted + (now - NOW) / 20_000 + 1);
       }
     }),

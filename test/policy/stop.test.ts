@@ -77,9 +77,28 @@ describe("a pool that stands still", () => {
     expect(afterCall(stop({ reason: "failures" }), halt(), "older", later)).toMatchObject({ reason: "billing", probe: "p" });
   });
 
-  it("who failed as its probe comes back after the next one, and lets more go before it each time", () => {
-    const still = stop({ reason: "failures", failedProbes: 9, nextProbeAt: NOW });
-    expect([0, 1, 2, 3].map((times) => backAfter(still, times) - NOW)).toEqual([1_000, 1_000, 61_000, 121_000]);
+  it("whose probe did not help comes back after the next one, and lets more go before it each time, also where it was answered", () => {
+    let still = stop({ reason: "failures", failedProbes: 9, nextProbeAt: NOW });
+    expect(backAfter(still, "p") - NOW).toBe(1_000);
+    for (const steps of [1, 61, 121]) {
+      still = { ...afterCall(still, failure(), "p", NOW)!, probe: "p" };
+      expect(backAfter(still, "p") - still.nextProbeAt).toBe(steps * 1_000);
+    }
+    expect(backAfter(still, "another") - still.nextProbeAt).toBe(1_000);
+    const unpaid = afterCall(
+      afterCall(stop(), { kind: "answer" }, "p", later) && stop({ failed: { p: 1 } }),
+      { kind: "answer" },
+      "p",
+      later,
+    )!;
+    expect(unpaid.failed).toEqual({ p: 2 });
+  });
+
+  it("remembers a hundred such jobs", () => {
+    let still: Stop = stop();
+    for (let n = 0; n < 150; n++) still = afterCall({ ...still, probe: `j${n}` }, failure(), `j${n}`, later)!;
+    expect(Object.keys(still.failed!)).toHaveLength(100);
+    expect(still.failed!.j149).toBe(1);
   });
 
   it("lets no second probe start while one runs", () => {

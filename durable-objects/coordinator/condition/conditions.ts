@@ -4,7 +4,7 @@
  */
 import type { Notice } from "../../../platform/telemetry.ts";
 import type { Ended } from "../../../policy/breaker.ts";
-import type { Credit } from "../../../policy/credit.ts";
+import { type Credit, restored } from "../../../policy/credit.ts";
 import { type Cut, NO_USE, type Use } from "../../../policy/pace.ts";
 import { isGoverned, openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp } from "../../../policy/ramp.ts";
 import type { Stop } from "../../../policy/stop.ts";
@@ -27,12 +27,18 @@ export type PoolState = {
   spent: { since: number; alarmed: boolean } | null;
   /** Calls that ended lately, oldest first. */
   readonly recent: Ended[];
-  /** When a call last succeeded. */
+  /** When a call last succeeded; and when the latest of those that did was let go. */
   provenAt: number;
+  provenBy: number;
 };
 
 /** What of a pool is written: the rest is found out again. One of old has no `use`. */
-type PoolRecord = Pick<PoolState, "pausedAt" | "stop" | "cut"> & { ramp: RampRecord | null; use?: Use };
+type PoolRecord = Pick<PoolState, "pausedAt" | "stop" | "cut"> & {
+  ramp: RampRecord | null;
+  use?: Use;
+  /** Whether it is let go on credit, and what was told of that. */
+  doubted?: Pick<PoolState, "spent"> | null;
+};
 type Levers = { pausedAt: number | null; tenants: [string, number][] };
 
 /** Dispatchers that were left because upstream refuses their region; older ones are forgotten. */
@@ -57,7 +63,17 @@ export class Conditions {
     this.retired = retired;
     for (const [id, config] of Object.entries(pools)) {
       const ramp = isGoverned(config) ? openRamp(config.ramp_tpm!) : null;
-      const fresh = { pausedAt: null, stop: null, cut: null, use: NO_USE, usedBefore: NO_USE, credit: null, spent: null, provenAt: 0 };
+      const fresh = {
+        pausedAt: null,
+        stop: null,
+        cut: null,
+        use: NO_USE,
+        usedBefore: NO_USE,
+        credit: null,
+        spent: null,
+        provenAt: 0,
+        provenBy: 0,
+      };
       this.#pools.set(id, { ...fresh, ramp, recent: [] });
     }
   }
@@ -111,13 +127,14 @@ export class Conditions {
     for (const [tenant, at] of tenants) this.pausedTenants.set(tenant, at);
   }
 
-  #restorePool(id: string, { ramp, use, ...record }: PoolRecord, now: number): void {
+  #restorePool(id: string, { doubted, ramp, use, ...record }: PoolRecord, now: number): void {
     const state = this.#pools.get(id);
     if (!state) return;
     Object.assign(state, record);
     // What it used since is not known: it is thought to have gone on.
     if (use) [state.usedBefore, state.use] = [use, { ...use, at: now }];
     if (ramp && state.ramp) restoreRamp(state.ramp, ramp, now);
+    if (doubted) [state.credit, state.spent] = [restored(now), doubted.spent];
   }
 
   #recordOf(scope: string): PoolRecord | Levers | DrainRecord | string[] {
@@ -125,8 +142,8 @@ export class Conditions {
     if (scope === "levers") return { pausedAt: this.pausedAt, tenants: [...this.pausedTenants] };
     if (scope === "retired") return [...this.retired];
     const state = this.of(scope.slice("pool ".length));
-    const { pausedAt, stop, cut, ramp, use } = state;
+    const { credit, cut, pausedAt, ramp, spent, stop, use } = state;
     state.usedBefore = use;
-    return { pausedAt, stop, cut, use, ramp: ramp && recordOf(ramp) };
+    return { pausedAt, stop, cut, use, ramp: ramp && recordOf(ramp), doubted: credit && { spent } };
   }
 }

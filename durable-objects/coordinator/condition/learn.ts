@@ -35,13 +35,13 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
   count(state, job, outcome, now);
   const sign = outcome.kind === "region" ? leave(book, dispatcher) : signOf(state, outcome, now);
   change(book, pool, state, afterCall(state.stop, sign, job, now), now);
-  const stood = state.stop !== null && (sign.kind === "halt" || (probe && sign.kind === "failure"));
-  if (stood && probe) entry.failedProbes++;
-  const backAt = stood ? backAfter(state.stop!, entry.failedProbes) : stepBack(entry, refusals, state, outcome, now, random);
+  // A probe that was answered, and did not help, has not helped either.
+  const stood = state.stop !== null && (sign.kind === "halt" || (probe && sign.kind !== "nothing"));
+  const backAt = stood ? backAfter(state.stop!, job) : stepBack(entry, refusals, state, outcome, now, random);
   return { outcome, probe, backAt, silentUntil };
 }
 
-/** The headers of an answer are there: whatever its stream brings, the call was taken. Of an outage the whole stream tells. */
+/** An answer has begun: whatever its stream brings, the call was taken. Of an outage the whole stream tells. */
 export function proven(book: Book, dispatcher: string, job: string, attempt: number, now: number): void {
   const entry = book.entries.get(job);
   if (entry?.row.phase !== "leased" || entry.row.attempt !== attempt || entry.row.dispatcher !== dispatcher) return;
@@ -57,8 +57,8 @@ function tookInput({ reservation, row }: Entry, { ramp: governor }: PoolState, i
 }
 
 /** A key that is refused to one job again, and was good for another in between, is good: it is this job that may not. */
-function blamed({ refusedAt }: Entry, { provenAt }: PoolState, outcome: Outcome): Outcome {
-  if (outcome.kind !== "halted" || outcome.reason !== "credentials" || refusedAt === null || provenAt <= refusedAt) return outcome;
+function blamed({ refusedAt }: Entry, { provenBy }: PoolState, outcome: Outcome): Outcome {
+  if (outcome.kind !== "halted" || outcome.reason !== "credentials" || refusedAt === null || provenBy <= refusedAt) return outcome;
   return { kind: "fatal", problem: outcome.problem };
 }
 

@@ -4,7 +4,6 @@ import { isSpent, refused, risk, taken, unasked } from "../../../policy/credit.t
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
 import type { PoolState } from "./conditions.ts";
-import { recall } from "./recall.ts";
 
 /** A 429 without `Retry-After`: the pool is silent for this long. */
 export const SILENCE_MS = 2_000;
@@ -13,6 +12,8 @@ const PATIENCE = 3;
 const ASIDE_MS = { none: 60_000, some: 600_000 };
 /** Nothing was taken for so long: that is worth an alarm. */
 const ALARM_MS = 120_000;
+/** By so much more a job without capacity backs off that was often told so. */
+const LONGER = 10;
 
 /** A call is let go. */
 export function letGo(entry: Entry, state: PoolState, now: number): void {
@@ -20,10 +21,13 @@ export function letGo(entry: Entry, state: PoolState, now: number): void {
   if (state.credit) state.credit = risk(state.credit, now);
 }
 
-/** Upstream took the call: counted once, by its headers or by its end. */
+/** Upstream took the call: counted once, by the beginning of its answer or by its end. */
 export function took(book: Book, entry: Entry, state: PoolState, now: number): void {
+  const { conditions } = book;
   state.provenAt = now;
-  book.conditions.retiredInVain = 0;
+  // What began before a refusal says nothing of how things are since. Unknown after a restart.
+  state.provenBy = Math.max(state.provenBy, entry.reservation?.at ?? 0);
+  conditions.retiredInVain = 0;
   entry.refusals = { times: 0, at: Number.NEGATIVE_INFINITY };
   if (entry.credit === "counted") return;
   const before = state.credit;
@@ -35,19 +39,24 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
 /** The call has ended, and was not taken. Answers until when the pool is silent for it, ms. */
 export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: Outcome, now: number, random: number): number {
   if (outcome.kind === "slow_down") return now + (outcome.retryAfterMs ?? SILENCE_MS) * (1 + 0.1 * random);
-  if (outcome.kind !== "rate_limited" && outcome.kind !== "no_capacity") {
+  if (outcome.kind !== "rate_limited") {
     if (entry.credit === "risked") state.credit = unasked(state.credit, now);
+    if (outcome.kind === "no_capacity") entry.refusals = { times: entry.refusals.times + 1, at: now };
     return now;
   }
   entry.refusals = { times: entry.refusals.times + 1, at: now };
-  if (entry.credit !== "risked") state.credit = refused(state.credit, now);
-  tell(book, entry.row.pool, state, now);
+  if (!state.credit) book.conditions.changedPool(entry.row.pool);
+  state.credit = refused(state.credit, entry.credit === "risked", now);
   // One that is refused time and again says nothing of the others: it waits by itself.
-  if (outcome.kind === "no_capacity" || entry.refusals.times > PATIENCE) return now;
-  return now + (outcome.retryAfterMs ?? SILENCE_MS) * (1 + 0.1 * random);
+  const silentUntil = entry.refusals.times > PATIENCE ? now : now + (outcome.retryAfterMs ?? SILENCE_MS) * (1 + 0.1 * random);
+  tell(book, entry.row.pool, state, silentUntil, now);
+  return silentUntil;
 }
 
-/** When a job comes back that finds no room, ms; null if it keeps its place. `before`: its refusals, without this one. */
+/**
+ * When a job comes back that finds no room, ms; null if it keeps its place, as it does a few times while the pool has credit. It comes back behind what has come by then: others find out whether there is room
+ * for them. `before`: its refusals, without this one.
+ */
 export function stepBack(
   entry: Entry,
   before: Entry["refusals"],
@@ -57,28 +66,31 @@ export function stepBack(
   random: number,
 ): number | null {
   const { times } = entry.refusals;
-  if (outcome.kind === "no_capacity") return now + backoffMs(times, random, outcome.retryAfterMs);
-  if (outcome.kind !== "rate_limited" || times <= PATIENCE) return null;
-  const most = state.provenAt > before.at ? ASIDE_MS.some : ASIDE_MS.none;
-  return now + Math.max(outcome.retryAfterMs ?? 0, Math.min(most, 1_000 * 2 ** Math.min(times, 30)));
+  const { row } = entry;
+  if (outcome.kind === "no_capacity") return now + backoffMs(times, random, outcome.retryAfterMs) * (times > PATIENCE ? LONGER : 1);
+  const spent = state.credit !== null && isSpent(state.credit, now);
+  if (outcome.kind !== "rate_limited" || times <= (spent ? 0 : PATIENCE)) return null;
+  const most = state.provenBy > before.at ? ASIDE_MS.some : ASIDE_MS.none;
+  row.not_before = now + Math.max(outcome.retryAfterMs ?? 0, Math.min(most, 1_000 * 2 ** Math.min(times, 30)));
+  return row.not_before;
 }
 
-function tell({ conditions }: Book, pool: string, state: PoolState, now: number): void {
-  if (!state.credit || !isSpent(state.credit, now)) return;
+function tell({ conditions }: Book, pool: string, state: PoolState, silentUntil: number, now: number): void {
+  const silent = silentUntil - now > ALARM_MS;
+  if (!silent && !(state.credit && isSpent(state.credit, now))) return;
   const facts = { pool, reason: "rate_limit", code: "rate_limit_exceeded" };
-  if (!state.spent) {
-    state.spent = { since: now, alarmed: false };
-    conditions.notices.push({ level: "warn", event: "pool_refused", ...facts });
-  } else if (!state.spent.alarmed && now - Math.max(state.spent.since, state.provenAt) > ALARM_MS) {
-    state.spent.alarmed = true;
-    conditions.notices.push({ level: "error", event: "pool_halted", ...facts });
-  }
+  const since = state.spent?.since ?? now;
+  const alarmed = silent || state.spent?.alarmed === true || now - Math.max(since, state.provenAt) > ALARM_MS;
+  if (alarmed && !state.spent?.alarmed) conditions.notices.push({ level: "error", event: "pool_halted", ...facts });
+  else if (!state.spent) conditions.notices.push({ level: "warn", event: "pool_refused", ...facts });
+  if (!state.spent || state.spent.alarmed !== alarmed) conditions.changedPool(pool);
+  state.spent = { since, alarmed };
 }
 
-function trustAgain(book: Book, pool: string, state: PoolState, now: number): void {
+function trustAgain({ conditions }: Book, pool: string, state: PoolState, now: number): void {
+  conditions.changedPool(pool);
   if (!state.spent) return;
   const seconds = Math.round((now - state.spent.since) / 1_000);
-  book.conditions.notices.push({ level: "info", event: state.spent.alarmed ? "pool_resumed" : "pool_taken", pool, by: "probe", seconds });
+  conditions.notices.push({ level: "info", event: state.spent.alarmed ? "pool_resumed" : "pool_taken", pool, by: "probe", seconds });
   state.spent = null;
-  recall(book, pool, now);
 }
