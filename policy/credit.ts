@@ -26,8 +26,8 @@ export function refused(credit: Credit | null, risked: boolean, now: number): Cr
   return { ...add(known, risked && credit ? 0 : -1, now), refusedAt: now };
 }
 
-/** After a restart: nobody knows what was let go. */
-export const restored = (now: number): Credit => ({ left: 0, at: now, refusedAt: now });
+/** After a restart: nobody knows what was let go. `spent`: its credit was, when it was last written. */
+export const restored = (spent: boolean, now: number): Credit => ({ left: spent ? 0 : ENOUGH / 4, at: now, refusedAt: now });
 
 /** A call was taken; `risked`: it gives back what it took, too. Null: the pool is trusted again. */
 export function taken(credit: Credit | null, risked: boolean, now: number): Credit | null {

@@ -134,7 +134,7 @@ export class Conditions {
     // What it used since is not known: it is thought to have gone on.
     if (use) [state.usedBefore, state.use] = [use, { ...use, at: now }];
     if (ramp && state.ramp) restoreRamp(state.ramp, ramp, now);
-    if (doubted) [state.credit, state.spent] = [restored(now), doubted.spent];
+    if (doubted) [state.credit, state.spent] = [restored(doubted.spent !== null, now), doubted.spent];
   }
 
   #recordOf(scope: string): PoolRecord | Levers | DrainRecord | string[] {
