@@ -12,6 +12,8 @@ export type JobEvent = {
   place?: number;
   /** Of one that is told as it happens: the seq of the event before it that is no delta. So who takes no deltas knows a gap too. */
   prior?: number;
+  /** Of one that is told in place of others that could not be: what came after this seq was not told. */
+  since?: number;
 };
 
 /** As a client may be told it: a delta with `from` stands for all from that seq up to its own. */

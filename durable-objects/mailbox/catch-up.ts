@@ -26,6 +26,7 @@ export async function catchUp(reader: Reader, sources: Sources, wants: Wants): P
       if (await tell(reader, job, behind, sources, wants)) over.push(job);
     } catch {
       silent.add(site);
+      reader.waits(job);
     }
   }
   reader.catchingUp = false;

@@ -44,8 +44,11 @@ export class Courier {
   readonly #route: Route;
   #waiting: Letter[] = [];
   #characters = 0;
-  /** Jobs of which the lobby lacks events that are held here no longer. What comes of them meanwhile is in their newest event. */
-  readonly #lacking = new Set<number>();
+  /**
+   * Jobs of which the lobby lacks events that are held here no longer, and the seq of the first of these (Infinity: that is not known). What comes of them
+   * meanwhile is in their newest event.
+   */
+  readonly #lacking = new Map<number, number>();
   #underway = false;
   #failures = 0;
   /** ms */
@@ -67,7 +70,8 @@ export class Courier {
   /** Answers to how many sockets it went at most; 0 if the lobby does not have it yet. */
   bring(n: number, event: JobEvent): Promise<number> {
     if (this.#lacking.has(n) || this.#pausedUntil > this.#route.now()) {
-      this.bringNewest([n]);
+      this.#lack(n, event.seq);
+      this.go();
       return Promise.resolve(0);
     }
     return new Promise((done) => {
@@ -81,7 +85,7 @@ export class Courier {
 
   /** The lobby may lack events of these jobs. */
   bringNewest(jobs: Iterable<number>): void {
-    for (const n of jobs) this.#lacking.add(n);
+    for (const n of jobs) this.#lack(n, Number.POSITIVE_INFINITY);
     this.go();
   }
 
@@ -118,20 +122,25 @@ export class Courier {
     while (count < this.#waiting.length && characters < MESSAGE_CHARACTERS) characters += this.#waiting[count++]!.size;
     const letters = this.#waiting.splice(0, count);
     this.#characters -= characters;
-    for (const n of this.#lacking) {
+    for (const [n, first] of this.#lacking) {
       if (characters >= MESSAGE_CHARACTERS) break;
       this.#lacking.delete(n);
       const event = this.#route.newest(n);
       if (!event) continue;
       characters += sizeOf(event);
-      letters.push({ n, event, size: 0, done: () => {} });
+      // So that a lobby that knows nothing of the job, for it slept, knows what it lacks.
+      letters.push({ n, event: { ...event, since: Math.min(first, event.seq) - 1 }, size: 0, done: () => {} });
     }
     return letters;
   }
 
+  #lack(n: number, seq: number): void {
+    this.#lacking.set(n, Math.min(seq, this.#lacking.get(n) ?? Number.POSITIVE_INFINITY));
+  }
+
   #letGo(letters: Letter[]): void {
-    for (const { done, n } of letters) {
-      this.#lacking.add(n);
+    for (const { done, event, n } of letters) {
+      this.#lack(n, (event.since ?? event.seq - 1) + 1);
       done(0);
     }
     [this.#waiting, this.#characters] = [[], 0];

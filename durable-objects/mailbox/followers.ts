@@ -59,6 +59,10 @@ export class Followers {
     return true;
   }
 
+  has(target: number, lobby: string): boolean {
+    return this.#byTarget.get(target)?.has(lobby) ?? false;
+  }
+
   remove(target: number, lobby: string): void {
     const lobbies = this.#byTarget.get(target);
     if (!lobbies?.delete(lobby)) return;

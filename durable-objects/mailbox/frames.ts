@@ -56,7 +56,7 @@ export class EventFrame {
   }
 
   #write(more: { cursor?: number }): string {
-    const { place: _, prior: __, ...told } = this.event;
+    const { place: _, prior: __, since: ___, ...told } = this.event;
     return JSON.stringify({ type: "event", ...told, ...more } satisfies ServerFrame);
   }
 }

@@ -71,7 +71,7 @@ export class Reader {
   take(frame: EventFrame, deltas: boolean, manner: Manner = "live"): boolean {
     const { event } = frame;
     if (!this.wants(event, deltas)) return false;
-    const last = this.#sent.get(event.job);
+    const last = this.#sent.get(event.job) ?? event.since;
     if (this.behind.has(event.job)) this.lose(event.job, event.seq - 1, event.seq);
     else if (this.full || this.#lagging) this.#fallBehind(event.job, last ?? event.seq - 1, event.seq);
     else if (manner === "live" && last !== undefined && lacks(event, last, deltas)) this.lose(event.job, last, event.seq);
@@ -106,6 +106,12 @@ export class Reader {
   caughtUp(job: string): void {
     if (this.behind.delete(job)) this.#notes.caughtUp(job);
     if (this.behind.size === 0) this.#lagging = false;
+  }
+
+  /** What it was sent in the meantime is written down: the rest is not to be had now. */
+  waits(job: string): void {
+    const behind = this.behind.get(job);
+    if (behind) this.#notes.behind(job, behind.after);
   }
 
   /** It was sent a part of what it lacks. */

@@ -62,7 +62,8 @@ export function unfollow(desk: Desk, call: UnfollowCall): void {
   for (const id of call.jobs) {
     const row = find(desk, id);
     if (!row) continue;
-    desk.followers.remove(row.n, lobby);
+    // Who follows the channel as well is still to be told of an end.
+    if (!isEnd(row.status) || !desk.followers.has(WHOLE_CHANNEL, lobby)) desk.followers.remove(row.n, lobby);
     if (!desk.followers.watched(row.n)) desk.calls.left(row);
   }
 }

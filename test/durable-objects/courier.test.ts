@@ -123,3 +123,32 @@ it("a job that the lobby follows no more is left out", async () => {
   made.bringNewest([1, 2]);
   expect(messages).toEqual([["job_2 1"]]);
 });
+
+it("what stands for events that were let go says since when: a lobby that slept knows nothing else of it", async () => {
+  let last = delta(1, 1);
+  const since: (number | undefined)[] = [];
+  const made = new Courier({
+    relay: async (events) => {
+      since.push(...events.map((event) => event.since));
+      if (since.length < 4) throw new Error("deaf");
+      return 1;
+    },
+    newest: () => last,
+    arrived: () => {},
+    now: () => clock,
+    background: () => {},
+    wakeBy: () => {},
+  });
+  const settled = async () => {
+    for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+  };
+  for (const seq of [5, 6, 7]) {
+    last = delta(1, seq);
+    void made.bring(1, last);
+    await settled();
+    clock += 60_000;
+    made.go();
+    await settled();
+  }
+  expect(since).toEqual([undefined, 4, 4, 4]);
+});

@@ -80,6 +80,23 @@ describe("an event that a lobby did not get", () => {
     await until(() => client.text(id) === "one two");
   });
 
+  it.each([true, false])("the beginning of a job that the lobby has not heard of: it is told from there (deltas: %s)", async (deltas) => {
+    const client = await connect({ channel: "lobby" });
+    await client.subscribe({ channel: "c", deltas });
+    const ears = deaf();
+    const { id, say, finish } = await running({ channel: "c" });
+    say("one ");
+    await givenUp(ears);
+    ears.hear();
+    await ring();
+    await until(() => client.events(id).some(({ event }) => event === "in_progress"));
+    finish();
+    await client.saw(id, "completed");
+    const told = client.events(id).map(({ event }) => event);
+    expect(told.filter((event) => event !== "delta")).toEqual(["queued", "in_progress", "completed"]);
+    if (deltas) expectGapless(client, id);
+  });
+
   it("a delta, and the mailbox died over it: known by the next number", async () => {
     const client = await connect({ channel: "lobby" });
     await client.subscribe({ channel: "c", deltas: true });
