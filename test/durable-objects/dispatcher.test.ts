@@ -279,6 +279,32 @@ describe("a request that cannot be written", () => {
   });
 });
 
+describe("a probe", () => {
+  it("whose answer has begun lets its pool run, though it goes on; headers with nothing but an error behind them do not", async () => {
+    const upstream = script();
+    const broke = { error: { message: "pay first", type: "insufficient_quota", code: "insufficient_quota", param: null } };
+    world.upstream = (called) => {
+      if (world.calls.length === 1) return refusal(429, "insufficient_quota");
+      if (world.calls.length === 2) return stream([broke]);
+      return world.calls.length === 3 ? upstream.answer(called) : completion("after it");
+    };
+    const jobs = [await submit(), await submit({ not_before: EPOCH / 1_000 + 1 })];
+    const halted = async (probes: number) => {
+      const { failed_probes, state } = (await pool()).condition;
+      return state === "halted" && failed_probes === probes;
+    };
+    await until(() => halted(0));
+    await advanceTo(EPOCH + 31_000);
+    await until(() => halted(1));
+    await advanceTo(EPOCH + 95_000);
+    await until(() => world.calls.length === 3);
+    upstream.say("begun");
+    await until(() => world.calls.length === 4);
+    upstream.finish();
+    for (const { id } of jobs) expect(await ended(id)).toMatchObject({ status: "completed" });
+  });
+});
+
 describe("an endpoint that sends no usage", () => {
   it("its whole answer is taken, and not called again", async () => {
     world.upstream = () => stream([...chunksOf("whole"), "[DONE]"]);
