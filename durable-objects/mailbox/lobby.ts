@@ -59,17 +59,11 @@ export class Lobby {
       const sockets = [channelTarget(from.channel), jobTarget(event.job)].flatMap((target) => [
         ...(this.#targets.get(target)?.keys() ?? []),
       ]);
-      if (sockets.length === 0) this.#leaveGhost(from, event.job);
       for (const socketId of new Set(sockets)) if (this.#pass(socketId, from.channel, frame)) told++;
       most = Math.max(most, told);
       if (isEnd(event.event)) this.#forgetJob(event.job);
     }
     return most;
-  }
-
-  /** Nobody here wants it: that this was said was lost. Each event would wake this object for nothing. */
-  #leaveGhost({ channel }: MailboxAddress, job: string): void {
-    if (channel !== this.#desk().address.channel) this.#desk().background(this.#sources.leave([channelTarget(channel), jobTarget(job)]));
   }
 
   /** The socket is gone. */
