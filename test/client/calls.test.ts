@@ -234,7 +234,7 @@ describe("submitMany", () => {
     const slowly = async function* () {
       for (let n = 0; n < 3; n++) {
         yield INPUT;
-        // In faked time, which the test runs on.
+        // In faked time (`useFakeTimers` above), which the test runs through at once: nothing waits in truth.
         await new Promise((next) => setTimeout(next, 1_000));
       }
     };

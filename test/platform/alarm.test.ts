@@ -1,40 +1,85 @@
-import { expect, it } from "vitest";
-import { Alarm } from "../../platform/alarm.ts";
+import { describe, expect, it, vi } from "vitest";
+import { Alarm, Timekeeper } from "../../platform/alarm.ts";
 
-/** An object whose alarm stands at `set` (ms) as it is made; what is set since is in `times`. */
-function made(set: number | null, wishes: number[]) {
-  const times: number[] = [];
-  let loaded: Promise<void> = Promise.resolve();
+/** An object's context as far as its alarm goes; `sets` are the alarms that were asked for. */
+async function context(standing: number | null = null) {
+  const sets: number[] = [];
+  let read: Promise<unknown> = Promise.resolve();
   const ctx = {
-    storage: { getAlarm: async () => set, setAlarm: async (at: number) => void times.push(at) },
-    blockConcurrencyWhile: (work: () => Promise<void>) => {
-      loaded = work();
+    blockConcurrencyWhile: (work: () => Promise<unknown>) => {
+      read = work();
     },
     waitUntil: () => {},
-  };
-  const alarm = new Alarm(ctx as unknown as DurableObjectState);
-  for (const at of wishes) alarm.wakeBy(at);
-  return { alarm, times, loaded };
+    storage: { getAlarm: async () => standing, setAlarm: async (at: number) => sets.push(at) },
+  } as unknown as DurableObjectState;
+  return { ctx, sets, ready: () => read };
 }
 
-it.each([
-  ["later than what stands -> nothing is set: what was due stays due", 60, [72, 80], []],
-  ["earlier -> the earliest is set", 60, [72, 40, 50], [40]],
-  ["none stood -> the earliest is set", null, [72, 50], [50]],
-  ["none -> nothing is set", 60, [], []],
-])("wishes while it is made, %s", async (_, set, wishes, expected) => {
-  const { loaded, times } = made(set, wishes);
-  expect(times).toEqual([]);
-  await loaded;
-  expect(times).toEqual(expected);
+describe("an alarm of many wishes", () => {
+  it("stands at the earliest", async () => {
+    const { ctx, sets, ready } = await context();
+    const alarm = new Alarm(ctx);
+    await ready();
+    for (const at of [50, 70, 50, 30, 40]) alarm.wakeBy(at);
+    expect(sets).toEqual([50, 30]);
+  });
+
+  it("is left alone where an earlier life set it soon enough, and set again once it rang", async () => {
+    const { ctx, sets, ready } = await context(40);
+    const alarm = new Alarm(ctx);
+    await ready();
+    alarm.wakeBy(60);
+    expect(sets).toEqual([]);
+    alarm.rang();
+    alarm.wakeBy(60);
+    expect(sets).toEqual([60]);
+  });
 });
 
-it("later wishes move it forward alone; once it went off, any is set", async () => {
-  const { alarm, loaded, times } = made(60, []);
-  await loaded;
-  alarm.wakeBy(70);
-  alarm.wakeBy(50);
-  alarm.rang();
-  alarm.wakeBy(90);
-  expect(times).toEqual([50, 90]);
+describe("wishes while the object is made, before it is known what stands", () => {
+  it.each([
+    ["later than that -> nothing is set: what was due stays due", 60, [72, 80], []],
+    ["earlier -> the earliest is set", 60, [72, 40, 50], [40]],
+    ["none stood -> the earliest is set", null, [72, 50], [50]],
+    ["none -> nothing is set", 60, [], []],
+  ])("%s", async (_, standing, wishes, expected) => {
+    const { ctx, sets, ready } = await context(standing);
+    const alarm = new Alarm(ctx);
+    for (const at of wishes) alarm.wakeBy(at);
+    expect(sets).toEqual([]);
+    await ready();
+    expect(sets).toEqual(expected);
+  });
+});
+
+describe("a timekeeper", () => {
+  it("what is far off has the alarm alone", async () => {
+    vi.useFakeTimers();
+    const { ctx, sets, ready } = await context();
+    const due = vi.fn();
+    const timekeeper = new Timekeeper(ctx, due);
+    await ready();
+    timekeeper.wakeAt(Number.POSITIVE_INFINITY, 0);
+    timekeeper.wakeAt(20_000.5, 0);
+    expect(sets).toEqual([20_001]);
+    expect(vi.getTimerCount()).toBe(0);
+    vi.useRealTimers();
+  });
+
+  it("what is near is timed to the millisecond, the earliest once, with the alarm behind it", async () => {
+    vi.useFakeTimers();
+    const { ctx, sets, ready } = await context();
+    const due = vi.fn();
+    const timekeeper = new Timekeeper(ctx, due);
+    await ready();
+    for (const at of [900, 500, 700]) timekeeper.wakeAt(at, 0);
+    expect(sets).toEqual([30_000]);
+    vi.advanceTimersByTime(499);
+    expect(due).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1);
+    expect(due).toHaveBeenCalledTimes(1);
+    vi.advanceTimersByTime(5_000);
+    expect(due).toHaveBeenCalledTimes(1);
+    vi.useRealTimers();
+  });
 });

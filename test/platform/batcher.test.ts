@@ -23,7 +23,7 @@ function recorded(options: Partial<BatcherOptions>, ms = 0) {
       const batch = { at: Date.now() - began, items, answeredAt: Number.POSITIVE_INFINITY };
       batches.push(batch);
       state.most = Math.max(state.most, ++state.running);
-      // In faked time, which the tests move.
+      // In faked time (`useFakeTimers` above), which the tests move: nothing waits in truth.
       if (ms > 0) await new Promise((done) => setTimeout(done, ms));
       state.running--;
       batch.answeredAt = Date.now() - began;
