@@ -1,18 +1,10 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type Asked, delta, FakeSocket, json, reader, refusal, settle, stage } from "./stage.ts";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { type Asked, delta, expectNothingOpen, fakeTime, json, reader, refusal, settle, stage } from "./stage.ts";
 
 type Listed = { id: string; status: string; created_at: number };
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, "random").mockReturnValue(0.5);
-});
-afterEach(() => {
-  expect(vi.getTimerCount()).toBe(0);
-  expect(FakeSocket.all.every(({ readyState }) => readyState === 3)).toBe(true);
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
+fakeTime();
+afterEach(expectNothingOpen);
 
 /** The channel's list as the service gives it, newest first. `jobs` may change meanwhile. */
 function listing(jobs: () => Listed[], pageSize = 100) {

@@ -1,15 +1,8 @@
 /** What the client says of how far its reader is. */
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { delta, FakeSocket, json, settle, stage } from "./stage.ts";
+import { describe, expect, test, vi } from "vitest";
+import { delta, FakeSocket, fakeTime, json, settle, stage } from "./stage.ts";
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, "random").mockReturnValue(0.5);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
+fakeTime();
 
 const frames = (socket: FakeSocket) => socket.acks.map((ack) => ack.frames).filter((count) => count !== undefined);
 const cursors = (socket: FakeSocket) => socket.acks.map((ack) => ack.cursor).filter((cursor) => cursor !== undefined);

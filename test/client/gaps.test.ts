@@ -1,16 +1,9 @@
 /** What the client does about events that were lost on the way. */
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { Subscription } from "../../client/index.ts";
-import { delta, type FakeSocket, json, reader, settle, stage } from "./stage.ts";
+import { delta, type FakeSocket, fakeTime, json, reader, settle, stage } from "./stage.ts";
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, "random").mockReturnValue(0.5);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
+fakeTime();
 
 const empty = () => json({ object: "list", data: [], last_id: null, has_more: false });
 

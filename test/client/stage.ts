@@ -1,5 +1,5 @@
 /** A client with a service of the test's own making behind it: HTTP answered by a function, WebSockets played by the test. */
-import { vi } from "vitest";
+import { afterEach, beforeEach, expect, vi } from "vitest";
 import { type Event, Sluice, type SluiceOptions, type Subscription } from "../../client/index.ts";
 import type { ServerFrame } from "../../schemas/socket.ts";
 
@@ -90,6 +90,24 @@ export function json(body: unknown, status = 200, headers: Record<string, string
 
 export function refusal(status: number, type: string, code: string | null = null, headers: Record<string, string> = {}): Response {
   return json({ error: { message: "No.", type, code, param: null } }, status, { "x-request-id": "req_1", ...headers });
+}
+
+/** Each test of the file runs in time that it moves itself, and by dice that always fall in the middle. */
+export function fakeTime(): void {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    vi.spyOn(Math, "random").mockReturnValue(0.5);
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+    vi.useRealTimers();
+  });
+}
+
+/** The client has let go of everything. */
+export function expectNothingOpen(): void {
+  expect(vi.getTimerCount()).toBe(0);
+  expect(FakeSocket.all.every(({ readyState }) => readyState === 3)).toBe(true);
 }
 
 /** Lets everything happen that needs no time. */

@@ -1,16 +1,8 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { delta, FakeSocket, json, reader, refusal, settle, stage } from "./stage.ts";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { delta, expectNothingOpen, FakeSocket, fakeTime, json, reader, refusal, settle, stage } from "./stage.ts";
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, "random").mockReturnValue(0.5);
-});
-afterEach(() => {
-  expect(vi.getTimerCount()).toBe(0);
-  expect(FakeSocket.all.every(({ readyState }) => readyState === 3)).toBe(true);
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
+fakeTime();
+afterEach(expectNothingOpen);
 
 describe("a job's stream", () => {
   test("connection lost -> the next one resumes after the last seq; what comes twice is told once; it ends with the end", async () => {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Job } from "../../schemas/job.ts";
 import { advanceTo, call, crash, ended, evict, inside, mailbox, over, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
-import { later, running, start } from "../support/telling.ts";
+import { later, running, start, unconfirmed } from "../support/telling.ts";
 import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -167,15 +167,7 @@ describe("who comes back under its name", () => {
     const first = await come();
     const { id } = await submit({ channel: "c", ...later });
     await first.saw(id, "queued");
-    let confirm = () => {};
-    const confirmed = new Promise<void>((done) => {
-      confirm = done;
-    });
-    world.between.set("coordinator.enqueue", async (go) => {
-      const answer = await go();
-      await confirmed;
-      return answer;
-    });
+    const confirm = unconfirmed();
     const slow = submit({ channel: "c", ...later });
     await until(async () => (await rows("SELECT n FROM jobs")).length === 2);
     await call("POST", `/v1/jobs/${id}/cancel`);

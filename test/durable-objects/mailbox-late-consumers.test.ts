@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
 import { call, ended, evict, inside, mailbox, over, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
-import { later, start } from "../support/telling.ts";
+import { later, start, unconfirmed } from "../support/telling.ts";
 import { completion, EPOCH, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -130,15 +130,7 @@ describe("a consumer that is slow", () => {
     world.upstream = () => completion(LONG);
     const jobs = [];
     for (let count = 0; count < 9; count++) jobs.push((await submit({ channel: "c", ...later })).id);
-    let confirm = () => {};
-    const confirmed = new Promise<void>((done) => {
-      confirm = done;
-    });
-    world.between.set("coordinator.enqueue", async (go) => {
-      const answer = await go();
-      await confirmed;
-      return answer;
-    });
+    const confirm = unconfirmed();
     const slow = submit({ channel: "c", not_before: EPOCH / 1_000 + 600 });
     await until(async () => (await rows("SELECT n FROM jobs")).length === 10);
     await start();

@@ -30,6 +30,20 @@ const lags = (channel: string) =>
 
 const rowsOf = (sql: string) => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec(sql).one().n);
 
+/** A client that acks and reads nothing falls behind with the stream of a job: it has `abcde`, and lacks `f`. */
+async function lagging(slow: Client) {
+  slow.send({ type: "ack", frames: 0 });
+  await slow.subscribe({ channel: "c", deltas: true });
+  const { id, say, finish } = await running({ channel: "c" });
+  for (const letter of "abcde") {
+    say(piece(letter));
+    await until(() => slow.text(id).endsWith(letter));
+  }
+  say("f");
+  await until(() => slow.count("lagging") === 1);
+  return { id, say, finish };
+}
+
 describe("many who watch one answer", () => {
   it("each delta is written out once for all, and they come in fewer, larger pieces the more there are", async () => {
     const watchers = await Promise.all(Array.from({ length: 400 }, () => connect({ channel: "c" })));
@@ -178,15 +192,7 @@ describe("a reader that falls behind", () => {
 
   it("what comes while the rest is fetched from elsewhere comes after it", async () => {
     const slow = await connect({ channel: "lobby" });
-    slow.send({ type: "ack", frames: 0 });
-    await slow.subscribe({ channel: "c", deltas: true });
-    const { id, say, finish } = await running({ channel: "c" });
-    for (const letter of "abcde") {
-      say(piece(letter));
-      await until(() => slow.text(id).endsWith(letter));
-    }
-    say("f");
-    await until(() => slow.count("lagging") === 1);
+    const { id, say, finish } = await lagging(slow);
     const relayed = until(async () => (await rowsOf("SELECT count(*) AS n FROM jobs WHERE ended_at IS NOT NULL")) === 1);
     world.between.set("mailbox.missed", async (go) => {
       const answer = await go();
@@ -204,15 +210,7 @@ describe("a reader that falls behind", () => {
   it("wants no deltas any more, and what comes while nothing else is found to be missing is told too", async () => {
     const [slow, other] = [await connect({ channel: "lobby" }), await connect({ channel: "lobby" })];
     await other.subscribe({ channel: "c" });
-    slow.send({ type: "ack", frames: 0 });
-    await slow.subscribe({ channel: "c", deltas: true });
-    const { id, say, finish } = await running({ channel: "c" });
-    for (const letter of "abcde") {
-      say(piece(letter));
-      await until(() => slow.text(id).endsWith(letter));
-    }
-    say("f");
-    await until(() => slow.count("lagging") === 1);
+    const { id, finish } = await lagging(slow);
     await slow.subscribe({ channel: "c", deltas: false });
     world.between.set("mailbox.missed", async (go) => {
       const answer = await go();
@@ -227,15 +225,7 @@ describe("a reader that falls behind", () => {
 
   it("subscribes anew while the rest is fetched from elsewhere: nothing comes twice", async () => {
     const slow = await connect({ channel: "lobby" });
-    slow.send({ type: "ack", frames: 0 });
-    await slow.subscribe({ channel: "c", deltas: true });
-    const { id, say, finish } = await running({ channel: "c" });
-    for (const letter of "abcde") {
-      say(piece(letter));
-      await until(() => slow.text(id).endsWith(letter));
-    }
-    say("f");
-    await until(() => slow.count("lagging") === 1);
+    const { id, finish } = await lagging(slow);
     let [asked, released] = [false, false];
     world.between.set("mailbox.missed", async (go) => {
       const answer = await go();

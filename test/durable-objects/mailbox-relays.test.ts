@@ -37,6 +37,17 @@ async function ring(): Promise<void> {
 /** Followers of single jobs. */
 const owed = () =>
   inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("SELECT count(*) AS n FROM followers WHERE target > 0").one().n);
+/** A follower elsewhere of a job that was cancelled, which its lobby did not get. */
+async function untold(kind: string) {
+  const client = await connect({ channel: "lobby" });
+  const { id } = await submit({ channel: "c", ...later });
+  await client.subscribe(follow(kind, id));
+  await client.saw(id, "queued");
+  const ears = deaf();
+  await call("POST", `/v1/jobs/${id}/cancel`);
+  await givenUp(ears);
+  return { client, ears, id };
+}
 /** What a client that watches deltas was told, each number once: a delta that stands for several counts as all of them. */
 const numbers = (client: Client, job: string) =>
   client.events(job).flatMap(({ from, seq }) => Array.from({ length: seq - (from ?? seq) + 1 }, (_, index) => (from ?? seq) + index));
@@ -200,13 +211,7 @@ describe("an end that a lobby did not get", () => {
     });
 
     it("a cancellation that is asked for again tells it again", async () => {
-      const client = await connect({ channel: "lobby" });
-      const { id } = await submit({ channel: "c", ...later });
-      await client.subscribe(follow(kind, id));
-      await client.saw(id, "queued");
-      const ears = deaf();
-      await call("POST", `/v1/jobs/${id}/cancel`);
-      await givenUp(ears);
+      const { client, ears, id } = await untold(kind);
       ears.hear();
       world.now += 60_000;
       expect((await call("POST", `/v1/jobs/${id}/cancel`)).status).toBe(200);
@@ -215,13 +220,7 @@ describe("an end that a lobby did not get", () => {
   });
 
   it("nobody is there any more: it is told once more, and then nothing is owed", async () => {
-    const client = await connect({ channel: "lobby" });
-    await client.subscribe({ channel: "c" });
-    const { id } = await submit({ channel: "c", ...later });
-    await client.saw(id, "queued");
-    const ears = deaf();
-    await call("POST", `/v1/jobs/${id}/cancel`);
-    await givenUp(ears);
+    const { client, ears } = await untold("channel");
     expect(await owed()).toBe(1);
     client.socket.close(1000);
     const subscriptions = () =>
@@ -233,13 +232,7 @@ describe("an end that a lobby did not get", () => {
   });
 
   it("never told: it is owed for as long as the job is kept", async () => {
-    const client = await connect({ channel: "lobby" });
-    await client.subscribe({ channel: "c" });
-    const { id } = await submit({ channel: "c", ...later });
-    await client.saw(id, "queued");
-    const ears = deaf();
-    await call("POST", `/v1/jobs/${id}/cancel`);
-    await givenUp(ears);
+    await untold("channel");
     expect(await owed()).toBe(1);
     world.now = EPOCH + 1_000 * 3_600_000;
     await runDurableObjectAlarm(mailbox("alice", "c"));

@@ -18,3 +18,14 @@ export async function running(more: Record<string, unknown> = {}) {
   await until(() => world.calls.length > calls);
   return { ...upstream, id };
 }
+
+/** The coordinator takes tickets in, and its answers are kept from the mailbox until `confirm`. */
+export function unconfirmed(): () => void {
+  const confirmed = Promise.withResolvers<void>();
+  world.between.set("coordinator.enqueue", async (go) => {
+    const answer = await go();
+    await confirmed.promise;
+    return answer;
+  });
+  return confirmed.resolve;
+}
