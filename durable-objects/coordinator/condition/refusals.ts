@@ -54,8 +54,8 @@ export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: 
 }
 
 /**
- * When a job comes back that finds no room, ms; null if it keeps its place, as it does a few times while the pool has credit. It comes back behind what has come by then: others find out whether there is room
- * for them. `before`: its refusals, without this one.
+ * When a job comes back that finds no room, ms; null if it keeps its place, as it does a few times while the pool has credit. It comes back behind what has
+ * come by then (its row says so from here on): others find out whether there is room for them. `before`: its refusals, without this one.
  */
 export function stepBack(
   entry: Entry,
