@@ -1,12 +1,24 @@
 /** Chunks of an answer as the caller asked for them. Sluice always asks upstream for usage; not every caller did. */
+import type { Chunk } from "../schemas/event.ts";
+import { meaningOf, textOf } from "./verbatim.ts";
+
 type Json = Record<string, unknown>;
 type Choice = Json & { index: number; message: Json; finish_reason: unknown };
 
-/** The chunk as upstream would have sent it without `stream_options.include_usage`; null if it would not have. */
-export function withoutUsage(chunk: Json): Json | null {
-  if (!("usage" in chunk)) return chunk;
-  const { usage, ...rest } = chunk;
-  return usage !== null && Array.isArray(chunk.choices) && chunk.choices.length === 0 ? null : rest;
+/** Where a text says that there is no usage. Within a string no quotes stand unescaped, so this is a key and its value. */
+const NO_USAGE = /,\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*/;
+
+/** The JSON of a chunk as upstream would have written it without `stream_options.include_usage`; null if it would not have. */
+export function withoutUsage(chunk: Chunk): string | null {
+  const value = meaningOf(chunk);
+  if (!isObject(value) || !("usage" in value)) return textOf(chunk);
+  const { usage, ...rest } = value;
+  if (usage !== null && Array.isArray(rest.choices) && rest.choices.length === 0) return null;
+  const json = JSON.stringify(rest);
+  if (typeof chunk !== "string" || usage !== null) return json;
+  const cut = chunk.replace(NO_USAGE, "");
+  // Another `usage`, further in, may have been met first.
+  return JSON.stringify(JSON.parse(cut)) === json ? cut : json;
 }
 
 /** Tells from the chunks that passed whether the answer's last choice has finished. */
@@ -19,8 +31,9 @@ export class Ending {
     this.#choices = choices;
   }
 
-  add(chunk: Json): void {
-    for (const { finish_reason, index } of (chunk.choices ?? []) as Choice[]) if (finish_reason != null) this.#finished.add(index);
+  add(chunk: unknown): void {
+    if (!isObject(chunk) || !Array.isArray(chunk.choices)) return;
+    for (const choice of chunk.choices) if (isObject(choice) && choice.finish_reason != null) this.#finished.add(choice.index);
   }
 
   get reached(): boolean {
@@ -38,6 +51,10 @@ export function chunksOf(completion: Json, includeUsage: boolean): Json[] {
     { ...top, choices: streamed, usage: null },
     { ...top, choices: [], usage },
   ];
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** In a delta each tool call bears its index. */

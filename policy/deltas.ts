@@ -1,5 +1,6 @@
 /** Chunks of a stream, kept for a watcher who may come late: runs of plain content become one chunk. */
-import type { JobEvent, ToldEvent } from "../schemas/event.ts";
+import type { Chunk, JobEvent, ToldEvent } from "../schemas/event.ts";
+import { asMeant, meaningOf } from "./verbatim.ts";
 
 type Plain = { choices: [{ index: number; delta: { content: string }; logprobs?: null; finish_reason?: null }]; usage?: null };
 
@@ -8,7 +9,7 @@ const CHUNK_KEYS = new Set(["id", "object", "created", "model", "system_fingerpr
 const CHOICE_KEYS = new Set(["index", "delta", "logprobs", "finish_reason"]);
 
 /** Appends a chunk, melting it into the last one when both carry nothing but a piece of the same choice's content. Changes `kept`. */
-export function keep(kept: unknown[], chunk: unknown): void {
+export function keep(kept: Chunk[], chunk: Chunk): void {
   const last = kept[kept.length - 1];
   if (isPlain(chunk) && isPlain(last) && chunk.choices[0].index === last.choices[0].index) {
     const [choice] = last.choices;
@@ -33,17 +34,17 @@ export function together(events: readonly JobEvent[]): ToldEvent[] {
   return told;
 }
 
-function melted(kept: unknown[], event: JobEvent): unknown[] {
-  for (const chunk of chunksOf(event)) keep(kept, chunk);
+function melted(kept: Chunk[], event: JobEvent): Chunk[] {
+  for (const chunk of chunksOf(event)) keep(kept, asMeant(meaningOf(chunk)));
   return kept;
 }
 
-function chunksOf({ data }: JobEvent): unknown[] {
-  return (data as { chunks: unknown[] }).chunks;
+function chunksOf({ data }: JobEvent): Chunk[] {
+  return (data as { chunks: Chunk[] }).chunks;
 }
 
-function isPlain(chunk: unknown): chunk is Plain {
-  if (typeof chunk !== "object" || chunk === null) return false;
+function isPlain(chunk: Chunk | undefined): chunk is Plain {
+  if (typeof chunk !== "object") return false;
   const { choices, usage } = chunk as Partial<Plain>;
   if (!Array.isArray(choices) || choices.length !== 1 || (usage ?? null) !== null) return false;
   if (!knows(CHUNK_KEYS, chunk) || !knows(CHOICE_KEYS, choices[0] ?? {})) return false;

@@ -2,33 +2,65 @@
  * Chunks written down compactly and without loss. In a stream of text each chunk repeats the one before it but for a word: only the word is
  * written, some 10 characters instead of 250. Law: what is read is what was written, to the byte of its JSON.
  */
+import type { Chunk } from "../schemas/event.ts";
+
 type Pattern = { choices: [{ delta: { content: string } }]; obfuscation?: string };
 
-/** A chunk like the pattern but for its content; the same, with padding of its own (`obfuscation`); a chunk as it came; one that is no object. */
-export type Short = string | [content: string, obfuscation: string] | object | [chunk: unknown];
+/**
+ * A chunk like the pattern but for its content; the same, with padding of its own (`obfuscation`); a chunk as it came. Of one that is a text: the
+ * whole of it, or what differs from the text before it, which has `head` characters of it at its beginning and `tail` at its end.
+ */
+export type Short =
+  | string
+  | [content: string, obfuscation: string]
+  | object
+  | [text: string]
+  | [head: number, tail: number, middle: string];
 
 /** The pattern is the last chunk written in full that carries a piece of one choice's content and nothing else of it. */
 export class Shorthand {
   #pattern: Pattern | null = null;
+  /** The last chunk that is a text. */
+  #text: string | null = null;
 
-  write(chunk: unknown): Short {
+  write(chunk: Chunk): Short {
+    if (typeof chunk === "string") return this.#writeText(chunk);
     const short = this.#pattern && shorten(chunk, this.#pattern);
     if (short !== null) return short;
     if (isPattern(chunk)) this.#pattern = chunk;
-    return isPlainObject(chunk) ? chunk : [chunk];
+    return chunk;
   }
 
   /** Of what one writer wrote, in its order. */
-  read(short: Short): unknown {
+  read(short: Short): Chunk {
     if (typeof short === "string") return fill(this.#pattern!, short);
-    if (Array.isArray(short)) return short.length === 2 ? fill(this.#pattern!, ...(short as [string, string])) : short[0];
+    if (Array.isArray(short)) return short.length === 2 ? fill(this.#pattern!, ...(short as [string, string])) : this.#readText(short);
     if (isPattern(short)) this.#pattern = short;
     return short;
+  }
+
+  #writeText(text: string): Short {
+    const before = this.#text;
+    this.#text = text;
+    if (before === null) return [text];
+    const most = Math.min(before.length, text.length);
+    let head = 0;
+    while (head < most && before.charCodeAt(head) === text.charCodeAt(head)) head++;
+    let tail = 0;
+    while (tail < most - head && before.charCodeAt(before.length - 1 - tail) === text.charCodeAt(text.length - 1 - tail)) tail++;
+    return [head, tail, text.slice(head, text.length - tail)];
+  }
+
+  #readText(short: unknown[]): string {
+    const [head, tail, middle] = short as [number, number, string];
+    const before = this.#text ?? "";
+    this.#text = short.length === 1 ? (short as [string])[0] : before.slice(0, head) + middle + before.slice(before.length - tail);
+    return this.#text;
   }
 }
 
 /** Null if it differs from the pattern by more than content and padding. */
-function shorten(chunk: unknown, pattern: Pattern): Short | null {
+function shorten(chunk: object, pattern: Pattern): Short | null {
   if (!isPattern(chunk)) return null;
   const { choices, obfuscation } = chunk;
   const { content } = choices[0].delta;
@@ -46,14 +78,9 @@ function fill(pattern: Pattern, content: string, obfuscation = pattern.obfuscati
   };
 }
 
-function isPattern(chunk: unknown): chunk is Pattern {
-  if (!isPlainObject(chunk)) return false;
+function isPattern(chunk: object): chunk is Pattern {
   const { choices } = chunk as { choices?: unknown };
   if (!Array.isArray(choices) || choices.length !== 1) return false;
   const delta = (choices[0] as { delta?: Record<string, unknown> | null } | null)?.delta;
   return typeof delta === "object" && delta !== null && typeof delta.content === "string" && Object.keys(delta).length === 1;
-}
-
-function isPlainObject(chunk: unknown): chunk is object {
-  return typeof chunk === "object" && chunk !== null && !Array.isArray(chunk);
 }

@@ -16,5 +16,8 @@ export type JobEvent = {
   since?: number;
 };
 
+/** A chunk of an answer on its way through Sluice: an object as it is, or a text that is upstream's JSON (policy/verbatim.ts). Clients are told values. */
+export type Chunk = object | string;
+
 /** As a client may be told it: a delta with `from` stands for all from that seq up to its own. */
 export type ToldEvent = JobEvent & { from?: number };

@@ -3,7 +3,7 @@
  * values; an expected failure is a value too. All but `start` are safe to repeat: a caller that lost an answer asks again.
  */
 import type { BatchObject, FileObject } from "./batch.ts";
-import type { JobEvent, ToldEvent } from "./event.ts";
+import type { Chunk, JobEvent, ToldEvent } from "./event.ts";
 import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } from "./job.ts";
 import type { Problem, Refused } from "./problem.ts";
 import type { QueueState } from "./queue.ts";
@@ -235,15 +235,15 @@ export type Submitted = { ok: true; job: Job; replayed: boolean; share?: Share }
 
 export type OpenCall = { lease: Lease; dispatcher: string };
 export type Opened =
-  /** Call upstream with this body; `watched`: send the deltas. */
-  | { ok: true; request: string; pool: string; watched: boolean; timeouts?: CallTimeouts }
+  /** Call upstream with this body; `watched`: send the deltas; `verbatim`: each chunk as upstream wrote it. */
+  | { ok: true; request: string; pool: string; watched: boolean; verbatim?: boolean; timeouts?: CallTimeouts }
   /** `unwanted`: the job has ended, or a newer attempt runs. `unleased`: the coordinator does not stand by this lease: forget it. */
   | { ok: false; reason: "unwanted" | "unleased" }
   /** An earlier call's outcome is unknown and the job's policy allows no other: it has failed. */
   | { ok: false; reason: "given_up"; problem: Problem };
 
 /** One delta event: chunks that arrived together. `index` counts the batches of an attempt from 0. */
-export type AppendCall = Held & { index: number; chunks: unknown[] };
+export type AppendCall = Held & { index: number; chunks: Chunk[] };
 export type Appended =
   /** `need`: the next index that the mailbox lacks. `gapMs`: chunks are to gather so long before the next batch is sent. */
   | { ok: true; need: number; gapMs: number }
@@ -275,8 +275,8 @@ export type FollowCall = {
   after: Record<string, number>;
   deltas: boolean;
 };
-/** A job of which a reader has the events up to `after`. */
-export type Missing = { id: string; after: number; deltas: boolean };
+/** A job of which a reader has the events up to `after`. `verbatim`: it wants each chunk as it came. */
+export type Missing = { id: string; after: number; deltas: boolean; verbatim?: boolean };
 /**
  * `missing`: of the jobs that were named, those that there are not; `unknown`: of the resume points, those of no job. `behind`: jobs of which the answer has
  * no room for everything: what comes after a seq, up to another, is to be had by `missed`.
@@ -351,6 +351,8 @@ export interface ArchiveRpc {
   enter(entry: Entry): Promise<void>;
   /** Lists a batch, unless it was created before. Answers the id of the one that stands; null if the key stands for another. */
   enterBatch(claim: BatchClaim): Promise<string | null>;
+  /** The batch that this very claim was made for before; null if there is none. */
+  enteredBatch(claim: BatchClaim): Promise<string | null>;
   strike(id: string): Promise<void>;
   entries(query: EntriesQuery): Promise<Entry[]>;
 }

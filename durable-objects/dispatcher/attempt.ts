@@ -69,7 +69,9 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome | null>
     return opened.reason === "unwanted" ? { kind: "void" } : null;
   }
   const { job, attempt: number } = lease;
-  call.delivery = new Delivery(opened.watched || call.watched, (batch) => ports.append(lease, { job, attempt: number, ...batch }));
+  call.delivery = new Delivery(opened.watched || call.watched, opened.verbatim ?? false, (batch) =>
+    ports.append(lease, { job, attempt: number, ...batch }),
+  );
   const release = await ports.slots.take(controller.signal);
   if (release === null) return { kind: "void" };
   return callUpstream(call, ports, opened, JSON.parse(opened.request) as Record<string, unknown>, release);
@@ -101,21 +103,21 @@ async function callUpstream(
     if (!stream.ok) return clock.ended ?? named(classify(stream.failure, false), requestId);
     call.headersMs = ports.now() - startedAt;
     const expected = typeof body.n === "number" ? body.n : 1;
-    const pieces = assembler({ choices: expected });
+    const answer = assembler({ choices: expected });
     const silent = unknownEnd("stream_stalled", "Upstream's stream fell silent.", { blame: true });
     clock.next(silent, timeouts.idle);
-    for await (const chunk of stream.chunks) {
+    for await (const piece of stream.pieces) {
       clock.next(silent, timeouts.idle);
       // Headers alone are no word: an error may be all that the stream holds.
       if (!begun && call.lease.probe) ports.proven(call.lease);
       begun = true;
-      pieces.add(chunk);
-      call.delivery!.add(chunk);
+      answer.add(piece.value);
+      call.delivery!.add(piece);
     }
     if (clock.ended) return await partial(call, named(clock.ended, requestId));
     if (call.controller.signal.aborted) return { kind: "aborted" };
     clock.stop();
-    return named(await deliver(call, ports, pieces.result(), startedAt), requestId);
+    return named(await deliver(call, ports, answer.result(), startedAt), requestId);
   } catch (error) {
     return await partial(call, named(clock.ended ?? classify(describe(error, call.controller.signal, "stream"), begun), requestId));
   } finally {

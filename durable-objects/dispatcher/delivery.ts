@@ -5,7 +5,10 @@
 import { backoffMs } from "../../policy/backoff.ts";
 import { keep } from "../../policy/deltas.ts";
 import { FLOW_MS } from "../../policy/spacing.ts";
+import { asMeant, asWritten } from "../../policy/verbatim.ts";
+import type { Chunk } from "../../schemas/event.ts";
 import type { AppendCall, Appended } from "../../schemas/rpc.ts";
+import type { Piece } from "./upstream.ts";
 
 /** A mailbox that cannot be reached is asked again, while the answer goes on and for so many times after its end: the pauses come to a quarter of a minute, on the average. */
 const LAST_TRIES = 5;
@@ -15,13 +18,14 @@ const BATCH_CHUNKS = 200;
 export class Delivery {
   readonly #append: (call: Omit<AppendCall, "job" | "attempt">) => Promise<Appended>;
   /** Batches formed so far; their contents are fixed. */
-  readonly #batches: unknown[][] = [];
+  readonly #batches: Chunk[][] = [];
   /** Chunks not in a batch yet. */
-  readonly #loose: unknown[] = [];
+  readonly #loose: Chunk[] = [];
   #next = 0;
   /** ms that chunks gather between two batches: the mailbox says how many read along. */
   #gapMs = FLOW_MS;
   #watched: boolean;
+  readonly #verbatim: boolean;
   #running: Promise<void> | null = null;
   #refused = false;
   #gathering = true;
@@ -29,15 +33,18 @@ export class Delivery {
   #failures = 0;
   #hurry = () => {};
 
-  constructor(watched: boolean, append: (call: Omit<AppendCall, "job" | "attempt">) => Promise<Appended>) {
+  /** `verbatim`: somebody wants each chunk as upstream wrote it. */
+  constructor(watched: boolean, verbatim: boolean, append: (call: Omit<AppendCall, "job" | "attempt">) => Promise<Appended>) {
     this.#watched = watched;
+    this.#verbatim = verbatim;
     this.#append = append;
   }
 
-  add(chunk: unknown): void {
+  add({ text, value }: Piece): void {
     // Where many read along, pieces of plain text travel as one: each would go to every reader with all that a chunk says beside.
-    if (this.#watched && this.#gapMs === FLOW_MS) this.#loose.push(chunk);
-    else keep(this.#loose, chunk);
+    if (this.#verbatim) this.#loose.push(asWritten(value, text));
+    else if (this.#watched && this.#gapMs === FLOW_MS) this.#loose.push(asMeant(value));
+    else keep(this.#loose, asMeant(value));
     this.#run();
   }
 

@@ -4,6 +4,7 @@ import type { Env } from "../../platform/objects.ts";
 import { text } from "../../platform/settings.ts";
 import { readRates, readRetryAfter } from "../../policy/rate-headers.ts";
 import type { RateReading } from "../../schemas/rate.ts";
+import { messagesOf } from "./sse.ts";
 
 /** What is longer is no id of OpenAI's. */
 const REQUEST_ID_CHARACTERS = 128;
@@ -29,9 +30,12 @@ export type UpstreamFailure = {
  * for the call, the same.
  */
 export type Stream = { rates: RateReading | null; requestId: string | null } & (
-  | { ok: true; chunks: AsyncIterable<unknown> }
+  | { ok: true; pieces: AsyncIterable<Piece> }
   | { ok: false; failure: UpstreamFailure }
 );
+
+/** A chunk of an answer: what it means, and how upstream wrote it. */
+export type Piece = { value: unknown; text: string };
 
 export type Upstream = {
   /** Calls with `stream: true` and usage; resolves when the response headers are there. Never throws. `timeoutMs`: the SDK's own. */
@@ -58,12 +62,36 @@ async function call(client: OpenAI, body: Record<string, unknown>, signal: Abort
   const options = (body.stream_options ?? {}) as Record<string, unknown>;
   const streamed = { ...body, stream: true, stream_options: { ...options, include_usage: true } };
   try {
-    const { data, response } = await client.chat.completions.create(streamed as never, { signal, timeout }).withResponse();
-    return { ok: true, chunks: data as unknown as AsyncIterable<unknown>, ...told(response.headers) };
+    // The response as it is: the SDK's own stream keeps what chunks mean, not how they were written.
+    const response = await client.chat.completions.create(streamed as never, { signal, timeout }).asResponse();
+    return { ok: true, pieces: piecesOf(response, signal), ...told(response.headers) };
   } catch (error) {
     // Whatever fetch threw the SDK has wrapped: this came before anything was sent, and would come again.
     if (!(error instanceof APIError) && !signal.aborted) return { ok: false, failure: unsendable(error), ...told(undefined) };
     return { ok: false, failure: describe(error, signal, "network"), ...told(error instanceof APIError ? error.headers : undefined) };
+  }
+}
+
+/** Ends at `[DONE]`, with the body, or when the call is broken off. @throws APIError for an error that upstream sends in its stream; what the body breaks with. */
+async function* piecesOf({ body, headers }: Response, signal: AbortSignal): AsyncGenerator<Piece> {
+  try {
+    for await (const { data: text, event } of messagesOf(body ?? new Blob().stream(), signal)) {
+      if (text.startsWith("[DONE]")) return;
+      const value = parse(text) as { error?: object } | null;
+      const error = event === "error" ? (value?.error ?? value) : value?.error;
+      if (error) throw new APIError(undefined, error, undefined, headers);
+      yield { value, text };
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new SyntaxError("Upstream sent a chunk that is no JSON.");
   }
 }
 

@@ -60,6 +60,7 @@ export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
     request: desk.store.text(row.n, "request") ?? "{}",
     pool: row.pool,
     watched: row.call?.stream || desk.followers.wantsDeltas(row.n),
+    ...(row.call?.stream && { verbatim: true }),
     ...(row.timeouts && { timeouts: row.timeouts }),
   };
 }

@@ -38,7 +38,7 @@ async function tell(reader: Reader, job: string, behind: Behind, sources: Source
   for (;;) {
     const wish = wants(job);
     const { newest } = behind;
-    const events = wish && (await sources.missed({ id: job, after: behind.after, ...wish }));
+    const events = wish && (await sources.missed({ id: job, after: behind.after, ...wish, verbatim: reader.verbatim }));
     // It has begun anew meanwhile, or left.
     if (reader.behind.get(job) !== behind) return false;
     if (!events || events.length === 0) {

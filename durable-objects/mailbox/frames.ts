@@ -1,4 +1,5 @@
 /** What goes over a socket. */
+import { holdsTexts, meant } from "../../policy/verbatim.ts";
 import type { ToldEvent } from "../../schemas/event.ts";
 import { CLOSE, ClientFrame, FRAME_LIMIT, type ServerFrame } from "../../schemas/socket.ts";
 
@@ -45,20 +46,24 @@ export class EventFrame {
   }
 
   get text(): string {
-    this.#text ??= this.#write({});
+    this.#text ??= write(meant(this.event), {});
     return this.#text;
   }
 
   get textWithCursor(): string {
     if (this.cursor === null) return this.text;
-    this.#withCursor ??= this.#write({ cursor: this.cursor });
+    this.#withCursor ??= write(meant(this.event), { cursor: this.cursor });
     return this.#withCursor;
   }
 
-  #write(more: { cursor?: number }): string {
-    const { place: _, prior: __, since: ___, ...told } = this.event;
-    return JSON.stringify({ type: "event", ...told, ...more } satisfies ServerFrame);
+  /** For who wants each chunk as upstream wrote it. */
+  get verbatim(): string {
+    return holdsTexts(this.event) ? write(this.event, {}) : this.text;
   }
+}
+
+function write({ place: _, prior: __, since: ___, ...told }: ToldEvent, more: { cursor?: number }): string {
+  return JSON.stringify({ type: "event", ...told, ...more } satisfies ServerFrame);
 }
 
 export function send(socket: WebSocket, frame: ServerFrame): void {

@@ -7,7 +7,7 @@ import { Window } from "../../policy/window.ts";
 import type { ToldEvent } from "../../schemas/event.ts";
 import type { EventFrame } from "./frames.ts";
 import { send, sendText } from "./frames.ts";
-import { acks, startAcking } from "./sockets.ts";
+import { acks, isVerbatim, startAcking } from "./sockets.ts";
 
 /** A job of which a reader lacks what comes after a seq. `newest`: the last that is known to have come. */
 export type Behind = { after: number; newest: number };
@@ -25,6 +25,9 @@ export type Notes = {
   caughtUp: (job: string) => void;
 };
 
+/** `window`: null while its client does not ack. */
+type Line = { sockets: WebSocket[]; window: Window | null; verbatim: boolean };
+
 export class Reader {
   /** What it subscribes to. */
   readonly targets = new Set<string>();
@@ -41,7 +44,7 @@ export class Reader {
   readonly #sent = new Map<string, number>();
   readonly #find: () => WebSocket[];
   readonly #notes: Notes;
-  #found: { sockets: WebSocket[]; window: Window | null } | null = null;
+  #found: Line | null = null;
 
   /** `find` the socket: not before it is needed, for an object that wakes may have thousands of readers. */
   constructor(find: () => WebSocket[], notes: Notes) {
@@ -57,6 +60,11 @@ export class Reader {
   /** Whether it is worth telling it what it lacks: not after every ack. */
   get roomy(): boolean {
     return this.#line.window?.roomy ?? true;
+  }
+
+  /** Whether it is told chunks as upstream wrote them, each by itself. */
+  get verbatim(): boolean {
+    return this.#line.verbatim;
   }
 
   /** So many frames more were dealt with. The first such word is kept with the socket. */
@@ -90,7 +98,7 @@ export class Reader {
   /** Sends it, whatever else waits; with its cursor to a consumer. */
   put(frame: EventFrame, consumer = false): void {
     const { event } = frame;
-    const text = consumer ? frame.textWithCursor : frame.text;
+    const text = consumer ? frame.textWithCursor : this.verbatim ? frame.verbatim : frame.text;
     this.#remember(event.job, event.seq);
     for (const socket of this.#line.sockets) sendText(socket, text);
     this.#line.window?.sent(text.length);
@@ -159,10 +167,10 @@ export class Reader {
     for (const socket of this.#line.sockets) send(socket, { type: "lagging" });
   }
 
-  get #line(): { sockets: WebSocket[]; window: Window | null } {
+  get #line(): Line {
     if (this.#found) return this.#found;
     const sockets = this.#find();
-    this.#found = { sockets, window: sockets.some(acks) ? new Window() : null };
+    this.#found = { sockets, window: sockets.some(acks) ? new Window() : null, verbatim: sockets.some(isVerbatim) };
     return this.#found;
   }
 }

@@ -2,6 +2,7 @@
 import { mailboxName } from "../../platform/mailboxes.ts";
 import { together } from "../../policy/deltas.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
+import { meant } from "../../policy/verbatim.ts";
 import type { EventName, JobEvent, ToldEvent } from "../../schemas/event.ts";
 import type { FollowCall, Followed, MailboxRpc, Missing } from "../../schemas/rpc.ts";
 import { find, lastSeq, noteRunning } from "./attempts.ts";
@@ -71,7 +72,7 @@ export function unfollow(desk: Desk, call: UnfollowCall): void {
 /** What is written of a job's events, for who does not follow; null when there is no such job. */
 export function eventsOf(desk: Desk, id: string, after: number, deltas: boolean): JobEvent[] | null {
   const row = find(desk, id);
-  return row && replay(desk, id, row, after, deltas);
+  return row && replay(desk, id, row, after, deltas).map(meant);
 }
 
 /** Events of a job after a seq, in order. */
@@ -96,11 +97,12 @@ function newestSeq(desk: Desk, row: JobRow, deltas: boolean): number {
   return deltas ? lastSeq(desk, row) : entriesOf(row).at(-1)![0];
 }
 
-/** What a reader who lagged has missed: deltas that follow each other are one. Of each job a page at most. */
+/** What a reader who lagged has missed: deltas that follow each other are one, but for who wants each as it came. Of each job a page at most. */
 export function missed(desk: Desk, jobs: Missing[]): ToldEvent[] {
-  return jobs.flatMap(({ after, deltas, id }) => {
+  return jobs.flatMap(({ after, deltas, id, verbatim }) => {
     const row = find(desk, id);
-    return row ? pageOf(together(replay(desk, id, row, after, deltas))) : [];
+    const events = row ? replay(desk, id, row, after, deltas) : [];
+    return pageOf(verbatim ? events : together(events));
   });
 }
 

@@ -1,9 +1,12 @@
 /** The hibernation API: sockets that stay open while the object sleeps. */
-import { SUBPROTOCOL } from "../../schemas/socket.ts";
+import { SUBPROTOCOL, VERBATIM_HEADER } from "../../schemas/socket.ts";
 import { GRANT_HEADER, type Grant } from "../../schemas/token.ts";
 
-/** `grant`: of a socket that was opened with a token; null for a key. `acks`: its client says how far it is. */
-type Attachment = { id: string; grant: Grant | null; acks?: true };
+/**
+ * `grant`: of a socket that was opened with a token; null for a key. `verbatim`: of a door that wants each chunk as upstream wrote it. `acks`: its
+ * client says how far it is.
+ */
+type Attachment = { id: string; grant: Grant | null; verbatim?: true; acks?: true };
 
 /** Sockets with a token are found by this tag without looking at all. */
 export const PASS_TAG = "pass";
@@ -14,7 +17,8 @@ export function acceptSocket(ctx: DurableObjectState, request: Request, wakeBy: 
   const id = crypto.randomUUID();
   const grant = grantIn(request);
   ctx.acceptWebSocket(pair[1], grant ? [id, PASS_TAG] : [id]);
-  pair[1].serializeAttachment({ id, grant } satisfies Attachment);
+  const verbatim = request.headers.has(VERBATIM_HEADER);
+  pair[1].serializeAttachment({ id, grant, ...(verbatim && { verbatim }) } satisfies Attachment);
   if (grant) wakeBy(grant.expiresAt);
   const offered = (request.headers.get("sec-websocket-protocol") ?? "").split(",").map((each) => each.trim());
   const headers = offered.includes(SUBPROTOCOL) ? { "sec-websocket-protocol": SUBPROTOCOL } : undefined;
@@ -37,6 +41,10 @@ export function grantOf(socket: WebSocket): Grant | null {
 
 export function acks(socket: WebSocket): boolean {
   return (socket.deserializeAttachment() as Attachment).acks === true;
+}
+
+export function isVerbatim(socket: WebSocket): boolean {
+  return (socket.deserializeAttachment() as Attachment).verbatim === true;
 }
 
 /** Kept with the socket: an object that slept would send without end to who no longer reads. */

@@ -1,6 +1,8 @@
 /** How the dispatcher gathers the chunks of a stream. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Delivery } from "../../durable-objects/dispatcher/delivery.ts";
+import type { Piece } from "../../durable-objects/dispatcher/upstream.ts";
+import { meaningOf } from "../../policy/verbatim.ts";
 import { chunk } from "../support/world.ts";
 
 beforeEach(() => {
@@ -10,14 +12,17 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const say = (content: string) => chunk([{ index: 0, delta: { content }, logprobs: null, finish_reason: null }]);
+type Said = { choices: { delta: { content: string } }[] };
 
-function delivery(gapMs: number) {
+const say = (content: string): Piece => {
+  const value = chunk([{ index: 0, delta: { content }, logprobs: null, finish_reason: null }]);
+  return { value, text: JSON.stringify(value) };
+};
+
+function delivery(gapMs: number, verbatim = false) {
   const batches: string[][] = [];
-  const made = new Delivery(true, async ({ chunks, index }) => {
-    batches.push(
-      (chunks as ReturnType<typeof say>[]).map(({ choices }) => (choices as { delta: { content: string } }[])[0]!.delta.content),
-    );
+  const made = new Delivery(true, verbatim, async ({ chunks, index }) => {
+    batches.push((chunks.map(meaningOf) as Said[]).map(({ choices }) => choices[0]!.delta.content));
     return { ok: true, need: index + 1, gapMs };
   });
   return { made, batches };
@@ -59,6 +64,17 @@ it("100 chunks a second to a mailbox with many readers: five batches a second, e
   expect(batches.flat().join("")).toBe("x".repeat(100));
 });
 
+it("a caller wants each chunk as it came: many readers make batches rarer, and melt nothing", async () => {
+  const { batches, made } = delivery(200, true);
+  for (let count = 0; count < 20; count++) {
+    made.add(say("x"));
+    await vi.advanceTimersByTimeAsync(10);
+  }
+  await made.drain();
+  expect(batches.length).toBeLessThanOrEqual(3);
+  expect(batches.flat()).toEqual(Array(20).fill("x"));
+});
+
 it("the stream is over: what is left goes at once, whatever the gap", async () => {
   const { batches, made } = delivery(1_000);
   made.add(say("a"));
@@ -72,7 +88,7 @@ describe("a mailbox that cannot be reached", () => {
   function broken(failures: number) {
     const batches: number[] = [];
     let tries = 0;
-    const made = new Delivery(true, async ({ index }) => {
+    const made = new Delivery(true, false, async ({ index }) => {
       if (++tries <= failures) throw new Error("not there");
       batches.push(index);
       return { ok: true, need: index + 1, gapMs: 50 };

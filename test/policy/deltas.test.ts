@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { keep } from "../../policy/deltas.ts";
+import { asMeant, meaningOf } from "../../policy/verbatim.ts";
+import type { Chunk as Kept } from "../../schemas/event.ts";
 
 type Chunk = Record<string, unknown>;
 const chunk = (choices: unknown[], more: Chunk = {}): Chunk => ({
@@ -14,9 +16,9 @@ const chunk = (choices: unknown[], more: Chunk = {}): Chunk => ({
 const piece = (content: unknown, index = 0, more: Chunk = {}): Chunk => chunk([{ index, delta: { content }, ...more }]);
 
 function keepAll(chunks: unknown[]): unknown[] {
-  const kept: unknown[] = [];
-  for (const each of chunks) keep(kept, each);
-  return kept;
+  const kept: Kept[] = [];
+  for (const each of chunks) keep(kept, asMeant(each));
+  return kept.map(meaningOf);
 }
 
 /** What carries more than a piece of content, and must be kept as it came. */

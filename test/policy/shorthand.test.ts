@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Shorthand } from "../../policy/shorthand.ts";
+import { type Short, Shorthand } from "../../policy/shorthand.ts";
+import { asMeant, textOf } from "../../policy/verbatim.ts";
 
 type Chunk = Record<string, unknown>;
 const chunk = (choices: unknown, more: Chunk = {}): Chunk => ({
@@ -15,13 +16,13 @@ const piece = (content: unknown, more: Chunk = {}): Chunk =>
 
 function write(chunks: unknown[]): unknown[] {
   const shorthand = new Shorthand();
-  return chunks.map((each) => shorthand.write(each));
+  return chunks.map((each) => shorthand.write(asMeant(each)));
 }
 
 /** Through JSON, as it is stored. */
 function readBack(shorts: unknown[]): string[] {
   const shorthand = new Shorthand();
-  return (JSON.parse(JSON.stringify(shorts)) as never[]).map((short) => JSON.stringify(shorthand.read(short)));
+  return (JSON.parse(JSON.stringify(shorts)) as never[]).map((short) => textOf(shorthand.read(short)));
 }
 
 /** What must be written in full, between pieces of content. */
@@ -84,6 +85,36 @@ describe("a stream of text", () => {
     fc.assert(
       fc.property(fc.array(any, { maxLength: 40 }), (chunks) => {
         expect(readBack(write(chunks))).toEqual(chunks.map((each) => JSON.stringify(each)));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+});
+
+describe("a stream of which each chunk's own text is kept", () => {
+  const spaced = (content: string) => `{"id": "c", "choices": [{"delta": {"content": ${JSON.stringify(content)}}}], "at": 1.0}`;
+
+  it("writes the first in full, of the others what differs from the one before", () => {
+    const texts = [spaced("Hel"), spaced("lo"), spaced("lo, you")];
+    const shorts = new Shorthand();
+    const [first, second, third] = texts.map((text) => shorts.write(text));
+    expect(first).toEqual([texts[0]]);
+    expect((second as unknown[])[2]).toBe("lo");
+    expect((third as unknown[])[2]).toBe(", you");
+  });
+
+  // Law: what is read is what was written, to the byte.
+  it("is read as it was written, whatever it holds, between chunks that are values", () => {
+    const any = fc.oneof(
+      { weight: 4, arbitrary: fc.string({ unit: "binary", maxLength: 4 }).map((content): string | object => spaced(content)) },
+      { weight: 2, arbitrary: fc.string({ unit: fc.constantFrom("a", "b", "\ud83d", "\ude00"), maxLength: 6 }) },
+      { weight: 1, arbitrary: fc.string({ maxLength: 4 }).map((content): string | object => piece(content)) },
+    );
+    fc.assert(
+      fc.property(fc.array(any, { maxLength: 40 }), (chunks) => {
+        const [writer, reader] = [new Shorthand(), new Shorthand()];
+        const stored = JSON.parse(JSON.stringify(chunks.map((each) => writer.write(each)))) as Short[];
+        expect(stored.map((short) => textOf(reader.read(short)))).toEqual(chunks.map(textOf));
       }),
       { numRuns: 1_000 },
     );

@@ -6,7 +6,7 @@ import { fetchMailbox } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
-import { CLOSE, type ServerFrame } from "../../schemas/socket.ts";
+import { CLOSE, type ServerFrame, VERBATIM_HEADER } from "../../schemas/socket.ts";
 import type { Grant } from "../../schemas/token.ts";
 import type { Context } from "./context.ts";
 import { sayGrant, TokenOver } from "./passes.ts";
@@ -17,6 +17,8 @@ export type Follow = {
   /** Events up to this seq are known. */
   after: number;
   deltas: boolean;
+  /** Each chunk comes as upstream wrote it: an object, or a text (policy/verbatim.ts). */
+  verbatim?: boolean;
   /** Of the reader's token, which ends the following as it ends a socket; null for a key. */
   grant: Grant | null;
   /** The reader has gone. */
@@ -33,12 +35,15 @@ const PAUSE_MS = 100;
  * Yields each event once, in order, to the last. Connects again by itself where the mailbox restarts.
  * @throws TokenOver when the reader's token is; an Error if the mailbox cannot be reached for some seconds, or has no such job.
  */
-export async function* follow(env: Context["env"], { address, job, after, deltas, grant, signal }: Follow): AsyncGenerator<JobEvent> {
+export async function* follow(
+  env: Context["env"],
+  { address, job, after, deltas, verbatim = false, grant, signal }: Follow,
+): AsyncGenerator<JobEvent> {
   let last = after;
   for (let failures = 0; !signal.aborted; failures++) {
     if (failures > FAILURES_LIMIT) throw new Error("The mailbox cannot be reached.");
     if (failures > 0) await new Promise((done) => setTimeout(done, PAUSE_MS * 2 ** failures * (0.5 + Math.random() / 2)));
-    const line = await open(env, address, grant, signal);
+    const line = await open(env, address, { grant, signal, verbatim });
     if (!line) continue;
     line.send({ type: "ack", frames: 0 });
     line.send({ type: "subscribe", jobs: [job], after: { [job]: last }, deltas });
@@ -52,8 +57,12 @@ export async function* follow(env: Context["env"], { address, job, after, deltas
   }
 }
 
-async function open(env: Context["env"], address: MailboxAddress, grant: Grant | null, signal: AbortSignal): Promise<Line | null> {
-  const headers = new Headers({ upgrade: "websocket" });
+async function open(
+  env: Context["env"],
+  address: MailboxAddress,
+  { grant, signal, verbatim }: { grant: Grant | null; signal: AbortSignal; verbatim: boolean },
+): Promise<Line | null> {
+  const headers = new Headers({ upgrade: "websocket", ...(verbatim && { [VERBATIM_HEADER]: "1" }) });
   if (grant) sayGrant(headers, grant);
   const answer = await fetchMailbox(env, address, new Request("https://mailbox/", { headers })).catch(() => null);
   if (answer?.status === 401) throw new TokenOver("revoked");

@@ -28,8 +28,9 @@ export function sse(
   const comment = (text: string) => send(`: ${text.replaceAll(/[\r\n]+/g, " ")}\n\n`);
   const writer: SseWriter = {
     event: ({ event, id, data }) =>
-      // JSON holds no line break: one data line is enough.
-      send(`${event === undefined ? "" : `event: ${event}\n`}${id === undefined ? "" : `id: ${id}\n`}data: ${data}\n\n`),
+      send(
+        `${event === undefined ? "" : `event: ${event}\n`}${id === undefined ? "" : `id: ${id}\n`}data: ${data.replaceAll("\n", "\ndata: ")}\n\n`,
+      ),
     comment,
   };
   const heartbeat = setInterval(() => comment("keep-alive").catch(() => reader.abort()), HEARTBEAT_MS);

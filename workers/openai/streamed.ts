@@ -5,7 +5,8 @@
 import { callMailbox } from "../../platform/objects.ts";
 import { chunksOf, Ending, withoutUsage } from "../../policy/chunks.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
-import type { JobEvent } from "../../schemas/event.ts";
+import { meaningOf, textOf } from "../../policy/verbatim.ts";
+import type { Chunk, JobEvent } from "../../schemas/event.ts";
 import type { Eta, Job } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Context } from "../ingress/context.ts";
@@ -34,7 +35,7 @@ export async function streamed(
   const reader = new AbortController();
   request.signal.addEventListener("abort", () => reader.abort());
   const times: Times = { submitted: Date.now(), started: null, ended: null };
-  const events = follow(env, { address, job, after: 0, deltas: true, grant, signal: reader.signal });
+  const events = follow(env, { address, job, after: 0, deltas: true, verbatim: true, grant, signal: reader.signal });
   const collected = () => callMailbox(env, address, (stub) => stub.collect(job));
   const early = await beginning(events, times, Math.min(HEADERS_MS, (caller.until - Date.now()) / 2));
   const failed = early.told.find(({ event }) => isEnd(event) && event !== "completed");
@@ -103,18 +104,18 @@ class Answer {
   async take({ data, event, job }: JobEvent): Promise<void> {
     if (this.over) return;
     if (event === "retrying" && this.#chunks > 0) await this.#interrupted(job);
-    else if (event === "delta") for (const chunk of (data as { chunks: Json[] }).chunks) await this.#chunk(chunk);
+    else if (event === "delta") for (const chunk of (data as { chunks: Chunk[] }).chunks) await this.#chunk(chunk);
     else if (event === "position") await this.#writer.comment(waiting(data as { position: number; eta: Eta }));
     else if (["queued", "in_progress", "retrying"].includes(event)) await this.#writer.comment(`${job} ${event}`);
     else await this.#end(data as Job);
   }
 
-  async #chunk(chunk: Json): Promise<void> {
-    this.#ending.add(chunk);
-    const wanted = this.#includeUsage ? chunk : withoutUsage(chunk);
-    if (!wanted) return;
+  async #chunk(chunk: Chunk): Promise<void> {
+    this.#ending.add(meaningOf(chunk));
+    const data = this.#includeUsage ? textOf(chunk) : withoutUsage(chunk);
+    if (data === null) return;
     this.#chunks++;
-    await this.#writer.event({ data: JSON.stringify(wanted) });
+    await this.#writer.event({ data });
   }
 
   /** The next attempt's answer is another one: what was sent of this one cannot be taken back. */

@@ -1,9 +1,10 @@
 /** All SQL of deltas. */
 import type { Sql } from "../../../platform/sql.ts";
 import { type Short, Shorthand } from "../../../policy/shorthand.ts";
+import type { Chunk } from "../../../schemas/event.ts";
 
 /** `place`: in the order of the channel, 0 if it has none. */
-export type Delta = { seq: number; place: number; chunks: unknown[] };
+export type Delta = { seq: number; place: number; chunks: Chunk[] };
 
 /**
  * A row takes deltas up to this size: some 800 words. Each delta writes its row anew, a longer one would cost more bytes to write than it
@@ -23,7 +24,7 @@ export class DeltaStore {
     this.#sql = sql;
   }
 
-  add(n: number, seq: number, attempt: number, chunks: unknown[], place: number | undefined): void {
+  add(n: number, seq: number, attempt: number, chunks: Chunk[], place: number | undefined): void {
     const tail = this.#tails.get(n);
     if (tail && tail.attempt === attempt && tail.last === seq - 1 && this.#join(n, tail, chunks, place)) return;
     const shorthand = new Shorthand();
@@ -81,7 +82,7 @@ export class DeltaStore {
     return next;
   }
 
-  #join(n: number, tail: Tail, chunks: unknown[], place: number | undefined): boolean {
+  #join(n: number, tail: Tail, chunks: Chunk[], place: number | undefined): boolean {
     if (tail.length >= ROW_CHARACTERS) return false;
     const text = `\n${line(tail.shorthand, chunks, place)}`;
     this.#sql.run("UPDATE delta_rows SET last = last + 1, deltas = deltas || ? WHERE n = ? AND first = ?", text, n, tail.first);
@@ -92,7 +93,7 @@ export class DeltaStore {
 }
 
 /** The place, if there is one, and the chunks: a list, so that where it begins is known. */
-function line(shorthand: Shorthand, chunks: unknown[], place: number | undefined): string {
+function line(shorthand: Shorthand, chunks: Chunk[], place: number | undefined): string {
   return `${place ?? ""}${JSON.stringify(chunks.map((chunk) => shorthand.write(chunk)))}`;
 }
 

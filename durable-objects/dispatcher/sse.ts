@@ -1,0 +1,32 @@
+/** Server-Sent Events (WHATWG HTML, 9.2) as upstream sends them. */
+import { createParser, type EventSourceMessage } from "eventsource-parser";
+
+/** Characters of one event, far more than a chunk has: what grows beyond is no answer. */
+const EVENT_CHARACTERS = 16_000_000;
+
+/** The messages of a body, in order, to its end or until `signal`. @throws what the body breaks with; if an event is too long. */
+export async function* messagesOf(body: ReadableStream<Uint8Array>, signal: AbortSignal): AsyncGenerator<EventSourceMessage> {
+  const messages: EventSourceMessage[] = [];
+  const decoder = new TextDecoder();
+  const parser = createParser({
+    maxBufferSize: EVENT_CHARACTERS,
+    onEvent: (message) => messages.push(message),
+    onError: (error) => {
+      if (error.type === "max-buffer-size-exceeded") throw error;
+    },
+  });
+  const reader = body.getReader();
+  const stop = () => void reader.cancel().catch(() => {});
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    while (!signal.aborted) {
+      const { done, value } = await reader.read();
+      parser.feed(decoder.decode(value, { stream: !done }));
+      yield* messages.splice(0);
+      if (done) return;
+    }
+  } finally {
+    signal.removeEventListener("abort", stop);
+    stop();
+  }
+}
