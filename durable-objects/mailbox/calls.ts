@@ -1,13 +1,14 @@
 /**
  * Jobs that somebody waits for as for a plain call to OpenAI. Law: while the caller is there, or may come back, the job is theirs alone: a
- * retry of the same body finds it, whoever has been answered cannot find it again, and who stays away for good leaves nothing running
- * that nobody wants.
+ * retry of the same body finds it, whoever has been answered cannot find it again (but by a retry at once: answered.ts), and who stays away for good
+ * leaves nothing running that nobody wants.
  *
  * A caller is there while a socket follows the job. Two callers may send the same body and want an answer each, so a retry is
  * given a job that nobody follows, if there is one.
  */
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { Call } from "../../schemas/rpc.ts";
+import { Answered } from "./answered.ts";
 import { find } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { cancel } from "./read.ts";
@@ -27,9 +28,11 @@ export class Calls {
   readonly #desk: () => Desk;
   /** Given to a retry, until when. */
   readonly #given = new Map<number, number>();
+  readonly #answered: Answered;
 
   constructor(desk: () => Desk) {
     this.#desk = desk;
+    this.#answered = new Answered(() => this.#desk().now());
   }
 
   /**
@@ -50,7 +53,7 @@ export class Calls {
     );
     const alone = free.find(({ row: { n } }) => !followers.watched(n)) ?? free[0];
     const left = free.find(({ left, row: { status } }) => left && (status === "completed" || !isEnd(status)));
-    const row = (retried ? alone : left)?.row;
+    const row = retried ? (alone?.row ?? this.#missed(body)) : left?.row;
     if (!row) return null;
     // Its caller is here again, whom we may have sent away ourselves: if it does not follow, it is missed from now on.
     if (row.call) store.leaveCall(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
@@ -62,7 +65,14 @@ export class Calls {
   /** The caller has the answer. */
   collect(id: string): void {
     const row = find(this.#desk(), id);
-    if (row?.call) this.#desk().store.dropCall(row.call.body, row.n);
+    if (!row?.call) return;
+    this.#desk().store.dropCall(row.call.body, row.n);
+    this.#answered.sent(row.call.body, row.n);
+  }
+
+  /** A call has become no job: its caller may come again. */
+  refused({ body }: Call): void {
+    this.#answered.refused(body);
   }
 
   /** The caller is sent away to come back: its job lives on. */
@@ -93,6 +103,11 @@ export class Calls {
       else next = Math.min(next ?? Number.POSITIVE_INFINITY, left_at + GRACE_MS);
     }
     return next;
+  }
+
+  #missed(body: string): JobRow | null {
+    const n = this.#answered.missedBy(body);
+    return n === null || this.#isGiven(n) ? null : this.#desk().store.job(n);
   }
 
   #isGiven(n: number): boolean {

@@ -258,6 +258,7 @@ export class Intake {
           if (current) finish(this.#desk, current, "failed", { problem: result.problem });
         } else {
           answers.set(row.n, result);
+          if (row.call) this.#desk.calls.refused(row.call);
           const pass = this.#passes.get(row.n);
           if (pass) this.#quotas.giveBack(pass);
           this.#forget(row.n);

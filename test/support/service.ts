@@ -127,6 +127,12 @@ export async function story(id: string, tenant = "alice"): Promise<string[]> {
   return (followed.events as JobEvent[]).map(({ event }) => event);
 }
 
+/** A key as `SLUICE_KEYS` names it. */
+export async function hashOf(key: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(key));
+  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** All objects die at once, mid-step; what was durable stays. */
 export const crash = () => abortAllDurableObjects();
 

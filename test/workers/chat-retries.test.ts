@@ -4,11 +4,15 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readSettings } from "../../platform/settings.ts";
 import { accept } from "../../workers/ingress/accept.ts";
 import { jobOf, params, sdk } from "../support/sdk.ts";
-import { advanceTo, call, crash, inside, mailboxOf, send, until } from "../support/service.ts";
+import { advanceTo, call, crash, hashOf, inside, mailboxOf, send, until } from "../support/service.ts";
 import { completion, EPOCH, resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
+
+/** The mailbox knows that a job's caller has its answer. */
+const collected = (id: string) =>
+  until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec("SELECT 1 FROM calls").toArray().length === 0));
 
 describe("the connection breaks", () => {
   /** A call that is broken off once upstream is at work; then comes the retry. */
@@ -29,7 +33,8 @@ describe("the connection breaks", () => {
     await gone;
     const again = (count = 1) =>
       send("/v1/chat/completions", { method: "POST", headers: { ...headers, "x-stainless-retry-count": String(count) }, body });
-    return { ...upstream, id, again, body, headers };
+    const anew = () => send("/v1/chat/completions", { method: "POST", headers, body });
+    return { ...upstream, id, again, anew, body, headers };
   }
   const followers = (id: string, count: number) =>
     until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec("SELECT 1 FROM followers").toArray().length === count));
@@ -66,12 +71,57 @@ describe("the connection breaks", () => {
   });
 
   it("the job ended while nobody was there -> the retry gets its answer; the next call with that body is a new one", async () => {
-    const { again, finish, id } = await broken(false);
+    const { again, anew, finish, id } = await broken(false);
     finish();
     await until(async () => (await statusOf(id)) === "completed");
     expect(jobOf(await again())).toBe(id);
     world.upstream = () => completion("another");
-    await until(async () => jobOf(await again(2)) !== id);
+    await until(async () => jobOf(await anew()) !== id);
+  });
+
+  it("over the last bytes of an answer that was sent whole -> the retry gets it again, and so does the retry of that one", async () => {
+    const { again, finish, id } = await broken(false);
+    finish();
+    const answer = await (await again()).text();
+    await collected(id);
+    world.now += 8_000;
+    expect(await (await again(2)).text()).toBe(answer);
+    await collected(id);
+    world.now += 8_000;
+    const third = await again(3);
+    expect(jobOf(third)).toBe(id);
+    expect(await third.text()).toBe(answer);
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it("a retry that comes later than SDKs retry is a new call", async () => {
+    const { again, finish, id } = await broken(false);
+    finish();
+    await (await again()).text();
+    await collected(id);
+    world.now += 10_001;
+    world.upstream = () => completion("another");
+    expect(jobOf(await again(2))).not.toBe(id);
+  });
+
+  it("the retry of a call that was refused is no retry of another's that was answered", async () => {
+    world.env.SLUICE_KEYS = JSON.stringify([{ key_sha256: await hashOf("sk-dev-alice"), tenant: "alice", max_queued: 1 }]);
+    const { client, sent } = sdk({ maxRetries: 0 });
+    const retry = () => client.chat.completions.create(params, { headers: { "x-stainless-retry-count": "1" } });
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const first = client.chat.completions.create(params);
+    await until(() => world.calls.length === 1);
+    await expect(client.chat.completions.create(params)).rejects.toMatchObject({ code: "queue_full" });
+    upstream.finish();
+    await first;
+    await collected(jobOf(sent.at(-1)!.response));
+    world.upstream = () => completion("another");
+    expect((await retry()).choices[0]!.message.content).toBe("another");
+    expect(world.calls).toHaveLength(2);
+    await collected(jobOf(sent.at(-1)!.response));
+    expect((await retry()).choices[0]!.message.content).toBe("another");
+    expect(world.calls).toHaveLength(2);
   });
 
   it("everything dies in between -> the retry still finds it", async () => {

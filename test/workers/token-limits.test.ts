@@ -1,7 +1,7 @@
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorBody } from "../../schemas/problem.ts";
-import { call, crash, ended, evict, inside, job, mailbox, send, submit, until } from "../support/service.ts";
+import { call, crash, ended, evict, hashOf, inside, job, mailbox, send, submit, until } from "../support/service.ts";
 import { Client } from "../support/socket.ts";
 import { read } from "../support/sse.ts";
 import { later } from "../support/telling.ts";
@@ -286,8 +286,3 @@ describe("a token that is revoked", () => {
     expect((await answer("POST", "/v1/tokens/revoke", "sk-dev-alice", body))[0]).toBe(400);
   });
 });
-
-async function hashOf(key: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(key));
-  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ErrorBody } from "../../schemas/problem.ts";
 import type { JobWhy } from "../../schemas/why.ts";
 import { Coordinator } from "../support/entry.ts";
-import { advanceTo, call, ended, job, submit, until } from "../support/service.ts";
+import { advanceTo, call, ended, hashOf, job, submit, until } from "../support/service.ts";
 import { completion, EPOCH, refusal, resetWorld, script, silence, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -64,7 +64,7 @@ describe("why a job waits", () => {
 
   it("other tenants' turns", async () => {
     pools({});
-    world.env.SLUICE_KEYS = JSON.stringify([{ key_sha256: await sha256("sk-light"), tenant: "light", weight: 0.25 }]);
+    world.env.SLUICE_KEYS = JSON.stringify([{ key_sha256: await hashOf("sk-light"), tenant: "light", weight: 0.25 }]);
     world.upstream = silence();
     await call("POST", "/v1/jobs", { jobs: [...Array(20)].map(() => job()) });
     await submit({}, {}, "sk-light");
@@ -77,7 +77,7 @@ describe("why a job waits", () => {
 
   it("the tenant's own cap, and the estimate waits for it", async () => {
     pools({});
-    const key_sha256 = await sha256("sk-capped");
+    const key_sha256 = await hashOf("sk-capped");
     world.env.SLUICE_KEYS = JSON.stringify([{ key_sha256, tenant: "capped", rpm: 2 }]);
     world.upstream = silence();
     for (let n = 0; n < 2; n++) await submit({}, {}, "sk-capped");
@@ -174,8 +174,3 @@ describe("who may ask", () => {
     expect((await call("GET", `/v1/jobs/${id}/why`, undefined, { key: "sk-dev-operator" })).status).toBe(403);
   });
 });
-
-async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
