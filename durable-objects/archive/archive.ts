@@ -72,23 +72,23 @@ export class Archive extends DurableObject<Env> implements ArchiveRpc {
     this.#sql.run("INSERT OR REPLACE INTO entries (id, kind, details) VALUES (?, ?, ?)", entry.id, entry.kind, JSON.stringify(entry.file));
   }
 
-  async enterBatch({ fingerprint, id, key, retried }: BatchClaim): Promise<string | null> {
+  async enterBatch(claim: BatchClaim): Promise<string | null> {
     const now = this.now();
-    const name = key === null ? `body ${fingerprint}` : `key ${key}`;
-    const since = now - (key === null ? RETRY_MS : KEY_MS);
-    const known = this.#sql.first<{ id: string; fingerprint: string }>(
-      "SELECT id, fingerprint FROM created WHERE name = ? AND at > ?",
-      name,
-      since,
-    );
-    if (known && known.fingerprint !== fingerprint) return null;
-    if (known && (key !== null || retried)) return known.id;
+    const { fingerprint, id } = claim;
+    const known = this.#claimed(claim);
+    if (known) return known.fingerprint === fingerprint ? known.id : null;
+    const name = nameOf(claim);
     this.#sql.transaction(() => {
       this.#sql.run("DELETE FROM created WHERE at <= ?", now - KEY_MS);
       this.#sql.run("INSERT OR REPLACE INTO created (name, id, fingerprint, at) VALUES (?, ?, ?, ?)", name, id, fingerprint, now);
       this.#sql.run("INSERT OR REPLACE INTO entries (id, kind, details) VALUES (?, 'batch', 'null')", id);
     });
     return id;
+  }
+
+  async enteredBatch(claim: BatchClaim): Promise<string | null> {
+    const known = this.#claimed(claim);
+    return known?.fingerprint === claim.fingerprint ? known.id : null;
   }
 
   async strike(id: string): Promise<void> {
@@ -112,6 +112,13 @@ export class Archive extends DurableObject<Env> implements ArchiveRpc {
     else await this.remove();
   }
 
+  /** The batch that a claim was made for before, if this may be the same claim. */
+  #claimed(claim: BatchClaim): { id: string; fingerprint: string } | null {
+    if (claim.key === null && !claim.retried) return null;
+    const since = this.now() - (claim.key === null ? RETRY_MS : KEY_MS);
+    return this.#sql.first("SELECT id, fingerprint FROM created WHERE name = ? AND at > ?", nameOf(claim), since);
+  }
+
   /** ms since the epoch. */
   protected now(): number {
     return Date.now();
@@ -126,4 +133,8 @@ export class Archive extends DurableObject<Env> implements ArchiveRpc {
     const last = this.#sql.first<{ size: number }>("SELECT offset + length(bytes) AS size FROM parts ORDER BY offset DESC LIMIT 1");
     return last?.size ?? 0;
   }
+}
+
+function nameOf({ fingerprint, key }: BatchClaim): string {
+  return key === null ? `body ${fingerprint}` : `key ${key}`;
 }

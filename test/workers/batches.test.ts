@@ -8,7 +8,7 @@ import type { BatchRpc } from "../../schemas/rpc.ts";
 import { client, request, requests, upload, WINDOW } from "../support/batch.ts";
 import { HOOK, receive, verified } from "../support/receiver.ts";
 import { sdk } from "../support/sdk.ts";
-import { advanceTo, call, crash, inside, until } from "../support/service.ts";
+import { advanceTo, call, crash, hashOf, inside, until } from "../support/service.ts";
 import { completion, EPOCH, refusal, resetWorld, silence, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -79,6 +79,19 @@ describe("a batch that is created again", () => {
     expect(world.calls).toHaveLength(2);
     const conflict = create(await upload(requests(2)), { "idempotency-key": "k" });
     await expect(conflict).rejects.toMatchObject({ status: 409, code: "idempotency_key_conflict" });
+    expect(await count()).toBe(1);
+  });
+
+  it("though its file was deleted since -> the same batch; what names that file anew is refused", async () => {
+    const file = await upload(requests(2));
+    const { id } = await create(file, { "idempotency-key": "k" });
+    await reaches(id, "completed");
+    await client().files.delete(file);
+    expect(await create(file, { "idempotency-key": "k" })).toMatchObject({ id, status: "completed" });
+    const gone = { status: 400, param: "input_file_id" };
+    await expect(create(file, { "idempotency-key": "another" })).rejects.toMatchObject(gone);
+    await expect(create(file, { "idempotency-key": "k" }, { metadata: { night: "2" } })).rejects.toMatchObject(gone);
+    await expect(create(file)).rejects.toMatchObject(gone);
     expect(await count()).toBe(1);
   });
 
@@ -185,11 +198,7 @@ describe("a batch", () => {
   });
 
   it("a key that may not use the model -> failed", async () => {
-    const hash = async (text: string) =>
-      [...new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)))]
-        .map((byte) => byte.toString(16).padStart(2, "0"))
-        .join("");
-    world.env = { SLUICE_KEYS: JSON.stringify([{ key_sha256: await hash("k"), tenant: "alice", models: ["gpt-5-nano*"] }]) };
+    world.env = { SLUICE_KEYS: JSON.stringify([{ key_sha256: await hashOf("k"), tenant: "alice", models: ["gpt-5-nano*"] }]) };
     const narrow = sdk({ apiKey: "k" }).client;
     const { id } = await narrow.batches.create({ input_file_id: await upload(requests(1)), ...WINDOW });
     expect((await reaches(id, "failed")).errors?.data).toMatchObject([{ code: "model_not_allowed", line: 1, param: "body.model" }]);

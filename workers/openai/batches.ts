@@ -25,14 +25,19 @@ export async function createBatch(context: Context): Promise<Response> {
   if (!webhook.ok) return refuse(webhook.problem);
   const idempotency = idempotencyKeyOf(request);
   if (!idempotency.ok) return refuse(idempotency.problem);
-  const found = await find(context, input_file_id);
-  if (found?.kind !== "input") return refuse({ ...noSuchFile(input_file_id), status: 400, param: "input_file_id" });
   const claim = {
     id: batchId(key.tenant, newName(Date.now())),
     key: idempotency.key,
     fingerprint: await sha256(`${request.headers.get("authorization")}\n${JSON.stringify(parsed.data)}`),
     retried: isRetry(request.headers),
   };
+  const found = await find(context, input_file_id);
+  if (found?.kind !== "input") {
+    // It may have been deleted since: the batch that it began is told of all the same.
+    const known = await callArchive(env, key.tenant, LIBRARY, (stub) => stub.enteredBatch(claim));
+    const batch = known === null ? null : await callBatch(env, key.tenant, parseBatchId(key.tenant, known)!, (stub) => stub.batch());
+    return batch ? json(batch) : refuse({ ...noSuchFile(input_file_id), status: 400, param: "input_file_id" });
+  }
   // Listed first: what is under way can be found, whatever breaks in between.
   const id = await callArchive(env, key.tenant, LIBRARY, (stub) => stub.enterBatch(claim));
   if (id === null) return refuse(keyConflict());
