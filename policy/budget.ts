@@ -107,12 +107,13 @@ export function release(budget: Budget): void {
 
 /**
  * The call never reached upstream: nothing was charged there. But what refilled since then would have been lost in a bucket
- * left full, and would be spent twice: so much is not given back.
+ * left full, and would be spent twice: so much is not given back. `back`: tokens of a minute that were already.
  */
-export function refund(budget: Budget, reservation: Reservation, now: number): void {
+export function refund(budget: Budget, reservation: Reservation, now: number, back = 0): void {
   for (const meter of budget.meters) {
     const refilled = (Math.max(now, meter.bucket.at) - (reservation.at ?? Number.NEGATIVE_INFINITY)) * meter.rate.perMs;
-    meter.bucket = give(meter.bucket, meter.rate, Math.max(0, amountOf(meter, reservation.tokens) - refilled), now);
+    const gone = refilled + (meter.resource === "tpm" ? back : 0);
+    meter.bucket = give(meter.bucket, meter.rate, Math.max(0, amountOf(meter, reservation.tokens) - gone), now);
   }
   budget.inFlight--;
 }

@@ -4,7 +4,7 @@
  * and within the operator's bounds; of two buckets for the same the scarcer counts; and with no headers all is as configured.
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
-import { type Budget, burstOf, correct, type Limits, retune, used } from "./budget.ts";
+import { type Budget, burstOf, correct, type Limits, type Reservation, retune, used } from "./budget.ts";
 import { Foreign } from "./foreign.ts";
 import { type Kind, Levels } from "./levels.ts";
 import { periodOf } from "./period.ts";
@@ -90,6 +90,22 @@ export class Learned {
     this.#refused.requests++;
     this.#refused.tokens += tokens;
     this.#refusedAt = now;
+  }
+
+  /**
+   * A call is about to be refunded that was never made: nothing of it is ours or others'. Answers the tokens of a minute that may be back already, for
+   * headers showed that upstream does not count them.
+   */
+  unmade({ at: since, tokens }: Reservation): number {
+    // One of before a restart is in nothing that is known here.
+    if (since === undefined) return 0;
+    const back = this.#corrections.reduce((sum, each) => sum + (each.since >= since ? Math.max(0, -each.amount) : 0), 0);
+    for (const [kind, amount, kept] of [["requests", 1, 1] as const, ["tokens", tokens, tokens - back] as const]) {
+      const perMs = this.#sides[kind].limit / 60_000;
+      this.#total[kind] -= amount;
+      this.levels.strike(kind, since, amount, (at) => Math.max(0, kept - Math.max(0, at - since) * perMs));
+    }
+    return back;
   }
 
   /** Learns from an answer's headers; changes the budget. `startedAt`: when its call was let go here, ms; null if that is not known. No call that started earlier was longer on its way. */

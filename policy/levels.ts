@@ -36,6 +36,15 @@ export class Levels {
     this.#head = 0;
   }
 
+  /** A call that was let go at `since` (ms) was never made: it is in no level any more. `left`: what of it had not refilled by an instant. */
+  strike(kind: Kind, since: number, amount: number, left: (at: number) => number): void {
+    for (let index = Math.max(this.#head, this.#before(since) ?? this.#head); index < this.#levels.length; index++) {
+      const level = this.#levels[index]!;
+      const { spent, total } = level[kind];
+      level[kind] = { spent: Math.max(0, spent - left(level.at)), total: total - amount };
+    }
+  }
+
   /** The most that was spent of a kind at any time from `from` to `to` (ms), refilled `perMs`; null if that is forgotten. */
   most(kind: Kind, from: number, to: number, perMs: number): number | null {
     const first = this.#before(from);

@@ -54,7 +54,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const reservation = entry.reservation!;
   entry.reservation = null;
   if (outcome.kind === "void") {
-    refund(pool.budget, reservation, now);
+    refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
     refund(tenant, reservation, now);
     pool.order.credit(address.tenant, book.costMs(row, reservation.tokens));
     return;
