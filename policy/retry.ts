@@ -33,6 +33,11 @@ export type Next =
   | { kind: "retry"; at: number; unknown: boolean; problem: Problem; uncounted?: true; anew?: true }
   | { kind: "fail"; problem: Problem };
 
+/** The call was certainly not made: nobody charged for it, and it says nothing of upstream. */
+export function neverLeft(outcome: Outcome): boolean {
+  return outcome.kind === "void" || ("unsent" in outcome && outcome.unsent === true);
+}
+
 /** Decides; `random` in [0, 1) is the jitter. */
 export function afterAttempt(outcome: Outcome, record: Record, now: number, random: number): Next {
   const outOfTime = now - record.firstStartedAt > MAX_TOTAL_MS;

@@ -16,9 +16,9 @@ export class DoubtBook {
     for (const { pool, tenant, counts } of store.doubts()) this.#of(pool).set(tenant, counts);
   }
 
-  /** A call has ended. `row.doubt` still says whether the one before it had an unknown outcome: then this one was its repetition. */
+  /** A call that was made has ended. `row.doubt` still says whether the one before it had an unknown outcome: then this one was its repetition. */
   count(tenant: string, row: TicketRow, outcome: Outcome): void {
-    const repeats = row.doubt === 1 && outcome.kind !== "void";
+    const repeats = row.doubt === 1;
     const unknown = outcome.kind === "retryable" && outcome.unknown;
     if (!repeats && !unknown) return;
     const counts = { ...(this.#of(row.pool).get(tenant) ?? NONE) };

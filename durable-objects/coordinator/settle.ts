@@ -2,7 +2,7 @@
 import { give } from "../../policy/bucket.ts";
 import { type Budget, charge, hold, refund, release } from "../../policy/budget.ts";
 import { vacate } from "../../policy/placement.ts";
-import { afterAttempt, type Next } from "../../policy/retry.ts";
+import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
 import type { JobEnd } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
@@ -36,7 +36,7 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   row.dispatcher = null;
   returnBudget(book, entry, outcome, now);
   // What was not done repeats nothing: whether the next attempt does is still in doubt.
-  if (!TURNED_AWAY.has(outcome.kind)) {
+  if (!TURNED_AWAY.has(outcome.kind) && !neverLeft(outcome)) {
     book.doubts.count(entry.address.tenant, row, outcome);
     row.doubt = 0;
   }
@@ -53,7 +53,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const tenant = book.tenant(address.tenant).budget;
   const reservation = entry.reservation!;
   entry.reservation = null;
-  if (outcome.kind === "void") {
+  if (neverLeft(outcome)) {
     refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
     refund(tenant, reservation, now);
     pool.order.credit(address.tenant, book.costMs(row, reservation.tokens));

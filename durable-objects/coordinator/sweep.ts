@@ -118,7 +118,8 @@ export function lose(book: Book, entry: Entry, now: number, random: number): voi
 export function unsent(book: Book, dispatcher: string, leases: Held[], now: number, random: () => number): void {
   for (const { job, attempt } of leases) {
     const entry = leaseOf(book, dispatcher, job, attempt);
-    if (entry) conclude(book, entry, { kind: "retryable", unknown: false, retryAfterMs: null, problem: lostLease() }, null, now, random());
+    const outcome: Outcome = { kind: "retryable", unknown: false, retryAfterMs: null, problem: lostLease(), unsent: true };
+    if (entry) conclude(book, entry, outcome, null, now, random());
   }
 }
 

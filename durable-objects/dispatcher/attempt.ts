@@ -62,7 +62,7 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome | null>
     opened = await ports.open(lease);
   } catch {
     const problem = { status: 502, type: "server_error", code: "mailbox_unreachable", message: "The job's mailbox could not be reached." };
-    return { kind: "retryable", unknown: false, retryAfterMs: null, problem: { ...problem, param: null } };
+    return { kind: "retryable", unknown: false, retryAfterMs: null, problem: { ...problem, param: null }, unsent: true };
   }
   if (!opened.ok) {
     if (opened.reason === "given_up") return { kind: "void", failed: opened.problem };

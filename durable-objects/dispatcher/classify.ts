@@ -9,6 +9,7 @@ export function classify(failure: UpstreamFailure, begun: boolean): Outcome {
   const { status, cause, shouldRetry } = failure;
   if (cause === "abort") return { kind: "aborted" };
   const problem = problemOf(failure);
+  if (cause === "unsent") return { kind: "fatal", problem, unsent: true };
   const kind = kindOf(failure);
   if (kind === "refused") return { kind: "fatal", problem };
   const retryAfterMs =

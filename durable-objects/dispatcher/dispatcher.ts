@@ -25,7 +25,7 @@ const LOST = "the lease was lost";
 function forgotten({ controller }: Call, outcome: Outcome | null): Outcome | null {
   if (controller.signal.reason !== LOST || (outcome?.kind !== "void" && outcome?.kind !== "aborted")) return outcome;
   const end = unknownEnd("unknown_outcome", "The call was broken off, for its lease was lost.", { blame: false });
-  return { ...end, unknown: outcome.kind === "aborted" };
+  return outcome.kind === "void" ? { ...end, unknown: false, unsent: true } : end;
 }
 
 /** Makes upstream calls, each under a lease of the coordinator. Remembers nothing: what it held when it dies is lost, and found out. */

@@ -21,8 +21,8 @@ export type UpstreamFailure = {
   retryAfterMs: number | null;
   /** Upstream's word on whether another try could help; null if it says nothing. */
   shouldRetry: boolean | null;
-  /** `abort`: we broke it off. */
-  cause: "response" | "network" | "stream" | "abort";
+  /** `abort`: we broke it off. `unsent`: nothing left for upstream. */
+  cause: "response" | "network" | "stream" | "abort" | "unsent";
 };
 
 /**
@@ -126,7 +126,7 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
 function unsendable(error: unknown): UpstreamFailure {
   const message = `The request could not be written: ${error instanceof Error ? error.message : "unknown reason"}.`;
   const words = { code: "request_unsendable", type: "invalid_request_error", param: null };
-  return { ...words, status: 400, message, retryAfterMs: null, shouldRetry: null, cause: "response" };
+  return { ...words, status: 400, message, retryAfterMs: null, shouldRetry: null, cause: "unsent" };
 }
 
 function shouldRetryIn(headers: Headers | undefined): boolean | null {

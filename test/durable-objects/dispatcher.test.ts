@@ -268,8 +268,8 @@ describe("a request that cannot be written", () => {
     const unwritable = { toJSON: () => JSON.stringify(1n) };
     const { signal } = new AbortController();
     const answer = await upstream.call({ model: "m", messages: unwritable }, signal, 1_000);
-    expect(answer).toMatchObject({ ok: false, failure: { status: 400, code: "request_unsendable", cause: "response" } });
-    expect(!answer.ok && classify(answer.failure, false).kind).toBe("fatal");
+    expect(answer).toMatchObject({ ok: false, failure: { status: 400, code: "request_unsendable", cause: "unsent" } });
+    expect(!answer.ok && classify(answer.failure, false)).toMatchObject({ kind: "fatal", unsent: true });
   });
 
   it("is told from an upstream that cannot be reached", async () => {

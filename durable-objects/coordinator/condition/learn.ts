@@ -3,6 +3,7 @@ import { isDown, noteEnded } from "../../../policy/breaker.ts";
 import * as pace from "../../../policy/pace.ts";
 import { retire } from "../../../policy/placement.ts";
 import * as ramp from "../../../policy/ramp.ts";
+import { neverLeft } from "../../../policy/retry.ts";
 import { afterCall, backAfter, type Sign, type Stop } from "../../../policy/stop.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
@@ -31,7 +32,7 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
     if (outcome.usage && state.ramp) ramp.learn(state.ramp, entry.row.tokens, outcome.usage.prompt_tokens);
   }
   const silentUntil = outcome.kind === "committed" ? now : turnedAway(book, entry, state, outcome, now, random);
-  if (outcome.kind === "void") tookInput(entry, state, 0, now);
+  if (neverLeft(outcome)) tookInput(entry, state, 0, now);
   count(state, job, outcome, now);
   const sign = outcome.kind === "region" ? leave(book, dispatcher) : signOf(state, outcome, now);
   change(book, pool, state, afterCall(state.stop, sign, job, now), now);
@@ -64,7 +65,7 @@ function blamed({ refusedAt }: Entry, { provenBy }: PoolState, outcome: Outcome)
 
 /** For the breaker: whoever answers, whatever it says, is up. */
 function count({ recent }: PoolState, job: string, outcome: Outcome, now: number): void {
-  if (outcome.kind === "void" || outcome.kind === "aborted") return;
+  if (neverLeft(outcome) || outcome.kind === "aborted") return;
   if (outcome.kind !== "retryable") noteEnded(recent, { at: now, job, failed: false });
   else if (outcome.upstream) noteEnded(recent, { at: now, job, failed: true });
 }
@@ -74,6 +75,7 @@ function signOf({ recent }: PoolState, outcome: Outcome, now: number): Sign {
     case "committed":
       return { kind: "success" };
     case "fatal":
+      return neverLeft(outcome) ? { kind: "nothing" } : { kind: "answer" };
     case "rate_limited":
     case "slow_down":
       return { kind: "answer" };
