@@ -133,13 +133,14 @@ export function unhold(budget: Budget): void {
   budget.heldUntil = 0;
 }
 
-/** A limit of a minute is another from now on. What was spent stays spent. */
-export function retune(budget: Budget, resource: "rpm" | "tpm", limits: Limits): void {
-  const meter = budget.meters.find((each) => each.resource === resource);
+/** A limit is another from now on, or there is none any more. What was spent stays spent. */
+export function retune(budget: Budget, resource: Resource, limits: Limits): void {
   const limit = limits[resource];
-  if (!meter || limit === null) return;
-  const { rate, whole } = openMeter(resource, limit, limits);
-  Object.assign(meter, { rate, whole });
+  const at = budget.meters.findIndex((each) => each.resource === resource);
+  const before = at < 0 ? [] : budget.meters.splice(at, 1);
+  if (limit === null) return;
+  const meter = openMeter(resource, limit, limits);
+  budget.meters.push({ ...meter, bucket: before[0]?.bucket ?? meter.bucket });
 }
 
 /** What others spent may be owed beyond the bucket for so long: more would be their debt, not ours. */

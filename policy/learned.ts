@@ -4,35 +4,34 @@
  * and within the operator's bounds; of two buckets for the same the scarcer counts; and with no headers all is as configured.
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
-import { type Budget, burstOf, correct, type Limits, type Reservation, retune, used } from "./budget.ts";
+import { type Budget, burstOf, correct, type Limits, type Reservation, type Resource, retune, used } from "./budget.ts";
+import { Day, type DayRecord } from "./day.ts";
+import { Followed } from "./followed.ts";
 import { Foreign } from "./foreign.ts";
 import { type Kind, Levels } from "./levels.ts";
 import { periodOf } from "./period.ts";
 
-/** Limits of a minute. */
-type Rates = { rpm: number; tpm: number };
-/** `limits`: as configured. `most`: what a raised limit is followed to. `refund`: whether tokens that upstream no longer counts are spent again. */
-export type Bounds = { limits: Limits & Rates; most: Rates; refund?: boolean };
-export type LearnedRecord = Rates;
-/** A limit that is followed from now on. */
-export type LimitChange = { resource: "rpm" | "tpm"; from: number; to: number };
+type Minutes = { rpm: number; tpm: number };
+type Days = { rpd: number | null; tpd: number | null };
+/** `limits`: as configured. `most`: what a raised limit is followed to; of a day's null, or none, is no bound. `refund`: whether tokens that upstream no longer counts are spent again. */
+export type Bounds = { limits: Limits & Minutes; most: Minutes & Partial<Days>; refund?: boolean };
+/** What is written: limits that are not as configured. One of old has the minute's alone. */
+export type LearnedRecord = { rpm: number | null; tpm: number | null; rpd?: DayRecord; tpd?: DayRecord };
+/** A limit that is followed from now on; null is none. */
+export type LimitChange = { resource: Resource; from: number | null; to: number | null };
 
 const KINDS = [
-  ["requests", "rpm", ["requests"]],
-  ["tokens", "tpm", ["tokens", "projectTokens"]],
+  ["requests", "rpm", "rpd", ["requests"]],
+  ["tokens", "tpm", "tpd", ["tokens", "projectTokens"]],
 ] as const;
-type Name = (typeof KINDS)[number][2][number];
-const DAYS = { requests: "rpd", tokens: "tpd" } as const;
+type Name = (typeof KINDS)[number][3][number];
 
-/** A raised limit is taken on by steps, lest one that goes up and down be followed into refusals. */
-const RAISE = { factor: 1.25, everyMs: 10_000 };
 /** Part of the pool's transit by which our calls are thought to come late on the average: what upstream counts then is still ours. */
 const LATE = 1 / 4;
 /** How long our calls took is remembered for so long, ms. */
 const FADE_MS = 20_000;
 /** A bucket that no answer has told of for so long is none of ours any more, ms. */
 const TOLD_MS = 60_000;
-const DAY_MS = 86_400_000;
 /** What others spend between two answers is spent for them beforehand, as long as answers come; so much of it is left free besides, for they come by chance. */
 const FORESEEN = { everyMs: 100, silenceMs: 15_000, spareMs: 1_000 };
 /** So much of what came back is believed of each answer, and none for so long after a refusal: headers that a refusal belies are not to be built on. */
@@ -40,12 +39,14 @@ const REFUND = { part: 1 / 2, distrustMs: 60_000 };
 /** An answer's headers are older than this only if its dispatcher was cut off for long. */
 const REMEMBERED_MS = 60_000;
 
-type Side = { limit: number; raisedAt: number };
+/** What is told of a minute has the others of its bucket with it. */
+type Heard = { told: LimitReading } | { told: LimitReading; foreign: Foreign };
 
 export class Learned {
   readonly levels: Levels;
   readonly #bounds: Bounds;
-  readonly #sides: Record<Kind, Side>;
+  readonly #minutes: Record<Kind, Followed>;
+  readonly #days: Record<Kind, Day>;
   readonly #foreign: Record<Name, Foreign> = { requests: new Foreign(), tokens: new Foreign(), projectTokens: new Foreign() };
   readonly #total = { requests: 0, tokens: 0 };
   /** Of these, what upstream refused: it is not in what is spent there. */
@@ -55,8 +56,6 @@ export class Learned {
   #lateMs = 0;
   #leavingMs = 0;
   #lateSince = 0;
-  /** The last instant that a day's limit was told of: older readings knew less. */
-  readonly #dayToldAt = { requests: Number.NEGATIVE_INFINITY, tokens: Number.NEGATIVE_INFINITY };
   #foreseenAt = Number.NEGATIVE_INFINITY;
   /** What was corrected of late, and since when the levels have it. */
   #corrections: { kind: Kind; since: number; amount: number }[] = [];
@@ -67,8 +66,9 @@ export class Learned {
   constructor(bounds: Bounds, now: number) {
     this.#bounds = bounds;
     this.levels = new Levels(now);
-    const side = (limit: number): Side => ({ limit, raisedAt: Number.NEGATIVE_INFINITY });
-    this.#sides = { requests: side(bounds.limits.rpm), tokens: side(bounds.limits.tpm) };
+    const { limits, most } = bounds;
+    this.#minutes = { requests: new Followed(limits.rpm, most.rpm), tokens: new Followed(limits.tpm, most.tpm) };
+    this.#days = { requests: new Day("rpd", limits, most.rpd ?? null), tokens: new Day("tpd", limits, most.tpd ?? null) };
   }
 
   /** A call of so many tokens was let go just now. */
@@ -101,7 +101,7 @@ export class Learned {
     if (since === undefined) return 0;
     const back = this.#corrections.reduce((sum, each) => sum + (each.since >= since ? Math.max(0, -each.amount) : 0), 0);
     for (const [kind, amount, kept] of [["requests", 1, 1] as const, ["tokens", tokens, tokens - back] as const]) {
-      const perMs = this.#sides[kind].limit / 60_000;
+      const perMs = this.#minutes[kind].limit / 60_000;
       this.#total[kind] -= amount;
       this.levels.strike(kind, since, amount, (at) => Math.max(0, kept - Math.max(0, at - since) * perMs));
     }
@@ -116,11 +116,12 @@ export class Learned {
     this.#lateSince = now;
     const changes: LimitChange[] = [];
     this.#foresee(budget, now);
-    for (const [kind, resource, names] of KINDS) {
-      const heard = names.flatMap((name) => this.#hear(kind, name, reading, budget, now));
+    for (const [kind, resource, , names] of KINDS) {
+      const told = names.flatMap((name) => this.#hear(kind, resource, name, reading));
+      if (told.length > 0) changes.push(...this.#followDay(kind, told, budget, reading.at, now));
+      const heard = told.flatMap((each) => ("foreign" in each ? each : []));
       if (heard.length === 0) continue;
-      const change = this.#follow(kind, resource, this.#lowest(names, reading.at), budget, now);
-      if (change) changes.push(change);
+      changes.push(...this.#follow(kind, resource, this.#lowest(names, reading.at), budget, now));
       // What a window lets go of, and when, its headers do not tell; nor, of tokens that come back, when they did.
       const backs = kind === "tokens" && this.#bounds.refund;
       const full = heard.flatMap(({ foreign, told }) => (isFull(told) ? [{ foreign, told }] : []));
@@ -141,64 +142,86 @@ export class Learned {
   }
 
   /** The limits that are followed now. */
-  get limits(): Rates {
-    return { rpm: this.#sides.requests.limit, tpm: this.#sides.tokens.limit };
+  get limits(): Minutes & Days {
+    const { requests, tokens } = this.#minutes;
+    return { rpm: requests.limit, tpm: tokens.limit, rpd: this.#days.requests.limit, tpd: this.#days.tokens.limit };
   }
 
-  /** An operator knows better: the limits are as configured, until an answer tells otherwise. */
-  reset(budget: Budget): void {
+  /** An operator knows better: until an answer tells otherwise the limits are as configured, nobody else is there, and of a day is left what we did not spend. */
+  reset(budget: Budget, now: number): void {
+    for (const [kind, resource, , names] of KINDS) {
+      this.#minutes[kind].restore(this.#bounds.limits[resource]);
+      this.#retune(kind, resource, budget);
+      this.#days[kind].reset(budget, now);
+      for (const name of names) this.#foreign[name] = new Foreign();
+    }
+  }
+
+  /** Whether more was learned than what was written tells, though no limit changed. */
+  get isNotable(): boolean {
+    return this.#days.requests.isNotable || this.#days.tokens.isNotable;
+  }
+
+  record(): LearnedRecord {
     const { limits } = this.#bounds;
-    this.#set("requests", "rpm", limits.rpm, budget);
-    this.#set("tokens", "tpm", limits.tpm, budget);
+    const other = (kind: Kind, configured: number) => (this.#minutes[kind].limit === configured ? null : this.#minutes[kind].limit);
+    const { requests, tokens } = this.#days;
+    return { rpm: other("requests", limits.rpm), tpm: other("tokens", limits.tpm), rpd: requests.record(), tpd: tokens.record() };
   }
 
   /** After a wake: goes on with what was learned, within the bounds of now. */
-  restore({ rpm, tpm }: LearnedRecord, budget: Budget): void {
-    const { most } = this.#bounds;
-    this.#set("requests", "rpm", Math.min(rpm, most.rpm), budget);
-    this.#set("tokens", "tpm", Math.min(tpm, most.tpm), budget);
-  }
-
-  #follow(kind: Kind, resource: "rpm" | "tpm", told: number, budget: Budget, now: number): LimitChange | null {
-    const side = this.#sides[kind];
-    const from = side.limit;
-    const wanted = Math.max(1, Math.min(told, this.#bounds.most[resource]));
-    if (wanted === from) return null;
-    if (wanted > from) {
-      if (now - side.raisedAt < RAISE.everyMs) return null;
-      side.raisedAt = now;
-      this.#set(kind, resource, Math.min(wanted, from * RAISE.factor), budget);
-    } else {
-      // What was lowered is not raised again at once.
-      side.raisedAt = now;
-      this.#set(kind, resource, wanted, budget);
+  restore(record: LearnedRecord, budget: Budget, now: number): void {
+    for (const [kind, resource, day] of KINDS) {
+      const limit = record[resource];
+      if (limit !== null) this.#minutes[kind].restore(limit);
+      this.#retune(kind, resource, budget);
+      const known = record[day];
+      if (known) this.#days[kind].restore(known, budget, now);
     }
-    return { resource, from, to: side.limit };
   }
 
-  #set(kind: Kind, resource: "rpm" | "tpm", limit: number, budget: Budget): void {
-    this.#sides[kind].limit = limit;
-    retune(budget, resource, { ...this.#bounds.limits, [resource]: limit });
+  #follow(kind: Kind, resource: "rpm" | "tpm", told: number, budget: Budget, now: number): LimitChange[] {
+    const followed = this.#minutes[kind];
+    const from = followed.limit;
+    if (!followed.follow(told, now)) return [];
+    this.#retune(kind, resource, budget);
+    return [{ resource, from, to: followed.limit }];
   }
 
-  /** Of a bucket, what this answer tells of its minute, if it is not less than is known. What it tells of a day is heeded here. */
-  #hear(kind: Kind, name: Name, reading: PoolReading, budget: Budget, now: number): { foreign: Foreign; told: LimitReading }[] {
+  #retune(kind: Kind, resource: "rpm" | "tpm", budget: Budget): void {
+    retune(budget, resource, { ...this.#bounds.limits, [resource]: this.#minutes[kind].limit });
+  }
+
+  /** Of a bucket, what this answer tells of its minute or of its day, if it is not less than is known. */
+  #hear(kind: Kind, resource: "rpm" | "tpm", name: Name, reading: PoolReading): Heard[] {
     const told = reading[name];
     if (!told) return [];
     const { limits, most } = this.#bounds;
-    const resource = kind === "requests" ? "rpm" : "tpm";
     const expected = {
       most: Math.max(limits[resource], most[resource]),
-      day: limits[DAYS[kind]],
+      day: this.#days[kind].expected(name),
       windowSeconds: limits.windowSeconds ?? null,
     };
     const period = periodOf(told, expected);
-    if (period === "day" && told.remaining !== null) this.#bringDay(kind, told.remaining, reading.at, budget, now);
+    if (period === "day") return this.#days[kind].hear(name, told.limit, reading.at) ? [{ told }] : [];
     const foreign = this.#foreign[name];
-    if (period !== "minute" || reading.at < foreign.heardAt) return [];
+    if (period === null || reading.at < foreign.heardAt) return [];
     foreign.heardAt = reading.at;
     foreign.limit = told.limit;
     return [{ foreign, told }];
+  }
+
+  /** The day's limit, and what is left of it. */
+  #followDay(kind: Kind, heard: readonly Heard[], budget: Budget, at: number, now: number): LimitChange[] {
+    const day = this.#days[kind];
+    const from = day.limit;
+    const changed = day.follow(budget, at, now);
+    const [until, total] = [this.levels.total(kind, at), this.levels.total(kind, now)];
+    for (const each of heard) {
+      if ("foreign" in each || each.told.remaining === null || until === null || total === null) continue;
+      day.bring(budget, each.told.remaining, total - until, at, now);
+    }
+    return changed ? [{ resource: kind === "requests" ? "rpd" : "tpd", from, to: day.limit }] : [];
   }
 
   #lowest(names: readonly Name[], at: number): number {
@@ -232,25 +255,13 @@ export class Learned {
     const known = this.#correctedSince(kind, at);
     const transitMs = this.#bounds.limits.transitMs ?? 0;
     // A pool keeps back what its calls may arrive late by; of that a part is thought to be under way.
-    const kept = (this.#sides[kind].limit / 60_000) * transitMs * (1 - LATE);
+    const kept = (this.#minutes[kind].limit / 60_000) * transitMs * (1 - LATE);
     // Since then both have refilled alike, and what we let go since was taken from ours already.
     const spare = (foreign.pace(now) / 60_000) * FORESEEN.spareMs;
     const missing = burstOf(budget, resource) - level - known - told.remaining + kept + spare;
     if (missing <= 0) return;
     correct(budget, resource, missing, now);
     this.#corrected(kind, missing, budget, now);
-  }
-
-  /** The same of a day, which refills so slowly that what others do meanwhile is nothing. What we let go until the answer is thought to be in it. */
-  #bringDay(kind: Kind, remaining: number, at: number, budget: Budget, now: number): void {
-    const resource = DAYS[kind];
-    const limit = this.#bounds.limits[resource];
-    const [until, total] = [this.levels.total(kind, at), this.levels.total(kind, now)];
-    if (limit === null || until === null || total === null || at < this.#dayToldAt[kind]) return;
-    this.#dayToldAt[kind] = at;
-    const refilled = (limit / DAY_MS) * Math.max(0, now - at);
-    const missing = burstOf(budget, resource) - used(budget, resource, now) + total - until - refilled - remaining;
-    if (missing > 0) correct(budget, resource, missing, now);
   }
 
   /**
@@ -290,9 +301,9 @@ export class Learned {
     const elapsed = now - this.#foreseenAt;
     if (elapsed < FORESEEN.everyMs) return;
     this.#foreseenAt = now;
-    for (const [kind, resource, names] of KINDS) {
+    for (const [kind, resource, , names] of KINDS) {
       const heard = names.map((name) => this.#foreign[name]).filter(({ measuredAt }) => now - measuredAt <= FORESEEN.silenceMs);
-      const taken = Math.max(0, ...heard.map((foreign) => this.#sides[kind].limit - foreign.left(now)));
+      const taken = Math.max(0, ...heard.map((foreign) => this.#minutes[kind].limit - foreign.left(now)));
       if (taken > 0) correct(budget, resource, (taken / 60_000) * Math.min(elapsed, FORESEEN.silenceMs), now);
     }
     this.#note(budget, now);

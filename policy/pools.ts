@@ -31,7 +31,7 @@ export function poolBudget(config: PoolConfig): Budget {
 export function learnedOf(config: PoolConfig, now: number): Learned | null {
   const { learn, rpm, tpm } = config;
   if (learn === false) return null;
-  const most = { rpm: learn.max_rpm ?? rpm, tpm: learn.max_tpm ?? tpm };
+  const most = { rpm: learn.max_rpm ?? rpm, tpm: learn.max_tpm ?? tpm, rpd: learn.max_rpd ?? config.rpd, tpd: learn.max_tpd ?? config.tpd };
   return new Learned({ limits: { ...limitsOf(config), rpm, tpm }, most, refund: learn.refund ?? false }, now);
 }
 

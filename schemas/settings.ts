@@ -22,8 +22,8 @@ export const PoolConfig = z.strictObject({
   /** Above so many input tokens a minute traffic grows by half in a quarter of an hour at the most. Null: as fast as the limits let it. */
   ramp_tpm: z.number().positive().nullable().default(1_000_000),
   /**
-   * Whether upstream's headers are followed: lowered limits and what others spend at once, raised limits up to `max_rpm` and `max_tpm`, which are
-   * `rpm` and `tpm` unless given; with `refund`, also that tokens which an answer did not use are free again, where headers show it. False: all is as configured.
+   * Whether upstream's headers are followed: lowered limits and what others spend at once, raised limits up to `max_rpm`, `max_tpm`, `max_rpd` and `max_tpd`,
+   * which are `rpm`, `tpm`, `rpd` and `tpd` unless given; with `refund`, also that tokens which an answer did not use are free again, where headers show it. False: all is as configured.
    */
   learn: z
     .union([
@@ -31,6 +31,8 @@ export const PoolConfig = z.strictObject({
       z.strictObject({
         max_rpm: z.number().positive().optional(),
         max_tpm: z.number().positive().optional(),
+        max_rpd: z.number().positive().optional(),
+        max_tpd: z.number().positive().optional(),
         refund: z.boolean().optional(),
       }),
     ])

@@ -1,7 +1,7 @@
 /** What upstream's headers teach of the pools' limits: followed in the budgets, written down, and reported as they change. */
 import type { Notice } from "../../platform/telemetry.ts";
 import type { Budget } from "../../policy/budget.ts";
-import type { Learned } from "../../policy/learned.ts";
+import type { Learned, LimitChange } from "../../policy/learned.ts";
 import { learnedOf } from "../../policy/pools.ts";
 import type { QueueState } from "../../schemas/queue.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
@@ -22,7 +22,7 @@ export class LimitBook {
       const learned = learnedOf(config, now);
       if (learned) this.#learned.set(id, learned);
     }
-    for (const { pool, limits } of store.limits()) this.#learned.get(pool)?.restore(limits, budgetOf(pool));
+    for (const { pool, limits } of store.limits()) this.#learned.get(pool)?.restore(limits, budgetOf(pool), now);
   }
 
   /** Null if the pool's limits are as configured, whatever headers say. */
@@ -30,9 +30,9 @@ export class LimitBook {
     return this.#learned.get(pool) ?? null;
   }
 
-  lowered(pool: string, { rpm, tpm }: PoolConfig): boolean {
+  lowered(pool: string, { rpm, tpm, tpd }: PoolConfig): boolean {
     const limits = this.of(pool)?.limits;
-    return limits !== undefined && (limits.rpm < rpm || limits.tpm < tpm);
+    return limits !== undefined && (limits.rpm < rpm || limits.tpm < tpm || orNone(limits.tpd) < orNone(tpd));
   }
 
   changed(pool: string, notices: Notice[]): void {
@@ -41,7 +41,7 @@ export class LimitBook {
   }
 
   write(store: CoordinatorStore): void {
-    for (const pool of this.#changed) store.putLimits(pool, this.#learned.get(pool)!.limits);
+    for (const pool of this.#changed) store.putLimits(pool, this.#learned.get(pool)!.record());
     this.#changed.clear();
   }
 }
@@ -61,15 +61,26 @@ export function read(book: Book, readings: readonly PoolReading[], now: number):
     const lease = book.entries.get(reading.job);
     const startedAt = lease?.row.phase === "leased" ? lease.leasedAt : null;
     const changes = learned.take(reading, startedAt, pool.budget, now);
-    if (changes.length === 0) continue;
-    const notices = changes.map(
-      ({ from, resource, to }): Notice => ({
-        level: to < from ? "warn" : "info",
-        event: to < from ? "limit_lowered" : "limit_raised",
-        ...{ pool: pool.id, resource, from: Math.round(from), to: Math.round(to) },
-      }),
+    if (changes.length === 0 && !learned.isNotable) continue;
+    book.limits.changed(
+      pool.id,
+      changes.map((change) => noticeOf(pool.id, change)),
     );
-    book.limits.changed(pool.id, notices);
-    if (changes.some(({ from, to }) => to < from)) book.setAsideTooLarge(pool, now);
+    if (changes.some(isLowered)) book.setAsideTooLarge(pool, now);
   }
+}
+
+function noticeOf(pool: string, change: LimitChange): Notice {
+  const rounded = (limit: number | null) => (limit === null ? null : Math.round(limit));
+  const { from, resource, to } = change;
+  const [level, event] = isLowered(change) ? (["warn", "limit_lowered"] as const) : (["info", "limit_raised"] as const);
+  return { level, event, pool, resource, from: rounded(from), to: rounded(to) };
+}
+
+function isLowered({ from, to }: LimitChange): boolean {
+  return orNone(to) < orNone(from);
+}
+
+function orNone(limit: number | null): number {
+  return limit ?? Number.POSITIVE_INFINITY;
 }

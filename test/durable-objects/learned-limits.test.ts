@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { LimitReading } from "../../schemas/rate.ts";
 import { committed, enqueue, playAll, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, ended, pool, submit, until } from "../support/service.ts";
@@ -89,6 +89,48 @@ describe("limits that upstream tells", () => {
     });
     await read({ limit: 200, remaining: 1, resetMs: 85_000_000 });
     expect(await pool()).toMatchObject({ limits: { rpm: 600 }, used: { requests: 0 } });
+  });
+});
+
+describe("a limit of a day that upstream tells", () => {
+  const DAY = 86_400_000;
+  const day = (limit: number, remaining: number): LimitReading => ({ limit, remaining, resetMs: ((limit - remaining) / limit) * DAY });
+  const events = (spy: { mock: { calls: unknown[][] } }) => spy.mock.calls.map(([line]) => JSON.parse(line as string) as object);
+
+  it("is followed where none is configured, shown, logged, and goes on after a restart; told no more, it is gone", async () => {
+    configured();
+    const [warned, informed] = [vi.spyOn(console, "warn"), vi.spyOn(console, "info")];
+    playAll();
+    await coordinator().inspect();
+    world.now = EPOCH + 1_000;
+    await read(day(10_000, 9_000), day(2_000_000, 1_000_000));
+    expect((await pool()).limits).toMatchObject({ rpm: 600, tpm: 600_000, rpd: 10_000, tpd: 2_000_000 });
+    const lowered = { level: "warn", event: "limit_lowered", pool: "gpt-5-mini", from: null };
+    expect(events(warned)).toEqual([
+      { ...lowered, resource: "rpd", to: 10_000 },
+      { ...lowered, resource: "tpd", to: 2_000_000 },
+    ]);
+    await kill(coordinator());
+    expect((await pool()).limits).toMatchObject({ rpd: 10_000, tpd: 2_000_000 });
+    world.now = EPOCH + 2 * 3_600_000;
+    await read(of(600, 590), day(2_000_000, 1_000_000));
+    expect((await pool()).limits).toMatchObject({ rpd: null, tpd: 2_000_000 });
+    expect(events(informed)).toMatchObject([{ event: "limit_raised", resource: "rpd", from: 10_000, to: null }]);
+    vi.restoreAllMocks();
+  });
+
+  it("is used up by others -> nothing starts; an operator resumes, after a restart too -> what is left to us is spent", async () => {
+    configured({ rpd: 10_000 });
+    const played = playAll();
+    await coordinator().inspect();
+    world.now = EPOCH + 1_000;
+    await read(day(10_000, 0));
+    await enqueue([ticket("a"), ticket("b")]);
+    await advanceTo(EPOCH + 7_000);
+    expect(played.starts).toEqual([]);
+    await kill(coordinator());
+    await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
+    await until(() => played.starts.length === 2);
   });
 });
 

@@ -130,6 +130,27 @@ describe("everything is refused for the rate, and no header says why", () => {
   });
 });
 
+describe("jobs that stepped back before a restart come with a resume after it", () => {
+  it.each<[string, Outcome, number]>([
+    ["behind the probe of a halted pool", halted, 1],
+    ["since they are refused time and again", limited(0), 5],
+    ["since there is no capacity", { kind: "no_capacity", retryAfterMs: 600_000 }, 1],
+  ])("%s", async (_, outcome, times) => {
+    const played = playAll();
+    await enqueue(tickets(2));
+    for (let round = 1; round <= times; round++) {
+      await until(() => played.starts.length === 2 * round);
+      for (const job of ["j0", "j1"]) await settle(job, round, outcome);
+      if (round < times) await advanceTo(world.now + (round < times - 1 ? 1_000 : 20_000));
+    }
+    await kill(coordinator());
+    await coordinator().inspect();
+    expect(played.starts).toHaveLength(2 * times);
+    await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
+    await until(() => played.starts.length === 2 * times + 2);
+  });
+});
+
 describe("a call that was turned away", () => {
   it("costs its tenant nothing: its own limit is as it was", async () => {
     world.env.SLUICE_KEYS = JSON.stringify([{ key_sha256: "0".repeat(64), tenant: "alice", rpm: 2 }]);

@@ -40,7 +40,7 @@ export function resume(book: Book, scope: Scope, now: number): Problem | null {
   for (const id of scope.kind === "all" ? book.pools.keys() : scope.kind === "pool" ? [scope.id] : []) {
     const state = conditions.of(id);
     [state.pausedAt, state.stop, state.cut, state.credit, state.spent, state.recent.length] = [null, null, null, null, null, 0];
-    forget(book, id);
+    forget(book, id, now);
     conditions.changedPool(id);
     recall(book, id, now);
   }
@@ -58,14 +58,14 @@ export function resume(book: Book, scope: Scope, now: number): Problem | null {
 }
 
 /** The silence that upstream asked for, and limits that it lowered: what is learned from here on stands. */
-function forget(book: Book, id: string): void {
+function forget(book: Book, id: string, now: number): void {
   const pool = book.pools.get(id)!;
   unhold(pool.budget);
   // What was written has the silence in it.
   pool.record = null;
   const learned = book.limits.of(id);
   if (!learned) return;
-  learned.reset(pool.budget);
+  learned.reset(pool.budget, now);
   book.limits.changed(id, []);
 }
 
