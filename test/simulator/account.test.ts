@@ -8,7 +8,7 @@ const MINUTE = 60_000;
 const MODEL = "gpt-5-mini";
 
 const stream = (more: Partial<ForeignStream> = {}): ForeignStream => ({
-  ...{ model: MODEL, rpm: 60, tpm: 6_000, from: START, until: Infinity, rampMs: 0, onMs: 0, offMs: 0 },
+  ...{ model: MODEL, rpm: 60, tpm: 6_000, from: START, until: Infinity, rampMs: 0, onMs: 0, offMs: 0, elsewhere: false },
   ...more,
 });
 
@@ -62,6 +62,7 @@ function account(limits: Limits, more: Partial<AccountSettings> = {}, foreign: F
     burstSeconds: 60,
     countRejected: false,
     quantised: false,
+    windows: false,
     growth: null,
     ...more,
   });

@@ -17,6 +17,7 @@ const rule = (more: Partial<FaultRule>): FaultRule => ({
   until: undefined,
   model: undefined,
   delayMs: undefined,
+  shouldRetry: undefined,
   ...more,
 });
 

@@ -9,7 +9,7 @@ import type { ChatRequest } from "../../workers/simulator/request.ts";
 const START = 1_800_000_000_000;
 
 function limiter(limits: Record<string, Limits>, more: Partial<LimitSettings> = {}) {
-  const table = new Limiter({ limits, burstSeconds: 60, countRejected: false, quantised: false, ...more });
+  const table = new Limiter({ limits, burstSeconds: 60, countRejected: false, quantised: false, windows: false, ...more });
   const fallback = { rpm: 500, tpm: 500_000 };
   return {
     table,
@@ -116,7 +116,7 @@ describe("requests dealt out by the second", () => {
     const limits = { m: { rpm: 120, tpm: 1e9 } };
     const { table, admit } = limiter(limits);
     expect([0, 0, 0].map(() => admit("m", 1).ok)).toEqual([true, true, true]);
-    table.configure({ limits, burstSeconds: 60, countRejected: false, quantised: true }, START);
+    table.configure({ limits, burstSeconds: 60, countRejected: false, quantised: true, windows: false }, START);
     expect([0, 0, 0].map(() => admit("m", 1).ok)).toEqual([true, true, false]);
   });
 });
@@ -185,8 +185,85 @@ describe("limits per day and shared limits", () => {
   it("new limits keep what was spent", () => {
     const { table, admit, headers } = limiter({ m: { rpm: 10, tpm: 100 } });
     for (let count = 0; count < 4; count++) admit("m", 10);
-    table.configure({ limits: { m: { rpm: 5, tpm: 200 } }, burstSeconds: 60, countRejected: false, quantised: false }, START);
+    table.configure(
+      { limits: { m: { rpm: 5, tpm: 200 } }, burstSeconds: 60, countRejected: false, quantised: false, windows: false },
+      START,
+    );
     expect(headers("m")).toMatchObject({ "x-ratelimit-remaining-requests": "1", "x-ratelimit-remaining-tokens": "160" });
+  });
+});
+
+describe("fixed windows", () => {
+  const HOUR = 3_600_000;
+  // START is eight o'clock.
+  const windows = (limits: Limits, more: Partial<LimitSettings> = {}) => limiter({ m: limits }, { windows: true, ...more });
+
+  it("a minute's limit is counted from zero with each minute of the clock, all of it at once", () => {
+    const { admit, headers } = windows({ rpm: 2, tpm: 1e9 });
+    expect([50_000, 50_001, 59_999].map((at) => admit("m", 1, at).ok)).toEqual([true, true, false]);
+    expect(headers("m", 59_999)).toMatchObject({ "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1ms" });
+    expect([60_000, 60_000, 60_000].map((at) => admit("m", 1, at).ok)).toEqual([true, true, false]);
+  });
+
+  it("a refusal names the window's end; one that is whole has nothing to reset", () => {
+    const { admit, headers } = windows({ rpm: 9, tpm: 100 });
+    expect(headers("m")["x-ratelimit-reset-tokens"]).toBe("0s");
+    admit("m", 100, 15_000);
+    expect(admit("m", 1, 20_000)).toMatchObject({ ok: false, kind: "tokens", problem: { retryAfterMs: 40_000 } });
+  });
+
+  it("a day's limit likewise, at the end of the day", () => {
+    const { admit, headers } = windows({ rpm: 9, tpm: 1e9, rpd: 2 });
+    expect([0, 1, 2].map((hour) => admit("m", 1, 13 * HOUR + hour).ok)).toEqual([true, true, false]);
+    expect(headers("m", 13 * HOUR + 2 * 60_000)).toMatchObject({
+      "x-ratelimit-limit-requests": "2",
+      "x-ratelimit-remaining-requests": "0",
+      "x-ratelimit-reset-requests": "2h58m0s",
+    });
+    expect(admit("m", 1, 15.9 * HOUR).ok).toBe(false);
+    expect(admit("m", 1, 16 * HOUR).ok).toBe(true);
+  });
+
+  it("can be switched on while it runs: what was spent stays spent until the window ends", () => {
+    const limits = { m: { rpm: 3, tpm: 1e9 } };
+    const { admit, table } = limiter(limits);
+    expect([admit("m", 1).ok, admit("m", 1).ok]).toEqual([true, true]);
+    table.configure({ limits, burstSeconds: 60, countRejected: false, quantised: false, windows: true }, START);
+    expect([1, 2, 30_000].map((at) => admit("m", 1, at).ok)).toEqual([true, false, false]);
+    expect(admit("m", 1, 60_000).ok).toBe(true);
+  });
+});
+
+describe("a project's tokens", () => {
+  const limits = { rpm: 500, tpm: 1_000, project_tpm: 400 };
+
+  it("are a bucket of their own beside the organisation's, with headers of their own", () => {
+    const { admit, headers } = limiter({ m: limits });
+    expect(admit("m", 300).ok).toBe(true);
+    expect(headers("m")).toMatchObject({
+      "x-ratelimit-limit-tokens": "1000",
+      "x-ratelimit-remaining-tokens": "700",
+      "x-ratelimit-limit-project-tokens": "400",
+      "x-ratelimit-remaining-project-tokens": "100",
+      "x-ratelimit-reset-project-tokens": "45s",
+    });
+    const refused = admit("m", 200);
+    expect(refused).toMatchObject({ ok: false, kind: "tokens", problem: { status: 429, retryAfterMs: 15_000 } });
+    expect(!refused.ok && refused.problem.error.message).toContain("project proj-sim");
+  });
+
+  it("are spent by the project alone; the organisation's by whoever", () => {
+    const { admit, headers, table } = limiter({ m: limits });
+    expect(table.admit("m", limits, 900, START, true).ok).toBe(true);
+    expect(headers("m")).toMatchObject({
+      "x-ratelimit-remaining-tokens": "100",
+      "x-ratelimit-remaining-project-tokens": "400",
+    });
+    expect(admit("m", 200)).toMatchObject({ ok: false, problem: { error: { message: expect.stringContaining("organization org-sim") } } });
+  });
+
+  it("without a limit there are no headers of it", () => {
+    expect(Object.keys(limiter({ m: { rpm: 5, tpm: 5 } }).headers("m")).filter((name) => name.includes("project"))).toEqual([]);
   });
 });
 

@@ -76,6 +76,8 @@ describe("settings and control", () => {
       count_rejected: false,
       flush_ms: 20,
       quantised: false,
+      windows: false,
+      rate_headers: "all",
       refund: false,
       growth_rule: null,
       billing_halt: null,

@@ -167,6 +167,79 @@ describe("the switches, as they are set", () => {
   });
 
   it.each([
+    ["all", true, true],
+    ["answers", true, false],
+    ["none", false, false],
+  ])("rate_headers %s: answers tell of the limits (%s), and so do refusals (%s)", async (rate_headers, answers, refusals) => {
+    const { ask, control } = upstream({ limits: { [MODEL]: { rpm: 1, tpm: 1e6 } }, rate_headers });
+    const told = ({ headers }: { headers: Headers }) =>
+      [...headers.keys()].filter((name) => /^(x-ratelimit-|retry-after)/.test(name)).map((name) => name.replace(/-(requests|tokens)$/, ""));
+    const limit = [
+      "x-ratelimit-limit",
+      "x-ratelimit-limit",
+      "x-ratelimit-remaining",
+      "x-ratelimit-remaining",
+      "x-ratelimit-reset",
+      "x-ratelimit-reset",
+    ];
+    expect(told(await ask())).toEqual(answers ? limit : []);
+    const refused = await ask();
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get("x-request-id")).not.toBeNull();
+    expect(told(refused)).toEqual(refusals ? ["retry-after", "retry-after-ms", ...limit] : []);
+    await control({ faults: [{ kind: "slow_down" }] });
+    expect(told(await ask())).toEqual(refusals ? ["retry-after", "retry-after-ms", ...limit] : []);
+    // An outage is no refusal for the rate.
+    await control({ faults: [{ kind: "503_slow_down" }] });
+    expect(told(await ask())).toEqual(["retry-after", "retry-after-ms", ...(answers ? limit : [])]);
+  });
+
+  it("x-should-retry is said by a fault that is an answer, at the door or after it, and by nothing else", async () => {
+    const { ask, control } = upstream({ limits: { [MODEL]: { rpm: 4, tpm: 1e6 } } });
+    const word = async (more: object = {}) => (await ask(more)).headers.get("x-should-retry");
+    expect(await word()).toBeNull();
+    await control({ faults: [{ kind: "500", should_retry: false, remaining: 1 }] });
+    expect([await word(), await word()]).toEqual(["false", null]);
+    expect(await word({ metadata: { simulate_fault: "409", simulate_should_retry: "true" } })).toBe("true");
+    expect(await word({ metadata: { simulate_fault: "503", simulate_should_retry: "false" } })).toBe("false");
+    // Refused by the limits before the fault could come about.
+    expect(await word({ metadata: { simulate_fault: "503", simulate_should_retry: "false" } })).toBeNull();
+  });
+
+  it("a project's limit is a limit, and others in the organisation do not spend it", async () => {
+    const limits = { [MODEL]: { rpm: 1e4, tpm: 10_000, project_tpm: 4_000 } };
+    const { ask } = upstream({ limits, foreign: [{ model: MODEL, rpm: 600, tpm: 600_000, other_project: true }] });
+    later(10);
+    const { headers } = await ask();
+    expect(Number(headers.get("x-ratelimit-remaining-project-tokens"))).toBeGreaterThan(3_900);
+    expect(Number(headers.get("x-ratelimit-remaining-tokens"))).toBeLessThan(4_000);
+  });
+
+  it("windows: what a minute leaves is lost, and the next begins with all of it", async () => {
+    const { code, control } = upstream({ limits: { [MODEL]: { rpm: 2, tpm: 1e6 } }, windows: true });
+    later(59);
+    expect([await code(), await code(), await code()]).toEqual(["ok", "ok", "rate_limit_exceeded"]);
+    later(60);
+    expect([await code(), await code(), await code()]).toEqual(["ok", "ok", "rate_limit_exceeded"]);
+    await control({ windows: false });
+    expect(await code()).toBe("rate_limit_exceeded");
+    later(89);
+    expect(await code()).toBe("rate_limit_exceeded");
+    later(90);
+    expect(await code()).toBe("ok");
+  });
+
+  it("a limit of a day, and its end", async () => {
+    const { ask, code, control } = upstream({ limits: { [MODEL]: { rpm: 100, tpm: 1e6, rpd: 3 } } });
+    for (let n = 0; n < 3; n++) expect(await code()).toBe("ok");
+    const refused = await ask();
+    expect(JSON.parse(refused.text).error.message).toContain("(RPD)");
+    expect(refused.headers.get("x-ratelimit-reset-requests")).toBe("24h0m0s");
+    await control({ limits: { [MODEL]: { rpm: 100, tpm: 1e6 } } });
+    expect((await ask()).headers.get("x-ratelimit-limit-requests")).toBe("100");
+  });
+
+  it.each([
     ["a model that there is not", { foreign: [{ model: "nobody", rpm: 1, tpm: 1 }] }],
     ["others who are never there", { foreign: [{ model: MODEL, rpm: 1, tpm: 1, off_seconds: 5 }] }],
     ["a schedule within a schedule", { schedule: [{ after_seconds: 1, schedule: [] }] }],

@@ -55,8 +55,8 @@ export class Account {
 
   /** Lets the others' calls up to `now` draw on the limits. One that is refused gives up. */
   advance(now: number, note: (admitted: boolean, tokens: number) => void): void {
-    for (const { at, model, tokens } of this.foreign.take(now)) {
-      note(this.limiter.admit(model, findModel(model)!.limits, tokens, at).ok, tokens);
+    for (const { at, elsewhere, model, tokens } of this.foreign.take(now)) {
+      note(this.limiter.admit(model, findModel(model)!.limits, tokens, at, elsewhere).ok, tokens);
     }
   }
 

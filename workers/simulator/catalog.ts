@@ -6,6 +6,8 @@ export interface Limits {
   tpm: number;
   rpd?: number | undefined;
   tpd?: number | undefined;
+  /** Of the project that the key belongs to, a minute; `tpm` is the organisation's. */
+  project_tpm?: number | undefined;
   /** Models with the same family name draw from the same buckets. */
   family?: string | undefined;
 }

@@ -1,7 +1,7 @@
 import { findModel, type ModelCard, unknownModel } from "./catalog.ts";
 import { charge, estimatePrompt } from "./charge.ts";
 import { invalidRequest, type Problem, refuseKey } from "./errors.ts";
-import { type Fault, isFaultKind, refusalFor } from "./faults.ts";
+import { type Fault, isFaultKind, refusalFor, worded } from "./faults.ts";
 import { requestHash } from "./model.ts";
 import { perform } from "./perform.ts";
 import { billingProblem } from "./problems.ts";
@@ -62,7 +62,7 @@ function chooseFault({ headers }: Request, chat: ChatRequest, key: string, world
 function admit(turn: Turn): Problem | undefined {
   const { world, chat, card, call, key, fault, startedAt } = turn;
   const refused = fault === undefined ? undefined : refusalFor(fault.kind, chat.model);
-  if (refused !== undefined) return withLimits(turn, refused);
+  if (fault !== undefined && refused !== undefined) return withLimits(turn, worded(refused, fault));
   const halt = world.settings.billing_halt;
   if (halt !== null) {
     call.halted();
@@ -77,6 +77,7 @@ function admit(turn: Turn): Problem | undefined {
 }
 
 function withLimits(turn: Turn, problem: Problem | undefined): Problem | undefined {
-  turn.limitHeaders = turn.world.account.headers(turn.chat.model, turn.card.limits, turn.startedAt);
+  const { account, settings } = turn.world;
+  if (settings.rate_headers !== "none") turn.limitHeaders = account.headers(turn.chat.model, turn.card.limits, turn.startedAt);
   return problem;
 }

@@ -4,6 +4,8 @@ export interface Problem {
   error: { message: string; type: string; param: string | null; code: string | null };
   /** Set where the answer tells how long to wait. */
   retryAfterMs?: number;
+  /** Set where the answer tells whether another try could help. */
+  shouldRetry?: boolean;
 }
 
 export function openAiError(status: number, message: string, type: string, code: string | null, param: string | null = null): Problem {

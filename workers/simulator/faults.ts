@@ -19,6 +19,8 @@ export interface Fault {
   kind: FaultKind;
   /** How long `slow_headers` and `hang` last; real milliseconds, whatever the speed. */
   delayMs: number | undefined;
+  /** What an answer that is the fault says of another try; undefined: nothing. */
+  shouldRetry: boolean | undefined;
 }
 
 export interface FaultRule {
@@ -30,6 +32,7 @@ export interface FaultRule {
   /** A model's name, or a prefix that ends in `*`. */
   model: string | undefined;
   delayMs: number | undefined;
+  shouldRetry: boolean | undefined;
 }
 
 /** What of a request chooses a fault. */
@@ -64,9 +67,12 @@ export class FaultBook {
   }
 
   select(wish: Wish, now: number): Fault | undefined {
-    if (wish.header !== null && isFaultKind(wish.header)) return { kind: wish.header, delayMs: asMs(wish.headerDelay) };
-    const { simulate_fault: kind, simulate_fault_times: times, simulate_delay_ms: delay } = wish.metadata;
-    if (kind !== undefined && isFaultKind(kind) && this.takeTurn(wish.key, times)) return { kind, delayMs: asMs(delay ?? null) };
+    const { simulate_fault: kind, simulate_fault_times: times, simulate_delay_ms: delay, simulate_should_retry: word } = wish.metadata;
+    const shouldRetry = word === undefined ? undefined : word === "true";
+    if (wish.header !== null && isFaultKind(wish.header)) return { kind: wish.header, delayMs: asMs(wish.headerDelay), shouldRetry };
+    if (kind !== undefined && isFaultKind(kind) && this.takeTurn(wish.key, times)) {
+      return { kind, delayMs: asMs(delay ?? null), shouldRetry };
+    }
     return this.byRule(wish.model, now);
   }
 
@@ -84,7 +90,7 @@ export class FaultBook {
       if (rule.remaining === 0 || (rule.until !== undefined && now >= rule.until) || !concerns(rule, model)) continue;
       if (rule.probability < 1 && this.random.next() >= rule.probability) continue;
       if (rule.remaining !== undefined) rule.remaining--;
-      return { kind: rule.kind, delayMs: rule.delayMs };
+      return { kind: rule.kind, delayMs: rule.delayMs, shouldRetry: rule.shouldRetry };
     }
     return undefined;
   }
@@ -103,6 +109,11 @@ function asMs(text: string | null): number | undefined {
 /** The answer that a fault is, where it is an answer of its own; undefined for those that spoil an answer under way. */
 export function problemFor(kind: FaultKind, model: string): Problem | undefined {
   return refusalFor(kind, model) ?? lookUp(FAILURES, kind)?.(model);
+}
+
+/** The answer with the fault's own word on another try. */
+export function worded(problem: Problem, { shouldRetry }: Pick<Fault, "shouldRetry">): Problem {
+  return shouldRetry === undefined ? problem : { ...problem, shouldRetry };
 }
 
 export function refusalFor(kind: FaultKind, model: string): Problem | undefined {

@@ -1,6 +1,6 @@
 import { hash, Random } from "./random.ts";
 
-/** What other programs do with the same key. Times in ms. */
+/** What other programs do with the same key, or in the same organisation. Times in ms. */
 export interface ForeignStream {
   model: string;
   /** Calls and tokens a minute, once it is at its height. */
@@ -14,10 +14,13 @@ export interface ForeignStream {
   /** From its beginning on, in turns: so long there, so long away. Without an `offMs` it is always there. */
   onMs: number;
   offMs: number;
+  /** In another project: they draw on the organisation's limits alone. */
+  elsewhere: boolean;
 }
 
 export interface Arrival {
   at: number;
+  elsewhere: boolean;
   model: string;
   tokens: number;
 }
@@ -53,8 +56,8 @@ class Source {
   }
 
   take(): Arrival {
-    const { model, rpm, tpm } = this.stream;
-    const taken = { at: this.at, model, tokens: Math.round((tpm / rpm) * (0.5 + this.random.next())) };
+    const { elsewhere, model, rpm, tpm } = this.stream;
+    const taken = { at: this.at, elsewhere, model, tokens: Math.round((tpm / rpm) * (0.5 + this.random.next())) };
     this.at = this.after(this.at);
     return taken;
   }

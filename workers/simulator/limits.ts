@@ -1,7 +1,20 @@
 import type { Limits } from "./catalog.ts";
 import { formatDuration } from "./duration.ts";
 import { openAiError, type Problem } from "./errors.ts";
-import { covers, giveBack, type Meter, openMeter, openTick, refill, remaining, resetMs, spend, used, waitFor } from "./meter.ts";
+import {
+  covers,
+  giveBack,
+  type Meter,
+  openMeter,
+  openTick,
+  openWindow,
+  refill,
+  remaining,
+  resetMs,
+  spend,
+  used,
+  waitFor,
+} from "./meter.ts";
 
 export interface LimitSettings {
   /** By model name; a name that ends in `*` is one bucket for all the models that it matches. */
@@ -11,13 +24,15 @@ export interface LimitSettings {
   countRejected: boolean;
   /** Requests per minute are dealt out second by second as well. */
   quantised: boolean;
+  /** Limits are counted from zero with each minute and each day, instead of refilling all the time. */
+  windows: boolean;
 }
 
 export type Kind = "requests" | "tokens";
 export type Verdict = { ok: true } | { ok: false; kind: Kind; problem: Problem };
 
 interface Gate {
-  name: "second" | keyof Limits;
+  name: "second" | Exclude<keyof Limits, "family">;
   kind: Kind;
   unit: string;
   meter: Meter;
@@ -40,9 +55,9 @@ export class Limiter {
     this.settings = settings;
   }
 
-  /** Charges one request and `tokens` tokens, or says why not; the first limit that is hit wins, as at OpenAI. */
-  admit(model: string, fallback: Limits, tokens: number, now: number): Verdict {
-    const { gates } = this.pool(model, fallback, now);
+  /** Charges one request and `tokens` tokens, or says why not; the first limit that is hit wins, as at OpenAI. `elsewhere`: a call of another project. */
+  admit(model: string, fallback: Limits, tokens: number, now: number, elsewhere = false): Verdict {
+    const gates = this.pool(model, fallback, now).gates.filter(({ name }) => !elsewhere || name !== "project_tpm");
     for (const gate of gates) {
       const amount = gate.kind === "requests" ? 1 : tokens;
       if (covers(gate.meter, amount)) continue;
@@ -59,7 +74,9 @@ export class Limiter {
 
   headers(model: string, fallback: Limits, now: number): Record<string, string> {
     const { gates } = this.pool(model, fallback, now);
-    return { ...describe("requests", gates), ...describe("tokens", gates) };
+    const project = gates.filter(({ name }) => name === "project_tpm");
+    const organisation = gates.filter(({ name }) => name !== "project_tpm");
+    return { ...describe("requests", organisation), ...describe("tokens", organisation), ...describe("tokens", project, "project-tokens") };
   }
 
   /** New limits keep what has been spent: a full bucket stays full. */
@@ -98,30 +115,35 @@ function openPool(limits: Limits, settings: LimitSettings, now: number, before: 
     if (old !== undefined) spend(meter, old.capacity - old.level);
     gates.push({ name, kind, unit, meter });
   };
-  const { rpm, rpd, tpm, tpd } = limits;
-  const { burstSeconds, quantised } = settings;
+  const { project_tpm, rpm, rpd, tpm, tpd } = limits;
+  const { burstSeconds, quantised, windows } = settings;
+  const minute = (limit: number) => (windows ? openWindow(limit, 60, now) : openMeter(limit, 60, burstSeconds, now));
+  const day = (limit: number) => (windows ? openWindow(limit, DAY_SECONDS, now) : openMeter(limit, DAY_SECONDS, DAY_SECONDS, now));
   if (quantised) open("second", "requests", "requests per min (RPM)", openTick(rpm, now));
-  open("rpm", "requests", "requests per min (RPM)", openMeter(rpm, 60, burstSeconds, now));
-  if (rpd !== undefined) open("rpd", "requests", "requests per day (RPD)", openMeter(rpd, DAY_SECONDS, DAY_SECONDS, now));
-  open("tpm", "tokens", "tokens per min (TPM)", openMeter(tpm, 60, burstSeconds, now));
-  if (tpd !== undefined) open("tpd", "tokens", "tokens per day (TPD)", openMeter(tpd, DAY_SECONDS, DAY_SECONDS, now));
+  open("rpm", "requests", "requests per min (RPM)", minute(rpm));
+  if (rpd !== undefined) open("rpd", "requests", "requests per day (RPD)", day(rpd));
+  open("tpm", "tokens", "tokens per min (TPM)", minute(tpm));
+  if (tpd !== undefined) open("tpd", "tokens", "tokens per day (TPD)", day(tpd));
+  if (project_tpm !== undefined) open("project_tpm", "tokens", "tokens per min (TPM)", minute(project_tpm));
   return { limits, settings, gates };
 }
 
 /** Where a model has a limit per day, OpenAI's one pair of headers shows that one: hence the last gate of the kind. */
-function describe(kind: Kind, gates: Gate[]): Record<string, string> {
-  const meter = gates.findLast((gate) => gate.kind === kind)!.meter;
+function describe(kind: Kind, gates: Gate[], as: string = kind): Record<string, string> {
+  const meter = gates.findLast((gate) => gate.kind === kind)?.meter;
+  if (meter === undefined) return {};
   return {
-    [`x-ratelimit-limit-${kind}`]: String(meter.limit),
-    [`x-ratelimit-remaining-${kind}`]: String(remaining(meter)),
-    [`x-ratelimit-reset-${kind}`]: formatDuration(resetMs(meter)),
+    [`x-ratelimit-limit-${as}`]: String(meter.limit),
+    [`x-ratelimit-remaining-${as}`]: String(remaining(meter)),
+    [`x-ratelimit-reset-${as}`]: formatDuration(resetMs(meter)),
   };
 }
 
 const LEARN_MORE = "Visit https://platform.openai.com/account/rate-limits to learn more.";
 
-function refuse(model: string, { kind, unit, meter }: Gate, amount: number): Problem {
-  const where = `${model} in organization org-sim on ${unit}`;
+function refuse(model: string, { kind, meter, name, unit }: Gate, amount: number): Problem {
+  const whose = name === "project_tpm" ? "project proj-sim" : "organization org-sim";
+  const where = `${model} in ${whose} on ${unit}`;
   if (amount > meter.capacity) {
     const advice = "The input or output tokens must be reduced in order to run successfully.";
     const message = `Request too large for ${where}: Limit ${Math.floor(meter.capacity)}, Requested ${amount}. ${advice} ${LEARN_MORE}`;

@@ -27,6 +27,12 @@ export function openTick(limit: number, now: number): Meter {
   return { limit, windowSeconds: 60, capacity, level: capacity, at: now, tickMs };
 }
 
+/** Counts from zero in each window: all of it is there at each whole multiple of the window, by the clock. */
+export function openWindow(limit: number, windowSeconds: number, now: number): Meter {
+  const capacity = Math.max(1, limit);
+  return { limit, windowSeconds, capacity, level: capacity, at: now, tickMs: windowSeconds * 1000 };
+}
+
 export function refill(meter: Meter, now: number): void {
   if (now <= meter.at) return;
   if (meter.tickMs > 0) {
@@ -69,7 +75,8 @@ export function remaining(meter: Meter): number {
   return Math.max(0, Math.floor(meter.limit - (meter.capacity - meter.level) + HAIR));
 }
 
-/** Milliseconds until the limit is whole again: reset = (limit - remaining) / rate. */
+/** Milliseconds until the limit is whole again: reset = (limit - remaining) / rate, or the end of the window. */
 export function resetMs(meter: Meter): number {
+  if (meter.tickMs > 0) return meter.level < meter.capacity ? nextTick(meter) - meter.at : 0;
   return Math.floor(((meter.limit - remaining(meter)) * meter.windowSeconds * 1000) / meter.limit + HAIR);
 }

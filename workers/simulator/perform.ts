@@ -1,7 +1,7 @@
 import { charge } from "./charge.ts";
 import { completion, type Envelope } from "./completion.ts";
 import type { Problem } from "./errors.ts";
-import { problemFor, spoilOf, streamProblem } from "./faults.ts";
+import { problemFor, spoilOf, streamProblem, worded } from "./faults.ts";
 import { type Answer, answer, countUnits } from "./model.ts";
 import { dueMs } from "./pace.ts";
 import { hash, Random } from "./random.ts";
@@ -15,13 +15,14 @@ const LONGEST_HANG_MS = 15 * 60_000;
 
 /** An admitted call's answer, or what became of it. */
 export function perform(turn: Turn): Promise<Response> {
-  const kind = turn.fault?.kind;
+  const { fault } = turn;
+  const kind = fault?.kind;
   if (kind === "reset") throw connectionLost();
   if (kind === "hang") return hang(turn);
   const { chat, card, world, call } = turn;
   const said = answer(chat, card, world.settings.seed);
-  const failure = kind === undefined ? undefined : problemFor(kind, chat.model);
-  if (failure !== undefined) return fail(turn, failure, said);
+  const failure = fault === undefined ? undefined : problemFor(fault.kind, chat.model);
+  if (fault !== undefined && failure !== undefined) return fail(turn, worded(failure, fault), said);
   call.used(said.promptTokens, said.completionTokens);
   if (world.settings.refund) call.whenCompleted(() => refund(turn, said));
   return chat.stream === true ? answerStream(turn, said) : answerPlain(turn, said);

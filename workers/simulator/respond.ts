@@ -16,8 +16,9 @@ export function respondJson(body: object, headers: Record<string, string>, statu
   return new Response(JSON.stringify(body), { status, headers: { ...headers, "content-type": "application/json" } });
 }
 
-export function respondProblem({ status, error, retryAfterMs }: Problem, headers: Record<string, string>): Response {
+export function respondProblem({ status, error, retryAfterMs, shouldRetry }: Problem, headers: Record<string, string>): Response {
   const wait: Record<string, string> = {};
+  if (shouldRetry !== undefined) wait["x-should-retry"] = String(shouldRetry);
   if (retryAfterMs !== undefined) {
     // Whole seconds by the HTTP standard, never too few of them; the milliseconds are what the SDKs read first.
     wait["retry-after"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));

@@ -9,6 +9,7 @@ const limits = z.strictObject({
   tpm: z.number().positive(),
   rpd: z.number().positive().optional(),
   tpd: z.number().positive().optional(),
+  project_tpm: z.number().positive().optional(),
   family: z.string().optional(),
 });
 /** 0 (or "instant") means that nothing takes any time; JSON has no Infinity. */
@@ -22,6 +23,7 @@ const faultRule = z.strictObject({
   until_ms_from_now: z.number().min(0).optional(),
   model: z.string().optional(),
   delay_ms: z.number().min(0).optional(),
+  should_retry: z.boolean().optional(),
 });
 
 const foreignStream = z
@@ -33,6 +35,7 @@ const foreignStream = z
     on_seconds: seconds.default(0),
     off_seconds: seconds.default(0),
     for_seconds: seconds.optional(),
+    other_project: z.boolean().default(false),
   })
   .refine(({ on_seconds, off_seconds }) => off_seconds === 0 || on_seconds >= 1, "off_seconds needs on_seconds of 1 at least");
 
@@ -53,6 +56,8 @@ const switches = {
   /** What is due within this many ms of stream time goes out in one piece; one timer per token would cost too much at a thousand streams. */
   flush_ms: z.number().min(0),
   quantised: z.boolean(),
+  windows: z.boolean(),
+  rate_headers: z.enum(["all", "answers", "none"]),
   growth_rule: growthRule.nullable(),
   billing_halt: z.enum(BILLING_CODES).nullable(),
   faults: z.array(faultRule),
@@ -76,6 +81,8 @@ const DEFAULTS: Settings = {
   count_rejected: false,
   flush_ms: 20,
   quantised: false,
+  windows: false,
+  rate_headers: "all",
   growth_rule: null,
   billing_halt: null,
   faults: [],
@@ -100,15 +107,15 @@ export function present<T extends object>(values: T): { [Name in keyof T]?: Excl
 }
 
 export function rulesFrom(faults: Settings["faults"], now: number): FaultRule[] {
-  return faults.map(({ kind, probability, remaining, until_ms_from_now, model, delay_ms }) => {
+  return faults.map(({ kind, probability, remaining, until_ms_from_now, model, delay_ms, should_retry }) => {
     const until = until_ms_from_now === undefined ? undefined : now + until_ms_from_now;
-    return { kind, probability, remaining, until, model, delayMs: delay_ms };
+    return { kind, probability, remaining, until, model, delayMs: delay_ms, shouldRetry: should_retry };
   });
 }
 
 export function foreignFrom(foreign: Settings["foreign"], now: number): ForeignStream[] {
-  return foreign.map(({ model, rpm, tpm, ramp_seconds, on_seconds, off_seconds, for_seconds }) => ({
+  return foreign.map(({ model, rpm, tpm, ramp_seconds, on_seconds, off_seconds, for_seconds, other_project }) => ({
     ...{ model, rpm, tpm, from: now, until: now + (for_seconds ?? Infinity) * 1000 },
-    ...{ rampMs: ramp_seconds * 1000, onMs: on_seconds * 1000, offMs: off_seconds * 1000 },
+    ...{ rampMs: ramp_seconds * 1000, onMs: on_seconds * 1000, offMs: off_seconds * 1000, elsewhere: other_project },
   }));
 }

@@ -39,7 +39,9 @@ export function headersFor({ world, startedAt, limitHeaders }: Turn): Record<str
 export function end(turn: Turn, problem: Problem): Response {
   turn.call.answered(problem.status);
   turn.call.end("failed");
-  return respondProblem(problem, headersFor(turn));
+  if (problem.status !== 429 || turn.world.settings.rate_headers === "all") return respondProblem(problem, headersFor(turn));
+  const { retryAfterMs: _, ...silent } = problem;
+  return respondProblem(silent, commonHeaders(turn.world, turn.startedAt));
 }
 
 /** Nobody reads this; the status is what nginx writes for it. */

@@ -72,6 +72,6 @@ function change(world: World, control: Control, now: number, ramp: boolean): voi
   if (given.foreign !== undefined) world.account.setForeign(foreignFrom(given.foreign, now), world.settings.seed);
 }
 
-function accountSettings({ limits, burst_seconds, count_rejected, quantised, growth_rule }: Settings): AccountSettings {
-  return { limits, burstSeconds: burst_seconds, countRejected: count_rejected, quantised, growth: growth_rule };
+function accountSettings({ limits, burst_seconds, count_rejected, quantised, windows, growth_rule }: Settings): AccountSettings {
+  return { limits, burstSeconds: burst_seconds, countRejected: count_rejected, quantised, windows, growth: growth_rule };
 }
