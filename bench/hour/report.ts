@@ -1,5 +1,6 @@
 /** What the hour came to. */
 import type { Ended } from "./jobs.ts";
+import { isOpen } from "./programme.ts";
 import type { Hour, Passed, Sample } from "./run.ts";
 
 export type Figures = {
@@ -7,6 +8,7 @@ export type Figures = {
   own429: number;
   foreign429: number;
   billing429: number;
+  slowDown429: number;
   lost: number;
   failed: number;
   duplicates: number;
@@ -24,7 +26,7 @@ export function utilisation(phases: readonly Passed[], savesSeconds: number): nu
   for (const { phase, limits, from, to, before, after } of phases) {
     const calls = after.admitted + after.others - before.admitted - before.others;
     const perMs = limits.rpm / 60_000;
-    if (!phase.work || phase.halted) {
+    if (!isOpen(phase)) {
       saved = Math.max(0, Math.min(mostSaved, saved + to - from - calls / perMs));
       continue;
     }
@@ -74,6 +76,7 @@ export function figures({ phases, accepted, ended, lost, books }: Hour, savesSec
     own429: books.own429,
     foreign429: books.foreign429,
     billing429: books.billing429,
+    slowDown429: books.slowDown429,
     lost: lost.length,
     failed: [...ended.values()].filter(({ status }) => status !== "completed").length,
     duplicates: calls,
@@ -84,12 +87,14 @@ export function figures({ phases, accepted, ended, lost, books }: Hour, savesSec
 
 /** By phase. A bucket that was full may give more than the limit for a while. */
 export function table(phases: readonly Passed[]): string {
-  const head = ["phase", "s", "limit/min", "ours", "others", "used", "own 429", "foreign 429", "billing 429", "others' 429"];
+  const head = ["phase", "s", "limit/min", "ours", "others", "used", "own 429", "foreign 429", "billing 429", "slow_down", "others' 429"];
   const rows = phases.map(({ phase, limits, from, to, before, after }) => {
     const seconds = (to - from) / 1_000;
     const [ours, others] = [after.admitted - before.admitted, after.others - before.others];
-    const used = !phase.work || phase.halted ? "" : percent((ours + others) / ((limits.rpm * seconds) / 60));
-    const refused = (["own429", "foreign429", "billing429", "othersRefused"] as const).map((name) => after[name] - before[name]);
+    const used = phase.work && !phase.halted && phase.day === null ? percent((ours + others) / ((limits.rpm * seconds) / 60)) : "";
+    const refused = (["own429", "foreign429", "billing429", "slowDown429", "othersRefused"] as const).map(
+      (name) => after[name] - before[name],
+    );
     return [phase.name, seconds.toFixed(0), `${limits.rpm}`, `${ours}`, `${others}`, used, ...refused.map(String)];
   });
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]!.length)));
@@ -107,13 +112,17 @@ export function summary(hour: Hour, savesSeconds: number): string {
     `self-inflicted 429s                          ${found.own429}`,
     `foreign-caused 429s                          ${found.foreign429}`,
     `billing 429s                                 ${found.billing429}`,
+    `slow_down                                    ${found.slowDown429}`,
     `jobs accepted / not completed / lost         ${hour.accepted} / ${found.failed} / ${found.lost}`,
     `duplicate calls / unexplained                ${found.duplicates} / ${found.unexplained.length}`,
     `retries a job, calls refused included        ${found.retriesPerJob.toFixed(3)}`,
     `to 90 % of the limit after others stopped    ${seconds(full("others stop"))}`,
     `to 90 % of the limit after it was restored   ${seconds(full("limit restored"))}`,
+    `to 90 % of the limit once headers are back   ${seconds(full("headers again, others gone"))}`,
     `to the first call after the billing halt     ${seconds(firstCall(hour.samples, phase("money again").from))}`,
     `to 90 % of the limit after the billing halt  ${seconds(full("money again"))}`,
+    `to 90 % of the limit once a cut is lifted     ${seconds(full("an operator lifts the cut"))}`,
+    `to 90 % of the limit after a day's limit      ${seconds(full("the day's limit is gone"))}`,
     ...found.unexplained.map((label) => `UNEXPLAINED: job ${label} was paid for ${hour.books.paidAgain.get(label)} times`),
     ...hour.lost.map((label) => `LOST: job ${label}`),
   ].join("\n");

@@ -78,7 +78,11 @@ type Scene = { phase: Phase; jobs: Jobs; upstream: Upstream; limits: Limits; wat
 async function pass({ phase, jobs, upstream, limits, watch }: Scene, from: number, to: number): Promise<Passed> {
   const before = await watch.look();
   const inForce = share(limits, phase.limit);
-  await upstream.limits(inForce);
+  const day = phase.day === null ? null : Math.ceil(phase.day * inForce.rpm * ((to - from) / 60_000));
+  await upstream.limits(inForce, day);
+  await upstream.headers(phase.headers);
+  await upstream.faults(phase.gateway, phase.slowDown);
+  if (phase.resumed) await jobs.resume();
   await upstream.others(phase.others > 0 ? share(limits, phase.others) : null);
   await upstream.halt(phase.halted);
   const target = Math.ceil((limits.rpm / 60) * WAITING_SECONDS);

@@ -1,10 +1,11 @@
 import { Window } from "./window.ts";
 
 export type Limits = { rpm: number; tpm: number };
-export type Refusal = { kind: "requests" | "tokens"; limit: number; used: number; wanted: number; waitMs: number };
+export type Refusal = { kind: "requests" | "tokens"; per: "min" | "day"; limit: number; used: number; wanted: number; waitMs: number };
 export type Headers = { kind: string; limit: number; remaining: number; resetMs: number };
 
 const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
 
 /** Requests and tokens of the last minute, ours and those of whoever else has the key. Others call evenly, like a clock. */
 export class Account {
@@ -14,6 +15,8 @@ export class Account {
   /** Ours, as they would have come had we been alone: what does not fit in here is our own doing. */
   private readonly ownRequests: Window;
   private readonly ownTokens: Window;
+  /** Requests of a day, and ours alone; null: there is no such limit. */
+  private day: { all: Window; own: Window } | null = null;
   /** Calls that only the others kept out. They are in the two logs above, and are not written there again when they are repeated. */
   private readonly keptOut = new Set<string>();
   private others: { everyMs: number; tokens: number; next: number } | null = null;
@@ -30,6 +33,11 @@ export class Account {
     for (const window of [this.tokens, this.ownTokens]) window.limit = tpm;
   }
 
+  /** A day begins. */
+  setDay(requests: number | null): void {
+    this.day = requests === null ? null : { all: new Window(requests, DAY_MS), own: new Window(requests, DAY_MS) };
+  }
+
   setOthers(usage: Limits | null, now: number): void {
     this.advance(now);
     this.others = usage === null ? null : { everyMs: MINUTE_MS / usage.rpm, tokens: Math.round(usage.tpm / usage.rpm), next: now };
@@ -43,6 +51,7 @@ export class Account {
     this.advance(now);
     const refusal = this.refusal(tokens, now);
     this.requests.log(1, now);
+    this.day?.all.log(1, now);
     const foreign = this.wouldFitAlone(tokens, call, now);
     if (refusal !== null) {
       this.counts[foreign ? "foreign_429" : "own_429"]++;
@@ -57,15 +66,16 @@ export class Account {
 
   private wouldFitAlone(tokens: number, call: string | null, now: number): boolean {
     if (call !== null && this.keptOut.has(call)) return true;
-    const fits = this.ownRequests.fits(1, now) && this.ownTokens.fits(tokens, now);
+    const fits = this.ownRequests.fits(1, now) && this.ownTokens.fits(tokens, now) && (this.day?.own.fits(1, now) ?? true);
     this.ownRequests.log(1, now);
+    this.day?.own.log(1, now);
     if (fits) this.ownTokens.log(tokens, now);
     return fits;
   }
 
   headers(now: number): Headers[] {
     this.advance(now);
-    return [["requests", this.requests] as const, ["tokens", this.tokens] as const].map(([kind, window]) => {
+    return [["requests", this.day?.all ?? this.requests] as const, ["tokens", this.tokens] as const].map(([kind, window]) => {
       const remaining = Math.max(0, window.limit - window.used(now));
       return { kind, limit: window.limit, remaining, resetMs: window.resetMs(now) };
     });
@@ -76,14 +86,18 @@ export class Account {
     for (const { others } = this; others !== null && others.next <= now; others.next += others.everyMs) {
       const refused = this.refusal(others.tokens, others.next) !== null;
       this.requests.log(1, others.next);
+      this.day?.all.log(1, others.next);
       if (!refused) this.tokens.log(others.tokens, others.next);
       this.counts[refused ? "others_refused" : "others_admitted"]++;
     }
   }
 
   private refusal(tokens: number, now: number): Refusal | null {
-    for (const [kind, window, wanted] of [["requests", this.requests, 1] as const, ["tokens", this.tokens, tokens] as const]) {
-      if (!window.fits(wanted, now)) return { kind, limit: window.limit, used: window.used(now), wanted, waitMs: window.wait(wanted, now) };
+    const day = this.day === null ? [] : [["requests", "day", this.day.all, 1] as const];
+    const minutes = [["requests", "min", this.requests, 1] as const, ["tokens", "min", this.tokens, tokens] as const];
+    for (const [kind, per, window, wanted] of [...minutes, ...day]) {
+      if (!window.fits(wanted, now))
+        return { kind, per, limit: window.limit, used: window.used(now), wanted, waitMs: window.wait(wanted, now) };
     }
     return null;
   }

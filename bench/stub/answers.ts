@@ -25,6 +25,7 @@ export const PROBLEMS: Record<string, Problem> = {
   model_not_found: problem(404, "invalid_request_error", "model_not_found", "The model does not exist or you do not have access to it."),
   slow_down: problem(429, "rate_limit_error", "slow_down", "Your request rate increased too fast. Reduce it, then increase it gradually."),
   server_error: problem(500, "server_error", null, "The server had an error while processing your request."),
+  gateway_timeout: problem(504, "server_error", null, "The upstream server did not answer in time."),
   overloaded: problem(
     503,
     "service_unavailable_error",
@@ -43,8 +44,8 @@ export function errorBody({ message, type, code }: Problem): string {
   return JSON.stringify({ error: { message, type, param: null, code } });
 }
 
-export function limitReached(model: string, { kind, limit, used, wanted, waitMs }: Refusal): Problem {
-  const unit = kind === "requests" ? "requests per min (RPM)" : "tokens per min (TPM)";
+export function limitReached(model: string, { kind, limit, per, used, wanted, waitMs }: Refusal): Problem {
+  const unit = kind === "requests" ? `requests per ${per} (${per === "min" ? "RPM" : "RPD"})` : "tokens per min (TPM)";
   const text = `Rate limit reached for ${model} in organization org-stub on ${unit}: Limit ${limit}, Used ${used}, Requested ${wanted}.`;
   const advice = Number.isFinite(waitMs) ? `Please try again in ${duration(waitMs)}.` : "The input or output tokens must be reduced.";
   return problem(429, kind, "rate_limit_exceeded", `${text} ${advice}`);
@@ -64,7 +65,10 @@ export function limitHeaders(all: readonly Headers[]): Record<string, string> {
 function duration(ms: number): string {
   if (ms < 1_000) return `${Math.max(0, Math.ceil(ms))}ms`;
   const seconds = Math.round(ms) / 1_000;
-  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${Math.round((seconds % 60) * 1_000) / 1_000}s`;
+  if (seconds < 60) return `${seconds}s`;
+  const minutes = Math.floor(seconds / 60);
+  const rest = `${Math.round((seconds % 60) * 1_000) / 1_000}s`;
+  return minutes < 60 ? `${minutes}m${rest}` : `${Math.floor(minutes / 60)}h${minutes % 60}m${rest}`;
 }
 
 export type Said = { id: string; model: string; created: number; words: string[]; promptTokens: number };

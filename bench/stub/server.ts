@@ -5,10 +5,20 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Account, type Limits } from "./account.ts";
 import { BILLING, completion, errorBody, events, limitHeaders, limitReached, PROBLEMS, type Problem, type Said } from "./answers.ts";
 
-/** `cut` breaks a stream half-way, `drop` the connection before there are headers; any other names an entry of PROBLEMS. Of every `every` calls one fails. */
-export type Fault = { kind: string; every: number };
-type Control = { limits?: Limits; others?: Limits | null; halt?: string | null; faults?: Fault[] };
-export type Stats = Account["counts"] & { calls: number; halted: number; failed: number; paid_more_than_once: Record<string, number> };
+/**
+ * `cut` breaks a stream half-way, `drop` the connection before there are headers; any other names an entry of PROBLEMS; of `gateway_timeout` the model has
+ * worked all the same. Of every `every` calls one fails, `times` at the most.
+ */
+export type Fault = { kind: string; every: number; times?: number };
+/** `headers`: whether answers tell of the limits. */
+type Control = { limits?: Limits; day?: number | null; others?: Limits | null; halt?: string | null; faults?: Fault[]; headers?: boolean };
+export type Stats = Account["counts"] & {
+  calls: number;
+  halted: number;
+  failed: number;
+  slowed: number;
+  paid_more_than_once: Record<string, number>;
+};
 export type Stub = { url: string; close: () => void };
 
 type Body = {
@@ -47,6 +57,8 @@ class Upstream {
   private calls = 0;
   private halted = 0;
   private failed = 0;
+  private slowed = 0;
+  private tellsLimits = true;
   /** By `metadata.call`: how often the model worked for it. */
   private readonly paid = new Map<string, number>();
 
@@ -66,24 +78,26 @@ class Upstream {
     return body === null ? refuse(response, PROBLEMS.not_json!) : this.chat(body, response);
   }
 
-  private control({ limits, others, halt, faults }: Control, response: ServerResponse): void {
+  private control({ limits, day, others, halt, faults, headers }: Control, response: ServerResponse): void {
     const unknown = halt != null && !(BILLING as readonly string[]).includes(halt);
     if (unknown) {
       send(response, 400, JSON.stringify({ error: `no such billing code: ${halt}` }));
       return;
     }
     if (limits !== undefined) this.account.setLimits(limits);
+    if (day !== undefined) this.account.setDay(day);
+    if (headers !== undefined) this.tellsLimits = headers;
     if (others !== undefined) this.account.setOthers(others, Date.now());
     if (halt !== undefined) this.halt = halt;
-    if (faults !== undefined) this.faults = faults;
+    if (faults !== undefined) this.faults = faults.map((fault) => ({ ...fault }));
     send(response, 200, "{}");
   }
 
   private stats(): Stats {
     this.account.advance(Date.now());
     const repeated = [...this.paid].filter(([, times]) => times > 1);
-    const { calls, halted, failed } = this;
-    return { ...this.account.counts, calls, halted, failed, paid_more_than_once: Object.fromEntries(repeated) };
+    const { calls, halted, failed, slowed } = this;
+    return { ...this.account.counts, calls, halted, failed, slowed, paid_more_than_once: Object.fromEntries(repeated) };
   }
 
   private async chat(body: Body, response: ServerResponse): Promise<void> {
@@ -97,16 +111,20 @@ class Upstream {
     const reserved = (body.max_completion_tokens ?? body.max_tokens ?? 0) * (body.n ?? 1);
     const call = body.metadata?.call ?? null;
     const refusal = this.account.admit(Math.max(promptTokens, reserved), call, now);
-    const headers = limitHeaders(this.account.headers(now));
+    const headers = this.tellsLimits ? limitHeaders(this.account.headers(now)) : {};
     if (refusal !== null) {
-      const wait = Number.isFinite(refusal.waitMs) ? { "retry-after": `${Math.ceil(refusal.waitMs / 1_000)}` } : {};
+      const wait = this.tellsLimits && Number.isFinite(refusal.waitMs) ? { "retry-after": `${Math.ceil(refusal.waitMs / 1_000)}` } : {};
       return refuse(response, limitReached(body.model, refusal), { ...headers, ...wait });
     }
-    const fault = this.faults.find(({ every }, index) => this.calls % every === index);
+    const fault = this.faults.find(({ every, times = 1 }, index) => times > 0 && this.calls % every === index % every);
     if (fault !== undefined) this.failed++;
+    if (fault?.times !== undefined) fault.times--;
+    if (fault?.kind === "slow_down") this.slowed++;
     await sleep(FIRST_WORD_MS);
-    if (fault !== undefined && PROBLEMS[fault.kind] !== undefined) return refuse(response, PROBLEMS[fault.kind]!, headers);
-    if (call !== null) this.paid.set(call, (this.paid.get(call) ?? 0) + 1);
+    const problem = fault === undefined ? undefined : PROBLEMS[fault.kind];
+    const worked = problem === undefined || fault?.kind === "gateway_timeout";
+    if (worked && call !== null) this.paid.set(call, (this.paid.get(call) ?? 0) + 1);
+    if (problem !== undefined) return refuse(response, problem, headers);
     if (fault?.kind === "drop") return void response.destroy();
     const words = Array.from({ length: Math.max(1, Math.min(LONGEST, reserved || LONGEST)) }, (_, place) => (place === 0 ? "so" : " on"));
     await answer(

@@ -4,9 +4,20 @@ import { duplicates, firstCall, resumed, utilisation } from "../../bench/hour/re
 import type { Passed, Sample } from "../../bench/hour/run.ts";
 import type { Books } from "../../bench/hour/upstreams.ts";
 
-const none: Books = { calls: 0, admitted: 0, others: 0, othersRefused: 0, own429: 0, foreign429: 0, billing429: 0, paidAgain: new Map() };
+const none: Books = {
+  calls: 0,
+  admitted: 0,
+  others: 0,
+  othersRefused: 0,
+  own429: 0,
+  foreign429: 0,
+  billing429: 0,
+  slowDown429: 0,
+  paidAgain: new Map(),
+};
 const books = (admitted: number, others = 0): Books => ({ ...none, admitted, others });
-const minute: Phase = { name: "a minute", minutes: 1, work: true, others: 0, limit: 1, halted: false };
+const plain = { headers: true, gateway: 0, slowDown: 0, day: null, resumed: false };
+const minute: Phase = { name: "a minute", minutes: 1, work: true, others: 0, limit: 1, halted: false, ...plain };
 
 /** A phase of `seconds` at 600 requests a minute, in which so many calls came through. */
 function passed(from: number, seconds: number, [before, after]: [Books, Books], more: Partial<Phase> = {}): Passed {
@@ -19,6 +30,8 @@ describe("the programme", () => {
     expect(HOUR_MINUTES).toBe(60);
     expect(HOUR.filter(({ others }) => others > 0).length).toBeGreaterThan(1);
     expect(HOUR.some(({ limit }) => limit === 0.5) && HOUR.some(({ halted }) => halted) && HOUR.some(({ work }) => !work)).toBe(true);
+    expect(HOUR.some(({ headers, others }) => !headers && others > 0) && HOUR.some(({ gateway }) => gateway > 0)).toBe(true);
+    expect(HOUR.some(({ slowDown }) => slowDown > 0) && HOUR.some(({ day }) => day !== null)).toBe(true);
   });
 });
 
@@ -40,8 +53,8 @@ describe("utilisation", () => {
     expect(utilisation([first, idle(30, 100), then(100, 800)], 60)).toBeCloseTo(1);
   });
 
-  it("a halt is no time to use anything", () => {
-    const halted = passed(60, 60, [books(600), books(600)], { halted: true });
+  it.each([{ halted: true }, { day: 0.5 }, { slowDown: 5 }])("%j is no time to use anything", (stopped) => {
+    const halted = passed(60, 60, [books(600), books(600)], stopped);
     expect(utilisation([passed(0, 60, [none, books(600)]), halted], 0)).toBeCloseTo(1);
   });
 });

@@ -40,7 +40,7 @@ describe("the account", () => {
   it("names the kind of limit, and when there will be room", () => {
     const account = new Account({ rpm: 100, tpm: 15 });
     account.admit(10, null, NOW);
-    expect(account.admit(10, null, NOW + 20_000)).toEqual({ kind: "tokens", limit: 15, used: 10, wanted: 10, waitMs: 40_000 });
+    expect(account.admit(10, null, NOW + 20_000)).toEqual({ kind: "tokens", per: "min", limit: 15, used: 10, wanted: 10, waitMs: 40_000 });
   });
 
   it("tells our doing from that of others", () => {
@@ -72,6 +72,19 @@ describe("the account", () => {
     expect(admit(account, 1, NOW + 1_000)).toEqual([false]);
     account.setLimits({ rpm: 10, tpm: 1_000 });
     expect(admit(account, 1, NOW + 2_000)).toEqual([true]);
+  });
+
+  it("a day's limit is counted beside the minute's, and told in its stead, until there is none", () => {
+    const account = new Account({ rpm: 10, tpm: 1_000 });
+    admit(account, 2, NOW);
+    account.setDay(3);
+    expect(admit(account, 4, NOW)).toEqual([true, true, true, false]);
+    expect(account.headers(NOW)[0]).toEqual({ kind: "requests", limit: 3, remaining: 0, resetMs: 24 * 60 * MINUTE });
+    expect(account.admit(10, null, NOW + 3_600_000)).toMatchObject({ kind: "requests", per: "day", limit: 3 });
+    expect(account.counts).toMatchObject({ own_429: 2, foreign_429: 0 });
+    account.setDay(null);
+    expect(account.headers(NOW + 3_600_000)[0]).toMatchObject({ limit: 10 });
+    expect(admit(account, 1, NOW + 3_600_000)).toEqual([true]);
   });
 
   it("others stop when they are told to", () => {
@@ -134,6 +147,36 @@ describe("over HTTP", () => {
     expect((await ask()).status).toBe(200);
   });
 
+  it("headers can be left out: answers tell of no limit, and refusals of no wait", async () => {
+    await control({ headers: false, limits: { rpm: 0, tpm: 1e6 } });
+    const refused = await ask();
+    await control({ headers: true });
+    const told = await ask();
+    await control({ limits: { rpm: 1_000, tpm: 1e6 } });
+    const names = ({ headers }: Response) => [...headers.keys()].filter((name) => /^(x-ratelimit|retry-after)/.test(name));
+    expect([refused.status, names(refused), told.status, names(told).length > 0]).toEqual([429, [], 429, true]);
+  });
+
+  it("a day's limit is said as such, and how long it lasts", async () => {
+    await control({ day: 1 });
+    await (await ask()).text();
+    const refused = await ask();
+    await control({ day: null });
+    expect(refused.headers.get("x-ratelimit-reset-requests")).toBe("24h0m0s");
+    expect(await refused.text()).toContain("requests per day (RPD)");
+  });
+
+  it("a gateway that gives up has let the model work; so many are told to slow down, and no more", async () => {
+    const metadata = { call: "late" };
+    await control({ faults: [{ kind: "gateway_timeout", every: 1, times: 2 }] });
+    expect([(await ask({ metadata })).status, (await ask({ metadata })).status]).toEqual([504, 504]);
+    expect((await stats()).paid_more_than_once).toEqual({ late: 2 });
+    await control({ faults: [{ kind: "slow_down", every: 1, times: 1 }] });
+    expect([(await ask()).status, (await ask()).status]).toEqual([429, 200]);
+    expect((await stats()).slowed).toBe(1);
+    await control({ faults: [] });
+  });
+
   it("a stream that is cut and a connection that is dropped were paid for; an error was not", async () => {
     const metadata = { call: "one" };
     await control({ faults: [{ kind: "cut", every: 1 }] });
@@ -148,6 +191,6 @@ describe("over HTTP", () => {
     expect((await ask({ metadata })).status).toBe(500);
     await control({ faults: [] });
     await (await ask({ metadata: { call: "another" } })).text();
-    expect((await stats()).paid_more_than_once).toEqual({ one: 2 });
+    expect((await stats()).paid_more_than_once).toMatchObject({ one: 2 });
   });
 });

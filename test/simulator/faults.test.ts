@@ -96,6 +96,6 @@ describe("what a fault answers", () => {
 
   it("every refusal at the door is an answer of its own; what spoils an answer is not", () => {
     expect(REFUSALS.every((kind) => problemFor(kind, "m") !== undefined)).toBe(true);
-    expect(BREAKAGES.filter((kind) => problemFor(kind, "m") !== undefined).sort()).toEqual(["408", "500", "502", "503", "504"]);
+    expect(BREAKAGES.filter((kind) => problemFor(kind, "m") !== undefined).sort()).toEqual(["408", "500", "502", "503", "504", "504_paid"]);
   });
 });

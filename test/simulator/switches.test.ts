@@ -153,11 +153,13 @@ describe("the switches, as they are set", () => {
     expect(await stats()).toMatchObject({ paid_by_key: { k: 1 }, completed_by_key: { k: 0 } });
   });
 
-  it("what was answered was paid; what was refused or failed was not", async () => {
-    const { ask, stats } = upstream({ faults: [{ kind: "500", remaining: 1 }] });
+  it("what was answered was paid, and what a gateway did not wait for; what was refused or failed was not", async () => {
+    const { ask, stats } = upstream({ faults: ["500", "504", "504_paid"].map((kind) => ({ kind, remaining: 1 })) });
     const metadata = { simulate_key: "k" };
-    for (let n = 0; n < 3; n++) await ask({ metadata });
-    expect(await stats("?keys=repeated")).toMatchObject({ calls_by_key: { k: 3 }, paid_by_key: { k: 2 } });
+    const statuses: number[] = [];
+    for (let n = 0; n < 5; n++) statuses.push((await ask({ metadata })).status);
+    expect(statuses).toEqual([500, 504, 504, 200, 200]);
+    expect(await stats("?keys=repeated")).toMatchObject({ calls_by_key: { k: 5 }, paid_by_key: { k: 3 } });
   });
 
   it("input that grows too fast is told to slow down", async () => {

@@ -22,6 +22,7 @@ export function perform(turn: Turn): Promise<Response> {
   const { chat, card, world, call } = turn;
   const said = answer(chat, card, world.settings.seed);
   const failure = fault === undefined ? undefined : problemFor(fault.kind, chat.model);
+  if (kind === "504_paid") call.used(said.promptTokens, said.completionTokens);
   if (fault !== undefined && failure !== undefined) return fail(turn, worded(failure, fault), said);
   call.used(said.promptTokens, said.completionTokens);
   if (world.settings.refund) call.whenCompleted(() => refund(turn, said));

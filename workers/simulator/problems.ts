@@ -77,6 +77,8 @@ export const FAILURES = {
   "502": () => openAiError(502, "Bad gateway.", "server_error", null),
   "503": overloaded,
   "504": () => openAiError(504, "The server took too long to answer.", "server_error", null),
+  // The model has worked, and nobody learns of it.
+  "504_paid": () => openAiError(504, "The server took too long to answer.", "server_error", null),
 } satisfies Record<string, Make>;
 
 /** Said inside a stream whose headers have gone out. */
