@@ -1,7 +1,7 @@
 /**
  * How far a pool is trusted that was refused for the rate. Upstream may count otherwise than is believed here, whatever its headers say or leave out (a
  * day's limit that is used up, say), and each call that is let go to find out is one more refusal. Law: of the calls that are let go in doubt, at most as many
- * are refused as are taken, twenty more, and one for each twenty seconds.
+ * are refused as are taken, twenty more, and one for each twenty seconds; and of those that were taken, the last minutes' count.
  */
 export type Credit = {
   /** Refusals that may still be run into. */
@@ -14,6 +14,8 @@ export type Credit = {
 const ENOUGH = 20;
 /** A pool is not trusted again while refusals come as often as this. ms. */
 const QUIET_MS = 60_000;
+/** What was gained beyond enough fades in about so long: that calls were taken long ago says nothing of how things are. As long as an answer may take to begin, ms. */
+const FADE_MS = 60_000;
 /** One refusal in so long is always risked: else nobody would find out that there is room again. */
 const DRIP_MS = 20_000;
 
@@ -56,6 +58,8 @@ function add(credit: Credit, amount: number, now: number): Credit {
 }
 
 function dripped(credit: Credit, now: number): Credit {
-  const { at, left } = credit;
-  return { ...credit, left: Math.max(left, Math.min(1, left + Math.max(0, now - at) / DRIP_MS)), at: Math.max(now, at) };
+  const elapsed = Math.max(0, now - credit.at);
+  const left = Math.max(credit.left, Math.min(1, credit.left + elapsed / DRIP_MS));
+  const beyond = Math.max(0, left - ENOUGH);
+  return { ...credit, left: left - beyond * (1 - Math.exp(-elapsed / FADE_MS)), at: credit.at + elapsed };
 }

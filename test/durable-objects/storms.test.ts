@@ -74,6 +74,26 @@ describe("everything is refused for the rate, and no header says why", () => {
     expect(refused).toBeLessThan(2 * taken);
   }, 60_000);
 
+  it("after minutes in which nearly all was taken -> no more than a minute's calls are refused before it is asked three times a minute", async () => {
+    configure({ rpm: 120, burst_seconds: 2 });
+    const played = playAll();
+    const plays = player(played);
+    for (let minute = 1; minute <= 6; minute++) {
+      await enqueue(tickets(120, `m${minute}-`));
+      // One in forty seconds, as where others use the account.
+      let refusedAt = world.now;
+      await plays(EPOCH + minute * 60_000, (now) => {
+        if (now - refusedAt < 40_000) return committed;
+        refusedAt = now;
+        return limited(0);
+      });
+    }
+    expect(played.starts.length).toBeGreaterThan(600);
+    await enqueue(tickets(600));
+    const { refused } = await plays(world.now + 600_000, () => limited(0));
+    expect(refused).toBeLessThan(120 + 20 + 3 * 10 + 10);
+  }, 60_000);
+
   it("three of ten, as where others use the account -> nothing is held back beyond the silences", async () => {
     configure({ burst_seconds: 1 });
     const played = playAll();

@@ -37,7 +37,7 @@ describe("a pool that was refused for the rate", () => {
       rounds++;
       now += 300;
     }
-    expect([rounds, calls, readyAt(credit!, now)]).toEqual([6, 63, now]);
+    expect([rounds, calls, readyAt(credit!, now)]).toEqual([6, 62, now]);
     expect(taken(credit, false, NOW + 59_999)).not.toBeNull();
     expect(taken(credit, false, NOW + 60_000)).toBeNull();
   });
@@ -48,6 +48,20 @@ describe("a pool that was refused for the rate", () => {
     expect([taken(null, false, NOW), unasked(null, NOW)]).toEqual([null, null]);
     expect(refused(risk(doubted, NOW), true, NOW).left).toBe(18);
     expect(refused(null, true, NOW).left).toBe(19);
+  });
+
+  it("what was taken long ago buys no refusals: of hours of calls that were taken, with a refusal now and then, counts what came in the last minute", () => {
+    let [credit, now]: [Credit, number] = [doubted, NOW];
+    for (let second = 1; second <= 3_600; second++) {
+      now = NOW + second * 1_000;
+      credit = taken(risk(credit, now), true, now)!;
+      if (second % 30 === 0) credit = refused(risk(credit, now), true, now);
+    }
+    expect(credit.left).toBeGreaterThan(60);
+    expect(credit.left).toBeLessThan(85);
+    // None of what it begins with is lost thereby.
+    expect(risk(credit, now + 86_400_000).left).toBeCloseTo(19, 6);
+    expect(risk(risk(doubted, NOW), NOW + 86_400_000).left).toBe(17);
   });
 
   it("after a restart nothing is known of what was let go: a few, or one in twenty seconds if nothing was left", () => {
