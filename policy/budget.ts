@@ -133,14 +133,22 @@ export function unhold(budget: Budget): void {
   budget.heldUntil = 0;
 }
 
-/** A limit is another from now on, or there is none any more. What was spent stays spent. */
+/** What a limit of before allowed may be owed beyond one that is lower for so long: upstream counts no minute longer than a minute. */
+const RETUNED_MS = MINUTE_MS;
+
+/**
+ * A limit is another from now on, or there is none any more. What was spent stays spent, as far as the new one may owe it: its rate would pay off the
+ * rest for hours, and without a call nobody learns that the limit is back.
+ */
 export function retune(budget: Budget, resource: Resource, limits: Limits): void {
   const limit = limits[resource];
   const at = budget.meters.findIndex((each) => each.resource === resource);
   const before = at < 0 ? [] : budget.meters.splice(at, 1);
   if (limit === null) return;
   const meter = openMeter(resource, limit, limits);
-  budget.meters.push({ ...meter, bucket: before[0]?.bucket ?? meter.bucket });
+  const bucket = before[0]?.bucket ?? FULL;
+  const spent = Math.min(bucket.spent, meter.rate.burst + meter.rate.perMs * RETUNED_MS);
+  budget.meters.push({ ...meter, bucket: { ...bucket, spent } });
 }
 
 /** What others spent may be owed beyond the bucket for so long: more would be their debt, not ours. */

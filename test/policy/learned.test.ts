@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { free, openBudget, reserve } from "../../policy/budget.ts";
+import { free, openBudget, readiness, reserve } from "../../policy/budget.ts";
 import { Learned } from "../../policy/learned.ts";
 import type { LimitReading, PoolReading } from "../../schemas/rate.ts";
 import { type Account, CONFIGURED, Log, Minutes, play, RPM, TPM, type World } from "./account.ts";
@@ -183,6 +183,24 @@ describe("a limit that upstream changes", () => {
     for (let step = 0; step < 11; step++) tell(RPM);
     expect(learned.limits.rpm).toBe(RPM);
   });
+
+  it.each([3, 100, 600])(
+    "cut to its %i-th part after a burst: what was allowed before is owed for a minute, for without a call nobody tells that it is back",
+    (part) => {
+      const budget = openBudget(CONFIGURED);
+      const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
+      for (let call = 0; call < RPM - 20; call++) {
+        reserve(budget, 1, START);
+        learned.started(budget, 1, START);
+      }
+      const at = START + 1_000;
+      const requests = { limit: RPM / part, remaining: 0, resetMs: 60_000 };
+      learned.take({ pool: "p", job: "j", sentAt: at - 50, at, requests, tokens: null }, null, budget, at);
+      const waits = readiness(budget, 1, at).at - at;
+      expect(waits).toBeGreaterThan(0);
+      expect(waits).toBeLessThanOrEqual(60_000 + (60_000 / RPM) * part);
+    },
+  );
 
   it("just after a cut, with no word that makes sense of what is left: it is followed, and what is left stays as it is", () => {
     const budget = openBudget(CONFIGURED);
