@@ -11,8 +11,8 @@ export type DayResource = "rpd" | "tpd";
 export type DayRecord = { limit: number | null; taken: number; at: number };
 
 const DAY_MS = 86_400_000;
-/** A limit of which answers told nothing for so long is told no more, ms. */
-const TOLD_MS = 3_600_000;
+/** A limit of which answers told nothing for so long, while they told the minute's, is told no more. One that is used up must not keep a pool for long that upstream has let go. ms. */
+const TOLD_MS = 600_000;
 /** What was taken is worth a row once it has grown by this part of the limit. */
 const NOTABLE = 1 / 50;
 /** In place of a header's name: before a restart. */

@@ -115,12 +115,12 @@ describe("the limit of a day itself", () => {
     expect(wide.learned.limits.rpd).toBe(12_000);
   });
 
-  it("told no more for an hour, while the minute's is -> as configured again; before that it stands", () => {
+  it("told no more for ten minutes, while the minute's is -> as configured again; before that it stands", () => {
     const { budget, learned, tell } = open();
     tell(of(10_000), 1_000);
-    tell(minute, HOUR);
+    tell(minute, 600_000);
     expect(learned.limits.rpd).toBe(10_000);
-    expect(tell(minute, HOUR + 2_000)).toEqual([{ resource: "rpd", from: 10_000, to: null }]);
+    expect(tell(minute, 602_000)).toEqual([{ resource: "rpd", from: 10_000, to: null }]);
     expect(budget.meters.map(({ resource }) => resource).sort()).toEqual(["rpm", "tpm"]);
   });
 
