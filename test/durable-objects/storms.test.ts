@@ -249,6 +249,27 @@ describe("a probe", () => {
     expect(taken).toBe(10);
   }, 60_000);
 
+  it("that finds no capacity is an answer: a bill's halt is not asked by one job after the other, and an outage is over", async () => {
+    const full: Outcome = { kind: "no_capacity", retryAfterMs: null };
+    const down: Outcome = { kind: "retryable", unknown: false, retryAfterMs: null, problem, upstream: true };
+    const played = playAll();
+    await enqueue(tickets(20));
+    for (let n = 0; n < 20; n++) await settle(`j${n}`, 1, n < 5 ? halted : full);
+    await enqueue(tickets(20, "k"));
+    const before = played.starts.length;
+    expect((await player(played)(EPOCH + 300_000, () => full)).refused).toBeLessThan(before + 12);
+    await coordinator().resume({ kind: "all" });
+    await enqueue(tickets(20, "l"));
+    await until(() => played.jobs().includes("l19"));
+    for (let n = 0; n < 20; n++) await settle(`l${n}`, 1, down);
+    expect((await pool()).condition.state).toBe("open");
+    const probes = played.starts.length;
+    await advanceTo(world.now + 2_000);
+    const { attempt, job } = await until(() => played.starts.length > probes && played.starts.at(-1)!);
+    await settle(job, attempt, full);
+    expect((await pool()).condition.state).toBe("normal");
+  }, 60_000);
+
   it("whose headers are there lets its pool run, however long its answer takes", async () => {
     const played = playAll();
     await enqueue(tickets(1));

@@ -77,6 +77,7 @@ function signOf({ recent }: PoolState, outcome: Outcome, now: number): Sign {
     case "fatal":
       return neverLeft(outcome) ? { kind: "nothing" } : { kind: "answer" };
     case "rate_limited":
+    case "no_capacity":
     case "slow_down":
       return { kind: "answer" };
     case "halted":
