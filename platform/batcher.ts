@@ -4,8 +4,10 @@
  */
 type Waiting<T, R> = { item: T; resolve: (result: R) => void; reject: (reason: unknown) => void };
 
-/** The share of the last batch that counts as nearly all of it. */
+/** The share of the callers that counts as nearly all of them. */
 const REGROUPED = 0.9;
+/** Beside a batch under way, with less than this share of the callers nothing starts for so many gaps: who comes late waits for the others. */
+const LATE = { share: 0.5, gaps: 4 };
 
 export type BatcherOptions = {
   /** Items in a batch at most. */
@@ -13,8 +15,9 @@ export type BatcherOptions = {
   /** Least ms between the starts of two batches. */
   gapMs: number;
   /**
-   * Whether a batch may start within the gap, once the last is answered and nearly as many wait as went with it: callers that were
-   * answered together come back together, and waiting longer would gain nobody.
+   * Whether callers come back once they are answered, so that it is known whom to wait for: those of the last batch, and those who waited when it was
+   * answered. A batch starts within the gap as soon as nearly all are there, and else no sooner than a gap after the answer. Else they would fall
+   * apart into groups that take turns, each with a commit of its own.
    */
   regroup: boolean;
   /**
@@ -28,7 +31,9 @@ export class Batcher<T, R> {
   #waiting: Waiting<T, R>[] = [];
   #running = 0;
   #startedAt = Number.NEGATIVE_INFINITY;
-  #lastSize = 0;
+  #answeredAt = Number.NEGATIVE_INFINITY;
+  /** Callers that are known of: the last batch's, and those who waited when one was answered. */
+  #callers = 0;
   #timer: ReturnType<typeof setTimeout> | null = null;
   readonly #flush: (items: T[]) => Promise<R[]>;
   readonly #options: BatcherOptions;
@@ -51,21 +56,31 @@ export class Batcher<T, R> {
       this.#startedAt = Date.now();
       this.#running++;
       const batch = this.#waiting.splice(0, this.#options.maxItems);
-      this.#lastSize = batch.length;
+      this.#callers = batch.length;
       void this.#run(batch);
     }
   }
 
   #mayStart(): boolean {
-    const { abreast, gapMs, regroup } = this.#options;
+    const { abreast, regroup } = this.#options;
     if (this.#running >= abreast) return false;
+    const now = Date.now();
     // A clock that stepped back makes nobody wait for it.
-    this.#startedAt = Math.min(this.#startedAt, Date.now());
-    const left = this.#startedAt + gapMs - Date.now();
+    this.#startedAt = Math.min(this.#startedAt, now);
+    this.#answeredAt = Math.min(this.#answeredAt, now);
+    if (regroup && this.#running === 0 && this.#waiting.length >= this.#callers * REGROUPED) return true;
+    const left = this.#dueAt() - now;
     if (left <= 0) return true;
-    if (regroup && this.#running === 0 && this.#waiting.length >= this.#lastSize * REGROUPED) return true;
     this.#later(left);
     return false;
+  }
+
+  #dueAt(): number {
+    const { gapMs, regroup } = this.#options;
+    const gapOver = this.#startedAt + gapMs;
+    if (!regroup) return gapOver;
+    if (this.#running === 0) return Math.max(gapOver, this.#answeredAt + gapMs);
+    return this.#waiting.length < this.#callers * LATE.share ? this.#startedAt + gapMs * LATE.gaps : gapOver;
   }
 
   #later(ms: number): void {
@@ -85,6 +100,8 @@ export class Batcher<T, R> {
       for (const each of batch) each.reject(reason);
     }
     this.#running--;
+    this.#callers = batch.length + this.#waiting.length;
+    this.#answeredAt = Date.now();
     this.#start();
   }
 }

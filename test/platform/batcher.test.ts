@@ -102,21 +102,52 @@ describe("a batcher", () => {
     const { batcher, times } = recorded({ regroup: true, maxItems: 10 }, 20);
     for (const item of [1, 2, 3]) void batcher.add(item);
     await vi.advanceTimersByTimeAsync(50);
-    // Of the last batch of two, one is back: it waits for the other, which comes.
-    expect(times()).toEqual([
-      [0, 1],
-      [20, 2, 3],
-    ]);
+    // The caller of the first stays away: two go when the gap after its answer is over.
+    expect(times()).toEqual([[0, 1]]);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(times().at(-1)).toEqual([120, 2, 3]);
+    // Of these two, one is back: it waits for the other, which comes.
     void batcher.add(4);
     await vi.advanceTimersByTimeAsync(10);
     expect(times().length).toBe(2);
     void batcher.add(5);
-    expect(times().at(-1)).toEqual([60, 4, 5]);
+    expect(times().at(-1)).toEqual([160, 4, 5]);
     await vi.advanceTimersByTimeAsync(30);
     void batcher.add(6);
     await vi.advanceTimersByTimeAsync(1_000);
     // One of two, and nobody else: the gap is waited out.
-    expect(times().at(-1)).toEqual([160, 6]);
+    expect(times().at(-1)).toEqual([280, 6]);
+  });
+
+  it("makes one group of callers that took turns", async () => {
+    const { batcher, times } = recorded({ regroup: true, maxItems: 10 }, 250);
+    // Each calls again 5 ms after its answer.
+    const caller = async (name: number) => {
+      for (let call = 0; call < 4; call++) {
+        await batcher.add(name);
+        await new Promise((done) => setTimeout(done, 5));
+      }
+    };
+    for (const name of [1, 2, 3, 4]) void caller(name);
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(times().slice(0, 3)).toEqual([
+      [0, 1],
+      [255, 2, 3, 4, 1],
+      [510, 2, 3, 4, 1],
+    ]);
+  });
+
+  it("lets whoever comes late wait for the others, not for long", async () => {
+    const { batcher, times } = recorded({ regroup: true, maxItems: 10, abreast: 3 }, 1_000);
+    for (const item of [1, 2, 3, 4, 5]) void batcher.add(item);
+    await vi.advanceTimersByTimeAsync(150);
+    expect(times()).toEqual([
+      [0, 1],
+      [100, 2, 3, 4, 5],
+    ]);
+    void batcher.add(6);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(times().at(-1)).toEqual([500, 6]);
   });
 
   it("keeps nobody waiting longer than the gap when the clock steps back", async () => {
@@ -151,7 +182,7 @@ describe("a batcher", () => {
   });
 
   // Law: every item goes once, in order, in batches of at most maxItems. Two batches begin a gap apart, unless the callers of the first are
-  // answered and back; no more are under way than may be. Nobody waits while nothing forbids a batch.
+  // answered and back; no more are under way than may be.
   it("sends each item once and in order, however they come", async () => {
     const options = fc.record({
       maxItems: fc.integer({ min: 1, max: 5 }),
