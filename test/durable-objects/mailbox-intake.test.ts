@@ -32,6 +32,23 @@ describe("202 means durable", () => {
     expect(world.calls).toHaveLength(1);
   });
 
+  it("many that came together are stored each as it came, a long one among them, and run each once", async () => {
+    const long = "😀".repeat(60_000);
+    const texts = Array.from({ length: 43 }, (_, index) => (index === 20 ? long : `text ${index}`));
+    const jobs = texts.map((content, index) =>
+      job({ channel: "c", metadata: { index: `${index}` } }, { messages: [{ role: "user", content }] }),
+    );
+    const { body } = await call("POST", "/v1/jobs", { jobs });
+    const ids = (body.data as Job[]).map(({ id }) => id);
+    expect(new Set(ids).size).toBe(texts.length);
+    const over = await Promise.all(ids.map((id) => ended(id)));
+    expect(over.map(({ id, metadata, status }) => [id, metadata, status])).toEqual(
+      ids.map((id, index) => [id, { index: `${index}` }, "completed"]),
+    );
+    const contents = world.calls.map(({ messages }) => (messages as { content: string }[])[0]!.content);
+    expect(contents.sort()).toEqual(texts.sort());
+  });
+
   it("everything died before the coordinator knew: the mailbox brings it again when it wakes", async () => {
     const away = unreachable();
     const { id } = await submit({ channel: "c" });

@@ -64,6 +64,9 @@ type Kind = "request" | "response";
 const INLINE_CHARACTERS = 100_000;
 const PART_CHARACTERS = 400_000;
 
+/** Jobs in one statement, a power of two; a statement binds a hundred values, two of all and three of each job. */
+const TOGETHER = 32;
+
 const COLUMNS = "n, nonce, status, accepted_at, details, attempt, attempts, unknown, started_at, ended_at, usage, error, log";
 
 export class MailboxStore {
@@ -86,18 +89,14 @@ export class MailboxStore {
     return this.sql.first("SELECT n, accepted_at FROM jobs ORDER BY n DESC LIMIT 1");
   }
 
-  /** A new job, to which nothing has happened. */
-  insert(row: JobRow, request: string): void {
-    const inline = request.length <= INLINE_CHARACTERS;
-    this.sql.run(
-      "INSERT INTO jobs (n, nonce, accepted_at, details, request) VALUES (?, ?, ?, ?, ?)",
-      row.n,
-      row.nonce,
-      row.accepted_at,
-      JSON.stringify(detailsOf(row)),
-      inline ? request : null,
-    );
-    if (!inline) this.#putParts(row.n, "request", request);
+  /** New jobs, to which nothing has happened: of one instant, numbered without a gap. */
+  insert(jobs: readonly { row: JobRow; request: string }[]): void {
+    for (let from = 0, left = jobs.length; left > 0; left = jobs.length - from) {
+      const count = Math.min(TOGETHER, 2 ** Math.floor(Math.log2(left)));
+      this.#insert(jobs.slice(from, from + count));
+      from += count;
+    }
+    for (const { row, request } of jobs) if (!isInline(request)) this.#putParts(row.n, "request", request);
   }
 
   job(n: number): JobRow | null {
@@ -156,7 +155,7 @@ export class MailboxStore {
   }
 
   end(row: JobRow, response: string | null): void {
-    const inline = response === null || response.length <= INLINE_CHARACTERS;
+    const inline = response === null || isInline(response);
     this.sql.run(
       `UPDATE jobs SET status = ?, attempt = ?, attempts = ?, unknown = ?, started_at = ?, ended_at = ?, response = ?, usage = ?, error = ?, log = ?
        WHERE n = ?`,
@@ -307,6 +306,13 @@ export class MailboxStore {
     this.sql.run("INSERT OR REPLACE INTO marks (name, value) VALUES (?, ?)", name, value);
   }
 
+  /** As many as `insertion` takes. */
+  #insert(jobs: readonly { row: JobRow; request: string }[]): void {
+    const { accepted_at, n } = jobs[0]!.row;
+    const each = jobs.flatMap(({ row, request }) => [row.nonce, JSON.stringify(detailsOf(row)), isInline(request) ? request : null]);
+    this.sql.run(insertion(jobs.length), n, accepted_at, ...each);
+  }
+
   #putParts(n: number, kind: Kind, text: string): void {
     for (let part = 0, from = 0; from < text.length; part++) {
       let to = Math.min(from + PART_CHARACTERS, text.length);
@@ -316,6 +322,22 @@ export class MailboxStore {
       from = to;
     }
   }
+}
+
+const insertions = new Map<number, string>();
+
+/** A row for each job: a statement for each, and each value bound, would cost as much again. */
+function insertion(count: number): string {
+  const known = insertions.get(count);
+  if (known) return known;
+  const rows = Array.from({ length: count }, (_, index) => `(?1 + ${index}, ?2, ?${3 * index + 3}, ?${3 * index + 4}, ?${3 * index + 5})`);
+  const text = `INSERT INTO jobs (n, accepted_at, nonce, details, request) VALUES ${rows.join(", ")}`;
+  insertions.set(count, text);
+  return text;
+}
+
+function isInline(text: string): boolean {
+  return text.length <= INLINE_CHARACTERS;
 }
 
 function detailsOf(row: JobRow): JobDetails {
