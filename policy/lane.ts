@@ -95,8 +95,9 @@ export class Lane {
     for (const kind of KINDS) yield* this.#lines[kind].fromBack(keep);
   }
 
-  /** These rest as a run from now on: they were taken out one by one. */
-  rest(run: Run): void {
+  /** These rest as a run from now on. `jobs`: in order, none if they were never awake here. */
+  rest(jobs: readonly Waiting[], run: Run): void {
+    for (const kind of KINDS) this.#lines[kind].removeAll(jobs);
     this.#resting += run.size;
     if (!this.#last || precedes(this.#last, run.last)) this.#last = run.last;
     for (const kind of KINDS) if (run.firstOf[kind]) this.#runs[kind].splice(this.#placeOf(run, kind), 0, run);

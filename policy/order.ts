@@ -69,21 +69,18 @@ export class Order {
     this.#rank(lane);
   }
 
-  /** These jobs rest as a run from now on. They keep their places, and count. */
+  /** These jobs, in order, rest as a run from now on. They keep their places, and count. */
   rest(tenant: string, jobs: readonly Waiting[], run: Run): void {
     const lane = this.lanes.get(tenant)!;
-    for (const each of jobs) {
-      lane.remove(each);
-      if (this.#passed?.waiting === each) this.#passed = null;
-    }
-    lane.rest(run);
+    for (const each of jobs) if (this.#passed?.waiting === each) this.#passed = null;
+    lane.rest(jobs, run);
     this.#rank(lane);
   }
 
   /** After the object itself: a run that rests since before. */
   restored(tenant: string, run: Run): void {
     const lane = this.#lane(tenant);
-    lane.rest(run);
+    lane.rest([], run);
     this.#size += run.size;
   }
 

@@ -59,6 +59,18 @@ export class Queue {
     return true;
   }
 
+  /** Takes these out, in order; what stands elsewhere is left out. Those that stand side by side go at once: what is behind them moves once. */
+  removeAll(jobs: readonly Waiting[]): void {
+    for (let next = 0; next < jobs.length; ) {
+      const index = this.#find(jobs[next]!);
+      let together = 0;
+      while (next + together < jobs.length && this.#run[index + together] === jobs[next + together]) together++;
+      if (together === 1) this.remove(jobs[next]!);
+      else if (together > 1) this.#run.splice(index, together);
+      next += Math.max(together, 1);
+    }
+  }
+
   /** How many of the queue start before this place. */
   rank(place: Place): number {
     return this.#find(place) - this.#head;

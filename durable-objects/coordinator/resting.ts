@@ -195,14 +195,16 @@ export class Resting {
         seen.add(segment);
         const entries = segment.entries.filter((each) => each !== null);
         if (!entries.every((each) => this.#mayRest(each, pool) && lane.isFar(each.waiting!, keep))) continue;
-        if (!segment.resting) store.rest(segment.id, segment.mailbox, summaryOf(pool, entries));
-        rested += this.#putToRest(pool, segment, entries);
+        const summary = summaryOf(pool, entries);
+        if (!segment.resting) store.rest(segment.id, segment.mailbox, summary);
+        rested += this.#putToRest(pool, segment, entries, summary);
       } else if (this.#mayRest(entry, pool)) {
         const together = single.get(entry.row.mailbox) ?? [];
         single.set(entry.row.mailbox, together);
         if (together.push(entry) < MOST) continue;
         single.delete(entry.row.mailbox);
-        rested += this.#putToRest(pool, this.#join(store, pool, together), together);
+        const summary = summaryOf(pool, together);
+        rested += this.#putToRest(pool, this.#join(store, together, summary), together, summary);
       }
     }
     return rested;
@@ -215,16 +217,16 @@ export class Resting {
     return !dirty.has(entry) && !fresh.has(entry) && !watching.has(job) && spotOf(job) !== null;
   }
 
-  #join(store: CoordinatorStore, pool: Pool, entries: readonly Entry[]): Segment {
+  #join(store: CoordinatorStore, entries: readonly Entry[], summary: Summary): Segment {
     for (const { row } of entries) store.dropTicket(row.job);
     const segment = this.#book.segments.join(store, entries[0]!.row.mailbox, entries);
-    store.rest(segment.id, segment.mailbox, summaryOf(pool, entries));
+    store.rest(segment.id, segment.mailbox, summary);
     return segment;
   }
 
-  #putToRest(pool: Pool, segment: Segment, entries: readonly Entry[]): number {
+  #putToRest(pool: Pool, segment: Segment, entries: readonly Entry[], summary: Summary): number {
     const { tenant } = entries[0]!.address;
-    const run = this.#add(segment.id, tenant, pool.id, summaryOf(pool, entries));
+    const run = this.#add(segment.id, tenant, pool.id, summary);
     pool.order.rest(
       tenant,
       entries.map(({ waiting }) => waiting!),

@@ -17,7 +17,8 @@ type Step =
   | { do: "add"; at: number }
   | { do: "back"; which: number }
   | { do: "takeFirst"; times: number }
-  | { do: "remove" | "rank"; which: number };
+  | { do: "remove" | "rank"; which: number }
+  | { do: "removeAll"; which: number; count: number; apart: number };
 const which = fc.nat(1_000_000);
 /** Few distinct instants, so that ties are common; times rise slowly, with priorities that jump ahead. */
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -26,6 +27,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant("takeFirst" as const), times: fc.nat(5) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("remove" as const), which }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("rank" as const), which }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("removeAll" as const), which, count: fc.nat(9), apart: fc.integer({ min: 1, max: 3 }) }),
+  },
 );
 
 /** The law, spelt out: a plain array, sorted by effective time, then by arrival. */
@@ -121,6 +126,13 @@ function agree(steps: Step[]): void {
       if (!item) continue;
       queue.add(item);
       model.add(item);
+    } else if (step.do === "removeAll") {
+      // Some that wait, side by side or not, and one that was taken before.
+      const from = step.which % Math.max(1, model.items.length);
+      const some = model.items.slice(from).filter((_, index) => index % step.apart === 0);
+      const items = [...some.slice(0, step.count), ...gone.slice(0, 1)];
+      queue.removeAll(items);
+      for (const item of items) model.remove(item);
     } else {
       // One that waits, or one that was taken before.
       const item = [...model.items, ...gone.slice(0, 3)][step.which % Math.max(1, model.items.length + Math.min(3, gone.length))];
