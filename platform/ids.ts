@@ -36,6 +36,11 @@ export function spotOf(id: string): { site: string; number: number } | null {
   return parts && { site: `${parts[1]}_${parts[5]}`, number: Number.parseInt(parts[4]!, 36) };
 }
 
+/** The name that the ids of a mailbox have for it: see `spotOf`. */
+export function siteOf(tenant: string, channel: string): string {
+  return `${tenantTag(tenant)}_${toBase64Url(channel)}`;
+}
+
 const NONCE_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz";
 
 /** Six characters, about 31 random bits. */

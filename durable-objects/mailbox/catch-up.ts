@@ -1,8 +1,8 @@
 /** A reader that lacks events is told what it missed, job by job, out of the log. */
-import { spotOf } from "../../platform/ids.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
+import type { Behind } from "./arrears.ts";
 import { EventFrame } from "./frames.ts";
-import type { Behind, Reader } from "./reader.ts";
+import type { Reader } from "./reader.ts";
 import { PAGE_CHARACTERS } from "./replay.ts";
 import type { Sources } from "./sources.ts";
 
@@ -12,25 +12,27 @@ const FULL_CHARACTERS = PAGE_CHARACTERS / 2;
 /** Whether a reader still wants a job's events, and its deltas; null for no. */
 type Wants = (job: string) => { deltas: boolean } | null;
 
-/** Answers the jobs whose end it was told, or that are gone, and whether a mailbox could not be reached: then it is to be tried again. */
-export async function catchUp(reader: Reader, sources: Sources, wants: Wants): Promise<{ over: string[]; unreachable: boolean }> {
+/**
+ * Tells a reader what it lacks of one mailbox's jobs. Answers those whose end it was told, or that are gone, and whether the mailbox could not be reached:
+ * then it is to be tried again.
+ */
+export async function catchUp(
+  reader: Reader,
+  site: string,
+  sources: Sources,
+  wants: Wants,
+): Promise<{ over: string[]; unreachable: boolean }> {
   const over: string[] = [];
-  /** Mailboxes that did not answer. What is to be had of the others does not wait for them. */
-  const silent = new Set<string>();
-  reader.catchingUp = true;
-  for (const [job, behind] of reader.behind) {
+  for (const [job, behind] of reader.behind.of(site)) {
     if (reader.full) break;
-    const site = spotOf(job)?.site ?? "";
-    if (silent.has(site)) continue;
     try {
       if (await tell(reader, job, behind, sources, wants)) over.push(job);
     } catch {
-      silent.add(site);
       reader.waits(job);
+      return { over, unreachable: true };
     }
   }
-  reader.catchingUp = false;
-  return { over, unreachable: silent.size > 0 };
+  return { over, unreachable: false };
 }
 
 /** Tells of one job as much as goes; answers whether nothing more comes of it. */

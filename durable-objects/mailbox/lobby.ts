@@ -79,7 +79,7 @@ export class Lobby {
 
   /** Tries again to tell readers what they missed: a mailbox could not be reached. */
   async resume(): Promise<void> {
-    for (const reader of this.#readers.values()) reader.retryAt = Number.NEGATIVE_INFINITY;
+    for (const { behind } of this.#readers.values()) behind.retry();
     await Promise.all([...this.#readers.keys()].map((id) => this.#catchUp(id)));
   }
 
@@ -154,17 +154,23 @@ export class Lobby {
     return { calls, missing };
   }
 
-  /** Tells a reader what it missed, if it can be told. */
+  /** Tells a reader what it missed, if it can be told: of each mailbox by itself. */
   async #catchUp(socketId: string): Promise<void> {
     const reader = this.#readers.get(socketId);
-    if (!reader?.roomy || reader.catchingUp) return;
-    if (reader.behind.size > 0 && reader.retryAt <= this.#desk().now()) {
-      const { over, unreachable } = await catchUp(reader, this.#sources, (job) => this.#wish(socketId, job));
-      if (unreachable) reader.retryAt = this.#desk().now() + RETRY_MS;
-      if (unreachable) this.#desk().wakeBy(reader.retryAt);
-      await this.#drop(socketId, over.map(jobTarget));
-    }
+    if (!reader?.roomy) return;
     this.#consume(socketId);
+    await Promise.all(reader.behind.ask(this.#desk().now()).map((site) => this.#catchUpWith(socketId, reader, site)));
+  }
+
+  async #catchUpWith(socketId: string, reader: Reader, site: string): Promise<void> {
+    const { over, unreachable } = await catchUp(reader, site, this.#sources, (job) => this.#wish(socketId, job));
+    const retryAt = this.#desk().now() + RETRY_MS;
+    if (unreachable) reader.waitsFor(site, retryAt);
+    else reader.behind.answered(site);
+    if (unreachable) this.#desk().wakeBy(retryAt);
+    // Others wait for their turn to be asked; or it is this one's, of which something was lost meanwhile.
+    this.#desk().background(this.#catchUp(socketId));
+    await this.#drop(socketId, over.map(jobTarget));
   }
 
   #consume(socketId: string): void {

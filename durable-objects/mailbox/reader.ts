@@ -5,12 +5,10 @@
 import { Manners } from "../../policy/manners.ts";
 import { Window } from "../../policy/window.ts";
 import type { ToldEvent } from "../../schemas/event.ts";
+import { Arrears, type Behind } from "./arrears.ts";
 import type { EventFrame } from "./frames.ts";
 import { send, sendText } from "./frames.ts";
 import { acks, isVerbatim, startAcking } from "./sockets.ts";
-
-/** A job of which a reader lacks what comes after a seq. `newest`: the last that is known to have come. */
-export type Behind = { after: number; newest: number };
 
 /** Jobs of which the last seq is remembered. */
 const JOBS_REMEMBERED = 2_000;
@@ -31,15 +29,14 @@ type Line = { sockets: WebSocket[]; window: Window | null; verbatim: boolean };
 export class Reader {
   /** What it subscribes to. */
   readonly targets = new Set<string>();
-  /** Jobs that it lags behind with, the longest waiting first. */
-  readonly behind = new Map<string, Behind>();
+  /** Jobs that it lags behind with. */
+  readonly behind = new Arrears();
   readonly manners = new Manners();
-  /** It was sent more than it dealt with: everything waits for its turn. Else only the jobs wait of which something was lost on its way here. */
+  /**
+   * It was sent more than it dealt with: everything waits for its turn, until it was told all that is to be had. Else only the jobs wait of which
+   * something was lost on its way here, or is kept by a mailbox that does not answer.
+   */
   #lagging = false;
-  /** It is being told what it missed. */
-  catchingUp = false;
-  /** A mailbox did not answer: it is not to be asked again before then (ms), but by the alarm. */
-  retryAt = Number.NEGATIVE_INFINITY;
   /** Forgotten with the object: a client may then see an event again, and knows it by its seq. */
   readonly #sent = new Map<string, number>();
   readonly #find: () => WebSocket[];
@@ -65,6 +62,10 @@ export class Reader {
   /** Whether it is told chunks as upstream wrote them, each by itself. */
   get verbatim(): boolean {
     return this.#line.verbatim;
+  }
+
+  get lagging(): boolean {
+    return this.#lagging;
   }
 
   /** So many frames more were dealt with. The first such word is kept with the socket. */
@@ -113,7 +114,13 @@ export class Reader {
   /** It lacks nothing more of this job. */
   caughtUp(job: string): void {
     if (this.behind.delete(job)) this.#notes.caughtUp(job);
-    if (this.behind.size === 0) this.#lagging = false;
+    this.#ease();
+  }
+
+  /** A mailbox did not answer: what belongs to it waits, until then (ms) at least. */
+  waitsFor(site: string, until: number): void {
+    this.behind.silent(site, until);
+    this.#ease();
   }
 
   /** What it was sent in the meantime is written down: the rest is not to be had now. */
@@ -131,8 +138,7 @@ export class Reader {
 
   /** It lacked what comes after a seq of a job when the object fell asleep. */
   wasBehind(job: string, after: number): void {
-    this.behind.set(job, { after, newest: after });
-    this.#lagging = true;
+    this.behind.add(job, { after, newest: after });
   }
 
   /** Events of a job after a seq, up to another, have not come: the reader is told them out of the log. */
@@ -140,7 +146,7 @@ export class Reader {
     const behind = this.behind.get(job);
     if (behind) behind.newest = Math.max(behind.newest, newest);
     else {
-      this.behind.set(job, { after, newest });
+      this.behind.add(job, { after, newest });
       this.#notes.behind(job, after);
     }
   }
@@ -160,6 +166,10 @@ export class Reader {
   #lag(): void {
     if (!this.#lagging) this.lags();
     this.#lagging = true;
+  }
+
+  #ease(): void {
+    if (this.behind.outOfReach) this.#lagging = false;
   }
 
   /** Says that it has fallen behind. */

@@ -1,4 +1,5 @@
 /** What one socket wants to be told of: a job, or a channel. */
+import { siteOf, spotOf } from "../../platform/ids.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import { Page } from "./backlog.ts";
 import type { Desk } from "./desk.ts";
@@ -23,7 +24,7 @@ export type Subscription = {
 
 /** Tells a consumer what it has not been told, as much as goes. Ends with it being told of events as they come, or with the reader full. */
 export function consume(desk: Desk, reader: Reader, subscription: Subscription): void {
-  if (subscription.place === null || reader.behind.size > 0) return;
+  if (subscription.place === null || isBusy(reader, siteOf(desk.address.tenant, desk.address.channel))) return;
   const told = new Map<number, JobEvent[]>();
   let from = subscription.place;
   for (let last = false; !last; ) {
@@ -49,13 +50,21 @@ export function consume(desk: Desk, reader: Reader, subscription: Subscription):
 /** Whether a consumer is told of an event as it comes; not what it has acked, nor what has to wait for its turn. */
 export function isLive(reader: Reader, { acked, place }: Subscription, event: JobEvent): boolean {
   if (event.place === undefined) return true;
-  return event.place > acked && place === null && !reader.full && reader.behind.size === 0;
+  return event.place > acked && place === null && !reader.full && !isBusy(reader, spotOf(event.job)!.site);
+}
+
+/**
+ * Whether what a consumer's socket lacks comes first: of its own mailbox, or of any if it was sent more than it dealt with, so that a channel where much
+ * happens leaves room for the others. What another mailbox keeps is nothing to its order.
+ */
+function isBusy(reader: Reader, site: string): boolean {
+  return reader.lagging || reader.behind.lacks(site);
 }
 
 /** An event that a consumer is not told as it comes waits in the log for its turn. Answers whether it is the first that does. */
 export function postpone(desk: Desk, reader: Reader, subscription: Subscription, event: JobEvent & { place: number }): boolean {
   if (subscription.place !== null || event.place <= subscription.acked || !reader.wants(event, subscription.deltas)) return false;
-  if (reader.behind.size === 0) reader.lags();
+  if (reader.full && !reader.lagging) reader.lags();
   subscription.place = desk.order.safe(event.place - 1);
   return true;
 }
