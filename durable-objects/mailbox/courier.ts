@@ -21,6 +21,10 @@ export type Route = {
   newest: (n: number) => JobEvent | null;
   /** The lobby has it. */
   arrived: (n: number, event: JobEvent) => void;
+  /** So many characters more, or less, are held for the lobby. */
+  holds: (more: number) => void;
+  /** Characters that may be held beyond those that are, for all lobbies. */
+  room: () => number;
   now: () => number;
   /** Lets the object live until the work is done. */
   background: (work: Promise<unknown>) => void;
@@ -77,10 +81,25 @@ export class Courier {
     return new Promise((done) => {
       const size = this.#underway ? sizeOf(event) : 0;
       this.#waiting.push({ n, event, size, done });
-      this.#characters += size;
-      if (this.#characters > WAITING_CHARACTERS) this.#letGo(this.#waiting);
+      this.#hold(size);
+      if (this.#characters > WAITING_CHARACTERS) this.letGo();
       this.go();
     });
+  }
+
+  /** Characters of what waits. */
+  get waiting(): number {
+    return this.#characters;
+  }
+
+  /** Nothing is held any more of what waits. */
+  letGo(): void {
+    const letters = this.#waiting.splice(0);
+    this.#hold(-this.#characters);
+    for (const { done, event, n } of letters) {
+      this.#lack(n, (event.since ?? event.seq - 1) + 1);
+      done(0);
+    }
   }
 
   /** The lobby may lack events of these jobs. */
@@ -98,7 +117,7 @@ export class Courier {
 
   async #goOn(): Promise<void> {
     this.#underway = true;
-    for (let letters = this.#take(); letters.length > 0; letters = this.#take()) {
+    for (let { characters, letters } = this.#take(); letters.length > 0; { characters, letters } = this.#take()) {
       try {
         const readers = await this.#route.relay(letters.map(({ event }) => event));
         this.#failures = 0;
@@ -107,42 +126,44 @@ export class Courier {
           done(readers);
         }
       } catch {
-        this.#letGo([...letters, ...this.#waiting]);
+        this.#waiting = [...letters, ...this.#waiting];
+        this.letGo();
         this.#pausedUntil = this.#route.now() + Math.min(FIRST_PAUSE_MS * 2 ** this.#failures++, LONGEST_PAUSE_MS);
         this.#route.wakeBy(this.#pausedUntil);
         break;
+      } finally {
+        this.#route.holds(-characters);
       }
     }
     this.#underway = false;
   }
 
-  /** The next message. */
-  #take(): Letter[] {
+  /** The next message, and how much is held for it. */
+  #take(): { letters: Letter[]; characters: number } {
+    const most = Math.min(MESSAGE_CHARACTERS, this.#characters + this.#route.room());
     let [count, characters] = [0, 0];
-    while (count < this.#waiting.length && characters < MESSAGE_CHARACTERS) characters += this.#waiting[count++]!.size;
+    while (count < this.#waiting.length && (count === 0 || characters < most)) characters += this.#waiting[count++]!.size;
     const letters = this.#waiting.splice(0, count);
     this.#characters -= characters;
     for (const [n, first] of this.#lacking) {
-      if (characters >= MESSAGE_CHARACTERS) break;
+      if (letters.length > 0 && characters >= most) break;
       this.#lacking.delete(n);
       const event = this.#route.newest(n);
       if (!event) continue;
       characters += sizeOf(event);
+      this.#route.holds(sizeOf(event));
       // So that a lobby that knows nothing of the job, for it slept, knows what it lacks.
       letters.push({ n, event: { ...event, since: Math.min(first, event.seq) - 1 }, size: 0, done: () => {} });
     }
-    return letters;
+    return { letters, characters };
+  }
+
+  #hold(more: number): void {
+    this.#characters += more;
+    this.#route.holds(more);
   }
 
   #lack(n: number, seq: number): void {
     this.#lacking.set(n, Math.min(seq, this.#lacking.get(n) ?? Number.POSITIVE_INFINITY));
-  }
-
-  #letGo(letters: Letter[]): void {
-    for (const { done, event, n } of letters) {
-      this.#lack(n, (event.since ?? event.seq - 1) + 1);
-      done(0);
-    }
-    [this.#waiting, this.#characters] = [[], 0];
   }
 }

@@ -16,6 +16,12 @@ export const WHOLE_CHANNEL = 0;
 /** While something is to be told elsewhere, the object is woken this often (ms): it may have died over it. */
 const WATCHDOG_MS = 30_000;
 
+/**
+ * What is held for all lobbies together, in characters, and one event for each beyond: many that cannot be reached at once would fill an object's memory,
+ * each with a second of the channel. What is let go the log can tell.
+ */
+const HELD_CHARACTERS = 24_000_000;
+
 export type Ways = Pick<Route, "now" | "background" | "wakeBy"> & {
   /** Hands events to the sockets of this very object, and answers to how many. */
   deliver: (events: JobEvent[]) => number;
@@ -30,6 +36,7 @@ export class Followers {
   readonly #byTarget = new Map<number, Map<string, boolean>>();
   /** To those that have something to be told. */
   readonly #couriers = new Map<string, Courier>();
+  #held = 0;
   readonly #store: MailboxStore;
   readonly #here: string;
   readonly #ways: Ways;
@@ -142,12 +149,22 @@ export class Followers {
         if (!event) this.remove(n, lobby);
         return event;
       },
+      holds: (more) => this.#holds(more),
+      room: () => HELD_CHARACTERS - this.#held,
       arrived: (n, event) => {
         if (isEnd(event.event)) this.remove(n, lobby);
       },
     });
     this.#couriers.set(lobby, courier);
     return courier;
+  }
+
+  /** Beyond what may be held, the lobby for which most waits is told the rest later. */
+  #holds(more: number): void {
+    this.#held += more;
+    if (more <= 0 || this.#held <= HELD_CHARACTERS) return;
+    const [heaviest] = [...this.#couriers.values()].sort((a, b) => b.waiting - a.waiting);
+    heaviest?.letGo();
   }
 
   #remember(target: number, lobby: string, deltas: boolean): void {

@@ -1,6 +1,8 @@
 /** How events go to one lobby elsewhere. */
-import { beforeEach, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Courier } from "../../durable-objects/mailbox/courier.ts";
+import { Followers, WHOLE_CHANNEL } from "../../durable-objects/mailbox/followers.ts";
+import type { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 
 let clock = 0;
@@ -15,6 +17,7 @@ function courier(newest: (n: number) => JobEvent | null = () => null) {
   const messages: string[][] = [];
   const arrived: string[] = [];
   const wakes: number[] = [];
+  const held = { characters: 0, most: Number.POSITIVE_INFINITY };
   const answers: { ok: () => void; fail: () => void }[] = [];
   const made = new Courier({
     relay: (events) => {
@@ -25,6 +28,10 @@ function courier(newest: (n: number) => JobEvent | null = () => null) {
     },
     newest,
     arrived: (n, { seq }) => arrived.push(`${n} ${seq}`),
+    holds: (more) => {
+      held.characters += more;
+    },
+    room: () => held.most - held.characters,
     now: () => clock,
     background: () => {},
     wakeBy: (at) => wakes.push(at),
@@ -34,7 +41,7 @@ function courier(newest: (n: number) => JobEvent | null = () => null) {
     answers.shift()![how]();
     for (let turn = 0; turn < 5; turn++) await Promise.resolve();
   };
-  return { made, messages, arrived, wakes, answer };
+  return { made, messages, arrived, wakes, answer, held };
 }
 
 it("an event that comes alone goes at once; what comes while it is under way goes together after it, in order", async () => {
@@ -110,10 +117,12 @@ it("more than may wait for a lobby is held no longer: it is told the newest of e
 });
 
 it("many jobs of which much is to be told: a message holds a part of them, the next the rest", async () => {
-  const { made, messages, answer } = courier((n) => delta(n, 1, "x".repeat(1_500_000)));
+  const { made, messages, answer, held } = courier((n) => delta(n, 1, "x".repeat(1_500_000)));
   made.bringNewest([1, 2, 3, 4]);
+  expect(held.characters).toBeGreaterThan(4_500_000);
   await answer("ok");
   await answer("ok");
+  expect(held.characters).toBe(0);
   expect(messages).toEqual([["job_1 1", "job_2 1", "job_3 1"], ["job_4 1"]]);
   expect(made.idle).toBe(true);
 });
@@ -135,6 +144,8 @@ it("what stands for events that were let go says since when: a lobby that slept 
     },
     newest: () => last,
     arrived: () => {},
+    holds: () => {},
+    room: () => Number.POSITIVE_INFINITY,
     now: () => clock,
     background: () => {},
     wakeBy: () => {},
@@ -151,4 +162,62 @@ it("what stands for events that were let go says since when: a lobby that slept 
     await settled();
   }
   expect(since).toEqual([undefined, 4, 4, 4]);
+});
+
+it("little room is left for all lobbies -> smaller messages, of one event at least", async () => {
+  const { made, messages, answer, held } = courier((n) => delta(n, 1, "x".repeat(1_500_000)));
+  held.most = 1_000_000;
+  made.bringNewest([1, 2]);
+  expect(messages).toEqual([["job_1 1"]]);
+  await answer("ok");
+  held.characters = 2_000_000;
+  await answer("ok");
+  expect(messages).toEqual([["job_1 1"], ["job_2 1"]]);
+});
+
+it.each(["ok", "fail"] as const)("what is held is given back when the message is over (%s)", async (how) => {
+  const { made, answer, held } = courier(() => null);
+  for (let seq = 1; seq <= 3; seq++) made.bring(1, delta(1, seq, "x".repeat(1_000)));
+  expect(held.characters).toBeGreaterThan(2_000);
+  await answer(how);
+  if (how === "ok") await answer("ok");
+  expect(held.characters).toBe(0);
+});
+
+describe("many lobbies that do not answer", () => {
+  it("what is held for all together is bounded: where most waits, it is told later; who answers is told all", async () => {
+    const text = "x".repeat(1_000_000);
+    const messages = new Map<string, number[]>();
+    const hung: (() => void)[] = [];
+    const swift = "alice/swift";
+    const store = { followers: () => [], putFollower: () => {}, dropFollower: () => {} } as unknown as MailboxStore;
+    const followers = new Followers(
+      store,
+      { tenant: "alice", channel: "c" },
+      {
+        ...{ deliver: () => 0, now: () => clock, background: () => {}, wakeBy: () => {} },
+        newest: () => delta(1, 8, text),
+        relay: (lobby, events) => {
+          messages.set(lobby, [...(messages.get(lobby) ?? []), ...events.map(({ seq }) => seq)]);
+          return lobby === swift ? Promise.resolve(1) : new Promise((done) => hung.push(() => done(1)));
+        },
+      },
+    );
+    const lobbies = Array.from({ length: 10 }, (_, index) => `alice/lobby-${index}`);
+    for (const lobby of [swift, ...lobbies]) followers.add(WHOLE_CHANNEL, lobby, true);
+    for (let seq = 1; seq <= 8; seq++) {
+      void followers.tell(1, delta(1, seq, text));
+      for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+    }
+    expect(messages.get(swift)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    while (hung.length > 0) {
+      hung.shift()!();
+      for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+    }
+    const all = lobbies.map((lobby) => messages.get(lobby)!);
+    for (const told of all) expect(told.at(-1)).toBe(8);
+    const whole = all.filter((told) => told.length === 8).length;
+    expect(whole).toBeGreaterThan(0);
+    expect(whole).toBeLessThan(5);
+  });
 });
