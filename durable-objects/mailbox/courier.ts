@@ -13,6 +13,9 @@ const MESSAGE_CHARACTERS = 4_000_000;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 300_000;
 
+/** A lobby that could not be told. `since`: what happened from then on (ms) it may lack; `until`: it is left alone until then (ms). */
+export type Outage = { since: number; failures: number; until: number };
+
 /** What a courier needs of its mailbox. */
 export type Route = {
   /** Answers to how many sockets they went at most. @throws if the lobby cannot be reached, or does not answer in time. */
@@ -21,6 +24,10 @@ export type Route = {
   newest: (n: number) => JobEvent | null;
   /** The lobby has it. */
   arrived: (n: number, event: JobEvent) => void;
+  /** It cannot be told now: to be kept, so that sleep does not forget it. */
+  failed: (outage: Outage) => void;
+  /** It has been told all that it could not be. */
+  recovered: () => void;
   /** So many characters more, or less, are held for the lobby. */
   holds: (more: number) => void;
   /** Characters that may be held beyond those that are, for all lobbies. */
@@ -32,8 +39,8 @@ export type Route = {
   wakeBy: (at: number) => void;
 };
 
-/** `size`: in characters, 0 of one that does not have to wait. */
-type Letter = { n: number; event: JobEvent; size: number; done: (readers: number) => void };
+/** `size`: in characters, 0 of one that does not have to wait; `at`: when it was brought, ms. */
+type Letter = { n: number; event: JobEvent; size: number; at: number; done: (readers: number) => void };
 
 /** An event is written out once to know its size, however many lobbies it goes to. */
 const sizes = new WeakMap<JobEvent, number>();
@@ -54,12 +61,17 @@ export class Courier {
    */
   readonly #lacking = new Map<number, number>();
   #underway = false;
-  #failures = 0;
+  #outage: Outage | null;
+  #failures: number;
   /** ms */
-  #pausedUntil = Number.NEGATIVE_INFINITY;
+  #pausedUntil: number;
 
-  constructor(route: Route) {
+  /** `outage`: one that was kept. */
+  constructor(route: Route, outage: Outage | null = null) {
     this.#route = route;
+    this.#outage = outage;
+    this.#failures = outage?.failures ?? 0;
+    this.#pausedUntil = outage?.until ?? Number.NEGATIVE_INFINITY;
   }
 
   get idle(): boolean {
@@ -80,7 +92,7 @@ export class Courier {
     }
     return new Promise((done) => {
       const size = this.#underway ? sizeOf(event) : 0;
-      this.#waiting.push({ n, event, size, done });
+      this.#waiting.push({ n, event, size, at: this.#route.now(), done });
       this.#hold(size);
       if (this.#characters > WAITING_CHARACTERS) this.letGo();
       this.go();
@@ -102,16 +114,17 @@ export class Courier {
     }
   }
 
-  /** The lobby may lack events of these jobs. */
-  bringNewest(jobs: Iterable<number>): void {
-    for (const n of jobs) this.#lack(n, Number.POSITIVE_INFINITY);
+  /** The lobby may lack events of these jobs, from a seq on (Infinity: that is not known). */
+  bringNewest(jobs: Iterable<readonly [n: number, seq: number]>): void {
+    for (const [n, seq] of jobs) this.#lack(n, seq);
     this.go();
   }
 
   /** Goes, unless it is under way or pauses. */
   go(): void {
-    if (this.#underway || this.idle) return;
-    if (this.#pausedUntil > this.#route.now()) this.#route.wakeBy(this.#pausedUntil);
+    if (this.#underway) return;
+    if (this.idle) this.#recover();
+    else if (this.#pausedUntil > this.#route.now()) this.#route.wakeBy(this.#pausedUntil);
     else this.#route.background(this.#goOn());
   }
 
@@ -128,14 +141,26 @@ export class Courier {
       } catch {
         this.#waiting = [...letters, ...this.#waiting];
         this.letGo();
-        this.#pausedUntil = this.#route.now() + Math.min(FIRST_PAUSE_MS * 2 ** this.#failures++, LONGEST_PAUSE_MS);
-        this.#route.wakeBy(this.#pausedUntil);
+        this.#pause(letters[0]!.at);
         break;
       } finally {
         this.#route.holds(-characters);
       }
     }
     this.#underway = false;
+    if (this.idle) this.#recover();
+  }
+
+  #pause(since: number): void {
+    this.#pausedUntil = this.#route.now() + Math.min(FIRST_PAUSE_MS * 2 ** this.#failures++, LONGEST_PAUSE_MS);
+    this.#outage = { since: this.#outage?.since ?? since, failures: this.#failures, until: this.#pausedUntil };
+    this.#route.failed(this.#outage);
+    this.#route.wakeBy(this.#pausedUntil);
+  }
+
+  #recover(): void {
+    if (this.#outage) this.#route.recovered();
+    this.#outage = null;
   }
 
   /** The next message, and how much is held for it. */
@@ -153,7 +178,7 @@ export class Courier {
       characters += sizeOf(event);
       this.#route.holds(sizeOf(event));
       // So that a lobby that knows nothing of the job, for it slept, knows what it lacks.
-      letters.push({ n, event: { ...event, since: Math.min(first, event.seq) - 1 }, size: 0, done: () => {} });
+      letters.push({ n, event: { ...event, since: Math.min(first, event.seq) - 1 }, size: 0, at: this.#route.now(), done: () => {} });
     }
     return { letters, characters };
   }

@@ -7,7 +7,8 @@ import { mailboxName } from "../../platform/mailboxes.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
-import { Courier, type Route } from "./courier.ts";
+import { Courier, type Outage, type Route } from "./courier.ts";
+import { entriesOf } from "./log.ts";
 import type { MailboxStore } from "./store/store.ts";
 
 /** In place of a job's number: every job of the mailbox. */
@@ -15,6 +16,9 @@ export const WHOLE_CHANNEL = 0;
 
 /** While something is to be told elsewhere, the object is woken this often (ms): it may have died over it. */
 const WATCHDOG_MS = 30_000;
+
+/** Of the newest jobs so many are gone through for what a lobby could not be told, at wake; of one before them its next event tells. */
+const RECALLED = 10_000;
 
 /**
  * What is held for all lobbies together, in characters, and one event for each beyond: many that cannot be reached at once would fill an object's memory,
@@ -106,9 +110,13 @@ export class Followers {
     for (const lobby of this.#byTarget.get(n)?.keys() ?? []) this.#owes(lobby, n);
   }
 
-  /** At wake: tells the ends that were not told for certain. */
+  /** At wake: tells the ends that were not told for certain, and those who could not be told the rest. */
   tellOwed(): void {
+    const outages = this.#store.outages.all();
+    for (const { lobby, ...outage } of outages) this.#courier(lobby, outage);
     for (const { lobby, target } of this.#store.owed()) this.#owes(lobby, target);
+    for (const { lobby, since } of outages)
+      this.#courier(lobby).bringNewest(this.#store.openSince(since, RECALLED).map((n) => [n, this.#firstSince(n, since)]));
   }
 
   /** Goes on telling those who could not be told; answers when to come again (ms), null if nothing is to be told. */
@@ -127,7 +135,14 @@ export class Followers {
       const event = this.#ways.newest(n, false);
       if (event) this.#ways.deliver([event]);
       this.remove(n, lobby);
-    } else this.#courier(lobby).bringNewest([n]);
+    } else this.#courier(lobby).bringNewest([[n, this.#firstSince(n, this.#store.outages.since(lobby))]]);
+  }
+
+  /** The first event of a job from then on (ms), but for deltas, which bear no time; Infinity if that is not known. */
+  #firstSince(n: number, since: number | null): number {
+    const row = since === null ? null : this.#store.job(n);
+    const entry = row && entriesOf(row).find(([, , at]) => at >= since!);
+    return entry?.[0] ?? Number.POSITIVE_INFINITY;
   }
 
   #lobbies(n: number): Map<string, boolean> {
@@ -136,10 +151,10 @@ export class Followers {
     return lobbies;
   }
 
-  #courier(lobby: string): Courier {
+  #courier(lobby: string, outage: Outage | null = null): Courier {
     const known = this.#couriers.get(lobby);
     if (known) return known;
-    const courier = new Courier({
+    const route: Route = {
       ...this.#ways,
       relay: (events) => this.#ways.relay(lobby, events),
       newest: (n) => {
@@ -154,7 +169,10 @@ export class Followers {
       arrived: (n, event) => {
         if (isEnd(event.event)) this.remove(n, lobby);
       },
-    });
+      failed: (outage) => this.#store.outages.put({ lobby, ...outage }),
+      recovered: () => this.#store.outages.drop(lobby),
+    };
+    const courier = new Courier(route, outage);
     this.#couriers.set(lobby, courier);
     return courier;
   }

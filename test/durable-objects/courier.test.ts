@@ -1,6 +1,6 @@
 /** How events go to one lobby elsewhere. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { Courier } from "../../durable-objects/mailbox/courier.ts";
+import { Courier, type Outage } from "../../durable-objects/mailbox/courier.ts";
 import { Followers, WHOLE_CHANNEL } from "../../durable-objects/mailbox/followers.ts";
 import type { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
 import type { JobEvent } from "../../schemas/event.ts";
@@ -28,6 +28,8 @@ function courier(newest: (n: number) => JobEvent | null = () => null) {
     },
     newest,
     arrived: (n, { seq }) => arrived.push(`${n} ${seq}`),
+    failed: () => {},
+    recovered: () => {},
     holds: (more) => {
       held.characters += more;
     },
@@ -97,6 +99,51 @@ it("pauses grow no longer than five minutes", async () => {
   expect(made.resumesAt).toBe(clock + 300_000);
 });
 
+it("what sleep must not forget: since when the lobby may lack events, and how long it is left alone; until it was told everything", async () => {
+  const kept: (Outage | null)[] = [];
+  let reached = false;
+  const route = {
+    relay: async () => {
+      if (!reached) throw new Error("deaf");
+      return 1;
+    },
+    newest: (n: number) => (n === 1 ? delta(1, 5) : null),
+    ...{ arrived: () => {}, holds: () => {}, room: () => Number.POSITIVE_INFINITY, background: () => {}, wakeBy: () => {} },
+    failed: (outage: Outage) => kept.push(outage),
+    recovered: () => kept.push(null),
+    now: () => clock,
+  };
+  const settled = async () => {
+    for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+  };
+  clock = 10;
+  const made = new Courier(route);
+  void made.bring(1, delta(1, 5));
+  await settled();
+  clock += 1_000;
+  made.go();
+  await settled();
+  expect(kept).toEqual([
+    { since: 10, failures: 1, until: 1_010 },
+    { since: 10, failures: 2, until: 3_010 },
+  ]);
+  const next = new Courier(route, kept[1]);
+  next.bringNewest([[1, 5]]);
+  expect(next.resumesAt).toBe(3_010);
+  clock = 3_010;
+  next.go();
+  await settled();
+  expect(kept[2]).toEqual({ since: 10, failures: 3, until: 7_010 });
+  clock = 7_010;
+  reached = true;
+  next.go();
+  await settled();
+  expect(kept[3]).toBe(null);
+  const idle = new Courier(route, kept[2]);
+  idle.bringNewest([]);
+  expect(kept[4]).toBe(null);
+});
+
 it("more than a message holds -> the next brings it", async () => {
   const { made, messages, answer } = courier();
   for (let seq = 1; seq <= 7; seq++) made.bring(1, delta(1, seq, "x".repeat(1_000_000)));
@@ -118,7 +165,7 @@ it("more than may wait for a lobby is held no longer: it is told the newest of e
 
 it("many jobs of which much is to be told: a message holds a part of them, the next the rest", async () => {
   const { made, messages, answer, held } = courier((n) => delta(n, 1, "x".repeat(1_500_000)));
-  made.bringNewest([1, 2, 3, 4]);
+  made.bringNewest([1, 2, 3, 4].map((n) => [n, Number.POSITIVE_INFINITY]));
   expect(held.characters).toBeGreaterThan(4_500_000);
   await answer("ok");
   await answer("ok");
@@ -129,7 +176,7 @@ it("many jobs of which much is to be told: a message holds a part of them, the n
 
 it("a job that the lobby follows no more is left out", async () => {
   const { made, messages } = courier((n) => (n === 2 ? delta(2, 1) : null));
-  made.bringNewest([1, 2]);
+  made.bringNewest([1, 2].map((n) => [n, Number.POSITIVE_INFINITY]));
   expect(messages).toEqual([["job_2 1"]]);
 });
 
@@ -144,6 +191,8 @@ it("what stands for events that were let go says since when: a lobby that slept 
     },
     newest: () => last,
     arrived: () => {},
+    failed: () => {},
+    recovered: () => {},
     holds: () => {},
     room: () => Number.POSITIVE_INFINITY,
     now: () => clock,
@@ -167,7 +216,7 @@ it("what stands for events that were let go says since when: a lobby that slept 
 it("little room is left for all lobbies -> smaller messages, of one event at least", async () => {
   const { made, messages, answer, held } = courier((n) => delta(n, 1, "x".repeat(1_500_000)));
   held.most = 1_000_000;
-  made.bringNewest([1, 2]);
+  made.bringNewest([1, 2].map((n) => [n, Number.POSITIVE_INFINITY]));
   expect(messages).toEqual([["job_1 1"]]);
   await answer("ok");
   held.characters = 2_000_000;

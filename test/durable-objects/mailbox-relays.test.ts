@@ -34,6 +34,7 @@ async function ring(): Promise<void> {
   world.now += 60_000;
   expect(await runDurableObjectAlarm(mailbox("alice", "c"))).toBe(true);
 }
+const outages = () => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("SELECT count(*) AS n FROM outages").one().n);
 /** Followers of single jobs. */
 const owed = () =>
   inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("SELECT count(*) AS n FROM followers WHERE target > 0").one().n);
@@ -77,7 +78,10 @@ describe("an event that a lobby did not get", () => {
     expect(client.count("lagging")).toBe(0);
   });
 
-  it("a delta, and nothing follows: it comes with the alarm", async () => {
+  it.each([
+    ["the mailbox lives on", async () => {}],
+    ["the mailbox dies", () => kill(mailbox("alice", "c"))],
+  ])("a delta, and nothing follows, %s: it comes with the alarm", async (_, between) => {
     const client = await connect({ channel: "lobby" });
     await client.subscribe({ channel: "c", deltas: true });
     const { id, say } = await running({ channel: "c" });
@@ -86,9 +90,51 @@ describe("an event that a lobby did not get", () => {
     const ears = deaf();
     say("two");
     await givenUp(ears);
+    await between();
     ears.hear();
     await ring();
     await until(() => client.text(id) === "one two");
+    await until(async () => (await outages()) === 0);
+  });
+
+  it.each(["running", "ended"])(
+    "several of a %s job that it has not heard of, and the mailbox dies meanwhile: with the alarm it is told from the first",
+    async (state) => {
+      const client = await connect({ channel: "lobby" });
+      await client.subscribe({ channel: "c" });
+      const before = await submit({ channel: "c", ...later });
+      await client.saw(before.id, "queued");
+      world.now += 1_000;
+      const ears = deaf();
+      const { id, finish } = await running({ channel: "c" });
+      await givenUp(ears);
+      if (state === "ended") finish();
+      await until(async () => (await call("GET", `/v1/jobs/${id}`)).body.status === (state === "ended" ? "completed" : "in_progress"));
+      await kill(mailbox("alice", "c"));
+      ears.hear();
+      expect(client.events(id)).toEqual([]);
+      await ring();
+      const told = WHOLE.slice(0, state === "ended" ? 3 : 2);
+      await until(() => client.story(id).length === told.length);
+      expect(client.story(id)).toEqual(told);
+      expect(client.story(before.id)).toEqual(["1 queued"]);
+      await until(async () => (await outages()) === 0);
+    },
+  );
+
+  it("a mailbox that dies leaves a lobby that did not answer alone for as long as it meant to", async () => {
+    const client = await connect({ channel: "lobby" });
+    await client.subscribe({ channel: "c", deltas: true });
+    const { id, say } = await running({ channel: "c" });
+    const ears = deaf();
+    say("one");
+    await givenUp(ears);
+    const at = await alarmAt();
+    await kill(mailbox("alice", "c"));
+    const { tries } = ears;
+    await call("GET", `/v1/jobs/${id}`);
+    expect(await alarmAt()).toBe(at);
+    expect(ears.tries).toBe(tries);
   });
 
   it.each([true, false])("the beginning of a job that the lobby has not heard of: it is told from there (deltas: %s)", async (deltas) => {

@@ -192,4 +192,17 @@ export const MIGRATIONS: readonly Migration[] = [
       ALTER TABLE subscriptions ADD COLUMN place INTEGER;
     `,
   },
+  {
+    id: "008_outages",
+    sql: `
+      -- Lobbies that could not be told of events: since when they may lack some, how often it was tried, and until when they are left alone. Written when
+      -- a message failed, deleted when what it had to say has been told; read at wake. Times in ms.
+      CREATE TABLE outages (
+        lobby TEXT PRIMARY KEY,
+        since INTEGER NOT NULL,
+        failures INTEGER NOT NULL CHECK (failures > 0),
+        until INTEGER NOT NULL
+      ) WITHOUT ROWID;
+    `,
+  },
 ];

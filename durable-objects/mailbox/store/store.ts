@@ -7,6 +7,7 @@ import { ConsumerStore } from "./consumers.ts";
 import { DeliveryStore } from "./deliveries.ts";
 import { DeltaStore } from "./deltas.ts";
 import { MIGRATIONS } from "./migrations.ts";
+import { OutageStore } from "./outages.ts";
 import { PassStore } from "./passes.ts";
 
 /** What was submitted and never changes. */
@@ -75,6 +76,7 @@ export class MailboxStore {
   readonly passes: PassStore;
   readonly deltas: DeltaStore;
   readonly consumers: ConsumerStore;
+  readonly outages: OutageStore;
 
   constructor(sql: Sql) {
     this.sql = sql;
@@ -83,6 +85,7 @@ export class MailboxStore {
     this.passes = new PassStore(sql);
     this.deltas = new DeltaStore(sql);
     this.consumers = new ConsumerStore(sql);
+    this.outages = new OutageStore(sql);
   }
 
   newest(): { n: number; accepted_at: number } | null {
@@ -252,6 +255,17 @@ export class MailboxStore {
       `SELECT target, lobby FROM followers LEFT JOIN jobs ON jobs.n = target
        WHERE target > 0 AND (jobs.n IS NULL OR ended_at IS NOT NULL) ORDER BY target`,
     );
+  }
+
+  /** Of the newest jobs those that have not ended and of which something happened from then on (ms), or may have: deltas bear no time. */
+  openSince(at: number, newest: number): number[] {
+    const jobs = this.sql.all<{ n: number }>(
+      `SELECT n FROM jobs WHERE n > (SELECT max(n) FROM jobs) - ?2 AND status = 'queued'
+       AND (accepted_at >= ?1 OR log ->> '$[#-1][2]' >= ?1 OR EXISTS (SELECT 1 FROM delta_rows WHERE delta_rows.n = jobs.n)) ORDER BY n`,
+      at,
+      newest,
+    );
+    return jobs.map(({ n }) => n);
   }
 
   putFollower(row: FollowerRow): void {
