@@ -9,11 +9,21 @@ import { Floor, type FloorEnv, Hall } from "./floor.ts";
 export { Floor, Hall };
 export class Archive extends objects.Archive {}
 export class Batch extends objects.Batch {}
-export class Dispatcher extends objects.Dispatcher {}
+
+export class Dispatcher extends objects.Dispatcher {
+  /** At once, mid-step; what was durable stays. */
+  die(): void {
+    this.ctx.abort("killed by the bench");
+  }
+}
 
 export class Coordinator extends objects.Coordinator {
   counts(): { events: number; rows: number } {
     return { events: this.events, rows: this.rowsWritten() };
+  }
+
+  die(): void {
+    this.ctx.abort("killed by the bench");
   }
 }
 
@@ -33,6 +43,10 @@ export class Mailbox extends objects.Mailbox {
 
   rows(): number {
     return this.rowsWritten();
+  }
+
+  die(): void {
+    this.ctx.abort("killed by the bench");
   }
 }
 
@@ -105,6 +119,13 @@ async function bench(request: Request, env: BenchEnv): Promise<Response> {
     return Response.json(await stub.counts());
   }
   if (url.pathname === "/bench/hall" || url.pathname === "/bench/tell") return env.HALL.getByName("hall").fetch(request);
+  if (url.pathname === "/bench/kill") {
+    const { kind, name } = Object.fromEntries(url.searchParams) as { kind: "COORDINATOR" | "DISPATCHER" | "MAILBOX"; name: string };
+    const stub = env[kind].getByName(name) as unknown as { die(): Promise<void> };
+    // Who dies does not answer.
+    await stub.die().catch(() => {});
+    return new Response();
+  }
   if (url.pathname === "/bench/woken") return Response.json(woken);
   const driver = drivers(env)[url.pathname.slice("/bench/".length)];
   if (!driver) return new Response("no such driver", { status: 404 });

@@ -1,13 +1,19 @@
-/** Clients of every kind that drop and return at random while jobs stream, and the service killed in the middle: who ends with what. */
+/**
+ * Clients of every kind that drop and return at random while jobs stream, and the service killed in the middle, or its objects one by one: who ends with what.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Sluice, textOf } from "../../client/index.ts";
+import { lobbyChannel, SPREAD } from "../../platform/mailboxes.ts";
+import { postName } from "../../policy/placement.ts";
 import type { Bundle } from "../../scripts/runtime.ts";
 import { KEY, PROTOCOLS, pause, startSluice, submit } from "./start.ts";
 import { wordOf } from "./upstream.ts";
 
-export type FaultFigures = { clients: number; drops: number; broken: number; wrong: string[] };
+/** What dies: the runtime by SIGKILL in the middle, to come again on its state; or one object after the other, at random. */
+export type Death = "nothing" | "service" | "objects";
+export type FaultFigures = { clients: number; drops: number; broken: number; deaths: number; wrong: string[] };
 
 type Told = { seq: number; event: string; data: unknown; from?: number };
 /** What one connection of a client tells, from `after` on, until the signal aborts it. */
@@ -105,19 +111,40 @@ async function follow(kind: string, url: string, job: string, expected: string, 
         if (ENDS.includes(event)) ended = event;
         if (ended !== "" || leave.aborted) break;
       }
-      figures.drops++;
     } catch {
-      if (leave.aborted) figures.drops++;
-      else figures.broken++;
+      // Broken, as one that ends early is.
     }
+    if (leave.aborted || ended !== "") figures.drops++;
+    else figures.broken++;
     if (ended === "") await pause(random() * AWAY_MS);
   }
   if (ended !== "completed") return `${kind} ${job}: ${ended}`;
   return text === expected ? null : `${kind} ${job}: ${text.length} characters of ${expected.length}`;
 }
 
-/** `kill`: the runtime dies by SIGKILL in the middle, and comes again on its state. */
-export async function runFaults(bundle: Bundle, upstream: string, clients: number, seconds: number, seed: number, kill: boolean) {
+/** Channels of the jobs; each is a mailbox. */
+const CHANNELS = 7;
+/** An object dies about so often, ms. */
+const DEATHS_MS = 500;
+
+/** Kills one object after the other: sources and lobbies of events, the coordinator, and once, in the middle, the dispatcher that makes the calls. */
+async function killObjects(url: string, seconds: number, random: () => number, figures: FaultFigures): Promise<void> {
+  const lobbies = Array.from({ length: SPREAD }, (_, index) => lobbyChannel(index));
+  const mailboxes = [...Array.from({ length: CHANNELS }, (_, index) => `c${index}`), ...lobbies];
+  const victims = [...mailboxes.map((channel) => ["MAILBOX", `alice/${channel}`]), ["COORDINATOR", "account"]];
+  const kill = async ([kind, name]: string[]) => {
+    const { ok } = await fetch(`${url}/bench/kill?${new URLSearchParams({ kind: kind!, name: name! })}`);
+    if (!ok) throw new Error(`${kind} ${name} was not killed`);
+    figures.deaths++;
+  };
+  const times = Math.ceil((seconds * 1_000) / DEATHS_MS);
+  for (let time = 0; time < times; time++) {
+    await pause(2 * random() * DEATHS_MS);
+    await kill(time === Math.floor(times / 2) ? ["DISPATCHER", postName("wnam", 0)] : victims[Math.floor(random() * victims.length)]!);
+  }
+}
+
+export async function runFaults(bundle: Bundle, upstream: string, clients: number, seconds: number, seed: number, death: Death) {
   const state = mkdtempSync(join(tmpdir(), "sluice-delivery-"));
   let runtime = await startSluice(bundle, upstream, { state, port: 0 });
   const { port, url } = runtime;
@@ -125,22 +152,27 @@ export async function runFaults(bundle: Bundle, upstream: string, clients: numbe
   const words = Math.ceil((seconds * 1_000) / everyMs);
   const expected = (index: number) => Array.from({ length: words }, (_, n) => wordOf(`j${index}`, n)).join("");
   const ids: string[] = [];
-  const figures: FaultFigures = { clients, drops: 0, broken: 0, wrong: [] };
+  const figures: FaultFigures = { clients, drops: 0, broken: 0, deaths: 0, wrong: [] };
   // Watched before they begin, so that each word of them is told.
   const at = Math.floor(Date.now() / 1_000) + 5;
   for (let index = 0; index < jobs; index++) {
     const wish = { words, everyMs, name: `j${index}` };
-    ids.push(await submit(runtime, wish, { channel: `c${index % 7}`, retry: "always", not_before: at }));
+    ids.push(await submit(runtime, wish, { channel: `c${index % CHANNELS}`, retry: "always", not_before: at }));
   }
   const kinds = Object.keys(KINDS);
   const following = Array.from({ length: clients }, (_, client) =>
     follow(kinds[client % kinds.length]!, url, ids[client % jobs]!, expected(client % jobs), dice(seed * 1_000 + client), figures),
   );
-  if (kill) {
+  if (death === "service") {
     await pause((5 + seconds / 2) * 1_000);
     runtime.kill();
     await runtime.exited;
     runtime = await startSluice(bundle, upstream, { state, port });
+    figures.deaths++;
+  }
+  if (death === "objects") {
+    await pause(5_000);
+    await killObjects(url, seconds, dice(seed), figures);
   }
   figures.wrong = (await Promise.all(following)).filter((each) => each !== null);
   await runtime.stop();
@@ -148,9 +180,9 @@ export async function runFaults(bundle: Bundle, upstream: string, clients: numbe
   return figures;
 }
 
-export function tellFaults(name: string, { broken, clients, drops, wrong }: FaultFigures): void {
+export function tellFaults(name: string, { broken, clients, deaths, drops, wrong }: FaultFigures): void {
   console.log(
-    `${name}: ${clients} clients, ${drops} connections ended by themselves, ${broken} broken under them; ${wrong.length} heard wrongly`,
+    `${name}: ${clients} clients, ${deaths} deaths, ${drops} connections ended by themselves, ${broken} broken under them; ${wrong.length} heard wrongly`,
   );
   for (const each of wrong.slice(0, 10)) console.log(`  ${each}`);
 }
