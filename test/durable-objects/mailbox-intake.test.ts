@@ -38,8 +38,8 @@ describe("202 means durable", () => {
     const jobs = texts.map((content, index) =>
       job({ channel: "c", metadata: { index: `${index}` } }, { messages: [{ role: "user", content }] }),
     );
-    const { body } = await call("POST", "/v1/jobs", { jobs });
-    const ids = (body.data as Job[]).map(({ id }) => id);
+    const { body } = await call<{ data: Job[] }>("POST", "/v1/jobs", { jobs });
+    const ids = body.data.map(({ id }) => id);
     expect(new Set(ids).size).toBe(texts.length);
     const over = await Promise.all(ids.map((id) => ended(id)));
     expect(over.map(({ id, metadata, status }) => [id, metadata, status])).toEqual(
