@@ -1,0 +1,156 @@
+/**
+ * A mailbox as the runtime meets it: it wakes, holds sockets, and is rung by its alarm. What wakes it finds everything that sleep could not keep in its
+ * storage.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { Alarm } from "../../platform/alarm.ts";
+import { parseMailboxName } from "../../platform/mailboxes.ts";
+import { callMailbox, type Env, within } from "../../platform/objects.ts";
+import { OUTSIDE, type Outside } from "../../platform/outside.ts";
+import { readSettings, type Settings } from "../../platform/settings.ts";
+import { Sql } from "../../platform/sql.ts";
+import type { JobEnd } from "../../schemas/job.ts";
+import type { WebhookEvent } from "../../schemas/webhook.ts";
+import { Calls } from "./calls.ts";
+import type { Desk } from "./desk.ts";
+import { Followers } from "./followers.ts";
+import { hear } from "./hear.ts";
+import { Inquiries } from "./inquiries.ts";
+import { Lobby } from "./lobby.ts";
+import { Order } from "./order.ts";
+import { closeOver } from "./passes.ts";
+import { newest } from "./replay.ts";
+import { retire } from "./retention.ts";
+import { acceptSocket, closeSocket, grantIn, socketId } from "./sockets.ts";
+import { MailboxStore } from "./store/store.ts";
+import { Streams } from "./streams.ts";
+import { Intake } from "./submit.ts";
+import { jobEvent, Webhooks } from "./webhooks.ts";
+
+/** A lobby that has not taken events by then is told of them later. */
+const RELAY_MS = 10_000;
+
+/** While the coordinator is asked about jobs, the object is woken this often: it may have died over it. */
+const WATCHDOG_MS = 30_000;
+
+/** What a mailbox wakes to; what is asked of it is in mailbox.ts. */
+export abstract class MailboxObject extends DurableObject<Env> {
+  protected readonly desk: Desk;
+  protected readonly intake: Intake;
+  protected readonly lobby: Lobby;
+  readonly #alarm: Alarm;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const address = parseMailboxName(ctx.id.name ?? "");
+    const settings = readSettings(env);
+    const store = new MailboxStore(new Sql(ctx.storage));
+    this.#alarm = new Alarm(ctx);
+    this.lobby = new Lobby(
+      () => this.desk,
+      (id) => ctx.getWebSockets(id),
+      store,
+    );
+    this.desk = {
+      address,
+      env,
+      settings,
+      store,
+      running: new Map(),
+      promised: new Map(),
+      followers: new Followers(store, address, {
+        deliver: (events) => this.lobby.deliver(address, events),
+        relay: (lobby, events) =>
+          within(
+            this.relayMs(),
+            callMailbox(env, parseMailboxName(lobby), (stub) => stub.relay(address, events)),
+          ),
+        newest: (n, deltas) => newest(this.desk, n, deltas),
+        now: () => this.now(),
+        background: (work) => ctx.waitUntil(work),
+        wakeBy: (at) => this.#alarm.wakeBy(at),
+      }),
+      inquiries: new Inquiries(() => this.desk),
+      order: new Order(store),
+      streams: new Streams(),
+      calls: new Calls(() => this.desk),
+      webhooks: new Webhooks(() => this.desk, this.outside()),
+      eventOf: (n) => this.eventOf(n),
+      now: () => this.now(),
+      background: (work) => ctx.waitUntil(work),
+      ended: (status) => this.ended(status),
+      retentionMs: this.retentionMs(settings),
+      wakeBy: (at) => this.#alarm.wakeBy(at),
+    };
+    this.intake = new Intake(this.desk);
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
+    if (this.intake.unconfirmed > 0) ctx.waitUntil(this.intake.resend());
+    ctx.waitUntil(this.lobby.leaveLost());
+    this.desk.followers.tellOwed();
+  }
+
+  /** A WebSocket upgrade, authenticated by the ingress. */
+  override async fetch(request: Request): Promise<Response> {
+    const grant = grantIn(request);
+    if (grant && this.desk.store.passes.find(grant.id)?.revoked) return new Response(null, { status: 401 });
+    return acceptSocket(this.ctx, request, this.desk.wakeBy);
+  }
+
+  override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    await hear(this.desk, this.lobby, socket, message);
+  }
+
+  override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {
+    closeSocket(socket, code, reason);
+    await this.lobby.leave(socketId(socket));
+  }
+
+  override async webSocketError(socket: WebSocket): Promise<void> {
+    await this.lobby.leave(socketId(socket));
+  }
+
+  override async alarm(): Promise<void> {
+    this.#alarm.rang();
+    const over = closeOver(this.ctx, this.now());
+    // What asks other objects is not waited for: one that does not answer holds up nothing that is due here.
+    for (const id of over.closed) this.desk.background(this.lobby.leave(id));
+    this.desk.background(this.lobby.resume());
+    this.desk.background(this.intake.resend());
+    const wishes = [
+      over.next,
+      this.intake.unconfirmed > 0 ? this.now() + WATCHDOG_MS : null,
+      this.desk.followers.resume(),
+      await this.desk.calls.sweep(),
+      retire(this.desk),
+      this.desk.webhooks.pump(),
+      this.desk.store.passes.drop(this.now()),
+    ];
+    const next = Math.min(...wishes.map((wish) => wish ?? Number.POSITIVE_INFINITY));
+    if (next !== Number.POSITIVE_INFINITY) this.#alarm.wakeBy(next);
+  }
+
+  /** Called for each job's end. */
+  protected ended(_: JobEnd): void {}
+
+  protected eventOf(n: number): WebhookEvent {
+    return jobEvent(this.desk, n);
+  }
+
+  protected retentionMs(settings: Settings): number {
+    return settings.retentionMs;
+  }
+
+  /** ms that another mailbox has to take events. */
+  protected relayMs(): number {
+    return RELAY_MS;
+  }
+
+  protected outside(): Outside {
+    return OUTSIDE;
+  }
+
+  /** ms since the epoch. */
+  protected now(): number {
+    return Date.now();
+  }
+}
