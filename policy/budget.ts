@@ -178,6 +178,12 @@ export function dominantMs(budget: Budget, tokens: number): number {
   return Math.max(costMs(budget, "requests", tokens), costMs(budget, "tokens", tokens));
 }
 
+/** The same of the minute's limits alone: how fast a pool goes, whatever a day leaves it. */
+export function paceMs(budget: Budget, tokens: number): number {
+  const minutes = budget.meters.filter(({ resource }) => resource === "rpm" || resource === "tpm");
+  return dominantMs({ ...budget, meters: minutes }, tokens);
+}
+
 /** The resource that a call takes the greater share of. */
 export function dominantKind(budget: Budget, tokens: number): Meter["counts"] {
   return costMs(budget, "tokens", tokens) > costMs(budget, "requests", tokens) ? "tokens" : "requests";

@@ -31,8 +31,8 @@ describe("slow_down", () => {
   const slowed: Outcome = { kind: "slow_down", retryAfterMs: 1_000 };
 
   /** Twenty of sixty a minute are used. */
-  async function twenty() {
-    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 60, tpm: 500_000 } });
+  async function twenty(limits: object = {}) {
+    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 60, tpm: 500_000, ...limits } });
     const played = playAll();
     await enqueue(Array.from({ length: 20 }, (_, n) => ticket(`j${n}`)));
     await jobsAfter(played, 20);
@@ -48,6 +48,15 @@ describe("slow_down", () => {
     await kill(coordinator());
     await settle("j1", 1, slowed);
     expect((await condition()).share).toBeCloseTo(1 / 6, 2);
+  });
+
+  it("of a pool that has a limit of a day as well -> a cut to half of what it used of the minute's, not of the day's", async () => {
+    const played = await twenty({ rpd: 1_000 });
+    await settle("j0", 1, slowed);
+    expect((await condition()).share).toBeCloseTo(1 / 6);
+    await enqueue(Array.from({ length: 5 }, (_, n) => ticket(`k${n}`)));
+    for (let second = 1; second <= 30; second++) await advanceTo(past(second));
+    expect(await jobsAfter(played, 25)).toHaveLength(25);
   });
 
   it("a call that began after the cut, and after a restart -> another", async () => {

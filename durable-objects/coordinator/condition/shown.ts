@@ -1,5 +1,5 @@
 /** How a pool stands, in the words of `GET /v1/queue` and of a job's `why`, and what that means for a wait. */
-import { dominantMs } from "../../../policy/budget.ts";
+import { paceMs } from "../../../policy/budget.ts";
 import { readyAt } from "../../../policy/credit.ts";
 import { eta } from "../../../policy/eta.ts";
 import * as pace from "../../../policy/pace.ts";
@@ -47,7 +47,7 @@ export function prolonged(book: Book, pool: Pool, tenant: string, ahead: { jobs:
   const { cut, ramp: governor, stop } = book.conditions.of(pool.id);
   if (pausedBy(book, pool.id, tenant)) return { ...wait, limited_by: "paused" };
   if (stop) return eta(wait.p50 * 1_000 + Math.max(0, stop.nextProbeAt - now), "paused");
-  const costMs = cut ? ahead.jobs * dominantMs(pool.budget, ahead.tokens / Math.max(1, ahead.jobs)) : 0;
+  const costMs = cut ? ahead.jobs * paceMs(pool.budget, ahead.tokens / Math.max(1, ahead.jobs)) : 0;
   const slowed = Math.max(cut ? pace.clearedAt(cut, costMs, now) : now, governor ? ramp.clearedAt(governor, ahead.tokens, now) : now);
   return slowed - now > wait.p50 * 1_000 ? eta(slowed - now, "ramp") : wait;
 }
