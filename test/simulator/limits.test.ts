@@ -182,6 +182,14 @@ describe("limits per day and shared limits", () => {
     expect(limitsFor("o4", own!, {}).limits.rpm).toBe(5);
   });
 
+  it("new limits hold from when they are set, though nobody calls: what refilled before did so at the old rate, and after at the new", () => {
+    const { table, headers } = limiter({ m: { rpm: 60, tpm: 1e6 } });
+    for (let count = 0; count < 60; count++) table.admit("m", { rpm: 1, tpm: 1 }, 1, START);
+    const configured = { burstSeconds: 60, countRejected: false, quantised: false, windows: false };
+    table.configure({ ...configured, limits: { m: { rpm: 30, tpm: 1e6 } } }, START + 10_000);
+    expect(headers("m", 30_000)).toMatchObject({ "x-ratelimit-limit-requests": "30", "x-ratelimit-remaining-requests": "10" });
+  });
+
   it("new limits keep what was spent", () => {
     const { table, admit, headers } = limiter({ m: { rpm: 10, tpm: 100 } });
     for (let count = 0; count < 4; count++) admit("m", 10);

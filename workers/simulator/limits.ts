@@ -40,6 +40,8 @@ interface Gate {
 
 interface Pool {
   /** What it was opened for. */
+  model: string;
+  fallback: Limits;
   limits: Limits;
   settings: LimitSettings;
   gates: Gate[];
@@ -83,6 +85,8 @@ export class Limiter {
   configure(settings: LimitSettings, now: number): void {
     for (const pool of this.pools.values()) for (const { meter } of pool.gates) refill(meter, now);
     this.settings = settings;
+    // From now on they refill at the new rate, whether or not anybody calls.
+    for (const { model, fallback } of [...this.pools.values()]) this.pool(model, fallback, now);
   }
 
   private pool(model: string, fallback: Limits, now: number): Pool {
@@ -90,7 +94,7 @@ export class Limiter {
     let pool = this.pools.get(key);
     for (const { meter } of pool?.gates ?? []) refill(meter, now);
     if (pool === undefined || pool.limits !== limits || pool.settings !== this.settings) {
-      pool = openPool(limits, this.settings, now, pool);
+      pool = { model, fallback, limits, settings: this.settings, gates: openGates(limits, this.settings, now, pool) };
       this.pools.set(key, pool);
     }
     return pool;
@@ -108,7 +112,7 @@ export function limitsFor(model: string, fallback: Limits, table: Record<string,
   return { key: limits.family ?? key, limits };
 }
 
-function openPool(limits: Limits, settings: LimitSettings, now: number, before: Pool | undefined): Pool {
+function openGates(limits: Limits, settings: LimitSettings, now: number, before: Pool | undefined): Gate[] {
   const gates: Gate[] = [];
   const open = (name: Gate["name"], kind: Kind, unit: string, meter: Meter) => {
     const old = before?.gates.find((gate) => gate.name === name)?.meter;
@@ -125,7 +129,7 @@ function openPool(limits: Limits, settings: LimitSettings, now: number, before: 
   open("tpm", "tokens", "tokens per min (TPM)", minute(tpm));
   if (tpd !== undefined) open("tpd", "tokens", "tokens per day (TPD)", day(tpd));
   if (project_tpm !== undefined) open("project_tpm", "tokens", "tokens per min (TPM)", minute(project_tpm));
-  return { limits, settings, gates };
+  return gates;
 }
 
 /** Where a model has a limit per day, OpenAI's one pair of headers shows that one: hence the last gate of the kind. */
