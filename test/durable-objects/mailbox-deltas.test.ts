@@ -183,7 +183,7 @@ describe("with deltas", () => {
     await inside(mailbox("alice", "c"), (_, { storage: { sql } }) => {
       const { n } = sql.exec("SELECT max(n) AS n FROM delta_rows").one();
       sql.exec(
-        "DELETE FROM migrations WHERE id >= '004_delta_rows'; DROP TABLE delta_rows; DROP TABLE passes; DROP TABLE lags; DROP TABLE consumers",
+        "DELETE FROM migrations WHERE id >= '004_delta_rows'; DROP TABLE delta_rows; DROP TABLE passes; DROP TABLE lags; DROP TABLE consumers; DROP TABLE outages",
       );
       sql.exec("ALTER TABLE subscriptions DROP COLUMN consumer; ALTER TABLE subscriptions DROP COLUMN place");
       sql.exec(
