@@ -3,8 +3,13 @@ import { createParser, type EventSourceMessage } from "eventsource-parser";
 
 /** Characters of one event, far more than a chunk has: what grows beyond is no answer. */
 const EVENT_CHARACTERS = 16_000_000;
+/** The end of a body follows its last word at once, or is not waited for. */
+const END_MS = 1_000;
 
-/** The messages of a body, in order, to its end or until `signal`. @throws what the body breaks with; if an event is too long. */
+/**
+ * The messages of a body, in order, to its end or until `signal`. Who turns away at the last word waits for nothing, but the end is read all the same: a
+ * connection whose body was cancelled is closed, and the next call would pay for a new one. @throws what the body breaks with; if an event is too long.
+ */
 export async function* messagesOf(body: ReadableStream<Uint8Array>, signal: AbortSignal): AsyncGenerator<EventSourceMessage> {
   const messages: EventSourceMessage[] = [];
   const decoder = new TextDecoder();
@@ -27,6 +32,22 @@ export async function* messagesOf(body: ReadableStream<Uint8Array>, signal: Abor
     }
   } finally {
     signal.removeEventListener("abort", stop);
-    stop();
+    if (signal.aborted) stop();
+    else void leave(reader);
+  }
+}
+
+async function leave(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<{ done: false }>((done) => {
+    timer = setTimeout(() => done({ done: false }), END_MS);
+  });
+  try {
+    const { done } = await Promise.race([reader.read(), late]);
+    if (!done) await reader.cancel();
+  } catch {
+    // The connection broke: there is nothing to keep.
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -3,7 +3,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { onTestFinished } from "vitest";
 
-export type Received = { headers: IncomingMessage["headers"]; text: string; body: Record<string, unknown> };
+/** `port`: the caller's, which names the connection. */
+export type Received = { port: number | undefined; headers: IncomingMessage["headers"]; text: string; body: Record<string, unknown> };
 export type Behaviour = (received: Received, response: ServerResponse, count: number) => void;
 
 export async function startUpstream(behave: Behaviour): Promise<{ url: string; received: Received[] }> {
@@ -12,7 +13,7 @@ export async function startUpstream(behave: Behaviour): Promise<{ url: string; r
     const pieces: Buffer[] = [];
     for await (const piece of request) pieces.push(piece as Buffer);
     const text = Buffer.concat(pieces).toString("utf8");
-    const call = { headers: request.headers, text, body: JSON.parse(text) as Record<string, unknown> };
+    const call = { port: request.socket.remotePort, headers: request.headers, text, body: JSON.parse(text) as Record<string, unknown> };
     received.push(call);
     behave(call, response, received.length);
   });
