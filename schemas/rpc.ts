@@ -323,7 +323,7 @@ export interface MailboxRpc {
   /** Whether a token was taken back. */
   isRevoked(pass: Pass): Promise<boolean>;
   unfollow(call: { lobby: MailboxAddress; channel: boolean; jobs: string[] }): Promise<void>;
-  /** Events for the sockets of this lobby; answers to how many they went at most. */
+  /** Events for the sockets of this lobby; answers to how many they went at most, less than 0 if nobody there follows any of their jobs. */
   relay(from: MailboxAddress, events: JobEvent[]): Promise<number>;
   /**
    * What a reader who lagged has missed of each job, in order, deltas that follow each other as one; nothing of a job that is not there. It may be the

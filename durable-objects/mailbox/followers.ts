@@ -3,6 +3,7 @@
  * Law: to each lobby the events of a job go in order, and nothing waits for them to arrive. A lobby elsewhere is a job's follower until the end has reached
  * it, whatever dies in between: one that stands beside an end is the debt of telling it.
  */
+import { spotOf } from "../../platform/ids.ts";
 import { mailboxName } from "../../platform/mailboxes.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
@@ -27,12 +28,14 @@ const RECALLED = 10_000;
 const HELD_CHARACTERS = 24_000_000;
 
 export type Ways = Pick<Route, "now" | "background" | "wakeBy"> & {
-  /** Hands events to the sockets of this very object, and answers to how many. */
+  /** Hands events to the sockets of this very object, and answers to how many; less than 0 if nobody follows these jobs here. */
   deliver: (events: JobEvent[]) => number;
   /** The same to another's. @throws if it cannot be reached, or does not answer in time. */
   relay: (lobby: string, events: JobEvent[]) => Promise<number>;
   /** The newest event of a job, of all or of those that are no deltas; null if there is no such job. */
   newest: (n: number, deltas: boolean) => JobEvent | null;
+  /** Somebody follows a job no more. */
+  left: (n: number) => void;
 };
 
 export class Followers {
@@ -41,6 +44,8 @@ export class Followers {
   /** To those that have something to be told. */
   readonly #couriers = new Map<string, Courier>();
   #held = 0;
+  /** How often somebody has begun to follow. */
+  #follows = 0;
   readonly #store: MailboxStore;
   readonly #here: string;
   readonly #ways: Ways;
@@ -62,6 +67,7 @@ export class Followers {
 
   /** Answers whether that is new. */
   add(target: number, lobby: string, deltas: boolean): boolean {
+    this.#follows++;
     const before = this.#byTarget.get(target)?.get(lobby);
     const wanted = deltas || before === true;
     if (before === wanted) return false;
@@ -98,7 +104,7 @@ export class Followers {
     const told = [...this.#lobbies(n)].map(([lobby, deltas]) => {
       if (event.event === "delta" && !deltas) return 0;
       if (lobby !== this.#here) return this.#courier(lobby).bring(n, event);
-      const readers = this.#ways.deliver([event]);
+      const readers = Math.max(0, this.#ways.deliver([event]));
       if (isEnd(event.event)) this.remove(n, lobby);
       return readers;
     });
@@ -151,12 +157,25 @@ export class Followers {
     return lobbies;
   }
 
+  /** A lobby that nobody follows from, for its word that they have left was lost, is a follower no more. Who has begun meanwhile, it does not know of. */
+  async #relay(lobby: string, events: JobEvent[]): Promise<number> {
+    const follows = this.#follows;
+    const readers = await this.#ways.relay(lobby, events);
+    if (readers >= 0 || this.#follows !== follows) return Math.max(0, readers);
+    this.remove(WHOLE_CHANNEL, lobby);
+    for (const n of new Set(events.map(({ job }) => spotOf(job)!.number))) {
+      this.remove(n, lobby);
+      this.#ways.left(n);
+    }
+    return 0;
+  }
+
   #courier(lobby: string, outage: Outage | null = null): Courier {
     const known = this.#couriers.get(lobby);
     if (known) return known;
     const route: Route = {
       ...this.#ways,
-      relay: (events) => this.#ways.relay(lobby, events),
+      relay: (events) => this.#relay(lobby, events),
       newest: (n) => {
         const deltas = this.#lobbies(n).get(lobby);
         if (deltas === undefined) return null;

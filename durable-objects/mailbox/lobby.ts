@@ -49,9 +49,9 @@ export class Lobby {
     for (const { job, last, socket } of store.lags()) this.reader(socket).wasBehind(job, last);
   }
 
-  /** Events of one followed mailbox; answers to how many sockets one of them went at most. */
+  /** Events of one followed mailbox; answers to how many sockets one of them went at most, less than 0 if nobody here follows any of these jobs. */
   deliver(from: MailboxAddress, events: JobEvent[]): number {
-    let most = 0;
+    let most = -1;
     for (const event of events) {
       let told = 0;
       const { place } = event;
@@ -60,7 +60,7 @@ export class Lobby {
         ...(this.#targets.get(target)?.keys() ?? []),
       ]);
       for (const socketId of new Set(sockets)) if (this.#pass(socketId, from.channel, frame)) told++;
-      most = Math.max(most, told);
+      if (sockets.length > 0) most = Math.max(most, told);
       if (isEnd(event.event)) this.#forgetJob(event.job);
     }
     return most;

@@ -19,7 +19,7 @@ import { Inquiries } from "./inquiries.ts";
 import { Lobby } from "./lobby.ts";
 import { Order } from "./order.ts";
 import { closeOver } from "./passes.ts";
-import { newest } from "./replay.ts";
+import { left, newest } from "./replay.ts";
 import { retire } from "./retention.ts";
 import { acceptSocket, closeSocket, grantIn, socketId } from "./sockets.ts";
 import { MailboxStore } from "./store/store.ts";
@@ -66,6 +66,7 @@ export abstract class MailboxObject extends DurableObject<Env> {
             callMailbox(env, parseMailboxName(lobby), (stub) => stub.relay(address, events)),
           ),
         newest: (n, deltas) => newest(this.desk, n, deltas),
+        left: (n) => left(this.desk, n),
         now: () => this.now(),
         background: (work) => ctx.waitUntil(work),
         wakeBy: (at) => this.#alarm.wakeBy(at),

@@ -65,8 +65,14 @@ export function unfollow(desk: Desk, call: UnfollowCall): void {
     if (!row) continue;
     // Who follows the channel as well is still to be told of an end.
     if (!isEnd(row.status) || !desk.followers.has(WHOLE_CHANNEL, lobby)) desk.followers.remove(row.n, lobby);
-    if (!desk.followers.watched(row.n)) desk.calls.left(row);
+    left(desk, row.n);
   }
+}
+
+/** Somebody has left a job: perhaps whoever waited for it as for a call. */
+export function left(desk: Desk, n: number): void {
+  const row = desk.followers.watched(n) ? null : desk.store.job(n);
+  if (row) desk.calls.left(row);
 }
 
 /** What is written of a job's events, for who does not follow; null when there is no such job. */

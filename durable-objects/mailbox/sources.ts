@@ -27,7 +27,7 @@ export class Sources {
     return this.#inTurn(channel, (stub) => stub.follow(call));
   }
 
-  /** Nobody of this lobby follows these targets any more. A mailbox that is not told goes on sending; it is only waste. */
+  /** Nobody of this lobby follows these targets any more. A mailbox that is not told finds out by the answer to what it sends. */
   async leave(targets: string[]): Promise<void> {
     const { address } = this.#desk();
     const calls = new Map<string, { lobby: MailboxAddress; channel: boolean; jobs: string[] }>();

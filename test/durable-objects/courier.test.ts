@@ -246,6 +246,7 @@ describe("many lobbies that do not answer", () => {
       {
         ...{ deliver: () => 0, now: () => clock, background: () => {}, wakeBy: () => {} },
         newest: () => delta(1, 8, text),
+        left: () => {},
         relay: (lobby, events) => {
           messages.set(lobby, [...(messages.get(lobby) ?? []), ...events.map(({ seq }) => seq)]);
           return lobby === swift ? Promise.resolve(1) : new Promise((done) => hung.push(() => done(1)));

@@ -39,11 +39,7 @@ const many = async (count: number, more: Record<string, unknown> = {}) =>
   );
 const placesOf = (events: JobEvent[]) => events.flatMap(({ data, event }) => (event === "position" ? [(data as Move).position] : []));
 const places = (client: Client, id: string) => placesOf(client.events(id));
-const replayed = async (id: string) => {
-  const lobby = { tenant: "alice", channel: "~lobby-7" };
-  const { events } = await mailboxOf(id).follow({ lobby, channel: false, jobs: [{ id, after: 0 }], after: {}, deltas: false });
-  return events as JobEvent[];
-};
+const replayed = async (id: string) => (await mailboxOf(id).events(id, 0, false)) as JobEvent[];
 const gapless = (events: JobEvent[]) => expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
 const rowsOf = (channel: string) => inside(mailbox("alice", channel), (object) => (object as Mailbox).rowsWritten());
 
@@ -193,11 +189,12 @@ describe("whatever dies", () => {
 
   it("everything: the log goes on without a gap", async () => {
     const ids = await many(6, { channel: "c" });
-    await replayed(ids[5]!);
+    const watch = async () => (await connect()).subscribe({ jobs: [ids[5]!] });
+    await watch();
     await until(async () => placesOf(await replayed(ids[5]!)).length === 1);
     await crash();
     await start(2);
-    await replayed(ids[5]!);
+    await watch();
     world.upstream = () => completion("ok");
     await until(async () => {
       await advanceTo(world.now + 5_000);
@@ -219,7 +216,7 @@ describe("a notice that comes", () => {
 
   it("twice, is one event", async () => {
     const ids = await many(6, { channel: "c" });
-    await replayed(ids[5]!);
+    await (await connect()).subscribe({ jobs: [ids[5]!] });
     await until(async () => placesOf(await replayed(ids[5]!)).length === 1);
     for (let n = 0; n < 2; n++) expect(await mailbox("alice", "c").moved([notice(ids[5]!, 4)])).toEqual([]);
     expect(placesOf(await replayed(ids[5]!))).toEqual([6, 4]);

@@ -102,6 +102,10 @@ export class Mailbox extends objects.Mailbox {
     return between("mailbox.follow", args, () => super.follow(...args));
   }
 
+  override unfollow(...args: Parameters<MailboxRpc["unfollow"]>) {
+    return between("mailbox.unfollow", args, () => super.unfollow(...args));
+  }
+
   override missed(...args: Parameters<MailboxRpc["missed"]>) {
     return between("mailbox.missed", args, () => super.missed(...args));
   }

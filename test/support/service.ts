@@ -122,9 +122,7 @@ export async function drained(): Promise<void> {
 
 /** Names of a job's events, from the first; deltas left out. */
 export async function story(id: string, tenant = "alice"): Promise<string[]> {
-  const lobby = { tenant, channel: "~lobby-0" };
-  const followed = await mailboxOf(id, tenant).follow({ lobby, channel: false, jobs: [{ id, after: 0 }], after: {}, deltas: false });
-  return (followed.events as JobEvent[]).map(({ event }) => event);
+  return ((await mailboxOf(id, tenant).events(id, 0, false)) as JobEvent[]).map(({ event }) => event);
 }
 
 /** A key as `SLUICE_KEYS` names it. */
