@@ -13,7 +13,10 @@ import { tellPlace } from "./positions.ts";
 import type { JobRow } from "./store/store.ts";
 import { idOf } from "./view.ts";
 
-/** Jobs of a channel that are asked about when somebody begins to watch it: the oldest, since they run first. */
+/**
+ * Jobs of a channel that are asked about when somebody begins to watch it: the oldest, since they run first. Of one beyond that runs, and of
+ * which a mailbox that slept does not know it, its next event tells: to ask of all would have the coordinator look at every job of a long queue.
+ */
 const ASKED = 1_000;
 const TOGETHER = { maxItems: 256, gapMs: 4, regroup: false, abreast: 8 };
 
