@@ -1,10 +1,18 @@
-/** `npm run bench`: speed as ratios against floors run beside it on the same workerd. Absolute figures are of a shared machine and prove nothing. */
+/**
+ * `npm run bench`: speed as ratios against floors run beside it on the same workerd. Absolute figures are of a shared machine and prove nothing.
+ * `--quick` takes fewer samples; `--only=submits,latency` runs these parts alone.
+ */
 import { cpus, release, totalmem } from "node:os";
 import { bundle } from "../scripts/runtime.ts";
 import { drain, events, latency, life, openUpstream, start, submits } from "./measure.ts";
 import { quantile, spread } from "./statistics.ts";
 
 const quick = process.argv.includes("--quick");
+const PARTS = ["submits", "latency", "events", "life", "drain"] as const;
+const only = process.argv.find((each) => each.startsWith("--only="))?.slice("--only=".length);
+const wanted = new Set<string>(only?.split(",") ?? PARTS);
+const unknown = [...wanted].filter((part) => !PARTS.some((each) => each === part));
+if (unknown.length > 0) throw new Error(`No such part: ${unknown.join(", ")}. Parts are ${PARTS.join(", ")}.`);
 const row = (name: string, figure: string, goal: string) => console.log(`${name.padEnd(58)} ${figure.padEnd(24)} ${goal}`);
 
 const machine = cpus();
@@ -14,50 +22,59 @@ console.log(
 console.log("The six-header gate of each dispatcher is in force. Ratios: median (middle half).\n");
 
 const bench = await bundle("bench/wrangler.toml");
-const upstream = await openUpstream(5);
-const runtime = await start(bench, upstream.url);
-try {
-  row("measure", "ratio", "reach / aim");
-  const { parallel, bulk, perSecond } = await submits(runtime, quick ? 3 : 12);
-  row("durable submit, 32 in parallel, over an insert per call", spread(parallel), "3 / 5");
-  row("bulk of 1,000 over a bare multi-row insert", spread(bulk), "0.4 / 0.8");
-  row("  durable submits a second", spread(perSecond, 0), "");
-  const { direct, proxy, sluice } = await latency(runtime, upstream, quick ? 200 : 2_000);
-  for (const q of [0.5, 0.99]) {
-    const added = (values: number[]) => quantile(values, q) - quantile(direct, q);
-    const figure = `${(added(sluice) / added(proxy)).toFixed(2)}   (${added(sluice).toFixed(2)} ms / ${added(proxy).toFixed(2)} ms)`;
-    row(`added latency p${q * 100}, submit to pushed result, over a proxy`, figure, "2 / 1.25");
+row("measure", "ratio", "reach / aim");
+if (["submits", "latency", "events"].some((part) => wanted.has(part))) await besideFloors();
+const instant = await openUpstream(0);
+if (wanted.has("life")) await wholeLives();
+if (wanted.has("drain")) {
+  const drained = await drain(bench, instant);
+  row(
+    "drain over the optimum of a budget that binds",
+    `${(drained.seconds / drained.optimum).toFixed(3)}   (${drained.seconds.toFixed(1)} s / ${drained.optimum.toFixed(1)} s)`,
+    "1.05",
+  );
+}
+instant.close();
+
+async function besideFloors(): Promise<void> {
+  const upstream = await openUpstream(5);
+  const runtime = await start(bench, upstream.url);
+  try {
+    if (wanted.has("submits")) {
+      const { parallel, bulk, perSecond } = await submits(runtime, quick ? 3 : 12);
+      row("durable submit, 32 in parallel, over an insert per call", spread(parallel), "3 / 5");
+      row("bulk of 1,000 over a bare multi-row insert", spread(bulk), "0.4 / 0.8");
+      row("  durable submits a second", spread(perSecond, 0), "");
+    }
+    if (wanted.has("latency")) {
+      const { direct, proxy, sluice } = await latency(runtime, upstream, quick ? 200 : 2_000);
+      for (const q of [0.5, 0.99]) {
+        const added = (values: number[]) => quantile(values, q) - quantile(direct, q);
+        const figure = `${(added(sluice) / added(proxy)).toFixed(2)}   (${added(sluice).toFixed(2)} ms / ${added(proxy).toFixed(2)} ms)`;
+        row(`added latency p${q * 100}, submit to pushed result, over a proxy`, figure, "2 / 1.25");
+      }
+    }
+    if (wanted.has("events")) {
+      const rate = await events(runtime, quick ? 3 : 10);
+      row("coordinator events a job, at 500 jobs/s", `${rate.events.toFixed(2)}   (${rate.achieved.toFixed(0)} jobs/s)`, "1 / 0.25");
+      row("coordinator rows written a job, at 500 jobs/s", rate.rows.toFixed(2), "3");
+    }
+  } finally {
+    await runtime.stop();
+    upstream.close();
   }
-  const rate = await events(runtime, quick ? 3 : 10);
-  row("coordinator events a job, at 500 jobs/s", `${rate.events.toFixed(2)}   (${rate.achieved.toFixed(0)} jobs/s)`, "1 / 0.25");
-  row("coordinator rows written a job, at 500 jobs/s", rate.rows.toFixed(2), "3");
-} finally {
-  await runtime.stop();
-  upstream.close();
 }
 
-const instant = await openUpstream(0);
-const second = await start(bench, instant.url);
-try {
-  await life(second, 500);
-  const whole = await life(second, quick ? 1_000 : 4_000);
-  row(
-    "whole life: jobs/s over the proxy's calls/s",
-    `${(whole.perSecond / whole.proxyPerSecond).toFixed(2)}   (${whole.perSecond.toFixed(0)}/s)`,
-    "",
-  );
-  row(
-    "whole life: CPU a job over the proxy's a call",
-    `${(whole.cpuUs / whole.proxyCpuUs).toFixed(2)}   (${whole.cpuUs.toFixed(0)} µs)`,
-    "",
-  );
-} finally {
-  await second.stop();
+async function wholeLives(): Promise<void> {
+  const runtime = await start(bench, instant.url);
+  try {
+    await life(runtime, 500);
+    const whole = await life(runtime, quick ? 1_000 : 4_000);
+    const rate = `${(whole.perSecond / whole.proxyPerSecond).toFixed(2)}   (${whole.perSecond.toFixed(0)}/s)`;
+    row("whole life: jobs/s over the proxy's calls/s", rate, "");
+    const cpu = `${(whole.cpuUs / whole.proxyCpuUs).toFixed(2)}   (${whole.cpuUs.toFixed(0)} µs)`;
+    row("whole life: CPU a job over the proxy's a call", cpu, "");
+  } finally {
+    await runtime.stop();
+  }
 }
-const drained = await drain(bench, instant);
-row(
-  "drain over the optimum of a budget that binds",
-  `${(drained.seconds / drained.optimum).toFixed(3)}   (${drained.seconds.toFixed(1)} s / ${drained.optimum.toFixed(1)} s)`,
-  "1.05",
-);
-instant.close();
