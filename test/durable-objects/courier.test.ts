@@ -10,7 +10,7 @@ beforeEach(() => {
   clock = 0;
 });
 
-const delta = (n: number, seq: number, text = ""): JobEvent => ({ job: `job_${n}`, seq, event: "delta", data: text });
+const delta = (n: number, seq: number, text = ""): JobEvent => ({ job: `job_${n}`, seq, event: "delta", data: { chunks: [{ text }] } });
 
 /** A courier whose lobby answers, or fails, when the test says so. */
 function courier(newest: (n: number) => JobEvent | null = () => null) {
