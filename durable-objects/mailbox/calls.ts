@@ -26,7 +26,7 @@ const HANDOVER_MS = 5_000;
 
 export class Calls {
   readonly #desk: () => Desk;
-  /** Given to a retry, until when. */
+  /** Given to a retry that does not follow it yet, until when. */
   readonly #given = new Map<number, number>();
   readonly #answered: Answered;
 
@@ -47,11 +47,12 @@ export class Calls {
       return row ? [{ row, left: left_at > row.accepted_at && !followers.watched(n) }] : [];
     });
     // One that was given up has no answer to come back for.
-    const free = rows.filter(
-      ({ row: { ended_at, n, status } }) =>
-        status !== "cancelled" && !this.#isGiven(n) && (ended_at === null || now() - ended_at <= UNFETCHED_MS),
+    const known = rows.filter(
+      ({ row: { ended_at, status } }) => status !== "cancelled" && (ended_at === null || now() - ended_at <= UNFETCHED_MS),
     );
-    const alone = free.find(({ row: { n } }) => !followers.watched(n)) ?? free[0];
+    const free = known.filter(({ row: { n } }) => !this.#isGiven(n));
+    // Also one that was just given to a retry: this may be the retry of that.
+    const alone = free.find(({ row: { n } }) => !followers.watched(n)) ?? free[0] ?? known[0];
     const left = free.find(({ left, row: { status } }) => left && (status === "completed" || !isEnd(status)));
     const row = retried ? (alone?.row ?? this.#missed(body)) : left?.row;
     if (!row) return null;
@@ -82,6 +83,11 @@ export class Calls {
     if (row?.call) store.leaveCall(row.call.body, row.n, now() + DISMISSED_MS);
   }
 
+  /** Whom it was given to is there. */
+  followed(n: number): void {
+    this.#given.delete(n);
+  }
+
   /** The last follower of a job has gone. */
   left(row: JobRow): void {
     if (!row.call || isEnd(row.status)) return;
@@ -98,16 +104,18 @@ export class Calls {
     let next: number | null = null;
     for (const { n, left_at } of desk.store.callsLeft()) {
       const row = desk.store.job(n);
-      if (!row || isEnd(row.status) || row.call?.onDisconnect !== "cancel" || this.#isGiven(n) || desk.followers.watched(n)) continue;
-      if (left_at + GRACE_MS <= desk.now()) await cancel(desk, idOf(desk.address, row));
-      else next = Math.min(next ?? Number.POSITIVE_INFINITY, left_at + GRACE_MS);
+      if (!row || isEnd(row.status) || row.call?.onDisconnect !== "cancel" || desk.followers.watched(n)) continue;
+      const until = Math.max(left_at + GRACE_MS, this.#given.get(n) ?? 0);
+      if (until <= desk.now()) await cancel(desk, idOf(desk.address, row));
+      else next = Math.min(next ?? Number.POSITIVE_INFINITY, until);
     }
     return next;
   }
 
   #missed(body: string): JobRow | null {
     const n = this.#answered.missedBy(body);
-    return n === null || this.#isGiven(n) ? null : this.#desk().store.job(n);
+    const row = n === null ? null : this.#desk().store.job(n);
+    return row?.status === "completed" ? row : null;
   }
 
   #isGiven(n: number): boolean {

@@ -40,7 +40,10 @@ export function follow(desk: Desk, call: FollowCall): Followed {
       (named.has(id) ? missing : unknown).push(id);
       continue;
     }
-    if (!isEnd(row.status) && named.has(id)) desk.followers.add(row.n, lobby, call.deltas);
+    if (!isEnd(row.status) && named.has(id)) {
+      desk.followers.add(row.n, lobby, call.deltas);
+      desk.calls.followed(row.n);
+    }
     const running = desk.running.get(row.n);
     if (running && row.status === "queued") noteRunning(desk, row, running.attempt, running.startedAt);
     const newest = newestSeq(desk, row, call.deltas);

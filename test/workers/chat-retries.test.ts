@@ -1,6 +1,7 @@
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { RateLimitError } from "openai";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Desk } from "../../durable-objects/mailbox/desk.ts";
 import { readSettings } from "../../platform/settings.ts";
 import { accept } from "../../workers/ingress/accept.ts";
 import { jobOf, params, sdk } from "../support/sdk.ts";
@@ -31,8 +32,13 @@ describe("the connection breaks", () => {
     await until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().length === 1));
     controller.abort();
     await gone;
-    const again = (count = 1) =>
-      send("/v1/chat/completions", { method: "POST", headers: { ...headers, "x-stainless-retry-count": String(count) }, body });
+    const again = (count = 1, signal?: AbortSignal) =>
+      send("/v1/chat/completions", {
+        method: "POST",
+        headers: { ...headers, "x-stainless-retry-count": String(count) },
+        body,
+        ...(signal && { signal }),
+      });
     const anew = () => send("/v1/chat/completions", { method: "POST", headers, body });
     return { ...upstream, id, again, anew, body, headers };
   }
@@ -144,6 +150,56 @@ describe("the connection breaks", () => {
     await ring(id, EPOCH + 31_000);
     expect(await statusOf(id)).toBe("cancelled");
     await until(() => calls[0]!.brokenOff);
+  });
+
+  it("retry upon retry, each broken off within moments -> the same job all the time", async () => {
+    const { again, finish, id } = await broken(false);
+    for (const count of [1, 2, 3]) {
+      world.now += 500;
+      const controller = new AbortController();
+      const gone = again(count, controller.signal).catch(() => null);
+      await followers(id, 1);
+      controller.abort();
+      await gone;
+      await alone(id);
+    }
+    const answer = again(4);
+    finish();
+    expect(jobOf(await answer)).toBe(id);
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it("it was given to a retry that went away before it began to wait -> the next retry gets it", async () => {
+    const { again, finish, id } = await broken(false);
+    await alone(id);
+    world.between.set("mailbox.follow", () => {
+      throw new Error("broken off");
+    });
+    const controller = new AbortController();
+    const gone = again(1, controller.signal).catch(() => null);
+    await until(() => inside(mailboxOf(id), async (_, { storage }) => (await storage.getAlarm()) !== null));
+    controller.abort();
+    await gone;
+    world.between.clear();
+    const answer = again(2);
+    finish();
+    expect(jobOf(await answer)).toBe(id);
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it("an alarm rings while a retry is about to wait, who never does -> cancelled half a minute after that", async () => {
+    const { id } = await broken(false);
+    await alone(id);
+    world.now += 10_000;
+    await inside(mailboxOf(id), (object, { storage }) => {
+      const { body } = storage.sql.exec<{ body: string }>("SELECT body FROM calls").one();
+      (object as unknown as { desk: Desk }).desk.calls.adopt({ body, retried: true, stream: false, onDisconnect: "cancel" });
+    });
+    await ring(id, world.now + 1_000);
+    const due = await inside(mailboxOf(id), (_, { storage }) => storage.getAlarm());
+    await ring(id, due!);
+    expect(world.now).toBeLessThanOrEqual(EPOCH + 41_000);
+    expect(await statusOf(id)).toBe("cancelled");
   });
 
   it("somebody came back -> not cancelled", async () => {
