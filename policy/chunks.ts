@@ -1,5 +1,6 @@
 /** Chunks of an answer as the caller asked for them. Sluice always asks upstream for usage; not every caller did. */
 import type { Chunk } from "../schemas/event.ts";
+import { WHOLE_AUDIO } from "./completion/choice.ts";
 import { meaningOf, textOf } from "./verbatim.ts";
 
 type Json = Record<string, unknown>;
@@ -21,9 +22,11 @@ export function withoutUsage(chunk: Chunk): string | null {
   return JSON.stringify(JSON.parse(cut)) === json ? cut : json;
 }
 
-/** Tells from the chunks that passed whether the answer's last choice has finished. */
+/** Tells from the chunks that passed whether the answer's last choice has finished: by its reason, or as a whole audio, which may come without one. */
 export class Ending {
   readonly #finished = new Set<unknown>();
+  /** By choice, what was told of its audio. */
+  readonly #audio = new Map<unknown, Set<string>>();
   readonly #choices: number;
 
   /** `choices`: how many the answer has, the request's `n`. */
@@ -33,7 +36,18 @@ export class Ending {
 
   add(chunk: unknown): void {
     if (!isObject(chunk) || !Array.isArray(chunk.choices)) return;
-    for (const choice of chunk.choices) if (isObject(choice) && choice.finish_reason != null) this.#finished.add(choice.index);
+    for (const choice of chunk.choices) {
+      if (!isObject(choice)) continue;
+      if (choice.finish_reason != null || this.#hasHeard(choice)) this.#finished.add(choice.index);
+    }
+  }
+
+  #hasHeard({ delta, index }: Json): boolean {
+    if (!isObject(delta) || !isObject(delta.audio)) return false;
+    const told = this.#audio.get(index) ?? new Set();
+    this.#audio.set(index, told);
+    for (const [key, value] of Object.entries(delta.audio)) if (value !== null) told.add(key);
+    return WHOLE_AUDIO.every((key) => told.has(key));
   }
 
   get reached(): boolean {

@@ -27,6 +27,8 @@ export async function* messagesOf(body: ReadableStream<Uint8Array>, signal: Abor
     while (!signal.aborted) {
       const { done, value } = await reader.read();
       parser.feed(decoder.decode(value, { stream: !done }));
+      // An event that nothing ends but the body: some endpoints leave its blank line out, and SDKs take it for one.
+      if (done) parser.feed("\n\n");
       yield* messages.splice(0);
       if (done) return;
     }

@@ -77,8 +77,9 @@ async function* piecesOf({ body, headers }: Response, signal: AbortSignal): Asyn
   try {
     for await (const { data: text, event } of messagesOf(body ?? new Blob().stream(), signal)) {
       if (text.startsWith("[DONE]")) return;
+      if (text === "") continue;
       const value = parse(text) as { error?: object } | null;
-      const error = event === "error" ? (value?.error ?? value) : value?.error;
+      const error = event === "error" ? (value?.error ?? value ?? {}) : value?.error;
       if (error) throw new APIError(undefined, error, undefined, headers);
       yield { value, text };
     }

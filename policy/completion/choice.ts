@@ -53,6 +53,9 @@ function sensible(delta: JsonObject): JsonObject {
   return wrong.length === 0 ? delta : Object.fromEntries(Object.entries(delta).filter(([key]) => !wrong.includes(key)));
 }
 
+/** What a whole audio answer has told. */
+export const WHOLE_AUDIO = ["id", "data", "transcript", "expires_at"];
+
 /**
  * Why the choice ended; null while it has not. OpenAI ends an audio answer with a delta of nothing but the expiry
  * and may give no reason then: a whole audio has stopped (openai-node reckons likewise).
@@ -61,7 +64,7 @@ export function finishReasonOf(choice: Choice): string | null {
   if (choice.finishReason !== null) return choice.finishReason;
   const audio = choice.message.slots.get("audio");
   if (!(audio instanceof Fields)) return null;
-  const whole = ["id", "data", "transcript", "expires_at"].every((key) => (audio.slots.get(key) ?? null) !== null);
+  const whole = WHOLE_AUDIO.every((key) => (audio.slots.get(key) ?? null) !== null);
   return whole ? "stop" : null;
 }
 

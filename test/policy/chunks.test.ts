@@ -57,6 +57,18 @@ describe("the end of an answer", () => {
   });
 });
 
+describe("an audio answer without a reason why it ended", () => {
+  const heard = (audio: object) => ({ ...top, choices: [{ index: 0, delta: { audio }, finish_reason: null }] });
+
+  it("has ended once all of the audio was told", () => {
+    const ending = new Ending(1);
+    for (const audio of [{ id: "audio_1", transcript: "hi", expires_at: null }, { data: "AAAA" }]) ending.add(heard(audio));
+    expect(ending.reached).toBe(false);
+    ending.add(heard({ expires_at: 1 }));
+    expect(ending.reached).toBe(true);
+  });
+});
+
 describe("a completion as a stream", () => {
   const completion = {
     id: "c",

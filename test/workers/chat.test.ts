@@ -172,6 +172,15 @@ describe("a streamed call", () => {
     expect(await all(await streaming({ n: 2 }).chunks)).toEqual(pieces);
   });
 
+  it("audio that comes without a reason why it ended is whole, streamed or not", async () => {
+    const audio = (more: object) => chunk([{ index: 0, delta: { audio: more }, finish_reason: null }]);
+    const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 };
+    const pieces = [audio({ id: "audio_1", transcript: "hi" }), audio({ data: "AAAA" }), audio({ expires_at: 1_234 })];
+    world.upstream = () => stream([...pieces, { ...chunk([]), usage }, "[DONE]"]);
+    expect((await sdk().client.chat.completions.create(params)).choices[0]!.finish_reason).toBe("stop");
+    expect(await all(await streaming().chunks)).toEqual(pieces);
+  });
+
   it("the answer breaks off after a part of it was sent -> an error, never [DONE]", async () => {
     const upstream = script();
     world.upstream = upstream.answer;

@@ -14,13 +14,22 @@ export async function listModels({ grant, key, settings }: Context): Promise<Res
 }
 
 export async function getModel({ grant, key, params, settings }: Context): Promise<Response> {
-  const id = decodeURIComponent(params.id ?? "");
+  const id = decoded(params.id ?? "");
   if (poolOf(settings.pools, id) === null || !(lets(key.models, id) && lets(grant?.models ?? null, id))) {
     return refuse(
       invalid(`The model '${id.slice(0, 200)}' does not exist or you do not have access to it.`, "model", "model_not_found", 404),
     );
   }
   return json(model(id));
+}
+
+/** What is badly encoded is the name of no model, and stands as it is. */
+function decoded(id: string): string {
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return id;
+  }
 }
 
 /** When a model was made is not known here. */
