@@ -180,9 +180,12 @@ export class Run {
   #lost(): void {
     const { cursor, status, total } = this.#state!;
     if (status !== "in_progress" || cursor.requests === total) return;
-    const message = `The input file was deleted: ${total! - cursor.requests} of its requests were not made.`;
+    // More than the cursor says, where a group was taken in part.
+    const { completed, failed, open } = this.#counts;
+    const requests = open + completed + failed;
+    const message = `The input file was deleted: ${total! - requests} of its requests were not made.`;
     const errors = [{ code: "input_file_deleted", message, param: "input_file_id", line: null }];
-    this.#put({ ...this.#state!, total: cursor.requests, errors });
+    this.#put({ ...this.#state!, total: requests, cursor: { ...cursor, requests }, errors });
   }
 
   /** Lines become jobs, or refusals if their time has run out. Answers whether to go on. */
@@ -192,8 +195,12 @@ export class Run {
     const { settings, now } = this.#desk;
     const parsed = lines.map((line) => parseLine(line, settings.pools, state.models));
     if (now() >= state.expiresAt) {
-      for (const [index, each] of parsed.entries())
-        this.#refuse(lines[index]!.line, each.ok ? each.request.customId : "", unexecuted("expired"));
+      // Of a group that was taken in part some are jobs, and end as those do.
+      const jobs = this.#repeated ? this.#store.linesOf(GROUP.lines) : new Set();
+      for (const [index, each] of parsed.entries()) {
+        const { line } = lines[index]!;
+        if (!jobs.has(line)) this.#refuse(line, each.ok ? each.request.customId : "", unexecuted("expired"));
+      }
     } else if (!(await this.#submit(lines, parsed))) {
       this.#desk.wakeBy(now() + AGAIN_MS);
       return false;

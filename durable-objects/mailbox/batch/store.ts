@@ -54,6 +54,12 @@ export class BatchStore {
     return !known;
   }
 
+  /** Lines that are jobs, of the newest so many jobs. */
+  linesOf(newest: number): Set<number> {
+    const lines = "SELECT details ->> '$.batch.line' AS line FROM jobs WHERE n > (SELECT max(n) FROM jobs) - ?";
+    return new Set(this.#sql.all<{ line: number }>(lines, newest).map(({ line }) => line));
+  }
+
   /** Reads every row: for a wake. */
   counts(): Counts {
     const counts: Counts = { open: 0, completed: 0, failed: 0, expired: 0 };

@@ -1,0 +1,81 @@
+/** A batch whose tenant has room for a part of it alone: what became jobs is no refusal, whatever comes next. */
+import { reset, runDurableObjectAlarm } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import type { Batch } from "openai/resources/batches";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { client, requests, upload, WINDOW } from "../support/batch.ts";
+import { advanceTo, call, hashOf, until } from "../support/service.ts";
+import { resetWorld, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const DAY_MS = 86_400_000;
+
+function ring(id: string): Promise<boolean> {
+  const { BATCH } = env as unknown as { BATCH: DurableObjectNamespace };
+  return runDurableObjectAlarm(BATCH.getByName(`alice/~batch-${id.slice("batch_".length + 7)}`));
+}
+
+const reaches = (id: string, status: Batch["status"]) =>
+  until(async () => {
+    await ring(id);
+    await advanceTo(world.now + 5_000);
+    const batch = await client().batches.retrieve(id);
+    return batch.status === status && batch;
+  });
+
+const operate = (lever: "pause" | "resume") => call("POST", `/v1/queue/${lever}`, {}, { key: "sk-dev-operator" });
+
+/** Two of them are jobs, and wait; the others find the queue full. */
+async function startedInPart(count: number): Promise<Batch> {
+  world.env.SLUICE_KEYS = JSON.stringify([
+    { key_sha256: await hashOf("sk-dev-alice"), tenant: "alice", max_queued: 2 },
+    { key_sha256: await hashOf("sk-dev-operator"), tenant: "operator", roles: ["operate"] },
+  ]);
+  await operate("pause");
+  const batch = await client().batches.create({ input_file_id: await upload(requests(count)), ...WINDOW });
+  await ring(batch.id);
+  await until(async () => (await call<{ data: unknown[] }>("GET", `/v1/jobs?batch=${batch.id}`)).body.data.length === 2);
+  return batch;
+}
+
+async function idsIn(file: string | null | undefined): Promise<string[]> {
+  if (!file) return [];
+  const text = await (await client().files.content(file)).text();
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => (JSON.parse(line) as { custom_id: string }).custom_id);
+}
+
+it("its time runs out -> each line has one result", async () => {
+  const { id } = await startedInPart(3);
+  await advanceTo(world.now + DAY_MS + 1);
+  const { error_file_id, request_counts } = await reaches(id, "expired");
+  expect(request_counts).toEqual({ total: 3, completed: 0, failed: 3 });
+  expect((await idsIn(error_file_id)).sort()).toEqual(["r0", "r1", "r2"]);
+});
+
+it("its time runs out when those were done -> they are in the output alone", async () => {
+  const { id } = await startedInPart(4);
+  await operate("resume");
+  await until(() => world.calls.length === 2);
+  await until(async () => (await client().batches.retrieve(id)).request_counts!.completed === 2);
+  await advanceTo(world.now + DAY_MS + 1);
+  const { error_file_id, output_file_id, request_counts } = await reaches(id, "expired");
+  expect(request_counts).toEqual({ total: 4, completed: 2, failed: 2 });
+  expect([await idsIn(output_file_id), await idsIn(error_file_id)]).toEqual([
+    ["r0", "r1"],
+    ["r2", "r3"],
+  ]);
+});
+
+it("its file is deleted -> what was made is counted", async () => {
+  const { id, input_file_id } = await startedInPart(3);
+  await client().files.delete(input_file_id);
+  await operate("resume");
+  const { errors, request_counts } = await reaches(id, "failed");
+  expect(request_counts).toEqual({ total: 2, completed: 2, failed: 0 });
+  expect(errors?.data?.[0]?.message).toContain("1 of its requests");
+});
