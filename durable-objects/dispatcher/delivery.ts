@@ -5,7 +5,7 @@
 import { backoffMs } from "../../policy/backoff.ts";
 import { keep } from "../../policy/deltas.ts";
 import { FLOW_MS } from "../../policy/spacing.ts";
-import { asMeant, asWritten } from "../../policy/verbatim.ts";
+import { asMeant, asWritten, textOf } from "../../policy/verbatim.ts";
 import type { Chunk } from "../../schemas/event.ts";
 import type { AppendCall, Appended } from "../../schemas/rpc.ts";
 import type { Piece } from "./upstream.ts";
@@ -14,6 +14,8 @@ import type { Piece } from "./upstream.ts";
 const LAST_TRIES = 5;
 /** Chunks in a batch: with the most log probabilities that can be asked for, well below the 2 MB of the row that it becomes. */
 const BATCH_CHUNKS = 200;
+/** And characters of them, but for one chunk that is larger. */
+const BATCH_CHARACTERS = 500_000;
 
 export class Delivery {
   readonly #append: (call: Omit<AppendCall, "job" | "attempt">) => Promise<Appended>;
@@ -76,6 +78,16 @@ export class Delivery {
     });
   }
 
+  /** How many of the chunks go together. */
+  #fitting(): number {
+    let count = 0;
+    for (let characters = 0; count < Math.min(this.#loose.length, BATCH_CHUNKS); count++) {
+      characters += textOf(this.#loose[count]!).length;
+      if (characters > BATCH_CHARACTERS) break;
+    }
+    return Math.max(1, count);
+  }
+
   #due(): boolean {
     return !this.#refused && (this.#next < this.#batches.length || this.#loose.length > 0);
   }
@@ -83,7 +95,7 @@ export class Delivery {
   async #send(): Promise<void> {
     while (this.#due()) {
       if (this.#next >= this.#batches.length) {
-        this.#batches.push(this.#loose.splice(0, BATCH_CHUNKS));
+        this.#batches.push(this.#loose.splice(0, this.#fitting()));
       }
       const began = Promise.resolve(this.#append({ index: this.#next, chunks: this.#batches[this.#next]! }));
       const answer = await began.catch(() => null);

@@ -75,6 +75,14 @@ it("a caller wants each chunk as it came: many readers make batches rarer, and m
   expect(batches.flat()).toEqual(Array(20).fill("x"));
 });
 
+it("chunks that are large, as of audio, go in batches of half a million characters", async () => {
+  const { batches, made } = delivery(50, true);
+  for (let count = 0; count < 12; count++) made.add(say("x".repeat(100_000)));
+  await made.drain();
+  expect(batches.flat()).toHaveLength(12);
+  for (const batch of batches) expect(batch.join("").length).toBeLessThanOrEqual(500_000);
+});
+
 it("the stream is over: what is left goes at once, whatever the gap", async () => {
   const { batches, made } = delivery(1_000);
   made.add(say("a"));
