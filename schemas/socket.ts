@@ -9,6 +9,9 @@ export const BEARER_SUBPROTOCOL_PREFIX = "bearer.";
 /** Of a door's own socket: delta events hold each chunk as it came (policy/verbatim.ts). Clients cannot send it. */
 export const VERBATIM_HEADER = "x-sluice-verbatim";
 
+/** Of a door's own socket too: its caller waits for the job of this number. */
+export const CALLER_HEADER = "x-sluice-caller";
+
 /** Jobs that one frame may name, in `jobs` and in `after`. */
 export const JOBS_PER_FRAME = 1_000;
 /** Characters of a frame: room for as many jobs with the longest ids, named twice. */

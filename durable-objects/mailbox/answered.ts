@@ -29,13 +29,16 @@ export class Answered {
     put(this.#refused, body, { calls, until: this.#now() + MOMENT_MS }, this.#now());
   }
 
-  /** The job whose answer a retry may have missed; null if there is none, or another call explains the retry. */
-  missedBy(body: string): number | null {
+  /** Whether a retry may be that of a call that was refused; each explains one. */
+  explains(body: string): boolean {
     const refused = this.#refused.get(body);
-    if (refused && refused.until > this.#now()) {
-      if (--refused.calls === 0) this.#refused.delete(body);
-      return null;
-    }
+    if (!refused || refused.until <= this.#now()) return false;
+    if (--refused.calls === 0) this.#refused.delete(body);
+    return true;
+  }
+
+  /** The job whose answer a retry may have missed; null if there is none. */
+  missedBy(body: string): number | null {
     const sent = this.#sent.get(body);
     return sent && sent.until > this.#now() ? sent.n : null;
   }

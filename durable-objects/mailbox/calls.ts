@@ -3,8 +3,8 @@
  * retry of the same body finds it, whoever has been answered cannot find it again (but by a retry at once: answered.ts), and who stays away for good
  * leaves nothing running that nobody wants.
  *
- * A caller is there while a socket follows the job. Two callers may send the same body and want an answer each, so a retry is
- * given a job that nobody follows, if there is one.
+ * A caller is there while its door's socket is; others may watch the job meanwhile, and change nothing. Two callers may send the same body and want an answer each, so a retry is
+ * given a job whose caller is not there, if there is one.
  */
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { Call } from "../../schemas/rpc.ts";
@@ -28,6 +28,8 @@ export class Calls {
   readonly #desk: () => Desk;
   /** Given to a retry that does not follow it yet, until when. */
   readonly #given = new Map<number, number>();
+  /** Whose caller is known to have gone. What died with the object died without a word. */
+  readonly #gone = new Set<number>();
   readonly #answered: Answered;
 
   constructor(desk: () => Desk) {
@@ -41,23 +43,11 @@ export class Calls {
    * program says that it retries: any call is given a job whose caller is known to have left it, unless that was given up since.
    */
   adopt({ body, retried }: Call): JobRow | null {
-    const { followers, now, store, wakeBy } = this.#desk();
-    const rows = store.callsOf(body).flatMap(({ n, left_at }) => {
-      const row = store.job(n);
-      return row ? [{ row, left: left_at > row.accepted_at && !followers.watched(n) }] : [];
-    });
-    // One that was given up has no answer to come back for.
-    const known = rows.filter(
-      ({ row: { ended_at, status } }) => status !== "cancelled" && (ended_at === null || now() - ended_at <= UNFETCHED_MS),
-    );
-    const free = known.filter(({ row: { n } }) => !this.#isGiven(n));
-    // Also one that was just given to a retry: this may be the retry of that.
-    const alone = free.find(({ row: { n } }) => !followers.watched(n)) ?? free[0] ?? known[0];
-    const left = free.find(({ left, row: { status } }) => left && (status === "completed" || !isEnd(status)));
-    const row = retried ? (alone?.row ?? this.#missed(body)) : left?.row;
+    const { now, store, wakeBy } = this.#desk();
+    const row = retried ? this.#retriedBy(body) : this.#leftBehind(body);
     if (!row) return null;
     // Its caller is here again, whom we may have sent away ourselves: if it does not follow, it is missed from now on.
-    if (row.call) store.leaveCall(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
+    if (row.call) store.calls.leave(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
     this.#given.set(row.n, now() + HANDOVER_MS);
     wakeBy(now() + GRACE_MS);
     return row;
@@ -67,7 +57,7 @@ export class Calls {
   collect(id: string): void {
     const row = find(this.#desk(), id);
     if (!row?.call) return;
-    this.#desk().store.dropCall(row.call.body, row.n);
+    this.#desk().store.calls.drop(row.call.body, row.n);
     this.#answered.sent(row.call.body, row.n);
   }
 
@@ -80,21 +70,25 @@ export class Calls {
   dismiss(id: string): void {
     const { now, store } = this.#desk();
     const row = find(this.#desk(), id);
-    if (row?.call) store.leaveCall(row.call.body, row.n, now() + DISMISSED_MS);
+    if (row?.call) store.calls.leave(row.call.body, row.n, now() + DISMISSED_MS);
   }
 
-  /** Whom it was given to is there. */
-  followed(n: number): void {
+  /** Its caller's door is there. */
+  came(n: number): void {
     this.#given.delete(n);
+    this.#gone.delete(n);
   }
 
-  /** The last follower of a job has gone. */
-  left(row: JobRow): void {
-    if (!row.call || isEnd(row.status)) return;
-    const { now, store, wakeBy } = this.#desk();
-    if (store.callsOf(row.call.body).some(({ left_at, n }) => n === row.n && left_at > now())) return;
+  /** Its caller's door has gone, or one that follows it, which may be that. */
+  left(n: number): void {
+    const { called, now, store, wakeBy } = this.#desk();
+    const row = this.#gone.has(n) || called(n) ? null : store.job(n);
+    if (!row?.call || isEnd(row.status)) return;
+    this.#gone.add(n);
+    // Sent away by ourselves, to come back.
+    if ((store.calls.leftAt(row.call.body, n) ?? 0) > now()) return;
     // Later than it came: of one whose caller has not begun to follow it, left_at says when it came.
-    store.leaveCall(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
+    store.calls.leave(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
     wakeBy(now() + GRACE_MS);
   }
 
@@ -102,9 +96,12 @@ export class Calls {
   async sweep(): Promise<number | null> {
     const desk = this.#desk();
     let next: number | null = null;
-    for (const { n, left_at } of desk.store.callsLeft()) {
-      const row = desk.store.job(n);
-      if (!row || isEnd(row.status) || row.call?.onDisconnect !== "cancel" || desk.followers.watched(n)) continue;
+    const calls = desk.store.calls.all();
+    const known = new Set(calls.map(({ n }) => n));
+    for (const n of this.#gone) if (!known.has(n)) this.#gone.delete(n);
+    for (const { n, left_at } of calls) {
+      const row = desk.called(n) ? null : desk.store.job(n);
+      if (!row || isEnd(row.status) || row.call?.onDisconnect !== "cancel") continue;
       const until = Math.max(left_at + GRACE_MS, this.#given.get(n) ?? 0);
       if (until <= desk.now()) await cancel(desk, idOf(desk.address, row));
       else next = Math.min(next ?? Number.POSITIVE_INFINITY, until);
@@ -112,10 +109,45 @@ export class Calls {
     return next;
   }
 
+  #leftBehind(body: string): JobRow | null {
+    const { called, store } = this.#desk();
+    for (const n of store.calls.leftBehind(body)) {
+      const row = this.#isGiven(n) || called(n) ? null : store.job(n);
+      if (row && this.#isWorthIt(row) && (row.status === "completed" || !isEnd(row.status))) return row;
+    }
+    return null;
+  }
+
+  #retriedBy(body: string): JobRow | null {
+    const { called, store } = this.#desk();
+    const all = store.calls.of(body);
+    const find = (wanted: (n: number) => boolean) => {
+      for (const n of all) {
+        const row = wanted(n) ? store.job(n) : null;
+        if (row && this.#isWorthIt(row)) return row;
+      }
+      return null;
+    };
+    // The retry of a call that never became a job is to have one of its own. Were it another's, theirs will have that one's.
+    if (this.#answered.explains(body)) return null;
+    // Also one that was just given to a retry: this may be the retry of that.
+    const wishes = [(n: number) => !this.#isGiven(n) && !called(n), (n: number) => !this.#isGiven(n), () => true];
+    for (const wish of wishes) {
+      const row = find(wish);
+      if (row) return row;
+    }
+    return this.#missed(body);
+  }
+
+  /** One that was given up has no answer to come back for, one that ended long ago is kept no longer, and one with an Idempotency-Key is found by that. */
+  #isWorthIt({ ended_at, idempotency_key, status }: JobRow): boolean {
+    return idempotency_key === null && status !== "cancelled" && (ended_at === null || this.#desk().now() - ended_at <= UNFETCHED_MS);
+  }
+
   #missed(body: string): JobRow | null {
     const n = this.#answered.missedBy(body);
     const row = n === null ? null : this.#desk().store.job(n);
-    return row?.status === "completed" ? row : null;
+    return row?.status === "completed" && row.idempotency_key === null ? row : null;
   }
 
   #isGiven(n: number): boolean {

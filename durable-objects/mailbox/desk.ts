@@ -29,6 +29,8 @@ export type Desk = {
   readonly streams: Streams;
   readonly calls: Calls;
   readonly webhooks: Webhooks;
+  /** Whether the door of a job's caller is there. */
+  readonly called: (n: number) => boolean;
   /** What a webhook is told of a job. */
   readonly eventOf: (n: number) => WebhookEvent;
   /** ms since the epoch. */

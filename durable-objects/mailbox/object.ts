@@ -19,9 +19,9 @@ import { Inquiries } from "./inquiries.ts";
 import { Lobby } from "./lobby.ts";
 import { Order } from "./order.ts";
 import { closeOver } from "./passes.ts";
-import { left, newest } from "./replay.ts";
+import { newest } from "./replay.ts";
 import { retire } from "./retention.ts";
-import { acceptSocket, closeSocket, grantIn, socketId } from "./sockets.ts";
+import { acceptSocket, callIn, callOf, closeSocket, grantIn, isCalled, socketId } from "./sockets.ts";
 import { MailboxStore } from "./store/store.ts";
 import { Streams } from "./streams.ts";
 import { Intake } from "./submit.ts";
@@ -66,7 +66,7 @@ export abstract class MailboxObject extends DurableObject<Env> {
             callMailbox(env, parseMailboxName(lobby), (stub) => stub.relay(address, events)),
           ),
         newest: (n, deltas) => newest(this.desk, n, deltas),
-        left: (n) => left(this.desk, n),
+        left: (n) => this.desk.calls.left(n),
         now: () => this.now(),
         background: (work) => ctx.waitUntil(work),
         wakeBy: (at) => this.#alarm.wakeBy(at),
@@ -76,6 +76,7 @@ export abstract class MailboxObject extends DurableObject<Env> {
       streams: new Streams(),
       calls: new Calls(() => this.desk),
       webhooks: new Webhooks(() => this.desk, this.outside()),
+      called: (n) => isCalled(ctx, n),
       eventOf: (n) => this.eventOf(n),
       now: () => this.now(),
       background: (work) => ctx.waitUntil(work),
@@ -94,7 +95,10 @@ export abstract class MailboxObject extends DurableObject<Env> {
   override async fetch(request: Request): Promise<Response> {
     const grant = grantIn(request);
     if (grant && this.desk.store.passes.find(grant.id)?.revoked) return new Response(null, { status: 401 });
-    return acceptSocket(this.ctx, request, this.desk.wakeBy);
+    const answer = acceptSocket(this.ctx, request, this.desk.wakeBy);
+    const call = callIn(request);
+    if (call !== null) this.desk.calls.came(call);
+    return answer;
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
@@ -103,11 +107,11 @@ export abstract class MailboxObject extends DurableObject<Env> {
 
   override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {
     closeSocket(socket, code, reason);
-    await this.lobby.leave(socketId(socket));
+    await this.#gone(socket);
   }
 
   override async webSocketError(socket: WebSocket): Promise<void> {
-    await this.lobby.leave(socketId(socket));
+    await this.#gone(socket);
   }
 
   override async alarm(): Promise<void> {
@@ -128,6 +132,12 @@ export abstract class MailboxObject extends DurableObject<Env> {
     ];
     const next = Math.min(...wishes.map((wish) => wish ?? Number.POSITIVE_INFINITY));
     if (next !== Number.POSITIVE_INFINITY) this.#alarm.wakeBy(next);
+  }
+
+  async #gone(socket: WebSocket): Promise<void> {
+    const call = callOf(socket);
+    if (call !== null) this.desk.calls.left(call);
+    await this.lobby.leave(socketId(socket));
   }
 
   /** Called for each job's end. */

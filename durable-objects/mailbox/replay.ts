@@ -40,10 +40,7 @@ export function follow(desk: Desk, call: FollowCall): Followed {
       (named.has(id) ? missing : unknown).push(id);
       continue;
     }
-    if (!isEnd(row.status) && named.has(id)) {
-      desk.followers.add(row.n, lobby, call.deltas);
-      desk.calls.followed(row.n);
-    }
+    if (!isEnd(row.status) && named.has(id)) desk.followers.add(row.n, lobby, call.deltas);
     const running = desk.running.get(row.n);
     if (running && row.status === "queued") noteRunning(desk, row, running.attempt, running.startedAt);
     const newest = newestSeq(desk, row, call.deltas);
@@ -68,14 +65,9 @@ export function unfollow(desk: Desk, call: UnfollowCall): void {
     if (!row) continue;
     // Who follows the channel as well is still to be told of an end.
     if (!isEnd(row.status) || !desk.followers.has(WHOLE_CHANNEL, lobby)) desk.followers.remove(row.n, lobby);
-    left(desk, row.n);
+    // A caller's door follows from here. Perhaps it was that, and died without a word.
+    if (lobby === mailboxName(desk.address)) desk.calls.left(row.n);
   }
-}
-
-/** Somebody has left a job: perhaps whoever waited for it as for a call. */
-export function left(desk: Desk, n: number): void {
-  const row = desk.followers.watched(n) ? null : desk.store.job(n);
-  if (row) desk.calls.left(row);
 }
 
 /** What is written of a job's events, for who does not follow; null when there is no such job. */

@@ -1,12 +1,15 @@
 /** The hibernation API: sockets that stay open while the object sleeps. */
-import { SUBPROTOCOL, VERBATIM_HEADER } from "../../schemas/socket.ts";
+import { CALLER_HEADER, SUBPROTOCOL, VERBATIM_HEADER } from "../../schemas/socket.ts";
 import { GRANT_HEADER, type Grant } from "../../schemas/token.ts";
 
 /**
- * `grant`: of a socket that was opened with a token; null for a key. `verbatim`: of a door that wants each chunk as upstream wrote it. `acks`: its
+ * `grant`: of a socket that was opened with a token; null for a key. `call`: the job that its door waits for as the caller's. `verbatim`: of a door that wants each chunk as upstream wrote it. `acks`: its
  * client says how far it is.
  */
-type Attachment = { id: string; grant: Grant | null; verbatim?: true; acks?: true };
+type Attachment = { id: string; grant: Grant | null; call?: number; verbatim?: true; acks?: true };
+
+/** The socket of a door that a job's caller waits at, by the job's number. */
+const callTag = (n: number) => `call ${n}`;
 
 /** Sockets with a token are found by this tag without looking at all. */
 export const PASS_TAG = "pass";
@@ -16,9 +19,10 @@ export function acceptSocket(ctx: DurableObjectState, request: Request, wakeBy: 
   const pair = new WebSocketPair();
   const id = crypto.randomUUID();
   const grant = grantIn(request);
-  ctx.acceptWebSocket(pair[1], grant ? [id, PASS_TAG] : [id]);
+  const call = callIn(request);
+  ctx.acceptWebSocket(pair[1], [id, ...(grant ? [PASS_TAG] : []), ...(call === null ? [] : [callTag(call)])]);
   const verbatim = request.headers.has(VERBATIM_HEADER);
-  pair[1].serializeAttachment({ id, grant, ...(verbatim && { verbatim }) } satisfies Attachment);
+  pair[1].serializeAttachment({ id, grant, ...(call !== null && { call }), ...(verbatim && { verbatim }) } satisfies Attachment);
   if (grant) wakeBy(grant.expiresAt);
   const offered = (request.headers.get("sec-websocket-protocol") ?? "").split(",").map((each) => each.trim());
   const headers = offered.includes(SUBPROTOCOL) ? { "sec-websocket-protocol": SUBPROTOCOL } : undefined;
@@ -29,6 +33,21 @@ export function acceptSocket(ctx: DurableObjectState, request: Request, wakeBy: 
 export function grantIn(request: Request): Grant | null {
   const told = request.headers.get(GRANT_HEADER);
   return told === null ? null : (JSON.parse(decodeURIComponent(told)) as Grant);
+}
+
+/** The job, by its number, that a door waits for as its caller's; null if it is no such door. */
+export function callIn(request: Request): number | null {
+  const told = request.headers.get(CALLER_HEADER);
+  return told === null ? null : Number(told);
+}
+
+/** Whether a job's caller is there. */
+export function isCalled(ctx: DurableObjectState, n: number): boolean {
+  return ctx.getWebSockets(callTag(n)).some(({ readyState }) => readyState === WebSocket.OPEN);
+}
+
+export function callOf(socket: WebSocket): number | null {
+  return (socket.deserializeAttachment() as Attachment).call ?? null;
 }
 
 export function socketId(socket: WebSocket): string {

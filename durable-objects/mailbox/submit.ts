@@ -204,7 +204,7 @@ export class Intake {
         this.#quotas.write(this.#desk.wakeBy);
         store.insert(fresh.map(({ row, submission: { request } }) => ({ row, request })));
         for (const { row, submission } of fresh) {
-          if (submission.call) store.addCall(submission.call.body, row.n, row.accepted_at);
+          if (submission.call) store.calls.add(submission.call.body, row.n, row.accepted_at);
           if (submission.pass) this.#passes.set(row.n, submission.pass);
           if (submission.idempotency) store.addIdempotent(submission.idempotency.key, submission.idempotency.fingerprint, row.n);
         }

@@ -2,11 +2,12 @@
  * A job's events, read by a door as they come. The door holds a WebSocket to the job's mailbox, as a client would: while nothing happens the
  * mailbox sleeps, and all that sockets promise (order, no gap, deltas, resume) holds here too.
  */
+import { type JobName, parseJobId } from "../../platform/ids.ts";
 import { fetchMailbox } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
-import { CLOSE, type ServerFrame, VERBATIM_HEADER } from "../../schemas/socket.ts";
+import { CALLER_HEADER, CLOSE, type ServerFrame, VERBATIM_HEADER } from "../../schemas/socket.ts";
 import type { Grant } from "../../schemas/token.ts";
 import type { Context } from "./context.ts";
 import { sayGrant, TokenOver } from "./passes.ts";
@@ -19,6 +20,8 @@ export type Follow = {
   deltas: boolean;
   /** Each chunk comes as upstream wrote it: an object, or a text (policy/verbatim.ts). */
   verbatim?: boolean;
+  /** The reader waits for the job as for a plain call: while it is there, the job's caller is. */
+  caller?: boolean;
   /** Of the reader's token, which ends the following as it ends a socket; null for a key. */
   grant: Grant | null;
   /** The reader has gone. */
@@ -37,13 +40,13 @@ const PAUSE_MS = 100;
  */
 export async function* follow(
   env: Context["env"],
-  { address, job, after, deltas, verbatim = false, grant, signal }: Follow,
+  { address, job, after, deltas, verbatim = false, caller = false, grant, signal }: Follow,
 ): AsyncGenerator<JobEvent> {
   let last = after;
   for (let failures = 0; !signal.aborted; failures++) {
     if (failures > FAILURES_LIMIT) throw new Error("The mailbox cannot be reached.");
     if (failures > 0) await new Promise((done) => setTimeout(done, PAUSE_MS * 2 ** failures * (0.5 + Math.random() / 2)));
-    const line = await open(env, address, { grant, signal, verbatim });
+    const line = await open(env, address, { call: caller ? parseJobId(address.tenant, job) : null, grant, signal, verbatim });
     if (!line) continue;
     line.send({ type: "ack", frames: 0 });
     line.send({ type: "subscribe", jobs: [job], after: { [job]: last }, deltas });
@@ -60,9 +63,10 @@ export async function* follow(
 async function open(
   env: Context["env"],
   address: MailboxAddress,
-  { grant, signal, verbatim }: { grant: Grant | null; signal: AbortSignal; verbatim: boolean },
+  { call, grant, signal, verbatim }: { call: JobName | null; grant: Grant | null; signal: AbortSignal; verbatim: boolean },
 ): Promise<Line | null> {
   const headers = new Headers({ upgrade: "websocket", ...(verbatim && { [VERBATIM_HEADER]: "1" }) });
+  if (call) headers.set(CALLER_HEADER, String(call.number));
   if (grant) sayGrant(headers, grant);
   const answer = await fetchMailbox(env, address, new Request("https://mailbox/", { headers })).catch(() => null);
   if (answer?.status === 401) throw new TokenOver("revoked");

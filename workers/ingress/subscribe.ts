@@ -2,7 +2,7 @@
 import { lobbyChannel } from "../../platform/mailboxes.ts";
 import { fetchMailbox } from "../../platform/objects.ts";
 import { mayUseChannel } from "../../policy/grant.ts";
-import { VERBATIM_HEADER } from "../../schemas/socket.ts";
+import { CALLER_HEADER, VERBATIM_HEADER } from "../../schemas/socket.ts";
 import { GRANT_HEADER } from "../../schemas/token.ts";
 import { canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
@@ -21,7 +21,7 @@ export async function subscribe({ env, grant, key, request, url, spread }: Conte
   if (channel !== null && !canBeNamed(channel)) return refuse(invalid("No such channel can be.", "channel"));
   if (channel !== null && !mayUseChannel(grant, channel)) return refuse(notThatChannel("channel_not_allowed"));
   const told = new Request(request);
-  for (const own of [GRANT_HEADER, VERBATIM_HEADER]) told.headers.delete(own);
+  for (const own of [CALLER_HEADER, GRANT_HEADER, VERBATIM_HEADER]) told.headers.delete(own);
   if (grant) sayGrant(told.headers, grant);
   const answer = await fetchMailbox(env, { tenant: key.tenant, channel: channel ?? lobbyChannel(spread()) }, told);
   if (answer.status === 401) throw new TokenOver("revoked");

@@ -21,7 +21,7 @@ export async function plain(context: Context, caller: Caller, placed: Extract<Pl
   };
   let job: Job | null = null;
   try {
-    for await (const { event, data } of follow(env, { address, job: id, after: 0, deltas: false, grant, signal })) {
+    for await (const { event, data } of follow(env, { address, job: id, after: 0, deltas: false, caller: true, grant, signal })) {
       if (event === "in_progress") note("started");
       if (isEnd(event)) job = data as Job;
     }

@@ -3,6 +3,7 @@ import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { JobEnd, RetryPolicy } from "../../../schemas/job.ts";
 import type { BatchPlace, Call, CallTimeouts, OpenOutput } from "../../../schemas/rpc.ts";
+import { CallStore } from "./calls.ts";
 import { ConsumerStore } from "./consumers.ts";
 import { DeliveryStore } from "./deliveries.ts";
 import { DeltaStore } from "./deltas.ts";
@@ -73,6 +74,7 @@ const COLUMNS = "n, nonce, status, accepted_at, details, attempt, attempts, unkn
 export class MailboxStore {
   readonly sql: Sql;
   readonly deliveries: DeliveryStore;
+  readonly calls: CallStore;
   readonly passes: PassStore;
   readonly deltas: DeltaStore;
   readonly consumers: ConsumerStore;
@@ -82,6 +84,7 @@ export class MailboxStore {
     this.sql = sql;
     migrate(sql, MIGRATIONS);
     this.deliveries = new DeliveryStore(sql);
+    this.calls = new CallStore(sql);
     this.passes = new PassStore(sql);
     this.deltas = new DeltaStore(sql);
     this.consumers = new ConsumerStore(sql);
@@ -202,27 +205,6 @@ export class MailboxStore {
 
   addIdempotent(key: string, fingerprint: string, n: number): void {
     this.sql.run("INSERT INTO idempotency (key, fingerprint, n) VALUES (?, ?, ?)", key, fingerprint, n);
-  }
-
-  addCall(body: string, n: number, at: number): void {
-    this.sql.run("INSERT INTO calls (body, n, left_at) VALUES (?, ?, ?)", body, n, at);
-  }
-
-  /** Jobs of this body, oldest first. */
-  callsOf(body: string): { n: number; left_at: number }[] {
-    return this.sql.all("SELECT n, left_at FROM calls WHERE body = ? ORDER BY n", body);
-  }
-
-  callsLeft(): { n: number; left_at: number }[] {
-    return this.sql.all("SELECT n, left_at FROM calls ORDER BY n");
-  }
-
-  leaveCall(body: string, n: number, at: number): void {
-    this.sql.run("UPDATE calls SET left_at = ? WHERE body = ? AND n = ?", at, body, n);
-  }
-
-  dropCall(body: string, n: number): void {
-    this.sql.run("DELETE FROM calls WHERE body = ? AND n = ?", body, n);
   }
 
   claim(key: string): string | null {
