@@ -1,6 +1,7 @@
 /** Callers with the same body, and who else looks at their jobs: whose job is whose. */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseJobId } from "../../platform/ids.ts";
 import { jobOf, params, sdk } from "../support/sdk.ts";
 import { call, hashOf, inside, mailboxOf, send, until } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
@@ -23,6 +24,9 @@ const jobs = async () => (await call<{ data: { id: string }[] }>("GET", "/v1/job
 const sockets = (id: string, count: number) =>
   until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().filter(({ readyState }) => readyState === 1).length === count));
 
+/** The mailbox knows that a caller has gone. */
+const LEFT = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE calls.n = ? AND left_at > accepted_at";
+
 /** A caller who waits, and can be made to go. `others`: sockets in the channel besides. */
 async function waiting(others: number, headers: Record<string, string> = {}) {
   const controller = new AbortController();
@@ -34,6 +38,9 @@ async function waiting(others: number, headers: Record<string, string> = {}) {
     controller.abort();
     await answer;
     await sockets(id, others);
+    await until(() =>
+      inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(LEFT, parseJobId("alice", id)!.number).toArray().length > 0),
+    );
   };
   return { answer, id, leave };
 }
