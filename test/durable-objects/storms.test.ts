@@ -217,6 +217,21 @@ describe("a call that was turned away", () => {
     expect(played.starts[2]).toMatchObject({ job: "j0", attempt: 2, waits: 1 });
   });
 
+  it("for want of capacity, however often: comes back when upstream asked for it, and no more than its own backoff later", async () => {
+    const played = playAll();
+    await enqueue(tickets(1));
+    for (let attempt = 1; attempt <= 4; attempt++) {
+      await until(() => played.starts.length === attempt);
+      await settle("j0", attempt, { kind: "no_capacity", retryAfterMs: 3_600_000 });
+      if (attempt < 4) await advanceTo(world.now + 3_700_000);
+    }
+    expect(played.starts).toHaveLength(4);
+    await advanceTo(world.now + 3_600_000);
+    expect(played.starts).toHaveLength(4);
+    await advanceTo(world.now + 600_000);
+    await until(() => played.starts.length === 5);
+  });
+
   it("of a pool that stood still for longer than a job may be tried: a refusal after that does not fail it", async () => {
     const played = playAll();
     await enqueue(tickets(1));

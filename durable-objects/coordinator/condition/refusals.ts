@@ -12,7 +12,7 @@ const PATIENCE = 3;
 const ASIDE_MS = { none: 60_000, some: 600_000 };
 /** Nothing was taken for so long: that is worth an alarm. */
 const ALARM_MS = 120_000;
-/** By so much more a job without capacity backs off that was often told so. */
+/** By so much more a job without capacity backs off that was often told so; what upstream asks for is not made longer. */
 const LONGER = 10;
 
 /** A call is let go. */
@@ -67,7 +67,8 @@ export function stepBack(
 ): number | null {
   const { times } = entry.refusals;
   const { row } = entry;
-  if (outcome.kind === "no_capacity") return now + backoffMs(times, random, outcome.retryAfterMs) * (times > PATIENCE ? LONGER : 1);
+  if (outcome.kind === "no_capacity")
+    return now + (outcome.retryAfterMs ?? 0) + backoffMs(times, random, null) * (times > PATIENCE ? LONGER : 1);
   const spent = state.credit !== null && isSpent(state.credit, now);
   if (outcome.kind !== "rate_limited" || times <= (spent ? 0 : PATIENCE)) return null;
   const most = state.provenBy > before.at ? ASIDE_MS.some : ASIDE_MS.none;
