@@ -62,6 +62,9 @@ export function afterAttempt(outcome: Outcome, record: Record, now: number, rand
       // A probe is sent to learn how upstream is: what it finds does not use up the job's attempts.
       if (record.probe && record.backAt !== null)
         return { kind: "retry", at: record.backAt, unknown, problem, uncounted: true, anew: true };
+      // Nothing was called: whatever stood in the way uses up the job's time, and none of its attempts.
+      if (neverLeft(outcome) && !outOfTime)
+        return { kind: "retry", at: now + backoffMs(record.attempt, random, outcome.retryAfterMs), unknown, problem, uncounted: true };
       const failures = record.attempt - record.waits;
       if (failures >= MAX_ATTEMPTS) return { kind: "fail", problem };
       if (outcome.repeats !== undefined && record.alike + 1 >= outcome.repeats) return { kind: "fail", problem };

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { committed, enqueue, fatal, playAll, problem, retryable, settle, ticket } from "../support/desk.ts";
-import { advanceTo, pool, submit, until } from "../support/service.ts";
+import { advanceTo, coordinator, pool, submit, until } from "../support/service.ts";
 import { cleared } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
@@ -79,6 +79,22 @@ it("a call after one of unknown outcome that was not sent repeats nothing: the o
   await until(() => played.starts.length === 3);
   await settle("a", 3, committed);
   expect((await pool()).doubts).toMatchObject({ possible_duplicates: 1, possible_duplicate_tokens: 70 });
+});
+
+it("a job whose calls are never sent fails for none of them: it is called as soon as that can be, with all its attempts left", async () => {
+  const played = playAll();
+  await enqueue([ticket("a")]);
+  for (let attempt = 1; attempt <= 20; attempt++) {
+    await until(() => played.starts.length === attempt);
+    await settle("a", attempt, unmade);
+    await advanceTo(world.now + 60_000);
+  }
+  await until(() => played.starts.length === 21);
+  expect(played.starts[20]).toMatchObject({ attempt: 21, waits: 20 });
+  await settle("a", 21, fatal);
+  await until(() => played.verdictsOn("a").includes("failed"));
+  expect(played.verdicts.at(-1)).toMatchObject({ kind: "failed", attempts: 1 });
+  expect(await coordinator().deadLetters(null, 10)).toMatchObject([{ job: "a", attempts: 1 }]);
 });
 
 it("a dispatcher says so of a job whose mailbox it could not reach", async () => {

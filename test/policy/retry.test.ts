@@ -73,9 +73,27 @@ describe("what becomes of a job", () => {
       { attempt: MAX_ATTEMPTS - 1 },
       { kind: "retry", at: NOW, unknown: false, problem },
     ],
+    [
+      "never sent, however often -> another attempt, and it was none",
+      retryable({ unsent: true }),
+      { attempt: 40 },
+      { kind: "retry", at: NOW, unknown: false, problem, uncounted: true },
+    ],
+    [
+      "never sent for a day -> failed",
+      retryable({ unsent: true }),
+      { attempt: 40, waits: 39, firstStartedAt: NOW - MAX_TOTAL_MS - 1 },
+      tooLong(),
+    ],
     ["an error after a day -> failed", retryable(), { attempt: 2, firstStartedAt: NOW - MAX_TOTAL_MS - 1 }, tooLong()],
   ])("%s", (_, outcome, facts, next) => {
     expect(afterAttempt(outcome, record(facts), NOW, 0)).toEqual(next);
+  });
+
+  it("comes back later each time that it was not sent, up to a minute", () => {
+    const unsent = retryable({ unsent: true });
+    const waits = [1, 2, 3, 40].map((attempt) => afterAttempt(unsent, record({ attempt, waits: attempt - 1 }), NOW, 0.5));
+    expect(waits.map((next) => "at" in next && next.at - NOW)).toEqual([500, 1_000, 2_000, 30_000]);
   });
 
   // Law: a 429 is a wait, never an attempt: however many there were, the job has all its attempts left.
