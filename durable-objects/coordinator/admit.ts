@@ -4,7 +4,7 @@ import type { Answer, Gate } from "../../policy/order.ts";
 import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { Book, Entry, Pool } from "./book.ts";
-import { begun, heldBack, refresh } from "./condition/gate.ts";
+import { begun, heldBack, isProbe, refresh } from "./condition/gate.ts";
 
 export function admit(book: Book, now: number): void {
   for (const tenant of book.tenants.values()) if (tenant.wakeAt <= now) tenant.wakeAt = Number.POSITIVE_INFINITY;
@@ -64,7 +64,7 @@ function lease(book: Book, entry: Entry, now: number): void {
   book.dirty.add(entry);
   const letters = book.fresh.has(entry) ? book.letters.ahead : book.letters.starts;
   const leases = letters.get(post.name) ?? [];
-  const probe = entry.credit === "risked" || book.conditions.of(row.pool).stop?.probe === row.job;
+  const probe = isProbe(book, entry);
   const { attempt, job, unknown, waits } = row;
   leases.push({ job, mailbox: entry.address, attempt, waits, unknown, ...(probe && { probe }) });
   letters.set(post.name, leases);

@@ -8,6 +8,7 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { learn } from "./condition/learn.ts";
+import { cameToNothing } from "./condition/refusals.ts";
 import { read } from "./limits.ts";
 
 /** Nothing was done for the tenant's call. */
@@ -56,7 +57,8 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   if (neverLeft(outcome)) {
     refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
     refund(tenant, reservation, now);
-    pool.order.credit(address.tenant, book.costMs(row, reservation.tokens));
+    // Whose call comes again, and again to nothing, has had its turn: else it would be next each time.
+    if (!cameToNothing(outcome)) pool.order.credit(address.tenant, book.costMs(row, reservation.tokens));
     return;
   }
   release(pool.budget);
@@ -64,7 +66,8 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
     // Upstream counts what it refuses; the tenant had nothing of it.
     refund(tenant, reservation, now);
     // A pool in doubt tells by each start whether there is room: whose calls were refused has had its turn.
-    if (!book.conditions.of(pool.id).credit) pool.order.credit(address.tenant, book.costMs(row, reservation.tokens));
+    if (!book.conditions.of(pool.id).credit && !cameToNothing(outcome))
+      pool.order.credit(address.tenant, book.costMs(row, reservation.tokens));
     return;
   }
   release(tenant);

@@ -205,6 +205,44 @@ describe("a call that was turned away", () => {
     expect(played.starts.length - large).toBeGreaterThan(590);
   }, 60_000);
 
+  it.each<[string, Outcome]>([
+    ["for want of capacity", { kind: "no_capacity", retryAfterMs: null }],
+    ["before it was sent", { kind: "retryable", unknown: false, retryAfterMs: null, problem, unsent: true }],
+  ])(
+    "%s, as all of its tenant's are: takes its turn, and soon a tenth of the pool is all that they take",
+    async (_, nothing) => {
+      configure({ rpm: 60 });
+      const played = playAll();
+      await enqueue(tickets(600, "a"));
+      await enqueue(tickets(400, "b"), { tenant: "bob", channel: "c" });
+      let well = EPOCH + 300_000;
+      let heard = 0;
+      const count = (name: string) => played.starts.filter(({ job }) => job.startsWith(name)).length;
+      for (; world.now < well; await advanceTo(world.now + 500)) {
+        for (; heard < played.starts.length; heard++) {
+          const { attempt, job } = played.starts[heard]!;
+          await settle(job, attempt, job.startsWith("a") ? nothing : committed);
+        }
+      }
+      expect(count("b")).toBeGreaterThan(240);
+      expect(count("a")).toBeGreaterThan(40);
+      // One that is taken is enough, and its answer need not have ended: the tenant has its half again.
+      const before = count("a");
+      const others = count("b");
+      for (well += 60_000; world.now < well; await advanceTo(world.now + 500)) {
+        for (; heard < played.starts.length; heard++) {
+          const { attempt, job, probe } = played.starts[heard]!;
+          const [place] = await coordinator().locate([job]);
+          if (probe) await coordinator().proven(place!.held!.dispatcher, job, attempt);
+          if (job.startsWith("b")) await settle(job, attempt, committed);
+        }
+      }
+      expect(count("a") - before).toBeGreaterThan(20);
+      expect(count("b") - others).toBeGreaterThan(20);
+    },
+    60_000,
+  );
+
   it("for want of capacity: it alone waits", async () => {
     const played = playAll();
     await enqueue(tickets(1));

@@ -8,6 +8,7 @@ import { type Credit, restored } from "../../../policy/credit.ts";
 import { type Cut, NO_USE, type Use } from "../../../policy/pace.ts";
 import { isGoverned, openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp } from "../../../policy/ramp.ts";
 import type { Stop } from "../../../policy/stop.ts";
+import type { Vain } from "../../../policy/vain.ts";
 import type { PoolConfig } from "../../../schemas/settings.ts";
 import type { CoordinatorStore } from "../store/store.ts";
 import { type DrainRecord, Drains } from "./drains.ts";
@@ -25,6 +26,8 @@ export type PoolState = {
   credit: Credit | null;
   /** Since when (ms) its credit was all but spent, and whether that was worth an alarm. */
   spent: { since: number; alarmed: boolean } | null;
+  /** Tenants whose last calls came to nothing. */
+  readonly vain: Map<string, Vain>;
   /** Calls that ended lately, oldest first. */
   readonly recent: Ended[];
   /** When a call last succeeded; and when the latest of those that did was let go. */
@@ -74,7 +77,7 @@ export class Conditions {
         provenAt: 0,
         provenBy: 0,
       };
-      this.#pools.set(id, { ...fresh, ramp, recent: [] });
+      this.#pools.set(id, { ...fresh, ramp, recent: [], vain: new Map() });
     }
   }
 

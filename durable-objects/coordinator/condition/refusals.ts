@@ -1,6 +1,7 @@
 /** Calls that upstream refused for the rate, and those that it took: what that means for their job and for the pool (policy/credit.ts). */
 import { backoffMs } from "../../../policy/backoff.ts";
 import { isSpent, refused, risk, taken, unasked } from "../../../policy/credit.ts";
+import { again } from "../../../policy/vain.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
 import type { PoolState } from "./conditions.ts";
@@ -29,6 +30,7 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
   state.provenBy = Math.max(state.provenBy, entry.reservation?.at ?? 0);
   conditions.retiredInVain = 0;
   entry.refusals = { times: 0, at: Number.NEGATIVE_INFINITY };
+  state.vain.delete(entry.address.tenant);
   if (entry.credit === "counted") return;
   const before = state.credit;
   state.credit = taken(before, entry.credit === "risked", now);
@@ -40,7 +42,9 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
 export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: Outcome, now: number, random: number): number {
   if (outcome.kind === "slow_down") return now + (outcome.retryAfterMs ?? SILENCE_MS) * (1 + 0.1 * random);
   if (outcome.kind !== "rate_limited") {
+    const { tenant } = entry.address;
     if (entry.credit === "risked") state.credit = unasked(state.credit, now);
+    if (cameToNothing(outcome)) state.vain.set(tenant, again(state.vain.get(tenant), now));
     if (outcome.kind === "no_capacity") entry.refusals = { times: entry.refusals.times + 1, at: now };
     return now;
   }
@@ -74,6 +78,11 @@ export function stepBack(
   const most = state.provenBy > before.at ? ASIDE_MS.some : ASIDE_MS.none;
   row.not_before = now + Math.max(outcome.retryAfterMs ?? 0, Math.min(most, 1_000 * 2 ** Math.min(times, 30)));
   return row.not_before;
+}
+
+/** It will be let go again, and nothing says that it will do better then than its tenant's others. */
+export function cameToNothing(outcome: Outcome): boolean {
+  return outcome.kind === "no_capacity" || (outcome.kind === "retryable" && outcome.unsent === true);
 }
 
 function tell({ conditions }: Book, pool: string, state: PoolState, silentUntil: number, now: number): void {
