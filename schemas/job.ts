@@ -48,6 +48,8 @@ export const Timeouts = z.strictObject({
   queue: z.number().positive().max(604_800).nullish(),
   /** Of each upstream call, until its response headers. */
   first_byte: z.number().positive().max(3_600).nullish(),
+  /** Of each upstream call, while nothing comes of its stream. */
+  idle: z.number().positive().max(3_600).nullish(),
   /** Of each upstream call, whole. */
   total: z.number().positive().max(3_600).nullish(),
 });

@@ -229,7 +229,7 @@ export type Submission = {
 };
 
 /** Seconds that a job allows each of its upstream calls, where they are not the deployment's. */
-export type CallTimeouts = { first_byte?: number; total?: number };
+export type CallTimeouts = { first_byte?: number; idle?: number; total?: number };
 
 export type Submitted = { ok: true; job: Job; replayed: boolean; share?: Share } | Refused;
 

@@ -83,8 +83,8 @@ export type KeyConfig = z.infer<typeof KeyConfig>;
 export const TimeoutsConfig = z.strictObject({
   /** From the request until its response headers. */
   first_byte: z.number().positive().default(300),
-  /** Between two pieces of a stream. */
-  idle: z.number().positive().default(120),
+  /** From the headers, and from whatever comes of the stream, to the next that comes. A model may think for minutes after its first word: none is cut off before `total`. */
+  idle: z.number().positive().default(600),
   /** The whole call; OpenAI's SDKs wait ten minutes. */
   total: z.number().positive().default(600),
 });

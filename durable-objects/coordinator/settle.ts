@@ -44,8 +44,9 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   if (outcome.kind === "void" && outcome.failed) bury(book, entry, outcome.failed, row.attempt - row.waits - 1, now);
   const { attempt, first_started_at, unknown, waits } = row;
   const record = { attempt, waits, unknown, alike: entry.tooLong, firstStartedAt: first_started_at ?? now, ...lesson };
-  if (outcome.kind === "retryable" && outcome.repeats !== undefined) entry.tooLong++;
-  apply(book, entry, afterAttempt(outcome, record, now, random), now);
+  const next = afterAttempt(outcome, record, now, random);
+  if (outcome.kind === "retryable" && outcome.repeats !== undefined && !("uncounted" in next)) entry.tooLong++;
+  apply(book, entry, next, now);
 }
 
 function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): void {

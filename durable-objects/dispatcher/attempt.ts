@@ -11,8 +11,8 @@ import { describe, type Upstream } from "./upstream.ts";
 
 /** After this a mailbox that cannot be reached is taken for broken, and the call's outcome for unknown. */
 const COMMIT_PATIENCE_MS = 120_000;
-/** Calls of one job that may run into the time-out of the whole: each is perhaps paid for. */
-const TOO_LONG_REPEATS = 3;
+/** Calls of one job that may run into a time-out: each is perhaps paid for, and what took too long once will take too long again. */
+const TIMEOUT_REPEATS = 3;
 /** The SDK's own time-out only backs up ours, which can tell a slow start from a silent stream. */
 const SDK_TIMEOUT_MARGIN_MS = 60_000;
 
@@ -89,14 +89,14 @@ async function callUpstream(
   const clock = new Watch(call.controller);
   clock.total(timeouts.total);
   // A job that wants to wait for less than is usual has that from its client, and says nothing of upstream.
-  const late = unknownEnd("upstream_timeout", "Upstream sent no response headers in time.", {
-    blame: timeouts.first_byte >= ports.timeouts.first_byte,
-  });
+  const late = timedOut("upstream_timeout", "Upstream sent no response headers in time.", timeouts.first_byte >= ports.timeouts.first_byte);
   clock.next(late, timeouts.first_byte);
   let begun = false;
   let requestId: string | null = null;
   try {
-    const stream = await ports.upstream.call(body, call.controller.signal, timeouts.total * 1_000 + SDK_TIMEOUT_MARGIN_MS);
+    const stream = await ports.upstream.call(body, call.controller.signal, timeouts.total * 1_000 + SDK_TIMEOUT_MARGIN_MS, () =>
+      clock.sign(),
+    );
     release();
     if (stream.rates) ports.read({ ...stream.rates, pool, job: call.lease.job, sentAt: startedAt, at: ports.now() });
     requestId = stream.requestId;
@@ -104,10 +104,11 @@ async function callUpstream(
     call.headersMs = ports.now() - startedAt;
     const expected = typeof body.n === "number" ? body.n : 1;
     const answer = assembler({ choices: expected });
-    const silent = unknownEnd("stream_stalled", "Upstream's stream fell silent.", { blame: true });
-    clock.next(silent, timeouts.idle);
+    const fellSilent = (blame: boolean) => timedOut("stream_stalled", "Upstream's stream fell silent.", blame);
+    clock.next(fellSilent(timeouts.idle >= ports.timeouts.idle), timeouts.idle);
     for await (const piece of stream.pieces) {
-      clock.next(silent, timeouts.idle);
+      // Who has begun to answer is up: a model may think for longer than is waited for.
+      if (!begun) clock.next(fellSilent(false), timeouts.idle);
       // Headers alone are no word: an error may be all that the stream holds.
       if (!begun && call.lease.probe) ports.proven(call.lease);
       begun = true;
@@ -124,6 +125,10 @@ async function callUpstream(
     release();
     clock.stop();
   }
+}
+
+function timedOut(code: string, message: string, blame: boolean): Outcome {
+  return unknownEnd(code, message, { blame, repeats: TIMEOUT_REPEATS });
 }
 
 /** The outcome, with upstream's name for the call where it is to be complained of. */
@@ -189,15 +194,19 @@ class Watch {
   }
 
   total(seconds: number): void {
-    // Long is not broken; but what took too long once will take too long again.
-    const end = unknownEnd("upstream_timeout", "The call took too long.", { blame: false, repeats: TOO_LONG_REPEATS });
+    // Long is not broken.
+    const end = timedOut("upstream_timeout", "The call took too long.", false);
     this.#whole = setTimeout(() => this.#end(end), seconds * 1_000);
   }
 
-  /** A sign of life came; the next is due within `seconds`, else the call ends so. */
-  next(end: Outcome, seconds: number): void {
+  /** A sign of life came. */
+  sign(): void {
     this.#lastSign = Date.now();
-    if (this.#step?.end === end) return;
+  }
+
+  /** From now on a sign of life is due within `seconds` of the last, else the call ends so. */
+  next(end: Outcome, seconds: number): void {
+    this.sign();
     if (this.#step) clearTimeout(this.#step.timer);
     this.#step = { timer: setTimeout(() => this.#check(), seconds * 1_000), seconds, end };
   }

@@ -8,9 +8,13 @@ const END_MS = 1_000;
 
 /**
  * The messages of a body, in order, to its end or until `signal`. Who turns away at the last word waits for nothing, but the end is read all the same: a
- * connection whose body was cancelled is closed, and the next call would pay for a new one. @throws what the body breaks with; if an event is too long.
+ * connection whose body was cancelled is closed, and the next call would pay for a new one. `alive`: bytes have come, if only a comment's. @throws what the body breaks with; if an event is too long.
  */
-export async function* messagesOf(body: ReadableStream<Uint8Array>, signal: AbortSignal): AsyncGenerator<EventSourceMessage> {
+export async function* messagesOf(
+  body: ReadableStream<Uint8Array>,
+  signal: AbortSignal,
+  alive: () => void,
+): AsyncGenerator<EventSourceMessage> {
   const messages: EventSourceMessage[] = [];
   const decoder = new TextDecoder();
   const parser = createParser({
@@ -26,6 +30,7 @@ export async function* messagesOf(body: ReadableStream<Uint8Array>, signal: Abor
   try {
     while (!signal.aborted) {
       const { done, value } = await reader.read();
+      alive();
       parser.feed(decoder.decode(value, { stream: !done }));
       // An event that nothing ends but the body: some endpoints leave its blank line out, and SDKs take it for one.
       if (done) parser.feed("\n\n");

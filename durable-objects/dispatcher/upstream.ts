@@ -38,8 +38,11 @@ export type Stream = { rates: RateReading | null; requestId: string | null } & (
 export type Piece = { value: unknown; text: string };
 
 export type Upstream = {
-  /** Calls with `stream: true` and usage; resolves when the response headers are there. Never throws. `timeoutMs`: the SDK's own. */
-  call(body: Record<string, unknown>, signal: AbortSignal, timeoutMs: number): Promise<Stream>;
+  /**
+   * Calls with `stream: true` and usage; resolves when the response headers are there. Never throws. `timeoutMs`: the SDK's own. `alive`: something of the
+   * answer's body has come.
+   */
+  call(body: Record<string, unknown>, signal: AbortSignal, timeoutMs: number, alive: () => void): Promise<Stream>;
 };
 
 /** The simulator if neither a key nor an endpoint is set. */
@@ -55,16 +58,22 @@ export function openUpstream(env: Env): Upstream {
       ? (input, init) => env.SIMULATOR.getByName("openai").fetch(new Request(input as string, init as RequestInit))
       : (input, init) => fetch(input as string, init as RequestInit),
   });
-  return { call: (body, signal, timeoutMs) => call(client, body, signal, timeoutMs) };
+  return { call: (body, signal, timeoutMs, alive) => call(client, body, signal, timeoutMs, alive) };
 }
 
-async function call(client: OpenAI, body: Record<string, unknown>, signal: AbortSignal, timeout: number): Promise<Stream> {
+async function call(
+  client: OpenAI,
+  body: Record<string, unknown>,
+  signal: AbortSignal,
+  timeout: number,
+  alive: () => void,
+): Promise<Stream> {
   const options = (body.stream_options ?? {}) as Record<string, unknown>;
   const streamed = { ...body, stream: true, stream_options: { ...options, include_usage: true } };
   try {
     // The response as it is: the SDK's own stream keeps what chunks mean, not how they were written.
     const response = await client.chat.completions.create(streamed as never, { signal, timeout }).asResponse();
-    return { ok: true, pieces: piecesOf(response, signal), ...told(response.headers) };
+    return { ok: true, pieces: piecesOf(response, signal, alive), ...told(response.headers) };
   } catch (error) {
     // Whatever fetch threw the SDK has wrapped: this came before anything was sent, and would come again.
     if (!(error instanceof APIError) && !signal.aborted) return { ok: false, failure: unsendable(error), ...told(undefined) };
@@ -73,9 +82,9 @@ async function call(client: OpenAI, body: Record<string, unknown>, signal: Abort
 }
 
 /** Ends at `[DONE]`, with the body, or when the call is broken off. @throws APIError for an error that upstream sends in its stream; what the body breaks with. */
-async function* piecesOf({ body, headers }: Response, signal: AbortSignal): AsyncGenerator<Piece> {
+async function* piecesOf({ body, headers }: Response, signal: AbortSignal, alive: () => void): AsyncGenerator<Piece> {
   try {
-    for await (const { data: text, event } of messagesOf(body ?? new Blob().stream(), signal)) {
+    for await (const { data: text, event } of messagesOf(body ?? new Blob().stream(), signal, alive)) {
       if (text.startsWith("[DONE]")) return;
       if (text === "") continue;
       const value = parse(text) as { error?: object } | null;

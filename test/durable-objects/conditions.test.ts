@@ -261,6 +261,19 @@ describe("upstream is down", () => {
     expect(played.verdicts.at(-1)).toMatchObject({ job, kind: "retrying", attempts: attempt - 1, retryAt: past(7) });
   });
 
+  it("a probe that runs into a time-out is none of the three that fail its job", async () => {
+    const played = await open();
+    const late: Outcome = { ...down, unknown: true, repeats: 3 } as Outcome;
+    for (let probe = 1; probe <= 12; probe++) {
+      await advanceTo(world.now + 120_000);
+      const { job, attempt } = await until(() => played.starts.length === 5 + probe && played.starts.at(-1)!);
+      await settle(job, attempt, probe < 12 ? late : committed);
+    }
+    await jobsAfter(played, 21);
+    for (const { job, attempt } of played.starts.slice(17)) await settle(job, attempt, late);
+    expect(played.verdicts.filter(({ kind }) => kind === "failed")).toEqual([]);
+  });
+
   it("-> normal as soon as a probe is answered; the others follow at once", async () => {
     const played = await open();
     await advanceTo(past(2));

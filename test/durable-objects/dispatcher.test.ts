@@ -267,14 +267,14 @@ describe("a request that cannot be written", () => {
     const upstream = openUpstream({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://127.0.0.1:1" } as unknown as Env);
     const unwritable = { toJSON: () => JSON.stringify(1n) };
     const { signal } = new AbortController();
-    const answer = await upstream.call({ model: "m", messages: unwritable }, signal, 1_000);
+    const answer = await upstream.call({ model: "m", messages: unwritable }, signal, 1_000, () => {});
     expect(answer).toMatchObject({ ok: false, failure: { status: 400, code: "request_unsendable", cause: "unsent" } });
     expect(!answer.ok && classify(answer.failure, false)).toMatchObject({ kind: "fatal", unsent: true });
   });
 
   it("is told from an upstream that cannot be reached", async () => {
     const upstream = openUpstream({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://127.0.0.1:1" } as unknown as Env);
-    const answer = await upstream.call({ model: "m", messages: [] }, new AbortController().signal, 1_000);
+    const answer = await upstream.call({ model: "m", messages: [] }, new AbortController().signal, 1_000, () => {});
     expect(answer).toMatchObject({ ok: false, failure: { status: null, cause: "network" } });
   });
 });

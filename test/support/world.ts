@@ -149,6 +149,8 @@ export function script() {
     /** The calls that were made, and whether each was broken off. */
     calls,
     send: (each: unknown) => add(`data: ${typeof each === "string" ? each : JSON.stringify(each)}\n\n`),
+    /** Bytes that mean nothing: a comment. */
+    hum: () => add(": still here\n\n"),
     /** A piece of the answer's text. */
     say: (content: string) =>
       add(`data: ${JSON.stringify(chunk([{ index: 0, delta: { content }, logprobs: null, finish_reason: null }]))}\n\n`),

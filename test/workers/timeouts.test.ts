@@ -4,12 +4,19 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorBody } from "../../schemas/problem.ts";
 import { advanceTo, call, crash, ended, job, pool, submit, until, world } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
-import { completion, EPOCH, resetWorld, script, silence } from "../support/world.ts";
+import { chunksOf, completion, EPOCH, resetWorld, script, silence } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
 
 const NOW = EPOCH / 1_000;
+
+/** An upstream that begins to answer, and then says no more. */
+function stalled() {
+  const upstream = script();
+  upstream.send(chunksOf("x")[0]);
+  return upstream.answer;
+}
 
 describe("for the queue", () => {
   it("is a deadline, counted from when the job could start; an earlier one of its own stays", async () => {
@@ -89,7 +96,51 @@ describe("for a call", () => {
     expect(upstream.calls).toHaveLength(1);
   });
 
-  it.each([{ queue: 0 }, { first_byte: -1 }, { total: 3_601 }, { queue: 604_801 }, { whole: 5 }, "soon"])(
+  const failedAt = (id: string) =>
+    until(async () => {
+      await advanceTo(world.now + 61_000);
+      const { body } = await call("GET", `/v1/jobs/${id}`);
+      return body.status === "failed" && body;
+    });
+
+  it.each([
+    ["before its headers", "upstream_timeout", { first_byte: 0.05 }, () => silence()],
+    ["after it has begun", "stream_stalled", { idle: 0.05 }, () => stalled()],
+    ["too long as a whole", "upstream_timeout", { total: 0.05 }, () => stalled()],
+  ])("silent %s, time and again: the job fails after three calls, for each may have been paid for", async (_, code, timeouts, upstream) => {
+    world.upstream = upstream();
+    const { id } = await submit({ timeouts, retry: "always" });
+    expect(await failedAt(id)).toMatchObject({ attempts: 3, possible_duplicates: 2, error: { code } });
+    expect(world.calls).toHaveLength(3);
+  });
+
+  it("a stream that falls silent once it has begun says nothing of upstream: the others go on", async () => {
+    world.env.SLUICE_TIMEOUTS = JSON.stringify({ idle: 0.05 });
+    const answer = stalled();
+    world.upstream = (asked) => (JSON.stringify(asked.body).includes("thinker") ? answer(asked) : completion("fine"));
+    for (let n = 0; n < 6; n++) {
+      const { id } = await submit({ retry: "never" }, { user: `thinker ${n}` });
+      expect(await ended(id)).toMatchObject({ status: "failed" });
+    }
+    expect((await pool()).condition.state).toBe("normal");
+    expect(await ended((await submit()).id)).toMatchObject({ status: "completed" });
+  });
+
+  it("a stream of which comments alone come is alive", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const { id } = await submit({ timeouts: { idle: 0.5 } });
+    upstream.say("well");
+    for (let n = 0; n < 40; n++) {
+      await scheduler.wait(25);
+      upstream.hum();
+    }
+    upstream.finish();
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1 });
+    expect(upstream.calls).toHaveLength(1);
+  });
+
+  it.each([{ queue: 0 }, { first_byte: -1 }, { idle: 0 }, { idle: 3_601 }, { total: 3_601 }, { queue: 604_801 }, { whole: 5 }, "soon"])(
     "%j: refused",
     async (timeouts) => {
       const { body, status } = await call<ErrorBody>("POST", "/v1/jobs", job({ timeouts }));

@@ -105,9 +105,9 @@ function badTimes(input: JobInput, now: number): Problem | null {
 }
 
 function callTimeoutsOf({ timeouts }: JobInput): { timeouts?: CallTimeouts } {
-  const { first_byte, total } = timeouts ?? {};
-  if (first_byte == null && total == null) return {};
-  return { timeouts: { ...(first_byte != null && { first_byte }), ...(total != null && { total }) } };
+  const { first_byte, idle, total } = timeouts ?? {};
+  if (first_byte == null && idle == null && total == null) return {};
+  return { timeouts: { ...(first_byte != null && { first_byte }), ...(idle != null && { idle }), ...(total != null && { total }) } };
 }
 
 function toMs(seconds: number | null | undefined): number | null {
