@@ -1,6 +1,7 @@
 /**
  * A pool that stands still because its calls cannot succeed: halted (nobody has paid, the key is refused, no place is allowed) or open (upstream is
- * down). Law: while it is, one job at a time is called as a probe, at intervals that grow; no other is, and none is lost.
+ * down). Law: while it is, one job at a time is called as a probe, at intervals that grow; no other is, and none is lost. Where upstream is down the next probe
+ * follows as soon as the answer of one has begun: what begins may break, but to wait for the end of the first would take as long as its answer does.
  */
 
 /** `failures` is the open circuit breaker; the others halt. */
@@ -17,6 +18,8 @@ export type Stop = {
   nextProbeAt: number;
   /** The job that is the probe, while its call runs. */
   probe: string | null;
+  /** Jobs that were probes of an outage, and whose answers have begun and go on. */
+  begun?: string[];
   /** Jobs whose probes did not help, and how often; the last of them. */
   failed?: Record<string, number>;
 };
@@ -46,6 +49,7 @@ export function afterCall(stop: Stop | null, sign: Sign, job: string, now: numbe
   const isProbe = stop?.probe === job;
   if (sign.kind === "halt") return halted(stop, sign, job, isProbe, now);
   if (!stop) return sign.kind === "failure" && sign.down ? begin("failures", sign.code, now) : null;
+  if (stop.begun?.includes(job)) return afterBegun(stop, sign, job, now);
   // Calls that began before the stop say nothing of how things stand now.
   if (!isProbe) return stop;
   switch (sign.kind) {
@@ -62,6 +66,26 @@ export function afterCall(stop: Stop | null, sign: Sign, job: string, now: numbe
   }
 }
 
+/** An answer has begun, of a call of `job`. Null: the pool runs; of an outage it is the end of an answer that tells. */
+export function afterBeginning(stop: Stop, job: string): Stop | null {
+  if (stop.probe !== job) return stop;
+  if (stop.reason !== "failures") return null;
+  return { ...stop, probe: null, begun: [...(stop.begun ?? []), job].slice(-MOST_REMEMBERED) };
+}
+
+/** Whether a call of `job` is a probe, begun or not. */
+export function isProbe({ begun, probe }: Stop, job: string): boolean {
+  return probe === job || begun?.includes(job) === true;
+}
+
+function afterBegun(stop: Stop, { kind }: Sign, job: string, now: number): Stop | null {
+  if (kind === "success" || kind === "answer") return null;
+  const without = { ...stop, begun: stop.begun!.filter((each) => each !== job) };
+  // What breaks them breaks them together: it is one failure, and whoever is called meanwhile finds out by itself.
+  if (kind !== "failure" || now < stop.nextProbeAt) return without;
+  return { ...later(without, job, now), probe: stop.probe };
+}
+
 /** A job may start as a probe from this instant on (ms); Infinity while one runs. */
 export function probeAt({ probe, nextProbeAt }: Stop): number {
   return probe === null ? nextProbeAt : Number.POSITIVE_INFINITY;
@@ -76,11 +100,11 @@ export function backAfter(stop: Stop, job: string): number {
 }
 
 /** Jobs of which it is remembered: the record stays small. */
-const MOST_FAILED = 100;
+const MOST_REMEMBERED = 100;
 
 function withFailed({ failed = {} }: Stop, job: string): Record<string, number> {
   const { [job]: times = 0, ...others } = failed;
-  return Object.fromEntries([...Object.entries(others), [job, times + 1] as const].slice(-MOST_FAILED));
+  return Object.fromEntries([...Object.entries(others), [job, times + 1] as const].slice(-MOST_REMEMBERED));
 }
 
 function begin(reason: StopReason, code: string | null, now: number, atLeastMs: number | null = null, probe: string | null = null): Stop {

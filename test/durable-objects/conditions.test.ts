@@ -261,6 +261,48 @@ describe("upstream is down", () => {
     expect(played.verdicts.at(-1)).toMatchObject({ job, kind: "retrying", attempts: attempt - 1, retryAt: past(7) });
   });
 
+  describe("a probe's answer has begun, and goes on for long", () => {
+    async function begin() {
+      const played = await open();
+      const answers = async () => {
+        const { job, attempt } = played.starts.at(-1)!;
+        const [place] = await coordinator().locate([job]);
+        await coordinator().proven(place!.held!.dispatcher, job, attempt);
+      };
+      await enqueue(["f", "g", "h"].map((job) => ticket(job)));
+      await advanceTo(past(2));
+      for (let probes = 1; probes <= 3; probes++) {
+        await jobsAfter(played, 5 + probes);
+        expect(await pool()).toMatchObject({ in_flight: probes, condition: { state: "open" } });
+        await answers();
+      }
+      await jobsAfter(played, 9);
+      return { played, probes: played.starts.slice(5) };
+    }
+
+    it("-> the next job is called, and so on; the first whole answer lets all go", async () => {
+      const { played, probes } = await begin();
+      await settle(probes[1]!.job, probes[1]!.attempt, committed);
+      expect(await condition()).toMatchObject({ state: "normal" });
+      await jobsAfter(played, 13);
+    });
+
+    it("it breaks off -> none more is called for a while, and no attempt is used up; a restart changes nothing", async () => {
+      const { played, probes } = await begin();
+      await kill(coordinator());
+      for (const { job, attempt } of probes.slice(0, 3)) await settle(job, attempt, down);
+      expect(await condition()).toMatchObject({ state: "open", failed_probes: 1 });
+      const { attempts } = played.verdicts.at(-1)!;
+      expect(attempts).toBe(probes[2]!.attempt - 1);
+      const [place] = await coordinator().locate([probes[3]!.job]);
+      await coordinator().proven(place!.held!.dispatcher, probes[3]!.job, probes[3]!.attempt);
+      await advanceTo(past(5.9));
+      expect(played.starts).toHaveLength(9);
+      await advanceTo(past(6));
+      await jobsAfter(played, 10);
+    });
+  });
+
   it("a probe that runs into a time-out is none of the three that fail its job", async () => {
     const played = await open();
     const late: Outcome = { ...down, unknown: true, repeats: 3 } as Outcome;

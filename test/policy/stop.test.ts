@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Ended, isDown, noteEnded } from "../../policy/breaker.ts";
-import { afterCall, backAfter, intervalMs, probeAt, type Sign, type Stop } from "../../policy/stop.ts";
+import { afterBeginning, afterCall, backAfter, intervalMs, isProbe, probeAt, type Sign, type Stop } from "../../policy/stop.ts";
 
 const NOW = 1_780_000_000_000;
 const halt = (some: Partial<Extract<Sign, { kind: "halt" }>> = {}): Sign => ({
@@ -99,6 +99,42 @@ describe("a pool that stands still", () => {
     for (let n = 0; n < 150; n++) still = afterCall({ ...still, probe: `j${n}` }, failure(), `j${n}`, later)!;
     expect(Object.keys(still.failed!)).toHaveLength(100);
     expect(still.failed!.j149).toBe(1);
+  });
+
+  describe("upstream is down, and the answer of a probe has begun", () => {
+    const outage = stop({ reason: "failures", code: "500", failedProbes: 3, nextProbeAt: NOW });
+    const begun = { ...afterBeginning(outage, "p")!, probe: "q" };
+
+    it("-> another probe at once, and so on; the first is one still", () => {
+      expect(probeAt(afterBeginning(outage, "p")!)).toBe(NOW);
+      expect(afterBeginning(begun, "q")).toMatchObject({ probe: null, begun: ["p", "q"], failedProbes: 3 });
+      expect(["p", "q", "other"].map((job) => isProbe(begun, job))).toEqual([true, true, false]);
+    });
+
+    it("of any other call -> nothing; of a halt's probe -> the pool runs", () => {
+      expect(afterBeginning(outage, "other")).toBe(outage);
+      expect(afterBeginning(stop(), "p")).toBeNull();
+    });
+
+    it.each<[string, Sign]>([
+      ["success", { kind: "success" }],
+      ["answer", { kind: "answer" }],
+    ])("its end is a %s -> runs, though another is under way", (_, sign) => {
+      expect(afterCall(begun, sign, "p", later)).toBeNull();
+    });
+
+    it("it breaks -> a later probe, and the one that is under way stays the only one; those that break with it are no more failures", () => {
+      const both = { ...afterBeginning(begun, "q")!, probe: "r" };
+      const broken = afterCall(both, failure(), "p", later)!;
+      expect(broken).toMatchObject({ probe: "r", begun: ["q"], failedProbes: 4, nextProbeAt: later + 32_000 });
+      const all = afterCall(broken, failure(), "q", later)!;
+      expect(all).toMatchObject({ probe: "r", begun: [], failedProbes: 4, nextProbeAt: later + 32_000 });
+      expect(probeAt(afterBeginning(all, "r")!)).toBe(later + 32_000);
+    });
+
+    it("nothing is known of its end -> it is one no longer", () => {
+      expect(afterCall(begun, { kind: "nothing" }, "p", later)).toEqual({ ...begun, begun: [] });
+    });
   });
 
   it("lets no second probe start while one runs", () => {

@@ -121,7 +121,10 @@ export class Conditions {
   /** After the tickets are back. `runs`: whether a call of that job in that pool is on record; a probe without one has ended unheard. */
   findProbes(runs: (pool: string, job: string) => boolean): void {
     for (const [id, state] of this.#pools) {
-      if (state.stop?.probe && !runs(id, state.stop.probe)) state.stop = { ...state.stop, probe: null };
+      if (!state.stop) continue;
+      const { begun, probe } = state.stop;
+      if (probe && !runs(id, probe)) state.stop = { ...state.stop, probe: null };
+      if (begun) state.stop = { ...state.stop, begun: begun.filter((job) => runs(id, job)) };
     }
   }
 

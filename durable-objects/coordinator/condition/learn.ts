@@ -4,7 +4,7 @@ import * as pace from "../../../policy/pace.ts";
 import { retire } from "../../../policy/placement.ts";
 import * as ramp from "../../../policy/ramp.ts";
 import { neverLeft } from "../../../policy/retry.ts";
-import { afterCall, backAfter, type Sign, type Stop } from "../../../policy/stop.ts";
+import { afterBeginning, afterCall, backAfter, isProbe, type Sign, type Stop } from "../../../policy/stop.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
 import type { PoolState } from "./conditions.ts";
@@ -22,7 +22,7 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
   const { job, pool } = entry.row;
   const state = book.conditions.of(pool);
   const outcome = blamed(entry, state, said);
-  const probe = state.stop?.probe === job;
+  const probe = state.stop !== null && isProbe(state.stop, job);
   if (outcome.kind === "halted") entry.refusedAt = now;
   if (outcome.kind === "slow_down") slowDown(book, pool, state, entry.reservation?.at ?? null, now);
   const { refusals } = entry;
@@ -42,14 +42,13 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
   return { outcome, probe, backAt, silentUntil };
 }
 
-/** An answer has begun: whatever its stream brings, the call was taken. Of an outage the whole stream tells. */
+/** An answer has begun: whatever its stream brings, the call was taken. */
 export function proven(book: Book, dispatcher: string, job: string, attempt: number, now: number): void {
   const entry = book.entries.get(job);
   if (entry?.row.phase !== "leased" || entry.row.attempt !== attempt || entry.row.dispatcher !== dispatcher) return;
   const state = book.conditions.of(entry.row.pool);
   took(book, entry, state, now);
-  if (state.stop?.probe !== job || state.stop.reason === "failures") return;
-  change(book, entry.row.pool, state, afterCall(state.stop, { kind: "success" }, job, now), now);
+  if (state.stop) change(book, entry.row.pool, state, afterBeginning(state.stop, job), now);
 }
 
 /** A call that was let go before a restart is not in what was let go since. */
