@@ -39,12 +39,17 @@ export function shareAt({ factor, at }: Cut, now: number): number {
   return Math.min(1, factor * GROWTH ** (Math.max(0, now - at) / GROWTH_MS));
 }
 
+/** Whether a call began after the last cut, and was let go at what that left; null if a restart forgot when it began. */
+export function isDespite(last: Cut | null, startedAt: number | null): boolean {
+  return last !== null && startedAt !== null && startedAt > last.at;
+}
+
 /**
  * Upstream said `slow_down` to a call that began at `startedAt`; null if a restart forgot when. Calls from before a cut say nothing new: one cut for
  * all of them.
  */
 export function cut(last: Cut | null, recent: Use, startedAt: number | null, now: number): Cut {
-  if (last && (startedAt ?? last.at) <= last.at) return last;
+  if (last && !isDespite(last, startedAt)) return last;
   const used = use(recent, 0, now).ms / USE_MS;
   const share = Math.min(last ? shareAt(last, now) : 1, used);
   return { factor: Math.max(LEAST_FACTOR, share * CUT), at: now, readyAt: now };

@@ -12,7 +12,7 @@ export type QueueState = {
 
 /**
  * How a pool stands; of several, what stops most. `paused`: by an operator. `halted`: its calls cannot succeed before somebody acts. `open`: upstream is
- * down. `slowed`: it comes back from a `slow_down`, or is refused for the rate and has spent its credit. Times are Unix seconds.
+ * down. `slowed`: it comes back from a `slow_down`, or is refused, for the rate or in spite of its cut, and has spent its credit. Times are Unix seconds.
  */
 export type PoolCondition = {
   state: "normal" | "slowed" | "open" | "halted" | "paused";

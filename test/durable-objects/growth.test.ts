@@ -2,7 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome, Ticket } from "../../schemas/rpc.ts";
-import { enqueue, playAll, settle, ticket } from "../support/desk.ts";
+import { committed, enqueue, playAll, settle, ticket } from "../support/desk.ts";
+import { receive } from "../support/receiver.ts";
 import { advanceTo, coordinator, ended, inside, pool, submit, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
@@ -69,6 +70,33 @@ describe("slow_down", () => {
     await settle("j0", 2, slowed);
     expect((await condition()).share).toBeCloseTo(1 / 12, 2);
   });
+
+  it("to all that is called, in spite of the cut -> three calls a minute, and an alarm, through a restart; once some are taken, all go on", async () => {
+    world.env.SLUICE_ALERT_URL = "https://alarm.example.com/hook";
+    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 6_000, tpm: 6_000_000 } });
+    const received = receive();
+    const played = playAll();
+    played.held = [];
+    let heard = 0;
+    /** Ends each call as soon as it starts; answers how many there were. */
+    const play = async (until: number, outcome: Outcome) => {
+      const before = heard;
+      for (; world.now < until; await advanceTo(world.now + 500)) {
+        for (; heard < played.starts.length; heard++) await settle(played.starts[heard]!.job, played.starts[heard]!.attempt, outcome);
+      }
+      return heard - before;
+    };
+    await enqueue(Array.from({ length: 200 }, (_, n) => ticket(`j${n}`)));
+    expect(await play(past(120), slowed)).toBeLessThan(200 + 40);
+    expect(received).toEqual([]);
+    expect(await play(past(300), slowed)).toBeLessThan(12);
+    await kill(coordinator());
+    expect(await condition()).toMatchObject({ state: "slowed", reason: "slow_down", code: "slow_down" });
+    expect((await condition()).next_probe_at).toBeGreaterThan(past(280) / 1_000);
+    expect(await play(past(360), slowed)).toBeLessThan(6);
+    expect(received.map(({ body }) => JSON.parse(body))).toMatchObject([{ event: "pool_halted", reason: "slow_down", code: "slow_down" }]);
+    expect(await play(past(480), committed)).toBe(200);
+  }, 60_000);
 
   it("an operator who resumes the pool lifts the cut, for good", async () => {
     await twenty();

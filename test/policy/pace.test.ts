@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { cut, NO_USE, readyAt, shareAt, standsFor, start, type Use, use } from "../../policy/pace.ts";
+import { cut, isDespite, NO_USE, readyAt, shareAt, standsFor, start, type Use, use } from "../../policy/pace.ts";
 import * as ramp from "../../policy/ramp.ts";
 
 const NOW = 1_780_000_020_000;
@@ -26,6 +26,12 @@ describe("slow_down", () => {
     const first = cut(null, used(1), NOW - 5_000, NOW);
     expect(cut(first, used(1), NOW - 1_000, NOW + 500)).toBe(first);
     expect(cut(first, used(1), NOW + 1, NOW + 500).factor).toBeCloseTo(first.factor / 2, 2);
+  });
+
+  it("is in spite of a cut if the call began after it", () => {
+    const last = { factor: 0.5, at: 1_000, readyAt: 1_000 };
+    expect([1_001, 1_000, 5, null].map((startedAt) => isDespite(last, startedAt))).toEqual([true, false, false, false]);
+    expect(isDespite(null, 5)).toBe(false);
   });
 
   it("a call that nobody knows the beginning of is taken for one from before a cut; without one, it cuts", () => {

@@ -13,6 +13,9 @@ import type { PoolConfig } from "../../../schemas/settings.ts";
 import type { CoordinatorStore } from "../store/store.ts";
 import { type DrainRecord, Drains } from "./drains.ts";
 
+/** What a pool in doubt was refused for, last. */
+export type Refusal = "rate_limit" | "slow_down";
+
 export type PoolState = {
   /** By an operator, since (ms). */
   pausedAt: number | null;
@@ -22,10 +25,10 @@ export type PoolState = {
   use: Use;
   /** As it is written. */
   usedBefore: Use;
-  /** Of a pool that was refused for the rate; null: it is trusted. */
+  /** Of a pool that was refused for the rate, or told to slow down in spite of a cut; null: it is trusted. */
   credit: Credit | null;
-  /** Since when (ms) its credit was all but spent, and whether that was worth an alarm. */
-  spent: { since: number; alarmed: boolean } | null;
+  /** Since when (ms) its credit was all but spent, and whether that was worth an alarm. One of old has no `reason`: it was refused for the rate. */
+  spent: { since: number; alarmed: boolean; reason?: Refusal } | null;
   /** Tenants whose last calls came to nothing. */
   readonly vain: Map<string, Vain>;
   /** Calls that ended lately, oldest first. */

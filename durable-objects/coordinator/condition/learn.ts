@@ -24,7 +24,6 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
   const outcome = blamed(entry, state, said);
   const probe = state.stop !== null && isProbe(state.stop, job);
   if (outcome.kind === "halted") entry.refusedAt = now;
-  if (outcome.kind === "slow_down") slowDown(book, pool, state, entry.reservation?.at ?? null, now);
   const { refusals } = entry;
   if (outcome.kind === "committed") {
     took(book, entry, state, now);
@@ -32,6 +31,8 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
     if (outcome.usage && state.ramp) ramp.learn(state.ramp, entry.row.tokens, outcome.usage.prompt_tokens);
   }
   const silentUntil = outcome.kind === "committed" ? now : turnedAway(book, entry, state, outcome, now, random);
+  // Afterwards: what a call was told in spite of a cut is judged by the cut that it was let go at.
+  if (outcome.kind === "slow_down") slowDown(book, pool, state, entry.reservation?.at ?? null, now);
   if (neverLeft(outcome)) tookInput(entry, state, 0, now);
   count(state, job, outcome, now);
   const sign = outcome.kind === "region" ? leave(book, dispatcher) : signOf(state, outcome, now);
@@ -106,11 +107,12 @@ function leave(book: Book, dispatcher: string): Sign {
 }
 
 function slowDown(book: Book, pool: string, state: PoolState, startedAt: number | null, now: number): void {
-  const next = pace.cut(state.cut, state.use, startedAt, now);
-  if (next === state.cut) return;
+  const last = state.cut;
+  const next = pace.cut(last, state.use, startedAt, now);
+  if (next === last) return;
   state.cut = next;
   book.conditions.changedPool(pool);
-  book.conditions.notices.push({ level: "warn", event: "pool_slowed", pool, share: next.factor });
+  if (next.factor !== last?.factor) book.conditions.notices.push({ level: "warn", event: "pool_slowed", pool, share: next.factor });
 }
 
 function change(book: Book, pool: string, state: PoolState, next: Stop | null, now: number): void {

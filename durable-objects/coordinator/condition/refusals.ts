@@ -1,10 +1,11 @@
-/** Calls that upstream refused for the rate, and those that it took: what that means for their job and for the pool (policy/credit.ts). */
+/** Calls that upstream refused for the rate or told to slow down, and those that it took: what that means for their job and for the pool (policy/credit.ts). */
 import { backoffMs } from "../../../policy/backoff.ts";
 import { isSpent, refused, risk, taken, unasked } from "../../../policy/credit.ts";
+import { isDespite } from "../../../policy/pace.ts";
 import { again } from "../../../policy/vain.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
-import type { PoolState } from "./conditions.ts";
+import type { PoolState, Refusal } from "./conditions.ts";
 
 /** A 429 without `Retry-After`: the pool is silent for this long. */
 export const SILENCE_MS = 2_000;
@@ -13,6 +14,8 @@ const PATIENCE = 3;
 const ASIDE_MS = { none: 60_000, some: 600_000 };
 /** Nothing was taken for so long: that is worth an alarm. */
 const ALARM_MS = 120_000;
+/** Upstream's words for it. */
+export const CODES: Record<Refusal, string> = { rate_limit: "rate_limit_exceeded", slow_down: "slow_down" };
 /** By so much more a job without capacity backs off that was often told so; what upstream asks for is not made longer. */
 const LONGER = 10;
 
@@ -40,7 +43,7 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
 
 /** The call has ended, and was not taken. Answers until when the pool is silent for it, ms. */
 export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: Outcome, now: number, random: number): number {
-  if (outcome.kind === "slow_down") return now + (outcome.retryAfterMs ?? SILENCE_MS) * (1 + 0.1 * random);
+  if (outcome.kind === "slow_down") return toldToSlowDown(book, entry, state, outcome.retryAfterMs, now, random);
   if (outcome.kind !== "rate_limited") {
     const { tenant } = entry.address;
     if (entry.credit === "risked") state.credit = unasked(state.credit, now);
@@ -49,12 +52,25 @@ export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: 
     return now;
   }
   entry.refusals = { times: entry.refusals.times + 1, at: now };
-  if (!state.credit) book.conditions.changedPool(entry.row.pool);
-  state.credit = refused(state.credit, entry.credit === "risked", now);
+  doubt(book, entry, state, now);
   // One that is refused time and again says nothing of the others: it waits by itself.
   const silentUntil = entry.refusals.times > PATIENCE ? now : now + (outcome.retryAfterMs ?? SILENCE_MS) * (1 + 0.1 * random);
-  tell(book, entry.row.pool, state, silentUntil, now);
+  tell(book, entry.row.pool, state, "rate_limit", silentUntil, now);
   return silentUntil;
+}
+
+/** The cut is what all that was under way asks for. To be told so in spite of it is a refusal like one for the rate. */
+function toldToSlowDown(book: Book, entry: Entry, state: PoolState, afterMs: number | null, now: number, random: number): number {
+  const silentUntil = now + (afterMs ?? SILENCE_MS) * (1 + 0.1 * random);
+  if (entry.credit !== "risked" && !isDespite(state.cut, entry.reservation?.at ?? null)) return silentUntil;
+  doubt(book, entry, state, now);
+  tell(book, entry.row.pool, state, "slow_down", silentUntil, now);
+  return silentUntil;
+}
+
+function doubt({ conditions }: Book, entry: Entry, state: PoolState, now: number): void {
+  if (!state.credit) conditions.changedPool(entry.row.pool);
+  state.credit = refused(state.credit, entry.credit === "risked", now);
 }
 
 /**
@@ -85,16 +101,16 @@ export function cameToNothing(outcome: Outcome): boolean {
   return outcome.kind === "no_capacity" || (outcome.kind === "retryable" && outcome.unsent === true);
 }
 
-function tell({ conditions }: Book, pool: string, state: PoolState, silentUntil: number, now: number): void {
+function tell({ conditions }: Book, pool: string, state: PoolState, reason: Refusal, silentUntil: number, now: number): void {
   const silent = silentUntil - now > ALARM_MS;
   if (!silent && !(state.credit && isSpent(state.credit, now))) return;
-  const facts = { pool, reason: "rate_limit", code: "rate_limit_exceeded" };
+  const facts = { pool, reason, code: CODES[reason] };
   const since = state.spent?.since ?? now;
   const alarmed = silent || state.spent?.alarmed === true || now - Math.max(since, state.provenAt) > ALARM_MS;
   if (alarmed && !state.spent?.alarmed) conditions.notices.push({ level: "error", event: "pool_halted", ...facts });
   else if (!state.spent) conditions.notices.push({ level: "warn", event: "pool_refused", ...facts });
-  if (!state.spent || state.spent.alarmed !== alarmed) conditions.changedPool(pool);
-  state.spent = { since, alarmed };
+  if (state.spent?.alarmed !== alarmed || state.spent.reason !== reason) conditions.changedPool(pool);
+  state.spent = { since, alarmed, reason };
 }
 
 function trustAgain({ conditions }: Book, pool: string, state: PoolState, now: number): void {

@@ -7,6 +7,7 @@ import * as ramp from "../../../policy/ramp.ts";
 import type { Eta } from "../../../schemas/job.ts";
 import type { PoolCondition } from "../../../schemas/queue.ts";
 import type { Book, Pool } from "../book.ts";
+import { CODES } from "./refusals.ts";
 
 /** A silence is shown from here on: shorter ones are over before anybody has looked. ms. */
 const LONG_SILENCE_MS = 10_000;
@@ -27,7 +28,8 @@ export function shown(book: Book, pool: Pool, now: number): PoolCondition {
   if (credit && (spent || silent)) {
     const next_probe_at = Math.max(pool.budget.heldUntil, readyAt(credit, now)) / 1_000;
     const since = spent ? spent.since / 1_000 : null;
-    return { ...NORMAL, state: "slowed", reason: "rate_limit", code: "rate_limit_exceeded", since, next_probe_at, share };
+    const reason = spent?.reason ?? (!spent && cut ? "slow_down" : "rate_limit");
+    return { ...NORMAL, state: "slowed", reason, code: CODES[reason], since, next_probe_at, share };
   }
   return cut && share < 1 ? { ...NORMAL, state: "slowed", reason: "slow_down", since: cut.at / 1_000, share } : NORMAL;
 }
