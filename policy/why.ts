@@ -56,6 +56,8 @@ export function reasonOf(standing: Standing): string {
   if (status === "scheduled") return `The job is scheduled: it joins the queue in ${seconds((not_before ?? 0) - now)}, at its not_before.`;
   const stopped = eta?.limited_by === "paused";
   if (retry_at !== null && stopped) return `The job goes on once its pool does: ${causeOf(standing, "paused")}.`;
+  if (retry_at !== null && attempts === 0)
+    return `The job was turned away, or could not be sent; it is tried again in ${seconds(retry_at - now)}.`;
   if (retry_at !== null) return `Attempt ${attempts} did not succeed; the next may start in ${seconds(retry_at - now)}.`;
   const limitedBy = eta?.limited_by ?? "none";
   const cause = causeOf(standing, limitedBy);

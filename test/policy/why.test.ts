@@ -141,6 +141,9 @@ describe("in words", () => {
     expect(reasonOf(waiting({ ...nowhere, eta: eta(1.5, "retry"), attempts: 1, retry_at: NOW + 1.5 }))).toBe(
       "Attempt 1 did not succeed; the next may start in 1.5 seconds.",
     );
+    expect(reasonOf(waiting({ ...nowhere, eta: eta(1.5, "retry"), attempts: 0, retry_at: NOW + 1.5 }))).toBe(
+      "The job was turned away, or could not be sent; it is tried again in 1.5 seconds.",
+    );
   });
 });
 
