@@ -10,8 +10,8 @@ export type Vain = { readonly times: number; readonly nextAt: number };
 const PATIENCE = 20;
 /** One call in so many times what it takes of the pool's rate. */
 const SPACING = 10;
-/** Not more often than this, for the sake of upstream; and not less, or nobody would find out that things are well again. ms. */
-const INTERVAL_MS = { least: 1_000, most: 20_000 };
+/** Not more often than this, for the sake of upstream; and not less, as with a pool that is halted, or nobody would find out that things are well again. ms. */
+const INTERVAL_MS = { least: 1_000, most: 600_000 };
 
 export const again = (vain: Vain | undefined, now: number): Vain => ({ times: (vain?.times ?? 0) + 1, nextAt: vain?.nextAt ?? now });
 

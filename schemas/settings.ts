@@ -83,7 +83,7 @@ export type KeyConfig = z.infer<typeof KeyConfig>;
 export const TimeoutsConfig = z.strictObject({
   /** From the request until its response headers. */
   first_byte: z.number().positive().default(300),
-  /** From the headers, and from whatever comes of the stream, to the next that comes. A model may think for minutes after its first word: none is cut off before `total`. */
+  /** While nothing comes of the stream. A model may think for minutes after its first word: as long as `total`, a pause cuts nothing off. */
   idle: z.number().positive().default(600),
   /** The whole call; OpenAI's SDKs wait ten minutes. */
   total: z.number().positive().default(600),

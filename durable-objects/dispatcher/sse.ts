@@ -8,7 +8,8 @@ const END_MS = 1_000;
 
 /**
  * The messages of a body, in order, to its end or until `signal`. Who turns away at the last word waits for nothing, but the end is read all the same: a
- * connection whose body was cancelled is closed, and the next call would pay for a new one. `alive`: bytes have come, if only a comment's. @throws what the body breaks with; if an event is too long.
+ * connection whose body was cancelled is closed, and the next call would pay for a new one. `alive`: bytes have come, if only a comment's.
+ * @throws what the body breaks with; if an event is too long.
  */
 export async function* messagesOf(
   body: ReadableStream<Uint8Array>,
