@@ -99,7 +99,7 @@ export type Job = {
   deadline: number | null;
   started_at: number | null;
   ended_at: number | null;
-  /** Upstream calls made for this job, less those that only met a rate limit, or a pool that stood still. */
+  /** Upstream calls made for this job, less those that only met a rate limit or a pool that stood still, or never left. */
   attempts: number;
   /** Calls of unknown outcome that were made again: each may have been billed twice. */
   possible_duplicates: number;
