@@ -148,7 +148,9 @@ export function retune(budget: Budget, resource: Resource, limits: Limits): void
   const meter = openMeter(resource, limit, limits);
   const bucket = before[0]?.bucket ?? FULL;
   const spent = Math.min(bucket.spent, meter.rate.burst + meter.rate.perMs * RETUNED_MS);
-  budget.meters.push({ ...meter, bucket: { ...bucket, spent } });
+  // What fitted a short burst of before, and fits the limit's own minute, goes on at a full bucket.
+  const whole = meter.rate.exact ? meter.whole : Math.max(meter.whole, Math.min(before[0]?.whole ?? 0, limit));
+  budget.meters.push({ ...meter, whole, bucket: { ...bucket, spent } });
 }
 
 /** What others spent may be owed beyond the bucket for so long: more would be their debt, not ours. */

@@ -59,6 +59,9 @@ export function reasonOf(standing: Standing): string {
   if (retry_at !== null && attempts === 0)
     return `The job was turned away, or could not be sent; it is tried again in ${seconds(retry_at - now)}.`;
   if (retry_at !== null) return `Attempt ${attempts} did not succeed; the next may start in ${seconds(retry_at - now)}.`;
+  const { pool, tokens } = standing;
+  if (eta === null && pool.condition?.reason === "lowered_limit")
+    return `The job waits until upstream raises a limit of the pool "${pool.id}" that it lowered: it reserves ${count(tokens)} tokens. Where nothing else waits, one such job is called to see.`;
   const limitedBy = eta?.limited_by ?? "none";
   const cause = causeOf(standing, limitedBy);
   if (limitedBy === "none" || eta === null) return `${aheadOf(standing)}; ${cause}.`;
@@ -93,7 +96,7 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
     case "paused":
       return stoppedBy(standing);
     case "ramp":
-      if (pool.condition?.state !== "slowed") return `the pool "${pool.id}" may not grow faster: upstream refuses traffic that does`;
+      if (pool.condition?.reason !== "slow_down") return `the pool "${pool.id}" may not grow faster: upstream refuses traffic that does`;
       return `upstream asked the pool "${pool.id}" to slow down: it may use ${Math.round(pool.condition.share * 100)} % of its rate, and more by the minute`;
     case "retry":
       return `upstream asked the pool "${pool.id}" to send nothing for ${seconds((pool.held_until ?? now) - now)}`;

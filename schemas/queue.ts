@@ -12,11 +12,12 @@ export type QueueState = {
 
 /**
  * How a pool stands; of several, what stops most. `paused`: by an operator. `halted`: its calls cannot succeed before somebody acts. `open`: upstream is
- * down. `slowed`: it comes back from a `slow_down`, or is refused, for the rate or in spite of its cut, and has spent its credit. Times are Unix seconds.
+ * down. `slowed`: it comes back from a `slow_down`, or is refused, for the rate or in spite of its cut, and has spent its credit, or jobs are too large for a
+ * limit that upstream lowered (`lowered_limit`: the others go on). Times are Unix seconds.
  */
 export type PoolCondition = {
   state: "normal" | "slowed" | "open" | "halted" | "paused";
-  reason: "operator" | "billing" | "credentials" | "region" | "rate_limit" | "failures" | "slow_down" | null;
+  reason: "operator" | "billing" | "credentials" | "region" | "rate_limit" | "failures" | "slow_down" | "lowered_limit" | null;
   /** Upstream's code, type or status. */
   code: string | null;
   since: number | null;

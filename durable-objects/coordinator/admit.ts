@@ -5,6 +5,7 @@ import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { begun, heldBack, isProbe, refresh } from "./condition/gate.ts";
+import { waitingOf } from "./waiting.ts";
 
 export function admit(book: Book, now: number): void {
   for (const tenant of book.tenants.values()) if (tenant.wakeAt <= now) tenant.wakeAt = Number.POSITIVE_INFINITY;
@@ -13,7 +14,18 @@ export function admit(book: Book, now: number): void {
     refresh(book, pool, now);
     const gate = gateOf(book, pool, now);
     for (let next = pool.order.next(gate); next; next = pool.order.next(gate)) lease(book, book.entries.get(next.job)!, now);
+    probe(book, pool, gate, now);
   }
+}
+
+/** With nothing else to let go, one that is too large for a lowered limit finds out whether it still is. */
+function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
+  const entry = book.aside.probe(pool);
+  if (!entry || obstacle(book, pool, waitingOf(entry.row, entry.address.tenant), now)) return;
+  book.delayed.remove(entry);
+  entry.row.phase = "waiting";
+  book.join(entry);
+  if (pool.order.next(gate)) lease(book, entry, now);
 }
 
 function gateOf(book: Book, pool: Pool, now: number): Gate {
@@ -25,8 +37,19 @@ function gateOf(book: Book, pool: Pool, now: number): Gate {
   };
 }
 
-/** Reserves if the job may start; otherwise notes when to look again. */
+/** Reserves if the job may start. */
 function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer {
+  const answer = obstacle(book, pool, waiting, now);
+  if (answer) return answer;
+  reserve(book.tenant(waiting.tenant).budget, waiting.tokens, now);
+  book.entries.get(waiting.job)!.reservation = reserve(pool.budget, waiting.tokens, now);
+  book.limits.of(pool.id)?.started(pool.budget, waiting.tokens, now);
+  begun(book, pool, waiting, now);
+  return "start";
+}
+
+/** Null if the job may start; otherwise what keeps it, and it is noted when to look again. */
+function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer | null {
   const held = heldBack(book, pool, waiting, now);
   if (held) {
     pool.wakeAt = Math.min(pool.wakeAt, held.at);
@@ -44,11 +67,7 @@ function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
     tenant.wakeAt = Math.min(tenant.wakeAt, own.at);
     return "lane";
   }
-  reserve(tenant.budget, waiting.tokens, now);
-  book.entries.get(waiting.job)!.reservation = reserve(pool.budget, waiting.tokens, now);
-  book.limits.of(pool.id)?.started(pool.budget, waiting.tokens, now);
-  begun(book, pool, waiting, now);
-  return "start";
+  return null;
 }
 
 function lease(book: Book, entry: Entry, now: number): void {

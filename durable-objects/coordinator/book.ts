@@ -12,6 +12,7 @@ import { poolBudget } from "../../policy/pools.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { DeadLetter, Held, Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
 import { Addresses } from "./addresses.ts";
+import { Aside } from "./aside.ts";
 import { Conditions } from "./condition/conditions.ts";
 import { DoubtBook } from "./doubts.ts";
 import { EstimateBook } from "./estimates.ts";
@@ -91,8 +92,6 @@ export const noLetters = (): Letters => ({
   asks: new Map(),
 });
 
-/** A ticket that is too large for a lowered limit is looked at again after this. */
-const ASIDE_MS = 60_000;
 /** Until the first call has ended. */
 const FIRST_CALL_MS = 5_000;
 
@@ -127,6 +126,7 @@ export class Book {
   readonly gone = new Set<Entry>();
   readonly segments = new Segments();
   readonly resting = new Resting(this);
+  readonly aside = new Aside(this);
   /** Tickets in line that are in memory. */
   awake = 0;
   readonly deadLetters: Omit<DeadLetter, "id">[] = [];
@@ -224,14 +224,15 @@ export class Book {
    * waits behind it. A retried one comes back to its old place.
    */
   line(entry: Entry, now: number): void {
+    if (neverFits(this.pools.get(entry.row.pool)!.budget, entry.row.tokens)) this.aside.put(entry, now);
+    else this.join(entry);
+  }
+
+  /** Puts a waiting ticket into the order, whatever it reserves. */
+  join(entry: Entry): void {
     const { row, address } = entry;
     const pool = this.pools.get(row.pool)!;
-    if (neverFits(pool.budget, row.tokens)) {
-      row.phase = "delayed";
-      row.ready_at = now + ASIDE_MS;
-      this.delayed.place(entry);
-      return;
-    }
+    this.aside.leave(entry);
     entry.waiting = waitingOf(row, address.tenant);
     pool.order.add(entry.waiting);
     pool.waitingTokens += row.tokens;
@@ -239,6 +240,7 @@ export class Book {
   }
 
   unline(entry: Entry, now: number): void {
+    this.aside.leave(entry);
     if (!entry.waiting) return;
     const pool = this.pools.get(entry.row.pool)!;
     pool.order.remove(entry.waiting);

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { LimitReading } from "../../schemas/rate.ts";
-import { committed, enqueue, playAll, ticket } from "../support/desk.ts";
+import { committed, enqueue, playAll, settle, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, ended, pool, submit, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
 import { completion, EPOCH, resetWorld, script, world } from "../support/world.ts";
@@ -159,6 +159,53 @@ describe("a job that is too large for a lowered limit", () => {
     await until(() => played.jobs().includes("large"));
     await advanceTo(world.now + 60_000);
     await until(() => played.jobs().includes("late"));
+  });
+
+  it("with nothing else to call, the smallest is let go at a full bucket to see whether upstream has raised it; that is shown", async () => {
+    configured();
+    const played = playAll();
+    await coordinator().inspect();
+    world.now = EPOCH + 1_000;
+    await enqueue([ticket("first", { tokens: 550_000 }), large("large"), ticket("smaller", { tokens: 400_000 })]);
+    await until(() => played.jobs().length === 1);
+    await read(null, of(300_000, 0), "first");
+    const { condition } = await pool();
+    expect(condition).toMatchObject({ state: "slowed", reason: "lowered_limit", since: world.now / 1_000 });
+    const at = condition.next_probe_at! * 1_000;
+    expect(at).toBeGreaterThan(world.now + 30_000);
+    expect((await coordinator().explain("large"))?.pool.condition).toEqual(condition);
+    await advanceTo(at - 1);
+    expect(played.jobs()).toEqual(["first"]);
+    await advanceTo(at);
+    await until(() => played.jobs().length === 2);
+    expect(played.jobs()).toEqual(["first", "smaller"]);
+    await settle("smaller", 1, { kind: "rate_limited", retryAfterMs: null });
+    await advanceTo(at + 30_000);
+    expect(played.jobs()).toEqual(["first", "smaller"]);
+    await advanceTo(at + 180_000);
+    await until(() => played.jobs().length === 3);
+    world.now += 1_000;
+    await coordinator().settle({
+      ...{ dispatcher: (await coordinator().locate(["smaller"]))[0]!.held!.dispatcher, boot: "first" },
+      settlements: [{ job: "smaller", attempt: 2, outcome: committed, headersMs: null }],
+      readings: [
+        { pool: "gpt-5-mini", job: "smaller", sentAt: world.now - 50, at: world.now, requests: null, tokens: of(600_000, 200_000) },
+      ],
+    });
+    for (let minute = 0; minute < 5; minute++) await advanceTo(world.now + 60_000);
+    expect(played.jobs()).toEqual(["first", "smaller", "smaller", "large"]);
+  });
+
+  it("of a short burst alone, but not for the limit of a minute, goes on", async () => {
+    configured({ burst_seconds: 2 });
+    const played = playAll();
+    await coordinator().inspect();
+    world.now = EPOCH + 1_000;
+    await read(null, of(300_000, 290_000));
+    await enqueue(Array.from({ length: 5 }, (_, index) => ticket(`job${index}`, { tokens: 12_000 })));
+    for (let second = 1; second <= 20; second++) await advanceTo(EPOCH + second * 1_000);
+    expect(played.jobs().length).toBe(5);
+    expect((await pool()).condition.state).toBe("normal");
   });
 });
 

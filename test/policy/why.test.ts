@@ -130,6 +130,15 @@ describe("in words", () => {
     expect(reasonOf(free)).toBe("The job is next; nothing keeps it: it starts as soon as its turn is taken.");
   });
 
+  it("a job that is too large for a lowered limit is told so", () => {
+    const condition: PoolCondition = { ...stopped, state: "slowed", reason: "lowered_limit" };
+    const aside = waiting({ position: null, ahead: null, eta: null, pool: { ...waiting().pool, condition } });
+    expect(reasonOf(aside)).toBe(
+      'The job waits until upstream raises a limit of the pool "mini" that it lowered: it reserves 1,200 tokens. Where nothing else waits, one such job is called to see.',
+    );
+    expect(reasonOf({ ...aside, eta: eta(6, "ramp") })).toContain("may not grow faster");
+  });
+
   it("a job that runs, is scheduled, or waits for its next attempt", () => {
     const nowhere = { position: null, ahead: null };
     expect(reasonOf(waiting({ ...nowhere, status: "in_progress", eta: null, attempts: 2, started_at: NOW - 3 }))).toBe(

@@ -31,7 +31,11 @@ export function shown(book: Book, pool: Pool, now: number): PoolCondition {
     const reason = spent?.reason ?? (!spent && cut ? "slow_down" : "rate_limit");
     return { ...NORMAL, state: "slowed", reason, code: CODES[reason], since, next_probe_at, share };
   }
-  return cut && share < 1 ? { ...NORMAL, state: "slowed", reason: "slow_down", since: cut.at / 1_000, share } : NORMAL;
+  if (cut && share < 1) return { ...NORMAL, state: "slowed", reason: "slow_down", since: cut.at / 1_000, share };
+  const since = book.aside.since(pool.id);
+  if (since === null) return NORMAL;
+  const next_probe_at = book.aside.probe(pool) && Number.isFinite(pool.wakeAt) ? pool.wakeAt / 1_000 : null;
+  return { ...NORMAL, state: "slowed", reason: "lowered_limit", since: since / 1_000, next_probe_at };
 }
 
 /** Whose pause by an operator keeps a tenant's jobs in this pool. */
