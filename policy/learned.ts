@@ -32,6 +32,8 @@ const LATE = 1 / 4;
 const FADE_MS = 20_000;
 /** A bucket that no answer has told of for so long is none of ours any more, ms. */
 const TOLD_MS = 60_000;
+/** So long after a call was let go, and none since has told of the minute's limit, nobody tells it any more, ms. */
+const FORGET_MS = 600_000;
 /** What others spend between two answers is spent for them beforehand, as long as answers come; so much of it is left free besides, for they come by chance. */
 const FORESEEN = { everyMs: 100, silenceMs: 15_000, spareMs: 1_000 };
 /** So much of what came back is believed of each answer, and none for so long after a refusal: headers that a refusal belies are not to be built on. */
@@ -52,6 +54,8 @@ export class Learned {
   /** Of these, what upstream refused: it is not in what is spent there. */
   readonly #refused = { requests: 0, tokens: 0 };
   #refusedAt = Number.NEGATIVE_INFINITY;
+  /** When the first call was let go since the minute's limit was told, ms; null if none was. */
+  readonly #asked: Record<Kind, number | null> = { requests: null, tokens: null };
   /** How long our calls take until they are answered, and until they are sent, at the most, of late; and as of when. */
   #lateMs = 0;
   #leavingMs = 0;
@@ -72,11 +76,16 @@ export class Learned {
   }
 
   /** A call of so many tokens was let go just now. */
-  started(budget: Budget, tokens: number, now: number): void {
+  started(budget: Budget, tokens: number, now: number): LimitChange[] {
     this.#foresee(budget, now);
     this.#total.requests++;
     this.#total.tokens += tokens;
     this.#note(budget, now);
+    return KINDS.flatMap(([kind, resource]) => {
+      this.#asked[kind] ??= now;
+      // As configured again, but by steps: what was cut may still be.
+      return now - this.#asked[kind] > FORGET_MS ? this.#follow(kind, resource, this.#bounds.limits[resource], budget, now) : [];
+    });
   }
 
   /** A call that ended had used so many tokens more than it was let go with. */
@@ -206,6 +215,7 @@ export class Learned {
     if (period === "day") return this.#days[kind].hear(name, told.limit, reading.at) ? [{ told }] : [];
     const foreign = this.#foreign[name];
     if (period === null || reading.at < foreign.heardAt) return [];
+    this.#asked[kind] = null;
     foreign.heardAt = reading.at;
     foreign.limit = told.limit;
     return [{ foreign, told }];

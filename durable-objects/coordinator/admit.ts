@@ -5,6 +5,7 @@ import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { begun, heldBack, isProbe, refresh } from "./condition/gate.ts";
+import { started } from "./limits.ts";
 import { waitingOf } from "./waiting.ts";
 
 export function admit(book: Book, now: number): void {
@@ -43,7 +44,7 @@ function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
   if (answer) return answer;
   reserve(book.tenant(waiting.tenant).budget, waiting.tokens, now);
   book.entries.get(waiting.job)!.reservation = reserve(pool.budget, waiting.tokens, now);
-  book.limits.of(pool.id)?.started(pool.budget, waiting.tokens, now);
+  started(book, pool, waiting.tokens, now);
   begun(book, pool, waiting, now);
   return "start";
 }

@@ -6,7 +6,7 @@ import { learnedOf } from "../../policy/pools.ts";
 import type { QueueState } from "../../schemas/queue.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type { PoolConfig, PoolsConfig } from "../../schemas/settings.ts";
-import type { Book } from "./book.ts";
+import type { Book, Pool } from "./book.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 
 export class LimitBook {
@@ -61,13 +61,22 @@ export function read(book: Book, readings: readonly PoolReading[], now: number):
     const lease = book.entries.get(reading.job);
     const startedAt = lease?.row.phase === "leased" ? lease.leasedAt : null;
     const changes = learned.take(reading, startedAt, pool.budget, now);
-    if (changes.length === 0 && !learned.isNotable) continue;
-    book.limits.changed(
-      pool.id,
-      changes.map((change) => noticeOf(pool.id, change)),
-    );
+    if (changes.length > 0 || learned.isNotable) report(book, pool, changes);
     if (changes.some(isLowered)) book.setAsideTooLarge(pool, now);
   }
+}
+
+/** A call of so many tokens is let go. */
+export function started(book: Book, pool: Pool, tokens: number, now: number): void {
+  const changes = book.limits.of(pool.id)?.started(pool.budget, tokens, now) ?? [];
+  if (changes.length > 0) report(book, pool, changes);
+}
+
+function report(book: Book, { id }: Pool, changes: LimitChange[]): void {
+  book.limits.changed(
+    id,
+    changes.map((change) => noticeOf(id, change)),
+  );
 }
 
 function noticeOf(pool: string, change: LimitChange): Notice {

@@ -227,6 +227,28 @@ describe("a limit that upstream changes", () => {
     expect(learned.take(told(RPM / 2, 0), null, budget, START + 300_200)).toHaveLength(1);
   });
 
+  it.each<[string, LimitReading | null, number]>([
+    ["the day's limit in its stead", { limit: 20_000, remaining: 18_000, resetMs: 8_640_000 }, RPM],
+    ["nothing", null, RPM],
+    ["it still", { limit: RPM / 2, remaining: RPM / 4, resetMs: 30_000 }, RPM / 2],
+  ])("for ten minutes of calls answers tell %s: as configured again by steps, or as told", (_, requests, limit) => {
+    const budget = openBudget(CONFIGURED);
+    const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
+    const tell = (told: LimitReading | null, at: number) => {
+      if (told) learned.take({ pool: "p", job: "j", sentAt: at - 50, at, requests: told, tokens: null }, null, budget, at);
+    };
+    tell({ limit: RPM / 2, remaining: RPM / 4, resetMs: 30_000 }, START + 1_000);
+    // Nobody asks for an hour: nothing is known to be otherwise.
+    const again = START + 3_600_000;
+    for (let at = again; at <= again + 600_000; at += 15_000) {
+      expect(learned.started(budget, 10, at)).toEqual([]);
+      tell(requests, at + 100);
+    }
+    const changes = [615_000, 630_000, 645_000, 660_000].flatMap((ms) => learned.started(budget, 10, again + ms));
+    expect(changes.map(({ to }) => to)).toEqual(limit === RPM ? [375, 468.75, 585.9375, 600] : []);
+    expect(learned.limits.rpm).toBe(limit);
+  });
+
   it("what was learned goes on after a restart, within the bounds of then", () => {
     const budget = openBudget(CONFIGURED);
     const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
