@@ -1,6 +1,10 @@
 /**
  * What others spend of one of upstream's buckets, as its headers tell from answer to answer: of what it lost between two of them, that which was not
- * ours. Law: two readings are held against each other only if they are of the same bucket, with the same limit.
+ * ours. Law: two readings are held against each other only if they are of the same bucket, with the same limit; and nobody is seen where only our own calls
+ * were turned away.
+ *
+ * Whether upstream counts a call that it turns away is not known (OpenAI's guide says that it does). If it did not, all of them are missing in what is spent
+ * there: the pace is between two bounds. The lower stands, until it is so far below nothing that they cannot have been counted.
  */
 import type { FullReading } from "../schemas/rate.ts";
 
@@ -14,6 +18,7 @@ const EMPTY_MS = 2_000;
 /** Less than this part of a limit is the error of the measurement. */
 const NOTABLE = 0.03;
 
+type Ours = { least: number; most: number };
 type Use = { at: number; limit: number; used: number; refused: number };
 
 export class Foreign {
@@ -21,7 +26,10 @@ export class Foreign {
   limit = 0;
   heardAt = Number.NEGATIVE_INFINITY;
   #last: Use | null = null;
-  #pace = 0;
+  /** What others spend a minute, if upstream counts what it turns away, and if it does not. */
+  #pace = { least: 0, most: 0 };
+  /** The lesser of them as it surely was, below nothing too. */
+  #balance = 0;
 
   /** When their pace was last measured, ms; -Infinity if it never was. */
   get measuredAt(): number {
@@ -30,8 +38,10 @@ export class Foreign {
 
   /** What others spend of it a minute, as far as answers of the last minutes tell. */
   pace(now: number): number {
-    if (!this.#last || this.#pace < this.limit * NOTABLE) return 0;
-    return this.#pace * Math.exp(-Math.max(0, now - this.#last.at - FADE_MS) / FADE_MS);
+    const notable = this.limit * NOTABLE;
+    const pace = this.#balance < -notable ? this.#pace.most : this.#pace.least;
+    if (!this.#last || pace < notable) return 0;
+    return pace * Math.exp(-Math.max(0, now - this.#last.at - FADE_MS) / FADE_MS);
   }
 
   /** What is left to us of a minute of it. */
@@ -39,22 +49,26 @@ export class Foreign {
     return this.limit - this.pace(now);
   }
 
-  /** `refused`: what it refused of ours, ever. `lateMs`: how late our calls may come. `ours`: what we let go since an instant; null if that is forgotten. */
-  observe({ limit, remaining }: FullReading, at: number, refused: number, lateMs: number, ours: (since: number) => number | null): void {
+  /** `refused`: what it turned away of ours, ever. `lateMs`: how late our calls may come. `ours`: what of ours came since an instant, at the least and at the most; null if that is forgotten. */
+  observe({ limit, remaining }: FullReading, at: number, refused: number, lateMs: number, ours: (since: number) => Ours | null): void {
     const use: Use = { at, limit, used: limit - remaining, refused };
     const last = this.#last?.limit === limit ? this.#last : null;
     const elapsed = last ? at - last.at : 0;
     if (last && elapsed < Math.max(MEASURE_MS, MEASURE_LATE * lateMs)) return;
     this.#last = use;
     if (!last) return;
-    const letGo = ours(last.at);
-    if (letGo === null) return;
+    const came = ours(last.at);
+    if (came === null) return;
     // A bucket that was all but empty at either end refilled for less than the whole time, nobody knows how long.
-    const perMs = limit / 60_000;
-    const refilled = Math.min(last.used, use.used) > perMs * EMPTY_MS ? perMs * elapsed : 0;
-    const others = use.used - last.used + refilled - (letGo - (use.refused - last.refused));
-    const pace = this.#pace + ((others / elapsed) * 60_000 - this.#pace) * (1 - Math.exp(-elapsed / FADE_MS));
+    const whole = (limit / 60_000) * elapsed;
+    const refilled = Math.min(last.used, use.used) > (limit / 60_000) * EMPTY_MS ? whole : 0;
+    const grown = use.used - last.used;
+    const least = ((grown + refilled - came.most) / elapsed) * 60_000;
+    const most = least + ((use.refused - last.refused) / elapsed) * 60_000;
+    const weight = 1 - Math.exp(-elapsed / FADE_MS);
+    const towards = (pace: number, measured: number) => pace + (measured - pace) * weight;
+    this.#balance = towards(this.#balance, ((grown + whole - came.least) / elapsed) * 60_000);
     // Less than nothing is an error of the measurement, and is not to hide what comes after it.
-    this.#pace = Math.max(0, pace);
+    this.#pace = { least: Math.max(0, towards(this.#pace.least, least)), most: Math.max(0, towards(this.#pace.most, most)) };
   }
 }

@@ -51,7 +51,7 @@ export class Learned {
   readonly #days: Record<Kind, Day>;
   readonly #foreign: Record<Name, Foreign> = { requests: new Foreign(), tokens: new Foreign(), projectTokens: new Foreign() };
   readonly #total = { requests: 0, tokens: 0 };
-  /** Of these, what upstream refused: it is not in what is spent there. */
+  /** Of these, what upstream turned away: it may not be in what is spent there. */
   readonly #refused = { requests: 0, tokens: 0 };
   #refusedAt = Number.NEGATIVE_INFINITY;
   /** When the first call was let go since the minute's limit was told, ms; null if none was. */
@@ -96,9 +96,14 @@ export class Learned {
 
   /** A call of so many tokens was refused for the rate. */
   refused(tokens: number, now: number): void {
+    this.turnedAway(tokens);
+    this.#refusedAt = now;
+  }
+
+  /** A call of so many tokens was not taken, for whatever reason. */
+  turnedAway(tokens: number): void {
     this.#refused.requests++;
     this.#refused.tokens += tokens;
-    this.#refusedAt = now;
   }
 
   /**
@@ -244,7 +249,9 @@ export class Learned {
     const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE + this.#lateMs;
     foreign.observe(told, at, this.#refused[kind], this.#lateMs, (since) => {
       const [before, until] = [this.levels.total(kind, since - lateMs), this.levels.total(kind, at)];
-      return before === null || until === null ? null : until - before;
+      if (before === null || until === null) return null;
+      const [arrived, left] = [this.levels.total(kind, since) ?? until, this.levels.total(kind, at - lateMs) ?? before];
+      return { least: Math.max(0, left - arrived), most: until - before };
     });
   }
 

@@ -23,7 +23,9 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
   for (const { job, attempt, outcome, headersMs } of batch.settlements) {
     const entry = book.entries.get(job);
     if (entry?.row.phase !== "leased" || entry.row.attempt !== attempt || entry.row.dispatcher !== batch.dispatcher) continue;
-    if (outcome.kind === "rate_limited") book.limits.of(entry.row.pool)?.refused(entry.row.tokens, now);
+    const learned = book.limits.of(entry.row.pool);
+    if (outcome.kind === "rate_limited") learned?.refused(entry.row.tokens, now);
+    else if (TURNED_AWAY.has(outcome.kind)) learned?.turnedAway(entry.row.tokens);
     conclude(book, entry, outcome, headersMs, now, random());
   }
 }

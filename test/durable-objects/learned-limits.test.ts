@@ -99,6 +99,28 @@ describe("limits that upstream tells", () => {
     expect(used.tokens).toBe(530_000 + (refund ? 200_000 - (530_000 - 1_000 - 10_000) / 2 : 0));
   });
 
+  it.each(["no_capacity", "slow_down"] as const)(
+    "calls that ended in %s were not counted upstream: others who were are seen",
+    async (kind) => {
+      configured();
+      const played = playAll();
+      await coordinator().inspect();
+      world.now = EPOCH + 1_000;
+      await read(of(600, 300));
+      world.now = EPOCH + 2_000;
+      await enqueue(Array.from({ length: 100 }, (_, index) => ticket(`job${index}`)));
+      await until(() => played.starts.length === 100);
+      await coordinator().pause({ kind: "all" });
+      for (const { job } of played.starts) await settle(job, 1, { kind, retryAfterMs: null });
+      world.now = EPOCH + 21_000;
+      // 200 came back, and 60 of others' were taken.
+      await read(of(600, 440));
+      const { requests } = (await pool()).foreign;
+      expect(requests).toBeGreaterThan(100);
+      expect(requests).toBeLessThan(180);
+    },
+  );
+
   it("what is said of a pool that is not there, or of another window, changes nothing", async () => {
     configured();
     playAll();
