@@ -38,6 +38,8 @@ export type Ticket = {
   open?: OpenOutput & { model: string };
   /** Its client was not answered yet: what drains may refuse it. */
   offered?: true;
+  /** It is a job again whose last call had an unknown outcome: its first call may be paid for twice. */
+  doubtful?: true;
 };
 
 /** Nothing bounds the answer: the reservation allows for `each` token of each of its choices, until more is known of what this model answers to this tenant. */
@@ -226,6 +228,8 @@ export type Submission = {
   timeouts?: CallTimeouts;
   /** How long it may wait from when it could start, ms: a deadline, if there is no earlier one. */
   queueMs?: number;
+  /** As in the ticket. */
+  doubtful?: true;
 };
 
 /** Seconds that a job allows each of its upstream calls, where they are not the deployment's. */

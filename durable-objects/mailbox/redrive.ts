@@ -1,8 +1,10 @@
 /** A failed job's request again, as a new job. */
+import { mayHaveWorked } from "../../policy/upstream-errors.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Submission } from "../../schemas/rpc.ts";
 import { find } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
+import type { JobRow } from "./store/store.ts";
 
 /** A batch counts its lines and has written what became of them: one more would be of no line. */
 export function lineOfABatch(): Problem {
@@ -26,5 +28,12 @@ export function again(desk: Desk, id: string, nonce: string): Submission | null 
     ...(open && { open }),
     ...(timeouts && { timeouts }),
     ...(webhook !== undefined && { webhook }),
+    ...(isDoubtful(row) && { doubtful: true }),
   };
+}
+
+/** Whether upstream may have done the work of its last call; or, if it never made one, of that which it was to make again. */
+function isDoubtful({ attempts, doubtful, error }: JobRow): boolean {
+  if (attempts === 0) return doubtful === true;
+  return mayHaveWorked((JSON.parse(error ?? "{}") as Partial<Problem>).status ?? null);
 }

@@ -288,6 +288,7 @@ export class Intake {
       ...(state === "offered" && { offered: true as const }),
       ...(row.prompt !== undefined && { prompt: row.prompt }),
       ...(row.open && { open: { model: row.model, ...row.open } }),
+      ...(row.doubtful && { doubtful: true as const }),
     };
   }
 
@@ -310,7 +311,7 @@ export class Intake {
 function born(submission: Submission, now: number): Omit<JobRow, "n"> {
   const { nonce, model, pool, priority, tokens, notBefore: not_before, retry, metadata, idempotency } = submission;
   const deadline = deadlineOf(submission, now);
-  const { batch, call, open, prompt, timeouts, webhook } = submission;
+  const { batch, call, doubtful, open, prompt, timeouts, webhook } = submission;
   const details = { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key: idempotency?.key ?? null };
   const rest = {
     ...(call && { call }),
@@ -319,6 +320,7 @@ function born(submission: Submission, now: number): Omit<JobRow, "n"> {
     ...(open && { open }),
     ...(timeouts && { timeouts }),
     ...(webhook !== undefined && { webhook }),
+    ...(doubtful && { doubtful }),
   };
   return { ...UNBORN, nonce, accepted_at: now, ...details, ...rest };
 }

@@ -45,9 +45,10 @@ export function jobOf(address: MailboxAddress, row: JobRow, standing: Standing, 
   };
 }
 
-/** Calls of unknown outcome that were made again. Until the end, and of a job that was ended from outside, the last may yet not have been. */
-function repeated({ attempts, status, unknown }: JobRow): number {
-  return status === "completed" || status === "failed" ? unknown : Math.min(unknown, Math.max(0, attempts - 1));
+/** Calls of unknown outcome that were made again, and that of the job which this one is again. Until the end, and of a job that was ended from outside, the last may yet not have been. */
+function repeated({ attempts, doubtful, status, unknown }: JobRow): number {
+  const again = doubtful && attempts > 0 ? 1 : 0;
+  return again + (status === "completed" || status === "failed" ? unknown : Math.min(unknown, Math.max(0, attempts - 1)));
 }
 
 /** Of a job to which nothing has happened. */

@@ -42,6 +42,28 @@ describe("counted by the coordinator", () => {
     expect((await pool("gpt-5-nano")).doubts).toEqual(NONE);
   });
 
+  it("a job again whose last call had an unknown outcome: its first call is the duplicate, and no other, over a crash as well", async () => {
+    const { starts } = playAll();
+    await enqueue([ticket("a", { tokens: 70, doubtful: true }), ticket("b")]);
+    await coordinator().pause({ kind: "all" });
+    await enqueue([ticket("c", { tokens: 30, doubtful: true }), ticket("d"), ticket("e", { doubtful: true, notBefore: EPOCH + 1_000 })]);
+    await kill(coordinator());
+    expect((await pool()).doubts).toEqual(NONE);
+    await coordinator().resume({ kind: "all" });
+    await until(() => starts.length === 4);
+    await settle("a", 1, { kind: "no_capacity", retryAfterMs: null });
+    for (const job of ["b", "c", "d"]) await settle(job, 1, committed);
+    expect((await pool()).doubts).toMatchObject({ unknown_outcomes: 0, possible_duplicates: 1, possible_duplicate_tokens: 30 });
+    await advanceTo(EPOCH + 60_000);
+    await until(() => starts.length === 6);
+    await settle("a", 2, retryable(false));
+    await settle("e", 1, committed);
+    await advanceTo(EPOCH + 120_000);
+    await until(() => starts.length === 7);
+    await settle("a", 3, committed);
+    expect((await pool()).doubts).toMatchObject({ unknown_outcomes: 0, possible_duplicates: 3, possible_duplicate_tokens: 120 });
+  });
+
   it("a call that was not repeated is no duplicate, and what upstream answered is in no doubt", async () => {
     playAll();
     await enqueue([ticket("a"), ticket("b"), ticket("c")]);
@@ -69,6 +91,28 @@ describe("a job that may not be called again", () => {
     ]);
     expect((await pool()).doubts).toMatchObject({ unknown_outcomes: 1, possible_duplicates: 0 });
     expect(world.calls).toHaveLength(1);
+  });
+
+  it("redriven by an operator: called again, whatever its policy, and counted; redriven after a plain failure, it is in no doubt", async () => {
+    const operator = { key: "sk-dev-operator" };
+    const redriven = async (id: string) => {
+      const { body } = await call<{ data: { id: string }[] }>("POST", "/v1/dead-letters/redrive", { jobs: [id] }, operator);
+      return ended(body.data[0]!.id);
+    };
+    breaking();
+    const { id } = await submit({ retry: "never" });
+    await ended(id);
+    await drained();
+    expect(await redriven(id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 1 });
+    await until(async () => (await pool()).doubts.possible_duplicates === 1);
+    world.upstream = () => refusal(400, "bad", {}, "invalid_request_error");
+    const refused = await submit();
+    await ended(refused.id);
+    await drained();
+    world.upstream = () => completion("again");
+    expect(await redriven(refused.id)).toMatchObject({ status: "completed", possible_duplicates: 0 });
+    await drained();
+    expect((await pool()).doubts).toMatchObject({ unknown_outcomes: 1, possible_duplicates: 1 });
   });
 
   it("a gateway gave up on it -> upstream may have done the work: never is never; otherwise it is counted", async () => {

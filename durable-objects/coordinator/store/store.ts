@@ -25,6 +25,8 @@ type Fixed = {
   arrival: number;
   /** Missing of a job whose answer is bounded. */
   open?: Ticket["open"];
+  /** It is a job again whose last call had an unknown outcome; else missing. */
+  doubtful?: true;
 };
 
 type TicketState = {
@@ -114,7 +116,7 @@ export class CoordinatorStore {
 
   putTicket(row: TicketRow): void {
     const fixed = JSON.stringify(fixedOf(row));
-    if (row.phase === "waiting" && row.attempt === 0) {
+    if (row.phase === "waiting" && row.attempt === 0 && row.doubt === 0) {
       // Most tickets come so; each value bound costs half a microsecond.
       this.sql.run("INSERT OR REPLACE INTO tickets (job, mailbox, fixed) VALUES (?, ?, ?)", row.job, row.mailbox, fixed);
       return;
@@ -277,7 +279,10 @@ export const FRESH = {
 function opened({ id, mailbox, tickets, out }: SegmentRow): StoredSegment {
   const all = JSON.parse(tickets) as [string, Fixed][];
   const marks = out ? new Uint8Array(out) : new Uint8Array(Math.ceil(all.length / 8));
-  const left = all.flatMap(([job, fixed], index) => (isMarked(marks, index) ? [] : [{ row: { ...fixed, ...FRESH, job, mailbox }, index }]));
+  const left = all.flatMap(([job, fixed], index) => {
+    if (isMarked(marks, index)) return [];
+    return [{ row: { ...fixed, ...FRESH, ...(fixed.doubtful && { doubt: 1 as const }), job, mailbox }, index }];
+  });
   return { id, mailbox, size: all.length, out: marks, tickets: left };
 }
 
@@ -285,7 +290,7 @@ export function isMarked(out: Uint8Array, index: number): boolean {
   return (out[index >> 3]! & (0x80 >> (index & 7))) !== 0;
 }
 
-function fixedOf({ pool, priority, tokens, prompt, accepted_at, not_before, deadline, arrival, open }: TicketRow): Fixed {
-  const rest = { ...(prompt !== undefined && { prompt }), ...(open && { open }) };
+function fixedOf({ pool, priority, tokens, prompt, accepted_at, not_before, deadline, arrival, open, doubtful }: TicketRow): Fixed {
+  const rest = { ...(prompt !== undefined && { prompt }), ...(open && { open }), ...(doubtful && { doubtful }) };
   return { pool, priority, tokens, accepted_at, not_before, deadline, arrival, ...rest };
 }

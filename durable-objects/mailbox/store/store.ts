@@ -34,6 +34,8 @@ export type JobDetails = {
   open?: OpenOutput;
   /** Missing of a job that names none. */
   timeouts?: CallTimeouts;
+  /** It is a job again whose last call had an unknown outcome; else missing. */
+  doubtful?: true;
   /** Of its first event, in the order of the channel; missing if nobody needed one. */
   place?: number;
 };
@@ -353,6 +355,7 @@ function detailsOf(row: JobRow): JobDetails {
     webhook,
     open,
     timeouts,
+    doubtful,
     place,
   } = row;
   const rest = {
@@ -362,6 +365,7 @@ function detailsOf(row: JobRow): JobDetails {
     ...(prompt !== undefined && { prompt }),
     ...(open && { open }),
     ...(timeouts && { timeouts }),
+    ...(doubtful && { doubtful }),
     ...(place !== undefined && { place }),
   };
   return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...rest };
