@@ -42,7 +42,7 @@ function gateOf(book: Book, pool: Pool, now: number): Gate {
 function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer {
   const answer = obstacle(book, pool, waiting, now);
   if (answer) return answer;
-  reserve(book.tenant(waiting.tenant).budget, waiting.tokens, now);
+  reserve(book.spending(waiting.tenant), waiting.tokens, now);
   book.entries.get(waiting.job)!.reservation = reserve(pool.budget, waiting.tokens, now);
   started(book, pool, waiting.tokens, now);
   begun(book, pool, waiting, now);

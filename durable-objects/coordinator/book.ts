@@ -70,7 +70,15 @@ export type Pool = {
   readonly expectations: Expectations;
 };
 
-export type TenantDesk = { budget: Budget; queued: number; maxQueued: number | null; weight: number; wakeAt: number };
+/** `record`: what of its budget is written. */
+export type TenantDesk = {
+  budget: Budget;
+  record: LedgerRecord | null;
+  queued: number;
+  maxQueued: number | null;
+  weight: number;
+  wakeAt: number;
+};
 
 export type Letters = {
   /** Leases of tickets that came in this very turn: sent before its commit, for their mailbox awaits it. */
@@ -124,6 +132,8 @@ export class Book {
   /** Dirty ones that came in this turn: not in storage yet. */
   readonly fresh = new Set<Entry>();
   readonly gone = new Set<Entry>();
+  /** Tenants that spent of limits of their own in this turn. */
+  readonly spenders = new Set<string>();
   readonly segments = new Segments();
   readonly resting = new Resting(this);
   readonly aside = new Aside(this);
@@ -163,7 +173,7 @@ export class Book {
     if (!desk) {
       const { rpm, tpm, weight, maxQueued } = tenantOf(this.settings, name);
       const budget = openBudget({ rpm, tpm, rpd: null, tpd: null, concurrency: null, burstSeconds: 60 });
-      desk = { budget, queued: 0, maxQueued, weight, wakeAt: Number.POSITIVE_INFINITY };
+      desk = { budget, record: null, queued: 0, maxQueued, weight, wakeAt: Number.POSITIVE_INFINITY };
       this.tenants.set(name, desk);
     }
     return desk;
@@ -267,6 +277,13 @@ export class Book {
     }
   }
 
+  /** The budget of a tenant that is about to spend of it. */
+  spending(tenant: string): Budget {
+    const { budget } = this.tenant(tenant);
+    if (budget.meters.length > 0) this.spenders.add(tenant);
+    return budget;
+  }
+
   /** Books a lease that `row.dispatcher` holds from now on. */
   hold(entry: Entry, now: number): void {
     entry.boot = null;
@@ -333,6 +350,11 @@ export function openBook(settings: Settings, store: CoordinatorStore, now: numbe
     if (!known) continue;
     restore(known.budget, record);
     known.record = record;
+  }
+  for (const { tenant, record } of store.allowances()) {
+    const desk = book.tenant(tenant);
+    restore(desk.budget, record);
+    desk.record = record;
   }
   book.resting.open(store, now);
   for (const stored of store.segments()) book.insertSegment(stored, false, now);

@@ -80,14 +80,14 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   // The tenant pays what it used, not what was reserved. The upstream bucket keeps the reservation, and is charged what went beyond it.
   const { total_tokens: used } = outcome.usage;
   const beyond = Math.max(0, used - reservation.tokens);
-  if (beyond > 0) chargeBeyond(book, pool, tenant, beyond, now);
+  if (beyond > 0) chargeBeyond(book, pool, address.tenant, beyond, now);
   else giveBackTokens(tenant, reservation.tokens - used, now);
   pool.order.credit(address.tenant, book.costMs(row, reservation.tokens) - book.costMs(row, used));
   book.estimates.note(row.pool, address.tenant, row.open ?? null, reservation.tokens, outcome.usage);
 }
 
-function chargeBeyond(book: Book, pool: Pool, tenant: Budget, tokens: number, now: number): void {
-  charge(tenant, tokens, now);
+function chargeBeyond(book: Book, pool: Pool, tenant: string, tokens: number, now: number): void {
+  charge(book.spending(tenant), tokens, now);
   charge(pool.budget, tokens, now);
   book.limits.of(pool.id)?.charged(pool.budget, tokens, now);
 }

@@ -44,6 +44,14 @@ function write(book: Book, store: CoordinatorStore, now: number): void {
     pool.record = record;
     store.putBudget(pool.id, record);
   }
+  for (const tenant of book.spenders) {
+    const desk = book.tenant(tenant);
+    const record = nextRecord(desk.budget, desk.record, now);
+    if (!record) continue;
+    desk.record = record;
+    store.putAllowance(tenant, record);
+  }
+  book.spenders.clear();
   book.conditions.write(store);
   book.limits.write(store);
   book.doubts.write(store);

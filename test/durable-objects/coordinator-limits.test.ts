@@ -192,6 +192,24 @@ describe("failures", () => {
 });
 
 describe("the budget across a crash", () => {
+  it("a tenant's own is no more forgotten than the pool's, what its calls used beyond their reservation neither", async () => {
+    world.env.SLUICE_KEYS = keyOf({ tpm: 900 });
+    const { starts } = playAll();
+    await enqueue([ticket("a", { tokens: 300 }), ticket("b", { tokens: 100 })]);
+    await until(() => starts.length === 2);
+    await settle("b", 1, { kind: "committed", usage: { prompt_tokens: 100, completion_tokens: 250, total_tokens: 350 } });
+    await kill(coordinator());
+    await enqueue([ticket("c", { tokens: 600 })]);
+    await enqueue([ticket("other", { tokens: 600 })], { tenant: "bob", channel: "c" });
+    await until(() => starts.length === 3);
+    expect(starts.map(({ job }) => job)).toEqual(["a", "b", "other"]);
+    // What misses refills; and the record ran ahead of it by five seconds at the most.
+    await advanceTo(EPOCH + 24_000);
+    expect(starts.length).toBe(3);
+    await advanceTo(EPOCH + 30_000);
+    await until(() => starts.length === 4);
+  });
+
   it("no interval sees more than burst and rate allow, and a crash costs at most five seconds of rate", async () => {
     // One a second; sixty at once.
     world.env.SLUICE_POOLS = pools({ "gpt-5-mini": { models: [], rpm: 60, tpm: 60_000 } });

@@ -297,6 +297,7 @@ export function forgetful(): CoordinatorStore {
     "dropSegment",
     "dropTicket",
     "putBudget",
+    "putAllowance",
     "addDeadLetter",
     "putCondition",
     "putDoubts",
@@ -306,7 +307,7 @@ export function forgetful(): CoordinatorStore {
     "dropResting",
     "dropOutputs",
   ];
-  const reads = ["budgets", "segments", "tickets", "conditions", "doubts", "limits", "outputs", "resting"];
+  const reads = ["budgets", "allowances", "segments", "tickets", "conditions", "doubts", "limits", "outputs", "resting"];
   const store: Record<string, unknown> = {
     mailbox: () => null,
     mailboxNumber: () => null,

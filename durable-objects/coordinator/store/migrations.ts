@@ -115,4 +115,14 @@ export const MIGRATIONS: readonly Migration[] = [
       );
     `,
   },
+  {
+    id: "006_allowances",
+    sql: `
+      -- What of a tenant's own limits is spent, as budgets has it of a pool's: a row for each tenant that has some. Written by admit and settle, read at wake.
+      CREATE TABLE allowances (
+        tenant TEXT PRIMARY KEY,
+        record TEXT NOT NULL
+      ) WITHOUT ROWID;
+    `,
+  },
 ];

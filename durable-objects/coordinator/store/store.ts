@@ -194,6 +194,16 @@ export class CoordinatorStore {
     this.sql.run("INSERT OR REPLACE INTO budgets (pool, record) VALUES (?, ?)", pool, JSON.stringify(record));
   }
 
+  allowances(): { tenant: string; record: LedgerRecord }[] {
+    return this.sql
+      .all<{ tenant: string; record: string }>("SELECT tenant, record FROM allowances")
+      .map((row) => ({ tenant: row.tenant, record: JSON.parse(row.record) as LedgerRecord }));
+  }
+
+  putAllowance(tenant: string, record: LedgerRecord): void {
+    this.sql.run("INSERT OR REPLACE INTO allowances (tenant, record) VALUES (?, ?)", tenant, JSON.stringify(record));
+  }
+
   limits(): { pool: string; limits: LearnedRecord }[] {
     return this.sql
       .all<{ pool: string; limits: string }>("SELECT pool, limits FROM limits")
