@@ -111,11 +111,20 @@ export function release(budget: Budget): void {
  */
 export function refund(budget: Budget, reservation: Reservation, now: number, back = 0): void {
   for (const meter of budget.meters) {
-    const refilled = (Math.max(now, meter.bucket.at) - (reservation.at ?? Number.NEGATIVE_INFINITY)) * meter.rate.perMs;
-    const gone = refilled + (meter.resource === "tpm" ? back : 0);
-    meter.bucket = give(meter.bucket, meter.rate, Math.max(0, amountOf(meter, reservation.tokens) - gone), now);
+    const gone = meter.resource === "tpm" ? back : 0;
+    giveBack(meter, amountOf(meter, reservation.tokens) - gone, reservation.at, now);
   }
   budget.inFlight--;
+}
+
+/** A call that has ended used so many tokens less than it had reserved, and nobody counts them: given back as by `refund`. */
+export function refundTokens(budget: Budget, tokens: number, since: number | undefined, now: number): void {
+  for (const meter of budget.meters) if (meter.counts === "tokens") giveBack(meter, tokens, since, now);
+}
+
+function giveBack(meter: Meter, amount: number, since: number | undefined, now: number): void {
+  const refilled = (Math.max(now, meter.bucket.at) - (since ?? Number.NEGATIVE_INFINITY)) * meter.rate.perMs;
+  meter.bucket = give(meter.bucket, meter.rate, Math.max(0, amount - refilled), now);
 }
 
 /** A call that has ended used more tokens than it had reserved: they are spent as well, if need be as a debt. */

@@ -66,11 +66,15 @@ export function start(ramp: Ramp, input: number, now: number): void {
   ramp.used += input;
 }
 
-/** A call that was charged with `charged` input tokens reports `input`. */
-export function settle(ramp: Ramp, charged: number, input: number, now: number): void {
+/**
+ * A call that was charged with `charged` input tokens at `since` (ms) reports `input`. What refilled meanwhile is not given back as well: in a full bucket it would
+ * have been lost, and would be spent twice.
+ */
+export function settle(ramp: Ramp, charged: number, input: number, since: number, now: number): void {
   const beyond = input - charged;
-  const change = beyond > 0 ? take : give;
-  ramp.bucket = change(ramp.bucket, rateOf(ramp), Math.abs(beyond), now);
+  const rate = rateOf(ramp);
+  if (beyond > 0) ramp.bucket = take(ramp.bucket, rate, beyond, now);
+  else ramp.bucket = give(ramp.bucket, rate, Math.max(0, -beyond - Math.max(0, now - since) * rate.perMs), now);
   ramp.used += beyond;
 }
 

@@ -1,6 +1,5 @@
 /** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
-import { give } from "../../policy/bucket.ts";
-import { type Budget, charge, hold, refund, release } from "../../policy/budget.ts";
+import { charge, hold, refund, refundTokens, release } from "../../policy/budget.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
 import type { JobEnd } from "../../schemas/job.ts";
@@ -81,7 +80,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const { total_tokens: used } = outcome.usage;
   const beyond = Math.max(0, used - reservation.tokens);
   if (beyond > 0) chargeBeyond(book, pool, address.tenant, beyond, now);
-  else giveBackTokens(tenant, reservation.tokens - used, now);
+  else refundTokens(tenant, reservation.tokens - used, reservation.at, now);
   pool.order.credit(address.tenant, book.costMs(row, reservation.tokens) - book.costMs(row, used));
   book.estimates.note(row.pool, address.tenant, row.open ?? null, reservation.tokens, outcome.usage);
 }
@@ -90,10 +89,6 @@ function chargeBeyond(book: Book, pool: Pool, tenant: string, tokens: number, no
   charge(book.spending(tenant), tokens, now);
   charge(pool.budget, tokens, now);
   book.limits.of(pool.id)?.charged(pool.budget, tokens, now);
-}
-
-function giveBackTokens(budget: Budget, tokens: number, now: number): void {
-  for (const meter of budget.meters) if (meter.counts === "tokens") meter.bucket = give(meter.bucket, meter.rate, tokens, now);
 }
 
 function apply(book: Book, entry: Entry, next: Next, now: number): void {

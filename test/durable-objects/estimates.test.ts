@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { enqueue, playAll, settle, ticket } from "../support/desk.ts";
-import { advanceTo, coordinator, drained, ended, inside, pool, submit, world } from "../support/service.ts";
+import { advanceTo, coordinator, drained, ended, inside, pool, submit, until, world } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
 import { completion, EPOCH, resetWorld } from "../support/world.ts";
 
@@ -102,6 +102,21 @@ describe("a call that used more than it had reserved", () => {
     // All of the tenant's minute is gone.
     await enqueue([open("b")]);
     expect(await pool()).toMatchObject({ depth: 1, in_flight: 0 });
+  });
+
+  it("and one that used less gives its tenant the rest back, but what refilled meanwhile: nothing more starts than a minute's worth", async () => {
+    world.env.SLUICE_KEYS = JSON.stringify([{ key_sha256: "a".repeat(64), tenant: "alice", tpm: 60_000 }]);
+    const { starts } = playAll();
+    await enqueue([ticket("long", { tokens: 30_000 }), ticket("short", { tokens: 20_000 })]);
+    await until(() => starts.length === 2);
+    await settle("short", 1, answered(1_000));
+    await enqueue([ticket("at once", { tokens: 19_000 })]);
+    await until(() => starts.length === 3);
+    await advanceTo(EPOCH + 60_000);
+    await enqueue(Array.from({ length: 10 }, (_, index) => ticket(`next${index}`, { tokens: 9_000 })));
+    await until(() => starts.length === 9);
+    await settle("long", 1, answered(1_000));
+    expect(await pool()).toMatchObject({ depth: 4, in_flight: 7 });
   });
 
   it("is counted beside what all of them reserved and used", async () => {

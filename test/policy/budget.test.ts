@@ -12,6 +12,7 @@ import {
   type Reservation,
   readiness,
   refund,
+  refundTokens,
   release,
   reserve,
   TRANSIT_MS,
@@ -82,6 +83,19 @@ describe("a budget", () => {
     refund(budget, voided, half);
     // Without the voided call, 2,950 would be spent at this instant.
     expect(used(budget, "tpm", half)).toBeGreaterThanOrEqual(2_950);
+  });
+
+  it("does not give back what has refilled before a call ends that used less than it had reserved", () => {
+    const budget = open({ tpm: 6_000, rpm: 60 });
+    const { at, tokens } = reserve(budget, 5_900, START);
+    const half = START + 29_500;
+    reserve(budget, 2_950, half);
+    refundTokens(budget, tokens - 100, at, half);
+    // All but what refilled: without those tokens the bucket would have been full long since.
+    expect(used(budget, "tpm", half)).toBeCloseTo(5_900 - (5_800 - 2_950), 6);
+    expect(used(budget, "rpm", half)).toBe(1);
+    refundTokens(budget, 1_000, undefined, half);
+    expect(used(budget, "tpm", half)).toBeCloseTo(3_050, 6);
   });
 
   it("gives nothing but the place back for a call of which nobody knows when it was reserved", () => {

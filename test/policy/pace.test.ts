@@ -145,13 +145,28 @@ describe("the ramp", () => {
     ramp.turn(governor, NOW);
     ramp.start(governor, 400_000, NOW);
     expect(ramp.readyAt(governor, 400_000, NOW)).toBeGreaterThan(NOW);
-    ramp.settle(governor, 400_000, 50_000, NOW);
+    ramp.settle(governor, 400_000, 50_000, NOW, NOW);
     expect(ramp.readyAt(governor, 400_000, NOW)).toBe(NOW);
     expect(governor.used).toBe(50_000);
     ramp.start(governor, 100_000, NOW);
-    ramp.settle(governor, 100_000, 600_000, NOW);
+    ramp.settle(governor, 100_000, 600_000, NOW, NOW);
     expect(ramp.readyAt(governor, 1, NOW) - NOW).toBeCloseTo(0.15 * MINUTE, -1);
     expect(governor.used).toBe(650_000);
+  });
+
+  it("what refilled before a call reports is not given back as well: no more than half a level starts in an instant", () => {
+    const governor = ramp.openRamp(FLOOR);
+    ramp.turn(governor, NOW);
+    const half = FLOOR / 2;
+    ramp.start(governor, half, NOW);
+    const later = NOW + MINUTE / 4;
+    ramp.settle(governor, half, 0, NOW, later);
+    expect(ramp.readyAt(governor, half, later)).toBe(later);
+    ramp.start(governor, half, later);
+    const last = later + MINUTE / 2;
+    ramp.start(governor, half, last);
+    ramp.settle(governor, half, 0, later, last);
+    expect(ramp.readyAt(governor, half, last) - last).toBeCloseTo(MINUTE / 2, 0);
   });
 
   it("calls that took less than was thought, heard a minute later, do not make a minute that used less than nothing", () => {
@@ -159,7 +174,7 @@ describe("the ramp", () => {
     ramp.turn(governor, NOW);
     ramp.start(governor, 400_000, NOW);
     ramp.turn(governor, NOW + MINUTE);
-    ramp.settle(governor, 400_000, 0, NOW + MINUTE);
+    ramp.settle(governor, 400_000, 0, NOW, NOW + MINUTE);
     ramp.turn(governor, NOW + 2 * MINUTE);
     expect(governor.past.slice(0, 2)).toEqual([0, 400_000]);
   });

@@ -54,7 +54,7 @@ export function proven(book: Book, dispatcher: string, job: string, attempt: num
 
 /** A call that was let go before a restart is not in what was let go since. */
 function tookInput({ reservation, row }: Entry, { ramp: governor }: PoolState, input: number, now: number): void {
-  if (governor && reservation?.at !== undefined) ramp.settle(governor, row.prompt ?? row.tokens, input, now);
+  if (governor && reservation?.at !== undefined) ramp.settle(governor, row.prompt ?? row.tokens, input, reservation.at, now);
 }
 
 /** A key that is refused to one job again, and was good for another in between, is good: it is this job that may not. */
