@@ -165,16 +165,19 @@ export function retune(budget: Budget, resource: Resource, limits: Limits): void
 /** What others spent may be owed beyond the bucket for so long: more would be their debt, not ours. */
 const OWED_MS = 10_000;
 
-/** So much of a limit is spent as well, by whomever; or, where it is negative, is free again. */
-export function correct(budget: Budget, resource: Resource, amount: number, now: number): void {
+/** So much of a limit is spent as well, by whomever; or, where it is negative, is free again. Answers how much is: no more than there was room for. */
+export function correct(budget: Budget, resource: Resource, amount: number, now: number): number {
   const meter = budget.meters.find((each) => each.resource === resource);
-  if (!meter) return;
+  if (!meter) return 0;
+  const before = spentAt(meter.bucket, meter.rate, now);
   if (amount < 0) {
     meter.bucket = give(meter.bucket, meter.rate, -amount, now);
-    return;
+    return Math.max(amount, -before);
   }
-  const room = Math.max(0, meter.rate.burst + meter.rate.perMs * OWED_MS - spentAt(meter.bucket, meter.rate, now));
-  meter.bucket = take(meter.bucket, meter.rate, Math.min(amount, room), now);
+  const room = Math.max(0, meter.rate.burst + meter.rate.perMs * OWED_MS - before);
+  const taken = Math.min(amount, room);
+  meter.bucket = take(meter.bucket, meter.rate, taken, now);
+  return taken;
 }
 
 /** How long the refill of what a call takes of one resource lasts, ms: by the slowest of its meters. */

@@ -66,8 +66,8 @@ export class Day {
     const refilled = (limit / DAY_MS) * Math.max(0, now - at);
     const missing = burstOf(budget, this.#resource) - used(budget, this.#resource, now) + ours - refilled - remaining;
     if (!Number.isFinite(limit) || missing <= 0) return;
-    correct(budget, this.#resource, missing, now);
-    this.#taken = { amount: this.#takenAt(now) + missing, at: now };
+    const taken = correct(budget, this.#resource, missing, now);
+    this.#taken = { amount: this.#takenAt(now) + taken, at: now };
   }
 
   /** Whether more was taken since it was last written than may be forgotten. */

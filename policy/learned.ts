@@ -277,8 +277,7 @@ export class Learned {
     const spare = (foreign.pace(now) / 60_000) * FORESEEN.spareMs;
     const missing = burstOf(budget, resource) - level - known - told.remaining + kept + spare;
     if (missing <= 0) return;
-    correct(budget, resource, missing, now);
-    this.#corrected(kind, missing, budget, now);
+    this.#corrected(kind, correct(budget, resource, missing, now), budget, now);
   }
 
   /**
@@ -299,8 +298,7 @@ export class Learned {
     });
     const back = Math.min(...backs) * REFUND.part;
     if (back <= 0) return;
-    correct(budget, "tpm", -back, now);
-    this.#corrected("tokens", -back, budget, now);
+    this.#corrected("tokens", correct(budget, "tpm", -back, now), budget, now);
   }
 
   /** What was learned after an instant is not in the level of then. */

@@ -1,6 +1,6 @@
 /** Limits of a day, as upstream's headers tell them, and what is left of them. */
 import { describe, expect, it } from "vitest";
-import { free, openBudget, reserve } from "../../policy/budget.ts";
+import { free, openBudget, reserve, used } from "../../policy/budget.ts";
 import { Learned } from "../../policy/learned.ts";
 import type { LimitReading } from "../../schemas/rate.ts";
 import { CONFIGURED, RPM, TPM } from "./account.ts";
@@ -42,6 +42,15 @@ describe("what an answer tells of the day", () => {
     expect(left("rpm")).toBeGreaterThan(RPM - 120);
     tell(of(10_000, 5_000), 3_000);
     expect(free(budget, "rpd", START + 3_000)).toBeCloseTo(200, 0);
+  });
+
+  it("more is gone than there is -> what an operator takes back of it is never what our calls spent", () => {
+    // From before our calls, and heard after them: others used all of it.
+    const { budget, left, learned } = heard(of(10_000, 0), { calls: 500, at: 100, now: 6_000 });
+    expect(left("rpd")).toBe(0);
+    learned.reset(budget, START + 6_000);
+    expect(used(budget, "rpd", START + 6_000)).toBeGreaterThan(490);
+    expect(used(budget, "rpd", START + 6_000)).toBeLessThanOrEqual(500);
   });
 
   it("an answer from before another tells nothing", () => {
