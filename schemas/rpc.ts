@@ -278,7 +278,11 @@ export type FollowCall = {
   /** Resume points for jobs followed through the channel. */
   after: Record<string, number>;
   deltas: boolean;
+  /** Number of the lobby's last `unfollow` before: one that comes later, but is not of a greater number, is void. */
+  leaves?: number;
 };
+/** A lobby follows a mailbox, or these jobs of it, no more. `leave`: its number among all that this lobby ever left; they grow. */
+export type UnfollowCall = { lobby: MailboxAddress; channel: boolean; jobs: string[]; leave?: number };
 /** A job of which a reader has the events up to `after`. `verbatim`: it wants each chunk as it came. */
 export type Missing = { id: string; after: number; deltas: boolean; verbatim?: boolean };
 /**
@@ -326,7 +330,7 @@ export interface MailboxRpc {
   revoke(pass: Pass): Promise<void>;
   /** Whether a token was taken back. */
   isRevoked(pass: Pass): Promise<boolean>;
-  unfollow(call: { lobby: MailboxAddress; channel: boolean; jobs: string[] }): Promise<void>;
+  unfollow(call: UnfollowCall): Promise<void>;
   /** Events for the sockets of this lobby; answers to how many they went at most, less than 0 if nobody there follows any of their jobs. */
   relay(from: MailboxAddress, events: JobEvent[]): Promise<number>;
   /**

@@ -38,9 +38,12 @@ export type Ways = Pick<Route, "now" | "background" | "wakeBy"> & {
   left: (n: number) => void;
 };
 
+/** `leaves`: how often the lobby had left somebody, at the newest word that it follows. */
+type Follower = { deltas: boolean; leaves: number };
+
 export class Followers {
-  /** lobby name -> whether it wants deltas, by target */
-  readonly #byTarget = new Map<number, Map<string, boolean>>();
+  /** By target and lobby name. */
+  readonly #byTarget = new Map<number, Map<string, Follower>>();
   /** To those that have something to be told. */
   readonly #couriers = new Map<string, Courier>();
   #held = 0;
@@ -54,7 +57,7 @@ export class Followers {
     this.#store = store;
     this.#here = mailboxName(self);
     this.#ways = ways;
-    for (const row of store.followers()) this.#remember(row.target, row.lobby, row.deltas === 1);
+    for (const { deltas, leaves, lobby, target } of store.followers()) this.#remember(target, lobby, { deltas: deltas === 1, leaves });
   }
 
   watched(n: number): boolean {
@@ -66,23 +69,27 @@ export class Followers {
   }
 
   /** Answers whether that is new. */
-  add(target: number, lobby: string, deltas: boolean): boolean {
+  add(target: number, lobby: string, deltas: boolean, leaves = 0): boolean {
     this.#follows++;
     const before = this.#byTarget.get(target)?.get(lobby);
-    const wanted = deltas || before === true;
-    if (before === wanted) return false;
-    this.#remember(target, lobby, wanted);
-    this.#store.putFollower({ target, lobby, deltas: wanted ? 1 : 0 });
-    return true;
+    const follower = { deltas: deltas || before?.deltas === true, leaves: Math.max(leaves, before?.leaves ?? 0) };
+    const fresh = before?.deltas !== follower.deltas;
+    if (!fresh && before?.leaves === follower.leaves) return false;
+    this.#remember(target, lobby, follower);
+    this.#store.putFollower({ target, lobby, deltas: follower.deltas ? 1 : 0, leaves: follower.leaves });
+    return fresh;
   }
 
   has(target: number, lobby: string): boolean {
     return this.#byTarget.get(target)?.has(lobby) ?? false;
   }
 
-  remove(target: number, lobby: string): void {
+  /** `leave`: the number of the lobby's word that it has left; one that comes late, after that it follows again, is void. */
+  remove(target: number, lobby: string, leave = Number.POSITIVE_INFINITY): void {
     const lobbies = this.#byTarget.get(target);
-    if (!lobbies?.delete(lobby)) return;
+    const follower = lobbies?.get(lobby);
+    if (!lobbies || !follower || follower.leaves >= leave) return;
+    lobbies.delete(lobby);
     if (lobbies.size === 0) this.#byTarget.delete(target);
     this.#store.dropFollower(target, lobby);
   }
@@ -152,8 +159,9 @@ export class Followers {
   }
 
   #lobbies(n: number): Map<string, boolean> {
-    const lobbies = new Map(this.#byTarget.get(WHOLE_CHANNEL));
-    for (const [lobby, deltas] of this.#byTarget.get(n) ?? []) lobbies.set(lobby, deltas || lobbies.get(lobby) === true);
+    const lobbies = new Map<string, boolean>();
+    for (const target of [WHOLE_CHANNEL, n])
+      for (const [lobby, { deltas }] of this.#byTarget.get(target) ?? []) lobbies.set(lobby, deltas || lobbies.get(lobby) === true);
     return lobbies;
   }
 
@@ -204,8 +212,8 @@ export class Followers {
     heaviest?.letGo();
   }
 
-  #remember(target: number, lobby: string, deltas: boolean): void {
-    const lobbies = this.#byTarget.get(target) ?? new Map<string, boolean>();
-    this.#byTarget.set(target, lobbies.set(lobby, deltas));
+  #remember(target: number, lobby: string, follower: Follower): void {
+    const lobbies = this.#byTarget.get(target) ?? new Map<string, Follower>();
+    this.#byTarget.set(target, lobbies.set(lobby, follower));
   }
 }

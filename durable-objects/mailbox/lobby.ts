@@ -39,7 +39,7 @@ export class Lobby {
   constructor(desk: () => Desk, socketsOf: (id: string) => WebSocket[], store: MailboxStore) {
     this.#desk = desk;
     this.#socketsOf = socketsOf;
-    this.#sources = new Sources(desk);
+    this.#sources = new Sources(desk, store);
     this.#consumers = new Consumers(desk);
     for (const { consumer, deltas, place, socket, target } of store.subscriptions())
       Object.assign(this.#subscribed(socket, target, deltas === 1), {

@@ -21,6 +21,7 @@ import type {
   Opened,
   Submission,
   Submitted,
+  UnfollowCall,
   Verdict,
 } from "../../schemas/rpc.ts";
 import type { Pass } from "../../schemas/token.ts";
@@ -33,7 +34,7 @@ import { revoke } from "./passes.ts";
 import { moved } from "./positions.ts";
 import { cancel, get, list } from "./read.ts";
 import { again, lineOfABatch } from "./redrive.ts";
-import { eventsOf, follow, missed, type UnfollowCall, unfollow } from "./replay.ts";
+import { eventsOf, follow, missed, unfollow } from "./replay.ts";
 import type { SubmitCall } from "./submit.ts";
 
 /**

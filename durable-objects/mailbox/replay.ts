@@ -4,7 +4,7 @@ import { together } from "../../policy/deltas.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { meant } from "../../policy/verbatim.ts";
 import type { EventName, JobEvent, ToldEvent } from "../../schemas/event.ts";
-import type { FollowCall, Followed, MailboxRpc, Missing } from "../../schemas/rpc.ts";
+import type { FollowCall, Followed, Missing, UnfollowCall } from "../../schemas/rpc.ts";
 import { find, lastSeq, noteRunning } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { WHOLE_CHANNEL } from "./followers.ts";
@@ -17,8 +17,6 @@ import { asAccepted, idOf, jobOf } from "./view.ts";
 const FOLLOWED_CHARACTERS = 4_000_000;
 export const PAGE_CHARACTERS = 1_000_000;
 
-export type UnfollowCall = Parameters<MailboxRpc["unfollow"]>[0];
-
 /**
  * A lobby follows jobs or the whole channel. What is answered and what is told later join without a gap: both are read and registered
  * in one turn. Beyond what one answer holds, it says how far it goes.
@@ -30,7 +28,7 @@ export function follow(desk: Desk, call: FollowCall): Followed {
   const events: JobEvent[] = [];
   const behind: NonNullable<Followed["behind"]> = [];
   let room = FOLLOWED_CHARACTERS;
-  const fresh = call.channel && desk.followers.add(WHOLE_CHANNEL, lobby, call.deltas);
+  const fresh = call.channel && desk.followers.add(WHOLE_CHANNEL, lobby, call.deltas, call.leaves);
   const asked = new Map(call.jobs.map(({ id, after }) => [id, after]));
   for (const [id, after] of Object.entries(call.after)) if (call.channel && !asked.has(id)) asked.set(id, after);
   const named = new Set(call.jobs.map(({ id }) => id));
@@ -40,7 +38,7 @@ export function follow(desk: Desk, call: FollowCall): Followed {
       (named.has(id) ? missing : unknown).push(id);
       continue;
     }
-    if (!isEnd(row.status) && named.has(id)) desk.followers.add(row.n, lobby, call.deltas);
+    if (!isEnd(row.status) && named.has(id)) desk.followers.add(row.n, lobby, call.deltas, call.leaves);
     const running = desk.running.get(row.n);
     if (running && row.status === "queued") noteRunning(desk, row, running.attempt, running.startedAt);
     const newest = newestSeq(desk, row, call.deltas);
@@ -59,12 +57,12 @@ export function follow(desk: Desk, call: FollowCall): Followed {
 
 export function unfollow(desk: Desk, call: UnfollowCall): void {
   const lobby = mailboxName(call.lobby);
-  if (call.channel) desk.followers.remove(WHOLE_CHANNEL, lobby);
+  if (call.channel) desk.followers.remove(WHOLE_CHANNEL, lobby, call.leave);
   for (const id of call.jobs) {
     const row = find(desk, id);
     if (!row) continue;
     // Who follows the channel as well is still to be told of an end.
-    if (!isEnd(row.status) || !desk.followers.has(WHOLE_CHANNEL, lobby)) desk.followers.remove(row.n, lobby);
+    if (!isEnd(row.status) || !desk.followers.has(WHOLE_CHANNEL, lobby)) desk.followers.remove(row.n, lobby, call.leave);
     // A caller's door follows from here. Perhaps it was that, and died without a word.
     if (lobby === mailboxName(desk.address)) desk.calls.left(row.n);
   }

@@ -1,9 +1,10 @@
 /** A lobby whose clients have left, and whose word of that was lost. */
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { JobEvent } from "../../schemas/event.ts";
+import type { UnfollowCall } from "../../schemas/rpc.ts";
 import { inside, mailbox, over, submit, until } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
-import { cleared, standAt } from "../support/stand.ts";
+import { cleared, kill, standAt } from "../support/stand.ts";
 import { later, start } from "../support/telling.ts";
 import { resetWorld, script, world } from "../support/world.ts";
 
@@ -62,4 +63,48 @@ it("and somebody comes while it is told: is a follower, and tells on", async () 
   upstream.finish();
   await client.saw(id, "completed");
   expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 completed"]);
+});
+
+describe("a word that all have left, which was given up and comes about late", () => {
+  it.each([
+    ["the lobby lives on", async () => {}],
+    ["the lobby dies meanwhile", () => kill(mailbox("alice", "lobby"))],
+    ["the mailbox dies meanwhile", () => kill(mailbox("alice", "c"))],
+  ])("after somebody has come: who came is told on, to the end (%s)", async (_, between) => {
+    const first = await connect({ channel: "lobby" });
+    const { id } = await submit({ channel: "c", ...later });
+    await first.subscribe({ channel: "c", jobs: [id] });
+    await first.saw(id, "queued");
+    const words: unknown[] = [];
+    world.between.set("mailbox.unfollow", (_, [call]) => {
+      words.push(call);
+      throw new Error("deaf");
+    });
+    first.socket.close(1000);
+    // It is tried four times, and then given up.
+    await until(() => words.length === 4);
+    world.between.delete("mailbox.unfollow");
+    await between();
+    const second = await connect({ channel: "lobby" });
+    await second.subscribe({ channel: "c", jobs: [id] });
+    await second.saw(id, "queued");
+    await mailbox("alice", "c").unfollow(words[0] as UnfollowCall);
+    expect(await followers()).toHaveLength(2);
+    await start();
+    await over(id);
+    await second.saw(id, "completed");
+    expect(second.story(id)).toEqual(["1 queued", "2 in_progress", "3 completed"]);
+  });
+
+  it("who comes and leaves once more, after the lobby slept: nobody follows any more", async () => {
+    await ghosts();
+    world.between.delete("mailbox.unfollow");
+    for (const between of [async () => {}, () => kill(mailbox("alice", "lobby"))]) {
+      await between();
+      const client = await connect({ channel: "lobby" });
+      await client.subscribe({ channel: "c" });
+      client.socket.close(1000);
+      await until(async () => (await followers()).every(({ target }) => target !== 0));
+    }
+  });
 });

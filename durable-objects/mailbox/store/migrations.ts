@@ -205,4 +205,11 @@ export const MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: "009_leaves",
+    sql: `
+      -- How often the lobby had left somebody when it began to follow: an 'unfollow' that is not newer is void.
+      ALTER TABLE followers ADD COLUMN leaves INTEGER NOT NULL DEFAULT 0;
+    `,
+  },
 ];

@@ -57,11 +57,14 @@ type JobState = {
 
 export type JobRow = JobState & JobDetails;
 type Stored = JobState & { details: string };
-export type FollowerRow = { target: number; lobby: string; deltas: number };
+export type FollowerRow = { target: number; lobby: string; deltas: number; leaves: number };
 export type SubscriptionRow = { socket: string; target: string; deltas: number; consumer: string | null; place: number | null };
 export type LagRow = { socket: string; job: string; last: number };
-/** `cursor`: up to which job the coordinator has confirmed; `order`: up to which place the order of the channel's events may have come. */
-type Mark = "cursor" | "order";
+/**
+ * `cursor`: up to which job the coordinator has confirmed; `order`: up to which place the order of the channel's events may have come; `leaves`: up to which
+ * number this lobby may have left others.
+ */
+type Mark = "cursor" | "order" | "leaves";
 type Kind = "request" | "response";
 
 /** A text up to this long stays in its row; UTF-8 makes at most four bytes of a character, and a row holds 2 MB. */
@@ -230,7 +233,7 @@ export class MailboxStore {
   }
 
   followers(): FollowerRow[] {
-    return this.sql.all("SELECT target, lobby, deltas FROM followers");
+    return this.sql.all("SELECT target, lobby, deltas, leaves FROM followers");
   }
 
   /** Those of jobs that have ended, or are deleted. */
@@ -253,7 +256,8 @@ export class MailboxStore {
   }
 
   putFollower(row: FollowerRow): void {
-    this.sql.run("INSERT OR REPLACE INTO followers (target, lobby, deltas) VALUES (?, ?, ?)", row.target, row.lobby, row.deltas);
+    const values = [row.target, row.lobby, row.deltas, row.leaves];
+    this.sql.run("INSERT OR REPLACE INTO followers (target, lobby, deltas, leaves) VALUES (?, ?, ?, ?)", ...values);
   }
 
   dropFollower(target: number, lobby: string): void {
