@@ -201,9 +201,10 @@ export class Lobby {
     }
     // What ended meanwhile may have begun anew, which is another frame's to answer.
     const standing = () => targets.filter((target) => this.#targets.get(target)?.get(socketId) === begun.get(target));
+    const wish = () => wanted(call, channel, new Set(standing()));
     let followed: Followed;
     try {
-      followed = await this.#sources.follow(channel, call);
+      followed = await this.#sources.follow(channel, socketId, wish);
     } catch {
       const lost = standing();
       // What was held belongs to other subscriptions too.
@@ -343,6 +344,12 @@ export class Lobby {
     this.#readers.set(socketId, reader);
     return reader;
   }
+}
+
+/** Of what a mailbox was to be asked for, that which is still subscribed to. */
+function wanted(call: FollowCall, channel: string, targets: Set<string>): FollowCall {
+  const jobs = call.jobs.filter(({ id }) => targets.has(jobTarget(id)));
+  return { ...call, jobs, channel: call.channel && targets.has(channelTarget(channel)) };
 }
 
 function fault(code: string, message: string, param: string): Fault {

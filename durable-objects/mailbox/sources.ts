@@ -1,7 +1,7 @@
 /**
  * The mailboxes that a lobby follows on behalf of its sockets. To this very mailbox calls are no calls at all, and are answered in the same turn.
  * Law: a call that was given up may still come about. So every `unfollow` has a number, and a `follow` says the last one before it: what comes about after a
- * `follow` that it does not know of is void.
+ * `follow` that it does not know of is void. Of each socket one `follow` is under way to a channel, and none waits for another socket's.
  */
 import { parseJobId } from "../../platform/ids.ts";
 import { callMailbox, within } from "../../platform/objects.ts";
@@ -20,11 +20,10 @@ const BLOCK = 1_000;
 
 export class Sources {
   readonly #desk: () => Desk;
-  /**
-   * The last call under way to each channel. They go one after another: an `unfollow` for who has left must not overtake, nor be overtaken by, the
-   * `follow` for who comes.
-   */
+  /** The last to follow, by channel and socket: what a socket asks for is answered in order. */
   readonly #tails = new Map<string, Promise<unknown>>();
+  /** By channel, what is being asked. An `unfollow` waits for it: one that overtook its `follow` would leave a follower that nobody is. */
+  readonly #asked = new Map<string, Set<Promise<unknown>>>();
 
   /** Number of the last `unfollow`. */
   #left: number;
@@ -37,10 +36,18 @@ export class Sources {
     this.#limit = this.#left;
   }
 
-  async follow(channel: string, call: FollowCall): Promise<Followed> {
-    if (this.#isHere(channel)) return follow(this.#desk(), call);
-    const leaves = this.#left;
-    return this.#inTurn(channel, (stub) => stub.follow({ ...call, leaves }));
+  /** `wish`: what is still wanted, when it is the socket's turn. */
+  async follow(channel: string, socketId: string, wish: () => FollowCall): Promise<Followed> {
+    if (this.#isHere(channel)) return follow(this.#desk(), wish());
+    const turn = `${socketId} ${channel}`;
+    const before = this.#tails.get(turn) ?? Promise.resolve();
+    const done = before.catch(() => {}).then(() => this.#ask(channel, wish()));
+    this.#tails.set(turn, done);
+    try {
+      return await done;
+    } finally {
+      if (this.#tails.get(turn) === done) this.#tails.delete(turn);
+    }
   }
 
   /** Nobody of this lobby follows these targets any more. A mailbox that is not told finds out by the answer to what it sends. */
@@ -57,7 +64,8 @@ export class Sources {
     const told = [...calls].map(async ([channel, call]) => {
       if (this.#isHere(channel)) return unfollow(this.#desk(), call);
       const leave = this.#number();
-      await this.#inTurn(channel, (stub) => stub.unfollow({ ...call, leave }));
+      await Promise.allSettled(this.#asked.get(channel) ?? []);
+      await this.#call(channel, (stub) => stub.unfollow({ ...call, leave }));
     });
     await Promise.allSettled(told);
   }
@@ -65,24 +73,18 @@ export class Sources {
   /** What was missed of a job. */
   async missed(job: Missing): Promise<ToldEvent[]> {
     const desk = this.#desk();
-    const { tenant } = desk.address;
-    const { channel } = parseJobId(tenant, job.id)!;
+    const { channel } = parseJobId(desk.address.tenant, job.id)!;
     if (this.#isHere(channel)) return missed(desk, [job]);
-    return within(
-      ANSWER_MS,
-      callMailbox(desk.env, { tenant, channel }, (stub) => stub.missed([job])),
-    );
+    return this.#call(channel, (stub) => stub.missed([job]));
   }
 
   /** Whether there is such a job, or not any more. */
   async has(id: string): Promise<boolean> {
     const desk = this.#desk();
-    const { tenant } = desk.address;
-    const { channel } = parseJobId(tenant, id)!;
+    const { channel } = parseJobId(desk.address.tenant, id)!;
     const nothing = Number.MAX_SAFE_INTEGER;
     if (this.#isHere(channel)) return eventsOf(desk, id, nothing, false) !== null;
-    const asked = callMailbox(desk.env, { tenant, channel }, (stub) => stub.events(id, nothing, false));
-    return (await within(ANSWER_MS, asked)) !== null;
+    return (await this.#call(channel, (stub) => stub.events(id, nothing, false))) !== null;
   }
 
   #number(): number {
@@ -97,15 +99,24 @@ export class Sources {
     return channel === this.#desk().address.channel;
   }
 
-  async #inTurn<T>(channel: string, call: (stub: MailboxRpc) => Promise<T>): Promise<T> {
-    const { address, env } = this.#desk();
-    const before = this.#tails.get(channel) ?? Promise.resolve();
-    const done = before.catch(() => {}).then(() => within(ANSWER_MS, callMailbox(env, { tenant: address.tenant, channel }, call)));
-    this.#tails.set(channel, done);
+  async #ask(channel: string, call: FollowCall): Promise<Followed> {
+    // Nothing of it is wanted any more.
+    if (!call.channel && call.jobs.length === 0) return { events: [], missing: [] };
+    const under = this.#asked.get(channel) ?? new Set();
+    this.#asked.set(channel, under);
+    const leaves = this.#left;
+    const answer = this.#call(channel, (stub) => stub.follow({ ...call, leaves }));
+    under.add(answer);
     try {
-      return await done;
+      return await answer;
     } finally {
-      if (this.#tails.get(channel) === done) this.#tails.delete(channel);
+      under.delete(answer);
+      if (under.size === 0) this.#asked.delete(channel);
     }
+  }
+
+  #call<T>(channel: string, call: (stub: MailboxRpc) => Promise<T>): Promise<T> {
+    const { address, env } = this.#desk();
+    return within(ANSWER_MS, callMailbox(env, { tenant: address.tenant, channel }, call));
   }
 }

@@ -2,7 +2,8 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Reader } from "../../durable-objects/mailbox/reader.ts";
-import { advanceTo, mailbox, submit, until } from "../support/service.ts";
+import type { FollowCall } from "../../schemas/rpc.ts";
+import { advanceTo, inside, mailbox, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
 import { later, running } from "../support/telling.ts";
 import { EPOCH, refusal, resetWorld, world } from "../support/world.ts";
@@ -91,6 +92,66 @@ it.each([
   expect(client.frames.filter((frame) => typeof frame !== "string" && frame.type === "error")).toEqual([
     { type: "error", error: { code: "job_not_found", message: `No jobs ${jobs.join(", ")}.`, param: "jobs" } },
   ]);
+});
+
+describe("another mailbox answers slowly", () => {
+  const rows = () => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("SELECT target FROM followers").toArray());
+  /** Holds what asks for one job, until it is let go. */
+  function slow(id: string) {
+    const held = { asked: 0, answered: 0, go: false };
+    world.between.set("mailbox.follow", async (go, [call]) => {
+      if ((call as FollowCall).jobs[0]?.id !== id) return go();
+      held.asked++;
+      await until(() => held.go);
+      const answer = await go();
+      held.answered++;
+      return answer;
+    });
+    return held;
+  }
+
+  it("one client asks again and again: it is asked once at a time, and who else is there is answered meanwhile", async () => {
+    const [mine, theirs] = [await submit({ channel: "c", ...later }), await submit({ channel: "c", ...later })];
+    const [noisy, client] = [await connect({ channel: "lobby" }), await connect({ channel: "lobby" })];
+    const held = slow(mine.id);
+    for (let frame = 0; frame < 20; frame++) await noisy.subscribe({ jobs: [mine.id] });
+    await client.subscribe({ jobs: [theirs.id] });
+    await client.saw(theirs.id, "queued");
+    expect(held.asked).toBe(1);
+    expect(noisy.events()).toEqual([]);
+    held.go = true;
+    await until(() => held.answered === 20);
+    await noisy.saw(mine.id, "queued");
+  });
+
+  it("what was unsubscribed from while it waited is not asked for", async () => {
+    const [mine, theirs] = [await submit({ channel: "c", ...later }), await submit({ channel: "c", ...later })];
+    const client = await connect({ channel: "lobby" });
+    const held = slow(mine.id);
+    for (let frame = 0; frame < 3; frame++) await client.subscribe({ jobs: [mine.id] });
+    client.send({ type: "unsubscribe", jobs: [mine.id] });
+    await client.subscribe({ jobs: [theirs.id] });
+    held.go = true;
+    await client.saw(theirs.id, "queued");
+    expect(held.asked).toBe(1);
+    await until(async () => (await rows()).length === 1);
+    expect(await rows()).toEqual([{ target: 2 }]);
+    expect(client.errors()).toEqual([]);
+  });
+
+  it("who leaves before the answer is no follower after it", async () => {
+    const { id } = await submit({ channel: "c", ...later });
+    const [client, other] = [await connect({ channel: "lobby" }), await connect({ channel: "lobby" })];
+    const held = slow(id);
+    await client.subscribe({ jobs: [id] });
+    await until(() => held.asked === 1);
+    client.socket.close(1000);
+    await until(() => client.closed);
+    await settled(other);
+    held.go = true;
+    await until(() => held.answered === 1);
+    await until(async () => (await rows()).length === 0);
+  });
 });
 
 describe("the coordinator is asked of a channel's jobs", () => {
