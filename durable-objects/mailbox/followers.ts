@@ -47,8 +47,8 @@ export class Followers {
   /** To those that have something to be told. */
   readonly #couriers = new Map<string, Courier>();
   #held = 0;
-  /** How often somebody has begun to follow. */
-  #follows = 0;
+  /** Lobbies whose answer to a message is awaited, and whether somebody there has begun to follow since it went. */
+  readonly #awaited = new Map<string, boolean>();
   readonly #store: MailboxStore;
   readonly #here: string;
   readonly #ways: Ways;
@@ -68,16 +68,10 @@ export class Followers {
     return [...this.#lobbies(n).values()].some((deltas) => deltas);
   }
 
-  /** Answers whether that is new. */
+  /** Somebody begins to follow. Answers whether that is new. */
   add(target: number, lobby: string, deltas: boolean, leaves = 0): boolean {
-    this.#follows++;
-    const before = this.#byTarget.get(target)?.get(lobby);
-    const follower = { deltas: deltas || before?.deltas === true, leaves: Math.max(leaves, before?.leaves ?? 0) };
-    const fresh = before?.deltas !== follower.deltas;
-    if (!fresh && before?.leaves === follower.leaves) return false;
-    this.#remember(target, lobby, follower);
-    this.#store.putFollower({ target, lobby, deltas: follower.deltas ? 1 : 0, leaves: follower.leaves });
-    return fresh;
+    if (this.#awaited.has(lobby)) this.#awaited.set(lobby, true);
+    return this.#put(target, lobby, deltas, leaves);
   }
 
   has(target: number, lobby: string): boolean {
@@ -102,7 +96,7 @@ export class Followers {
   /** The job's end is being written: in the same commit it is put down who elsewhere is to be told. */
   owe(n: number): void {
     const elsewhere = [...this.#lobbies(n)].filter(([lobby]) => lobby !== this.#here);
-    for (const [lobby, deltas] of elsewhere) this.add(n, lobby, deltas);
+    for (const [lobby, deltas] of elsewhere) this.#put(n, lobby, deltas, 0);
     if (elsewhere.length > 0) this.#ways.wakeBy(this.#ways.now() + WATCHDOG_MS);
   }
 
@@ -158,6 +152,17 @@ export class Followers {
     return entry?.[0] ?? Number.POSITIVE_INFINITY;
   }
 
+  /** Answers whether that is new. */
+  #put(target: number, lobby: string, deltas: boolean, leaves: number): boolean {
+    const before = this.#byTarget.get(target)?.get(lobby);
+    const follower = { deltas: deltas || before?.deltas === true, leaves: Math.max(leaves, before?.leaves ?? 0) };
+    const fresh = before?.deltas !== follower.deltas;
+    if (!fresh && before?.leaves === follower.leaves) return false;
+    this.#remember(target, lobby, follower);
+    this.#store.putFollower({ target, lobby, deltas: follower.deltas ? 1 : 0, leaves: follower.leaves });
+    return fresh;
+  }
+
   #lobbies(n: number): Map<string, boolean> {
     const lobbies = new Map<string, boolean>();
     for (const target of [WHOLE_CHANNEL, n])
@@ -167,9 +172,16 @@ export class Followers {
 
   /** A lobby that nobody follows from, for its word that they have left was lost, is a follower no more. Who has begun meanwhile, it does not know of. */
   async #relay(lobby: string, events: JobEvent[]): Promise<number> {
-    const follows = this.#follows;
-    const readers = await this.#ways.relay(lobby, events);
-    if (readers >= 0 || this.#follows !== follows) return Math.max(0, readers);
+    this.#awaited.set(lobby, false);
+    let hasBegun: boolean;
+    let readers: number;
+    try {
+      readers = await this.#ways.relay(lobby, events);
+    } finally {
+      hasBegun = this.#awaited.get(lobby)!;
+      this.#awaited.delete(lobby);
+    }
+    if (readers >= 0 || hasBegun) return Math.max(0, readers);
     this.remove(WHOLE_CHANNEL, lobby);
     for (const n of new Set(events.map(({ job }) => spotOf(job)!.number))) {
       this.remove(n, lobby);

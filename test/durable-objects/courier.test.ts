@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { Courier, type Outage } from "../../durable-objects/mailbox/courier.ts";
 import { Followers, WHOLE_CHANNEL } from "../../durable-objects/mailbox/followers.ts";
 import type { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
+import { jobId } from "../../platform/ids.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 
 let clock = 0;
@@ -231,6 +232,50 @@ it.each(["ok", "fail"] as const)("what is held is given back when the message is
   await answer(how);
   if (how === "ok") await answer("ok");
   expect(held.characters).toBe(0);
+});
+
+describe("a lobby that nobody follows the channel from any more", () => {
+  const id = (n: number) => jobId("alice", { channel: "c", at: 1, nonce: "abcdef", number: n });
+  /** Jobs end one after another, each while the message of the one before is under way, which is then answered. */
+  async function busy(jobs: number, ended: (followers: Followers, n: number) => void) {
+    const answers: (() => void)[] = [];
+    let relays = 0;
+    const store = { followers: () => [], putFollower: () => {}, dropFollower: () => {} } as unknown as MailboxStore;
+    const followers = new Followers(
+      store,
+      { tenant: "alice", channel: "c" },
+      {
+        ...{ deliver: () => 0, now: () => clock, background: () => {}, wakeBy: () => {}, left: () => {}, newest: () => null },
+        relay: () => {
+          relays++;
+          return new Promise((done) => answers.push(() => done(-1)));
+        },
+      },
+    );
+    followers.add(WHOLE_CHANNEL, "alice/ghost", false);
+    for (let n = 1; n <= jobs; n++) {
+      followers.owe(n);
+      void followers.tell(n, { job: id(n), seq: 3, event: "completed", data: {} });
+      ended(followers, n);
+      if (n > 1) answers.shift()?.();
+      for (let turn = 0; turn < 6; turn++) await Promise.resolve();
+    }
+    return { relays, ghost: followers.has(WHOLE_CHANNEL, "alice/ghost") };
+  }
+
+  it("says so once, however many jobs end meanwhile", async () => {
+    expect(await busy(50, () => {})).toEqual({ relays: 2, ghost: false });
+  });
+
+  it("and somebody elsewhere begins to follow: says so once", async () => {
+    const newcomer = (followers: Followers, n: number) => void followers.add(n + 100, "alice/other", false);
+    expect((await busy(50, newcomer)).ghost).toBe(false);
+  });
+
+  it("and somebody there begins to follow before it answers: is told on", async () => {
+    const newcomer = (followers: Followers, n: number) => void followers.add(n + 100, "alice/ghost", false);
+    expect((await busy(3, newcomer)).ghost).toBe(true);
+  });
 });
 
 describe("many lobbies that do not answer", () => {
