@@ -39,8 +39,11 @@ export type Route = {
   wakeBy: (at: number) => void;
 };
 
-/** `size`: in characters, 0 of one that does not have to wait; `at`: when it was brought, ms. */
+/** `size`: in characters, 0 of one that does not have to wait; `at`: since when the lobby lacks it, ms. */
 type Letter = { n: number; event: JobEvent; size: number; at: number; done: (readers: number) => void };
+
+/** What a lobby lacks of a job: from a seq on (Infinity: that is not known), and from when on (ms). */
+type Lack = { seq: number; at: number };
 
 /** An event is written out once to know its size, however many lobbies it goes to. */
 const sizes = new WeakMap<JobEvent, number>();
@@ -55,11 +58,8 @@ export class Courier {
   readonly #route: Route;
   #waiting: Letter[] = [];
   #characters = 0;
-  /**
-   * Jobs of which the lobby lacks events that are held here no longer, and the seq of the first of these (Infinity: that is not known). What comes of them
-   * meanwhile is in their newest event.
-   */
-  readonly #lacking = new Map<number, number>();
+  /** Jobs of which the lobby lacks events that are held here no longer. What comes of them meanwhile is in their newest event. */
+  readonly #lacking = new Map<number, Lack>();
   #underway = false;
   #outage: Outage | null;
   #failures: number;
@@ -86,7 +86,7 @@ export class Courier {
   /** Answers to how many sockets it went at most; 0 if the lobby does not have it yet. */
   bring(n: number, event: JobEvent): Promise<number> {
     if (this.#lacking.has(n) || this.#pausedUntil > this.#route.now()) {
-      this.#lack(n, event.seq);
+      this.#lack(n, event.seq, this.#route.now());
       this.go();
       return Promise.resolve(0);
     }
@@ -108,15 +108,15 @@ export class Courier {
   letGo(): void {
     const letters = this.#waiting.splice(0);
     this.#hold(-this.#characters);
-    for (const { done, event, n } of letters) {
-      this.#lack(n, (event.since ?? event.seq - 1) + 1);
+    for (const { at, done, event, n } of letters) {
+      this.#lack(n, (event.since ?? event.seq - 1) + 1, at);
       done(0);
     }
   }
 
   /** The lobby may lack events of these jobs, from a seq on (Infinity: that is not known). */
   bringNewest(jobs: Iterable<readonly [n: number, seq: number]>): void {
-    for (const [n, seq] of jobs) this.#lack(n, seq);
+    for (const [n, seq] of jobs) this.#lack(n, seq, this.#route.now());
     this.go();
   }
 
@@ -141,7 +141,7 @@ export class Courier {
       } catch {
         this.#waiting = [...letters, ...this.#waiting];
         this.letGo();
-        this.#pause(letters[0]!.at);
+        this.#pause();
         break;
       } finally {
         this.#route.holds(-characters);
@@ -151,7 +151,9 @@ export class Courier {
     if (this.idle) this.#recover();
   }
 
-  #pause(since: number): void {
+  #pause(): void {
+    let since = this.#route.now();
+    for (const { at } of this.#lacking.values()) since = Math.min(since, at);
     this.#pausedUntil = this.#route.now() + Math.min(FIRST_PAUSE_MS * 2 ** this.#failures++, LONGEST_PAUSE_MS);
     this.#outage = { since: this.#outage?.since ?? since, failures: this.#failures, until: this.#pausedUntil };
     this.#route.failed(this.#outage);
@@ -170,7 +172,7 @@ export class Courier {
     while (count < this.#waiting.length && (count === 0 || characters < most)) characters += this.#waiting[count++]!.size;
     const letters = this.#waiting.splice(0, count);
     this.#characters -= characters;
-    for (const [n, first] of this.#lacking) {
+    for (const [n, { at, seq }] of this.#lacking) {
       if (letters.length > 0 && characters >= most) break;
       this.#lacking.delete(n);
       const event = this.#route.newest(n);
@@ -178,7 +180,7 @@ export class Courier {
       characters += sizeOf(event);
       this.#route.holds(sizeOf(event));
       // So that a lobby that knows nothing of the job, for it slept, knows what it lacks.
-      letters.push({ n, event: { ...event, since: Math.min(first, event.seq) - 1 }, size: 0, at: this.#route.now(), done: () => {} });
+      letters.push({ n, event: { ...event, since: Math.min(seq, event.seq) - 1 }, size: 0, at, done: () => {} });
     }
     return { letters, characters };
   }
@@ -188,7 +190,8 @@ export class Courier {
     this.#route.holds(more);
   }
 
-  #lack(n: number, seq: number): void {
-    this.#lacking.set(n, Math.min(seq, this.#lacking.get(n) ?? Number.POSITIVE_INFINITY));
+  #lack(n: number, seq: number, at: number): void {
+    const before = this.#lacking.get(n) ?? { seq, at };
+    this.#lacking.set(n, { seq: Math.min(seq, before.seq), at: Math.min(at, before.at) });
   }
 }

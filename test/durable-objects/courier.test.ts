@@ -14,7 +14,7 @@ beforeEach(() => {
 const delta = (n: number, seq: number, text = ""): JobEvent => ({ job: `job_${n}`, seq, event: "delta", data: { chunks: [{ text }] } });
 
 /** A courier whose lobby answers, or fails, when the test says so. */
-function courier(newest: (n: number) => JobEvent | null = () => null) {
+function courier(newest: (n: number) => JobEvent | null = () => null, outages: number[] = []) {
   const messages: string[][] = [];
   const arrived: string[] = [];
   const wakes: number[] = [];
@@ -29,7 +29,7 @@ function courier(newest: (n: number) => JobEvent | null = () => null) {
     },
     newest,
     arrived: (n, { seq }) => arrived.push(`${n} ${seq}`),
-    failed: () => {},
+    failed: ({ since }) => outages.push(since),
     recovered: () => {},
     holds: (more) => {
       held.characters += more;
@@ -143,6 +143,22 @@ it("what sleep must not forget: since when the lobby may lack events, and how lo
   const idle = new Courier(route, kept[2]);
   idle.bringNewest([]);
   expect(kept[4]).toBe(null);
+});
+
+it("what sleep must not forget: since when the lobby may lack events that were let go before a message failed", async () => {
+  const since: number[] = [];
+  const { made, answer } = courier((n) => delta(n, 99), since);
+  void made.bring(9, delta(9, 1));
+  clock = 100;
+  void made.bring(1, delta(1, 2));
+  for (let seq = 1; seq <= 9; seq++) void made.bring(2, delta(2, seq, "x".repeat(1_000_000)));
+  clock = 5_000;
+  await answer("ok");
+  await answer("fail");
+  clock = made.resumesAt!;
+  made.go();
+  await answer("fail");
+  expect(since).toEqual([100, 100]);
 });
 
 it("more than a message holds -> the next brings it", async () => {
