@@ -9,6 +9,8 @@ import { EventFrame } from "./frames.ts";
 const WAITING_CHARACTERS = 8_000_000;
 /** Of a message, and one event beyond: far below the 32 MiB that it may have. */
 const MESSAGE_CHARACTERS = 4_000_000;
+/** Jobs whose newest event is looked up for one message: the messages of all lobbies may be written in one turn, and nothing else is done meanwhile. */
+const MESSAGE_JOBS = 250;
 /** A lobby that could not be reached is tried again after this, then after twice as long, and so on. It was tried for half a second before. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 300_000;
@@ -22,6 +24,8 @@ export type Route = {
   relay: (events: JobEvent[]) => Promise<number>;
   /** The newest event of a job; null if the lobby follows it no more. */
   newest: (n: number) => JobEvent | null;
+  /** The seq of the first event of a job from an instant on (ms); Infinity if that is not known. */
+  firstSince: (n: number, since: number) => number;
   /** The lobby has it. */
   arrived: (n: number, event: JobEvent) => void;
   /** It cannot be told now: to be kept, so that sleep does not forget it. */
@@ -42,8 +46,11 @@ export type Route = {
 /** `size`: in characters, 0 of one that does not have to wait; `at`: since when the lobby lacks it, ms. */
 type Letter = { n: number; event: JobEvent; size: number; at: number; done: (readers: number) => void };
 
-/** What a lobby lacks of a job: from a seq on (Infinity: that is not known), and from when on (ms). */
-type Lack = { seq: number; at: number };
+/**
+ * What a lobby lacks of a job: from a seq on (Infinity: that is not known), and from when on (ms). `since`: what happened from then on (ms) it may lack too,
+ * null for nothing; which seq that is, is looked up when it is told.
+ */
+type Lack = { seq: number; at: number; since: number | null };
 
 /** An event is written out once to know its size, however many lobbies it goes to. */
 const sizes = new WeakMap<JobEvent, number>();
@@ -114,9 +121,9 @@ export class Courier {
     }
   }
 
-  /** The lobby may lack events of these jobs, from a seq on (Infinity: that is not known). */
-  bringNewest(jobs: Iterable<readonly [n: number, seq: number]>): void {
-    for (const [n, seq] of jobs) this.#lack(n, seq, this.#route.now());
+  /** The lobby may lack events of these jobs: since its outage if there is one, else it is not known which. */
+  bringNewest(jobs: Iterable<number>): void {
+    for (const n of jobs) this.#lack(n, Number.POSITIVE_INFINITY, this.#route.now(), this.#outage?.since);
     this.go();
   }
 
@@ -172,15 +179,18 @@ export class Courier {
     while (count < this.#waiting.length && (count === 0 || characters < most)) characters += this.#waiting[count++]!.size;
     const letters = this.#waiting.splice(0, count);
     this.#characters -= characters;
-    for (const [n, { at, seq }] of this.#lacking) {
-      if (letters.length > 0 && characters >= most) break;
+    let jobs = 0;
+    for (const [n, { at, seq, since }] of this.#lacking) {
+      if (jobs === MESSAGE_JOBS || (letters.length > 0 && characters >= most)) break;
       this.#lacking.delete(n);
       const event = this.#route.newest(n);
       if (!event) continue;
+      jobs++;
       characters += sizeOf(event);
       this.#route.holds(sizeOf(event));
       // So that a lobby that knows nothing of the job, for it slept, knows what it lacks.
-      letters.push({ n, event: { ...event, since: Math.min(seq, event.seq) - 1 }, size: 0, at, done: () => {} });
+      const first = since === null ? seq : Math.min(seq, this.#route.firstSince(n, since));
+      letters.push({ n, event: { ...event, since: Math.min(first, event.seq) - 1 }, size: 0, at, done: () => {} });
     }
     return { letters, characters };
   }
@@ -190,8 +200,8 @@ export class Courier {
     this.#route.holds(more);
   }
 
-  #lack(n: number, seq: number, at: number): void {
-    const before = this.#lacking.get(n) ?? { seq, at };
-    this.#lacking.set(n, { seq: Math.min(seq, before.seq), at: Math.min(at, before.at) });
+  #lack(n: number, seq: number, at: number, since: number | null = null): void {
+    const before = this.#lacking.get(n) ?? { seq, at, since };
+    this.#lacking.set(n, { seq: Math.min(seq, before.seq), at: Math.min(at, before.at), since: since ?? before.since });
   }
 }

@@ -122,8 +122,11 @@ export class Followers {
     const outages = this.#store.outages.all();
     for (const { lobby, ...outage } of outages) this.#courier(lobby, outage);
     for (const { lobby, target } of this.#store.owed()) this.#owes(lobby, target);
+    if (outages.length === 0) return;
+    // Once for all of them: each is told what it may lack, and which that is, when its pause is over.
+    const open = this.#store.outages.openJobs(Math.min(...outages.map(({ since }) => since)), RECALLED);
     for (const { lobby, since } of outages)
-      this.#courier(lobby).bringNewest(this.#store.openSince(since, RECALLED).map((n) => [n, this.#firstSince(n, since)]));
+      this.#courier(lobby).bringNewest(open.flatMap(({ at, n, streams }) => (at >= since || streams === 1 ? n : [])));
   }
 
   /** Goes on telling those who could not be told; answers when to come again (ms), null if nothing is to be told. */
@@ -142,13 +145,13 @@ export class Followers {
       const event = this.#ways.newest(n, false);
       if (event) this.#ways.deliver([event]);
       this.remove(n, lobby);
-    } else this.#courier(lobby).bringNewest([[n, this.#firstSince(n, this.#store.outages.since(lobby))]]);
+    } else this.#courier(lobby).bringNewest([n]);
   }
 
   /** The first event of a job from then on (ms), but for deltas, which bear no time; Infinity if that is not known. */
-  #firstSince(n: number, since: number | null): number {
-    const row = since === null ? null : this.#store.job(n);
-    const entry = row && entriesOf(row).find(([, , at]) => at >= since!);
+  #firstSince(n: number, since: number): number {
+    const row = this.#store.job(n);
+    const entry = row && entriesOf(row).find(([, , at]) => at >= since);
     return entry?.[0] ?? Number.POSITIVE_INFINITY;
   }
 
@@ -203,6 +206,7 @@ export class Followers {
         if (!event) this.remove(n, lobby);
         return event;
       },
+      firstSince: (n, since) => this.#firstSince(n, since),
       holds: (more) => this.#holds(more),
       room: () => HELD_CHARACTERS - this.#held,
       arrived: (n, event) => {

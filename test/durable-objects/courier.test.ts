@@ -28,6 +28,7 @@ function courier(newest: (n: number) => JobEvent | null = () => null, outages: n
       });
     },
     newest,
+    firstSince: () => Number.POSITIVE_INFINITY,
     arrived: (n, { seq }) => arrived.push(`${n} ${seq}`),
     failed: ({ since }) => outages.push(since),
     recovered: () => {},
@@ -109,6 +110,7 @@ it("what sleep must not forget: since when the lobby may lack events, and how lo
       return 1;
     },
     newest: (n: number) => (n === 1 ? delta(1, 5) : null),
+    firstSince: () => 5,
     ...{ arrived: () => {}, holds: () => {}, room: () => Number.POSITIVE_INFINITY, background: () => {}, wakeBy: () => {} },
     failed: (outage: Outage) => kept.push(outage),
     recovered: () => kept.push(null),
@@ -129,7 +131,7 @@ it("what sleep must not forget: since when the lobby may lack events, and how lo
     { since: 10, failures: 2, until: 3_010 },
   ]);
   const next = new Courier(route, kept[1]);
-  next.bringNewest([[1, 5]]);
+  next.bringNewest([1]);
   expect(next.resumesAt).toBe(3_010);
   clock = 3_010;
   next.go();
@@ -182,7 +184,7 @@ it("more than may wait for a lobby is held no longer: it is told the newest of e
 
 it("many jobs of which much is to be told: a message holds a part of them, the next the rest", async () => {
   const { made, messages, answer, held } = courier((n) => delta(n, 1, "x".repeat(1_500_000)));
-  made.bringNewest([1, 2, 3, 4].map((n) => [n, Number.POSITIVE_INFINITY]));
+  made.bringNewest([1, 2, 3, 4]);
   expect(held.characters).toBeGreaterThan(4_500_000);
   await answer("ok");
   await answer("ok");
@@ -191,9 +193,17 @@ it("many jobs of which much is to be told: a message holds a part of them, the n
   expect(made.idle).toBe(true);
 });
 
+it("very many jobs: a message looks up some of them, the next the rest, and those that are followed no more count for nothing", async () => {
+  const { made, messages, answer } = courier((n) => (n > 300 ? delta(n, 1) : null));
+  made.bringNewest(Array.from({ length: 900 }, (_, index) => index + 1));
+  for (let count = 0; count < 3; count++) await answer("ok");
+  expect(messages.map(({ length }) => length)).toEqual([250, 250, 100]);
+  expect(made.idle).toBe(true);
+});
+
 it("a job that the lobby follows no more is left out", async () => {
   const { made, messages } = courier((n) => (n === 2 ? delta(2, 1) : null));
-  made.bringNewest([1, 2].map((n) => [n, Number.POSITIVE_INFINITY]));
+  made.bringNewest([1, 2]);
   expect(messages).toEqual([["job_2 1"]]);
 });
 
@@ -207,6 +217,7 @@ it("what stands for events that were let go says since when: a lobby that slept 
       return 1;
     },
     newest: () => last,
+    firstSince: () => Number.POSITIVE_INFINITY,
     arrived: () => {},
     failed: () => {},
     recovered: () => {},
@@ -233,7 +244,7 @@ it("what stands for events that were let go says since when: a lobby that slept 
 it("little room is left for all lobbies -> smaller messages, of one event at least", async () => {
   const { made, messages, answer, held } = courier((n) => delta(n, 1, "x".repeat(1_500_000)));
   held.most = 1_000_000;
-  made.bringNewest([1, 2].map((n) => [n, Number.POSITIVE_INFINITY]));
+  made.bringNewest([1, 2]);
   expect(messages).toEqual([["job_1 1"]]);
   await answer("ok");
   held.characters = 2_000_000;
@@ -248,6 +259,55 @@ it.each(["ok", "fail"] as const)("what is held is given back when the message is
   await answer(how);
   if (how === "ok") await answer("ok");
   expect(held.characters).toBe(0);
+});
+
+it("a mailbox that wakes while lobbies are left alone looks no job up; which events each may lack is found when it is told", async () => {
+  const read: number[] = [];
+  const told: Record<string, string[]> = {};
+  const outages = [10, 20].map((since) => ({ lobby: `alice/since-${since}`, since, failures: 1, until: 1_000 }));
+  const open = [
+    { n: 1, at: 10, streams: 0 },
+    { n: 2, at: 30, streams: 0 },
+    { n: 3, at: 5, streams: 1 },
+  ];
+  const asked: number[] = [];
+  const store = {
+    ...{ followers: () => [], owed: () => [], putFollower: () => {} },
+    outages: {
+      ...{ all: () => outages, put: () => {}, drop: () => {} },
+      openJobs: (since: number) => {
+        asked.push(since);
+        return open;
+      },
+    },
+    job: (n: number) => {
+      read.push(n);
+      return {
+        accepted_at: 0,
+        log: JSON.stringify([
+          [2, "in_progress", 15, {}],
+          [4, "retrying", 25, {}],
+        ]),
+      };
+    },
+  } as unknown as MailboxStore;
+  const followers = new Followers(
+    store,
+    { tenant: "alice", channel: "c" },
+    {
+      ...{ deliver: () => 0, now: () => clock, background: () => {}, wakeBy: () => {}, left: () => {}, newest: (n) => delta(n, 9) },
+      relay: async (lobby, events) => {
+        told[lobby] = events.map(({ job, since }) => `${job} ${since}`);
+        return 1;
+      },
+    },
+  );
+  for (const { lobby } of outages) followers.add(WHOLE_CHANNEL, lobby, true);
+  followers.tellOwed();
+  expect([asked, read]).toEqual([[10], []]);
+  clock = 1_000;
+  followers.resume();
+  expect(told).toEqual({ "alice/since-10": ["job_1 1", "job_2 1", "job_3 1"], "alice/since-20": ["job_2 3", "job_3 3"] });
 });
 
 describe("a lobby that nobody follows the channel from any more", () => {

@@ -14,9 +14,19 @@ export class OutageStore {
     return this.#sql.all("SELECT lobby, since, failures, until FROM outages");
   }
 
-  /** Since when one may lack events (ms); null if it was told. */
-  since(lobby: string): number | null {
-    return this.#sql.first<{ since: number }>("SELECT since FROM outages WHERE lobby = ?", lobby)?.since ?? null;
+  /**
+   * Of the newest jobs those that have not ended and of which something happened from then on (ms), or may have: deltas bear no time. `at`: of the newest
+   * event but for these.
+   */
+  openJobs(at: number, newest: number): { n: number; at: number; streams: number }[] {
+    return this.#sql.all(
+      `SELECT * FROM (
+         SELECT n, max(accepted_at, coalesce(log ->> '$[#-1][2]', 0)) AS at, EXISTS (SELECT 1 FROM delta_rows WHERE delta_rows.n = jobs.n) AS streams
+         FROM jobs WHERE n > (SELECT max(n) FROM jobs) - ?2 AND status = 'queued'
+       ) WHERE at >= ?1 OR streams ORDER BY n`,
+      at,
+      newest,
+    );
   }
 
   put({ failures, lobby, since, until }: OutageRow): void {

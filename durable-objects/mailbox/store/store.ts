@@ -244,17 +244,6 @@ export class MailboxStore {
     );
   }
 
-  /** Of the newest jobs those that have not ended and of which something happened from then on (ms), or may have: deltas bear no time. */
-  openSince(at: number, newest: number): number[] {
-    const jobs = this.sql.all<{ n: number }>(
-      `SELECT n FROM jobs WHERE n > (SELECT max(n) FROM jobs) - ?2 AND status = 'queued'
-       AND (accepted_at >= ?1 OR log ->> '$[#-1][2]' >= ?1 OR EXISTS (SELECT 1 FROM delta_rows WHERE delta_rows.n = jobs.n)) ORDER BY n`,
-      at,
-      newest,
-    );
-    return jobs.map(({ n }) => n);
-  }
-
   putFollower(row: FollowerRow): void {
     const values = [row.target, row.lobby, row.deltas, row.leaves];
     this.sql.run("INSERT OR REPLACE INTO followers (target, lobby, deltas, leaves) VALUES (?, ?, ?, ?)", ...values);
