@@ -1,8 +1,10 @@
 /**
  * The mailboxes that a lobby follows on behalf of its sockets. To this very mailbox calls are no calls at all, and are answered in the same turn.
  * Law: a call that was given up may still come about. So every `unfollow` has a number, and a `follow` says the last one before it: what comes about after a
- * `follow` that it does not know of is void. Of each socket one `follow` is under way to a channel, and none waits for another socket's.
+ * `follow` that it does not know of is void. Of each socket one `follow` at a time is under way to a channel, or waits there for its turn: however
+ * much one asks for, it takes no other's.
  */
+import { Batcher } from "../../platform/batcher.ts";
 import { parseJobId } from "../../platform/ids.ts";
 import { callMailbox, within } from "../../platform/objects.ts";
 import type { ToldEvent } from "../../schemas/event.ts";
@@ -18,13 +20,19 @@ const ANSWER_MS = 10_000;
 /** Numbers that are set aside by one row written, and skipped when the object dies. */
 const BLOCK = 1_000;
 
+/** Of one mailbox so many sockets' questions are under way at once: an answer may have millions of characters, and thousands may come back at once. */
+const ONE_EACH = { maxItems: 1, gapMs: 0, regroup: false, abreast: 8 };
+
+type Question = () => Promise<Followed>;
+/** `asked`: what is under way. An `unfollow` waits for it: one that overtook its `follow` would leave a follower that nobody is. `users`: of the site. */
+type Site = { turns: Batcher<Question, Followed>; asked: Set<Promise<unknown>>; users: number };
+
 export class Sources {
   readonly #desk: () => Desk;
   /** The last to follow, by channel and socket: what a socket asks for is answered in order. */
   readonly #tails = new Map<string, Promise<unknown>>();
-  /** By channel, what is being asked. An `unfollow` waits for it: one that overtook its `follow` would leave a follower that nobody is. */
-  readonly #asked = new Map<string, Set<Promise<unknown>>>();
-
+  /** By channel, while somebody asks. */
+  readonly #sites = new Map<string, Site>();
   /** Number of the last `unfollow`. */
   #left: number;
   /** Set aside up to here. */
@@ -41,7 +49,7 @@ export class Sources {
     if (this.#isHere(channel)) return follow(this.#desk(), wish());
     const turn = `${socketId} ${channel}`;
     const before = this.#tails.get(turn) ?? Promise.resolve();
-    const done = before.catch(() => {}).then(() => this.#ask(channel, wish()));
+    const done = before.catch(() => {}).then(() => this.#inTurn(channel, wish));
     this.#tails.set(turn, done);
     try {
       return await done;
@@ -64,7 +72,7 @@ export class Sources {
     const told = [...calls].map(async ([channel, call]) => {
       if (this.#isHere(channel)) return unfollow(this.#desk(), call);
       const leave = this.#number();
-      await Promise.allSettled(this.#asked.get(channel) ?? []);
+      await Promise.allSettled(this.#sites.get(channel)?.asked ?? []);
       await this.#call(channel, (stub) => stub.unfollow({ ...call, leave }));
     });
     await Promise.allSettled(told);
@@ -99,19 +107,27 @@ export class Sources {
     return channel === this.#desk().address.channel;
   }
 
-  async #ask(channel: string, call: FollowCall): Promise<Followed> {
+  async #inTurn(channel: string, wish: () => FollowCall): Promise<Followed> {
+    const site = this.#sites.get(channel) ?? newSite();
+    this.#sites.set(channel, site);
+    site.users++;
+    try {
+      return await site.turns.add(() => this.#ask(channel, site, wish()));
+    } finally {
+      if (--site.users === 0) this.#sites.delete(channel);
+    }
+  }
+
+  async #ask(channel: string, { asked }: Site, call: FollowCall): Promise<Followed> {
     // Nothing of it is wanted any more.
     if (!call.channel && call.jobs.length === 0) return { events: [], missing: [] };
-    const under = this.#asked.get(channel) ?? new Set();
-    this.#asked.set(channel, under);
     const leaves = this.#left;
     const answer = this.#call(channel, (stub) => stub.follow({ ...call, leaves }));
-    under.add(answer);
+    asked.add(answer);
     try {
       return await answer;
     } finally {
-      under.delete(answer);
-      if (under.size === 0) this.#asked.delete(channel);
+      asked.delete(answer);
     }
   }
 
@@ -119,4 +135,9 @@ export class Sources {
     const { address, env } = this.#desk();
     return within(ANSWER_MS, callMailbox(env, { tenant: address.tenant, channel }, call));
   }
+}
+
+function newSite(): Site {
+  const turns = new Batcher<Question, Followed>(async (questions) => [await questions[0]!()], ONE_EACH);
+  return { turns, asked: new Set(), users: 0 };
 }

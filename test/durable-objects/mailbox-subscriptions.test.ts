@@ -124,6 +124,17 @@ describe("another mailbox answers slowly", () => {
     await noisy.saw(mine.id, "queued");
   });
 
+  it("many ask for the same: it is asked by some at a time, and all are answered", async () => {
+    const { id } = await submit({ channel: "c", ...later });
+    const held = slow(id);
+    const clients = await Promise.all(Array.from({ length: 12 }, () => connect({ channel: "lobby" })));
+    for (const client of clients) await client.subscribe({ jobs: [id] });
+    for (const client of clients) await settled(client);
+    expect(held.asked).toBe(8);
+    held.go = true;
+    for (const client of clients) await client.saw(id, "queued");
+  });
+
   it("what was unsubscribed from while it waited is not asked for", async () => {
     const [mine, theirs] = [await submit({ channel: "c", ...later }), await submit({ channel: "c", ...later })];
     const client = await connect({ channel: "lobby" });
