@@ -4,6 +4,7 @@
  */
 import { parseJobId } from "../../platform/ids.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
+import { Sent } from "../../policy/sent.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { FollowCall, Followed, MailboxAddress } from "../../schemas/rpc.ts";
 import { CLOSE, type ClientFrame, CONSUMERS_LIMIT, SUBSCRIPTIONS_LIMIT } from "../../schemas/socket.ts";
@@ -35,6 +36,7 @@ export class Lobby {
   readonly #targets = new Map<string, Map<string, Subscription>>();
   /** By socket id. */
   readonly #readers = new Map<string, Reader>();
+  readonly #sent = new Sent();
 
   constructor(desk: () => Desk, socketsOf: (id: string) => WebSocket[], store: MailboxStore) {
     this.#desk = desk;
@@ -72,7 +74,7 @@ export class Lobby {
     if (!reader) return;
     const targets = [...reader.targets];
     if (reader.behind.size > 0) this.#desk().store.dropLags(socketId);
-    reader.behind.clear();
+    reader.leave();
     this.#readers.delete(socketId);
     await this.#drop(socketId, targets);
   }
@@ -340,7 +342,7 @@ export class Lobby {
       behind: (job: string, last: number) => this.#desk().store.putLag({ socket: socketId, job, last }),
       caughtUp: (job: string) => this.#desk().store.dropLag(socketId, job),
     };
-    const reader = new Reader(() => this.#socketsOf(socketId), notes);
+    const reader = new Reader(() => this.#socketsOf(socketId), notes, this.#sent.reader());
     this.#readers.set(socketId, reader);
     return reader;
   }

@@ -3,15 +3,13 @@
  * seq, none twice and none left out; what a reader lacks, since it lags or since an event was lost on its way here, the log has, and nothing waits for it in memory.
  */
 import { Manners } from "../../policy/manners.ts";
+import type { SentTo } from "../../policy/sent.ts";
 import { Window } from "../../policy/window.ts";
 import type { ToldEvent } from "../../schemas/event.ts";
 import { Arrears, type Behind } from "./arrears.ts";
 import type { EventFrame } from "./frames.ts";
 import { send, sendText } from "./frames.ts";
 import { acks, isVerbatim, startAcking } from "./sockets.ts";
-
-/** Jobs of which the last seq is remembered. */
-const JOBS_REMEMBERED = 2_000;
 
 /** How an event comes to a reader: as it happens, out of the log, where numbers may be missing, or in the order of a channel of this very mailbox. */
 type Manner = "live" | "logged" | "consumed";
@@ -38,15 +36,16 @@ export class Reader {
    */
   #lagging = false;
   /** Forgotten with the object: a client may then see an event again, and knows it by its seq. */
-  readonly #sent = new Map<string, number>();
+  readonly #sent: SentTo;
   readonly #find: () => WebSocket[];
   readonly #notes: Notes;
   #found: Line | null = null;
 
   /** `find` the socket: not before it is needed, for an object that wakes may have thousands of readers. */
-  constructor(find: () => WebSocket[], notes: Notes) {
+  constructor(find: () => WebSocket[], notes: Notes, sent: SentTo) {
     this.#find = find;
     this.#notes = notes;
+    this.#sent = sent;
   }
 
   /** Whether it is to be sent nothing more for now. */
@@ -80,7 +79,7 @@ export class Reader {
   take(frame: EventFrame, deltas: boolean, manner: Manner = "live"): boolean {
     const { event } = frame;
     if (!this.wants(event, deltas)) return false;
-    const last = this.#sent.get(event.job) ?? event.since;
+    const last = this.#sent.of(event.job) ?? event.since;
     if (this.behind.has(event.job)) this.lose(event.job, event.seq - 1, event.seq);
     else if (this.full || this.#lagging) this.#fallBehind(event.job, last ?? event.seq - 1, event.seq);
     else if (manner === "live" && last !== undefined && lacks(event, last, deltas)) this.lose(event.job, last, event.seq);
@@ -93,22 +92,28 @@ export class Reader {
 
   /** Whether it is to have an event that it has not had. */
   wants({ event, job, seq }: ToldEvent, deltas: boolean): boolean {
-    return (event !== "delta" || deltas) && seq > (this.#sent.get(job) ?? 0);
+    return (event !== "delta" || deltas) && seq > (this.#sent.of(job) ?? 0);
   }
 
   /** Sends it, whatever else waits; with its cursor to a consumer. */
   put(frame: EventFrame, consumer = false): void {
     const { event } = frame;
     const text = consumer ? frame.textWithCursor : this.verbatim ? frame.verbatim : frame.text;
-    this.#remember(event.job, event.seq);
+    this.#sent.put(event.job, event.seq);
     for (const socket of this.#line.sockets) sendText(socket, text);
     this.#line.window?.sent(text.length);
   }
 
   /** Who names a job says what it has of it, and is sent the rest, whatever went over this socket before. */
   startFrom(job: string, seq: number): void {
-    this.#remember(job, seq);
+    this.#sent.put(job, seq);
     this.caughtUp(job);
+  }
+
+  /** Its socket is gone. */
+  leave(): void {
+    this.behind.clear();
+    this.#sent.leave();
   }
 
   /** It lacks nothing more of this job. */
@@ -149,13 +154,6 @@ export class Reader {
       this.behind.add(job, { after, newest });
       this.#notes.behind(job, after);
     }
-  }
-
-  /** Put last, so that the first is the one longest unheard of: an end may still be on its way twice, and is known by this. */
-  #remember(job: string, seq: number): void {
-    this.#sent.delete(job);
-    this.#sent.set(job, seq);
-    if (this.#sent.size > JOBS_REMEMBERED) this.#sent.delete(this.#sent.keys().next().value!);
   }
 
   #fallBehind(job: string, after: number, newest: number): void {

@@ -1,7 +1,6 @@
 /** Subscriptions that come and go while the past of what they name is being fetched. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Reader } from "../../durable-objects/mailbox/reader.ts";
 import type { FollowCall } from "../../schemas/rpc.ts";
 import { advanceTo, inside, mailbox, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
@@ -234,11 +233,4 @@ describe("resume points", () => {
       expect(client.errors()).toEqual([]);
     },
   );
-
-  it("of more jobs than are remembered: the one named longest ago is forgotten", () => {
-    const reader = new Reader(() => [], { behind: () => {}, caughtUp: () => {} });
-    for (let n = 0; n <= 2_000; n++) reader.startFrom(`job_${n}`, 5);
-    const wants = (n: number) => reader.wants({ event: "queued", job: `job_${n}`, seq: 5, data: null }, true);
-    expect([wants(0), wants(1), wants(2_000)]).toEqual([true, false, false]);
-  });
 });
