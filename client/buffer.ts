@@ -50,7 +50,8 @@ export class EventBuffer {
   /** The next event; null after the last. @throws what `fail` or `abort` was given. */
   take(): Promise<Entry | null> {
     const next = this.#entries.shift();
-    if (this.#entries.length === 0) this.#empty();
+    if (next) this.#characters -= next.characters;
+    if (this.#entries.length === 0) this.#release();
     if (next) return Promise.resolve(next);
     if (this.#end) return this.#end === "over" ? Promise.resolve(null) : Promise.reject(this.#end.error);
     return new Promise((done, fail) => {
@@ -75,7 +76,7 @@ export class EventBuffer {
   /** As `fail`, at once: who aborts wants no more of it. */
   abort(reason: unknown): void {
     this.#entries = [];
-    this.#empty();
+    this.#characters = 0;
     this.#end = null;
     this.fail(reason);
   }
@@ -83,11 +84,6 @@ export class EventBuffer {
   /** Resolves when everything has been taken, or nothing more can come. */
   drained(): Promise<void> {
     return this.#entries.length === 0 || this.#end ? Promise.resolve() : new Promise((done) => this.#drained.push(done));
-  }
-
-  #empty(): void {
-    this.#characters = 0;
-    this.#release();
   }
 
   #release(): void {

@@ -61,6 +61,8 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   /** Whether the service has confirmed what was asked for over this connection, and told events: one that merely opens may be good for nothing. */
   #confirmed = false;
   #told = false;
+  /** The connection was let go, as too much is unread: the next waits until nothing is. */
+  #full = false;
   /** The connection that stands, and its flow. */
   #line: Line | null = null;
   #flow: Flow | null = null;
@@ -150,8 +152,9 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
       if (this.#failure !== null) throw this.#failure;
       if (this.#plan.over()) return;
       if (this.#confirmed || this.#told) awaySince = performance.now();
-      if (this.#buffer.full) {
+      if (this.#full) {
         await this.#buffer.drained();
+        this.#full = false;
         awaySince = performance.now();
         continue;
       }
@@ -199,7 +202,8 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
       const arrived = { frames: 1, characters, flow: this.#flow! };
       if (event === null) arrived.flow.dealt(arrived);
       else this.#buffer.push({ ...arrived, event, cursor: this.#plan.whole?.() === false ? null : (frame.cursor ?? null) });
-      if (this.#plan.over() || this.#buffer.full) line.lose();
+      this.#full ||= this.#buffer.full;
+      if (this.#plan.over() || this.#full) line.lose();
     }
   }
 

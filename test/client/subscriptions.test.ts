@@ -188,6 +188,36 @@ describe("a job's stream", () => {
     expect((await events.next()).done).toBe(true);
   });
 
+  test("a reader that is always one event behind -> what it has read does not count, and the connection stays", async () => {
+    const { client, socket } = stage(() => json({}));
+    const events = client.stream("j");
+    await settle();
+    socket(0).open();
+    socket(0).tell("j", 1, "queued");
+    for (let seq = 2; seq < 12; seq++) {
+      socket(0).tell("j", seq, "position", { padding: "x".repeat(1_000_000) });
+      expect((await events.next()).value).toMatchObject({ seq: seq - 1 });
+    }
+    expect(socket(0).readyState).toBe(1);
+    await events.return();
+  });
+
+  test("too much is unread, and the reader goes on at once -> still no connection before all is read", async () => {
+    const { client, socket } = stage(() => json({}));
+    const events = client.stream("j");
+    await settle();
+    socket(0).open();
+    for (let seq = 1; seq < 6; seq++) socket(0).tell("j", seq, "position", { padding: "x".repeat(1_000_000) });
+    expect(socket(0).readyState).toBe(3);
+    for (let seq = 1; seq < 4; seq++) expect((await events.next()).value).toMatchObject({ seq });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(FakeSocket.all).toHaveLength(1);
+    expect((await events.next()).value).toMatchObject({ seq: 4 });
+    await settle();
+    expect(FakeSocket.all).toHaveLength(2);
+    await events.return();
+  });
+
   test("asked for the next event before the last has come -> each is given its own, in order, and the end", async () => {
     const { client, socket } = stage(() => json({}));
     const events = client.stream("j");
