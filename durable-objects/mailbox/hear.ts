@@ -26,9 +26,10 @@ export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message:
   const { value } = frame;
   if (value.type === "unsubscribe") return lobby.unsubscribe(socket, id, value);
   if (value.type === "ack") {
-    if (value.frames != null) await lobby.ack(id, value.frames);
+    // First: with its frames comes the telling of what it lacks, which may have to wait for another mailbox.
     const fault = value.cursor == null ? null : lobby.ackCursor(id, value.channel ?? null, value.cursor);
     if (fault) await refuse(lobby, socket, id, fault);
+    if (value.frames != null) await lobby.ack(id, value.frames);
     return;
   }
   const { frame: allowed, refused } = within(grant, desk.address.tenant, value);
