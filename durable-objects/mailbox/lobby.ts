@@ -178,8 +178,10 @@ export class Lobby {
   #consume(socketId: string): void {
     const [reader, subscription] = [this.#readers.get(socketId), this.#consumption(socketId)];
     if (!reader || !subscription || subscription.place === null) return;
+    const { place } = subscription;
     consume(this.#desk(), reader, subscription);
-    this.#put(socketId, channelTarget(this.#home), subscription);
+    // It may have to wait.
+    if (subscription.place !== place) this.#put(socketId, channelTarget(this.#home), subscription);
   }
 
   async #follow(

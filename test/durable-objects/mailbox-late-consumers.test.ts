@@ -2,9 +2,11 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
+import type { Mailbox } from "../support/entry.ts";
 import { call, ended, evict, inside, mailbox, over, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
-import { later, start, unconfirmed } from "../support/telling.ts";
+import { type Stand, standAt } from "../support/stand.ts";
+import { later, running, start, unconfirmed } from "../support/telling.ts";
 import { completion, EPOCH, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -159,5 +161,52 @@ describe("a consumer that is slow", () => {
     const cursors = client.events().map(({ cursor }) => cursor!);
     expect(cursors).toEqual([...cursors].sort((a, b) => a - b));
     for (const { id } of jobs) expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 completed"]);
+  });
+});
+
+describe("a consumer that waits, for its socket lags behind with another mailbox, which does not answer", () => {
+  /** Its client acks the frames that came, and `more`; then the other mailbox is being asked. */
+  async function waiting(client: Client, more: () => object = () => ({})): Promise<Stand> {
+    await client.subscribe({ channel: "d", deltas: true });
+    const { id, say } = await running({ channel: "d" });
+    for (const letter of "abcde") {
+      say(letter.repeat(60_000));
+      await until(() => client.text(id).endsWith(letter));
+    }
+    say("f");
+    await until(() => client.count("lagging") === 1);
+    const stand = standAt("mailbox.missed", "before it runs");
+    client.send({ type: "ack", frames: client.events().length, ...more() });
+    await until(() => stand.reached);
+    return stand;
+  }
+
+  it("acks frames and a cursor in one frame -> the cursor stands, though its client leaves before there is an answer", async () => {
+    const client = await acking();
+    await client.subscribe(consumer);
+    const { id } = await submit({ channel: "c", ...later });
+    await client.saw(id, "queued");
+    const { cursor } = client.events(id).at(-1)!;
+    const stand = await waiting(client, () => ({ channel: "c", cursor }));
+    client.socket.close(1000);
+    await until(async () => (await rows("SELECT * FROM subscriptions")).length === 0);
+    stand.go();
+    expect(await rows("SELECT cursor FROM consumers")).toEqual([{ cursor }]);
+  });
+
+  it("and things happen -> each writes its own row, and one alone says where the consumer is", async () => {
+    const client = await acking();
+    await client.subscribe(consumer);
+    const jobs = [];
+    for (let count = 0; count < 10; count++) jobs.push((await submit({ channel: "c", ...later })).id);
+    for (const id of jobs) await client.saw(id, "queued");
+    const stand = await waiting(client);
+    const written = () => inside(mailbox("alice", "c") as DurableObjectStub<Mailbox>, (object) => object.rowsWritten());
+    const before = await written();
+    for (const id of jobs) await call("POST", `/v1/jobs/${id}/cancel`);
+    await settled(client);
+    expect((await written()) - before).toBe(jobs.length + 1);
+    stand.go();
+    for (const id of jobs) await client.saw(id, "cancelled");
   });
 });
