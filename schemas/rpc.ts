@@ -296,6 +296,9 @@ export type Followed = {
   behind?: { id: string; after: number; newest: number }[];
 };
 
+/** Events of a job as far as one answer has room. `more`: there are others after them. */
+export type Logged = { events: JobEvent[]; more: boolean };
+
 /** A mailbox is named `tenant/channel`; it knows its own name. */
 export interface MailboxRpc {
   /** `repeated`: an earlier try may have come through; jobs with a known nonce are answered, not made. */
@@ -309,8 +312,8 @@ export interface MailboxRpc {
   /** Null when there is no such job. */
   get(id: string): Promise<Job | null>;
   list(query: ListQuery): Promise<Job[]>;
-  /** What is written of a job's events after a seq, in order; null when there is no such job. */
-  events(id: string, after: number, deltas: boolean): Promise<JobEvent[] | null>;
+  /** What is written of a job's events after a seq, in order, `limit` of them at most; null when there is no such job. */
+  events(id: string, after: number, deltas: boolean, limit?: number): Promise<Logged | null>;
   cancel(id: string): Promise<Job | null>;
   /** What became of the events of a job on their way to its webhook; null when there is no such job. */
   deliveries(id: string): Promise<Delivery[] | null>;

@@ -71,6 +71,6 @@ function spotsOf(desk: Desk, row: JobRow, after: number, deltas: boolean): Spot[
     place > after && !desk.order.isAwaited(place) ? [{ place, n, seq }] : [],
   );
   if (!deltas) return spots;
-  const missed = desk.store.deltas.after(n, 0).filter(({ place }) => place > after);
-  return [...spots, ...missed.map(({ place, seq }) => ({ place, n, seq }))];
+  for (const { place, seq } of desk.store.deltas.after(n, 0)) if (place > after) spots.push({ place, n, seq });
+  return spots;
 }

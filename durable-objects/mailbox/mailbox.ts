@@ -13,6 +13,7 @@ import type {
   FollowCall,
   Followed,
   ListQuery,
+  Logged,
   MailboxAddress,
   MailboxRpc,
   Missing,
@@ -79,8 +80,8 @@ export class Mailbox extends MailboxObject implements MailboxRpc {
     return list(this.desk, query);
   }
 
-  async events(id: string, after: number, deltas: boolean): Promise<JobEvent[] | null> {
-    return eventsOf(this.desk, id, after, deltas);
+  async events(id: string, after: number, deltas: boolean, limit?: number): Promise<Logged | null> {
+    return eventsOf(this.desk, id, after, deltas, limit);
   }
 
   cancel(id: string): Promise<Job | null> {

@@ -4,12 +4,13 @@ import { together } from "../../policy/deltas.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { meant } from "../../policy/verbatim.ts";
 import type { EventName, JobEvent, ToldEvent } from "../../schemas/event.ts";
-import type { FollowCall, Followed, Missing, UnfollowCall } from "../../schemas/rpc.ts";
+import type { FollowCall, Followed, Logged, Missing, UnfollowCall } from "../../schemas/rpc.ts";
 import { find, lastSeq, noteRunning } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { WHOLE_CHANNEL } from "./followers.ts";
 import { EventFrame } from "./frames.ts";
 import { entriesOf, priorSeq } from "./log.ts";
+import type { Delta } from "./store/deltas.ts";
 import type { JobRow } from "./store/store.ts";
 import { asAccepted, idOf, jobOf } from "./view.ts";
 
@@ -43,7 +44,7 @@ export function follow(desk: Desk, call: FollowCall): Followed {
     if (running && row.status === "queued") noteRunning(desk, row, running.attempt, running.startedAt);
     const newest = newestSeq(desk, row, call.deltas);
     let told = after ?? 0;
-    for (const event of room > 0 ? replay(desk, id, row, told, call.deltas) : []) {
+    for (const event of room > 0 ? replayed(desk, id, row, told, call.deltas) : []) {
       if (room <= 0) break;
       events.push(event);
       room -= sizeOf(event);
@@ -68,20 +69,38 @@ export function unfollow(desk: Desk, call: UnfollowCall): void {
   }
 }
 
-/** What is written of a job's events, for who does not follow; null when there is no such job. */
-export function eventsOf(desk: Desk, id: string, after: number, deltas: boolean): JobEvent[] | null {
+/** What is written of a job's events, for who does not follow, as far as one answer has room; null when there is no such job. */
+export function eventsOf(desk: Desk, id: string, after: number, deltas: boolean, limit = Number.POSITIVE_INFINITY): Logged | null {
   const row = find(desk, id);
-  return row && replay(desk, id, row, after, deltas).map(meant);
+  if (!row) return null;
+  const events: JobEvent[] = [];
+  let room = FOLLOWED_CHARACTERS;
+  for (const event of replayed(desk, id, row, after, deltas)) {
+    if (room <= 0 || events.length >= limit) return { events, more: true };
+    events.push(meant(event));
+    room -= sizeOf(event);
+  }
+  return { events, more: false };
 }
 
 /** Events of a job after a seq, in order. */
 export function replay(desk: Desk, id: string, row: JobRow, after: number, deltas: boolean): JobEvent[] {
-  const entries = entriesOf(row).filter(([seq]) => seq > after);
-  const events = entries.map(([seq, event, , data]): JobEvent => ({ job: id, seq, event, data: dataOf(desk, row, event, data) }));
-  if (deltas) {
-    for (const { seq, chunks } of desk.store.deltas.after(row.n, after)) events.push({ job: id, seq, event: "delta", data: { chunks } });
+  return [...replayed(desk, id, row, after, deltas)];
+}
+
+/** The same, one by one: of a long stream no more is read than is taken. */
+function* replayed(desk: Desk, id: string, row: JobRow, after: number, deltas: boolean): Generator<JobEvent> {
+  const missed = deltas ? desk.store.deltas.after(row.n, after) : [].values();
+  let delta = missed.next();
+  for (const [seq, event, , data] of entriesOf(row)) {
+    for (; !delta.done && delta.value.seq < seq; delta = missed.next()) yield deltaOf(id, delta.value);
+    if (seq > after) yield { job: id, seq, event, data: dataOf(desk, row, event, data) };
   }
-  return events.sort((a, b) => a.seq - b.seq);
+  for (; !delta.done; delta = missed.next()) yield deltaOf(id, delta.value);
+}
+
+function deltaOf(job: string, { chunks, seq }: Delta): JobEvent {
+  return { job, seq, event: "delta", data: { chunks } };
 }
 
 /** The newest event of a job, of all or of those that are no deltas; null if there is no such job. */

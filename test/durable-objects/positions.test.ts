@@ -2,7 +2,7 @@ import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { LOOKS } from "../../durable-objects/coordinator/watching.ts";
 import type { JobEvent } from "../../schemas/event.ts";
-import type { Move } from "../../schemas/rpc.ts";
+import type { Logged, Move } from "../../schemas/rpc.ts";
 import { Coordinator, Mailbox } from "../support/entry.ts";
 import { advanceTo, call, coordinator, crash, evict, inside, job, mailbox, mailboxOf, pool, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
@@ -39,7 +39,7 @@ const many = async (count: number, more: Record<string, unknown> = {}) =>
   );
 const placesOf = (events: JobEvent[]) => events.flatMap(({ data, event }) => (event === "position" ? [(data as Move).position] : []));
 const places = (client: Client, id: string) => placesOf(client.events(id));
-const replayed = async (id: string) => (await mailboxOf(id).events(id, 0, false)) as JobEvent[];
+const replayed = async (id: string) => ((await mailboxOf(id).events(id, 0, false)) as Logged).events;
 const gapless = (events: JobEvent[]) => expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
 const rowsOf = (channel: string) => inside(mailbox("alice", channel), (object) => (object as Mailbox).rowsWritten());
 

@@ -2,10 +2,9 @@
 import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { parseJobId } from "../../platform/ids.ts";
-import type { JobEvent } from "../../schemas/event.ts";
 import type { Job } from "../../schemas/job.ts";
 import type { PoolState } from "../../schemas/queue.ts";
-import type { CoordinatorRpc, DispatcherRpc, MailboxRpc } from "../../schemas/rpc.ts";
+import type { CoordinatorRpc, DispatcherRpc, Logged, MailboxRpc } from "../../schemas/rpc.ts";
 import type { Coordinator, Dispatcher, Mailbox } from "./entry.ts";
 import { world } from "./world.ts";
 
@@ -122,7 +121,7 @@ export async function drained(): Promise<void> {
 
 /** Names of a job's events, from the first; deltas left out. */
 export async function story(id: string, tenant = "alice"): Promise<string[]> {
-  return ((await mailboxOf(id, tenant).events(id, 0, false)) as JobEvent[]).map(({ event }) => event);
+  return ((await mailboxOf(id, tenant).events(id, 0, false)) as Logged).events.map(({ event }) => event);
 }
 
 /** A key as `SLUICE_KEYS` names it. */

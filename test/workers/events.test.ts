@@ -1,6 +1,7 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { call, crash, ended, evict, inside, mailboxOf, send, submit, until } from "../support/service.ts";
+import { connect } from "../support/socket.ts";
 import { read, type Told } from "../support/sse.ts";
 import { later, running, start, TEXT, WORDS } from "../support/telling.ts";
 import { completion, resetWorld, world } from "../support/world.ts";
@@ -193,6 +194,29 @@ describe("GET /v1/jobs/{id}/events?wait", () => {
     expectGapless(told);
     expect(textOf(told)).toBe(TEXT);
     expect(told.at(-1)!.data).toEqual(await ended(id));
+  });
+
+  it("a stream too long for one answer -> page by page, each says that there is more; and by stream from its middle", async () => {
+    const client = await connect();
+    const { id, say } = await running();
+    await client.subscribe({ jobs: [id], deltas: true });
+    const letters = "abcdefghijklmnopqrstuvwxyzabcdefghij";
+    for (const [index, letter] of [...letters].entries()) {
+      say(letter.repeat(1_000_000));
+      await until(() => client.events(id).length > index + 2);
+    }
+    const newest = client.events(id).at(-1)!.seq;
+    const told: Told[] = [];
+    for (let page = await poll(id, 0); ; page = await poll(id, page.last_seq)) {
+      told.push(...page.data);
+      expect(page).toMatchObject({ has_more: page.last_seq < newest, ended: false });
+      if (!page.has_more) break;
+    }
+    expectGapless(told);
+    const text = [...letters].map((letter) => letter.repeat(1_000_000)).join("");
+    expect(textOf(told) === text).toBe(true);
+    const streamed = await read(await events(id, { "last-event-id": "4" }), (all) => all.at(-1)?.seq === newest);
+    expect(textOf(streamed) === text.slice(2_000_000)).toBe(true);
   });
 
   it("by poll, then by stream, then by poll again: one sequence", async () => {

@@ -61,8 +61,9 @@ async function streamEvents({ background, env, grant, request }: Context, wish: 
 /** Whether a job has the event that its reader knows last, and more to come after it. */
 async function goesOn(env: Context["env"], { address, after, grant, job }: Omit<Follow, "signal">): Promise<boolean> {
   if (after === 0) return true;
-  const known = await readMailbox({ env, grant }, address, (stub) => stub.events(job, after - 1, true));
-  return known?.[0] !== undefined && !isEnd(known[0].event);
+  const known = await readMailbox({ env, grant }, address, (stub) => stub.events(job, after - 1, true, 1));
+  const last = known?.events[0];
+  return last !== undefined && !isEnd(last.event);
 }
 
 async function* beyond(events: AsyncGenerator<JobEvent>, after: number): AsyncGenerator<JobEvent, undefined> {

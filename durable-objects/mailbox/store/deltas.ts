@@ -33,14 +33,18 @@ export class DeltaStore {
     this.#tails.set(n, { first: seq, last: seq, attempt, length: text.length, shorthand });
   }
 
-  /** Deltas of a job after a seq, in order. */
-  after(n: number, seq: number): Delta[] {
-    const rows = this.#sql.all<{ first: number; deltas: string }>(
-      "SELECT first, deltas FROM delta_rows WHERE n = ? AND last > ? ORDER BY first",
-      n,
-      seq,
-    );
-    return rows.flatMap(({ first, deltas }) => read(first, deltas)).filter((delta) => delta.seq > seq);
+  /** Deltas of a job after a seq, in order; their rows are read as it comes to them. */
+  *after(n: number, seq: number): Generator<Delta, void> {
+    const next = (which: "first" | "last", than: number) =>
+      this.#sql.first<{ first: number; last: number; deltas: string }>(
+        `SELECT first, last, deltas FROM delta_rows WHERE n = ? AND ${which} > ? ORDER BY first LIMIT 1`,
+        n,
+        than,
+      );
+    // Where it begins, rows before it are passed over; from there on each is found by the key.
+    for (let row = next("last", seq); row; row = next("first", row.last)) {
+      for (const delta of read(row.first, row.deltas)) if (delta.seq > seq) yield delta;
+    }
   }
 
   /** The greatest seq, 0 if there is none, and how many deltas an attempt has. */
