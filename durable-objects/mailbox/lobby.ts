@@ -341,6 +341,9 @@ export class Lobby {
     const known = this.#readers.get(socketId);
     if (known) return known;
     const notes = {
+      now: () => this.#desk().now(),
+      // Later: it may be found in the middle of telling.
+      over: () => this.#desk().background(Promise.resolve().then(() => this.leave(socketId))),
       behind: (job: string, last: number) => this.#desk().store.putLag({ socket: socketId, job, last }),
       caughtUp: (job: string) => this.#desk().store.dropLag(socketId, job),
     };

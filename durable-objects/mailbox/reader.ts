@@ -9,20 +9,25 @@ import type { ToldEvent } from "../../schemas/event.ts";
 import { Arrears, type Behind } from "./arrears.ts";
 import type { EventFrame } from "./frames.ts";
 import { send, sendText } from "./frames.ts";
-import { acks, isVerbatim, startAcking } from "./sockets.ts";
+import { endPass } from "./passes.ts";
+import { acks, grantOf, isVerbatim, startAcking } from "./sockets.ts";
 
 /** How an event comes to a reader: as it happens, out of the log, where numbers may be missing, or in the order of a channel of this very mailbox. */
 type Manner = "live" | "logged" | "consumed";
 
-/** What a reader writes down, so that sleep loses nothing. */
+/** What a reader asks of its lobby, and writes down, so that sleep loses nothing. */
 export type Notes = {
+  /** ms since the epoch. */
+  now: () => number;
+  /** Its token has expired: its socket is closed. */
+  over: () => void;
   /** It lacks what comes after this seq of a job. */
   behind: (job: string, after: number) => void;
   caughtUp: (job: string) => void;
 };
 
-/** `window`: null while its client does not ack. */
-type Line = { sockets: WebSocket[]; window: Window | null; verbatim: boolean };
+/** `window`: null while its client does not ack. `expiresAt`: when its token does, in ms. */
+type Line = { sockets: WebSocket[]; window: Window | null; verbatim: boolean; expiresAt: number };
 
 export class Reader {
   /** What it subscribes to. */
@@ -40,6 +45,7 @@ export class Reader {
   readonly #find: () => WebSocket[];
   readonly #notes: Notes;
   #found: Line | null = null;
+  #over = false;
 
   /** `find` the socket: not before it is needed, for an object that wakes may have thousands of readers. */
   constructor(find: () => WebSocket[], notes: Notes, sent: SentTo) {
@@ -83,10 +89,7 @@ export class Reader {
     if (this.behind.has(event.job)) this.lose(event.job, event.seq - 1, event.seq);
     else if (this.full || this.#lagging) this.#fallBehind(event.job, last ?? event.seq - 1, event.seq);
     else if (manner === "live" && last !== undefined && lacks(event, last, deltas)) this.lose(event.job, last, event.seq);
-    else {
-      this.put(frame, manner === "consumed");
-      return true;
-    }
+    else return this.put(frame, manner === "consumed");
     return false;
   }
 
@@ -95,13 +98,15 @@ export class Reader {
     return (event !== "delta" || deltas) && seq > (this.#sent.of(job) ?? 0);
   }
 
-  /** Sends it, whatever else waits; with its cursor to a consumer. */
-  put(frame: EventFrame, consumer = false): void {
+  /** Sends it, whatever else waits; with its cursor to a consumer. Answers whether it went: after the expiry of its token nothing does. */
+  put(frame: EventFrame, consumer = false): boolean {
+    if (this.#line.expiresAt <= this.#notes.now()) return this.#end();
     const { event } = frame;
     const text = consumer ? frame.textWithCursor : this.verbatim ? frame.verbatim : frame.text;
     this.#sent.put(event.job, event.seq);
     for (const socket of this.#line.sockets) sendText(socket, text);
     this.#line.window?.sent(text.length);
+    return true;
   }
 
   /** Who names a job says what it has of it, and is sent the rest, whatever went over this socket before. */
@@ -156,6 +161,15 @@ export class Reader {
     }
   }
 
+  #end(): false {
+    if (!this.#over) {
+      for (const socket of this.#line.sockets) endPass(socket);
+      this.#notes.over();
+    }
+    this.#over = true;
+    return false;
+  }
+
   #fallBehind(job: string, after: number, newest: number): void {
     this.#lag();
     this.lose(job, after, newest);
@@ -178,7 +192,12 @@ export class Reader {
   get #line(): Line {
     if (this.#found) return this.#found;
     const sockets = this.#find();
-    this.#found = { sockets, window: sockets.some(acks) ? new Window() : null, verbatim: sockets.some(isVerbatim) };
+    this.#found = {
+      sockets,
+      window: sockets.some(acks) ? new Window() : null,
+      verbatim: sockets.some(isVerbatim),
+      expiresAt: Math.min(...sockets.map((socket) => grantOf(socket)?.expiresAt ?? Number.POSITIVE_INFINITY)),
+    };
     return this.#found;
   }
 }

@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Job } from "../../schemas/job.ts";
 import type { ErrorBody } from "../../schemas/problem.ts";
 import { call, ended, evict, inside, job, mailbox, send, submit, until } from "../support/service.ts";
-import { Client } from "../support/socket.ts";
+import { Client, connect } from "../support/socket.ts";
+import { later } from "../support/telling.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -261,6 +262,21 @@ describe("a socket ends with its token", () => {
     client.send({ type: "subscribe", channel: "c" });
     expect(await until(() => client.closed)).toMatchObject({ code: 4401 });
     expect(client.frames).toEqual([]);
+  });
+
+  it("by the next event, which it is not told, should the alarm be late", async () => {
+    const [watcher, keyed] = [await browse(await mint({ channels: ["c"] }), {}, "?channel=c"), await connect({ channel: "c" })];
+    for (const client of [watcher, keyed]) await client.subscribe({ channel: "c" });
+    const { id } = await submit({ channel: "c", ...later });
+    for (const client of [watcher, keyed]) await client.saw(id, "queued");
+    world.now = EPOCH + 900_000;
+    await call("POST", `/v1/jobs/${id}/cancel`);
+    await keyed.saw(id, "cancelled");
+    expect(await until(() => watcher.closed)).toMatchObject({ code: 4401, reason: "token expired" });
+    expect(watcher.story(id)).toEqual(["1 queued"]);
+    const rows = () =>
+      inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("SELECT socket FROM subscriptions").toArray().length);
+    await until(async () => (await rows()) === 1);
   });
 
   it("cannot be placed with another channel", async () => {
