@@ -15,8 +15,12 @@ import { jobOf } from "./view.ts";
 
 /** Requests under way: of the six that may wait for headers in one object, two stay free. */
 const WIDTH = 4;
-/** To one host: one that is slow leaves room for the others. */
+/** To one host: one that is slow leaves room for the others. One that did not answer in time the last time is sent one at a time. */
 const WIDTH_PER_HOST = 2;
+/** To all hosts together that did not; and what one of which nothing is known leaves free before it takes a second. */
+const WIDTH_SLOW = 2;
+/** An answer that takes longer is not in time, though it counts. */
+const SLOW_MS = 5_000;
 /** While something is due, the object is woken this often (ms): it may have died over it. */
 const WATCHDOG_MS = 30_000;
 
@@ -25,6 +29,8 @@ export class Webhooks {
   readonly #outside: Outside;
   /** Job number -> host, of the requests under way. */
   readonly #underway = new Map<number, string>();
+  /** How hosts with something ahead answered the last time. Forgotten with the object, and found out again. */
+  readonly #pace = new Map<string, "quick" | "slow">();
   /** Hosts with something ahead, the one that was served last at the end. */
   #served: string[] = [];
 
@@ -67,6 +73,8 @@ export class Webhooks {
     // Every end of a request pumps again.
     if (this.#underway.size >= WIDTH) return at + WATCHDOG_MS;
     const lanes = store.deliveries.lanes();
+    const ahead = new Set(lanes.map(({ host }) => host));
+    for (const host of this.#pace.keys()) if (!ahead.has(host)) this.#pace.delete(host);
     for (const { host } of this.#inTurn(lanes.filter(({ next_at }) => next_at <= at))) this.#serve(host, at);
     return Math.min(...lanes.map(({ next_at }) => (next_at <= at ? at + WATCHDOG_MS : next_at)));
   }
@@ -80,8 +88,7 @@ export class Webhooks {
   }
 
   #serve(host: string, at: number): void {
-    const here = [...this.#underway.values()].filter((each) => each === host).length;
-    const room = Math.min(WIDTH - this.#underway.size, WIDTH_PER_HOST - here);
+    const { here, room } = this.#room(host);
     if (room <= 0) return;
     const rows = this.#of().store.deliveries.due(host, at, room + here);
     const fresh = rows.filter(({ n }) => !this.#underway.has(n)).slice(0, room);
@@ -93,9 +100,26 @@ export class Webhooks {
     }
   }
 
+  /** `here`: of the requests under way, those to this host; `room`: for how many more. */
+  #room(host: string): { here: number; room: number } {
+    const pace = this.#pace.get(host);
+    const underway = [...this.#underway.values()];
+    const here = underway.filter((each) => each === host).length;
+    const slow = underway.filter((each) => this.#pace.get(each) === "slow").length;
+    const free = WIDTH - underway.length;
+    if (pace === "slow") return { here, room: Math.min(free, 1 - here, WIDTH_SLOW - slow) };
+    const wide = pace === "quick" ? WIDTH_PER_HOST - here : Math.max(1 - here, free - WIDTH_SLOW);
+    return { here, room: Math.min(free, wide) };
+  }
+
   async #send(row: DeliveryRow): Promise<void> {
+    const { now } = this.#of();
+    const begunAt = now();
     try {
-      this.#record(row.n, await this.#attempt(row));
+      const posted = await this.#attempt(row);
+      const inTime = posted.status !== null && now() - begunAt < SLOW_MS;
+      this.#pace.set(row.host, inTime ? "quick" : "slow");
+      this.#record(row.n, posted);
     } catch {
       // It stays due. Not to be tried again at once: the alarm comes for it.
       this.#underway.delete(row.n);

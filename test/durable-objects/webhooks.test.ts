@@ -266,26 +266,6 @@ it("the coordinator does not answer -> what is due is sent all the same, and it 
   await submitted;
 });
 
-describe("many receivers", () => {
-  it("all slots are held by slow ones with long queues -> hosts take turns, so a new one need not wait for the queues", async () => {
-    world.webhookTimeoutMs = 20;
-    const received = receive(({ url }, _, signal) => (url.includes("slow") ? never(signal) : status(200)));
-    const newcomer = "https://zzz.example.com/";
-    for (let n = 0; n < 24; n++)
-      await submit({ channel: "c", webhook: `https://slow${n % 3}.example.com/`, not_before: EPOCH / 1_000 + 60 });
-    const last = await submit({ channel: "c", webhook: newcomer, not_before: EPOCH / 1_000 + 61 });
-    const { body } = await call<{ data: { id: string }[] }>("GET", "/v1/jobs?channel=c&limit=100");
-    const others = body.data.map(({ id }) => id).filter((id) => id !== last.id);
-    await Promise.all(others.map((id) => call("POST", `/v1/jobs/${id}/cancel`)));
-    world.now += 1;
-    await call("POST", `/v1/jobs/${last.id}/cancel`);
-    await delivery(last.id, { status: "delivered" });
-    const place = received.findIndex(({ url }) => url === newcomer);
-    expect(place).toBeLessThan(12);
-    await until(async () => received.length === 25);
-  });
-});
-
 describe("the event cannot be written", () => {
   it("-> the job has not ended either; once it can be, both are", async () => {
     const received = receive();
