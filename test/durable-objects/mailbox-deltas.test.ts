@@ -185,7 +185,9 @@ describe("with deltas", () => {
       sql.exec(
         "DELETE FROM migrations WHERE id >= '004_delta_rows'; DROP TABLE delta_rows; DROP TABLE passes; DROP TABLE lags; DROP TABLE consumers; DROP TABLE outages",
       );
-      sql.exec("ALTER TABLE subscriptions DROP COLUMN consumer; ALTER TABLE subscriptions DROP COLUMN place");
+      sql.exec(
+        "ALTER TABLE subscriptions DROP COLUMN consumer; ALTER TABLE subscriptions DROP COLUMN place; ALTER TABLE followers DROP COLUMN leaves",
+      );
       sql.exec(
         "CREATE TABLE deltas (n INTEGER NOT NULL, seq INTEGER NOT NULL, attempt INTEGER NOT NULL, chunks TEXT NOT NULL, PRIMARY KEY (n, seq)) WITHOUT ROWID",
       );
