@@ -3,8 +3,8 @@
  * retry of the same body finds it, whoever has been answered cannot find it again (but by a retry at once: answered.ts), and who stays away for good
  * leaves nothing running that nobody wants.
  *
- * A caller is there while its door's socket is; others may watch the job meanwhile, and change nothing. Two callers may send the same body and want an answer each, so a retry is
- * given a job whose caller is not there, if there is one.
+ * A caller is there while its door's socket is; others may watch the job meanwhile, and change nothing. Two callers may send the same body and want an
+ * answer each, so a retry is given a job whose caller is not there, if there is one.
  */
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { Call } from "../../schemas/rpc.ts";

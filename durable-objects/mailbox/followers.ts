@@ -34,8 +34,6 @@ export type Ways = Pick<Route, "now" | "background" | "wakeBy"> & {
   relay: (lobby: string, events: JobEvent[]) => Promise<number>;
   /** The newest event of a job, of all or of those that are no deltas; null if there is no such job. */
   newest: (n: number, deltas: boolean) => JobEvent | null;
-  /** Somebody follows a job no more. */
-  left: (n: number) => void;
 };
 
 /** `leaves`: how often the lobby had left somebody, at the newest word that it follows. */
@@ -186,10 +184,7 @@ export class Followers {
     }
     if (readers >= 0 || hasBegun) return Math.max(0, readers);
     this.remove(WHOLE_CHANNEL, lobby);
-    for (const n of new Set(events.map(({ job }) => spotOf(job)!.number))) {
-      this.remove(n, lobby);
-      this.#ways.left(n);
-    }
+    for (const n of new Set(events.map(({ job }) => spotOf(job)!.number))) this.remove(n, lobby);
     return 0;
   }
 

@@ -66,7 +66,6 @@ export abstract class MailboxObject extends DurableObject<Env> {
             callMailbox(env, parseMailboxName(lobby), (stub) => stub.relay(address, events)),
           ),
         newest: (n, deltas) => newest(this.desk, n, deltas),
-        left: (n) => this.desk.calls.left(n),
         now: () => this.now(),
         background: (work) => ctx.waitUntil(work),
         wakeBy: (at) => this.#alarm.wakeBy(at),

@@ -295,7 +295,7 @@ it("a mailbox that wakes while lobbies are left alone looks no job up; which eve
     store,
     { tenant: "alice", channel: "c" },
     {
-      ...{ deliver: () => 0, now: () => clock, background: () => {}, wakeBy: () => {}, left: () => {}, newest: (n) => delta(n, 9) },
+      ...{ deliver: () => 0, now: () => clock, background: () => {}, wakeBy: () => {}, newest: (n) => delta(n, 9) },
       relay: async (lobby, events) => {
         told[lobby] = events.map(({ job, since }) => `${job} ${since}`);
         return 1;
@@ -321,7 +321,7 @@ describe("a lobby that nobody follows the channel from any more", () => {
       store,
       { tenant: "alice", channel: "c" },
       {
-        ...{ deliver: () => 0, now: () => clock, background: () => {}, wakeBy: () => {}, left: () => {}, newest: () => null },
+        ...{ deliver: () => 0, now: () => clock, background: () => {}, wakeBy: () => {}, newest: () => null },
         relay: () => {
           relays++;
           return new Promise((done) => answers.push(() => done(-1)));
@@ -367,7 +367,6 @@ describe("many lobbies that do not answer", () => {
       {
         ...{ deliver: () => 0, now: () => clock, background: () => {}, wakeBy: () => {} },
         newest: () => delta(1, 8, text),
-        left: () => {},
         relay: (lobby, events) => {
           messages.set(lobby, [...(messages.get(lobby) ?? []), ...events.map(({ seq }) => seq)]);
           return lobby === swift ? Promise.resolve(1) : new Promise((done) => hung.push(() => done(1)));

@@ -30,8 +30,8 @@ const lags = (channel: string) =>
 
 const rowsOf = (sql: string) => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec(sql).one().n);
 
-/** A client that acks and reads nothing falls behind with the stream of a job: it has `abcde`, and lacks `f`. */
-async function lagging(slow: Client) {
+/** A client that acks, and reads nothing from now on, is full: of the stream of a job it has `abcde`. */
+async function full(slow: Client) {
   slow.send({ type: "ack", frames: 0 });
   await slow.subscribe({ channel: "c", deltas: true });
   const { id, say, finish } = await running({ channel: "c" });
@@ -39,6 +39,12 @@ async function lagging(slow: Client) {
     say(piece(letter));
     await until(() => slow.text(id).endsWith(letter));
   }
+  return { id, say, finish };
+}
+
+/** It falls behind: it lacks `f`. */
+async function lagging(slow: Client) {
+  const { id, say, finish } = await full(slow);
   say("f");
   await until(() => slow.count("lagging") === 1);
   return { id, say, finish };
@@ -173,13 +179,7 @@ describe("a reader that falls behind", () => {
 
   it("a mailbox that cannot be asked for the rest is asked again", async () => {
     const slow = await connect({ channel: "lobby" });
-    slow.send({ type: "ack", frames: 0 });
-    await slow.subscribe({ channel: "c", deltas: true });
-    const { id, say, finish } = await running({ channel: "c" });
-    for (const letter of "abcde") {
-      say(piece(letter));
-      await until(() => slow.text(id).endsWith(letter));
-    }
+    const { id, finish } = await full(slow);
     finish();
     await until(() => slow.count("lagging") === 1);
     world.between.set("mailbox.missed", () => Promise.reject(new Error("not now")));

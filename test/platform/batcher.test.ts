@@ -125,6 +125,7 @@ describe("a batcher", () => {
     const caller = async (name: number) => {
       for (let call = 0; call < 4; call++) {
         await batcher.add(name);
+        // In faked time, as above: nothing waits in truth.
         await new Promise((done) => setTimeout(done, 5));
       }
     };
