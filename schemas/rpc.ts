@@ -371,9 +371,10 @@ export interface ArchiveRpc {
 /** What a client asked for, checked by the door. */
 export type BatchOrder = {
   id: string;
-  /** The input file's id, and its archive's name. */
+  /** The input file's id, its archive's name, and its length: it may be deleted while it is read. */
   input: string;
   archive: string;
+  bytes: number;
   window: string;
   windowMs: number;
   metadata: Record<string, string> | null;

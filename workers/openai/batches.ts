@@ -47,6 +47,7 @@ export async function createBatch(context: Context): Promise<Response> {
     windowMs: windowMs(window),
     input: input_file_id,
     archive: found.name,
+    bytes: found.file.bytes,
     metadata: metadata ?? null,
     models: key.models,
     webhook: webhook.url,

@@ -14,7 +14,7 @@ const ROWS = 500;
 const PAGE_CHARACTERS = 2_000_000;
 
 /**
- * `after` 0 is the beginning. Jobs come first, in the order of their lines: `after` is the number of one. Lines that became no job follow: then it
+ * `after` 0 is the beginning. Jobs come first, as they came: `after` is the number of one. Lines that became no job follow: then it
  * is the line's number, negative, less one.
  */
 export function page(desk: Desk, store: BatchStore, kind: ResultKind, after: number): Page {

@@ -34,6 +34,9 @@ const LATER = ["queue_full", "draining"];
 /** Among the webhooks of jobs, the batch's own: no job has this number. */
 export const ITSELF = 0;
 
+/** The input file ends before the end that it had as the batch was created. */
+class InputDeleted extends Error {}
+
 export class Run {
   readonly #desk: Desk;
   readonly #intake: Intake;
@@ -121,8 +124,13 @@ export class Run {
   }
 
   async #work(): Promise<void> {
-    if (this.#state?.status === "validating") await this.#validate();
-    if (this.#state?.status === "in_progress") await this.#fill();
+    try {
+      if (this.#state?.status === "validating") await this.#validate();
+      if (this.#state?.status === "in_progress") await this.#fill();
+    } catch (error) {
+      if (!(error instanceof InputDeleted)) throw error;
+      this.#lost();
+    }
     if (this.#state?.status === "cancelling") this.#drop();
     const over = this.#state && (this.#state.status === "cancelling" || this.#state.cursor.requests === this.#state.total);
     if (over && this.#counts.open === 0 && !ENDED.includes(this.#state!.status)) this.#end();
@@ -152,9 +160,8 @@ export class Run {
     if (requests === 0) errors.push({ code: "empty_file", message: "The input file holds no requests.", param: null, line: null });
     // Cancelled meanwhile.
     if (this.#state!.status !== "validating") return;
-    const now = this.#desk.now();
-    if (errors.length > 0) return this.#close({ ...enter(this.#state!, "failed", now), errors, counts: { completed: 0, failed: 0 } });
-    this.#put({ ...enter(this.#state!, "in_progress", now), total: requests });
+    if (errors.length > 0) this.#invalid(errors);
+    else this.#put({ ...enter(this.#state!, "in_progress", this.#desk.now()), total: requests });
   }
 
   /** Takes lines while there is room. */
@@ -172,20 +179,25 @@ export class Run {
       if (!(await this.#take(group))) return;
       [group, characters] = [[], 0];
     }
-    if (group.length > 0 && !(await this.#take(group))) return;
-    this.#lost();
+    if (group.length > 0) await this.#take(group);
   }
 
-  /** The file has come to its end: if that is not where it was, it was deleted meanwhile, and the batch ends with what it has. */
+  /** Its file ends before the end: the batch ends with the jobs that it has. */
   #lost(): void {
     const { cursor, status, total } = this.#state!;
-    if (status !== "in_progress" || cursor.requests === total) return;
+    const deleted = (message: string) => [{ code: "input_file_deleted", message, param: "input_file_id", line: null }];
+    if (status === "validating") this.#invalid(deleted("The input file was deleted before it was checked."));
+    if (status !== "in_progress") return;
     // More than the cursor says, where a group was taken in part.
     const { completed, failed, open } = this.#counts;
     const requests = open + completed + failed;
-    const message = `The input file was deleted: ${total! - requests} of its requests were not made.`;
-    const errors = [{ code: "input_file_deleted", message, param: "input_file_id", line: null }];
+    const errors = deleted(`The input file was deleted: ${total! - requests} of its requests were not made.`);
     this.#put({ ...this.#state!, total: requests, cursor: { ...cursor, requests }, errors });
+  }
+
+  /** No line becomes a job. */
+  #invalid(errors: BatchError[]): void {
+    this.#close({ ...enter(this.#state!, "failed", this.#desk.now()), errors, counts: { completed: 0, failed: 0 } });
   }
 
   /** Lines become jobs, or refusals if their time has run out. Answers whether to go on. */
@@ -260,8 +272,14 @@ export class Run {
 
   #lines(offset: number, line: number): AsyncGenerator<Line> {
     const { address, env } = this.#desk;
-    const { archive } = this.#state!;
-    return readLines((at) => callArchive(env, address.tenant, archive, (stub) => stub.read(at)), offset, line);
+    const { archive, bytes } = this.#state!;
+    const read = async (at: number) => {
+      const part = await callArchive(env, address.tenant, archive, (stub) => stub.read(at));
+      // What came before may end in the middle of a line, which is none.
+      if (!part && at < bytes) throw new InputDeleted();
+      return part;
+    };
+    return readLines(read, offset, line);
   }
 
   /** The last that is written of it, and told. */

@@ -75,7 +75,7 @@ export class BatchStore {
     return counts;
   }
 
-  /** Ended jobs beyond a number, in the order of their lines. */
+  /** Ended jobs beyond a number, in the order in which they became jobs. */
   ended(completed: boolean, after: number, limit: number): EndedRow[] {
     return this.#sql.all(
       `SELECT n, nonce, accepted_at, status, error, details ->> '$.batch.customId' AS custom_id
