@@ -134,6 +134,11 @@ export type DeadLetter = {
 
 /** What an operator's lever moves: a pool, a tenant, or everything. */
 export type Scope = { kind: "pool" | "tenant"; id: string } | { kind: "all" };
+/**
+ * `pause`: nothing of the scope starts any more; calls under way go on. `drain`: no new jobs of it are taken in. `resume` ends both; of a pool, and of everything,
+ * halts and cuts too.
+ */
+export type Lever = "pause" | "drain" | "resume";
 
 export interface CoordinatorRpc {
   /** Takes tickets in; those already known are left as they are. Answers in order. */
@@ -151,12 +156,9 @@ export interface CoordinatorRpc {
   /** Upstream has taken the call of a lease that is a probe: its answer has begun. */
   proven(dispatcher: string, job: string, attempt: number): Promise<void>;
   inspect(): Promise<QueueState>;
-  /** Nothing of the scope starts any more, until it is resumed. Calls under way go on. */
-  pause(scope: Scope): Promise<QueueState | Refused>;
-  /** No new jobs of it are taken in; `resume` ends that too. */
-  drain(scope: Scope): Promise<QueueState | Refused>;
-  /** Lifts pauses; of a pool, and of everything, halts and cuts too. */
-  resume(scope: Scope): Promise<QueueState | Refused>;
+  pull(lever: Lever, scope: Scope): Promise<QueueState | Refused>;
+  /** What is left to a tenant of a pool's budget; null if there is no such pool. */
+  share(tenant: string, pool: string): Promise<Share | null>;
   /** The channels in which a tenant ever queued a job, newest first. */
   channels(tenant: string, limit: number): Promise<string[]>;
   /** Newest first, those with a lower id than `before`. */

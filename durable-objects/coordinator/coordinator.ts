@@ -4,15 +4,28 @@ import type { Env } from "../../platform/objects.ts";
 import { OUTSIDE, type Outside } from "../../platform/outside.ts";
 import { readSettings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
-import type { Problem, Refused } from "../../schemas/problem.ts";
+import { shareOf } from "../../policy/share.ts";
+import type { Refused } from "../../schemas/problem.ts";
 import type { QueueState } from "../../schemas/queue.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
-import type { CoordinatorRpc, DeadLetter, Held, MailboxAddress, Place, Scope, SettleBatch, Ticket, WatchWish } from "../../schemas/rpc.ts";
+import type {
+  CoordinatorRpc,
+  DeadLetter,
+  Held,
+  Lever,
+  MailboxAddress,
+  Place,
+  Scope,
+  SettleBatch,
+  Share,
+  Ticket,
+  WatchWish,
+} from "../../schemas/rpc.ts";
 import type { Standing } from "../../schemas/why.ts";
 import { type Book, openBook } from "./book.ts";
 import { cancel } from "./cancel.ts";
 import { proven } from "./condition/learn.ts";
-import { drain, pause, resume } from "./condition/levers.ts";
+import { LEVERS } from "./condition/levers.ts";
 import { answer, enqueue } from "./enqueue.ts";
 import { inspect, placeOf } from "./inspect.ts";
 import { read } from "./limits.ts";
@@ -99,16 +112,14 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     return inspect(this.#book, this.now());
   }
 
-  async pause(scope: Scope): Promise<QueueState | Refused> {
-    return this.#pull((now) => pause(this.#book, scope, now));
+  async pull(lever: Lever, scope: Scope): Promise<QueueState | Refused> {
+    const problem = this.#turn((now) => LEVERS[lever](this.#book, scope, now));
+    return problem ? { ok: false, problem } : this.inspect();
   }
 
-  async drain(scope: Scope): Promise<QueueState | Refused> {
-    return this.#pull((now) => drain(this.#book, scope, now));
-  }
-
-  async resume(scope: Scope): Promise<QueueState | Refused> {
-    return this.#pull((now) => resume(this.#book, scope, now));
+  async share(tenant: string, pool: string): Promise<Share | null> {
+    const found = this.#book.pools.get(pool);
+    return found ? shareOf(found.budget, this.#book.tenant(tenant).budget, this.now()) : null;
   }
 
   async channels(tenant: string, limit: number): Promise<string[]> {
@@ -154,11 +165,6 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   /** Whom alerts reach. */
   protected outside(): Outside {
     return OUTSIDE;
-  }
-
-  #pull(lever: (now: number) => Problem | null): QueueState | Refused {
-    const problem = this.#turn(lever);
-    return problem ? { ok: false, problem } : inspect(this.#book, this.now());
   }
 
   #turn<T>(step: (now: number) => T): T {

@@ -45,11 +45,11 @@ describe("counted by the coordinator", () => {
   it("a job again whose last call had an unknown outcome: its first call is the duplicate, and no other, over a crash as well", async () => {
     const { starts } = playAll();
     await enqueue([ticket("a", { tokens: 70, doubtful: true }), ticket("b")]);
-    await coordinator().pause({ kind: "all" });
+    await coordinator().pull("pause", { kind: "all" });
     await enqueue([ticket("c", { tokens: 30, doubtful: true }), ticket("d"), ticket("e", { doubtful: true, notBefore: EPOCH + 1_000 })]);
     await kill(coordinator());
     expect((await pool()).doubts).toEqual(NONE);
-    await coordinator().resume({ kind: "all" });
+    await coordinator().pull("resume", { kind: "all" });
     await until(() => starts.length === 4);
     await settle("a", 1, { kind: "no_capacity", retryAfterMs: null });
     for (const job of ["b", "c", "d"]) await settle(job, 1, committed);

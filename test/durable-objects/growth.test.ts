@@ -101,7 +101,7 @@ describe("slow_down", () => {
   it("an operator who resumes the pool lifts the cut, for good", async () => {
     await twenty();
     await settle("j0", 1, slowed);
-    await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
+    await coordinator().pull("resume", { kind: "pool", id: "gpt-5-mini" });
     expect(await condition()).toMatchObject({ state: "normal", share: 1 });
     await kill(coordinator());
     expect(await condition()).toMatchObject({ state: "normal", share: 1 });
@@ -167,12 +167,12 @@ describe("what the ramp charges a job with", () => {
   it("its prompt after a restart, too; and what a call reports is what it took", async () => {
     configure();
     const played = playAll();
-    await coordinator().pause({ kind: "pool", id: "gpt-5-mini" });
+    await coordinator().pull("pause", { kind: "pool", id: "gpt-5-mini" });
     await enqueue(many("s", 40, { tokens: 100_000, prompt: 10_000 }));
     await kill(coordinator());
     await coordinator().inspect();
     await advanceTo(past(60));
-    await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
+    await coordinator().pull("resume", { kind: "pool", id: "gpt-5-mini" });
     await jobsAfter(played, 40);
     await enqueue(many("l", 3, { tokens: 100_000, prompt: 100_000 }));
     expect(await pool()).toMatchObject({ in_flight: 41, depth: 2 });

@@ -110,7 +110,7 @@ describe("limits that upstream tells", () => {
       world.now = EPOCH + 2_000;
       await enqueue(Array.from({ length: 100 }, (_, index) => ticket(`job${index}`)));
       await until(() => played.starts.length === 100);
-      await coordinator().pause({ kind: "all" });
+      await coordinator().pull("pause", { kind: "all" });
       for (const { job } of played.starts) await settle(job, 1, { kind, retryAfterMs: null });
       world.now = EPOCH + 21_000;
       // 200 came back, and 60 of others' were taken.
@@ -172,7 +172,7 @@ describe("a limit of a day that upstream tells", () => {
     await advanceTo(EPOCH + 7_000);
     expect(played.starts).toEqual([]);
     await kill(coordinator());
-    await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
+    await coordinator().pull("resume", { kind: "pool", id: "gpt-5-mini" });
     await until(() => played.starts.length === 2);
   });
 });

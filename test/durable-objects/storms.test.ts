@@ -142,7 +142,7 @@ describe("everything is refused for the rate, and no header says why", () => {
     await kill(coordinator());
     await advanceTo(EPOCH + 60_000);
     expect(played.starts).toHaveLength(2);
-    await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
+    await coordinator().pull("resume", { kind: "pool", id: "gpt-5-mini" });
     await until(() => played.starts.length === 4);
     await kill(coordinator());
     await enqueue(tickets(1, "late"));
@@ -166,7 +166,7 @@ describe("jobs that stepped back before a restart come with a resume after it", 
     await kill(coordinator());
     await coordinator().inspect();
     expect(played.starts).toHaveLength(2 * times);
-    await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
+    await coordinator().pull("resume", { kind: "pool", id: "gpt-5-mini" });
     await until(() => played.starts.length === 2 * times + 2);
   });
 });
@@ -274,9 +274,9 @@ describe("a call that was turned away", () => {
     const played = playAll();
     await enqueue(tickets(1));
     await settle("j0", 1, halted);
-    await coordinator().pause({ kind: "all" });
+    await coordinator().pull("pause", { kind: "all" });
     await advanceTo(EPOCH + 26 * 3_600_000);
-    await coordinator().resume({ kind: "all" });
+    await coordinator().pull("resume", { kind: "all" });
     await until(() => played.starts.length === 2);
     await settle("j0", 2, limited(1_000));
     await advanceTo(world.now + 1_100);
@@ -311,7 +311,7 @@ describe("a probe", () => {
     await enqueue(tickets(20, "k"));
     const before = played.starts.length;
     expect((await player(played)(EPOCH + 300_000, () => full)).refused).toBeLessThan(before + 12);
-    await coordinator().resume({ kind: "all" });
+    await coordinator().pull("resume", { kind: "all" });
     await enqueue(tickets(20, "l"));
     await until(() => played.jobs().includes("l19"));
     for (let n = 0; n < 20; n++) await settle(`l${n}`, 1, down);

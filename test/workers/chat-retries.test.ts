@@ -80,7 +80,10 @@ describe("the connection breaks", () => {
     const { again, anew, finish, id } = await broken(false);
     finish();
     await until(async () => (await statusOf(id)) === "completed");
-    expect(jobOf(await again())).toBe(id);
+    const answered = await again();
+    expect(jobOf(answered)).toBe(id);
+    expect(answered.headers.get("x-ratelimit-limit-requests")).toBe("500");
+    expect(Number(answered.headers.get("x-ratelimit-remaining-tokens"))).toBeGreaterThan(0);
     world.upstream = () => completion("another");
     await until(async () => jobOf(await anew()) !== id);
   });

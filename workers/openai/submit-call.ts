@@ -1,5 +1,6 @@
 /** A call becomes a job: one that waits for its caller already, or a new one. */
 import { parseJobId } from "../../platform/ids.ts";
+import { callCoordinator } from "../../platform/objects.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { MailboxAddress, Share } from "../../schemas/rpc.ts";
 import { accept } from "../ingress/accept.ts";
@@ -31,9 +32,14 @@ export async function submitCall(context: Context, caller: Caller, request: Reco
   submission.call = { body, retried: caller.retried, stream: request.stream === true, onDisconnect: caller.onDisconnect };
   const [submitted] = await submitAll(context, [accepted]);
   if (!submitted!.ok) return { ok: false, problem: asOfCall(submitted!.problem) };
-  const { id } = submitted!.job;
-  const found = { address: { ...address, channel: parseJobId(key.tenant, id)!.channel }, job: id, share: submitted!.share ?? null };
-  return { ok: true, ...found, replayed: submitted!.replayed };
+  const { job, replayed } = submitted!;
+  const found = { address: { ...address, channel: parseJobId(key.tenant, job.id)!.channel }, job: job.id };
+  return { ok: true, ...found, share: submitted!.share ?? (replayed ? await shareOf(context, submission.pool) : null), replayed };
+}
+
+/** Of a job that was there before, the coordinator was not asked. The answer comes without, if it cannot be. */
+function shareOf({ env, key, settings }: Context, pool: string): Promise<Share | null> {
+  return callCoordinator(env, settings.region, (stub) => stub.share(key.tenant, pool)).catch(() => null);
 }
 
 /** The body of a call is what is `request` in a job. */

@@ -1,7 +1,7 @@
 /** `GET /v1/queue`: the whole queue, counted. `POST /v1/queue/pause`, `/drain`, `/resume`: everything, a pool, or a tenant. */
 import { z } from "zod";
 import { callCoordinator } from "../../platform/objects.ts";
-import type { Scope } from "../../schemas/rpc.ts";
+import type { Lever, Scope } from "../../schemas/rpc.ts";
 import { readJson } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
 import { json, malformed, refuse } from "../ingress/respond.ts";
@@ -20,12 +20,12 @@ export const drainQueue = (context: Context) => pull(context, "drain");
 export const resumeQueue = (context: Context) => pull(context, "resume");
 
 /** Answers with the queue as it is then. */
-async function pull({ env, request, settings }: Context, lever: "pause" | "drain" | "resume"): Promise<Response> {
+async function pull({ env, request, settings }: Context, lever: Lever): Promise<Response> {
   const body = await readJson(request, {});
   if (!body.ok) return refuse(body.problem);
   const wish = Wish.safeParse(body.value);
   if (!wish.success) return refuse(malformed(wish.error));
-  const answer = await callCoordinator(env, settings.region, (stub) => stub[lever](scopeOf(wish.data)));
+  const answer = await callCoordinator(env, settings.region, (stub) => stub.pull(lever, scopeOf(wish.data)));
   return "ok" in answer ? refuse(answer.problem) : json(answer);
 }
 

@@ -1,12 +1,12 @@
 /** Operators pause, drain and resume: everything, a pool, or a tenant. Calls under way go on, deadlines and cancellations count as ever. */
 import { unhold } from "../../../policy/budget.ts";
 import type { Problem } from "../../../schemas/problem.ts";
-import type { Scope } from "../../../schemas/rpc.ts";
+import type { Lever, Scope } from "../../../schemas/rpc.ts";
 import type { Book } from "../book.ts";
 import { recall } from "./recall.ts";
 
 /** Answers with what is wrong with the scope, or null. To pause what is paused changes nothing. */
-export function pause(book: Book, scope: Scope, now: number): Problem | null {
+function pause(book: Book, scope: Scope, now: number): Problem | null {
   const { conditions } = book;
   const problem = unknown(book, scope);
   if (problem) return problem;
@@ -23,7 +23,7 @@ export function pause(book: Book, scope: Scope, now: number): Problem | null {
 }
 
 /** No new jobs are taken in; those that are in go on. */
-export function drain(book: Book, scope: Scope, now: number): Problem | null {
+function drain(book: Book, scope: Scope, now: number): Problem | null {
   const problem = unknown(book, scope);
   if (problem) return problem;
   book.conditions.drains.begin(scope, now);
@@ -33,7 +33,7 @@ export function drain(book: Book, scope: Scope, now: number): Problem | null {
 }
 
 /** A pool that upstream stopped or slowed runs again too: the operator knows better. `all` lifts every pause and drain, whatever its scope. */
-export function resume(book: Book, scope: Scope, now: number): Problem | null {
+function resume(book: Book, scope: Scope, now: number): Problem | null {
   const { conditions } = book;
   const problem = unknown(book, scope);
   if (problem) return problem;
@@ -80,3 +80,5 @@ function unknown(book: Book, scope: Scope): Problem | null {
 function named(scope: Scope): { scope: string; id: string | null } {
   return { scope: scope.kind, id: scope.kind === "all" ? null : scope.id };
 }
+
+export const LEVERS: Record<Lever, (book: Book, scope: Scope, now: number) => Problem | null> = { pause, drain, resume };
