@@ -8,7 +8,7 @@
  */
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { Call } from "../../schemas/rpc.ts";
-import { Answered } from "./answered.ts";
+import { Answered, MOMENT_MS } from "./answered.ts";
 import { find } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { cancel } from "./read.ts";
@@ -46,6 +46,8 @@ export class Calls {
     const { now, store, wakeBy } = this.#desk();
     const row = retried ? this.#retriedBy(body) : this.#leftBehind(body);
     if (!row) return null;
+    // Somebody else's, perhaps, who was told to come back in a moment.
+    if (!retried && this.#dismissedAt(row) > now() - MOMENT_MS) this.#answered.refused(body);
     // Its caller is here again, whom we may have sent away ourselves: if it does not follow, it is missed from now on.
     if (row.call) store.calls.leave(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
     this.#given.set(row.n, now() + HANDOVER_MS);
@@ -73,10 +75,20 @@ export class Calls {
     if (row?.call) store.calls.leave(row.call.body, row.n, now() + DISMISSED_MS);
   }
 
+  /** Calls have become jobs: who does not follow them is missed in time. */
+  began(rows: JobRow[]): void {
+    const { now, wakeBy } = this.#desk();
+    if (rows.some(({ call }) => call?.onDisconnect === "cancel")) wakeBy(now() + GRACE_MS);
+  }
+
   /** Its caller's door is there. */
   came(n: number): void {
+    const { store } = this.#desk();
     this.#given.delete(n);
     this.#gone.delete(n);
+    const row = store.job(n);
+    // As if it had never left: when it does, or this object dies, its time begins anew.
+    if (row?.call && (store.calls.leftAt(row.call.body, n) ?? 0) > row.accepted_at) store.calls.leave(row.call.body, n, row.accepted_at);
   }
 
   /** Its caller's door has gone, or one that follows it, which may be that. */
@@ -102,7 +114,12 @@ export class Calls {
     for (const { n, left_at } of calls) {
       const row = desk.called(n) ? null : desk.store.job(n);
       if (!row || isEnd(row.status) || row.call?.onDisconnect !== "cancel") continue;
-      const until = Math.max(left_at + GRACE_MS, this.#given.get(n) ?? 0);
+      let until = Math.max(left_at + GRACE_MS, this.#given.get(n) ?? 0);
+      if (until <= desk.now() && left_at <= row.accepted_at) {
+        // Nobody said that it left: it never came, or its door broke with this object and is on its way back.
+        desk.store.calls.leave(row.call.body, n, desk.now());
+        until = desk.now() + GRACE_MS;
+      }
       if (until <= desk.now()) await cancel(desk, idOf(desk.address, row));
       else next = Math.min(next ?? Number.POSITIVE_INFINITY, until);
     }
@@ -128,7 +145,10 @@ export class Calls {
       }
       return null;
     };
-    // The retry of a call that never became a job is to have one of its own. Were it another's, theirs will have that one's.
+    const left = new Set(store.calls.leftBehind(body));
+    const lost = find((n) => left.has(n) && !this.#isGiven(n) && !called(n));
+    if (lost) return lost;
+    // The retry of a call that never became a job is to have one of its own.
     if (this.#answered.explains(body)) return null;
     // Also one that was just given to a retry: this may be the retry of that.
     const wishes = [(n: number) => !this.#isGiven(n) && !called(n), (n: number) => !this.#isGiven(n), () => true];
@@ -137,6 +157,11 @@ export class Calls {
       if (row) return row;
     }
     return this.#missed(body);
+  }
+
+  /** When its caller was sent away, ms; a time long past if it was not. */
+  #dismissedAt({ call, n }: JobRow): number {
+    return (this.#desk().store.calls.leftAt(call!.body, n) ?? 0) - DISMISSED_MS;
   }
 
   /** One that was given up has no answer to come back for, one that ended long ago is kept no longer, and one with an Idempotency-Key is found by that. */

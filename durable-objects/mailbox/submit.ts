@@ -202,6 +202,7 @@ export class Intake {
       store.sql.transaction(() => {
         this.#writeCursor();
         this.#quotas.write(this.#desk.wakeBy);
+        this.#desk.calls.began(fresh.map(({ row }) => row));
         store.insert(fresh.map(({ row, submission: { request } }) => ({ row, request })));
         for (const { row, submission } of fresh) {
           if (submission.call) store.calls.add(submission.call.body, row.n, row.accepted_at);

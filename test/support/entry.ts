@@ -86,6 +86,10 @@ export class Mailbox extends objects.Mailbox {
     world.wakes.set(name, (world.wakes.get(name) ?? 0) + 1);
   }
 
+  override fetch(request: Request): Promise<Response> {
+    return between("mailbox.fetch", [request], () => super.fetch(request));
+  }
+
   override open(...args: Parameters<MailboxRpc["open"]>) {
     return between("mailbox.open", args, () => super.open(...args));
   }

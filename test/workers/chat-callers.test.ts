@@ -3,7 +3,7 @@ import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseJobId } from "../../platform/ids.ts";
 import { jobOf, params, sdk } from "../support/sdk.ts";
-import { call, hashOf, inside, mailboxOf, send, until } from "../support/service.ts";
+import { call, evict, hashOf, inside, mailboxOf, send, until } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
 import { completion, EPOCH, resetWorld, script, world } from "../support/world.ts";
 
@@ -26,6 +26,8 @@ const sockets = (id: string, count: number) =>
 
 /** The mailbox knows that a caller has gone. */
 const LEFT = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE calls.n = ? AND left_at > accepted_at";
+
+const WAITED_FOR = "SELECT 1 FROM calls WHERE n = ?";
 
 /** A caller who waits, and can be made to go. `others`: sockets in the channel besides. */
 async function waiting(others: number, headers: Record<string, string> = {}) {
@@ -107,6 +109,18 @@ describe("a call that was refused for want of room", () => {
     expect(jobOf((await answer)!)).toBe(id);
   });
 
+  it("the retry of a caller whose connection broke meanwhile gets its own job all the same", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const { id, leave } = await waiting(0);
+    expect((await ask()).status).toBe(429);
+    await leave();
+    const again = ask(RETRY);
+    upstream.finish();
+    expect(jobOf(await again)).toBe(id);
+    expect(world.calls).toHaveLength(1);
+  });
+
   it("several samples of one prompt, more than there is room for at a time -> each its own", async () => {
     let count = 0;
     world.upstream = () => completion(`sample ${++count}`);
@@ -114,6 +128,96 @@ describe("a call that was refused for want of room", () => {
     const answers = await Promise.all(Array.from({ length: 3 }, () => client.chat.completions.create(params)));
     expect(new Set(answers.map(({ choices }) => choices[0]!.message.content)).size).toBe(3);
   }, 30_000);
+});
+
+it("two answers of one body are lost in their last bytes -> each retry gets another one of them", async () => {
+  let count = 0;
+  world.upstream = () => completion(`sample ${++count}`);
+  const sent = [await ask(), await ask()];
+  for (const each of sent) {
+    await each.text();
+    const { number } = parseJobId("alice", jobOf(each))!;
+    await until(() => inside(mailboxOf(jobOf(each)), (_, { storage }) => storage.sql.exec(WAITED_FOR, number).toArray().length === 0));
+  }
+  const again = [await ask(RETRY), await ask(RETRY)];
+  expect(again.map(jobOf).sort()).toEqual(sent.map(jobOf).sort());
+  expect(count).toBe(2);
+});
+
+it("a caller was sent away to come back, and another with its body comes first -> each gets an answer of its own", async () => {
+  const upstream = script();
+  world.upstream = upstream.answer;
+  const away = await ask({ "x-stainless-timeout": "1" });
+  expect(away.status).toBe(429);
+  await sockets(jobOf(away), 0);
+  const other = ask({ "x-stainless-retry-count": "0" });
+  await sockets(jobOf(away), 1);
+  const again = ask(RETRY);
+  await until(() => world.calls.length === 2);
+  upstream.finish();
+  expect(new Set([jobOf(await other), jobOf(await again)]).size).toBe(2);
+});
+
+describe("the mailbox dies while a caller waits, and its alarm rings before the door is back", () => {
+  const statusOf = async (id: string) => (await call("GET", `/v1/jobs/${id}`)).body.status;
+  const ring = async (id: string, at: number) => {
+    world.now = at;
+    await inside(mailboxOf(id), (_, { storage }) => storage.setAlarm(at));
+    await runDurableObjectAlarm(mailboxOf(id));
+  };
+
+  /** Long after the call came: all that is written of its caller is that it came then. */
+  async function died(): Promise<{ answer: Promise<Response | null>; id: string; comeBack: () => Promise<void> }> {
+    const { answer, id } = await waiting(0);
+    world.between.set("mailbox.fetch", () => Promise.reject(new Error("on its way")));
+    await inside(mailboxOf(id), (_, state) => state.abort("deploy")).catch(() => {});
+    // Here the next incarnation is told of its sockets' end. Not everything that dies can say so.
+    await until(() =>
+      inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(LEFT, parseJobId("alice", id)!.number).toArray().length > 0),
+    );
+    await inside(mailboxOf(id), (_, { storage }) => void storage.sql.exec("UPDATE calls SET left_at = (SELECT accepted_at FROM jobs)"));
+    await ring(id, EPOCH + 40_000);
+    const comeBack = async () => {
+      world.between.clear();
+      await sockets(id, 1);
+    };
+    return { answer, id, comeBack };
+  }
+
+  it("and comes back -> it is answered, however long that takes", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    const { answer, comeBack, id } = await died();
+    expect(await statusOf(id)).toBe("in_progress");
+    await comeBack();
+    await ring(id, EPOCH + 200_000);
+    upstream.finish();
+    expect((await answer)!.status).toBe(200);
+  });
+
+  it("and stays away -> it is missed from then on: cancelled", async () => {
+    world.upstream = script().answer;
+    const { id } = await died();
+    await evict(mailboxOf(id));
+    await ring(id, EPOCH + 71_000);
+    expect(await statusOf(id)).toBe("cancelled");
+  });
+});
+
+it("a caller leaves before its door follows the job -> it is missed: cancelled", async () => {
+  world.upstream = script().answer;
+  world.between.set("mailbox.fetch", () => Promise.reject(new Error("the door has died")));
+  const controller = new AbortController();
+  const answer = ask({}, controller.signal).catch(() => null);
+  await until(() => world.calls.length === 1);
+  controller.abort();
+  await answer;
+  const [id] = await jobs();
+  for (const seconds of [31, 62]) {
+    world.now = EPOCH + seconds * 1_000;
+    expect(await runDurableObjectAlarm(mailboxOf(id!))).toBe(true);
+  }
+  expect((await call("GET", `/v1/jobs/${id}`)).body.status).toBe("cancelled");
 });
 
 it("a job with an Idempotency-Key is given to no call without", async () => {
