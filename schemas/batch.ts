@@ -50,7 +50,7 @@ export type BatchObject = {
 export const BatchInput = z.looseObject({
   input_file_id: z.string().min(1).max(128),
   endpoint: z.literal(BATCH_ENDPOINT, `only ${BATCH_ENDPOINT} can be called`),
-  completion_window: z.string().regex(/^([1-9]\d{0,2}h|[1-7]d)$/, "hours or days, like 24h; a week at most"),
+  completion_window: z.string().regex(/^(([1-9]\d?|1[0-5]\d|16[0-8])h|[1-7]d)$/, "hours or days, like 24h; a week at most"),
   metadata: Metadata.nullish(),
   webhook: z.string().min(1).max(WEBHOOK_URL_LIMIT).nullish(),
 });
@@ -58,7 +58,12 @@ export type BatchInput = z.infer<typeof BatchInput>;
 
 /** One line of an input file; its body is checked as any chat request is. */
 export const BatchLine = z.looseObject({
-  custom_id: z.string().min(1).max(512),
+  /** Half a surrogate pair would be another character in the result files. */
+  custom_id: z
+    .string()
+    .min(1)
+    .max(512)
+    .refine((id) => id.isWellFormed(), "must be well-formed Unicode"),
   method: z.literal("POST", "must be POST"),
   url: z.literal(BATCH_ENDPOINT, `must be ${BATCH_ENDPOINT}`),
   body: z.looseObject({}),

@@ -1,4 +1,5 @@
 /** Tickets come in from a mailbox. Repeating is harmless: a known ticket is left as it is. */
+import { isBatchChannel } from "../../platform/mailboxes.ts";
 import { neverFits, wholeTokens } from "../../policy/budget.ts";
 import { reserveOpen } from "../../policy/outputs.ts";
 import { shareOf } from "../../policy/share.ts";
@@ -97,10 +98,16 @@ function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem |
     );
   }
   // What its client was told is accepted was counted then, or would have been.
-  if (ticket.offered && tenant.maxQueued !== null && tenant.queued >= tenant.maxQueued) {
-    return { ...problem(429, "queue_full", `${tenant.maxQueued} jobs of this tenant are queued already.`, null), type: "rate_limit_error" };
+  const room = isBatchChannel(address.channel) ? roomOfBatches(tenant.maxQueued) : tenant.maxQueued;
+  if (ticket.offered && room !== null && tenant.queued >= room) {
+    return { ...problem(429, "queue_full", `${tenant.queued} jobs of this tenant are queued already.`, null), type: "rate_limit_error" };
   }
   return null;
+}
+
+/** The other half is left to what waits for an answer: a batch is never in a hurry, and would take whatever comes free. */
+function roomOfBatches(maxQueued: number | null): number | null {
+  return maxQueued === null ? null : Math.max(1, Math.floor(maxQueued / 2));
 }
 
 /** Refuses a strict job that by the reckoning from its place, or its `not_before`, cannot start before its deadline. */

@@ -181,6 +181,7 @@ describe("a batch", () => {
     ["another method", [{ ...request("a"), method: "GET" }], { code: "invalid_method", line: 1 }],
     ["another url", [{ ...request("a"), url: "/v1/embeddings" }], { code: "invalid_url", line: 1 }],
     ["no custom_id", [{ ...request("a"), custom_id: undefined }], { code: "missing_required_parameter", line: 1, param: "custom_id" }],
+    ["a custom_id that is no text", [request("\ud800")], { code: "missing_required_parameter", line: 1, param: "custom_id" }],
     ["no messages", [request("a", { messages: [] })], { code: "invalid_request", line: 1, param: "body.messages" }],
     [
       "more levels than can be written again",
@@ -319,6 +320,8 @@ describe("a batch", () => {
   it.each([
     [{ endpoint: "/v1/embeddings" }, "endpoint"],
     [{ completion_window: "soon" }, "completion_window"],
+    [{ completion_window: "169h" }, "completion_window"],
+    [{ completion_window: "8d" }, "completion_window"],
     [{ webhook: "not a url" }, "webhook"],
     [{ input_file_id: "file-unknown" }, "input_file_id"],
   ])("%o -> 400", async (wrong, param) => {

@@ -6,10 +6,15 @@ import type { PoolsConfig } from "../../../schemas/settings.ts";
 import type { Line } from "./input.ts";
 
 export type Request = { customId: string; priced: Priced };
-export type Parsed = { ok: true; request: Request } | { ok: false; error: BatchError };
+/** `customId` of a line that is wrong: empty if that is wrong itself. */
+export type Parsed = { ok: true; request: Request } | { ok: false; error: BatchError; customId: string };
 
 export function parseLine({ line, text, tooLong }: Line, pools: PoolsConfig, models: readonly string[] | null): Parsed {
-  const refuse = (code: string, message: string, param: string | null): Parsed => ({ ok: false, error: { code, message, param, line } });
+  let customId = "";
+  const refuse = (code: string, message: string, param: string | null): Parsed => ({
+    ...{ ok: false, customId },
+    error: { code, message, param, line },
+  });
   if (tooLong) return refuse("line_too_long", "This line is too long.", null);
   let raw: unknown;
   try {
@@ -24,7 +29,8 @@ export function parseLine({ line, text, tooLong }: Line, pools: PoolsConfig, mod
     const code = { method: "invalid_method", url: "invalid_url" }[param ?? ""] ?? "missing_required_parameter";
     return refuse(code, `${param ?? "line"}: ${issue?.message ?? "malformed"}`, param);
   }
-  const { body, custom_id: customId } = parsed.data;
+  const { body } = parsed.data;
+  customId = parsed.data.custom_id;
   const request = ChatRequest.safeParse(body);
   if (!request.success) {
     const issue = request.error.issues[0];

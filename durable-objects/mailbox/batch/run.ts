@@ -15,7 +15,7 @@ import type { Desk } from "../desk.ts";
 import type { Intake } from "../submit.ts";
 import { idOf } from "../view.ts";
 import { type Line, readLines } from "./input.ts";
-import { parseLine } from "./lines.ts";
+import { type Parsed, parseLine } from "./lines.ts";
 import { resultBytes, unexecuted } from "./results.ts";
 import { type BatchStore, type Counts, count } from "./store.ts";
 import { submissionOf } from "./submission.ts";
@@ -205,15 +205,11 @@ export class Run {
     const state = this.#state!;
     if (state.status !== "in_progress") return false;
     const { settings, now } = this.#desk;
-    const parsed = lines.map((line) => parseLine(line, settings.pools, state.models));
+    const parsed = lines.map((line) => ({ ...parseLine(line, settings.pools, state.models), line: line.line }));
     if (now() >= state.expiresAt) {
-      // Of a group that was taken in part some are jobs, and end as those do.
-      const jobs = this.#repeated ? this.#store.linesOf(GROUP.lines) : new Set();
-      for (const [index, each] of parsed.entries()) {
-        const { line } = lines[index]!;
-        if (!jobs.has(line)) this.#refuse(line, each.ok ? each.request.customId : "", unexecuted("expired"));
-      }
-    } else if (!(await this.#submit(lines, parsed))) {
+      const left = this.#notTaken(parsed);
+      for (const each of left) this.#refuse(each.line, each.ok ? each.request.customId : each.customId, unexecuted("expired"));
+    } else if (!(await this.#submit(parsed))) {
       this.#desk.wakeBy(now() + AGAIN_MS);
       return false;
     }
@@ -224,13 +220,16 @@ export class Run {
     return now() >= state.expiresAt || this.#counts.open < OPEN_LIMIT;
   }
 
+  /** Of a group that was taken in part before some are jobs, and end as those do. */
+  #notTaken<L extends { line: number }>(group: L[]): L[] {
+    if (!this.#repeated) return group;
+    const jobs = this.#store.linesOf(GROUP.lines);
+    return group.filter(({ line }) => !jobs.has(line));
+  }
+
   /** Answers false if the tenant's queue is full or drained: then none of them counts as taken, and those that were let in are known again by their nonce. */
-  async #submit(lines: Line[], parsed: ReturnType<typeof parseLine>[]): Promise<boolean> {
-    const ready = parsed.flatMap((each, index) => (each.ok ? [{ line: lines[index]!.line, request: each.request }] : []));
-    // The file was sound: a pool or a key has changed since.
-    parsed.forEach((each, index) => {
-      if (!each.ok) this.#refuse(lines[index]!.line, "", { status: 400, type: "invalid_request_error", ...each.error });
-    });
+  async #submit(group: (Parsed & { line: number })[]): Promise<boolean> {
+    const ready = group.filter((each) => each.ok);
     const submissions = ready.map(({ line, request }) => submissionOf(request, line, this.#state!));
     const [results] = await this.#intake.submitTogether([{ submissions, repeated: this.#repeated }]);
     // Some may have ended by now, and were counted then.
@@ -242,6 +241,9 @@ export class Run {
     results!.forEach((each, index) => {
       if (!each.ok) this.#refuse(ready[index]!.line, ready[index]!.request.customId, each.problem);
     });
+    // The file was sound: a pool or a key has changed since.
+    for (const each of this.#notTaken(group.filter(({ ok }) => !ok)))
+      if (!each.ok) this.#refuse(each.line, each.customId, { status: 400, type: "invalid_request_error", ...each.error });
     return true;
   }
 
