@@ -7,7 +7,7 @@ type Json = Record<string, unknown>;
 type Choice = Json & { index: number; message: Json; finish_reason: unknown };
 
 /** Where a text says that there is no usage. Within a string no quotes stand unescaped, so this is a key and its value. */
-const NO_USAGE = /,\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*/;
+const NO_USAGE = /,\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*/g;
 
 /** The JSON of a chunk as upstream would have written it without `stream_options.include_usage`; null if it would not have. */
 export function withoutUsage(chunk: Chunk): string | null {
@@ -17,9 +17,12 @@ export function withoutUsage(chunk: Chunk): string | null {
   if (usage !== null && Array.isArray(rest.choices) && rest.choices.length === 0) return null;
   const json = JSON.stringify(rest);
   if (typeof chunk !== "string" || usage !== null) return json;
-  const cut = chunk.replace(NO_USAGE, "");
-  // Another `usage`, further in, may have been met first.
-  return JSON.stringify(JSON.parse(cut)) === json ? cut : json;
+  // There may be another `usage`, further in.
+  for (const { 0: found, index } of chunk.matchAll(NO_USAGE)) {
+    const cut = chunk.slice(0, index) + chunk.slice(index + found.length);
+    if (JSON.stringify(JSON.parse(cut)) === json) return cut;
+  }
+  return json;
 }
 
 /** Tells from the chunks that passed whether the answer's last choice has finished: by its reason, or as a whole audio, which may come without one. */

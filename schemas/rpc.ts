@@ -309,8 +309,8 @@ export interface MailboxRpc {
   claim(claims: Claim[]): Promise<boolean[]>;
   /** The caller of a job was told to come back: it lives on for a day, whoever follows it. */
   dismiss(id: string): Promise<void>;
-  /** The caller of a job has its answer: no retry is given it any more. */
-  collect(id: string): Promise<void>;
+  /** The caller of a job was sent the whole answer: only a retry within moments is given it, or one in `givesUpMs`, when the caller would give up waiting had nothing arrived. */
+  collect(id: string, givesUpMs: number | null): Promise<void>;
   /** Null when there is no such job. */
   get(id: string): Promise<Job | null>;
   list(query: ListQuery): Promise<Job[]>;

@@ -1,7 +1,7 @@
 /**
  * Jobs that somebody waits for as for a plain call to OpenAI. Law: while the caller is there, or may come back, the job is theirs alone: a
- * retry of the same body finds it, whoever has been answered cannot find it again (but by a retry at once: answered.ts), and who stays away for good
- * leaves nothing running that nobody wants.
+ * retry of the same body finds it, whoever has been answered cannot find it again (but by a retry at once, or when it would give up waiting), and who stays
+ * away for good leaves nothing running that nobody wants.
  *
  * A caller is there while its door's socket is; others may watch the job meanwhile, and change nothing. Two callers may send the same body and want an
  * answer each, so a retry is given a job whose caller is not there, if there is one.
@@ -21,6 +21,8 @@ const GRACE_MS = 30_000;
 const UNFETCHED_MS = 300_000;
 /** A job whose caller was sent away by ourselves, and told that it stays alive, is given up after this only. */
 const DISMISSED_MS = 86_400_000;
+/** A call is so much older to its client than to us, at most. */
+const UNDERWAY_MS = 1_000;
 /** Between a retry's being given a job and its following it, no other is given the same. */
 const HANDOVER_MS = 5_000;
 
@@ -55,12 +57,11 @@ export class Calls {
     return row;
   }
 
-  /** The caller has the answer. */
-  collect(id: string): void {
+  /** The caller was sent the whole answer. `givesUpMs`: when it would try again, had none of it arrived; null if it would not. */
+  collect(id: string, givesUpMs: number | null): void {
+    const { now, store } = this.#desk();
     const row = find(this.#desk(), id);
-    if (!row?.call) return;
-    this.#desk().store.calls.drop(row.call.body, row.n);
-    this.#answered.sent(row.call.body, row.n);
+    if (row?.call) store.calls.noteSent(row.call.body, row.n, now(), givesUpMs === null ? null : now() + givesUpMs);
   }
 
   /** A call has become no job: its caller may come again. */
@@ -108,12 +109,13 @@ export class Calls {
   async sweep(): Promise<number | null> {
     const desk = this.#desk();
     let next: number | null = null;
-    const calls = desk.store.calls.all();
+    desk.store.calls.dropOver(desk.now() - MOMENT_MS, desk.now() - UNFETCHED_MS);
+    const calls = desk.store.calls.open();
     const known = new Set(calls.map(({ n }) => n));
     for (const n of this.#gone) if (!known.has(n)) this.#gone.delete(n);
     for (const { n, left_at } of calls) {
       const row = desk.called(n) ? null : desk.store.job(n);
-      if (!row || isEnd(row.status) || row.call?.onDisconnect !== "cancel") continue;
+      if (row?.call?.onDisconnect !== "cancel") continue;
       let until = Math.max(left_at + GRACE_MS, this.#given.get(n) ?? 0);
       if (until <= desk.now() && left_at <= row.accepted_at) {
         // Nobody said that it left: it never came, or its door broke with this object and is on its way back.
@@ -169,9 +171,11 @@ export class Calls {
     return idempotency_key === null && status !== "cancelled" && (ended_at === null || this.#desk().now() - ended_at <= UNFETCHED_MS);
   }
 
+  /** What was sent may not have arrived: a connection can break over the last bytes, or long before without a word, and nobody here knows. */
   #missed(body: string): JobRow | null {
-    const n = this.#answered.missedBy(body);
-    const row = n === null ? null : this.#desk().store.job(n);
+    const { now, store } = this.#desk();
+    const n = this.#answered.least(store.calls.sent(body, now() - MOMENT_MS, now() + UNDERWAY_MS));
+    const row = n === null ? null : store.job(n);
     return row?.status === "completed" && row.idempotency_key === null ? row : null;
   }
 

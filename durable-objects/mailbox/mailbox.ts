@@ -68,8 +68,8 @@ export class Mailbox extends MailboxObject implements MailboxRpc {
     this.desk.calls.dismiss(id);
   }
 
-  async collect(id: string): Promise<void> {
-    this.desk.calls.collect(id);
+  async collect(id: string, givesUpMs: number | null): Promise<void> {
+    this.desk.calls.collect(id, givesUpMs);
   }
 
   get(id: string): Promise<Job | null> {

@@ -33,7 +33,7 @@ describe("a chunk that travels as upstream's text, for who did not ask for usage
     ['{"a": 1.0, "usage": null}', '{"a": 1.0}'],
     ['{"usage" : null , "a": 1.0}', '{"a": 1.0}'],
     ['{"a": 1.0, "usage": null, "b": 2}', '{"a": 1.0, "b": 2}'],
-    ['{"a": {"b": 1.0, "usage": null}, "usage": null}', '{"a":{"b":1,"usage":null}}'],
+    ['{"a": {"b": 1.0, "usage": null}, "usage": null}', '{"a": {"b": 1.0, "usage": null}}'],
     ['{"a": "\\"usage\\": null, ", "usage": null}', '{"a": "\\"usage\\": null, "}'],
     ['{"usage": null }', "{}"],
     ['{"a": 1.0, "usage": null, "usage": null}', '{"a":1}'],

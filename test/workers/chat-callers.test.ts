@@ -27,7 +27,7 @@ const sockets = (id: string, count: number) =>
 /** The mailbox knows that a caller has gone. */
 const LEFT = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE calls.n = ? AND left_at > accepted_at";
 
-const WAITED_FOR = "SELECT 1 FROM calls WHERE n = ?";
+const WAITED_FOR = "SELECT 1 FROM calls WHERE n = ? AND sent_at IS NULL";
 
 /** A caller who waits, and can be made to go. `others`: sockets in the channel besides. */
 async function waiting(others: number, headers: Record<string, string> = {}) {
@@ -60,6 +60,10 @@ describe("somebody else watches", () => {
       await runDurableObjectAlarm(mailboxOf(id));
       expect((await call("GET", `/v1/jobs/${id}`)).body.status).toBe("cancelled");
       await client.saw(id, "cancelled");
+      await inside(mailboxOf(id), (_, { storage }) => storage.setAlarm(world.now));
+      await runDurableObjectAlarm(mailboxOf(id));
+      // Nothing of it is looked through at each alarm.
+      expect(await inside(mailboxOf(id), (_, { storage }) => storage.sql.exec("SELECT n FROM calls").toArray())).toEqual([]);
     },
   );
 
@@ -218,6 +222,19 @@ it("a caller leaves before its door follows the job -> it is missed: cancelled",
     expect(await runDurableObjectAlarm(mailboxOf(id!))).toBe(true);
   }
   expect((await call("GET", `/v1/jobs/${id}`)).body.status).toBe("cancelled");
+});
+
+it.each([
+  ["x-sluice-on-disconnect", "keep"],
+  ["x-sluice-priority", "5"],
+])("who asks for %s: %s is not given a job that was asked for otherwise", async (name, value) => {
+  const upstream = script();
+  world.upstream = upstream.answer;
+  const { id, leave } = await waiting(0);
+  await leave();
+  const other = ask({ [name]: value });
+  upstream.finish();
+  expect(jobOf(await other)).not.toBe(id);
 });
 
 it("a job with an Idempotency-Key is given to no call without", async () => {

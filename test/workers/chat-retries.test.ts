@@ -13,7 +13,9 @@ afterEach(reset);
 
 /** The mailbox knows that a job's caller has its answer. */
 const collected = (id: string) =>
-  until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec("SELECT 1 FROM calls").toArray().length === 0));
+  until(() =>
+    inside(mailboxOf(id), (_, { storage }) => storage.sql.exec("SELECT 1 FROM calls WHERE sent_at IS NULL").toArray().length === 0),
+  );
 
 describe("the connection breaks", () => {
   /** A call that is broken off once upstream is at work; then comes the retry. */

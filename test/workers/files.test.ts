@@ -40,6 +40,17 @@ describe("files", () => {
     expect(back.every((byte, index) => byte === bytes[index])).toBe(true);
   });
 
+  it("deleted while it is read -> what comes is not taken for the whole", async () => {
+    const file = await client().files.create({ file: await toFile(new Uint8Array(5_000_000), "in.jsonl"), purpose: "batch" });
+    const reader = (await client().files.content(file.id)).body!.getReader();
+    await reader.read();
+    await client().files.delete(file.id);
+    const rest = async () => {
+      while (!(await reader.read()).done);
+    };
+    await expect(rest()).rejects.toThrow();
+  });
+
   it("its entry in the list is lost on the way -> it is made up for", async () => {
     world.between.set("archive.enter", () => {
       throw new Error("lost");

@@ -6,7 +6,7 @@ import { invalid } from "../ingress/respond.ts";
 
 /** SDKs wait so long for an answer, unless they say otherwise. */
 const DEFAULT_PATIENCE_S = 600;
-/** OpenAI's JavaScript SDK would wait as long, but the `fetch` under it does not: undici, Node's, gives up on headers after 300 s. */
+/** OpenAI's JavaScript SDK would wait as long, or longer if told so, but the `fetch` under it does not: undici, Node's, gives up on headers after 300 s. */
 const FETCH_PATIENCE_S = 300;
 /** An answer must be on its way before the caller gives up: a tenth of its time earlier, within these bounds. */
 const MARGIN_S = { least: 0.3, most: 5 };
@@ -14,8 +14,9 @@ const MARGIN_S = { least: 0.3, most: 5 };
 export type Caller = {
   /** This is a further try of a call that broke: its job may be there already. */
   retried: boolean;
-  /** By then the caller must have an answer, ms. */
+  /** By then the caller must have an answer, and then it gives up, ms. */
   until: number;
+  givesUpAt: number;
   onDisconnect: Call["onDisconnect"];
   /** As in the job that a client submits; texts are checked with it. */
   job: { channel?: string; priority?: number | string; deadline?: number | string };
@@ -29,9 +30,11 @@ export function callerOf(headers: Headers, key: Key, now: number): { ok: true; c
   if (onDisconnect !== "cancel" && onDisconnect !== "keep")
     return { ok: false, problem: invalid("x-sluice-on-disconnect is cancel or keep.", "x-sluice-on-disconnect") };
   const [channel, priority, deadline] = [named("channel"), numeric(named("priority")), numeric(named("deadline"))];
+  const patience = patienceOf(headers);
   const caller: Caller = {
     retried: isRetry(headers),
-    until: now + patienceMs(headers),
+    until: now + (patience - Math.min(MARGIN_S.most, Math.max(MARGIN_S.least, patience / 10))) * 1_000,
+    givesUpAt: now + patience * 1_000,
     onDisconnect,
     job: {
       ...(channel !== undefined && { channel }),
@@ -48,11 +51,10 @@ export function isRetry(headers: Headers): boolean {
 }
 
 /** `X-Stainless-Timeout` is of the JavaScript SDK, `x-stainless-read-timeout` of Python's. Seconds. */
-function patienceMs(headers: Headers): number {
+function patienceOf(headers: Headers): number {
   const told = Number(headers.get("x-stainless-timeout") ?? headers.get("x-stainless-read-timeout") ?? Number.NaN);
-  const standard = headers.get("x-stainless-lang") === "js" ? FETCH_PATIENCE_S : DEFAULT_PATIENCE_S;
-  const seconds = told >= 0 ? Math.max(told, 1) : standard;
-  return (seconds - Math.min(MARGIN_S.most, Math.max(MARGIN_S.least, seconds / 10))) * 1_000;
+  const most = headers.get("x-stainless-lang") === "js" ? FETCH_PATIENCE_S : Number.POSITIVE_INFINITY;
+  return Math.min(told >= 0 ? Math.max(told, 1) : DEFAULT_PATIENCE_S, most);
 }
 
 /** What is no number stays as it came, and is refused with the rest of the job. */

@@ -48,7 +48,7 @@ export async function deleteFile(context: Context): Promise<Response> {
 export async function fileContent(context: Context): Promise<Response> {
   const found = await find(context, context.params.id ?? "");
   if (!found) return refuse(noSuchFile(context.params.id ?? ""));
-  const pieces = found.kind === "input" ? uploaded(context, found.name) : written(context, found.name, found.kind);
+  const pieces = found.kind === "input" ? uploaded(context, found) : written(context, found.name, found.kind);
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       const { done, value } = await pieces.next();
@@ -71,10 +71,10 @@ export async function find({ env, key }: Pick<Context, "env" | "key">, id: strin
   return file && { name, kind, file };
 }
 
-async function* uploaded({ env, key }: Context, name: string): AsyncGenerator<Uint8Array> {
-  for (let at = 0; ; ) {
+async function* uploaded({ env, key }: Context, { file, name }: Found): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < file.bytes; ) {
     const bytes = await callArchive(env, key.tenant, name, (stub) => stub.read(at));
-    if (!bytes) return;
+    if (!bytes) throw new Error("The file is gone.");
     yield bytes;
     at += bytes.length;
   }

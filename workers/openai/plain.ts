@@ -33,7 +33,8 @@ export async function plain(context: Context, caller: Caller, placed: Extract<Pl
   if (!job) return refuse(stillOnItsWay(id), { ...headersOf(id, share, times), ...shouldRetry(true) });
   note("ended");
   const headers = headersOf(id, share, times);
-  background(callMailbox(env, address, (stub) => stub.collect(id)));
+  const givesUpMs = caller.givesUpAt - Date.now();
+  background(callMailbox(env, address, (stub) => stub.collect(id, givesUpMs)));
   const problem = problemOf(job);
   return problem ? refuse(problem, { ...headers, ...shouldRetry(false) }) : json(job.response, 200, headers);
 }

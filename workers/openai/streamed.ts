@@ -36,7 +36,7 @@ export async function streamed(
   request.signal.addEventListener("abort", () => reader.abort());
   const times: Times = { submitted: Date.now(), started: null, ended: null };
   const events = follow(env, { address, job, after: 0, deltas: true, verbatim: true, caller: true, grant, signal: reader.signal });
-  const collected = () => callMailbox(env, address, (stub) => stub.collect(job));
+  const collected = () => callMailbox(env, address, (stub) => stub.collect(job, null));
   const early = await beginning(events, times, Math.min(HEADERS_MS, (caller.until - Date.now()) / 2));
   const failed = early.told.find(({ event }) => isEnd(event) && event !== "completed");
   if (failed && !early.told.some(({ event }) => event === "delta")) {

@@ -9,6 +9,9 @@ import type { Context } from "../ingress/context.ts";
 import { idempotencyKeyOf, submitAll } from "../ingress/submit-jobs.ts";
 import type { Caller } from "./caller.ts";
 
+/** A retry brings the same, as it brings the same body: what another asked for in another way is no job of this caller's. */
+const SAID_BY_HEADER = ["x-sluice-priority", "x-sluice-deadline", "x-sluice-on-disconnect"];
+
 /** `replayed`: the job is an older one, of the same body or the same Idempotency-Key. */
 export type Placed =
   | { ok: true; address: MailboxAddress; job: string; share: Share | null; replayed: boolean }
@@ -19,7 +22,8 @@ export async function submitCall(context: Context, caller: Caller, request: Reco
   const { grant, key, request: http, settings } = context;
   const idempotency = idempotencyKeyOf(http);
   if (!idempotency.ok) return idempotency;
-  const body = await sha256(`${http.headers.get("authorization")}\n${text}`);
+  const wishes = SAID_BY_HEADER.map((name) => http.headers.get(name));
+  const body = await sha256(`${http.headers.get("authorization")}\n${JSON.stringify(wishes)}\n${text}`);
   const accepted = await accept(
     { request, ...caller.job },
     {

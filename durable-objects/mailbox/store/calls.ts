@@ -12,14 +12,15 @@ export class CallStore {
     this.#sql.run("INSERT INTO calls (body, n, left_at) VALUES (?, ?, ?)", body, n, at);
   }
 
-  /** Jobs of this body, oldest first. */
+  /** Jobs of this body whose answers were not sent, oldest first. */
   of(body: string): number[] {
-    return this.#sql.all<{ n: number }>("SELECT n FROM calls WHERE body = ? ORDER BY n", body).map(({ n }) => n);
+    return this.#sql.all<{ n: number }>("SELECT n FROM calls WHERE body = ? AND sent_at IS NULL ORDER BY n", body).map(({ n }) => n);
   }
 
   /** Those of them that their callers are known to have left. */
   leftBehind(body: string): number[] {
-    const left = "SELECT calls.n FROM calls JOIN jobs ON jobs.n = calls.n WHERE body = ? AND left_at > accepted_at ORDER BY calls.n";
+    const left =
+      "SELECT calls.n FROM calls JOIN jobs ON jobs.n = calls.n WHERE body = ? AND sent_at IS NULL AND left_at > accepted_at ORDER BY calls.n";
     return this.#sql.all<{ n: number }>(left, body).map(({ n }) => n);
   }
 
@@ -28,15 +29,34 @@ export class CallStore {
     return this.#sql.first<{ left_at: number }>("SELECT left_at FROM calls WHERE body = ? AND n = ?", body, n)?.left_at ?? null;
   }
 
-  all(): { n: number; left_at: number }[] {
-    return this.#sql.all("SELECT n, left_at FROM calls ORDER BY n");
+  /** Jobs of this body whose answers were sent after `since`, or whose clients gave up between then and now (ms); the last first. */
+  sent(body: string, since: number, now: number): number[] {
+    const sent = `SELECT n FROM calls WHERE body = ?1 AND sent_at IS NOT NULL AND (sent_at > ?2 OR (gives_up_at > ?2 AND gives_up_at <= ?3))
+      ORDER BY sent_at DESC, n DESC`;
+    return this.#sql.all<{ n: number }>(sent, body, since, now).map(({ n }) => n);
+  }
+
+  /** Calls whose jobs have not ended. */
+  open(): { n: number; left_at: number }[] {
+    return this.#sql.all("SELECT calls.n, left_at FROM calls JOIN jobs ON jobs.n = calls.n WHERE status = 'queued' ORDER BY calls.n");
   }
 
   leave(body: string, n: number, at: number): void {
     this.#sql.run("UPDATE calls SET left_at = ? WHERE body = ? AND n = ?", at, body, n);
   }
 
-  drop(body: string, n: number): void {
-    this.#sql.run("DELETE FROM calls WHERE body = ? AND n = ?", body, n);
+  /** `givesUpAt`: when its client would, had it not arrived; null if it would not try again then. */
+  noteSent(body: string, n: number, at: number, givesUpAt: number | null): void {
+    this.#sql.run("UPDATE calls SET sent_at = ?, gives_up_at = ? WHERE body = ? AND n = ?", at, givesUpAt, body, n);
+  }
+
+  /** What was sent before `sent`, and not by who gives up after it; what was given up; and what ended before `ended` and was not fetched (ms). */
+  dropOver(sent: number, ended: number): void {
+    this.#sql.run("DELETE FROM calls WHERE sent_at <= ?1 AND (gives_up_at IS NULL OR gives_up_at <= ?1)", sent);
+    this.#sql.run(
+      `DELETE FROM calls WHERE sent_at IS NULL
+       AND EXISTS (SELECT 1 FROM jobs WHERE jobs.n = calls.n AND (status = 'cancelled' OR ended_at < ?))`,
+      ended,
+    );
   }
 }

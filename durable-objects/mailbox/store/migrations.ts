@@ -212,4 +212,13 @@ export const MIGRATIONS: readonly Migration[] = [
       ALTER TABLE followers ADD COLUMN leaves INTEGER NOT NULL DEFAULT 0;
     `,
   },
+  {
+    id: "010_sent",
+    sql: `
+      -- When the call's answer was sent whole, and when its client gives up waiting if none of it arrives; null while it was not. Such a row is for a
+      -- retry of the moment after either, and goes with the next sweep. Times in ms.
+      ALTER TABLE calls ADD COLUMN sent_at INTEGER;
+      ALTER TABLE calls ADD COLUMN gives_up_at INTEGER;
+    `,
+  },
 ];
