@@ -1,4 +1,5 @@
 /** One attempt: ask the mailbox, take a header slot, call upstream, read the stream, commit the result. */
+import { parseExact } from "../../platform/exact-json.ts";
 import { backoffMs } from "../../policy/backoff.ts";
 import { assembler } from "../../policy/completion.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
@@ -74,7 +75,7 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome | null>
   );
   const release = await ports.slots.take(controller.signal);
   if (release === null) return { kind: "void" };
-  return callUpstream(call, ports, opened, JSON.parse(opened.request) as Record<string, unknown>, release);
+  return callUpstream(call, ports, opened, parseExact(opened.request) as Record<string, unknown>, release);
 }
 
 async function callUpstream(

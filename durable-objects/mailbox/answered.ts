@@ -31,11 +31,11 @@ export class Answered {
     return true;
   }
 
-  /** Of jobs whose answers may not have arrived, that which was given again least, the first of these; it is given again now. */
-  least(jobs: readonly number[]): number | null {
+  /** Of jobs whose answers may not have arrived, that which was given again least, and fewer times than so many, the first of these; it is given again now. */
+  least(jobs: readonly number[], most: number): number | null {
     const times = (n: number) => this.#again.get(n)?.times ?? 0;
     let least: number | null = null;
-    for (const n of jobs) if (least === null || times(n) < times(least)) least = n;
+    for (const n of jobs) if (times(n) < (least === null ? most : times(least))) least = n;
     if (least !== null) add(this.#again, least, this.#now());
     return least;
   }

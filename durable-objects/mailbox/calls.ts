@@ -152,13 +152,14 @@ export class Calls {
     if (lost) return lost;
     // The retry of a call that never became a job is to have one of its own.
     if (this.#answered.explains(body)) return null;
-    // Also one that was just given to a retry: this may be the retry of that.
-    const wishes = [(n: number) => !this.#isGiven(n) && !called(n), (n: number) => !this.#isGiven(n), () => true];
-    for (const wish of wishes) {
-      const row = find(wish);
-      if (row) return row;
-    }
-    return this.#missed(body);
+    return (
+      find((n) => !this.#isGiven(n) && !called(n)) ??
+      this.#missed(body, 1) ??
+      find((n) => !this.#isGiven(n)) ??
+      // Also one that was just given to a retry: this may be the retry of that.
+      find(() => true) ??
+      this.#missed(body, Number.POSITIVE_INFINITY)
+    );
   }
 
   /** When its caller was sent away, ms; a time long past if it was not. */
@@ -171,10 +172,10 @@ export class Calls {
     return idempotency_key === null && status !== "cancelled" && (ended_at === null || this.#desk().now() - ended_at <= UNFETCHED_MS);
   }
 
-  /** What was sent may not have arrived: a connection can break over the last bytes, or long before without a word, and nobody here knows. */
-  #missed(body: string): JobRow | null {
+  /** What was sent may not have arrived: a connection can break over the last bytes, or long before without a word, and nobody here knows. `times`: fewer times than that it was given again. */
+  #missed(body: string, times: number): JobRow | null {
     const { now, store } = this.#desk();
-    const n = this.#answered.least(store.calls.sent(body, now() - MOMENT_MS, now() + UNDERWAY_MS));
+    const n = this.#answered.least(store.calls.sent(body, now() - MOMENT_MS, now() + UNDERWAY_MS), times);
     const row = n === null ? null : store.job(n);
     return row?.status === "completed" && row.idempotency_key === null ? row : null;
   }

@@ -1,6 +1,7 @@
 /** The deployed entry with the test's clock and dice, and the test's upstream in place of the simulator. */
 import { DurableObject } from "cloudflare:workers";
 import * as objects from "../../durable-objects/index.ts";
+import { parseExact } from "../../platform/exact-json.ts";
 import type { Env } from "../../platform/objects.ts";
 import type { ArchiveRpc, BatchRpc, CoordinatorRpc, DispatcherRpc, MailboxRpc } from "../../schemas/rpc.ts";
 import { route } from "../../workers/ingress/router.ts";
@@ -188,7 +189,7 @@ export class Dispatcher extends objects.Dispatcher {
 export class Simulator extends DurableObject {
   override async fetch(request: Request): Promise<Response> {
     const dispatcher = request.headers.get(DISPATCHER_HEADER) ?? "";
-    const body = (await request.json()) as Record<string, unknown>;
+    const body = parseExact(await request.text()) as Record<string, unknown>;
     world.calls.push(body);
     const { waitingBy, mostWaitingBy } = world;
     const count = (more: number) => {

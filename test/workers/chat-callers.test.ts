@@ -148,6 +148,25 @@ it("two answers of one body are lost in their last bytes -> each retry gets anot
   expect(count).toBe(2);
 });
 
+it("an answer is lost in its last bytes while another with its body runs -> the retry gets its own", async () => {
+  world.upstream = () => completion("first");
+  const sent = await ask();
+  await sent.text();
+  await until(() =>
+    inside(
+      mailboxOf(jobOf(sent)),
+      (_, { storage }) => storage.sql.exec("SELECT 1 FROM calls WHERE sent_at IS NULL").toArray().length === 0,
+    ),
+  );
+  const upstream = script();
+  world.upstream = upstream.answer;
+  const { answer, id } = await waiting(0);
+  const again = ask(RETRY);
+  expect(jobOf(await again)).toBe(jobOf(sent));
+  upstream.finish();
+  expect(jobOf((await answer)!)).toBe(id);
+});
+
 it("a caller was sent away to come back, and another with its body comes first -> each gets an answer of its own", async () => {
   const upstream = script();
   world.upstream = upstream.answer;

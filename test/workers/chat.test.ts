@@ -41,6 +41,13 @@ describe("a plain call", () => {
     expect(world.calls[0]).toMatchObject({ ...params, temperature: 0.5, response_format: { type: "json_object" }, novel: { a: 1 } });
   });
 
+  it("a whole number of 64 bits reaches upstream as it was sent", async () => {
+    const body = JSON.stringify({ ...params, seed: 0 }).replace('"seed":0', '"seed":9223372036854775807');
+    const headers = { authorization: "Bearer sk-dev-alice", "content-type": "application/json" };
+    expect((await send("/v1/chat/completions", { method: "POST", headers, body })).status).toBe(200);
+    expect(JSON.stringify(world.calls[0])).toContain('"seed":9223372036854775807');
+  });
+
   it("channel, priority and deadline come by header", async () => {
     const { client, sent } = sdk({
       defaultHeaders: { "x-sluice-channel": "talk", "x-sluice-priority": "7", "x-sluice-deadline": String(EPOCH / 1_000 + 60) },
@@ -156,6 +163,20 @@ describe("a streamed call", () => {
     const text = await reading;
     expect(text).toMatch(/^: job_\S+ queued\n\n: position 1, starts in about [\d.]+ s \(limited by rpm\)\n\n/);
     expect(text).toMatch(/data: \[DONE\]\n\n$/);
+  }, 15_000);
+
+  it("a pool that is paused is no matter of seconds", async () => {
+    await call("POST", "/v1/queue/pause", {}, { key: "sk-dev-operator" });
+    const answer = send("/v1/chat/completions", {
+      method: "POST",
+      headers: { authorization: "Bearer sk-dev-alice", "content-type": "application/json" },
+      body: JSON.stringify({ ...params, stream: true }),
+    });
+    const reader = (await answer).body!.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    while (!text.includes("position")) text += (await reader.read()).value;
+    expect(text).toContain(": position 1, waits until its queue is no longer paused\n");
+    await reader.cancel();
   }, 15_000);
 
   it("tool calls and several choices pass", async () => {

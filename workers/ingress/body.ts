@@ -1,4 +1,5 @@
 /** Request bodies, read within bounds: an object's memory is 128 MB for all that it does at once. */
+import { parseExact } from "../../platform/exact-json.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import { invalid } from "./respond.ts";
 
@@ -45,7 +46,7 @@ export async function readJson(request: Request, none?: unknown): Promise<Json> 
 /** Undefined if it is no JSON. */
 export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseExact(text);
   } catch {
     return undefined;
   }

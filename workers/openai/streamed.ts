@@ -147,5 +147,6 @@ class Answer {
 }
 
 function waiting({ eta, position }: { position: number; eta: Eta }): string {
+  if (eta.limited_by === "paused") return `position ${position}, waits until its queue is no longer paused`;
   return `position ${position}, starts in about ${eta.p50} s (limited by ${eta.limited_by})`;
 }

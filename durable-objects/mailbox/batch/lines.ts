@@ -1,4 +1,5 @@
 /** A line of an input file, read as OpenAI reads it. */
+import { parseExact } from "../../../platform/exact-json.ts";
 import { type Priced, price } from "../../../policy/admission.ts";
 import { type BatchError, BatchLine } from "../../../schemas/batch.ts";
 import { ChatRequest } from "../../../schemas/job.ts";
@@ -18,7 +19,7 @@ export function parseLine({ line, text, tooLong }: Line, pools: PoolsConfig, mod
   if (tooLong) return refuse("line_too_long", "This line is too long.", null);
   let raw: unknown;
   try {
-    raw = JSON.parse(text);
+    raw = parseExact(text);
   } catch {
     return refuse("invalid_json_line", "This line is not parseable as valid JSON.", null);
   }
