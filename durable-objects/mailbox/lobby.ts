@@ -17,7 +17,7 @@ import { closeSocket } from "./sockets.ts";
 import { Sources } from "./sources.ts";
 import type { MailboxStore } from "./store/store.ts";
 import { consume, isLive, postpone, type Subscription } from "./subscription.ts";
-import { channelTarget, jobTarget } from "./targets.ts";
+import { channelTarget, jobTarget, targetsOf } from "./targets.ts";
 
 type Subscribe = Extract<ClientFrame, { type: "subscribe" }>;
 
@@ -110,7 +110,9 @@ export class Lobby {
     const deltas = frame.deltas ?? false;
     const after = frame.after ?? {};
     const jobs = [...new Set(frame.jobs ?? [])];
-    if (this.reader(socketId).targets.size + jobs.length + (frame.channel ? 1 : 0) > SUBSCRIPTIONS_LIMIT)
+    const { targets } = this.reader(socketId);
+    const more = targetsOf(jobs, frame.channel).filter((target) => !targets.has(target)).length;
+    if (targets.size + more > SUBSCRIPTIONS_LIMIT)
       return fault("too_many_subscriptions", `A socket follows ${SUBSCRIPTIONS_LIMIT} jobs and channels at most.`, "jobs");
     if (consumer && frame.channel !== this.#home)
       return fault("consumer_elsewhere", "A consumer connects with ?channel=, to the channel that it follows.", "channel");
@@ -120,8 +122,8 @@ export class Lobby {
     const { calls, missing } = this.#callsOf(jobs, frame.channel ?? null, after, deltas);
     // Answered first: the events that follow belong to it.
     const found = jobs.filter((id) => !missing.includes(id));
-    const more = opened ? { consumer: frame.consumer!, ...opened } : {};
-    send(socket, { type: "subscribed", jobs: found, channel: frame.channel ?? null, deltas, ...more });
+    const begun = opened ? { consumer: frame.consumer!, ...opened } : {};
+    send(socket, { type: "subscribed", jobs: found, channel: frame.channel ?? null, deltas, ...begun });
     for (const each of notFound(missing)) send(socket, each);
     // Who says by itself what it has, is told no more of the past than that.
     const place = opened && Object.keys(after).length === 0 ? opened.cursor : null;
@@ -132,7 +134,7 @@ export class Lobby {
 
   async unsubscribe(socket: WebSocket, socketId: string, frame: Extract<ClientFrame, { type: "unsubscribe" }>): Promise<void> {
     const jobs = frame.jobs ?? [];
-    const dropped = this.#drop(socketId, [...jobs.map(jobTarget), ...(frame.channel ? [channelTarget(frame.channel)] : [])]);
+    const dropped = this.#drop(socketId, targetsOf(jobs, frame.channel));
     send(socket, { type: "unsubscribed", jobs, channel: frame.channel ?? null });
     await dropped;
   }
@@ -191,7 +193,8 @@ export class Lobby {
     call: FollowCall,
     consuming: Pick<Subscription, "consumer" | "place" | "page" | "acked">,
   ): Promise<void> {
-    const targets = [...call.jobs.map(({ id }) => jobTarget(id)), ...(call.channel ? [channelTarget(channel)] : [])];
+    const named = call.jobs.map(({ id }) => id);
+    const targets = targetsOf(named, call.channel ? channel : null);
     const begun = new Map<string, Subscription>();
     for (const target of targets) {
       const subscription = this.#subscribed(socketId, target, call.deltas);

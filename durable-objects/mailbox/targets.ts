@@ -9,6 +9,10 @@ export function channelTarget(channel: string): string {
   return `channel:${channel}`;
 }
 
+export function targetsOf(jobs: string[], channel: string | null | undefined): string[] {
+  return [...jobs.map(jobTarget), ...(channel ? [channelTarget(channel)] : [])];
+}
+
 /** The channel to ask, and the job if it is one. */
 export function parseTarget(tenant: string, target: string): { channel: string; job: string | null } {
   if (target.startsWith("channel:")) return { channel: target.slice("channel:".length), job: null };

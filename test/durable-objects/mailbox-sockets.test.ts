@@ -303,6 +303,9 @@ describe("frames that cannot be", () => {
     client.send({ type: "subscribe", jobs: [id] });
     await until(() => client.errors().length > 0);
     expect(client.errors()).toEqual(["too_many_subscriptions"]);
+    // What it follows already takes no room.
+    await client.subscribe({ channel: "c", jobs: ["none1", "none1"], deltas: true });
+    expect(client.errors()).toEqual(["too_many_subscriptions", "job_not_found"]);
     await start();
     await client.saw(id, "completed");
   });
