@@ -22,21 +22,38 @@ export function keep(kept: Chunk[], chunk: Chunk): void {
   }
 }
 
-/** Events of a job in order, with deltas that follow each other made one, of the last one's seq. */
-export function together(events: readonly JobEvent[]): ToldEvent[] {
+/** Characters that a chunk takes of a page whatever becomes of it: to read it takes its time. */
+const CHUNK_CHARACTERS = 50;
+
+/**
+ * The first events of a job, in order, for which there is room (characters), and one beyond; no more is read. `more`: whether others follow. `melts`: deltas
+ * that follow each other become one, of the last one's seq.
+ */
+export function pageOf(events: Iterable<JobEvent>, room: number, melts: boolean): { events: ToldEvent[]; more: boolean } {
   const told: ToldEvent[] = [];
+  let left = room;
   for (const event of events) {
+    if (left <= 0) return { events: told, more: true };
+    if (!melts || event.event !== "delta") {
+      told.push(event);
+      left -= JSON.stringify(event).length;
+      continue;
+    }
     const last = told.at(-1);
-    if (event.event !== "delta") told.push(event);
-    else if (last?.event !== "delta") told.push({ ...event, from: event.seq, data: { chunks: melted([], event) } });
-    else told[told.length - 1] = { ...last, seq: event.seq, data: { chunks: melted(chunksOf(last), event) } };
+    if (last?.event !== "delta") told.push({ ...event, from: event.seq, data: { chunks: [] } });
+    const open = told.at(-1)!;
+    open.seq = event.seq;
+    for (const chunk of chunksOf(event)) left -= melt(chunksOf(open), asMeant(meaningOf(chunk)));
   }
-  return told;
+  return { events: told, more: false };
 }
 
-function melted(kept: Chunk[], event: JobEvent): Chunk[] {
-  for (const chunk of chunksOf(event)) keep(kept, asMeant(meaningOf(chunk)));
-  return kept;
+/** Answers by how much the kept have grown. */
+function melt(kept: Chunk[], chunk: Chunk): number {
+  const before = kept.length;
+  keep(kept, chunk);
+  const grown = kept.length > before || !isPlain(chunk) ? chunk : chunk.choices[0].delta.content;
+  return CHUNK_CHARACTERS + JSON.stringify(grown).length;
 }
 
 function chunksOf({ data }: JobEvent): Chunk[] {

@@ -301,6 +301,9 @@ export type Followed = {
 /** Events of a job as far as one answer has room. `more`: there are others after them. */
 export type Logged = { events: JobEvent[]; more: boolean };
 
+/** What a reader lacks of a job, as far as one answer has room. `more`: there is more after it. */
+export type Missed = { events: ToldEvent[]; more: boolean };
+
 /** A mailbox is named `tenant/channel`; it knows its own name. */
 export interface MailboxRpc {
   /** `repeated`: an earlier try may have come through; jobs with a known nonce are answered, not made. */
@@ -338,11 +341,8 @@ export interface MailboxRpc {
   unfollow(call: UnfollowCall): Promise<void>;
   /** Events for the sockets of this lobby; answers to how many they went at most, less than 0 if nobody there follows any of their jobs. */
   relay(from: MailboxAddress, events: JobEvent[]): Promise<number>;
-  /**
-   * What a reader who lagged has missed of each job, in order, deltas that follow each other as one; nothing of a job that is not there. It may be the
-   * beginning alone: who wants to have everything asks until nothing comes.
-   */
-  missed(jobs: Missing[]): Promise<ToldEvent[]>;
+  /** What a reader lacks of a job, in order, deltas that follow each other as one; nothing of a job that is not there. */
+  missed(job: Missing): Promise<Missed>;
 }
 
 /** A file or a batch in a tenant's list; `file` is null for a batch, whose state its own object knows. */

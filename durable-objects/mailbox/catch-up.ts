@@ -3,11 +3,7 @@ import { isEnd } from "../../policy/lifecycle.ts";
 import type { Behind } from "./arrears.ts";
 import { EventFrame } from "./frames.ts";
 import type { Reader } from "./reader.ts";
-import { PAGE_CHARACTERS } from "./replay.ts";
 import type { Sources } from "./sources.ts";
-
-/** A page of so many characters may have been cut: there is more. */
-const FULL_CHARACTERS = PAGE_CHARACTERS / 2;
 
 /** Whether a reader still wants a job's events, and its deltas; null for no. */
 type Wants = (job: string) => { deltas: boolean } | null;
@@ -35,38 +31,41 @@ export async function catchUp(
   return { over, unreachable: false };
 }
 
-/** Tells of one job as much as goes; answers whether nothing more comes of it. */
+/** Tells of one job as much as goes, page by page; answers whether nothing more comes of it. */
 async function tell(reader: Reader, job: string, behind: Behind, sources: Sources, wants: Wants): Promise<boolean> {
-  for (;;) {
+  for (let first = true; ; first = false) {
+    // This very mailbox answers in the same turn: whoever else is there has one between two pages.
+    if (!first) await aTurn();
     const wish = wants(job);
     const { newest } = behind;
-    const events = wish && (await sources.missed({ id: job, after: behind.after, ...wish, verbatim: reader.verbatim }));
+    const page = wish && (await sources.missed({ id: job, after: behind.after, ...wish, verbatim: reader.verbatim }));
     // It has begun anew meanwhile, or left.
     if (reader.behind.get(job) !== behind) return false;
-    if (!events || events.length === 0) {
+    if (!page || page.events.length === 0) {
       // What came while it was asked for may be missing in the answer.
-      if (events && behind.newest > newest) continue;
-      const over = events !== null && !(await sources.has(job));
+      if (page && behind.newest > newest) continue;
+      const over = page !== null && !(await sources.has(job));
       if (reader.behind.get(job) !== behind) return false;
       if (behind.newest > newest) continue;
       reader.caughtUp(job);
       return over;
     }
-    let characters = 0;
-    for (const event of events) {
+    for (const event of page.events) {
       if (reader.full) {
         reader.stillBehind(job, behind, behind.after);
         return false;
       }
-      const frame = new EventFrame(event);
-      characters += frame.text.length;
-      reader.put(frame);
+      reader.put(new EventFrame(event));
       behind.after = event.seq;
     }
-    const over = isEnd(events.at(-1)!.event);
-    // A page that has all that there was: what comes from here on is told as it comes. A stream that runs would bring something each time.
-    if (!over && (characters > FULL_CHARACTERS || behind.newest > behind.after)) continue;
+    const over = isEnd(page.events.at(-1)!.event);
+    // All that there was: what comes from here on is told as it comes. A stream that runs would bring something each time.
+    if (!over && (page.more || behind.newest > behind.after)) continue;
     reader.caughtUp(job);
     return over;
   }
+}
+
+function aTurn(): Promise<void> {
+  return new Promise((done) => setTimeout(done, 0));
 }

@@ -1,7 +1,7 @@
 import { Batcher } from "../../platform/batcher.ts";
 import { isBatchChannel } from "../../platform/mailboxes.ts";
 import type { Env } from "../../platform/objects.ts";
-import type { JobEvent, ToldEvent } from "../../schemas/event.ts";
+import type { JobEvent } from "../../schemas/event.ts";
 import type { Job } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type {
@@ -16,6 +16,7 @@ import type {
   Logged,
   MailboxAddress,
   MailboxRpc,
+  Missed,
   Missing,
   Move,
   OpenCall,
@@ -146,8 +147,8 @@ export class Mailbox extends MailboxObject implements MailboxRpc {
     return this.lobby.deliver(from, events);
   }
 
-  async missed(jobs: Missing[]): Promise<ToldEvent[]> {
-    return missed(this.desk, jobs);
+  async missed(job: Missing): Promise<Missed> {
+    return missed(this.desk, job);
   }
 
   /** Rows written since the object woke: what the platform bills. */

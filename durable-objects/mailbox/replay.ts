@@ -1,10 +1,10 @@
 /** What a client missed: the log and the deltas of a job after a seq, and who is told of the rest. */
 import { mailboxName } from "../../platform/mailboxes.ts";
-import { together } from "../../policy/deltas.ts";
+import { pageOf } from "../../policy/deltas.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { meant } from "../../policy/verbatim.ts";
 import type { EventName, JobEvent, ToldEvent } from "../../schemas/event.ts";
-import type { FollowCall, Followed, Logged, Missing, UnfollowCall } from "../../schemas/rpc.ts";
+import type { FollowCall, Followed, Logged, Missed, Missing, UnfollowCall } from "../../schemas/rpc.ts";
 import { find, lastSeq, noteRunning } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import { WHOLE_CHANNEL } from "./followers.ts";
@@ -16,7 +16,7 @@ import { asAccepted, idOf, jobOf } from "./view.ts";
 
 /** Characters of events in one answer, and one event beyond: far below the 32 MiB that one may have, and little of an object's memory. */
 const FOLLOWED_CHARACTERS = 4_000_000;
-export const PAGE_CHARACTERS = 1_000_000;
+const PAGE_CHARACTERS = 1_000_000;
 
 /**
  * A lobby follows jobs or the whole channel. What is answered and what is told later join without a gap: both are read and registered
@@ -115,22 +115,10 @@ function newestSeq(desk: Desk, row: JobRow, deltas: boolean): number {
   return deltas ? lastSeq(desk, row) : entriesOf(row).at(-1)![0];
 }
 
-/** What a reader who lagged has missed: deltas that follow each other are one, but for who wants each as it came. Of each job a page at most. */
-export function missed(desk: Desk, jobs: Missing[]): ToldEvent[] {
-  return jobs.flatMap(({ after, deltas, id, verbatim }) => {
-    const row = find(desk, id);
-    const events = row ? replay(desk, id, row, after, deltas) : [];
-    return pageOf(verbatim ? events : together(events));
-  });
-}
-
-function pageOf(events: ToldEvent[]): ToldEvent[] {
-  let room = PAGE_CHARACTERS;
-  return events.filter((event) => {
-    const fits = room > 0;
-    if (fits) room -= sizeOf(event);
-    return fits;
-  });
+/** What a reader lacks of a job: deltas that follow each other are one, but for who wants each as it came. */
+export function missed(desk: Desk, { after, deltas, id, verbatim }: Missing): Missed {
+  const row = find(desk, id);
+  return pageOf(row ? replayed(desk, id, row, after, deltas) : [], PAGE_CHARACTERS, !verbatim);
 }
 
 function sizeOf(event: ToldEvent): number {

@@ -7,8 +7,7 @@
 import { Batcher } from "../../platform/batcher.ts";
 import { parseJobId } from "../../platform/ids.ts";
 import { callMailbox, within } from "../../platform/objects.ts";
-import type { ToldEvent } from "../../schemas/event.ts";
-import type { FollowCall, Followed, MailboxRpc, Missing, UnfollowCall } from "../../schemas/rpc.ts";
+import type { FollowCall, Followed, MailboxRpc, Missed, Missing, UnfollowCall } from "../../schemas/rpc.ts";
 import type { Desk } from "./desk.ts";
 import { eventsOf, follow, missed, unfollow } from "./replay.ts";
 import type { MailboxStore } from "./store/store.ts";
@@ -78,12 +77,12 @@ export class Sources {
     await Promise.allSettled(told);
   }
 
-  /** What was missed of a job. */
-  async missed(job: Missing): Promise<ToldEvent[]> {
+  /** What was missed of a job, as far as one answer has room. */
+  async missed(job: Missing): Promise<Missed> {
     const desk = this.#desk();
     const { channel } = parseJobId(desk.address.tenant, job.id)!;
-    if (this.#isHere(channel)) return missed(desk, [job]);
-    return this.#call(channel, (stub) => stub.missed([job]));
+    if (this.#isHere(channel)) return missed(desk, job);
+    return this.#call(channel, (stub) => stub.missed(job));
   }
 
   /** Whether there is such a job, or not any more. */

@@ -30,8 +30,8 @@ function deaf(...jobs: string[]) {
 function silent(job: string, how: "refuses" | "hangs" = "refuses") {
   const { calls: age } = world;
   const silence = { asked: 0 };
-  world.between.set("mailbox.missed", async (go, [jobs]) => {
-    if ((jobs as Missing[])[0]!.id !== job) return go();
+  world.between.set("mailbox.missed", async (go, [missing]) => {
+    if ((missing as Missing).id !== job) return go();
     silence.asked++;
     while (how === "hangs" && world.calls === age && world.between.has("mailbox.missed")) await scheduler.wait(2);
     throw new Error("not now");
