@@ -12,12 +12,13 @@ import { catchUp } from "./catch-up.ts";
 import { Consumers } from "./consumers.ts";
 import type { Desk } from "./desk.ts";
 import { EventFrame, type Fault, notFound, send } from "./frames.ts";
+import { Held, type Lost, lostWith } from "./held.ts";
 import { Reader } from "./reader.ts";
 import { closeSocket } from "./sockets.ts";
 import { Sources } from "./sources.ts";
 import type { MailboxStore } from "./store/store.ts";
 import { consume, isLive, postpone, type Subscription } from "./subscription.ts";
-import { channelTarget, jobTarget, targetsOf } from "./targets.ts";
+import { callsOf, channelTarget, jobTarget, parseTarget, targetsOf, wanted } from "./targets.ts";
 
 type Subscribe = Extract<ClientFrame, { type: "subscribe" }>;
 
@@ -37,12 +38,15 @@ export class Lobby {
   /** By socket id. */
   readonly #readers = new Map<string, Reader>();
   readonly #sent = new Sent();
+  readonly #held: Held;
 
-  constructor(desk: () => Desk, socketsOf: (id: string) => WebSocket[], store: MailboxStore) {
+  /** `held`: characters of events that may be held for those who wait for the past. */
+  constructor(desk: () => Desk, socketsOf: (id: string) => WebSocket[], store: MailboxStore, held: number) {
     this.#desk = desk;
     this.#socketsOf = socketsOf;
     this.#sources = new Sources(desk, store);
     this.#consumers = new Consumers(desk);
+    this.#held = new Held(held);
     for (const { consumer, deltas, place, socket, target } of store.subscriptions())
       Object.assign(this.#subscribed(socket, target, deltas === 1), {
         ...{ consumer, place },
@@ -119,7 +123,7 @@ export class Lobby {
     const opened = consumer === null ? null : this.#consumers.open(consumer);
     if (consumer && !opened)
       return fault("too_many_consumers", `A channel has ${CONSUMERS_LIMIT} consumers at most, of keys and of tokens each.`, "consumer");
-    const { calls, missing } = this.#callsOf(jobs, frame.channel ?? null, after, deltas);
+    const { calls, missing } = callsOf(this.#desk().address, jobs, frame.channel ?? null, after, deltas);
     // Answered first: the events that follow belong to it.
     const found = jobs.filter((id) => !missing.includes(id));
     const begun = opened ? { consumer: frame.consumer!, ...opened } : {};
@@ -137,25 +141,6 @@ export class Lobby {
     const dropped = this.#drop(socketId, targetsOf(jobs, frame.channel));
     send(socket, { type: "unsubscribed", jobs, channel: frame.channel ?? null });
     await dropped;
-  }
-
-  /** What each mailbox is asked for; jobs that cannot be are missing. */
-  #callsOf(jobs: string[], channel: string | null, after: Record<string, number>, deltas: boolean) {
-    const { address } = this.#desk();
-    const calls = new Map<string, FollowCall>();
-    const call = (channel: string) => {
-      const known = calls.get(channel) ?? { lobby: address, channel: false, jobs: [], after: {}, deltas };
-      calls.set(channel, known);
-      return known;
-    };
-    const missing: string[] = [];
-    for (const id of jobs) {
-      const name = parseJobId(address.tenant, id);
-      if (name) call(name.channel).jobs.push({ id, after: after[id] ?? null });
-      else missing.push(id);
-    }
-    if (channel) Object.assign(call(channel), { channel: true, after });
-    return { calls, missing };
   }
 
   /** Tells a reader what it missed, if it can be told: of each mailbox by itself. */
@@ -199,7 +184,7 @@ export class Lobby {
     for (const target of targets) {
       const subscription = this.#subscribed(socketId, target, call.deltas);
       begun.set(target, subscription);
-      subscription.pending++;
+      if (subscription.pending++ === 0) this.#held.begin(channel, subscription);
       if (target === channelTarget(channel)) {
         if (subscription.consumer !== consuming.consumer) this.#consumers.left(subscription.consumer);
         Object.assign(subscription, consuming);
@@ -215,7 +200,7 @@ export class Lobby {
     } catch {
       const lost = standing();
       // What was held belongs to other subscriptions too.
-      for (const target of lost) this.#goLive(socketId, channel, target);
+      this.#goLive(socketId, channel, lost);
       await this.#drop(socketId, lost);
       const message = "Subscribe again: the mailbox could not be reached.";
       return send(socket, { type: "error", error: { code: "unavailable", message, param: channel } });
@@ -231,9 +216,7 @@ export class Lobby {
     for (const [job, seq] of starts) if (isAsked(job) && !none.has(job)) reader.startFrom(job, seq);
     for (const event of followed.events) if (isAsked(event.job)) reader.take(new EventFrame(event), call.deltas, "logged");
     for (const { after, id, newest } of followed.behind ?? []) if (isAsked(id)) reader.lose(id, after, newest);
-    if (reader.behind.size > BEHIND_LIMIT) return this.#letGo(socketId);
-    const live = [...current].flatMap((target) => this.#goLive(socketId, channel, target));
-    if (reader.behind.size > 0) this.#desk().background(this.#catchUp(socketId));
+    const live = this.#goLive(socketId, channel, current);
     this.#consume(socketId);
     const told = [...followed.events, ...live.map(({ event }) => event)];
     const over = told.filter(({ event, job }) => isEnd(event) && !reader.behind.has(job)).map(({ job }) => job);
@@ -244,21 +227,45 @@ export class Lobby {
     );
   }
 
-  /** The past of a target was sent; what was held meanwhile follows, and is answered. */
-  #goLive(socketId: string, channel: string, target: string): EventFrame[] {
-    const subscription = this.#targets.get(target)?.get(socketId);
-    if (!subscription || --subscription.pending > 0) return [];
-    const held = subscription.held.splice(0);
-    for (const frame of held) this.#pass(socketId, channel, frame);
-    return held;
+  /** The past of targets was sent; what came meanwhile follows, as far as it was held, and is answered. */
+  #goLive(socketId: string, channel: string, targets: Iterable<string>): EventFrame[] {
+    const live = new Map<string, Subscription>();
+    for (const target of targets) {
+      const subscription = this.#targets.get(target)?.get(socketId);
+      if (subscription && --subscription.pending === 0) live.set(target, subscription);
+    }
+    const has = (job: string, number: number) =>
+      [channelTarget(channel), jobTarget(job)].some((target) => (live.get(target)?.from ?? Number.POSITIVE_INFINITY) <= number);
+    const from = [...live.values()].reduce((least, each) => Math.min(least, each.from), Number.POSITIVE_INFINITY);
+    const held = this.#held.since(channel, from);
+    for (const subscription of live.values()) this.#held.end(channel, subscription);
+    if (!held) this.#letGo(socketId);
+    const told = (held?.frames ?? []).filter(({ frame, number }) => has(frame.event.job, number));
+    for (const { frame, number } of told) this.#pass(socketId, channel, frame, number);
+    for (const each of held?.lost ?? []) if (has(each.job, each.number)) this.#lose(socketId, channel, each);
+    this.#lags(socketId);
+    return told.map(({ frame }) => frame);
   }
 
-  /** An event to a socket, by whichever of its subscriptions. Answers whether it went. */
-  #pass(socketId: string, channel: string, frame: EventFrame): boolean {
-    let own = this.#own(socketId, channel, frame.event.job);
+  /** Some events of a job were not held. Another subscription that still waits for the past may know of them too. */
+  #lose(socketId: string, channel: string, { after, job, newest, number }: Lost): void {
+    const own = this.#own(socketId, channel, job);
+    const waits = own.some(({ from, pending }) => pending > 0 && from <= number);
+    if (own.length > 0 && !waits) this.reader(socketId).mayLack(job, after, newest);
+  }
+
+  /** An event to a socket, by whichever of its subscriptions. `number`: of one that was held. Answers whether it went. */
+  #pass(socketId: string, channel: string, frame: EventFrame, number?: number): boolean {
+    const { event } = frame;
+    let own = this.#own(socketId, channel, event.job);
+    if (own.length === 0) return false;
     const waiting = own.find(({ pending }) => pending > 0);
-    if (waiting) waiting.held.push(frame);
-    if (waiting || own.length === 0) return false;
+    if (waiting) {
+      // Nothing overtakes the past. One that began to wait later was not held this for.
+      if (number === undefined) this.#held.add(channel, frame);
+      else this.#lose(socketId, channel, { ...lostWith(event), number });
+      return false;
+    }
     const reader = this.reader(socketId);
     const consumer = own.find((each) => each.consumer !== null) ?? null;
     const late = consumer !== null && !isLive(reader, consumer, frame.event);
@@ -270,10 +277,15 @@ export class Lobby {
     const deltas = own.some((each) => each.deltas);
     // By another subscription a late consumer is told of the event alone: it has yet to be told what came before.
     const went = own.length > 0 && reader.take(frame, deltas, consumer !== null && !late ? "consumed" : "live");
-    if (reader.behind.size > BEHIND_LIMIT) this.#letGo(socketId);
-    // Room without an ack: the object slept meanwhile, or a mailbox was not to be reached.
-    else if (late || reader.behind.size > 0) this.#desk().background(this.#catchUp(socketId));
+    this.#lags(socketId, late);
     return went;
+  }
+
+  /** Tells a reader what it lacks, if it has room without an ack: the object slept meanwhile, or a mailbox was not to be reached. */
+  #lags(socketId: string, late = false): void {
+    const behind = this.#readers.get(socketId)?.behind.size ?? 0;
+    if (behind > BEHIND_LIMIT) this.#letGo(socketId);
+    else if (late || behind > 0) this.#desk().background(this.#catchUp(socketId));
   }
 
   /** It lags too far to be told: its client comes back and resumes. */
@@ -302,6 +314,7 @@ export class Lobby {
     const subscription = sockets?.get(socketId);
     if (!sockets || !subscription) return false;
     sockets.delete(socketId);
+    if (subscription.pending > 0) this.#held.end(parseTarget(this.#desk().address.tenant, target).channel, subscription);
     this.#consumers.left(subscription.consumer);
     this.#readers.get(socketId)?.targets.delete(target);
     this.#desk().store.dropSubscription(socketId, target);
@@ -319,7 +332,7 @@ export class Lobby {
   #subscribed(socketId: string, target: string, deltas: boolean): Subscription {
     const sockets = this.#targets.get(target) ?? new Map<string, Subscription>();
     this.#targets.set(target, sockets);
-    const subscription = sockets.get(socketId) ?? { deltas, pending: 0, held: [], consumer: null, place: null, page: null, acked: 0 };
+    const subscription = sockets.get(socketId) ?? { deltas, pending: 0, from: 0, consumer: null, place: null, page: null, acked: 0 };
     subscription.deltas = deltas;
     sockets.set(socketId, subscription);
     this.reader(socketId).targets.add(target);
@@ -354,12 +367,6 @@ export class Lobby {
     this.#readers.set(socketId, reader);
     return reader;
   }
-}
-
-/** Of what a mailbox was to be asked for, that which is still subscribed to. */
-function wanted(call: FollowCall, channel: string, targets: Set<string>): FollowCall {
-  const jobs = call.jobs.filter(({ id }) => targets.has(jobTarget(id)));
-  return { ...call, jobs, channel: call.channel && targets.has(channelTarget(channel)) };
 }
 
 function fault(code: string, message: string, param: string): Fault {

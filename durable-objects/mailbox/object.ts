@@ -15,6 +15,7 @@ import { Calls } from "./calls.ts";
 import type { Desk } from "./desk.ts";
 import { Followers } from "./followers.ts";
 import { hear } from "./hear.ts";
+import { HELD_CHARACTERS } from "./held.ts";
 import { Inquiries } from "./inquiries.ts";
 import { Lobby } from "./lobby.ts";
 import { Order } from "./order.ts";
@@ -50,6 +51,7 @@ export abstract class MailboxObject extends DurableObject<Env> {
       () => this.desk,
       (id) => ctx.getWebSockets(id),
       store,
+      this.heldCharacters(),
     );
     this.desk = {
       address,
@@ -153,6 +155,11 @@ export abstract class MailboxObject extends DurableObject<Env> {
   /** ms that another mailbox has to take events. */
   protected relayMs(): number {
     return RELAY_MS;
+  }
+
+  /** Of events that are held for subscriptions that wait for the past. */
+  protected heldCharacters(): number {
+    return HELD_CHARACTERS;
   }
 
   protected outside(): Outside {

@@ -161,6 +161,12 @@ export class Reader {
     }
   }
 
+  /** The same, but perhaps it was told them by another way: out of the log, as it began to follow. */
+  mayLack(job: string, after: number, newest: number): void {
+    const last = this.#sent.of(job) ?? after;
+    if (last < newest) this.lose(job, last, newest);
+  }
+
   #end(): false {
     if (!this.#over) {
       for (const socket of this.#line.sockets) endPass(socket);

@@ -10,8 +10,8 @@ export type Subscription = {
   deltas: boolean;
   /** Frames of which the past is being fetched. */
   pending: number;
-  /** Events that arrived meanwhile. */
-  held: EventFrame[];
+  /** From which one on events have arrived meanwhile: see held.ts. */
+  from: number;
   /** The channel, this very mailbox's, is followed under this name: events come in its order, with cursors. */
   consumer: string | null;
   /** Of a consumer: it was told everything up to here, and is told the rest from the log. Null: it is told of events as they come. */

@@ -1,5 +1,6 @@
 /** What a socket subscribes to, as text: it is stored so. */
 import { parseJobId } from "../../platform/ids.ts";
+import type { FollowCall, MailboxAddress } from "../../schemas/rpc.ts";
 
 export function jobTarget(id: string): string {
   return `job:${id}`;
@@ -18,4 +19,28 @@ export function parseTarget(tenant: string, target: string): { channel: string; 
   if (target.startsWith("channel:")) return { channel: target.slice("channel:".length), job: null };
   const job = target.slice("job:".length);
   return { channel: parseJobId(tenant, job)!.channel, job };
+}
+
+/** What each mailbox is asked for; jobs that cannot be are missing. */
+export function callsOf(lobby: MailboxAddress, jobs: string[], channel: string | null, after: Record<string, number>, deltas: boolean) {
+  const calls = new Map<string, FollowCall>();
+  const call = (channel: string) => {
+    const known = calls.get(channel) ?? { lobby, channel: false, jobs: [], after: {}, deltas };
+    calls.set(channel, known);
+    return known;
+  };
+  const missing: string[] = [];
+  for (const id of jobs) {
+    const name = parseJobId(lobby.tenant, id);
+    if (name) call(name.channel).jobs.push({ id, after: after[id] ?? null });
+    else missing.push(id);
+  }
+  if (channel) Object.assign(call(channel), { channel: true, after });
+  return { calls, missing };
+}
+
+/** Of what a mailbox was to be asked for, that which is still subscribed to. */
+export function wanted(call: FollowCall, channel: string, targets: Set<string>): FollowCall {
+  const jobs = call.jobs.filter(({ id }) => targets.has(jobTarget(id)));
+  return { ...call, jobs, channel: call.channel && targets.has(channelTarget(channel)) };
 }

@@ -119,6 +119,10 @@ export class Mailbox extends objects.Mailbox {
     return between("mailbox.relay", args, () => super.relay(...args));
   }
 
+  protected override heldCharacters(): number {
+    return world.heldCharacters ?? super.heldCharacters();
+  }
+
   protected override relayMs(): number {
     return world.relayMs ?? super.relayMs();
   }
