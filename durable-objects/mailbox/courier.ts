@@ -85,6 +85,11 @@ export class Courier {
     return !this.#underway && this.#waiting.length === 0 && this.#lacking.size === 0;
   }
 
+  /** The lobby has all that it could be told; what it could not, sleep does not forget. */
+  get settled(): boolean {
+    return !this.#underway && this.#waiting.length === 0 && (this.#lacking.size === 0 || this.#outage !== null);
+  }
+
   /** When it is to go again, if it waits for that (ms); else null. */
   get resumesAt(): number | null {
     return this.#underway || this.#lacking.size === 0 ? null : this.#pausedUntil;
@@ -121,9 +126,9 @@ export class Courier {
     }
   }
 
-  /** The lobby may lack events of these jobs: since its outage if there is one, else it is not known which. */
-  bringNewest(jobs: Iterable<number>): void {
-    for (const n of jobs) this.#lack(n, Number.POSITIVE_INFINITY, this.#route.now(), this.#outage?.since);
+  /** The lobby may lack events of these jobs: since an instant (ms), or since its outage if there is one, else it is not known which. */
+  bringNewest(jobs: Iterable<number>, since = this.#outage?.since): void {
+    for (const n of jobs) this.#lack(n, Number.POSITIVE_INFINITY, this.#route.now(), since);
     this.go();
   }
 

@@ -11,6 +11,7 @@ import type { MailboxAddress } from "../../schemas/rpc.ts";
 import { Courier, type Outage, type Route } from "./courier.ts";
 import { entriesOf } from "./log.ts";
 import type { MailboxStore } from "./store/store.ts";
+import { Untold } from "./untold.ts";
 
 /** In place of a job's number: every job of the mailbox. */
 export const WHOLE_CHANNEL = 0;
@@ -28,6 +29,8 @@ const RECALLED = 10_000;
 const HELD_CHARACTERS = 24_000_000;
 
 export type Ways = Pick<Route, "now" | "background" | "wakeBy"> & {
+  /** A while in which the object stays awake. */
+  rest: () => Promise<void>;
   /** Hands events to the sockets of this very object, and answers to how many; less than 0 if nobody follows these jobs here. */
   deliver: (events: JobEvent[]) => number;
   /** The same to another's. @throws if it cannot be reached, or does not answer in time. */
@@ -50,11 +53,13 @@ export class Followers {
   readonly #store: MailboxStore;
   readonly #here: string;
   readonly #ways: Ways;
+  readonly #untold: Untold;
 
   constructor(store: MailboxStore, self: MailboxAddress, ways: Ways) {
     this.#store = store;
     this.#here = mailboxName(self);
     this.#ways = ways;
+    this.#untold = new Untold(store, ways, () => [...this.#couriers.values()].every(({ settled }) => settled));
     for (const { deltas, leaves, lobby, target } of store.followers()) this.#remember(target, lobby, { deltas: deltas === 1, leaves });
   }
 
@@ -102,7 +107,10 @@ export class Followers {
   async tell(n: number, event: JobEvent): Promise<number> {
     const told = [...this.#lobbies(n)].map(([lobby, deltas]) => {
       if (event.event === "delta" && !deltas) return 0;
-      if (lobby !== this.#here) return this.#courier(lobby).bring(n, event);
+      if (lobby !== this.#here) {
+        this.#untold.goes();
+        return this.#courier(lobby).bring(n, event);
+      }
       const readers = Math.max(0, this.#ways.deliver([event]));
       if (isEnd(event.event)) this.remove(n, lobby);
       return readers;
@@ -115,21 +123,34 @@ export class Followers {
     for (const lobby of this.#byTarget.get(n)?.keys() ?? []) this.#owes(lobby, n);
   }
 
-  /** At wake: tells the ends that were not told for certain, and those who could not be told the rest. */
+  /** At wake: tells the ends that were not told for certain, those who could not be told the rest, and what was on its way as the object died. */
   tellOwed(): void {
     const outages = this.#store.outages.all();
     for (const { lobby, ...outage } of outages) this.#courier(lobby, outage);
     for (const { lobby, target } of this.#store.owed()) this.#owes(lobby, target);
-    if (outages.length === 0) return;
-    // Once for all of them: each is told what it may lack, and which that is, when its pause is over.
-    const open = this.#store.outages.openJobs(Math.min(...outages.map(({ since }) => since)), RECALLED);
-    for (const { lobby, since } of outages)
-      this.#courier(lobby).bringNewest(open.flatMap(({ at, n, streams }) => (at >= since || streams === 1 ? n : [])));
+    const lacks = new Map(outages.map(({ lobby, since }) => [lobby, since]));
+    const untold = this.#untold.recall();
+    if (untold > 0) for (const lobby of this.#elsewhere()) lacks.set(lobby, Math.min(untold, lacks.get(lobby) ?? untold));
+    if (lacks.size === 0) return;
+    // Once for all of them: each is told what it may lack, and which that is, as soon as it may be told.
+    const open = this.#store.outages.openJobs(Math.min(...lacks.values()), RECALLED);
+    for (const [lobby, since] of lacks)
+      this.#courier(lobby).bringNewest(
+        open.flatMap(({ at, n, streams }) => (at >= since || streams === 1 ? n : [])),
+        since,
+      );
+  }
+
+  /** Lobbies elsewhere that follow anything. */
+  #elsewhere(): Set<string> {
+    const lobbies = new Set([...this.#byTarget.values()].flatMap((all) => [...all.keys()]));
+    lobbies.delete(this.#here);
+    return lobbies;
   }
 
   /** Goes on telling those who could not be told; answers when to come again (ms), null if nothing is to be told. */
   resume(): number | null {
-    let next: number | null = null;
+    let next = this.#untold.due;
     for (const [lobby, courier] of this.#couriers) {
       courier.go();
       if (courier.idle) this.#couriers.delete(lobby);

@@ -31,6 +31,9 @@ import { jobEvent, Webhooks } from "./webhooks.ts";
 /** A lobby that has not taken events by then is told of them later. */
 const RELAY_MS = 10_000;
 
+/** Half of the time after which the platform lets an object sleep that has nothing to do. */
+const REST_MS = 5_000;
+
 /** While the coordinator is asked about jobs, the object is woken this often: it may have died over it. */
 const WATCHDOG_MS = 30_000;
 
@@ -70,6 +73,7 @@ export abstract class MailboxObject extends DurableObject<Env> {
         newest: (n, deltas) => newest(this.desk, n, deltas),
         now: () => this.now(),
         background: (work) => ctx.waitUntil(work),
+        rest: () => new Promise((done) => setTimeout(done, this.restMs())),
         wakeBy: (at) => this.#alarm.wakeBy(at),
       }),
       inquiries: new Inquiries(() => this.desk),
@@ -155,6 +159,11 @@ export abstract class MailboxObject extends DurableObject<Env> {
   /** ms that another mailbox has to take events. */
   protected relayMs(): number {
     return RELAY_MS;
+  }
+
+  /** ms that a mailbox stays awake after it has told something elsewhere. */
+  protected restMs(): number {
+    return REST_MS;
   }
 
   /** Of events that are held for subscriptions that wait for the past. */

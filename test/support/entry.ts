@@ -119,6 +119,10 @@ export class Mailbox extends objects.Mailbox {
     return between("mailbox.relay", args, () => super.relay(...args));
   }
 
+  protected override restMs(): number {
+    return world.restMs;
+  }
+
   protected override heldCharacters(): number {
     return world.heldCharacters ?? super.heldCharacters();
   }
@@ -157,6 +161,10 @@ export class Batch extends objects.Batch {
 
   override begin(...args: Parameters<BatchRpc["begin"]>) {
     return between("batch.begin", args, () => super.begin(...args));
+  }
+
+  protected override restMs(): number {
+    return world.restMs;
   }
 
   protected override outside() {

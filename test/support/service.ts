@@ -133,8 +133,17 @@ export async function hashOf(key: string): Promise<string> {
 /** All objects die at once, mid-step; what was durable stays. */
 export const crash = () => abortAllDurableObjects();
 
-/** Evicts the object at once, as hibernation does: memory is lost, sockets stay. Nothing waits for time to pass. */
-export const evict = (stub: DurableObjectStub) => evictDurableObject(stub);
+/** Evicts the object, as hibernation does: memory is lost, sockets stay. As on the platform, a mailbox sleeps once it rests from telling; if that is soon. */
+export async function evict(stub: DurableObjectStub): Promise<void> {
+  for (let turn = 0; turn < 40 && (await isTelling(stub)); turn++) await scheduler.wait(5);
+  await evictDurableObject(stub);
+}
+
+const isTelling = (stub: DurableObjectStub) =>
+  runInDurableObject(stub, (_, { storage: { sql } }) => {
+    if (sql.exec("SELECT name FROM sqlite_master WHERE name = 'marks'").toArray().length === 0) return false;
+    return sql.exec("SELECT value FROM marks WHERE name = 'untold' AND value > 0").toArray().length > 0;
+  });
 
 export const inside = runInDurableObject;
 

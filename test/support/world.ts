@@ -37,6 +37,8 @@ export const world = {
   heartbeatMs: null as number | null,
   /** ms that a lobby has to take events; null is the real time. */
   relayMs: null as number | null,
+  /** ms that a mailbox stays awake after it has told something elsewhere. */
+  restMs: 10,
   /** Characters that a lobby may hold for who waits for the past; null is the real number. An object reads it as it is made. */
   heldCharacters: null as number | null,
   /** How often a mailbox was constructed, by its name: who sleeps through an event shows it here. */
@@ -56,6 +58,7 @@ export function resetWorld(): void {
     between: new Map(),
     heartbeatMs: null,
     relayMs: null,
+    restMs: 10,
     heldCharacters: null,
     upstream: () => completion("ok"),
     receiver: () => new Response("no receiver", { status: 500 }),

@@ -62,9 +62,9 @@ export type SubscriptionRow = { socket: string; target: string; deltas: number; 
 export type LagRow = { socket: string; job: string; last: number };
 /**
  * `cursor`: up to which job the coordinator has confirmed; `order`: up to which place the order of the channel's events may have come; `leaves`: up to which
- * number this lobby may have left others.
+ * number this lobby may have left others; `untold`: since when (ms) something may be on its way to lobbies elsewhere, 0 if all has arrived.
  */
-type Mark = "cursor" | "order" | "leaves";
+type Mark = "cursor" | "order" | "leaves" | "untold";
 type Kind = "request" | "response";
 
 /** A text up to this long stays in its row; UTF-8 makes at most four bytes of a character, and a row holds 2 MB. */
