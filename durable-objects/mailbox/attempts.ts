@@ -3,6 +3,7 @@
  * Law: of one job only the newest attempt is listened to, and an end is written once.
  */
 import { parseJobId } from "../../platform/ids.ts";
+import { aTurn } from "../../platform/turns.ts";
 import { mayBecome } from "../../policy/lifecycle.ts";
 import type { EventName } from "../../schemas/event.ts";
 import type { JobEnd } from "../../schemas/job.ts";
@@ -53,7 +54,7 @@ export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
   } else if (watched) {
     // After the answer: the call to upstream need not wait for this commit. The first attempt of a job that nobody watches
     // is not worth a row at all: the coordinator knows that it runs.
-    desk.background(later(() => noteFirst(desk, row.n, startedAt)));
+    desk.background(aTurn().then(() => noteFirst(desk, row.n, startedAt)));
   }
   return {
     ok: true,
@@ -81,11 +82,6 @@ function noteFirst(desk: Desk, n: number, startedAt: number): void {
   if (row?.status !== "queued" || row.attempt > 1) return;
   row.attempts = Math.max(row.attempts, 1);
   noteRunning(desk, row, 1, startedAt);
-}
-
-/** In a turn of its own. */
-function later(work: () => void): Promise<void> {
-  return new Promise((done) => setTimeout(done, 0)).then(work);
 }
 
 /** Chunks that arrived together become one event. A batch out of turn is refused by the number that is due. */

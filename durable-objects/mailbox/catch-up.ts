@@ -1,4 +1,5 @@
 /** A reader that lacks events is told what it missed, job by job, out of the log. */
+import { aTurn } from "../../platform/turns.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { Behind } from "./arrears.ts";
 import { EventFrame } from "./frames.ts";
@@ -64,8 +65,4 @@ async function tell(reader: Reader, job: string, behind: Behind, sources: Source
     reader.caughtUp(job);
     return over;
   }
-}
-
-function aTurn(): Promise<void> {
-  return new Promise((done) => setTimeout(done, 0));
 }

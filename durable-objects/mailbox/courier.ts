@@ -2,6 +2,7 @@
  * Brings events to one lobby elsewhere. Law: of each job in the order of its events, in one message at a time; nothing waits for a lobby, and little is
  * held for it: one that cannot take events now is told the newest of each job later, and by its number finds what it lacks, which the log has.
  */
+import { aTurn } from "../../platform/turns.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import { EventFrame } from "./frames.ts";
 
@@ -24,6 +25,11 @@ export type Route = {
   relay: (events: JobEvent[]) => Promise<number>;
   /** The newest event of a job; null if the lobby follows it no more. */
   newest: (n: number) => JobEvent | null;
+  /**
+   * Jobs of a stretch of numbers before one, of which something happened from an instant on (ms), or may have, and where the next stretch ends; null if it was
+   * the last.
+   */
+  open: (since: number, before: number) => { jobs: number[]; below: number | null };
   /** The seq of the first event of a job from an instant on (ms); Infinity if that is not known. */
   firstSince: (n: number, since: number) => number;
   /** The lobby has it. */
@@ -51,6 +57,8 @@ type Letter = { n: number; event: JobEvent; size: number; at: number; done: (rea
  * null for nothing; which seq that is, is looked up when it is told.
  */
 type Lack = { seq: number; at: number; since: number | null };
+/** Of the jobs below a number the lobby may lack what happened from an instant on (ms): they are gone through when it is told. */
+type Search = { since: number; below: number };
 
 /** An event is written out once to know its size, however many lobbies it goes to. */
 const sizes = new WeakMap<JobEvent, number>();
@@ -67,6 +75,7 @@ export class Courier {
   #characters = 0;
   /** Jobs of which the lobby lacks events that are held here no longer. What comes of them meanwhile is in their newest event. */
   readonly #lacking = new Map<number, Lack>();
+  #search: Search | null = null;
   #underway = false;
   #outage: Outage | null;
   #failures: number;
@@ -82,23 +91,24 @@ export class Courier {
   }
 
   get idle(): boolean {
-    return !this.#underway && this.#waiting.length === 0 && this.#lacking.size === 0;
+    return !this.#underway && this.#waiting.length === 0 && !this.#lacks;
   }
 
   /** The lobby has all that it could be told; what it could not, sleep does not forget. */
   get settled(): boolean {
-    return !this.#underway && this.#waiting.length === 0 && (this.#lacking.size === 0 || this.#outage !== null);
+    return !this.#underway && this.#waiting.length === 0 && (!this.#lacks || this.#outage !== null);
   }
 
   /** When it is to go again, if it waits for that (ms); else null. */
   get resumesAt(): number | null {
-    return this.#underway || this.#lacking.size === 0 ? null : this.#pausedUntil;
+    return this.#underway || !this.#lacks ? null : this.#pausedUntil;
   }
 
   /** Answers to how many sockets it went at most; 0 if the lobby does not have it yet. */
   bring(n: number, event: JobEvent): Promise<number> {
-    if (this.#lacking.has(n) || this.#pausedUntil > this.#route.now()) {
-      this.#lack(n, event.seq, this.#route.now());
+    const since = this.#search && n < this.#search.below ? this.#search.since : null;
+    if (since !== null || this.#lacking.has(n) || this.#pausedUntil > this.#route.now()) {
+      this.#lack(n, event.seq, since ?? this.#route.now(), since);
       this.go();
       return Promise.resolve(0);
     }
@@ -126,9 +136,15 @@ export class Courier {
     }
   }
 
-  /** The lobby may lack events of these jobs: since an instant (ms), or since its outage if there is one, else it is not known which. */
-  bringNewest(jobs: Iterable<number>, since = this.#outage?.since): void {
-    for (const n of jobs) this.#lack(n, Number.POSITIVE_INFINITY, this.#route.now(), since);
+  /** The lobby may lack events of these jobs: since its outage if there is one, else it is not known which. */
+  bringNewest(jobs: Iterable<number>): void {
+    for (const n of jobs) this.#lack(n, Number.POSITIVE_INFINITY, this.#route.now(), this.#outage?.since);
+    this.go();
+  }
+
+  /** It may lack events of any job below a number, from an instant on (ms). */
+  search(since: number, below: number): void {
+    this.#search = { since, below };
     this.go();
   }
 
@@ -142,7 +158,11 @@ export class Courier {
 
   async #goOn(): Promise<void> {
     this.#underway = true;
-    for (let { characters, letters } = this.#take(); letters.length > 0; { characters, letters } = this.#take()) {
+    for (;;) {
+      if (this.#search) await this.#seek();
+      const { characters, letters } = this.#take();
+      if (letters.length === 0 && this.#search) continue;
+      if (letters.length === 0) break;
       try {
         const readers = await this.#route.relay(letters.map(({ event }) => event));
         this.#failures = 0;
@@ -163,11 +183,26 @@ export class Courier {
     if (this.idle) this.#recover();
   }
 
+  get #lacks(): boolean {
+    return this.#lacking.size > 0 || this.#search !== null;
+  }
+
+  /** Goes through jobs until something waits, or there is enough for a message; a stretch in a turn, for there may be very many, and many lobbies. */
+  async #seek(): Promise<void> {
+    for (let waits = false; this.#search && !waits; waits = this.#waiting.length > 0 || this.#lacking.size >= MESSAGE_JOBS) {
+      await aTurn();
+      const { below, since } = this.#search;
+      const found = this.#route.open(since, below);
+      this.#search = found.below === null ? null : { since, below: found.below };
+      for (const n of found.jobs) this.#lack(n, Number.POSITIVE_INFINITY, since, since);
+    }
+  }
+
   #pause(): void {
-    let since = this.#route.now();
+    let since = Math.min(this.#route.now(), this.#search?.since ?? Number.POSITIVE_INFINITY);
     for (const { at } of this.#lacking.values()) since = Math.min(since, at);
     this.#pausedUntil = this.#route.now() + Math.min(FIRST_PAUSE_MS * 2 ** this.#failures++, LONGEST_PAUSE_MS);
-    this.#outage = { since: this.#outage?.since ?? since, failures: this.#failures, until: this.#pausedUntil };
+    this.#outage = { since: Math.min(this.#outage?.since ?? since, since), failures: this.#failures, until: this.#pausedUntil };
     this.#route.failed(this.#outage);
     this.#route.wakeBy(this.#pausedUntil);
   }

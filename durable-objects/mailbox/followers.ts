@@ -19,8 +19,8 @@ export const WHOLE_CHANNEL = 0;
 /** While something is to be told elsewhere, the object is woken this often (ms): it may have died over it. */
 const WATCHDOG_MS = 30_000;
 
-/** Of the newest jobs so many are gone through for what a lobby could not be told, at wake; of one before them its next event tells. */
-const RECALLED = 10_000;
+/** Numbers of jobs that are gone through in one turn for what a lobby could not be told. */
+const STRETCH = 2_000;
 
 /**
  * What is held for all lobbies together, in characters, and one event for each beyond: many that cannot be reached at once would fill an object's memory,
@@ -132,13 +132,9 @@ export class Followers {
     const untold = this.#untold.recall();
     if (untold > 0) for (const lobby of this.#elsewhere()) lacks.set(lobby, Math.min(untold, lacks.get(lobby) ?? untold));
     if (lacks.size === 0) return;
-    // Once for all of them: each is told what it may lack, and which that is, as soon as it may be told.
-    const open = this.#store.outages.openJobs(Math.min(...lacks.values()), RECALLED);
-    for (const [lobby, since] of lacks)
-      this.#courier(lobby).bringNewest(
-        open.flatMap(({ at, n, streams }) => (at >= since || streams === 1 ? n : [])),
-        since,
-      );
+    // Which jobs that concerns, and which of their events, is found when it may be told.
+    const below = (this.#store.newest()?.n ?? 0) + 1;
+    for (const [lobby, since] of lacks) this.#courier(lobby).search(since, below);
   }
 
   /** Lobbies elsewhere that follow anything. */
@@ -165,6 +161,14 @@ export class Followers {
       if (event) this.#ways.deliver([event]);
       this.remove(n, lobby);
     } else this.#courier(lobby).bringNewest([n]);
+  }
+
+  /** Jobs before a number of which a lobby may lack what happened from then on (ms): of all, or of those that it follows by name. */
+  #openJobs(lobby: string, since: number, before: number): { jobs: number[]; below: number | null } {
+    if (this.has(WHOLE_CHANNEL, lobby)) return this.#store.outages.openJobs(since, before, STRETCH);
+    const named = [...this.#byTarget].flatMap(([n, lobbies]) => (n < before && lobbies.has(lobby) ? n : []));
+    const next = named.sort((a, b) => b - a).slice(0, STRETCH);
+    return { jobs: this.#store.outages.openAmong(since, next), below: next.length < named.length ? next.at(-1)! : null };
   }
 
   /** The first event of a job from then on (ms), but for deltas, which bear no time; Infinity if that is not known. */
@@ -222,6 +226,7 @@ export class Followers {
         if (!event) this.remove(n, lobby);
         return event;
       },
+      open: (since, before) => this.#openJobs(lobby, since, before),
       firstSince: (n, since) => this.#firstSince(n, since),
       holds: (more) => this.#holds(more),
       room: () => HELD_CHARACTERS - this.#held,

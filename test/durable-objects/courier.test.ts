@@ -1,6 +1,6 @@
 /** How events go to one lobby elsewhere. */
-import { beforeEach, expect, it } from "vitest";
-import { Courier, type Outage } from "../../durable-objects/mailbox/courier.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import { Courier, type Outage, type Route } from "../../durable-objects/mailbox/courier.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 
 let clock = 0;
@@ -11,7 +11,11 @@ beforeEach(() => {
 const delta = (n: number, seq: number, text = ""): JobEvent => ({ job: `job_${n}`, seq, event: "delta", data: { chunks: [{ text }] } });
 
 /** A courier whose lobby answers, or fails, when the test says so. */
-function courier(newest: (n: number) => JobEvent | null = () => null, outages: number[] = []) {
+function courier(
+  newest: (n: number) => JobEvent | null = () => null,
+  outages: number[] = [],
+  open: Route["open"] = () => ({ jobs: [], below: null }),
+) {
   const messages: string[][] = [];
   const arrived: string[] = [];
   const wakes: number[] = [];
@@ -25,6 +29,7 @@ function courier(newest: (n: number) => JobEvent | null = () => null, outages: n
       });
     },
     newest,
+    open,
     firstSince: () => Number.POSITIVE_INFINITY,
     arrived: (n, { seq }) => arrived.push(`${n} ${seq}`),
     failed: ({ since }) => outages.push(since),
@@ -108,6 +113,7 @@ it("what sleep must not forget: since when the lobby may lack events, and how lo
     },
     newest: (n: number) => (n === 1 ? delta(1, 5) : null),
     firstSince: () => 5,
+    open: () => ({ jobs: [], below: null }),
     ...{ arrived: () => {}, holds: () => {}, room: () => Number.POSITIVE_INFINITY, background: () => {}, wakeBy: () => {} },
     failed: (outage: Outage) => kept.push(outage),
     recovered: () => kept.push(null),
@@ -214,6 +220,7 @@ it("what stands for events that were let go says since when: a lobby that slept 
       return 1;
     },
     newest: () => last,
+    open: () => ({ jobs: [], below: null }),
     firstSince: () => Number.POSITIVE_INFINITY,
     arrived: () => {},
     failed: () => {},
@@ -256,4 +263,80 @@ it.each(["ok", "fail"] as const)("what is held is given back when the message is
   await answer(how);
   if (how === "ok") await answer("ok");
   expect(held.characters).toBe(0);
+});
+
+describe("what a lobby may lack of any job is looked for as it is told", () => {
+  /** A mailbox of so many jobs, all of which it may lack; a stretch is ten. */
+  function search(jobs: number, outages: number[] = [], followed = (_: number) => true) {
+    const stretches: number[] = [];
+    const open = (since: number, before: number) => {
+      stretches.push(before);
+      expect(since).toBe(5);
+      const below = Math.max(1, before - 10);
+      return { jobs: Array.from({ length: before - below }, (_, index) => before - 1 - index), below: below === 1 ? null : below };
+    };
+    const stage = courier((n) => (followed(n) ? delta(n, 9) : null), outages, open);
+    clock = 100;
+    stage.made.search(5, jobs + 1);
+    return { ...stage, stretches };
+  }
+  /** Each stretch has a turn of its own. */
+  const sent = async (messages: string[][], count: number) => {
+    for (let turn = 0; turn < 1_000 && messages.length < count; turn++) await new Promise((done) => setTimeout(done, 0));
+    expect(messages).toHaveLength(count);
+  };
+
+  it("the newest first, as many as a message holds; and the next once it has arrived, to the first of all", async () => {
+    const { made, messages, answer, stretches } = search(1_000);
+    expect(messages).toEqual([]);
+    await sent(messages, 1);
+    expect(messages[0]).toHaveLength(250);
+    expect(messages[0]!.slice(0, 2)).toEqual(["job_1000 9", "job_999 9"]);
+    expect(stretches).toHaveLength(25);
+    expect(made.settled).toBe(false);
+    for (let count = 1; count < 4; count++) {
+      await answer("ok");
+      await sent(messages, count + 1);
+    }
+    await answer("ok");
+    expect(messages.flat()).toHaveLength(1_000);
+    expect(messages.at(-1)!.at(-1)).toBe("job_1 9");
+    expect(made.idle).toBe(true);
+  });
+
+  it("of a job that it has not come to, what happens meanwhile is told by its newest event; of one that came later, as it comes", async () => {
+    const { made, messages, answer } = search(1_000);
+    await sent(messages, 1);
+    void made.bring(1, delta(1, 9));
+    void made.bring(1_001, delta(1_001, 1));
+    await answer("ok");
+    await sent(messages, 2);
+    expect(messages[1]!.slice(0, 2)).toEqual(["job_1001 1", "job_1 9"]);
+  });
+
+  it("which are many that it does not follow: those that it does are found behind them", async () => {
+    const { made, messages, answer } = search(1_000, [], (n) => n < 10);
+    await sent(messages, 1);
+    expect(messages[0]!.at(-1)).toBe("job_1 9");
+    await answer("ok");
+    expect(made.idle).toBe(true);
+  });
+
+  it("what happens meanwhile does not wait for the end of the search", async () => {
+    const { made, messages, stretches } = search(100_000, [], () => false);
+    void made.bring(100_001, delta(100_001, 1));
+    await sent(messages, 1);
+    expect(messages).toEqual([["job_100001 1"]]);
+    expect(stretches.length).toBeLessThan(50);
+  });
+
+  it.each([100, 1_000])("it cannot be told: it lacks all from then on, however far the search came (%s jobs)", async (jobs) => {
+    const outages: number[] = [];
+    const { made, messages, answer } = search(jobs, outages);
+    await sent(messages, 1);
+    await answer("fail");
+    expect(outages).toEqual([5]);
+    expect(made.settled).toBe(true);
+    expect(made.idle).toBe(false);
+  });
 });

@@ -84,6 +84,60 @@ describe("comes by itself, once", () => {
   });
 });
 
+describe("comes by itself, of a job before thousands of others", () => {
+  const crowd = () =>
+    inside(mailbox("alice", "c"), (_, { storage: { sql } }) => {
+      sql.exec(
+        `INSERT INTO jobs (n, nonce, status, accepted_at, ended_at, details)
+         WITH RECURSIVE each(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM each WHERE n < 10500)
+         SELECT n, 'abcdef', 'cancelled', ?1, ?1, '{}' FROM each`,
+        world.now,
+      );
+    });
+
+  it.each([
+    ["it was on its way", 1],
+    ["the lobby did not take it", 4],
+  ])("%s", async (_, tries) => {
+    const client = await connect({ channel: "lobby" });
+    world.upstream = script().answer;
+    const { id } = await submit({ channel: "c", ...later });
+    await client.subscribe({ channel: "c", after: { [id]: 0 } });
+    await client.saw(id, "queued");
+    await until(async () => (await untold()) === 0);
+    const ears = deaf(({ event }) => event === "in_progress");
+    await start();
+    await until(() => ears.tries >= tries);
+    if (tries > 1) await until(async () => (await outages()) === 1);
+    await crowd();
+    await kill(mailbox("alice", "c"));
+    ears.hear();
+    await ring();
+    await client.saw(id, "in_progress");
+    expect(client.story(id)).toEqual(["1 queued", "2 in_progress"]);
+    await until(async () => (await untold()) === 0 && (await outages()) === 0);
+  });
+});
+
+it("told anew after its wake, it cannot be told either, and the mailbox dies again: it comes after all", async () => {
+  const client = await connect({ channel: "lobby" });
+  world.upstream = script().answer;
+  const { id } = await submit({ channel: "c", ...later });
+  await client.subscribe({ channel: "c", after: { [id]: 0 } });
+  await client.saw(id, "queued");
+  const ears = deaf(({ event }) => event === "in_progress");
+  await start();
+  await until(() => ears.tries > 0);
+  await kill(mailbox("alice", "c"));
+  world.now += 60_000;
+  await call("GET", `/v1/jobs/${id}`);
+  await until(async () => (await outages()) === 1 && (await untold()) === 0);
+  await kill(mailbox("alice", "c"));
+  ears.hear();
+  await ring();
+  await client.saw(id, "in_progress");
+});
+
 describe("all has arrived", () => {
   it("it is put down, and a mailbox that wakes tells nothing again", async () => {
     const client = await connect({ channel: "lobby" });

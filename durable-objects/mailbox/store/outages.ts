@@ -3,6 +3,11 @@ import type { Sql } from "../../../platform/sql.ts";
 
 export type OutageRow = { lobby: string; since: number; failures: number; until: number };
 
+/** Of a job: it has not ended, and something happened of it from an instant on (?1, ms), or may have: deltas bear no time. */
+const HAPPENED = `status = 'queued' AND (
+  max(accepted_at, coalesce(log ->> '$[#-1][2]', 0)) >= ?1 OR EXISTS (SELECT 1 FROM delta_rows WHERE delta_rows.n = jobs.n)
+)`;
+
 export class OutageStore {
   readonly #sql: Sql;
 
@@ -14,19 +19,29 @@ export class OutageStore {
     return this.#sql.all("SELECT lobby, since, failures, until FROM outages");
   }
 
-  /**
-   * Of the newest jobs those that have not ended and of which something happened from then on (ms), or may have: deltas bear no time. `at`: of the newest
-   * event but for these.
-   */
-  openJobs(at: number, newest: number): { n: number; at: number; streams: number }[] {
-    return this.#sql.all(
-      `SELECT * FROM (
-         SELECT n, max(accepted_at, coalesce(log ->> '$[#-1][2]', 0)) AS at, EXISTS (SELECT 1 FROM delta_rows WHERE delta_rows.n = jobs.n) AS streams
-         FROM jobs WHERE n > (SELECT max(n) FROM jobs) - ?2 AND status = 'queued'
-       ) WHERE at >= ?1 OR streams ORDER BY n`,
-      at,
-      newest,
+  /** Open jobs of which something may have happened since an instant (ms), of the stretch of numbers before one, the newest first. `below`: where the next stretch ends, if any. */
+  openJobs(since: number, before: number, span: number): { jobs: number[]; below: number | null } {
+    const last = this.#sql.first<{ n: number | null }>("SELECT max(n) AS n FROM jobs WHERE n < ?", before)!.n;
+    if (last === null) return { jobs: [], below: null };
+    const below = last - span + 1;
+    const rows = this.#sql.all<{ n: number }>(
+      `SELECT n FROM jobs WHERE n >= ?2 AND n < ?3 AND ${HAPPENED} ORDER BY n DESC`,
+      since,
+      below,
+      before,
     );
+    return { jobs: rows.map(({ n }) => n), below };
+  }
+
+  /** The same, of these jobs. */
+  openAmong(since: number, jobs: number[]): number[] {
+    const numbers = JSON.stringify(jobs);
+    const rows = this.#sql.all<{ n: number }>(
+      `SELECT n FROM jobs WHERE n IN (SELECT value FROM json_each(?2)) AND ${HAPPENED} ORDER BY n DESC`,
+      since,
+      numbers,
+    );
+    return rows.map(({ n }) => n);
   }
 
   put({ failures, lobby, since, until }: OutageRow): void {
