@@ -18,6 +18,8 @@ export const JOBS_PER_FRAME = 1_000;
 export const FRAME_LIMIT = 2_000_000;
 /** Jobs and channels that one socket may follow at a time. */
 export const SUBSCRIPTIONS_LIMIT = 10_000;
+/** All sockets of one object together, but for one of each: some 30 MB of its memory, twice as much with the longest ids. */
+export const ALL_SUBSCRIPTIONS_LIMIT = 50_000;
 
 /** Names under which one channel remembers how far somebody has come: so many of keys, and as many of tokens. */
 export const CONSUMERS_LIMIT = 100;

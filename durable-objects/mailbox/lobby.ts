@@ -7,7 +7,7 @@ import { isEnd } from "../../policy/lifecycle.ts";
 import { Sent } from "../../policy/sent.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { FollowCall, Followed, MailboxAddress } from "../../schemas/rpc.ts";
-import { CLOSE, type ClientFrame, CONSUMERS_LIMIT, SUBSCRIPTIONS_LIMIT } from "../../schemas/socket.ts";
+import { ALL_SUBSCRIPTIONS_LIMIT, CLOSE, type ClientFrame, CONSUMERS_LIMIT, SUBSCRIPTIONS_LIMIT } from "../../schemas/socket.ts";
 import { catchUp } from "./catch-up.ts";
 import { Consumers } from "./consumers.ts";
 import type { Desk } from "./desk.ts";
@@ -35,6 +35,8 @@ export class Lobby {
   readonly #consumers: Consumers;
   /** target -> socket id -> subscription */
   readonly #targets = new Map<string, Map<string, Subscription>>();
+  /** How many there are. */
+  #subscriptions = 0;
   /** By socket id. */
   readonly #readers = new Map<string, Reader>();
   readonly #sent = new Sent();
@@ -118,6 +120,8 @@ export class Lobby {
     const more = targetsOf(jobs, frame.channel).filter((target) => !targets.has(target)).length;
     if (targets.size + more > SUBSCRIPTIONS_LIMIT)
       return fault("too_many_subscriptions", `A socket follows ${SUBSCRIPTIONS_LIMIT} jobs and channels at most.`, "jobs");
+    if (more > 0 && targets.size + more > 1 && this.#subscriptions + more > ALL_SUBSCRIPTIONS_LIMIT)
+      return fault("channel_full", "The sockets placed here follow too much together: connect to another channel, or to none.", "jobs");
     if (consumer && frame.channel !== this.#home)
       return fault("consumer_elsewhere", "A consumer connects with ?channel=, to the channel that it follows.", "channel");
     const opened = consumer === null ? null : this.#consumers.open(consumer);
@@ -314,6 +318,7 @@ export class Lobby {
     const subscription = sockets?.get(socketId);
     if (!sockets || !subscription) return false;
     sockets.delete(socketId);
+    this.#subscriptions--;
     if (subscription.pending > 0) this.#held.end(parseTarget(this.#desk().address.tenant, target).channel, subscription);
     this.#consumers.left(subscription.consumer);
     this.#readers.get(socketId)?.targets.delete(target);
@@ -334,6 +339,7 @@ export class Lobby {
     this.#targets.set(target, sockets);
     const subscription = sockets.get(socketId) ?? { deltas, pending: 0, from: 0, consumer: null, place: null, page: null, acked: 0 };
     subscription.deltas = deltas;
+    if (!sockets.has(socketId)) this.#subscriptions++;
     sockets.set(socketId, subscription);
     this.reader(socketId).targets.add(target);
     return subscription;

@@ -2,7 +2,7 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { FollowCall } from "../../schemas/rpc.ts";
-import { advanceTo, inside, mailbox, submit, until } from "../support/service.ts";
+import { advanceTo, evict, inside, mailbox, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
 import { later, running } from "../support/telling.ts";
 import { EPOCH, refusal, resetWorld, world } from "../support/world.ts";
@@ -233,4 +233,48 @@ describe("resume points", () => {
       expect(client.errors()).toEqual([]);
     },
   );
+});
+
+describe("all sockets of one object follow as much as it holds", () => {
+  /** Five sockets that follow ten thousand jobs each. */
+  async function crowd() {
+    const clients = await Promise.all(Array.from({ length: 5 }, () => connect({ channel: "c" })));
+    for (const client of clients) await client.subscribe({ channel: "c" });
+    await inside(mailbox("alice", "c"), (_, { storage }) => {
+      storage.sql.exec(
+        `WITH RECURSIVE each(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM each WHERE n < 9999)
+         INSERT INTO subscriptions (socket, target, deltas) SELECT socket, 'job:none' || n, 0 FROM subscriptions, each`,
+      );
+    });
+    await evict(mailbox("alice", "c"));
+    return clients;
+  }
+
+  it("more is refused by name, but one job or channel for each socket, and what it follows already; until others leave", async () => {
+    const clients = await crowd();
+    const [one, two] = [await submit({ channel: "c", ...later }), await submit({ channel: "c", ...later })];
+    const client = await connect({ channel: "c" });
+    client.send({ type: "subscribe", jobs: [one.id, two.id] });
+    await until(() => client.errors().length > 0);
+    expect(client.errors()).toEqual(["channel_full"]);
+    expect(client.count("subscribed")).toBe(0);
+    await client.subscribe({ jobs: [one.id] });
+    await client.saw(one.id, "queued");
+    await client.subscribe({ jobs: [one.id], deltas: true });
+    client.send({ type: "subscribe", jobs: [two.id] });
+    await until(() => client.errors().length > 1);
+    expect(client.errors()).toEqual(["channel_full", "channel_full"]);
+    clients[0]!.send({ type: "unsubscribe", jobs: ["none1"] });
+    await until(() => clients[0]!.count("unsubscribed") === 1);
+    await client.subscribe({ jobs: [one.id] });
+    client.send({ type: "subscribe", jobs: [two.id] });
+    await until(() => client.errors().length > 2);
+    clients[0]!.socket.close(1000);
+    await until(async () => {
+      client.send({ type: "subscribe", jobs: [two.id] });
+      return client.count("subscribed") === 4;
+    });
+    await client.saw(two.id, "queued");
+    await clients[1]!.saw(two.id, "queued");
+  });
 });
