@@ -28,8 +28,19 @@ export function refused(credit: Credit | null, risked: boolean, now: number): Cr
   return { ...add(known, risked && credit ? 0 : -1, now), refusedAt: now };
 }
 
-/** After a restart: nobody knows what was let go. `spent`: its credit was, when it was last written. */
-export const restored = (spent: boolean, now: number): Credit => ({ left: spent ? 0 : ENOUGH / 4, at: now, refusedAt: now });
+/** Not one call's is left: from now on it drips, and that is to be written. */
+export const isOut = ({ left }: Credit): boolean => left < 1;
+
+/**
+ * After a restart, or a sleep: nobody knows what was let go. `spent`: all but that was, when it was last written. `written`: its credit as it was then; null of old.
+ * Law: it was written whenever it was out, so since then it was at least what dripped. Were it to drip anew with each life, an object that sleeps sooner
+ * than a drip takes would never call.
+ */
+export function restored(spent: boolean, written: Credit | null, now: number): Credit {
+  const unknown = { left: spent ? 0 : ENOUGH / 4, at: now, refusedAt: now };
+  if (!written || !(spent || isOut(written))) return unknown;
+  return { ...unknown, left: Math.min(1, dripped(written, now).left) };
+}
 
 /** A call was taken; `risked`: it gives back what it took, too. Null: the pool is trusted again. */
 export function taken(credit: Credit | null, risked: boolean, now: number): Credit | null {

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
-import { committed, enqueue, passesTo, playAll, problem, settle, ticket } from "../support/desk.ts";
+import { alarm, committed, enqueue, passesTo, playAll, problem, settle, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, pool, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
@@ -54,6 +54,26 @@ describe("everything is refused for the rate, and no header says why", () => {
     expect((await plays(EPOCH + 640_000, () => limited())).refused).toBeLessThan(5);
     expect((await plays(EPOCH + 860_000, () => committed)).taken).toBe(600);
     expect((await pool()).condition).toMatchObject({ state: "normal" });
+  }, 60_000);
+
+  it("and the coordinator sleeps from each call to the next -> it is called all the same; and once upstream takes them, all goes on", async () => {
+    configure({});
+    const played = playAll();
+    played.held = [];
+    await enqueue(tickets(60));
+    const plays = player(played);
+    await plays(EPOCH + 60_000, () => limited());
+    let refused = 0;
+    for (const end = world.now + 300_000; world.now < end; ) {
+      refused += (await plays(world.now + 10_000, () => limited())).refused;
+      // The platform lets it sleep ten seconds after its last event: what it timed in memory is gone, and its alarm wakes it.
+      const at = (await alarm())!;
+      await kill(coordinator());
+      await advanceTo(Math.max(at, world.now));
+    }
+    expect(refused).toBeGreaterThanOrEqual(7);
+    expect(refused).toBeLessThanOrEqual(15);
+    expect((await plays(world.now + 120_000, () => committed)).taken).toBe(60);
   }, 60_000);
 
   it("a limit of a day that is used up: what little it lets through is used, and little more is refused than taken", async () => {

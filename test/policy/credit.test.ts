@@ -65,7 +65,24 @@ describe("a pool that was refused for the rate", () => {
   });
 
   it("after a restart nothing is known of what was let go: a few, or one in twenty seconds if nothing was left", () => {
-    expect([restored(true, NOW).left, restored(false, NOW).left]).toEqual([0, 5]);
+    expect([restored(true, null, NOW).left, restored(false, null, NOW).left]).toEqual([0, 5]);
+    expect(restored(false, risk(doubted, NOW), NOW).left).toBe(5);
+  });
+
+  it.each([0.1, 5, 10, 15])(
+    "that follows a restart by %i s: one call in twenty seconds all the same, from when the last was let go",
+    (seconds) => {
+      const out = risk(spent, NOW);
+      for (let now = NOW; now < NOW + 40_000; now += seconds * 1_000) {
+        expect(readyAt(restored(true, out, now), now)).toBeCloseTo(Math.max(now, NOW + 20_000), 3);
+        expect(restored(true, out, now).left).toBeLessThanOrEqual(1);
+      }
+    },
+  );
+
+  it("that was out before anything was told of it -> is not made more by a restart", () => {
+    const gone = times<Credit>(20, (credit) => risk(credit, NOW), doubted);
+    expect(restored(false, gone, NOW + 5_000).left).toBeCloseTo(0.25);
   });
 });
 

@@ -42,8 +42,8 @@ export type PoolState = {
 type PoolRecord = Pick<PoolState, "pausedAt" | "stop" | "cut"> & {
   ramp: RampRecord | null;
   use?: Use;
-  /** Whether it is let go on credit, and what was told of that. */
-  doubted?: Pick<PoolState, "spent"> | null;
+  /** If it is let go on credit: what was told of that, and what was left. One of old has no `credit`. */
+  doubted?: (Pick<PoolState, "spent"> & { credit?: Credit }) | null;
 };
 type Levers = { pausedAt: number | null; tenants: [string, number][] };
 
@@ -143,7 +143,10 @@ export class Conditions {
     // What it used since is not known: it is thought to have gone on.
     if (use) [state.usedBefore, state.use] = [use, { ...use, at: now }];
     if (ramp && state.ramp) restoreRamp(state.ramp, ramp, now);
-    if (doubted) [state.credit, state.spent] = [restored(doubted.spent !== null, now), doubted.spent];
+    if (!doubted) return;
+    [state.credit, state.spent] = [restored(doubted.spent !== null, doubted.credit ?? null, now), doubted.spent];
+    // It drips from now on, whoever comes after.
+    if (!doubted.credit) this.changedPool(id);
   }
 
   #recordOf(scope: string): PoolRecord | Levers | DrainRecord | string[] {
@@ -153,6 +156,6 @@ export class Conditions {
     const state = this.of(scope.slice("pool ".length));
     const { credit, cut, pausedAt, ramp, spent, stop, use } = state;
     state.usedBefore = use;
-    return { pausedAt, stop, cut, use, ramp: ramp && recordOf(ramp), doubted: credit && { spent } };
+    return { pausedAt, stop, cut, use, ramp: ramp && recordOf(ramp), doubted: credit && { spent, credit } };
   }
 }

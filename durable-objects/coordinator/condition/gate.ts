@@ -36,7 +36,7 @@ export function begun(book: Book, pool: Pool, { job, prompt, tenant, tokens }: W
   const costMs = paceMs(pool.budget, tokens);
   state.use = pace.use(state.use, costMs, now);
   if (!pace.standsFor(state.usedBefore, state.use)) book.conditions.changedPool(pool.id);
-  letGo(book.entries.get(job)!, state, now);
+  letGo(book, book.entries.get(job)!, state, now);
   const known = state.vain.get(tenant);
   if (known) state.vain.set(tenant, vain.start(known, costMs, now));
   if (state.cut) state.cut = pace.start(state.cut, costMs, now);

@@ -1,6 +1,6 @@
 /** Calls that upstream refused for the rate or told to slow down, and those that it took: what that means for their job and for the pool (policy/credit.ts). */
 import { backoffMs } from "../../../policy/backoff.ts";
-import { isSpent, refused, risk, taken, unasked } from "../../../policy/credit.ts";
+import { isOut, isSpent, refused, risk, taken, unasked } from "../../../policy/credit.ts";
 import { isDespite } from "../../../policy/pace.ts";
 import { again } from "../../../policy/vain.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
@@ -20,9 +20,11 @@ export const CODES: Record<Refusal, string> = { rate_limit: "rate_limit_exceeded
 const LONGER = 10;
 
 /** A call is let go. */
-export function letGo(entry: Entry, state: PoolState, now: number): void {
+export function letGo({ conditions }: Book, entry: Entry, state: PoolState, now: number): void {
   entry.credit = state.credit ? "risked" : "none";
-  if (state.credit) state.credit = risk(state.credit, now);
+  if (!state.credit) return;
+  state.credit = risk(state.credit, now);
+  if (isOut(state.credit)) conditions.changedPool(entry.row.pool);
 }
 
 /** Upstream took the call: counted once, by the beginning of its answer or by its end. */
@@ -69,8 +71,9 @@ function toldToSlowDown(book: Book, entry: Entry, state: PoolState, afterMs: num
 }
 
 function doubt({ conditions }: Book, entry: Entry, state: PoolState, now: number): void {
-  if (!state.credit) conditions.changedPool(entry.row.pool);
-  state.credit = refused(state.credit, entry.credit === "risked", now);
+  const before = state.credit;
+  state.credit = refused(before, entry.credit === "risked", now);
+  if (!before || isOut(state.credit)) conditions.changedPool(entry.row.pool);
 }
 
 /**
