@@ -7,7 +7,8 @@
  * reports sets that right.
  */
 import type { PoolConfig } from "../schemas/settings.ts";
-import { type Bucket, FULL, freeAt, give, type Rate, readyAt as readyAtOf, take } from "./bucket.ts";
+import { type Bucket, FULL, freeAt, give, type Rate, readyAt as readyAtOf, spentAt, take } from "./bucket.ts";
+import { AHEAD_MS } from "./ledger.ts";
 
 /** Tokens are input tokens, levels are by the minute. */
 export type Ramp = {
@@ -21,9 +22,12 @@ export type Ramp = {
   /** What calls reserved lately, and how much of that was input: to foresee waits. */
   seen: { reserved: number; input: number };
   bucket: Bucket;
+  /** The bucket as it is written. */
+  written: Bucket;
 };
 
-export type RampRecord = Pick<Ramp, "minute" | "used" | "past" | "seen">;
+/** One of old has no `bucket`. */
+export type RampRecord = Pick<Ramp, "minute" | "used" | "past" | "seen"> & { bucket?: Bucket };
 
 const MINUTE_MS = 60_000;
 const MINUTES = 15;
@@ -40,7 +44,7 @@ export function isGoverned({ learn, ramp_tpm, tpm }: Pick<PoolConfig, "learn" | 
 }
 
 export function openRamp(floor: number): Ramp {
-  return { floor, level: floor, minute: 0, used: 0, past: [], seen: { reserved: 0, input: 0 }, bucket: FULL };
+  return { floor, level: floor, minute: 0, used: 0, past: [], seen: { reserved: 0, input: 0 }, bucket: FULL, written: FULL };
 }
 
 /** The level goes by whole minutes. True if it has changed. */
@@ -93,16 +97,27 @@ export function clearedAt(ramp: Ramp, reserved: number, now: number): number {
   return missing > 0 ? now + missing / rate.perMs : now;
 }
 
-export function recordOf({ minute, used, past, seen }: Ramp): RampRecord {
-  return { minute, used, past, seen: { ...seen } };
+/** Whether what is written still covers the truth; else it is to be written again. */
+export function isCovered(ramp: Ramp, now: number): boolean {
+  const rate = rateOf(ramp);
+  return spentAt(ramp.written, rate, now) >= spentAt(ramp.bucket, rate, now);
 }
 
-/** After a restart: nothing may start at once, for what did before it is not known. A record of old has not `seen`. */
-export function restore(ramp: Ramp, { minute, past, seen, used }: RampRecord, now: number): void {
+/** What is to be written; it runs ahead of the truth as a budget does (policy/ledger.ts), so that a start costs no row of its own. */
+export function recordOf(ramp: Ramp, now: number): RampRecord {
+  const { minute, used, past, seen } = ramp;
+  const rate = rateOf(ramp);
+  ramp.written = take(ramp.bucket, rate, rate.perMs * AHEAD_MS, now);
+  return { minute, used, past, seen: { ...seen }, bucket: ramp.written };
+}
+
+/** After a restart. Of a record of old, that has no `bucket`: nothing may start at once, for what did before it is not known. Nor has it `seen`. */
+export function restore(ramp: Ramp, { bucket, minute, past, seen, used }: RampRecord, now: number): void {
   Object.assign(ramp, { minute, past, used, ...(seen && { seen }) });
   ramp.level = levelOf(ramp);
   turn(ramp, now);
-  ramp.bucket = { spent: rateOf(ramp).burst, at: now };
+  ramp.bucket = bucket ?? { spent: rateOf(ramp).burst, at: now };
+  ramp.written = bucket ?? FULL;
 }
 
 function levelOf({ floor, past }: Ramp): number {

@@ -52,7 +52,7 @@ function write(book: Book, store: CoordinatorStore, now: number): void {
     store.putAllowance(tenant, record);
   }
   book.spenders.clear();
-  book.conditions.write(store);
+  book.conditions.write(store, now);
   book.limits.write(store);
   book.doubts.write(store);
   book.estimates.write(store);

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome, Ticket } from "../../schemas/rpc.ts";
-import { committed, enqueue, playAll, settle, ticket } from "../support/desk.ts";
+import { alarm, committed, enqueue, playAll, settle, ticket } from "../support/desk.ts";
 import { receive } from "../support/receiver.ts";
 import { advanceTo, coordinator, ended, inside, pool, submit, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
@@ -25,6 +25,41 @@ describe("the ramp", () => {
     expect(place!.eta).toMatchObject({ limited_by: "ramp", p50: 570 });
     for (let second = 1; second <= 60; second++) await advanceTo(past(second));
     expect(await jobsAfter(played, 15)).toHaveLength(15);
+  });
+
+  describe("through restarts", () => {
+    /** Half a level has started, and a prompt of two fifths waits. */
+    async function started() {
+      world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 10_000, tpm: 40_000_000 } });
+      const played = playAll();
+      await enqueue(Array.from({ length: 5 }, (_, n) => ticket(`s${n}`, { tokens: 100_000 })));
+      for (let n = 0; n < 5; n++) await settle(`s${n}`, 1, committed);
+      await enqueue([ticket("large", { tokens: 400_000 })]);
+      return played;
+    }
+
+    it("what started before one is not there again after it", async () => {
+      const played = await started();
+      await kill(coordinator());
+      expect(await pool()).toMatchObject({ in_flight: 0, depth: 1 });
+      await advanceTo(past(20));
+      expect(played.starts).toHaveLength(5);
+    });
+
+    it("a prompt that waits for longer than the coordinator stays awake is let go, in whichever life", async () => {
+      const played = await started();
+      // Whatever is written of a pool is written by this.
+      await coordinator().pause({ kind: "pool", id: "gpt-5-mini" });
+      await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
+      for (let life = 0; life < 6 && played.starts.length === 5; life++) {
+        const at = (await alarm())!;
+        await kill(coordinator());
+        await advanceTo(at);
+      }
+      expect((await jobsAfter(played, 6)).at(-1)).toBe("large");
+      expect(played.starts.at(-1)!.at).toBeGreaterThanOrEqual(past(24));
+      expect(played.starts.at(-1)!.at).toBeLessThanOrEqual(past(60));
+    });
   });
 });
 

@@ -195,10 +195,40 @@ describe("the ramp", () => {
     const governor = ramp.openRamp(FLOOR);
     saturate(governor, 60);
     const again = ramp.openRamp(FLOOR);
-    ramp.restore(again, JSON.parse(JSON.stringify(ramp.recordOf(governor))), NOW + 60 * MINUTE);
+    ramp.restore(again, JSON.parse(JSON.stringify(ramp.recordOf(governor, NOW + 60 * MINUTE))), NOW + 60 * MINUTE);
     expect(again.level).toBeGreaterThanOrEqual(governor.level);
     expect(again.level).toBeLessThanOrEqual(governor.level * 1.03);
     expect(ramp.readyAt(again, 1_000_000, NOW + 60 * MINUTE)).toBeGreaterThan(NOW + 60 * MINUTE);
+  });
+
+  it("what is written lets nothing start sooner than it would have, nor much later; and each life goes on where the last one was", () => {
+    const governor = ramp.openRamp(FLOOR);
+    let record: ramp.RampRecord | null = null;
+    let written = 0;
+    for (let now = NOW; now < NOW + 10 * MINUTE; now += 500) {
+      ramp.turn(governor, now);
+      while (ramp.readyAt(governor, 20_000, now) <= now) ramp.start(governor, 20_000, now);
+      if (!ramp.isCovered(governor, now)) {
+        record = JSON.parse(JSON.stringify(ramp.recordOf(governor, now))) as ramp.RampRecord;
+        written++;
+      }
+      const again = ramp.openRamp(FLOOR);
+      for (const sleep of [0, 100, 200]) {
+        ramp.restore(again, record!, now + sleep);
+        const [truth, restored] = [governor, again].map((each) => ramp.readyAt(each, FLOOR / 2, now + sleep));
+        expect(restored!).toBeGreaterThanOrEqual(truth!);
+        // By five seconds of the level, at the level of then.
+        expect(restored! - truth!).toBeLessThanOrEqual(7_000);
+      }
+    }
+    expect(written).toBeLessThan(10 * 12 + 20);
+  });
+
+  it("of a record of old, without its bucket: nothing starts at once, and it is written anew", () => {
+    const governor = ramp.openRamp(FLOOR);
+    ramp.restore(governor, { minute: 0, used: 0, past: [], seen: { reserved: 0, input: 0 } }, NOW);
+    expect(ramp.readyAt(governor, 100_000, NOW) - NOW).toBeCloseTo(6_000, 0);
+    expect(ramp.isCovered(governor, NOW)).toBe(false);
   });
 
   it("a clock that steps back changes nothing", () => {

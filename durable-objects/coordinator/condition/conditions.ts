@@ -6,7 +6,7 @@ import type { Notice } from "../../../platform/telemetry.ts";
 import type { Ended } from "../../../policy/breaker.ts";
 import { type Credit, restored } from "../../../policy/credit.ts";
 import { type Cut, NO_USE, type Use } from "../../../policy/pace.ts";
-import { isGoverned, openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp } from "../../../policy/ramp.ts";
+import { isCovered, isGoverned, openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp } from "../../../policy/ramp.ts";
 import type { Stop } from "../../../policy/stop.ts";
 import type { Vain } from "../../../policy/vain.ts";
 import type { PoolConfig } from "../../../schemas/settings.ts";
@@ -107,8 +107,9 @@ export class Conditions {
     this.#changed.add("retired");
   }
 
-  write(store: CoordinatorStore): void {
-    for (const scope of this.#changed) store.putCondition(scope, JSON.stringify(this.#recordOf(scope)));
+  write(store: CoordinatorStore, now: number): void {
+    for (const [id, { ramp }] of this.#pools) if (ramp && !isCovered(ramp, now)) this.changedPool(id);
+    for (const scope of this.#changed) store.putCondition(scope, JSON.stringify(this.#recordOf(scope, now)));
     this.#changed.clear();
   }
 
@@ -149,13 +150,13 @@ export class Conditions {
     if (!doubted.credit) this.changedPool(id);
   }
 
-  #recordOf(scope: string): PoolRecord | Levers | DrainRecord | string[] {
+  #recordOf(scope: string, now: number): PoolRecord | Levers | DrainRecord | string[] {
     if (scope === "drains") return this.drains.record;
     if (scope === "levers") return { pausedAt: this.pausedAt, tenants: [...this.pausedTenants] };
     if (scope === "retired") return [...this.retired];
     const state = this.of(scope.slice("pool ".length));
     const { credit, cut, pausedAt, ramp, spent, stop, use } = state;
     state.usedBefore = use;
-    return { pausedAt, stop, cut, use, ramp: ramp && recordOf(ramp), doubted: credit && { spent, credit } };
+    return { pausedAt, stop, cut, use, ramp: ramp && recordOf(ramp, now), doubted: credit && { spent, credit } };
   }
 }
