@@ -15,8 +15,14 @@ type Minutes = { rpm: number; tpm: number };
 type Days = { rpd: number | null; tpd: number | null };
 /** `limits`: as configured. `most`: what a raised limit is followed to; of a day's null, or none, is no bound. `refund`: whether tokens that upstream no longer counts are spent again. */
 export type Bounds = { limits: Limits & Minutes; most: Minutes & Partial<Days>; refund?: boolean };
-/** What is written: limits that are not as configured. One of old has the minute's alone. */
-export type LearnedRecord = { rpm: number | null; tpm: number | null; rpd?: DayRecord; tpd?: DayRecord };
+/** What is written: limits that are not as configured, and since when the minute's were asked for in vain, ms. One of old has the minute's limits alone. */
+export type LearnedRecord = {
+  rpm: number | null;
+  tpm: number | null;
+  rpd?: DayRecord;
+  tpd?: DayRecord;
+  asked?: Partial<Record<Kind, number>>;
+};
 /** A limit that is followed from now on; null is none. */
 export type LimitChange = { resource: Resource; from: number | null; to: number | null };
 
@@ -56,6 +62,9 @@ export class Learned {
   #refusedAt = Number.NEGATIVE_INFINITY;
   /** When the first call was let go since the minute's limit was told, ms; null if none was. */
   readonly #asked: Record<Kind, number | null> = { requests: null, tokens: null };
+  /** The same, once such a call was answered and did not tell of a limit that is not as configured; and as it is written. */
+  readonly #untold: Partial<Record<Kind, number>> = {};
+  #written: Partial<Record<Kind, number>> = {};
   /** How long our calls take until they are answered, and until they are sent, at the most, of late; and as of when. */
   #lateMs = 0;
   #leavingMs = 0;
@@ -86,6 +95,18 @@ export class Learned {
       // As configured again, but by steps: what was cut may still be.
       return now - this.#asked[kind] > FORGET_MS ? this.#follow(kind, resource, this.#bounds.limits[resource], budget, now) : [];
     });
+  }
+
+  /**
+   * A call was answered that was let go at `startedAt` (ms), and its headers were heard before. If they told nothing that is to be written: who sleeps from one call to
+   * the next would count the ten minutes from each.
+   */
+  untold(startedAt: number): void {
+    for (const [kind, resource] of KINDS) {
+      const since = this.#asked[kind];
+      const isCut = this.#minutes[kind].limit !== this.#bounds.limits[resource];
+      if (isCut && since !== null && startedAt >= since) this.#untold[kind] = since;
+    }
   }
 
   /** A call that ended had used so many tokens more than it was let go with. */
@@ -173,6 +194,7 @@ export class Learned {
 
   /** Whether more was learned than what was written tells, though no limit changed. */
   get isNotable(): boolean {
+    if (KINDS.some(([kind]) => this.#untold[kind] !== this.#written[kind])) return true;
     return this.#days.requests.isNotable || this.#days.tokens.isNotable;
   }
 
@@ -180,11 +202,16 @@ export class Learned {
     const { limits } = this.#bounds;
     const other = (kind: Kind, configured: number) => (this.#minutes[kind].limit === configured ? null : this.#minutes[kind].limit);
     const { requests, tokens } = this.#days;
-    return { rpm: other("requests", limits.rpm), tpm: other("tokens", limits.tpm), rpd: requests.record(), tpd: tokens.record() };
+    this.#written = { ...this.#untold };
+    const minutes = { rpm: other("requests", limits.rpm), tpm: other("tokens", limits.tpm), asked: this.#written };
+    return { ...minutes, rpd: requests.record(), tpd: tokens.record() };
   }
 
   /** After a wake: goes on with what was learned, within the bounds of now. */
   restore(record: LearnedRecord, budget: Budget, now: number): void {
+    this.#written = { ...record.asked };
+    Object.assign(this.#asked, this.#written);
+    Object.assign(this.#untold, this.#written);
     for (const [kind, resource, day] of KINDS) {
       const limit = record[resource];
       if (limit !== null) this.#minutes[kind].restore(limit);
@@ -221,6 +248,7 @@ export class Learned {
     const foreign = this.#foreign[name];
     if (period === null || reading.at < foreign.heardAt) return [];
     this.#asked[kind] = null;
+    delete this.#untold[kind];
     foreign.heardAt = reading.at;
     foreign.limit = told.limit;
     return [{ foreign, told }];

@@ -6,7 +6,7 @@ import { learnedOf } from "../../policy/pools.ts";
 import type { QueueState } from "../../schemas/queue.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type { PoolConfig, PoolsConfig } from "../../schemas/settings.ts";
-import type { Book, Pool } from "./book.ts";
+import type { Book, Entry, Pool } from "./book.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 
 export class LimitBook {
@@ -70,6 +70,13 @@ export function read(book: Book, readings: readonly PoolReading[], now: number):
 export function started(book: Book, pool: Pool, tokens: number, now: number): void {
   const changes = book.limits.of(pool.id)?.started(pool.budget, tokens, now) ?? [];
   if (changes.length > 0) report(book, pool, changes);
+}
+
+/** Its call was answered; what its headers told was read before. */
+export function answered(book: Book, { reservation, row }: Entry): void {
+  const learned = book.limits.of(row.pool);
+  if (reservation?.at !== undefined) learned?.untold(reservation.at);
+  if (learned?.isNotable) report(book, book.pools.get(row.pool)!, []);
 }
 
 function report(book: Book, { id }: Pool, changes: LimitChange[]): void {

@@ -8,7 +8,7 @@ import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { learn } from "./condition/learn.ts";
 import { cameToNothing } from "./condition/refusals.ts";
-import { read } from "./limits.ts";
+import { answered, read } from "./limits.ts";
 
 /** Nothing was done for the tenant's call. */
 const TURNED_AWAY: ReadonlySet<Outcome["kind"]> = new Set(["rate_limited", "no_capacity", "slow_down", "halted", "region"]);
@@ -25,6 +25,7 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
     const learned = book.limits.of(entry.row.pool);
     if (outcome.kind === "rate_limited") learned?.refused(entry.row.tokens, now);
     else if (TURNED_AWAY.has(outcome.kind)) learned?.turnedAway(entry.row.tokens);
+    if (outcome.kind === "committed" || TURNED_AWAY.has(outcome.kind)) answered(book, entry);
     conclude(book, entry, outcome, headersMs, now, random());
   }
 }

@@ -44,26 +44,30 @@ describe("limits that upstream tells", () => {
     expect(followed).toEqual([375, 468.75, 585.9375, 600, 600, 600]);
   });
 
-  it("told no more for ten minutes of calls: as configured again, reported, and after a restart too", async () => {
-    configured();
-    const informed = vi.spyOn(console, "info");
-    const played = playAll();
-    await coordinator().inspect();
-    world.now = EPOCH + 1_000;
-    await read(of(500, 490));
-    for (const minute of [1, 6, 12]) {
-      world.now = EPOCH + minute * 60_000;
-      await enqueue([ticket(`job${minute}`)]);
-      await until(() => played.jobs().includes(`job${minute}`));
-      await settle(`job${minute}`, 1, committed);
-    }
-    expect((await pool()).limits).toMatchObject({ rpm: 600 });
-    const raised = informed.mock.calls.map(([line]) => JSON.parse(line as string) as { event: string });
-    expect(raised.filter(({ event }) => event === "limit_raised")).toMatchObject([{ resource: "rpm", from: 500, to: 600 }]);
-    await kill(coordinator());
-    expect((await pool()).limits).toMatchObject({ rpm: 600 });
-    vi.restoreAllMocks();
-  });
+  it.each([false, true])(
+    "told no more for ten minutes of calls: as configured again, reported, and after a restart too (between calls the coordinator sleeps: %s)",
+    async (sleeps) => {
+      configured();
+      const informed = vi.spyOn(console, "info");
+      const played = playAll();
+      await coordinator().inspect();
+      world.now = EPOCH + 1_000;
+      await read(of(500, 490));
+      for (const minute of [1, 6, 12]) {
+        world.now = EPOCH + minute * 60_000;
+        await enqueue([ticket(`job${minute}`)]);
+        await until(() => played.jobs().includes(`job${minute}`));
+        await settle(`job${minute}`, 1, committed);
+        if (sleeps) await kill(coordinator());
+      }
+      expect((await pool()).limits).toMatchObject({ rpm: 600 });
+      const raised = informed.mock.calls.map(([line]) => JSON.parse(line as string) as { event: string });
+      expect(raised.filter(({ event }) => event === "limit_raised")).toMatchObject([{ resource: "rpm", from: 500, to: 600 }]);
+      await kill(coordinator());
+      expect((await pool()).limits).toMatchObject({ rpm: 600 });
+      vi.restoreAllMocks();
+    },
+  );
 
   it("with learn: false, nothing is followed", async () => {
     configured({ learn: false });

@@ -249,6 +249,32 @@ describe("a limit that upstream changes", () => {
     expect(learned.limits.rpm).toBe(limit);
   });
 
+  it("since when it was asked for in vain is written once, goes on through restarts, and counts no more once it was told", () => {
+    const bounds = { limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } };
+    const lives = (told: (learned: Learned, life: number) => boolean) => {
+      const budget = openBudget(CONFIGURED);
+      let record = { rpm: RPM / 2, tpm: null } as ReturnType<Learned["record"]>;
+      let written = 0;
+      for (let life = 0; life <= 60; life++) {
+        const now = START + life * 15_000;
+        const learned = new Learned(bounds, now);
+        learned.restore(record, budget, now);
+        const changes = learned.started(budget, 10, now);
+        const requests = { limit: RPM / 2, remaining: RPM / 4, resetMs: 30_000 };
+        const reading = { pool: "p", job: "j", sentAt: now, at: now + 50, requests, tokens: null };
+        if (told(learned, life)) learned.take(reading, now, budget, now + 50);
+        learned.untold(now);
+        if (changes.length === 0 && !learned.isNotable) continue;
+        written++;
+        record = JSON.parse(JSON.stringify(learned.record()));
+      }
+      return { limit: record.rpm, written };
+    };
+    expect(lives(() => false)).toEqual({ limit: null, written: 5 });
+    expect(lives((_, life) => life % 30 === 20)).toEqual({ limit: RPM / 2, written: 5 });
+    expect(lives(() => true)).toEqual({ limit: RPM / 2, written: 0 });
+  });
+
   it("what was learned goes on after a restart, within the bounds of then", () => {
     const budget = openBudget(CONFIGURED);
     const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
