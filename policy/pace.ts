@@ -1,6 +1,6 @@
 /**
- * `slow_down`: traffic grew too fast for upstream. The whole pool is cut once, to half of what it used, and comes back as upstream's guide
- * asks for: by half in a quarter of an hour. Law: while cut, a pool's starts take at most `share` of its rate, and a second of it at once.
+ * `slow_down`: traffic grew too fast for upstream. Each pool of the account is cut once, to half of what it used, and comes back as upstream's
+ * guide asks for: by half in a quarter of an hour. Law: while cut, a pool's starts take at most `share` of its rate, and a second of it at once.
  */
 
 /** `factor`: the share of the pool's rate at `at`. `readyAt`: when the starts so far are worked off at that share. */
@@ -42,6 +42,11 @@ export function shareAt({ factor, at }: Cut, now: number): number {
 /** Whether a call began after the last cut, and was let go at what that left; null if a restart forgot when it began. */
 export function isDespite(last: Cut | null, startedAt: number | null): boolean {
   return last !== null && startedAt !== null && startedAt > last.at;
+}
+
+/** Whether a `slow_down` is the first in a quarter of an hour: upstream speaks of the traffic as it has grown, and not of how a cut was kept. */
+export function isFirst(last: Cut | null, now: number): boolean {
+  return last === null || now - last.at >= GROWTH_MS;
 }
 
 /**

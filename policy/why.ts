@@ -97,7 +97,7 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
       return stoppedBy(standing);
     case "ramp":
       if (pool.condition?.reason !== "slow_down") return `the pool "${pool.id}" may not grow faster: upstream refuses traffic that does`;
-      return `upstream asked the pool "${pool.id}" to slow down: it may use ${Math.round(pool.condition.share * 100)} % of its rate, and more by the minute`;
+      return `upstream asked the account to slow down: the pool "${pool.id}" may use ${Math.round(pool.condition.share * 100)} % of its rate, and more by the minute`;
     case "retry":
       return `upstream asked the pool "${pool.id}" to send nothing for ${seconds((pool.held_until ?? now) - now)}`;
     case "scheduled":

@@ -1,6 +1,6 @@
 /** How fast a pool may grow, and how it comes back after a `slow_down`: the test plays mailboxes and dispatchers. */
 
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Outcome, Ticket } from "../../schemas/rpc.ts";
 import { alarm, committed, enqueue, playAll, settle, ticket } from "../support/desk.ts";
 import { receive } from "../support/receiver.ts";
@@ -157,6 +157,71 @@ describe("slow_down", () => {
     await enqueue(Array.from({ length: 25 }, (_, n) => ticket(`k${n}`)));
     await jobsAfter(played, 46);
     expect(await written()).toEqual([46_000]);
+  });
+
+  describe("to one pool, while others of the account are at work", () => {
+    const nano = { pool: "gpt-5-nano" };
+    const shares = async () => Promise.all(["gpt-5-mini", "gpt-5-nano", "default"].map(async (id) => (await condition(id)).share));
+
+    /** Twenty of sixty a minute are used of one, ten of another, nothing of the third. */
+    async function three() {
+      const models = (id: string) => ({ models: [`${id}*`], rpm: 60, tpm: 500_000 });
+      const pools = { "gpt-5-mini": models("gpt-5-mini"), "gpt-5-nano": models("gpt-5-nano"), default: { rpm: 60, tpm: 500_000 } };
+      world.env.SLUICE_POOLS = JSON.stringify(pools);
+      const played = playAll();
+      await enqueue(Array.from({ length: 20 }, (_, n) => ticket(`j${n}`)));
+      await enqueue(Array.from({ length: 10 }, (_, n) => ticket(`n${n}`, nano)));
+      await jobsAfter(played, 30);
+      return played;
+    }
+
+    it("-> each is cut to half of what it used, is told of by itself, and comes back by itself, after a restart too", async () => {
+      const played = await three();
+      const warned = vi.spyOn(console, "warn");
+      await settle("j0", 1, slowed);
+      const cuts = [1 / 6, 1 / 12, 1 / 20];
+      for (const [place, share] of (await shares()).entries()) expect(share).toBeCloseTo(cuts[place]!);
+      const told = warned.mock.calls.flatMap(([line]) => (/"pool_slowed"/.test(line) ? [JSON.parse(line)] : []));
+      expect(told.map(({ pool }) => pool).sort()).toEqual(["default", "gpt-5-mini", "gpt-5-nano"]);
+      await kill(coordinator());
+      // What was under way in another pool says nothing new.
+      await settle("n0", 1, slowed);
+      for (const [place, share] of (await shares()).entries()) expect(share).toBeCloseTo(cuts[place]!, 2);
+      expect(warned.mock.calls.filter(([line]) => /"pool_slowed"/.test(line))).toHaveLength(3);
+      // One in twelve seconds, where the budget would let all of them go.
+      await enqueue(Array.from({ length: 10 }, (_, n) => ticket(`m${n}`, nano)));
+      for (let second = 1; second <= 60; second++) await advanceTo(past(second));
+      const started = played.jobs().filter((job) => /^m|n0/.test(job)).length - 1;
+      expect(started).toBeGreaterThanOrEqual(4);
+      expect(started).toBeLessThanOrEqual(7);
+      await advanceTo(past(4_500));
+      expect(await shares()).toEqual([1, expect.closeTo(1.5 ** 5 / 12), expect.closeTo(1.5 ** 5 / 20)]);
+    });
+
+    it("in spite of its cut -> it alone is cut again: what the others may, their own calls are told; a quarter of an hour later, all are", async () => {
+      const played = await three();
+      await settle("j0", 1, slowed);
+      for (let second = 1; second <= 10; second++) await advanceTo(past(second));
+      await jobsAfter(played, 31);
+      await settle("j0", 2, slowed);
+      const [mini, ...others] = await shares();
+      expect(mini).toBeCloseTo(1 / 12, 2);
+      expect(others).toEqual([expect.closeTo(1 / 12, 2), expect.closeTo(1 / 20, 2)]);
+      await advanceTo(past(1_000));
+      await jobsAfter(played, 32);
+      expect((await shares())[2]).toBeCloseTo(0.05 * 1.5 ** (1_000 / 900));
+      await settle("j0", 3, slowed);
+      expect((await shares())[2]).toBeCloseTo(1 / 20);
+    });
+
+    it("-> an operator lifts one pool's, or all of them", async () => {
+      await three();
+      await settle("j0", 1, slowed);
+      await coordinator().resume({ kind: "pool", id: "gpt-5-nano" });
+      expect(await shares()).toEqual([expect.closeTo(1 / 6), 1, expect.closeTo(1 / 20)]);
+      await coordinator().resume({ kind: "all" });
+      expect(await shares()).toEqual([1, 1, 1]);
+    });
   });
 
   it("-> one cut for all that was under way, and a slow way back that outlives the coordinator", async () => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { cut, isDespite, NO_USE, readyAt, shareAt, standsFor, start, type Use, use } from "../../policy/pace.ts";
+import { cut, isDespite, isFirst, NO_USE, readyAt, shareAt, standsFor, start, type Use, use } from "../../policy/pace.ts";
 import * as ramp from "../../policy/ramp.ts";
 
 const NOW = 1_780_000_020_000;
@@ -26,6 +26,12 @@ describe("slow_down", () => {
     const first = cut(null, used(1), NOW - 5_000, NOW);
     expect(cut(first, used(1), NOW - 1_000, NOW + 500)).toBe(first);
     expect(cut(first, used(1), NOW + 1, NOW + 500).factor).toBeCloseTo(first.factor / 2, 2);
+  });
+
+  it("is the first of a quarter of an hour, or one more", () => {
+    const last = { factor: 0.5, at: NOW, readyAt: NOW };
+    expect(isFirst(null, NOW)).toBe(true);
+    expect([1, 899_999, 900_000].map((after) => isFirst(last, NOW + after))).toEqual([false, false, true]);
   });
 
   it("is in spite of a cut if the call began after it", () => {

@@ -87,7 +87,7 @@ describe("in words", () => {
     [
       "ramp",
       { pool: { ...waiting().pool, condition: { ...stopped, state: "slowed", reason: "slow_down", share: 0.254 } } },
-      'upstream asked the pool "mini" to slow down: it may use 25 % of its rate, and more by the minute',
+      'upstream asked the account to slow down: the pool "mini" may use 25 % of its rate, and more by the minute',
     ],
     ["retry", { pool: { ...waiting().pool, held_until: NOW + 20 } }, 'upstream asked the pool "mini" to send nothing for 20 seconds'],
   ];

@@ -32,7 +32,7 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
   }
   const silentUntil = outcome.kind === "committed" ? now : turnedAway(book, entry, state, outcome, now, random);
   // Afterwards: what a call was told in spite of a cut is judged by the cut that it was let go at.
-  if (outcome.kind === "slow_down") slowDown(book, pool, state, entry.reservation?.at ?? null, now);
+  if (outcome.kind === "slow_down") slowDown(book, pool, entry.reservation?.at ?? null, now);
   if (neverLeft(outcome)) tookInput(entry, state, 0, now);
   count(state, job, outcome, now);
   const sign = outcome.kind === "region" ? leave(book, dispatcher) : signOf(state, outcome, now);
@@ -106,13 +106,23 @@ function leave(book: Book, dispatcher: string): Sign {
   return { kind: "halt", reason: "region", code: "unsupported_country_region_territory", retryAfterMs: null };
 }
 
-function slowDown(book: Book, pool: string, state: PoolState, startedAt: number | null, now: number): void {
+/** What grew too fast is the traffic of the account: every pool is cut. One that is told so again in spite of it is cut alone: the others' own calls tell whether theirs was enough. */
+function slowDown(book: Book, pool: string, startedAt: number | null, now: number): void {
+  const isFirst = pace.isFirst(book.conditions.of(pool).cut, now);
+  if (!slow(book, pool, startedAt, now) || !isFirst) return;
+  for (const other of book.pools.keys()) if (other !== pool) slow(book, other, startedAt, now);
+}
+
+/** Answers whether it was cut. */
+function slow({ conditions }: Book, pool: string, startedAt: number | null, now: number): boolean {
+  const state = conditions.of(pool);
   const last = state.cut;
   const next = pace.cut(last, state.use, startedAt, now);
-  if (next === last) return;
+  if (next === last) return false;
   state.cut = next;
-  book.conditions.changedPool(pool);
-  if (next.factor !== last?.factor) book.conditions.notices.push({ level: "warn", event: "pool_slowed", pool, share: next.factor });
+  conditions.changedPool(pool);
+  if (next.factor !== last?.factor) conditions.notices.push({ level: "warn", event: "pool_slowed", pool, share: next.factor });
+  return true;
 }
 
 function change(book: Book, pool: string, state: PoolState, next: Stop | null, now: number): void {
