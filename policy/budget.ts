@@ -107,13 +107,11 @@ export function release(budget: Budget): void {
 
 /**
  * The call never reached upstream: nothing was charged there. But what refilled since then would have been lost in a bucket
- * left full, and would be spent twice: so much is not given back. `back`: tokens of a minute that were already.
+ * left full, and would be spent twice: so much is not given back. `back`: what was already.
  */
-export function refund(budget: Budget, reservation: Reservation, now: number, back = 0): void {
-  for (const meter of budget.meters) {
-    const gone = meter.resource === "tpm" ? back : 0;
-    giveBack(meter, amountOf(meter, reservation.tokens) - gone, reservation.at, now);
-  }
+export function refund(budget: Budget, reservation: Reservation, now: number, back: Partial<Record<Resource, number>> = {}): void {
+  for (const meter of budget.meters)
+    giveBack(meter, amountOf(meter, reservation.tokens) - (back[meter.resource] ?? 0), reservation.at, now);
   budget.inFlight--;
 }
 

@@ -1,7 +1,7 @@
 /**
  * A pool's limit of a day, and what is left of it, as answers tell. Headers of one name tell one limit, the day's or the minute's: a day's that nobody tells
- * of any more, while they tell the minute's, is as configured again. Law: what upstream says is left is not believed to be more; what an operator
- * takes back is what answers took, and never what our calls did.
+ * of any more, while they tell the minute's, is as configured again. Law: what upstream says is left is not believed to be more, but for tokens that came back, where
+ * the operator wants that; what an operator takes back is what answers took, and never what our calls did.
  */
 import { type Budget, burstOf, correct, type Limits, retune, used } from "./budget.ts";
 import { Followed } from "./followed.ts";
@@ -70,9 +70,22 @@ export class Day {
     this.#taken = { amount: this.#takenAt(now) + taken, at: now };
   }
 
-  /** Whether more was taken since it was last written than may be forgotten. */
+  /** So much was counted of what had surely arrived; `later`: what was let go since. What is not counted may be spent again, as far as it is believed: `part` of it. */
+  takeBack(budget: Budget, counted: number, later: number, part: number, now: number): void {
+    const back = (used(budget, this.#resource, now) - later - counted) * part;
+    if (back <= 0) return;
+    const given = -correct(budget, this.#resource, -back, now);
+    // Were it ours, and an operator took back what answers took, ours would come back twice.
+    this.#taken = { amount: Math.max(0, this.#takenAt(now) - given), at: now };
+  }
+
+  get isTold(): boolean {
+    return this.#told.size > 0;
+  }
+
+  /** Whether more was taken since it was last written, or came back, than may be forgotten. */
   get isNotable(): boolean {
-    return this.#taken.amount - this.#written > this.#followed.limit * NOTABLE;
+    return Math.abs(this.#taken.amount - this.#written) > this.#followed.limit * NOTABLE;
   }
 
   /** An operator knows better: the limit is as configured, and what answers took of it is there again, until they tell. */

@@ -128,19 +128,20 @@ export class Learned {
   }
 
   /**
-   * A call is about to be refunded that was never made: nothing of it is ours or others'. Answers the tokens of a minute that may be back already, for
-   * headers showed that upstream does not count them.
+   * A call is about to be refunded that was never made: nothing of it is ours or others'. Answers the tokens that may be back already, for headers showed that
+   * upstream does not count them; or that headers will show, as those of a day do where they tell it.
    */
-  unmade({ at: since, tokens }: Reservation): number {
+  unmade({ at: since, tokens }: Reservation): Partial<Record<Resource, number>> {
+    const tpd = this.#givesBack && this.#days.tokens.isTold ? tokens : 0;
     // One of before a restart is in nothing that is known here.
-    if (since === undefined) return 0;
+    if (since === undefined) return { tpd };
     const back = this.#corrections.reduce((sum, each) => sum + (each.since >= since ? Math.max(0, -each.amount) : 0), 0);
     for (const [kind, amount, kept] of [["requests", 1, 1] as const, ["tokens", tokens, tokens - back] as const]) {
       const perMs = this.#minutes[kind].limit / 60_000;
       this.#total[kind] -= amount;
       this.levels.strike(kind, since, amount, (at) => Math.max(0, kept - Math.max(0, at - since) * perMs));
     }
-    return back;
+    return { tpm: back, tpd };
   }
 
   /** Learns from an answer's headers; changes the budget. `startedAt`: when its call was let go here, ms; null if that is not known. No call that started earlier was longer on its way. */
@@ -153,7 +154,7 @@ export class Learned {
     this.#foresee(budget, now);
     for (const [kind, resource, , names] of KINDS) {
       const told = names.flatMap((name) => this.#hear(kind, resource, name, reading));
-      if (told.length > 0) changes.push(...this.#followDay(kind, told, budget, reading.at, now));
+      if (told.length > 0) changes.push(...this.#followDay(kind, told, budget, reading, now));
       const heard = told.flatMap((each) => ("foreign" in each ? each : []));
       if (heard.length === 0) continue;
       changes.push(...this.#follow(kind, resource, this.#lowest(names, reading.at), budget, now));
@@ -255,15 +256,16 @@ export class Learned {
   }
 
   /** The day's limit, and what is left of it. */
-  #followDay(kind: Kind, heard: readonly Heard[], budget: Budget, at: number, now: number): LimitChange[] {
+  #followDay(kind: Kind, heard: readonly Heard[], budget: Budget, { at, sentAt }: PoolReading, now: number): LimitChange[] {
     const day = this.#days[kind];
     const from = day.limit;
     const changed = day.follow(budget, at, now);
     const [until, total] = [this.levels.total(kind, at), this.levels.total(kind, now)];
-    for (const each of heard) {
-      if ("foreign" in each || each.told.remaining === null || until === null || total === null) continue;
-      day.bring(budget, each.told.remaining, total - until, at, now);
-    }
+    const full = heard.flatMap((each) => ("foreign" in each || !isFull(each.told) ? [] : each.told));
+    if (until !== null && total !== null) for (const { remaining } of full) day.bring(budget, remaining, total - until, at, now);
+    const arrived = this.levels.total(kind, this.#arrivedBy(sentAt));
+    if (kind === "tokens" && full.length > 0 && this.#believesBacks(now) && arrived !== null && total !== null)
+      day.takeBack(budget, Math.max(...full.map(({ limit, remaining }) => limit - remaining)), total - arrived, REFUND.part, now);
     return changed ? [{ resource: kind === "requests" ? "rpd" : "tpd", from, to: day.limit }] : [];
   }
 
@@ -313,9 +315,9 @@ export class Learned {
    * Reckoned so that every doubt is upstream's: each call as late as any was, and what refilled in a bucket that may have been full is lost.
    */
   #takeBack(heard: readonly { told: FullReading }[], { at, sentAt }: PoolReading, budget: Budget, now: number): void {
-    if (at <= this.#correctedAt || this.#bounds.limits.windowSeconds || now - this.#refusedAt < REFUND.distrustMs) return;
+    if (at <= this.#correctedAt || !this.#believesBacks(now)) return;
     const transitMs = this.#bounds.limits.transitMs ?? 0;
-    const arrived = sentAt - this.#leavingMs - transitMs;
+    const arrived = this.#arrivedBy(sentAt);
     const backs = heard.map(({ told: { limit, remaining } }) => {
       const perMs = limit / 60_000;
       const level = this.levels.remained("tokens", arrived, at, perMs);
@@ -327,6 +329,19 @@ export class Learned {
     const back = Math.min(...backs) * REFUND.part;
     if (back <= 0) return;
     this.#corrected("tokens", correct(budget, "tpm", -back, now), budget, now);
+  }
+
+  get #givesBack(): boolean {
+    return this.#bounds.refund === true && !this.#bounds.limits.windowSeconds;
+  }
+
+  #believesBacks(now: number): boolean {
+    return this.#givesBack && now - this.#refusedAt >= REFUND.distrustMs;
+  }
+
+  /** What was let go until then had surely arrived when a call was sent (ms): each is thought to be as late as any was. */
+  #arrivedBy(sentAt: number): number {
+    return sentAt - this.#leavingMs - (this.#bounds.limits.transitMs ?? 0);
   }
 
   /** What was learned after an instant is not in the level of then. */

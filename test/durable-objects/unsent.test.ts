@@ -40,6 +40,7 @@ describe("a call's reservation", () => {
     await settle("a", 1, outcome);
     const others = starts - 1;
     expect((await pool()).used).toEqual({ requests: kept + others, tokens: (kept + others) * 400 });
+    await until(() => played.starts.length >= starts);
     expect(played.starts.length).toBe(starts);
   });
 });
