@@ -15,15 +15,28 @@ const OWING = 10;
 /** Without a telling reset, what is above so many times the limit is another's. Below it all is believed: a limit can be cut to anything. */
 const FAR = 4;
 
-export function periodOf({ limit, remaining, resetMs }: LimitReading, { day, most, windowSeconds }: Expected): "minute" | "day" | null {
+/** What headers say is in whole units and milliseconds, rounded anyhow: at a high limit that is most of what they say. */
+const ROUNDING = 1;
+
+type Period = "minute" | "day" | null;
+
+export function periodOf(reading: LimitReading, expected: Expected): Period {
+  const { limit, remaining, resetMs } = reading;
+  const { windowSeconds } = expected;
   const spent = limit - (remaining ?? limit);
-  if (resetMs === null || spent === 0) {
-    if (limit === day || (resetMs ?? 0) > MINUTE.most * OWING) return "day";
-    return limit <= most * FAR ? "minute" : null;
-  }
+  if (resetMs === null || spent === 0) return byLimit(reading, expected);
   if (windowSeconds && resetMs <= windowSeconds * 1_000) return "minute";
   const whole = (resetMs / spent) * limit;
-  if (whole >= MINUTE.least && whole <= MINUTE.most * (remaining === 0 ? OWING : 1)) return "minute";
+  const longest = MINUTE.most * (remaining === 0 ? OWING : 1);
+  if (whole >= MINUTE.least && whole <= longest) return "minute";
   if (windowSeconds && resetMs > MINUTE.most * OWING) return "day";
-  return whole >= DAY.least && whole <= DAY.most ? "day" : null;
+  if (whole >= DAY.least && whole <= DAY.most) return "day";
+  const [least, most] = [(resetMs - ROUNDING) / spent, (resetMs + ROUNDING) / Math.max(0, spent - ROUNDING)];
+  return least * limit <= longest && most * limit >= MINUTE.least ? byLimit(reading, expected) : null;
+}
+
+/** The time until all is free tells nothing. */
+function byLimit({ limit, resetMs }: LimitReading, { day, most }: Expected): Period {
+  if (limit === day || (resetMs ?? 0) > MINUTE.most * OWING) return "day";
+  return limit <= most * FAR ? "minute" : null;
 }

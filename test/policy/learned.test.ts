@@ -212,6 +212,17 @@ describe("a limit that upstream changes", () => {
     expect(free(budget, "rpm", at)).toBeCloseTo((RPM / 2) * (59 / 60), 6);
   });
 
+  it("a high one is followed while so little of it is spent that all is free again within a millisecond", () => {
+    const limits = { ...CONFIGURED, rpm: 30_000, tpm: 180_000_000 };
+    const budget = openBudget(limits);
+    const learned = new Learned({ limits, most: { rpm: 30_000, tpm: 180_000_000 } }, START);
+    const at = START + 1_000;
+    const requests = { limit: 15_000, remaining: 14_999, resetMs: 1 };
+    const tokens = { limit: 90_000_000, remaining: 90_000_000 - 900, resetMs: 0 };
+    learned.take({ pool: "p", job: "j", sentAt: at - 50, at, requests, tokens }, null, budget, at);
+    expect(learned.limits).toMatchObject({ rpm: 15_000, tpm: 90_000_000, rpd: null, tpd: null });
+  });
+
   it("an answer that is heard after a newer one lowers nothing, however late it comes", () => {
     const budget = openBudget(CONFIGURED);
     const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
