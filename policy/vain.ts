@@ -20,7 +20,16 @@ export const isHopeless = (vain: Vain | undefined): boolean => vain !== undefine
 /** When a call may be let go, ms; from `now` on. */
 export const readyAt = (vain: Vain, now: number): number => (isHopeless(vain) ? Math.max(now, vain.nextAt) : now);
 
+/** When so many more calls of `costMs` each have been let go, ms. */
+export function clearedAt(vain: Vain, calls: number, costMs: number, now: number): number {
+  return readyAt(vain, now) + (calls - 1) * intervalMs(costMs);
+}
+
 /** A call is let go that takes `costMs` of the pool's rate. */
 export function start(vain: Vain, costMs: number, now: number): Vain {
-  return { ...vain, nextAt: now + Math.min(INTERVAL_MS.most, Math.max(INTERVAL_MS.least, SPACING * costMs)) };
+  return { ...vain, nextAt: now + intervalMs(costMs) };
+}
+
+function intervalMs(costMs: number): number {
+  return Math.min(INTERVAL_MS.most, Math.max(INTERVAL_MS.least, SPACING * costMs));
 }

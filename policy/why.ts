@@ -56,9 +56,10 @@ export function reasonOf(standing: Standing): string {
   if (status === "scheduled") return `The job is scheduled: it joins the queue in ${seconds((not_before ?? 0) - now)}, at its not_before.`;
   const stopped = eta?.limited_by === "paused";
   if (retry_at !== null && stopped) return `The job goes on once its pool does: ${causeOf(standing, "paused")}.`;
+  const aside = standing.tenant.in_vain ? `, and ${vainOf(standing)}` : "";
   if (retry_at !== null && attempts === 0)
-    return `The job was turned away, or could not be sent; it is tried again in ${seconds(retry_at - now)}.`;
-  if (retry_at !== null) return `Attempt ${attempts} did not succeed; the next may start in ${seconds(retry_at - now)}.`;
+    return `The job was turned away, or could not be sent; it is tried again in ${seconds(retry_at - now)}${aside}.`;
+  if (retry_at !== null) return `Attempt ${attempts} did not succeed; the next may start in ${seconds(retry_at - now)}${aside}.`;
   const { pool, tokens } = standing;
   if (eta === null && pool.condition?.reason === "lowered_limit")
     return `The job waits until upstream raises a limit of the pool "${pool.id}" that it lowered: it reserves ${count(tokens)} tokens. Where nothing else waits, one such job is called to see.`;
@@ -91,6 +92,7 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
     case "concurrency":
       return `${count(pool.in_flight)} of the ${count(limits.concurrency ?? 0)} calls that the pool "${pool.id}" makes at once are under way`;
     case "tenant_share":
+      if (standing.share === "vain") return vainOf(standing);
       if (standing.share !== "cap") return `tenants take turns by weight (this one's is ${tenant.weight})`;
       return `this tenant has spent its own limit (${capOf(cap)}), whatever the pool has left`;
     case "paused":
@@ -105,6 +107,10 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
     case "none":
       return "nothing keeps it: it starts as soon as its turn is taken";
   }
+}
+
+function vainOf({ pool, tenant }: Standing): string {
+  return `the last ${count(tenant.in_vain?.calls ?? 0)} calls of this tenant came to nothing (upstream had no capacity for them, or they could not be sent): until one is taken, they may use a tenth of the pool "${pool.id}"`;
 }
 
 function stoppedBy({ now, paused, pool, tenant }: Standing): string {

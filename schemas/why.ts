@@ -11,8 +11,8 @@ export type Standing = {
   /** What starts before it: jobs, and about how many tokens they reserve. `own` of the jobs are its own tenant's. */
   ahead: { jobs: number; tokens: number; own: number } | null;
   eta: Eta | null;
-  /** Whose limit it is when `limited_by` is `tenant_share`: the tenant's own, or that others take turns with it. */
-  share: "cap" | "turns" | null;
+  /** Whose limit it is when `limited_by` is `tenant_share`: the tenant's own, or that others take turns with it, or that its calls come to nothing. */
+  share: "cap" | "turns" | "vain" | null;
   /** Tokens that the job itself reserves. */
   tokens: number;
   attempts: number;
@@ -40,7 +40,14 @@ export type WhyPool = {
 };
 
 /** Over all pools: calls in flight, and jobs that wait or are scheduled. */
-export type WhyTenant = { id: string; in_flight: number; queued: number; weight: number };
+export type WhyTenant = {
+  id: string;
+  in_flight: number;
+  queued: number;
+  weight: number;
+  /** In the job's pool so many calls in a row came to nothing, and the next may not start before then. */
+  in_vain?: { calls: number; next_at: number };
+};
 
 /** `GET /v1/jobs/{id}/why`. `pool` and `tenant` are null of a job that has ended, or that the coordinator has yet to hear of. */
 export type JobWhy = {

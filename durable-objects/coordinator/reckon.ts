@@ -4,7 +4,7 @@ import { type Ahead, etaOf, inSeconds } from "../../policy/eta.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import { type Binding, binding } from "../../policy/why.ts";
 import type { Book, Entry, Pool } from "./book.ts";
-import { prolonged } from "./condition/shown.ts";
+import { prolonged, stoodAside } from "./condition/shown.ts";
 
 /** `rawMs`: the estimate before what was learned of such estimates. */
 export type Reckoning = Binding & { rawMs: number; position: number; ahead: { jobs: number; tokens: number; own: number } };
@@ -24,8 +24,9 @@ export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, no
   const rawMs = bound.eta.p50 * 1_000;
   const told = calibrate(pool.expectations.of(address.tenant), rawMs);
   const eta = { ...bound.eta, p50: inSeconds(told.p50), p95: inSeconds(told.p95) };
-  const wait = prolonged(book, pool, address.tenant, behind(position - 1), eta, now);
-  const share = wait === eta ? bound.share : null;
+  const behindPool = prolonged(book, pool, address.tenant, behind(position - 1), eta, now);
+  const wait = stoodAside(book, pool, address.tenant, { jobs: own + 1, tokens: row.tokens }, behindPool, now);
+  const share = wait !== behindPool ? "vain" : wait === eta ? bound.share : null;
   return { eta: wait, share, rawMs, position, ahead: { jobs: position - 1, tokens: Math.round((position - 1) * mean), own } };
 }
 

@@ -4,7 +4,7 @@ import { tenantOf } from "../../platform/settings.ts";
 import { free } from "../../policy/budget.ts";
 import type { Standing, WhyPool, WhyTenant } from "../../schemas/why.ts";
 import type { Book, Pool } from "./book.ts";
-import { pausedBy, shown } from "./condition/shown.ts";
+import { inVain, pausedBy, shown } from "./condition/shown.ts";
 import { placeOf } from "./inspect.ts";
 import { inForce } from "./limits.ts";
 import { reckon } from "./reckon.ts";
@@ -33,7 +33,7 @@ export function standingOf(book: Book, job: string, now: number): Standing | nul
     not_before: inSeconds(row.not_before),
     deadline: inSeconds(row.deadline),
     pool: poolState(book, book.pools.get(row.pool)!, now),
-    tenant: tenantState(book, address.tenant),
+    tenant: tenantState(book, row.pool, address.tenant),
     ...(paused && { paused }),
     cap: { rpm, tpm },
   };
@@ -53,11 +53,13 @@ function poolState(book: Book, pool: Pool, now: number): WhyPool {
 }
 
 /** Counted over the leases: of a tenant's own count there is no need but here. */
-function tenantState(book: Book, id: string): WhyTenant {
+function tenantState(book: Book, pool: string, id: string): WhyTenant {
   const { queued, weight } = book.tenant(id);
   let running = 0;
   for (const held of book.leased.values()) for (const { address } of held) if (address.tenant === id) running++;
-  return { id, in_flight: running, queued: queued - running, weight };
+  const vain = inVain(book, pool, id);
+  const in_vain = vain && { calls: vain.times, next_at: vain.nextAt / 1_000 };
+  return { id, in_flight: running, queued: queued - running, weight, ...(in_vain && { in_vain }) };
 }
 
 function inSeconds(ms: number | null): number | null {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { again, isHopeless, readyAt, start, type Vain } from "../../policy/vain.ts";
+import { again, clearedAt, isHopeless, readyAt, start, type Vain } from "../../policy/vain.ts";
 
 const NOW = 1_780_000_000_000;
 const failing = (times: number): Vain => {
@@ -23,6 +23,12 @@ describe("calls that came to nothing", () => {
     ["ten minutes at the most, however large the job", 90_000, 600_000],
   ])("%s", (_, costMs, interval) => {
     expect(readyAt(start(failing(20), costMs, NOW), NOW)).toBe(NOW + interval);
+  });
+
+  it("so many more are let go one interval after the other, from when the next may be", () => {
+    const waiting = start(failing(20), 1_000, NOW);
+    expect([1, 2, 5].map((calls) => clearedAt(waiting, calls, 1_000, NOW + 4_000))).toEqual([NOW + 10_000, NOW + 20_000, NOW + 50_000]);
+    expect(clearedAt(waiting, 3, 100_000, NOW + 60_000)).toBe(NOW + 60_000 + 2 * 600_000);
   });
 
   it("another that comes to nothing moves the next neither nearer nor away", () => {

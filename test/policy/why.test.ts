@@ -83,6 +83,11 @@ describe("in words", () => {
       { share: "cap" },
       "this tenant has spent its own limit (10 requests a minute, 40,000 tokens a minute), whatever the pool has left",
     ],
+    [
+      "tenant_share",
+      { share: "vain", tenant: { id: "alice", in_flight: 0, queued: 2, weight: 2, in_vain: { calls: 1_020, next_at: NOW } } },
+      'the last 1,020 calls of this tenant came to nothing (upstream had no capacity for them, or they could not be sent): until one is taken, they may use a tenth of the pool "mini"',
+    ],
     ["ramp", {}, 'the pool "mini" may not grow faster: upstream refuses traffic that does'],
     [
       "ramp",

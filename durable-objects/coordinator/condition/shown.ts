@@ -4,6 +4,7 @@ import { readyAt } from "../../../policy/credit.ts";
 import { eta } from "../../../policy/eta.ts";
 import * as pace from "../../../policy/pace.ts";
 import * as ramp from "../../../policy/ramp.ts";
+import { clearedAt, isHopeless, type Vain } from "../../../policy/vain.ts";
 import type { Eta } from "../../../schemas/job.ts";
 import type { PoolCondition } from "../../../schemas/queue.ts";
 import type { Book, Pool } from "../book.ts";
@@ -43,6 +44,20 @@ export function pausedBy({ conditions }: Book, pool: string, tenant: string): "a
   if (conditions.pausedAt !== null) return "all";
   if (conditions.of(pool).pausedAt !== null) return "pool";
   return conditions.pausedTenants.has(tenant) ? "tenant" : null;
+}
+
+/** What is known of a tenant whose calls in this pool come to nothing; null of all others. */
+export function inVain({ conditions }: Book, pool: string, tenant: string): Vain | null {
+  const known = conditions.of(pool).vain.get(tenant);
+  return known && isHopeless(known) ? known : null;
+}
+
+/** A wait that its tenant's calls, which come to nothing, make longer. `own`: how many of them start until then, this one included, with so many tokens each. */
+export function stoodAside(book: Book, pool: Pool, tenant: string, own: { jobs: number; tokens: number }, wait: Eta, now: number): Eta {
+  const known = inVain(book, pool.id, tenant);
+  if (!known || wait.limited_by === "paused") return wait;
+  const at = clearedAt(known, own.jobs, paceMs(pool.budget, own.tokens), now);
+  return at - now > wait.p50 * 1_000 ? eta(at - now, "tenant_share") : wait;
 }
 
 /**
