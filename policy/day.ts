@@ -7,14 +7,21 @@ import { type Budget, burstOf, correct, type Limits, retune, used } from "./budg
 import { Followed } from "./followed.ts";
 
 export type DayResource = "rpd" | "tpd";
-/** `limit`: null is as configured. `taken`: what answers took of it, as of `at` (ms). */
-export type DayRecord = { limit: number | null; taken: number; at: number };
+/**
+ * `limit`: null is as configured. `taken`: what answers took of it, as of `at` (ms). `asks`: how many calls were let go with nothing left, and when the next may
+ * be, ms; missing in one of old.
+ */
+export type DayRecord = { limit: number | null; taken: number; at: number; asks?: { times: number; nextAt: number } };
 
 const DAY_MS = 86_400_000;
 /** A limit of which answers told nothing for so long, while they told the minute's, is told no more. One that is used up must not keep a pool for long that upstream has let go. ms. */
 const TOLD_MS = 600_000;
+/** Less than this is rounding. */
+const HAIR = 1e-6;
 /** What was taken is worth a row once it has grown by this part of the limit. */
 const NOTABLE = 1 / 50;
+/** Where nothing is left a call is let go all the same so long after the last one: at first, and at the most; it doubles with each. As often as a pool in doubt is asked, and as rarely as a halted one. ms. */
+const ASK = { firstMs: 20_000, mostMs: 600_000 };
 /** In place of a header's name: before a restart. */
 const BEFORE = "";
 
@@ -25,7 +32,10 @@ export class Day {
   /** By the headers' name, and when upstream reckoned it, ms. */
   readonly #told = new Map<string, { limit: number; at: number }>();
   #taken = { amount: 0, at: 0 };
-  #written = 0;
+  #written = { amount: 0, asks: 0 };
+  #asks = { times: 0, nextAt: Number.NEGATIVE_INFINITY };
+  /** The last of them, while no answer has told what it found: since when (ms), and whether it was let go beyond what there was. */
+  #asking: { since: number; beyond: boolean } | null = null;
 
   /** `most`: what a raised limit is followed to; null: there is no bound. */
   constructor(resource: DayResource, limits: Limits, most: number | null) {
@@ -37,6 +47,48 @@ export class Day {
   get limit(): number | null {
     const { limit } = this.#followed;
     return Number.isFinite(limit) ? limit : null;
+  }
+
+  get resource(): DayResource {
+    return this.#resource;
+  }
+
+  /** It is upstream's word and not the operator's: a call may find out whether it still holds. */
+  get isLearned(): boolean {
+    return this.#followed.limit !== this.#configured;
+  }
+
+  /** No call is let go with nothing left before this, ms. */
+  get askAt(): number {
+    return this.#asks.nextAt;
+  }
+
+  /** A call that takes so much of it was let go just now. With little left it is one that asks: its answer tells. */
+  started(budget: Budget, amount: number, now: number): void {
+    if (!this.isLearned) return;
+    const burst = burstOf(budget, this.#resource);
+    const left = burst - used(budget, this.#resource, now);
+    const times = left >= 1 ? 0 : this.#asks.times + 1;
+    this.#asks = { times, nextAt: now + Math.min(ASK.mostMs, ASK.firstMs * 2 ** Math.min(30, Math.max(0, times - 1))) };
+    this.#asking = times === 0 ? null : { since: now, beyond: left + amount < Math.min(amount, burst) - HAIR };
+  }
+
+  /** Whether a call that was sent then, or later, is the one that asks; `beyond`: and there was nothing for it. */
+  isAsking(sentAt: number, beyond = false): boolean {
+    return this.#asking !== null && sentAt >= this.#asking.since && (!beyond || this.#asking.beyond);
+  }
+
+  /** An answer has told what the call that asks found. */
+  heardOf(): void {
+    this.#asking = null;
+  }
+
+  /** It holds no more: as configured. */
+  gone(budget: Budget): void {
+    [this.#asking, this.#asks] = [null, { times: 0, nextAt: Number.NEGATIVE_INFINITY }];
+    this.#told.clear();
+    this.#followed.restore(this.#configured);
+    this.#retune(budget);
   }
 
   /** As told last under a name; else as configured. */
@@ -75,6 +127,7 @@ export class Day {
     const back = (used(budget, this.#resource, now) - later - counted) * part;
     if (back <= 0) return;
     const given = -correct(budget, this.#resource, -back, now);
+    if (burstOf(budget, this.#resource) - used(budget, this.#resource, now) >= 1) this.#asks = { ...this.#asks, times: 0 };
     // Were it ours, and an operator took back what answers took, ours would come back twice.
     this.#taken = { amount: Math.max(0, this.#takenAt(now) - given), at: now };
   }
@@ -85,29 +138,30 @@ export class Day {
 
   /** Whether more was taken since it was last written, or came back, than may be forgotten. */
   get isNotable(): boolean {
-    return Math.abs(this.#taken.amount - this.#written) > this.#followed.limit * NOTABLE;
+    const { amount, asks } = this.#written;
+    return asks !== this.#asks.times || Math.abs(this.#taken.amount - amount) > this.#followed.limit * NOTABLE;
   }
 
   /** An operator knows better: the limit is as configured, and what answers took of it is there again, until they tell. */
   reset(budget: Budget, now: number): void {
     correct(budget, this.#resource, -this.#takenAt(now), now);
     this.#taken = { amount: 0, at: now };
-    this.#told.clear();
-    this.#followed.restore(this.#configured);
-    this.#retune(budget);
+    this.gone(budget);
   }
 
   record(): DayRecord {
-    this.#written = this.#taken.amount;
+    this.#written = { amount: this.#taken.amount, asks: this.#asks.times };
     const { limit } = this.#followed;
-    return { limit: limit === this.#configured ? null : limit, taken: this.#taken.amount, at: this.#taken.at };
+    const asks = this.#asks.times > 0 ? { asks: this.#asks } : {};
+    return { limit: limit === this.#configured ? null : limit, taken: this.#taken.amount, at: this.#taken.at, ...asks };
   }
 
   /** After a wake: goes on with what was learned. A limit that was told counts as told just now. */
-  restore({ limit, taken, at }: DayRecord, budget: Budget, now: number): void {
+  restore({ asks, limit, taken, at }: DayRecord, budget: Budget, now: number): void {
     this.#taken = { amount: taken, at };
-    this.#written = taken;
+    this.#written = { amount: taken, asks: asks?.times ?? 0 };
     if (limit === null) return;
+    if (asks) this.#asks = asks;
     this.#told.set(BEFORE, { limit, at: now });
     this.#followed.restore(limit);
     this.#retune(budget);

@@ -4,7 +4,7 @@
  * and within the operator's bounds; of two buckets for the same the scarcer counts; and with no headers all is as configured.
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
-import { type Budget, burstOf, correct, type Limits, type Reservation, type Resource, retune, used } from "./budget.ts";
+import { type Budget, burstOf, correct, type Limits, type Reservation, type Resource, readiness, retune, used } from "./budget.ts";
 import { Day, type DayRecord } from "./day.ts";
 import { Followed } from "./followed.ts";
 import { Foreign } from "./foreign.ts";
@@ -91,6 +91,7 @@ export class Learned {
     this.#total.tokens += tokens;
     this.#note(budget, now);
     return KINDS.flatMap(([kind, resource]) => {
+      this.#days[kind].started(budget, kind === "requests" ? 1 : tokens, now);
       this.#asked[kind] ??= now;
       // As configured again, but by steps: what was cut may still be.
       return now - this.#asked[kind] > FORGET_MS ? this.#follow(kind, resource, this.#bounds.limits[resource], budget, now) : [];
@@ -107,6 +108,32 @@ export class Learned {
       const isCut = this.#minutes[kind].limit !== this.#bounds.limits[resource];
       if (isCut && since !== null && startedAt >= since) this.#untold[kind] = since;
     }
+  }
+
+  /**
+   * When a call may be let go though nothing is left of a day's limit that upstream told, ms; from `now` on. No answer but a call's tells that there is more. Infinity:
+   * never, for the limit is the operator's.
+   */
+  askAt(budget: Budget, tokens: number, now: number): number {
+    const days = this.#learnedDays.filter(({ resource }) => budget.meters.some((meter) => meter.resource === resource));
+    if (days.length === 0) return Number.POSITIVE_INFINITY;
+    const meters = budget.meters.filter(({ resource }) => days.every((day) => day.resource !== resource));
+    return Math.max(readiness({ ...budget, meters }, tokens, now).at, ...days.map(({ askAt }) => askAt));
+  }
+
+  /** A call that was let go at `startedAt` (ms) was answered. If it asked, and no header has told what it found, it has found that there is more. */
+  answered(budget: Budget, startedAt: number): LimitChange[] {
+    return this.#learnedDays.filter((day) => day.isAsking(startedAt, true)).map((day) => this.#gone(day, budget));
+  }
+
+  get #learnedDays(): Day[] {
+    return KINDS.map(([kind]) => this.#days[kind]).filter(({ isLearned }) => isLearned);
+  }
+
+  #gone(day: Day, budget: Budget): LimitChange {
+    const from = day.limit;
+    day.gone(budget);
+    return { resource: day.resource, from, to: day.limit };
   }
 
   /** A call that ended had used so many tokens more than it was let go with. */
@@ -258,14 +285,21 @@ export class Learned {
   /** The day's limit, and what is left of it. */
   #followDay(kind: Kind, heard: readonly Heard[], budget: Budget, { at, sentAt }: PoolReading, now: number): LimitChange[] {
     const day = this.#days[kind];
+    const asking = day.isLearned && day.isAsking(sentAt);
+    // The minute's in its stead, though nothing was left: there is no such limit any more.
+    if (asking && day.isAsking(sentAt, true) && heard.every((each) => "foreign" in each)) return [this.#gone(day, budget)];
     const from = day.limit;
     const changed = day.follow(budget, at, now);
     const [until, total] = [this.levels.total(kind, at), this.levels.total(kind, now)];
     const full = heard.flatMap((each) => ("foreign" in each || !isFull(each.told) ? [] : each.told));
     if (until !== null && total !== null) for (const { remaining } of full) day.bring(budget, remaining, total - until, at, now);
     const arrived = this.levels.total(kind, this.#arrivedBy(sentAt));
-    if (kind === "tokens" && full.length > 0 && this.#believesBacks(now) && arrived !== null && total !== null)
-      day.takeBack(budget, Math.max(...full.map(({ limit, remaining }) => limit - remaining)), total - arrived, REFUND.part, now);
+    // Nobody gives requests back: where fewer are counted than we made, a day has turned. Of tokens only the operator can know that it is so.
+    const part = asking ? 1 : REFUND.part;
+    const isBack = kind === "requests" ? asking : this.#believesBacks(now);
+    if (isBack && full.length > 0 && arrived !== null && total !== null)
+      day.takeBack(budget, Math.max(...full.map(({ limit, remaining }) => limit - remaining)), total - arrived, part, now);
+    if (asking) day.heardOf();
     return changed ? [{ resource: kind === "requests" ? "rpd" : "tpd", from, to: day.limit }] : [];
   }
 

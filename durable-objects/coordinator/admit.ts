@@ -5,7 +5,7 @@ import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { begun, heldBack, isProbe, refresh } from "./condition/gate.ts";
-import { started } from "./limits.ts";
+import { askAt, started } from "./limits.ts";
 import { waitingOf } from "./waiting.ts";
 
 export function admit(book: Book, now: number): void {
@@ -57,8 +57,10 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
     return held.answer;
   }
   const flow = readiness(pool.budget, waiting.tokens, now);
-  if (flow.at > now) {
-    pool.wakeAt = Math.min(pool.wakeAt, flow.at);
+  const ofDay = flow.limitedBy === "rpd" || flow.limitedBy === "tpd";
+  const at = ofDay ? Math.min(flow.at, askAt(book, pool, waiting.tokens, now)) : flow.at;
+  if (at > now) {
+    pool.wakeAt = Math.min(pool.wakeAt, at);
     if (flow.limitedBy === "rpm" || flow.limitedBy === "rpd") return "requests";
     return flow.limitedBy === "tpm" || flow.limitedBy === "tpd" ? "tokens" : "pool";
   }

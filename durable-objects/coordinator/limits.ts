@@ -68,12 +68,24 @@ export function read(book: Book, readings: readonly PoolReading[], now: number):
 
 /** A call of so many tokens is let go. */
 export function started(book: Book, pool: Pool, tokens: number, now: number): void {
-  const changes = book.limits.of(pool.id)?.started(pool.budget, tokens, now) ?? [];
+  const learned = book.limits.of(pool.id);
+  const changes = learned?.started(pool.budget, tokens, now) ?? [];
+  if (changes.length > 0 || learned?.isNotable) report(book, pool, changes);
+}
+
+/** When a call of so many tokens may be let go that a day's limit keeps, ms: one that upstream told may have gone since. Infinity: only with that limit. */
+export function askAt(book: Book, pool: Pool, tokens: number, now: number): number {
+  return book.limits.of(pool.id)?.askAt(pool.budget, tokens, now) ?? Number.POSITIVE_INFINITY;
+}
+
+/** A call that was let go then was answered. Its headers were heard before. */
+export function answered(book: Book, pool: Pool, startedAt: number | undefined): void {
+  const changes = startedAt === undefined ? [] : (book.limits.of(pool.id)?.answered(pool.budget, startedAt) ?? []);
   if (changes.length > 0) report(book, pool, changes);
 }
 
 /** Its call was answered; what its headers told was read before. */
-export function answered(book: Book, { reservation, row }: Entry): void {
+export function untold(book: Book, { reservation, row }: Entry): void {
   const learned = book.limits.of(row.pool);
   if (reservation?.at !== undefined) learned?.untold(reservation.at);
   if (learned?.isNotable) report(book, book.pools.get(row.pool)!, []);

@@ -8,7 +8,7 @@ import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { learn } from "./condition/learn.ts";
 import { cameToNothing } from "./condition/refusals.ts";
-import { answered, read } from "./limits.ts";
+import { answered, read, untold } from "./limits.ts";
 
 /** Nothing was done for the tenant's call. */
 const TURNED_AWAY: ReadonlySet<Outcome["kind"]> = new Set(["rate_limited", "no_capacity", "slow_down", "halted", "region"]);
@@ -25,7 +25,7 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
     const learned = book.limits.of(entry.row.pool);
     if (outcome.kind === "rate_limited") learned?.refused(entry.row.tokens, now);
     else if (TURNED_AWAY.has(outcome.kind)) learned?.turnedAway(entry.row.tokens);
-    if (outcome.kind === "committed" || TURNED_AWAY.has(outcome.kind)) answered(book, entry);
+    if (outcome.kind === "committed" || TURNED_AWAY.has(outcome.kind)) untold(book, entry);
     conclude(book, entry, outcome, headersMs, now, random());
   }
 }
@@ -75,6 +75,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   }
   release(tenant);
   if (outcome.kind !== "committed") return;
+  answered(book, pool, reservation.at);
   pool.callMs += (now - entry.leasedAt - pool.callMs) * SMOOTHING;
   if (!outcome.usage) return;
   // The tenant pays what it used, not what was reserved. The upstream bucket keeps the reservation, and is charged what went beyond it.

@@ -49,8 +49,8 @@ describe("the ramp", () => {
     it("a prompt that waits for longer than the coordinator stays awake is let go, in whichever life", async () => {
       const played = await started();
       // Whatever is written of a pool is written by this.
-      await coordinator().pause({ kind: "pool", id: "gpt-5-mini" });
-      await coordinator().resume({ kind: "pool", id: "gpt-5-mini" });
+      await coordinator().pull("pause", { kind: "pool", id: "gpt-5-mini" });
+      await coordinator().pull("resume", { kind: "pool", id: "gpt-5-mini" });
       for (let life = 0; life < 6 && played.starts.length === 5; life++) {
         const at = (await alarm())!;
         await kill(coordinator());
@@ -217,9 +217,9 @@ describe("slow_down", () => {
     it("-> an operator lifts one pool's, or all of them", async () => {
       await three();
       await settle("j0", 1, slowed);
-      await coordinator().resume({ kind: "pool", id: "gpt-5-nano" });
+      await coordinator().pull("resume", { kind: "pool", id: "gpt-5-nano" });
       expect(await shares()).toEqual([expect.closeTo(1 / 6), 1, expect.closeTo(1 / 20)]);
-      await coordinator().resume({ kind: "all" });
+      await coordinator().pull("resume", { kind: "all" });
       expect(await shares()).toEqual([1, 1, 1]);
     });
   });

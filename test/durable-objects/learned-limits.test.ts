@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { LimitReading } from "../../schemas/rate.ts";
+import type { Outcome } from "../../schemas/rpc.ts";
 import { committed, enqueue, playAll, settle, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, ended, pool, submit, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
@@ -178,6 +179,84 @@ describe("a limit of a day that upstream tells", () => {
     await kill(coordinator());
     await coordinator().pull("resume", { kind: "pool", id: "gpt-5-mini" });
     await until(() => played.starts.length === 2);
+  });
+});
+
+describe("a limit of a day that upstream told, and that is used up", () => {
+  const DAY = 86_400_000;
+  const day = (remaining: number): LimitReading => ({ limit: 5, remaining, resetMs: ((5 - remaining) / 5) * DAY });
+  const names = (name: string, count: number) => Array.from({ length: count }, (_, n) => ticket(`${name}${n}`));
+  const starts = (played: ReturnType<typeof playAll>, name: string) => played.starts.filter(({ job }) => job.startsWith(name));
+
+  /** Five calls a day, all of which were made; others wait. Twice one of them was called to see, and refused. */
+  async function asked() {
+    configured();
+    const played = playAll();
+    await enqueue(names("a", 1));
+    world.now = EPOCH + 1_000;
+    await read(day(4));
+    await enqueue(names("b", 4));
+    await until(() => starts(played, "b").length === 4);
+    for (const job of ["a0", "b0", "b1", "b2", "b3"]) await settle(job, 1, committed);
+    await enqueue(names("c", 30));
+    const refused: Outcome = { kind: "rate_limited", retryAfterMs: 1_000 };
+    for (const [times, seconds] of [21, 61].entries()) {
+      await advanceTo(EPOCH + seconds * 1_000 - 500);
+      expect(starts(played, "c")).toHaveLength(times);
+      await advanceTo(EPOCH + seconds * 1_000);
+      await until(() => starts(played, "c").length === times + 1);
+      world.now += 100;
+      await read(day(0));
+      const { attempt, job } = starts(played, "c").at(-1)!;
+      await settle(job, attempt, refused);
+      await kill(coordinator());
+      await coordinator().inspect();
+    }
+    return played;
+  }
+
+  /** Each is taken as soon as it starts: the pool was refused, and is let go on credit. */
+  async function allGoOn(played: ReturnType<typeof playAll>) {
+    for (let heard = 2; heard < 32; heard++) {
+      await until(() => starts(played, "c").length > heard);
+      const { attempt, job } = starts(played, "c")[heard]!;
+      await settle(job, attempt, committed);
+    }
+    expect(world.now).toBeLessThan(EPOCH + 142_000);
+  }
+
+  it("is asked for by one call at a time, by itself and through restarts; once upstream tells of it no more, all go on", async () => {
+    const played = await asked();
+    await advanceTo(EPOCH + 140_000);
+    expect(starts(played, "c")).toHaveLength(2);
+    const informed = vi.spyOn(console, "info");
+    await advanceTo(EPOCH + 141_500);
+    await until(() => starts(played, "c").length === 3);
+    world.now += 100;
+    await read(of(600, 599));
+    await allGoOn(played);
+    expect(informed.mock.calls.map(([line]) => JSON.parse(line as string))).toMatchObject([
+      { event: "limit_raised", pool: "gpt-5-mini", resource: "rpd", from: 5, to: null },
+    ]);
+  });
+
+  it("once a call is taken and nothing is told at all, they go on as well", async () => {
+    const played = await asked();
+    await advanceTo(EPOCH + 141_500);
+    await until(() => starts(played, "c").length === 3);
+    await allGoOn(played);
+  });
+
+  it("a new day has begun upstream: what it tells is left may be used, and no more", async () => {
+    const played = await asked();
+    await advanceTo(EPOCH + 141_500);
+    await until(() => starts(played, "c").length === 3);
+    world.now += 100;
+    await read(day(4));
+    // The call that asked is counted there, and is one of those that may not have arrived.
+    await until(() => starts(played, "c").length === 5);
+    await advanceTo(EPOCH + 145_000);
+    expect(starts(played, "c")).toHaveLength(5);
   });
 });
 

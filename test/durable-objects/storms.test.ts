@@ -153,11 +153,26 @@ describe("everything is refused for the rate, and no header says why", () => {
     60_000,
   );
 
+  it("a silence of two days that upstream asks for lasts ten minutes: then one call after the other asks, and once they are taken, all go on", async () => {
+    const played = playAll();
+    played.held = [];
+    await enqueue(tickets(40));
+    const plays = player(played);
+    await plays(EPOCH, () => limited(172_800_000));
+    const first = played.starts.length;
+    await plays(EPOCH + 599_000, () => limited(172_800_000));
+    expect(played.starts).toHaveLength(first);
+    await plays(EPOCH + 4_000_000, () => limited(172_800_000));
+    expect(played.starts.length).toBeLessThan(first + 20 + 12);
+    await plays(EPOCH + 5_200_000, () => committed);
+    expect((await pool()).depth + (await pool()).scheduled).toBe(0);
+  }, 60_000);
+
   it("a silence that upstream asked for outlives the coordinator, is shown, and is lifted by an operator, for good", async () => {
     const played = playAll();
     await enqueue(tickets(2));
     await settle("j0", 1, limited(172_800_000));
-    expect((await pool()).condition).toMatchObject({ state: "slowed", reason: "rate_limit", next_probe_at: EPOCH / 1_000 + 181_440 });
+    expect((await pool()).condition).toMatchObject({ state: "slowed", reason: "rate_limit", next_probe_at: EPOCH / 1_000 + 630 });
     await settle("j1", 1, limited(1_000));
     await kill(coordinator());
     await advanceTo(EPOCH + 60_000);

@@ -75,7 +75,7 @@ describe("twenty calls in a row came to nothing", () => {
 
   it("a pool that stands still, or is paused, is what keeps them all the same", async () => {
     await failed(20);
-    await coordinator().pause({ kind: "pool", id: "gpt-5-mini" });
+    await coordinator().pull("pause", { kind: "pool", id: "gpt-5-mini" });
     expect(await why("x4")).toMatchObject({ limited_by: "paused" });
   });
 });

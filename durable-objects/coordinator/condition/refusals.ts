@@ -9,6 +9,8 @@ import type { PoolState, Refusal } from "./conditions.ts";
 
 /** A 429 without `Retry-After`: the pool is silent for this long. */
 export const SILENCE_MS = 2_000;
+/** And for this long at the most, whatever upstream asks for: what it says of the rest of a day would keep a pool that it has let go of since. As rarely a halted one is asked. */
+const MOST_SILENCE_MS = 600_000;
 /** So often a job may be refused and keep its place. Then it lets others go by: for so long at the most while none is taken, or some are. ms. */
 const PATIENCE = 3;
 const ASIDE_MS = { none: 60_000, some: 600_000 };
@@ -56,18 +58,22 @@ export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: 
   entry.refusals = { times: entry.refusals.times + 1, at: now };
   doubt(book, entry, state, now);
   // One that is refused time and again says nothing of the others: it waits by itself.
-  const silentUntil = entry.refusals.times > PATIENCE ? now : now + (outcome.retryAfterMs ?? SILENCE_MS) * (1 + 0.1 * random);
+  const silentUntil = entry.refusals.times > PATIENCE ? now : silence(outcome.retryAfterMs, now, random);
   tell(book, entry.row.pool, state, "rate_limit", silentUntil, now);
   return silentUntil;
 }
 
 /** The cut is what all that was under way asks for. To be told so in spite of it is a refusal like one for the rate. */
 function toldToSlowDown(book: Book, entry: Entry, state: PoolState, afterMs: number | null, now: number, random: number): number {
-  const silentUntil = now + (afterMs ?? SILENCE_MS) * (1 + 0.1 * random);
+  const silentUntil = silence(afterMs, now, random);
   if (entry.credit !== "risked" && !isDespite(state.cut, entry.reservation?.at ?? null)) return silentUntil;
   doubt(book, entry, state, now);
   tell(book, entry.row.pool, state, "slow_down", silentUntil, now);
   return silentUntil;
+}
+
+function silence(afterMs: number | null, now: number, random: number): number {
+  return now + Math.min(MOST_SILENCE_MS, afterMs ?? SILENCE_MS) * (1 + 0.1 * random);
 }
 
 function doubt({ conditions }: Book, entry: Entry, state: PoolState, now: number): void {
@@ -95,7 +101,7 @@ export function stepBack(
   const spent = state.credit !== null && isSpent(state.credit, now);
   if (outcome.kind !== "rate_limited" || times <= (spent ? 0 : PATIENCE)) return null;
   const most = state.provenBy > before.at ? ASIDE_MS.some : ASIDE_MS.none;
-  row.not_before = now + Math.max(outcome.retryAfterMs ?? 0, Math.min(most, 1_000 * 2 ** Math.min(times, 30)));
+  row.not_before = now + Math.max(Math.min(MOST_SILENCE_MS, outcome.retryAfterMs ?? 0), Math.min(most, 1_000 * 2 ** Math.min(times, 30)));
   return row.not_before;
 }
 
