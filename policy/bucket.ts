@@ -6,7 +6,9 @@
  * same number in another dress; it was rejected because a TAT near 4e12 ms resolves 0.5 µs at best,
  * which is more than a token at 180,000,000 TPM.
  */
-export type Bucket = { spent: number; at: number };
+export type Bucket = { spent: number; at: number; lows?: readonly Low[] };
+/** The least that was spent at any time from an instant before `until` (ms) on, but for now. Kept in the order of both, which rise together. */
+type Low = { until: number; least: number };
 
 /**
  * `perMs`: units refilled a millisecond. `burst`: the most units that can be spent at once. `exact`: an amount above the burst
@@ -16,6 +18,9 @@ export type Bucket = { spent: number; at: number };
 export type Rate = { perMs: number; burst: number; exact?: boolean };
 
 export const FULL: Bucket = { spent: 0, at: 0 };
+
+/** Lows that are nearer to each other than this part of the burst are one, the lower: the memory of them stays small. */
+const APART = 1 / 64;
 
 /** Units spent and not yet refilled at `now` (ms). A clock that steps back refills nothing. */
 export function spentAt(bucket: Bucket, rate: Rate, now: number): number {
@@ -40,10 +45,33 @@ export function readyAt(bucket: Bucket, rate: Rate, amount: number, now: number)
 }
 
 export function take(bucket: Bucket, rate: Rate, amount: number, now: number): Bucket {
-  return { spent: spentAt(bucket, rate, now) + amount, at: Math.max(now, bucket.at) };
+  const [at, spent] = [Math.max(now, bucket.at), spentAt(bucket, rate, now)];
+  const lows = lowsBelow(bucket, spent);
+  const last = lows.at(-1);
+  if (last && (last.until === at || spent - last.least < rate.burst * APART)) lows[lows.length - 1] = { until: at, least: last.least };
+  else lows.push({ until: at, least: spent });
+  return { spent: spent + amount, at, lows };
 }
 
-/** Returns what was taken and never used upstream. */
+/** What was spent is less at once: it is not known when it was taken. */
 export function give(bucket: Bucket, rate: Rate, amount: number, now: number): Bucket {
-  return { spent: Math.max(0, spentAt(bucket, rate, now) - amount), at: Math.max(now, bucket.at) };
+  return { ...bucket, spent: Math.max(0, spentAt(bucket, rate, now) - amount), at: Math.max(now, bucket.at) };
+}
+
+/**
+ * Returns what was taken at `since` (ms) and never used. Law: the bucket is as if that had never been taken. A bucket without it would have been full, and its
+ * refill lost, as soon as what was spent fell below the amount: so no more comes back than was spent at any time since. What comes back is missing in all that was spent meanwhile, so that
+ * no refill is lost for two of those that return.
+ */
+export function giveBack(bucket: Bucket, rate: Rate, amount: number, since: number, now: number): Bucket {
+  const [at, spent] = [Math.max(now, bucket.at), spentAt(bucket, rate, now)];
+  const lows = lowsBelow(bucket, spent);
+  const least = lows.find(({ until }) => until > since)?.least ?? spent;
+  const back = Math.max(0, Math.min(amount, least));
+  const without = lows.map((low) => ({ ...low, least: low.until > since ? low.least - back : Math.min(low.least, least - back) }));
+  return { spent: spent - back, at, lows: without };
+}
+
+function lowsBelow({ lows = [] }: Bucket, spent: number): Low[] {
+  return lows.filter(({ least }) => least < spent);
 }

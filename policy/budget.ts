@@ -3,7 +3,7 @@
  * Law: a call starts only if each bucket holds its cost and a concurrency place is free.
  */
 import type { LimitedBy } from "../schemas/job.ts";
-import { type Bucket, FULL, freeAt, give, type Rate, readyAt, spentAt, take } from "./bucket.ts";
+import { type Bucket, FULL, freeAt, give, giveBack, type Rate, readyAt, spentAt, take } from "./bucket.ts";
 
 /** Limits per minute, per day and at once; null is no limit. */
 export type Limits = {
@@ -105,24 +105,21 @@ export function release(budget: Budget): void {
   budget.inFlight--;
 }
 
-/**
- * The call never reached upstream: nothing was charged there. But what refilled since then would have been lost in a bucket
- * left full, and would be spent twice: so much is not given back. `back`: what was already.
- */
+/** The call never reached upstream: nothing was charged there. `back`: what was given back already. */
 export function refund(budget: Budget, reservation: Reservation, now: number, back: Partial<Record<Resource, number>> = {}): void {
   for (const meter of budget.meters)
-    giveBack(meter, amountOf(meter, reservation.tokens) - (back[meter.resource] ?? 0), reservation.at, now);
+    returnTo(meter, amountOf(meter, reservation.tokens) - (back[meter.resource] ?? 0), reservation.at, now);
   budget.inFlight--;
 }
 
 /** A call that has ended used so many tokens less than it had reserved, and nobody counts them: given back as by `refund`. */
 export function refundTokens(budget: Budget, tokens: number, since: number | undefined, now: number): void {
-  for (const meter of budget.meters) if (meter.counts === "tokens") giveBack(meter, tokens, since, now);
+  for (const meter of budget.meters) if (meter.counts === "tokens") returnTo(meter, tokens, since, now);
 }
 
-function giveBack(meter: Meter, amount: number, since: number | undefined, now: number): void {
-  const refilled = (Math.max(now, meter.bucket.at) - (since ?? Number.NEGATIVE_INFINITY)) * meter.rate.perMs;
-  meter.bucket = give(meter.bucket, meter.rate, Math.max(0, amount - refilled), now);
+/** Of what was taken before a restart it is not known what refilled since: it stays spent. */
+function returnTo(meter: Meter, amount: number, since: number | undefined, now: number): void {
+  if (since !== undefined) meter.bucket = giveBack(meter.bucket, meter.rate, amount, since, now);
 }
 
 /** A call that has ended used more tokens than it had reserved: they are spent as well, if need be as a debt. */

@@ -166,7 +166,7 @@ export class Learned {
     for (const [kind, amount, kept] of [["requests", 1, 1] as const, ["tokens", tokens, tokens - back] as const]) {
       const perMs = this.#minutes[kind].limit / 60_000;
       this.#total[kind] -= amount;
-      this.levels.strike(kind, since, amount, (at) => Math.max(0, kept - Math.max(0, at - since) * perMs));
+      this.levels.strike(kind, since, amount, kept, perMs);
     }
     return { tpm: back, tpd };
   }

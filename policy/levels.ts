@@ -36,12 +36,17 @@ export class Levels {
     this.#head = 0;
   }
 
-  /** A call that was let go at `since` (ms) was never made: it is in no level any more. `left`: what of it had not refilled by an instant. */
-  strike(kind: Kind, since: number, amount: number, left: (at: number) => number): void {
-    for (let index = Math.max(this.#head, this.#before(since) ?? this.#head); index < this.#levels.length; index++) {
+  /** A call that was let go at `since` (ms) was never made: it is in no level any more. `kept`: what of its amount had not come back by other ways. It refills `perMs`. */
+  strike(kind: Kind, since: number, amount: number, kept: number, perMs: number): void {
+    const first = Math.max(this.#head, this.#before(since) ?? this.#head);
+    let left = kept;
+    for (let index = first; index < this.#levels.length; index++) {
       const level = this.#levels[index]!;
       const { spent, total } = level[kind];
-      level[kind] = { spent: Math.max(0, spent - left(level.at)), total: total - amount };
+      const before = this.#levels[index - 1];
+      // What was spent fell below it: so much had come back by itself, as policy/bucket.ts has it.
+      if (before && index > first) left = Math.min(left, Math.max(0, before[kind].spent + left - (level.at - before.at) * perMs));
+      level[kind] = { spent: Math.max(0, spent - left), total: total - amount };
     }
   }
 

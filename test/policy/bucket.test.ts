@@ -38,8 +38,8 @@ describe("a bucket", () => {
     const bucket = take(FULL, RATE, 100, START);
     expect(spentAt(bucket, RATE, START - 5_000)).toBe(100);
     const again = take(bucket, RATE, 10, START - 5_000);
-    expect(again).toEqual({ spent: 110, at: START });
-    expect(give(again, RATE, 10, START - 5_000)).toEqual(bucket);
+    expect(again).toMatchObject({ spent: 110, at: START });
+    expect(give(again, RATE, 10, START - 5_000)).toMatchObject({ spent: 100, at: START });
   });
 
   it("names the true instant after a clock stepped back: the lost time comes again, then the refill", () => {
