@@ -7,7 +7,7 @@
  * reports sets that right.
  */
 import type { PoolConfig } from "../schemas/settings.ts";
-import { type Bucket, FULL, freeAt, give, type Rate, readyAt as readyAtOf, spentAt, take } from "./bucket.ts";
+import { type Bucket, FULL, freeAt, giveBack, type Rate, readyAt as readyAtOf, spentAt, take } from "./bucket.ts";
 import { AHEAD_MS } from "./ledger.ts";
 
 /** Tokens are input tokens, levels are by the minute. */
@@ -70,15 +70,11 @@ export function start(ramp: Ramp, input: number, now: number): void {
   ramp.used += input;
 }
 
-/**
- * A call that was charged with `charged` input tokens at `since` (ms) reports `input`. What refilled meanwhile is not given back as well: in a full bucket it would
- * have been lost, and would be spent twice.
- */
+/** A call that was charged with `charged` input tokens at `since` (ms) reports `input`. */
 export function settle(ramp: Ramp, charged: number, input: number, since: number, now: number): void {
   const beyond = input - charged;
   const rate = rateOf(ramp);
-  if (beyond > 0) ramp.bucket = take(ramp.bucket, rate, beyond, now);
-  else ramp.bucket = give(ramp.bucket, rate, Math.max(0, -beyond - Math.max(0, now - since) * rate.perMs), now);
+  ramp.bucket = beyond > 0 ? take(ramp.bucket, rate, beyond, now) : giveBack(ramp.bucket, rate, -beyond, since, now);
   ramp.used += beyond;
 }
 

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { cut, isDespite, isFirst, NO_USE, readyAt, shareAt, standsFor, start, type Use, use } from "../../policy/pace.ts";
 import * as ramp from "../../policy/ramp.ts";
+import { excess } from "./intervals.ts";
 
 const NOW = 1_780_000_020_000;
 const MINUTE = 60_000;
@@ -174,6 +175,33 @@ describe("the ramp", () => {
     ramp.settle(governor, half, 0, later, last);
     expect(ramp.readyAt(governor, half, last) - last).toBeCloseTo(MINUTE / 2, 0);
   });
+
+  it.each([2_000, 10_000])(
+    "prompts that are estimated half as high again as what calls of %i ms report: it grows all the same",
+    (callMs) => {
+      const [estimate, actual, minutes] = [8_000, 5_000, 61];
+      const governor = ramp.openRamp(FLOOR);
+      const taken = new Array<number>(minutes).fill(0);
+      const running: number[] = [];
+      const starts: { at: number; tokens: number }[] = [];
+      for (let now = NOW; now < NOW + minutes * MINUTE; now += 50) {
+        ramp.turn(governor, now);
+        while (running.length > 0 && running[0]! + callMs <= now) ramp.settle(governor, estimate, actual, running.shift()!, now);
+        while (ramp.readyAt(governor, estimate, now) <= now) {
+          ramp.start(governor, estimate, now);
+          running.push(now);
+          taken[Math.floor((now - NOW) / MINUTE)]! += actual;
+          if (now < NOW + 5 * MINUTE) starts.push({ at: now, tokens: actual });
+        }
+      }
+      expect(taken[60]).toBeGreaterThan(FLOOR * 1.5 ** 2.5);
+      expect(taken[60]).toBeLessThanOrEqual(FLOOR * 1.5 ** 4 * 1.03);
+      for (let minute = 16; minute < minutes; minute++) expect(taken[minute]! / taken[minute - 15]!).toBeLessThanOrEqual(1.53);
+      // In the first minutes: no more in any interval than the level of the last of them, and half a minute of it.
+      const most = 1.5 ** (5 / 15) * FLOOR;
+      expect(excess(starts, { perMs: most / MINUTE, most: most / 2, amountOf: ({ tokens }) => tokens })).toBeLessThanOrEqual(0);
+    },
+  );
 
   it("calls that took less than was thought, heard a minute later, do not make a minute that used less than nothing", () => {
     const governor = ramp.openRamp(FLOOR);
