@@ -1,7 +1,8 @@
 /**
  * A pool that stands still because its calls cannot succeed: halted (nobody has paid, the key is refused, no place is allowed) or open (upstream is
- * down). Law: while it is, one job at a time is called as a probe, at intervals that grow; no other is, and none is lost. Where upstream is down the next probe
- * follows as soon as the answer of one has begun: what begins may break, but to wait for the end of the first would take as long as its answer does.
+ * down). Law: while it is, one job at a time is called as a probe, at intervals that grow; no other is, and none is lost. Where upstream is down more probes
+ * follow while the answers of some have begun and go on: what begins may break, but to wait for the end of the first would take as long as its answer does. No more
+ * go on at once than one, twice as many after each interval in which none failed, and none of them is forgotten.
  */
 
 /** `failures` is the open circuit breaker; the others halt. */
@@ -20,6 +21,8 @@ export type Stop = {
   probe: string | null;
   /** Jobs that were probes of an outage, and whose answers have begun and go on. */
   begun?: string[];
+  /** Since when (ms) answers go on, and no probe has failed. */
+  quietSince?: number;
   /** Jobs whose probes did not help, and how often; the last of them. */
   failed?: Record<string, number>;
 };
@@ -67,10 +70,11 @@ export function afterCall(stop: Stop | null, sign: Sign, job: string, now: numbe
 }
 
 /** An answer has begun, of a call of `job`. Null: the pool runs; of an outage it is the end of an answer that tells. */
-export function afterBeginning(stop: Stop, job: string): Stop | null {
+export function afterBeginning(stop: Stop, job: string, now: number): Stop | null {
   if (stop.probe !== job) return stop;
   if (stop.reason !== "failures") return null;
-  return { ...stop, probe: null, begun: [...(stop.begun ?? []), job].slice(-MOST_REMEMBERED) };
+  const { begun = [] } = stop;
+  return { ...stop, probe: null, begun: [...begun, job], quietSince: begun.length > 0 ? (stop.quietSince ?? now) : now };
 }
 
 /** Whether a call of `job` is a probe, begun or not. */
@@ -82,13 +86,22 @@ function afterBegun(stop: Stop, { kind }: Sign, job: string, now: number): Stop 
   if (kind === "success" || kind === "answer") return null;
   const without = { ...stop, begun: stop.begun!.filter((each) => each !== job) };
   // What breaks them breaks them together: it is one failure, and whoever is called meanwhile finds out by itself.
-  if (kind !== "failure" || now < stop.nextProbeAt) return without;
+  if (kind !== "failure") return without;
+  if (now < stop.nextProbeAt) return { ...without, quietSince: now };
   return { ...later(without, job, now), probe: stop.probe };
 }
 
-/** A job may start as a probe from this instant on (ms); Infinity while one runs. */
-export function probeAt({ probe, nextProbeAt }: Stop): number {
-  return probe === null ? nextProbeAt : Number.POSITIVE_INFINITY;
+/** So long at the least none has failed before twice as many answers may go on, ms; and so many may at the most. */
+const QUIET_MS = 10_000;
+const MOST_BEGUN = 64;
+
+/** A job may start as a probe from this instant on (ms); Infinity while one runs, or as many answers go on as may. */
+export function probeAt(stop: Stop): number {
+  const { begun = [], nextProbeAt, probe } = stop;
+  if (probe !== null || begun.length >= MOST_BEGUN) return Number.POSITIVE_INFINITY;
+  if (begun.length === 0) return nextProbeAt;
+  const doublings = Math.ceil(Math.log2(begun.length + 1));
+  return Math.max(nextProbeAt, (stop.quietSince ?? nextProbeAt) + doublings * Math.max(QUIET_MS, intervalMs(stop)));
 }
 
 /** A job that was refused comes back so long after the next probe: were it the cause itself, the probe is another. If there is no other, it is. */
@@ -115,7 +128,7 @@ function begin(reason: StopReason, code: string | null, now: number, atLeastMs: 
 function later(stop: Stop, job: string, now: number, atLeastMs: number | null = null): Stop {
   const failedProbes = stop.failedProbes + 1;
   const nextProbeAt = now + Math.max(intervalMs({ ...stop, failedProbes }), atLeastMs ?? 0);
-  return { ...stop, failedProbes, probe: null, nextProbeAt, failed: withFailed(stop, job) };
+  return { ...stop, failedProbes, probe: null, nextProbeAt, quietSince: now, failed: withFailed(stop, job) };
 }
 
 type Halt = Extract<Sign, { kind: "halt" }>;

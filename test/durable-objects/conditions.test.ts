@@ -271,7 +271,10 @@ describe("upstream is down", () => {
       };
       await enqueue(["f", "g", "h"].map((job) => ticket(job)));
       await advanceTo(past(2));
-      for (let probes = 1; probes <= 3; probes++) {
+      // Ten seconds without a failure let two go on, ten more let four.
+      for (const [index, seconds] of [2, 12, 22].entries()) {
+        const probes = index + 1;
+        await advanceTo(past(seconds));
         await jobsAfter(played, 5 + probes);
         expect(await pool()).toMatchObject({ in_flight: probes, condition: { state: "open" } });
         await answers();
@@ -280,7 +283,7 @@ describe("upstream is down", () => {
       return { played, probes: played.starts.slice(5) };
     }
 
-    it("-> the next job is called, and so on; the first whole answer lets all go", async () => {
+    it("-> the next job is called after a while, then two more, and so on; the first whole answer lets all go", async () => {
       const { played, probes } = await begin();
       await settle(probes[1]!.job, probes[1]!.attempt, committed);
       expect(await condition()).toMatchObject({ state: "normal" });
@@ -296,9 +299,9 @@ describe("upstream is down", () => {
       expect(attempts).toBe(probes[2]!.attempt - 1);
       const [place] = await coordinator().locate([probes[3]!.job]);
       await coordinator().proven(place!.held!.dispatcher, probes[3]!.job, probes[3]!.attempt);
-      await advanceTo(past(5.9));
+      await advanceTo(past(31.9));
       expect(played.starts).toHaveLength(9);
-      await advanceTo(past(6));
+      await advanceTo(past(32));
       await jobsAfter(played, 10);
     });
   });

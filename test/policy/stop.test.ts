@@ -103,17 +103,25 @@ describe("a pool that stands still", () => {
 
   describe("upstream is down, and the answer of a probe has begun", () => {
     const outage = stop({ reason: "failures", code: "500", failedProbes: 3, nextProbeAt: NOW });
-    const begun = { ...afterBeginning(outage, "p")!, probe: "q" };
+    const begun = { ...afterBeginning(outage, "p", NOW)!, probe: "q" };
 
-    it("-> another probe at once, and so on; the first is one still", () => {
-      expect(probeAt(afterBeginning(outage, "p")!)).toBe(NOW);
-      expect(afterBeginning(begun, "q")).toMatchObject({ probe: null, begun: ["p", "q"], failedProbes: 3 });
+    it("-> another probe after an interval, two more after the next, and so on; the first is one still", () => {
+      const beginning = { ...outage, failedProbes: 0 };
+      const seconds = [0, 1, 2, 3, 7, 63].map((others) => {
+        let still: Stop = { ...beginning, probe: "p" };
+        still = afterBeginning(still, "p", NOW)!;
+        for (let n = 0; n < others; n++) still = afterBeginning({ ...still, probe: `q${n}` }, `q${n}`, NOW + 1_000)!;
+        return (probeAt(still) - NOW) / 1_000;
+      });
+      expect(seconds).toEqual([10, 20, 20, 30, 40, Number.POSITIVE_INFINITY]);
+      expect(probeAt(afterBeginning(outage, "p", NOW)!)).toBe(NOW + 16_000);
+      expect(afterBeginning(begun, "q", NOW)).toMatchObject({ probe: null, begun: ["p", "q"], failedProbes: 3 });
       expect(["p", "q", "other"].map((job) => isProbe(begun, job))).toEqual([true, true, false]);
     });
 
     it("of any other call -> nothing; of a halt's probe -> the pool runs", () => {
-      expect(afterBeginning(outage, "other")).toBe(outage);
-      expect(afterBeginning(stop(), "p")).toBeNull();
+      expect(afterBeginning(outage, "other", NOW)).toBe(outage);
+      expect(afterBeginning(stop(), "p", NOW)).toBeNull();
     });
 
     it.each<[string, Sign]>([
@@ -124,12 +132,23 @@ describe("a pool that stands still", () => {
     });
 
     it("it breaks -> a later probe, and the one that is under way stays the only one; those that break with it are no more failures", () => {
-      const both = { ...afterBeginning(begun, "q")!, probe: "r" };
+      const both = { ...afterBeginning(begun, "q", NOW)!, probe: "r" };
       const broken = afterCall(both, failure(), "p", later)!;
       expect(broken).toMatchObject({ probe: "r", begun: ["q"], failedProbes: 4, nextProbeAt: later + 32_000 });
       const all = afterCall(broken, failure(), "q", later)!;
       expect(all).toMatchObject({ probe: "r", begun: [], failedProbes: 4, nextProbeAt: later + 32_000 });
-      expect(probeAt(afterBeginning(all, "r")!)).toBe(later + 32_000);
+      expect(probeAt(afterBeginning(all, "r", later)!)).toBe(later + 32_000);
+    });
+
+    it("a later one breaks -> none of those that go on is forgotten, and the time without failures begins anew", () => {
+      let still: Stop = { ...outage, failedProbes: 0, probe: null };
+      for (let n = 0; n < 7; n++) still = afterBeginning({ ...still, probe: `j${n}` }, `j${n}`, NOW)!;
+      still = afterCall(still, failure(), "j6", later)!;
+      expect(still.begun).toHaveLength(6);
+      expect(probeAt(still)).toBe(later + 30_000);
+      const again = afterCall(still, failure(), "j5", later + 1_000)!;
+      expect(probeAt(again)).toBe(later + 31_000);
+      expect(afterCall(again, { kind: "success" }, "j0", later + 2_000)).toBeNull();
     });
 
     it("nothing is known of its end -> it is one no longer", () => {

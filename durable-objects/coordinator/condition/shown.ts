@@ -4,6 +4,7 @@ import { readyAt } from "../../../policy/credit.ts";
 import { eta } from "../../../policy/eta.ts";
 import * as pace from "../../../policy/pace.ts";
 import * as ramp from "../../../policy/ramp.ts";
+import { probeAt } from "../../../policy/stop.ts";
 import { clearedAt, isHopeless, type Vain } from "../../../policy/vain.ts";
 import type { Eta } from "../../../schemas/job.ts";
 import type { PoolCondition } from "../../../schemas/queue.ts";
@@ -20,8 +21,9 @@ export function shown(book: Book, pool: Pool, now: number): PoolCondition {
   const paused = pausedAt ?? book.conditions.pausedAt;
   if (paused !== null) return { ...NORMAL, state: "paused", reason: "operator", since: paused / 1_000, share };
   if (stop) {
-    const { code, failedProbes: failed_probes, nextProbeAt, probe, reason, since } = stop;
-    const next_probe_at = probe === null ? nextProbeAt / 1_000 : null;
+    const { code, failedProbes: failed_probes, reason, since } = stop;
+    const at = probeAt(stop);
+    const next_probe_at = Number.isFinite(at) ? at / 1_000 : null;
     const state = reason === "failures" ? "open" : "halted";
     return { state, reason, code, since: since / 1_000, next_probe_at, failed_probes, share };
   }
