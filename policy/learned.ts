@@ -1,7 +1,8 @@
 /**
  * What upstream's answers teach of a pool: limits that were changed there, and what others spend of them on the same key. Laws: what upstream says
  * is left is never believed to be less than it is on account of our own calls under way; downward is followed at once, upward slowly
- * and within the operator's bounds; of two buckets for the same the scarcer counts; and with no headers all is as configured.
+ * and within the operator's bounds; of two buckets for the same the scarcer counts, of two that are told by turns under one name the pool's own; and with no headers all
+ * is as configured.
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
 import { type Budget, burstOf, correct, type Limits, type Reservation, type Resource, readiness, retune, used } from "./budget.ts";
@@ -9,6 +10,7 @@ import { Day, type DayRecord } from "./day.ts";
 import { Followed } from "./followed.ts";
 import { Foreign } from "./foreign.ts";
 import { type Kind, Levels } from "./levels.ts";
+import { OwnLimit } from "./own-limit.ts";
 import { periodOf } from "./period.ts";
 
 type Minutes = { rpm: number; tpm: number };
@@ -56,6 +58,7 @@ export class Learned {
   readonly #minutes: Record<Kind, Followed>;
   readonly #days: Record<Kind, Day>;
   readonly #foreign: Record<Name, Foreign> = { requests: new Foreign(), tokens: new Foreign(), projectTokens: new Foreign() };
+  readonly #own: Record<Name, OwnLimit> = { requests: new OwnLimit(), tokens: new OwnLimit(), projectTokens: new OwnLimit() };
   readonly #total = { requests: 0, tokens: 0 };
   /** Of these, what upstream turned away: it may not be in what is spent there. */
   readonly #refused = { requests: 0, tokens: 0 };
@@ -134,6 +137,14 @@ export class Learned {
     const from = day.limit;
     day.gone(budget);
     return { resource: day.resource, from, to: day.limit };
+  }
+
+  /** Time goes by: a limit that was told without being believed, and that nobody has denied, is believed. */
+  believe(budget: Budget, now: number): LimitChange[] {
+    return KINDS.flatMap(([kind, resource, , names]) => {
+      const believed = names.filter((name) => this.#isUndenied(name, now));
+      return believed.length > 0 ? this.#follow(kind, resource, this.#lowest(names, now), budget, now) : [];
+    });
   }
 
   /** A call that ended had used so many tokens more than it was let go with. */
@@ -216,7 +227,7 @@ export class Learned {
       this.#minutes[kind].restore(this.#bounds.limits[resource]);
       this.#retune(kind, resource, budget);
       this.#days[kind].reset(budget, now);
-      for (const name of names) this.#foreign[name] = new Foreign();
+      for (const name of names) [this.#foreign[name], this.#own[name]] = [new Foreign(), new OwnLimit()];
     }
   }
 
@@ -274,12 +285,18 @@ export class Learned {
     const period = periodOf(told, expected);
     if (period === "day") return this.#days[kind].hear(name, told.limit, reading.at) ? [{ told }] : [];
     const foreign = this.#foreign[name];
-    if (period === null || reading.at < foreign.heardAt) return [];
+    if (period === null || reading.at < foreign.heardAt || !this.#own[name].told(told.limit, reading.at)) return [];
     this.#asked[kind] = null;
     delete this.#untold[kind];
     foreign.heardAt = reading.at;
     foreign.limit = told.limit;
     return [{ foreign, told }];
+  }
+
+  #isUndenied(name: Name, now: number): boolean {
+    const told = this.#own[name].undenied(now);
+    if (told) [this.#foreign[name].limit, this.#foreign[name].heardAt] = [told.limit, told.at];
+    return told !== null;
   }
 
   /** The day's limit, and what is left of it. */

@@ -60,10 +60,18 @@ export function read(book: Book, readings: readonly PoolReading[], now: number):
     if (!pool || !learned) continue;
     const lease = book.entries.get(reading.job);
     const startedAt = lease?.row.phase === "leased" ? lease.leasedAt : null;
-    const changes = learned.take(reading, startedAt, pool.budget, now);
-    if (changes.length > 0 || learned.isNotable) report(book, pool, changes);
-    if (changes.some(isLowered)) book.setAsideTooLarge(pool, now);
+    followed(book, pool, learned.take(reading, startedAt, pool.budget, now), now);
   }
+}
+
+/** What was told of a pool's limits and denied by nobody is followed, before anything starts. */
+export function believe(book: Book, pool: Pool, now: number): void {
+  followed(book, pool, book.limits.of(pool.id)?.believe(pool.budget, now) ?? [], now);
+}
+
+function followed(book: Book, pool: Pool, changes: LimitChange[], now: number): void {
+  if (changes.length > 0 || book.limits.of(pool.id)?.isNotable) report(book, pool, changes);
+  if (changes.some(isLowered)) book.setAsideTooLarge(pool, now);
 }
 
 /** A call of so many tokens is let go. */

@@ -45,6 +45,22 @@ describe("limits that upstream tells", () => {
     expect(followed).toEqual([375, 468.75, 585.9375, 600, 600, 600]);
   });
 
+  it("one that was told a moment after the pool's own, and by nobody since -> is in force before the next burst starts", async () => {
+    configured();
+    const played = playAll();
+    await coordinator().inspect();
+    world.now = EPOCH + 1_000;
+    await read(of(600, 590));
+    world.now = EPOCH + 1_500;
+    await read(of(60, 50));
+    expect((await pool()).limits).toMatchObject({ rpm: 600 });
+    world.now = EPOCH + 100_000;
+    await enqueue(Array.from({ length: 100 }, (_, index) => ticket(`job${index}`)));
+    await until(() => played.starts.length > 0);
+    expect((await pool()).limits).toMatchObject({ rpm: 60 });
+    expect(played.starts.length).toBeLessThanOrEqual(60);
+  });
+
   it.each([false, true])(
     "told no more for ten minutes of calls: as configured again, reported, and after a restart too (between calls the coordinator sleeps: %s)",
     async (sleeps) => {

@@ -230,6 +230,7 @@ export function play({
       told.splice(told.indexOf(each), 1);
       if (learns) seen.changes.push(...learned.take(each.reading, each.startedAt, budget, now));
     }
+    if (learns) seen.changes.push(...learned.believe(budget, now));
     while (readiness(budget, tokens, now).at <= now) {
       reserve(budget, tokens, now);
       learned.started(budget, tokens, now);

@@ -149,7 +149,8 @@ describe("a limit that upstream changes", () => {
     expect(requests.length).toBeGreaterThan(2);
     for (const [index, to] of requests.entries()) if (index > 0) expect(to / requests[index - 1]!).toBeLessThanOrEqual(1.25);
     expect(learned.limits).toMatchObject({ rpm: RPM, tpm: TPM });
-    expect(refused).toBeLessThan(20);
+    // Two seconds of calls go by until it is believed.
+    expect(refused).toBeLessThan(30);
   });
 
   it("beyond what the operator allows is not followed; within it, it is", () => {
@@ -234,8 +235,8 @@ describe("a limit that upstream changes", () => {
     learned.take(told(RPM, 0), null, budget, START + 300_000);
     expect(learned.take(told(RPM / 2, 240_000), null, budget, START + 300_100)).toEqual([]);
     expect(learned.limits.rpm).toBe(RPM);
-    // One that is as new is followed.
-    expect(learned.take(told(RPM / 2, 0), null, budget, START + 300_200)).toHaveLength(1);
+    // One that is newer is followed.
+    expect(learned.take(told(RPM / 2, -2_000), null, budget, START + 302_100)).toHaveLength(1);
   });
 
   it.each<[string, LimitReading | null, number]>([

@@ -9,6 +9,7 @@ import * as ramp from "../../../policy/ramp.ts";
 import { probeAt } from "../../../policy/stop.ts";
 import * as vain from "../../../policy/vain.ts";
 import type { Book, Entry, Pool } from "../book.ts";
+import { believe } from "../limits.ts";
 import { letGo } from "./refusals.ts";
 
 /** Why a job must wait, and until when (ms; Infinity if only an event can tell). */
@@ -52,9 +53,10 @@ export function isProbe(book: Book, { address, credit: lent, row }: Entry): bool
   return lent === "risked" || stop?.probe === row.job || vain.isHopeless(tenants.get(address.tenant));
 }
 
-/** What time alone changes: a pool that was cut has come back, and a new minute has a level of its own. */
+/** What time alone changes: a limit is believed, a pool that was cut has come back, and a new minute has a level of its own. */
 export function refresh(book: Book, pool: Pool, now: number): void {
   const state = book.conditions.of(pool.id);
+  believe(book, pool, now);
   if (state.ramp && ramp.turn(state.ramp, now)) book.conditions.changedPool(pool.id);
   if (!state.cut || pace.shareAt(state.cut, now) < 1) return;
   const slowedFor = Math.round((now - state.cut.at) / 1_000);
