@@ -1,17 +1,18 @@
 /**
- * The jobs of one tenant in one pool. Law: they start in the order of `Queue`; those of each kind stand in a line of their own as well,
+ * The jobs of one flow in one pool. Law: they start in the order of `Queue`; those of each kind stand in a line of their own as well,
  * so that one kind can go ahead while the other's resource is spent. A job stays of the kind that it came in with: limits change while it waits.
  *
  * Far ahead of their start jobs may rest by the run, out of memory: a lane then knows of a run how many they are and where the first ones stand. Whoever lets them
  * rest wakes them when `due` says so.
  */
+import { isBatches } from "./flow.ts";
 import { type Place, precedes, Queue, type Waiting } from "./queue.ts";
 
 /** What a job takes the greater share of: its dominant resource. */
 export type Kind = "requests" | "tokens";
 export const KINDS: readonly Kind[] = ["requests", "tokens"];
 
-/** Jobs of one tenant and pool that rest together. */
+/** Jobs of one flow and pool that rest together. */
 export type Run = {
   readonly size: number;
   /** Where the first and the last of all stand; and the first of each kind, null if there is none. */
@@ -23,8 +24,12 @@ export type Run = {
 };
 
 export class Lane {
-  readonly tenant: string;
+  readonly flow: string;
   readonly weight: number;
+  /** Whether it lets others go first: a batch does. It then pays for the first job before that starts, or a thousand of them that come would go ahead by one each. */
+  readonly yields: boolean;
+  /** Whether it has yet to pay for its first job. */
+  owes: boolean;
   /** Service so far, in ms of the pool's rate divided by weight. */
   virtual = 0;
   /** Service to be given back at the next start. */
@@ -38,9 +43,11 @@ export class Lane {
   /** None that rests stands behind it; null while none does. */
   #last: Place | null = null;
 
-  constructor(tenant: string, weight: number) {
-    this.tenant = tenant;
+  constructor(flow: string, weight: number) {
+    this.flow = flow;
     this.weight = weight;
+    this.yields = isBatches(flow);
+    this.owes = this.yields;
   }
 
   /** Of those that rest, too. */

@@ -1,10 +1,10 @@
 /**
- * Who is next in a pool. Law: among tenants with work waiting, service in the scarcer resource divided by weight differs by at most two
+ * Who is next in a pool. Law: among flows with work waiting, service in the scarcer resource divided by weight differs by at most two
  * largest jobs (dominant-resource fair queueing, Ghodsi et al., SIGCOMM 2012); and whoever is next starts at most its own cost later
  * than if nobody had been let ahead.
  *
- * A tenant's virtual time grows by the cost of what it starts; the least virtual time is next. One that returns after
- * idleness begins at the present virtual time: no back pay. Within a tenant, `Lane` orders.
+ * A flow is a tenant's live work, or its batches (flow.ts). Its virtual time grows by the cost of what it starts; the least virtual time is next. One that
+ * returns after idleness begins at the present virtual time: no back pay. Within a flow, `Lane` orders.
  *
  * Packing: while the next job waits for one resource, jobs of the other kind may go ahead, for what they mostly take would be left
  * unspent. In strict order, big jobs before small ones need up to twice the time that their sums do.
@@ -13,7 +13,7 @@ import { RankedHeap } from "./heap.ts";
 import { KINDS, type Kind, Lane, type Run } from "./lane.ts";
 import type { Waiting } from "./queue.ts";
 
-/** `lane`: only this tenant must wait (its own cap). `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
+/** `lane`: only this flow must wait (its tenant's own cap). `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
 export type Answer = "start" | "lane" | "pool" | Kind;
 
 /** What the order asks of the budget. */
@@ -35,15 +35,15 @@ export class Order {
   readonly lanes = new Map<string, Lane>();
   /** Lanes with jobs of a kind, by virtual time. */
   readonly #heaps: Record<Kind, RankedHeap<Lane>>;
-  readonly #weightOf: (tenant: string) => number;
+  readonly #weightOf: (flow: string) => number;
   readonly #kindOf: (waiting: Waiting) => Kind;
-  /** Virtual time of the last start in turn: where a returning tenant begins. */
+  /** Virtual time of the last start in turn: where a returning flow begins. */
   #virtual = 0;
   #size = 0;
   /** The job that others were let ahead of: it stays the next until it starts, and was delayed by so much. */
   #passed: { waiting: Waiting; delayedMs: number } | null = null;
 
-  constructor(weightOf: (tenant: string) => number, kindOf: (waiting: Waiting) => Kind) {
+  constructor(weightOf: (flow: string) => number, kindOf: (waiting: Waiting) => Kind) {
     this.#weightOf = weightOf;
     this.#kindOf = kindOf;
     this.#heaps = { requests: openHeap("requests"), tokens: openHeap("tokens") };
@@ -54,7 +54,7 @@ export class Order {
   }
 
   add(waiting: Waiting): void {
-    const lane = this.#lane(waiting.tenant);
+    const lane = this.#lane(waiting.flow);
     if (lane.size === 0) rejoin(lane, this.#virtual);
     lane.add(waiting, this.#kindOf(waiting));
     this.#size++;
@@ -62,7 +62,7 @@ export class Order {
   }
 
   remove(waiting: Waiting): void {
-    const lane = this.lanes.get(waiting.tenant);
+    const lane = this.lanes.get(waiting.flow);
     if (!lane?.remove(waiting)) return;
     this.#size--;
     if (this.#passed?.waiting === waiting) this.#passed = null;
@@ -70,23 +70,23 @@ export class Order {
   }
 
   /** These jobs, in order, rest as a run from now on. They keep their places, and count. */
-  rest(tenant: string, jobs: readonly Waiting[], run: Run): void {
-    const lane = this.lanes.get(tenant)!;
+  rest(flow: string, jobs: readonly Waiting[], run: Run): void {
+    const lane = this.lanes.get(flow)!;
     for (const each of jobs) if (this.#passed?.waiting === each) this.#passed = null;
     lane.rest(jobs, run);
     this.#rank(lane);
   }
 
   /** After the object itself: a run that rests since before. */
-  restored(tenant: string, run: Run): void {
-    const lane = this.#lane(tenant);
+  restored(flow: string, run: Run): void {
+    const lane = this.#lane(flow);
     lane.rest([], run);
     this.#size += run.size;
   }
 
   /** The jobs of a run are awake again. */
-  wake(tenant: string, jobs: readonly Waiting[], run: Run): void {
-    const lane = this.lanes.get(tenant)!;
+  wake(flow: string, jobs: readonly Waiting[], run: Run): void {
+    const lane = this.lanes.get(flow)!;
     lane.wake(run);
     for (const each of jobs) lane.add(each, this.#kindOf(each));
     this.#rank(lane);
@@ -97,17 +97,22 @@ export class Order {
     const capped: Lane[] = [];
     let chosen: Waiting | null = null;
     for (let head = this.#head(); head && !chosen; head = this.#head()) {
+      const lane = this.lanes.get(head.flow)!;
+      if (lane.owes) {
+        this.#pay(lane, head, gate);
+        continue;
+      }
       if (this.#kindOf(head) === "requests" && gate.tokensIdle()) chosen = this.#letAhead("tokens", head, gate);
       if (chosen) break;
       const answer = gate.starts(head);
       if (answer === "start") {
         chosen = head;
-        this.#virtual = Math.max(this.#virtual, this.lanes.get(head.tenant)!.virtual);
+        this.#virtual = Math.max(this.#virtual, lane.virtual);
         this.#passed = null;
         this.#take(head, gate);
       } else if (answer === "lane") {
         this.#passed = null;
-        capped.push(this.#setAside(head.tenant));
+        capped.push(this.#setAside(lane));
       } else {
         if (answer === "tokens") chosen = this.#letAhead("requests", head, gate);
         break;
@@ -117,30 +122,31 @@ export class Order {
     return chosen;
   }
 
-  /** Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the tenant's next start. */
-  credit(tenant: string, unusedMs: number): void {
-    const lane = this.lanes.get(tenant);
+  /** Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next start. */
+  credit(flow: string, unusedMs: number): void {
+    const lane = this.lanes.get(flow);
     if (lane) lane.credit += unusedMs / lane.weight;
   }
 
   /**
-   * The place of a job in the whole pool, 1 being next: its rank among its tenant's own, and of every other tenant as many
+   * The place of a job in the whole pool, 1 being next: its rank among its flow's own, and of every other flow as many
    * as fair sharing starts before it. Exact while jobs cost the same and no tenant meets its cap; otherwise by this job's cost.
    */
   position(waiting: Waiting, costMs: number): number {
-    const own = this.lanes.get(waiting.tenant);
+    const own = this.lanes.get(waiting.flow);
     if (!own) return 1;
     const rank = own.rank(waiting);
     const step = Math.max(costMs, 1e-9);
-    const turn = rank === 0 ? own.virtual : Math.max(own.virtual, own.virtual - own.credit + (rank * step) / own.weight);
+    const begin = begins(own, step);
+    const turn = rank === 0 ? begin : Math.max(begin, begin - own.credit + (rank * step) / own.weight);
     let ahead = rank;
     for (const lane of this.lanes.values()) {
-      if (lane !== own) ahead += Math.min(lane.size, startsBefore(lane, turn, lane.tenant < own.tenant, step));
+      if (lane !== own) ahead += Math.min(lane.size, startsBefore(lane, turn, isNamedFirst(lane, own), step));
     }
     return ahead + 1;
   }
 
-  /** The next job: the one that was passed, or the first of the tenant with the least virtual time. */
+  /** The next job: the one that was passed, or the first of the flow with the least virtual time. */
   #head(): Waiting | undefined {
     if (this.#passed) return this.#passed.waiting;
     const lane = this.#least();
@@ -159,6 +165,10 @@ export class Order {
     let chosen: Waiting | null = null;
     for (let lane = heap.peek(); lane && !chosen && skipped.length < LANES_TRIED; lane = heap.peek()) {
       const candidate = lane.first(kind)!;
+      if (lane.owes) {
+        this.#pay(lane, candidate, gate);
+        continue;
+      }
       const delayedMs = (this.#passed?.delayedMs ?? 0) + gate.delayMs(candidate, kind === "requests" ? "tokens" : "requests");
       if (delayedMs > gate.costMs(head)) break;
       if (!this.#isFair(lane, candidate, head, gate)) {
@@ -168,7 +178,7 @@ export class Order {
       }
       const answer = gate.starts(candidate);
       if (answer === "lane") {
-        skipped.push(this.#setAside(lane.tenant));
+        skipped.push(this.#setAside(lane));
         continue;
       }
       if (answer !== "start") break;
@@ -182,7 +192,7 @@ export class Order {
 
   /** Whether the lane, were it let ahead, would lead no other by more than a largest job, the head's start counted. */
   #isFair(lane: Lane, candidate: Waiting, head: Waiting, gate: Gate): boolean {
-    const own = this.lanes.get(head.tenant)!;
+    const own = this.lanes.get(head.flow)!;
     const step = gate.costMs(candidate) / lane.weight;
     const headStep = gate.costMs(head) / own.weight;
     const after = lane.virtual + step + (lane === own ? headStep : 0);
@@ -201,7 +211,7 @@ export class Order {
   }
 
   #take(waiting: Waiting, gate: Gate): void {
-    const lane = this.lanes.get(waiting.tenant)!;
+    const lane = this.lanes.get(waiting.flow)!;
     // One that stayed would start again and again.
     if (!lane.remove(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
     this.#size--;
@@ -210,13 +220,20 @@ export class Order {
     this.#rank(lane);
   }
 
-  #lane(tenant: string): Lane {
-    let lane = this.lanes.get(tenant);
+  #lane(flow: string): Lane {
+    let lane = this.lanes.get(flow);
     if (!lane) {
-      lane = new Lane(tenant, this.#weightOf(tenant));
-      this.lanes.set(tenant, lane);
+      lane = new Lane(flow, this.#weightOf(flow));
+      this.lanes.set(flow, lane);
     }
     return lane;
+  }
+
+  /** A flow that yields comes in behind those that are there, by what its first job costs. */
+  #pay(lane: Lane, first: Waiting, gate: Gate): void {
+    lane.virtual += gate.costMs(first) / lane.weight;
+    lane.owes = false;
+    this.#rank(lane);
   }
 
   /** Puts a lane where it belongs in the heaps, or out of them. */
@@ -227,11 +244,10 @@ export class Order {
     }
   }
 
-  /** A tenant at its own cap is like one that is idle: it is not the pool that it waits for, so nothing is owed to it later. */
-  #setAside(tenant: string): Lane {
-    const lane = this.lanes.get(tenant)!;
+  /** A flow at its tenant's own cap is like one that is idle: it is not the pool that it waits for, so nothing is owed to it later. */
+  #setAside(lane: Lane): Lane {
     for (const kind of KINDS) this.#heaps[kind].remove(lane);
-    lane.virtual = Math.max(lane.virtual, this.#virtual);
+    lift(lane, this.#virtual);
     return lane;
   }
 }
@@ -247,18 +263,37 @@ function openHeap(kind: Kind): RankedHeap<Lane> {
 }
 
 function comesFirst(a: Lane, b: Lane): boolean {
-  return a.virtual < b.virtual || (a.virtual === b.virtual && a.tenant < b.tenant);
+  return a.virtual < b.virtual || (a.virtual === b.virtual && isNamedFirst(a, b));
 }
 
-/** A tenant comes back from idleness. What it may get back is taken off first: the present forgives the rest of its charge. */
+/** Who is first of those that were served alike. */
+function isNamedFirst(a: Lane, b: Lane): boolean {
+  return a.yields === b.yields ? a.flow < b.flow : b.yields;
+}
+
+/** A flow comes back from idleness. What it may get back is taken off first: the present forgives the rest of its charge. */
 function rejoin(lane: Lane, present: number): void {
-  lane.virtual = Math.max(lane.virtual - lane.credit, present);
+  lane.virtual -= lane.credit;
   lane.credit = 0;
+  lift(lane, present);
+}
+
+/** Nothing is owed to it of what was before. */
+function lift(lane: Lane, present: number): void {
+  if (lane.virtual >= present) return;
+  lane.virtual = present;
+  lane.owes = lane.yields;
+}
+
+/** The virtual time at which its first job starts, if that costs so much. */
+function begins(lane: Lane, costMs: number): number {
+  return lane.virtual + (lane.owes ? costMs / lane.weight : 0);
 }
 
 /** How many jobs of this cost a lane starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
 function startsBefore(lane: Lane, turn: number, tied: boolean, costMs: number): number {
-  if (tied ? lane.virtual > turn : lane.virtual >= turn) return 0;
-  const more = ((turn - lane.virtual + lane.credit) * lane.weight) / costMs;
+  const begin = begins(lane, costMs);
+  if (tied ? begin > turn : begin >= turn) return 0;
+  const more = ((turn - begin + lane.credit) * lane.weight) / costMs;
   return tied ? Math.floor(more) + 1 : Math.ceil(more);
 }

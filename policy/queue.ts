@@ -1,11 +1,13 @@
 /**
- * The jobs of one tenant in one pool, in the order in which they start: effective time, then arrival.
+ * The jobs of one flow in one pool, in the order in which they start: effective time, then arrival.
  * A sorted run with a head offset: appending and taking the first are O(1), rank and search O(log n),
  * and an insertion in the middle (a priority, a retry) is one memmove.
  */
 export type Waiting = {
   readonly job: string;
   readonly tenant: string;
+  /** With whose jobs it stands in line (flow.ts). */
+  readonly flow: string;
   readonly tokens: number;
   /** How many of these are its prompt's, as far as is known. */
   readonly prompt?: number | undefined;
@@ -18,7 +20,7 @@ export type Waiting = {
   readonly arrival: number;
 };
 
-/** Where a job stands among its tenant's own. */
+/** Where a job stands among its flow's own. */
 export type Place = Pick<Waiting, "effectiveAt" | "arrival">;
 
 export class Queue {

@@ -93,6 +93,7 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
       return `${count(pool.in_flight)} of the ${count(limits.concurrency ?? 0)} calls that the pool "${pool.id}" makes at once are under way`;
     case "tenant_share":
       if (standing.share === "vain") return vainOf(standing);
+      if (standing.share !== "cap" && standing.batch) return "a batch has what live calls leave, whoever makes them";
       if (standing.share !== "cap") return `tenants take turns by weight (this one's is ${tenant.weight})`;
       return `this tenant has spent its own limit (${capOf(cap)}), whatever the pool has left`;
     case "paused":

@@ -1,9 +1,10 @@
 /** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
 import { costMs, dominantMs, readiness, reserve, tokensIdle } from "../../policy/budget.ts";
+import { isBatches } from "../../policy/flow.ts";
 import type { Answer, Gate } from "../../policy/order.ts";
 import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
-import type { Book, Entry, Pool } from "./book.ts";
+import type { Book, Entry, Pool, TenantDesk } from "./book.ts";
 import { begun, heldBack, isProbe, refresh } from "./condition/gate.ts";
 import { askAt, started } from "./limits.ts";
 import { waitingOf } from "./waiting.ts";
@@ -22,7 +23,7 @@ export function admit(book: Book, now: number): void {
 /** With nothing else to let go, one that is too large for a lowered limit finds out whether it still is. */
 function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
   const entry = book.aside.probe(pool);
-  if (!entry || obstacle(book, pool, waitingOf(entry.row, entry.address.tenant), now)) return;
+  if (!entry || obstacle(book, pool, waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant }), now)) return;
   book.delayed.remove(entry);
   entry.row.phase = "waiting";
   book.join(entry);
@@ -65,12 +66,19 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
     return flow.limitedBy === "tpm" || flow.limitedBy === "tpd" ? "tokens" : "pool";
   }
   const tenant = book.tenant(waiting.tenant);
-  const own = readiness(tenant.budget, waiting.tokens, now);
-  if (own.at > now) {
-    tenant.wakeAt = Math.min(tenant.wakeAt, own.at);
+  const ownAt = Math.max(readiness(tenant.budget, waiting.tokens, now).at, liveAt(tenant, pool, waiting, now));
+  if (ownAt > now) {
+    tenant.wakeAt = Math.min(tenant.wakeAt, ownAt);
     return "lane";
   }
   return null;
+}
+
+/** At its tenant's own cap a batch waits for the live work: its lines, if they are small, would take all that a large live job waits for. */
+function liveAt({ budget }: TenantDesk, { order }: Pool, { flow, tenant }: Waiting, now: number): number {
+  const live = isBatches(flow) && budget.meters.length > 0 ? order.lanes.get(tenant) : undefined;
+  const first = live?.first(live.nextKind());
+  return first ? readiness(budget, first.tokens, now).at : now;
 }
 
 function lease(book: Book, entry: Entry, now: number): void {

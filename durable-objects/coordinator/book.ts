@@ -4,6 +4,7 @@
  */
 import { type Settings, tenantOf } from "../../platform/settings.ts";
 import { type Budget, dominantKind, dominantMs, neverFits, openBudget, type Reservation } from "../../policy/budget.ts";
+import { weightOfFlow } from "../../policy/flow.ts";
 import { RankedHeap } from "../../policy/heap.ts";
 import { type LedgerRecord, restore } from "../../policy/ledger.ts";
 import { Order } from "../../policy/order.ts";
@@ -21,7 +22,7 @@ import { LimitBook } from "./limits.ts";
 import { Resting } from "./resting.ts";
 import { type Segment, Segments } from "./segments.ts";
 import type { CoordinatorStore, StoredSegment, TicketRow } from "./store/store.ts";
-import { waitingOf } from "./waiting.ts";
+import { flowOfMailbox, waitingOf } from "./waiting.ts";
 import { Watching } from "./watching.ts";
 
 /** A lease unheard of for this long is lost; dispatchers renew four times in it. */
@@ -32,6 +33,8 @@ export const SILENCE_MS = 15_000;
 export type Entry = {
   readonly row: TicketRow;
   readonly address: MailboxAddress;
+  /** Its lane in the order of its pool. */
+  readonly flow: string;
   waiting: Waiting | null;
   /** Where it is written, while it shares a row. */
   place: { segment: Segment; index: number } | null;
@@ -151,7 +154,7 @@ export class Book {
     for (const [id, config] of Object.entries(settings.pools)) {
       const budget = poolBudget(config);
       const order = new Order(
-        (tenant) => this.tenant(tenant).weight,
+        (flow) => weightOfFlow(flow, (tenant) => this.tenant(tenant).weight),
         ({ tokens }) => dominantKind(budget, tokens),
       );
       this.pools.set(id, {
@@ -193,9 +196,11 @@ export class Book {
 
   /** A ticket is in memory again, or for the first time; nothing else is known of it. */
   enter(row: TicketRow, now: number): Entry {
+    const address = this.addresses.of(row.mailbox);
     const entry: Entry = {
       row,
-      address: this.addresses.of(row.mailbox),
+      address,
+      flow: flowOfMailbox(address),
       waiting: null,
       place: null,
       reservation: null,
@@ -240,10 +245,10 @@ export class Book {
 
   /** Puts a waiting ticket into the order, whatever it reserves. */
   join(entry: Entry): void {
-    const { row, address } = entry;
+    const { row, address, flow } = entry;
     const pool = this.pools.get(row.pool)!;
     this.aside.leave(entry);
-    entry.waiting = waitingOf(row, address.tenant);
+    entry.waiting = waitingOf(row, { flow, tenant: address.tenant });
     pool.order.add(entry.waiting);
     pool.waitingTokens += row.tokens;
     this.awake++;
@@ -264,7 +269,7 @@ export class Book {
     pool.departed++;
     entry.waiting = null;
     this.awake--;
-    this.resting.refill(pool, entry.address.tenant, now);
+    this.resting.refill(pool, entry.flow, now);
   }
 
   /** A limit was lowered: what waits and no longer fits stands aside. */

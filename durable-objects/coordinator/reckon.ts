@@ -1,6 +1,7 @@
 /** Where a waiting job stands, when it will start, and whom it waits for. */
 import { calibrate } from "../../policy/calibration.ts";
 import { type Ahead, etaOf, inSeconds } from "../../policy/eta.ts";
+import { isBatches } from "../../policy/flow.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import { type Binding, binding } from "../../policy/why.ts";
 import type { Book, Entry, Pool } from "./book.ts";
@@ -10,7 +11,7 @@ import { prolonged, stoodAside } from "./condition/shown.ts";
 export type Reckoning = Binding & { rawMs: number; position: number; ahead: { jobs: number; tokens: number; own: number } };
 
 /** The tokens of those ahead are counted at the pool's mean. */
-export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, now: number): Reckoning {
+export function reckon(book: Book, { row, address, flow }: Entry, waiting: Waiting, now: number): Reckoning {
   const pool = book.pools.get(row.pool)!;
   const position = pool.order.position(waiting, book.costMs(row, row.tokens));
   const own = Math.min(rankOf(pool, waiting), position - 1);
@@ -22,7 +23,7 @@ export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, no
     cap: etaOf(book.tenant(address.tenant).budget, behind(own), row.tokens, now),
   });
   const rawMs = bound.eta.p50 * 1_000;
-  const told = calibrate(pool.expectations.of(address.tenant), rawMs);
+  const told = calibrate(pool.expectations.of(flow), rawMs);
   const eta = { ...bound.eta, p50: inSeconds(told.p50), p95: inSeconds(told.p95) };
   const behindPool = prolonged(book, pool, address.tenant, behind(position - 1), eta, now);
   const wait = stoodAside(book, pool, address.tenant, { jobs: own + 1, tokens: row.tokens }, behindPool, now);
@@ -30,7 +31,8 @@ export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, no
   return { eta: wait, share, rawMs, position, ahead: { jobs: position - 1, tokens: Math.round((position - 1) * mean), own } };
 }
 
-/** How many of the tenant's own jobs in this pool start before. */
-function rankOf(pool: Pool, waiting: Waiting): number {
-  return pool.order.lanes.get(waiting.tenant)?.rank(waiting) ?? 0;
+/** How many of the tenant's own jobs in this pool start before: of a batch's job, all that are live. */
+function rankOf({ order: { lanes } }: Pool, waiting: Waiting): number {
+  const live = isBatches(waiting.flow) ? (lanes.get(waiting.tenant)?.size ?? 0) : 0;
+  return (lanes.get(waiting.flow)?.rank(waiting) ?? 0) + live;
 }

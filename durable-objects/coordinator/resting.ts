@@ -13,7 +13,7 @@ import { type Place, precedes } from "../../policy/queue.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { MOST, type Segment } from "./segments.ts";
 import type { CoordinatorStore, Summary } from "./store/store.ts";
-import { waitingOf } from "./waiting.ts";
+import { flowOfMailbox, waitingOf } from "./waiting.ts";
 
 /** Waiting tickets that are in memory; each takes some hundred bytes of 128 MB in all. */
 const AWAKE_MOST = 20_000;
@@ -30,6 +30,7 @@ const OVERDUE = 32;
 export class Rested implements Run {
   readonly segment: number;
   readonly tenant: string;
+  readonly flow: string;
   readonly pool: string;
   readonly site: Site;
   readonly size: number;
@@ -46,9 +47,10 @@ export class Rested implements Run {
   /** Among the deadlines; -1 where it has none. */
   slot = -1;
 
-  constructor(segment: number, tenant: string, pool: string, site: Site, summary: Summary) {
+  constructor(segment: number, { flow, tenant }: Owner, pool: string, site: Site, summary: Summary) {
     this.segment = segment;
     this.tenant = tenant;
+    this.flow = flow;
     this.pool = pool;
     this.site = site;
     ({ size: this.size, tokens: this.tokens, largest: this.largest, priorities: this.priorities, since: this.since } = summary);
@@ -63,8 +65,14 @@ export class Rested implements Run {
   }
 }
 
+/** Whose what rests is. */
+type Owner = { tenant: string; flow: string };
+
 /** What rests of one mailbox, and a number that no job of it exceeds. `before`: how many of a segment stand before a place among them. */
 type Site = { readonly name: string; readonly runs: Set<Rested>; most: number; readonly before: (segment: number, place: Place) => number };
+
+/** Where it does not matter. */
+const NOBODY: Owner = { tenant: "", flow: "" };
 
 export class Resting {
   /** How many may be awake before some rest. */
@@ -98,8 +106,9 @@ export class Resting {
         this.#book.insertSegment(store.segment(segment), true, now);
         continue;
       }
-      const run = this.#add(segment, addresses.of(mailbox).tenant, pool.id, summary);
-      pool.order.restored(run.tenant, run);
+      const address = addresses.of(mailbox);
+      const run = this.#add(segment, { tenant: address.tenant, flow: flowOfMailbox(address) }, pool.id, summary);
+      pool.order.restored(run.flow, run);
       pool.waitingTokens += run.tokens;
       this.#book.tenant(run.tenant).queued += run.size;
       this.#book.nextArrival = Math.max(this.#book.nextArrival, summary.arrival + 1);
@@ -131,8 +140,8 @@ export class Resting {
   }
 
   /** A job has left this lane: whoever is its next now, is awake. */
-  refill({ order }: Pool, tenant: string, now: number): void {
-    const lane = order.lanes.get(tenant);
+  refill({ order }: Pool, flow: string, now: number): void {
+    const lane = order.lanes.get(flow);
     if (!lane || this.#all.size === 0) return;
     for (let run = lane.due(); run; run = lane.due()) this.#wake(run as Rested, now);
     // One at a time: kinds are as they were when it went to rest, and limits may have changed since.
@@ -142,7 +151,7 @@ export class Resting {
 
   /** At wake of the object, when all is lined up. */
   refillAll(now: number): void {
-    for (const pool of this.#book.pools.values()) for (const tenant of pool.order.lanes.keys()) this.refill(pool, tenant, now);
+    for (const pool of this.#book.pools.values()) for (const flow of pool.order.lanes.keys()) this.refill(pool, flow, now);
   }
 
   wakeOverdue(now: number): void {
@@ -225,10 +234,10 @@ export class Resting {
   }
 
   #putToRest(pool: Pool, segment: Segment, entries: readonly Entry[], summary: Summary): number {
-    const { tenant } = entries[0]!.address;
-    const run = this.#add(segment.id, tenant, pool.id, summary);
+    const { address, flow } = entries[0]!;
+    const run = this.#add(segment.id, { tenant: address.tenant, flow }, pool.id, summary);
     pool.order.rest(
-      tenant,
+      flow,
       entries.map(({ waiting }) => waiting!),
       run,
     );
@@ -250,16 +259,16 @@ export class Resting {
     const jobs = stored.tickets.map(({ index, row }) => {
       const entry = this.#book.enter({ ...row, pool: run.pool }, now);
       this.#book.segments.put(segment, index, entry);
-      entry.waiting = waitingOf(row, run.tenant);
+      entry.waiting = waitingOf(row, run);
       return entry.waiting;
     });
     this.#book.awake += jobs.length;
-    this.#book.pools.get(run.pool)!.order.wake(run.tenant, jobs, run);
+    this.#book.pools.get(run.pool)!.order.wake(run.flow, jobs, run);
   }
 
-  #add(segment: number, tenant: string, pool: string, summary: Summary): Rested {
+  #add(segment: number, owner: Owner, pool: string, summary: Summary): Rested {
     const site = this.#sites.get(summary.site) ?? this.#openSite(summary.site);
-    const run = new Rested(segment, tenant, pool, site, summary);
+    const run = new Rested(segment, owner, pool, site, summary);
     site.runs.add(run);
     site.most = Math.max(site.most, run.most);
     this.#all.add(run);
@@ -270,7 +279,7 @@ export class Resting {
   #openSite(name: string): Site {
     // What a summary cannot answer: its segment is looked through.
     const before = (segment: number, place: Place) =>
-      this.#store!.segment(segment).tickets.filter(({ row }) => precedes(waitingOf(row, ""), place)).length;
+      this.#store!.segment(segment).tickets.filter(({ row }) => precedes(waitingOf(row, NOBODY), place)).length;
     const site: Site = { name, runs: new Set(), most: 0, before };
     this.#sites.set(name, site);
     return site;

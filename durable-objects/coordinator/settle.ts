@@ -61,7 +61,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
     refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
     refund(tenant, reservation, now);
     // Whose call comes again, and again to nothing, has had its turn: else it would be next each time.
-    if (!cameToNothing(outcome)) pool.order.credit(address.tenant, book.costMs(row, reservation.tokens));
+    if (!cameToNothing(outcome)) pool.order.credit(entry.flow, book.costMs(row, reservation.tokens));
     return;
   }
   release(pool.budget);
@@ -69,8 +69,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
     // Upstream counts what it refuses; the tenant had nothing of it.
     refund(tenant, reservation, now);
     // A pool in doubt tells by each start whether there is room: whose calls were refused has had its turn.
-    if (!book.conditions.of(pool.id).credit && !cameToNothing(outcome))
-      pool.order.credit(address.tenant, book.costMs(row, reservation.tokens));
+    if (!book.conditions.of(pool.id).credit && !cameToNothing(outcome)) pool.order.credit(entry.flow, book.costMs(row, reservation.tokens));
     return;
   }
   release(tenant);
@@ -83,7 +82,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const beyond = Math.max(0, used - reservation.tokens);
   if (beyond > 0) chargeBeyond(book, pool, address.tenant, beyond, now);
   else refundTokens(tenant, reservation.tokens - used, reservation.at, now);
-  pool.order.credit(address.tenant, book.costMs(row, reservation.tokens) - book.costMs(row, used));
+  pool.order.credit(entry.flow, book.costMs(row, reservation.tokens) - book.costMs(row, used));
   book.estimates.note(row.pool, address.tenant, row.open ?? null, reservation.tokens, outcome.usage);
 }
 

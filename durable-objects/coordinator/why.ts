@@ -2,6 +2,7 @@
 
 import { tenantOf } from "../../platform/settings.ts";
 import { free } from "../../policy/budget.ts";
+import { isBatches } from "../../policy/flow.ts";
 import type { Standing, WhyPool, WhyTenant } from "../../schemas/why.ts";
 import type { Book, Pool } from "./book.ts";
 import { inVain, pausedBy, shown } from "./condition/shown.ts";
@@ -32,6 +33,7 @@ export function standingOf(book: Book, job: string, now: number): Standing | nul
     retry_at: between ? row.ready_at / 1_000 : null,
     not_before: inSeconds(row.not_before),
     deadline: inSeconds(row.deadline),
+    ...(isBatches(entry.flow) && { batch: true as const }),
     pool: poolState(book, book.pools.get(row.pool)!, now),
     tenant: tenantState(book, row.pool, address.tenant),
     ...(paused && { paused }),

@@ -7,7 +7,7 @@ let arrivals = 0;
 /** A job; its cost travels as its tokens. */
 const job = (tenant: string, cost = 1, effectiveAt = 0): Waiting => {
   const arrival = arrivals++;
-  return { job: `job_${arrival}`, tenant, tokens: cost, priority: 0, effectiveAt, since: effectiveAt, arrival };
+  return { job: `job_${arrival}`, tenant, flow: tenant, tokens: cost, priority: 0, effectiveAt, since: effectiveAt, arrival };
 };
 const costOf = (waiting: Waiting): number => waiting.tokens;
 const always = () => "start" as const;

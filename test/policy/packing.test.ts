@@ -18,7 +18,7 @@ function drain(load: Load, options: { weights?: Record<string, number>; burstSec
   const kindOf = ({ tokens }: { tokens: number }) => (packing ? dominantKind(budget, tokens) : "requests");
   const order = new Order((tenant) => weights[tenant] ?? 1, kindOf);
   load.forEach(({ tenant, tokens }, arrival) => {
-    order.add({ job: `job_${arrival}`, tenant, tokens, priority: 0, effectiveAt: 0, since: 0, arrival });
+    order.add({ job: `job_${arrival}`, tenant, flow: tenant, tokens, priority: 0, effectiveAt: 0, since: 0, arrival });
   });
   const starts: Start[] = [];
   let now = 0;

@@ -6,6 +6,7 @@ let arrivals = 0;
 const waiting = (effectiveAt: number, arrival = arrivals++): Waiting => ({
   job: `job_${arrival}`,
   tenant: "t",
+  flow: "t",
   tokens: 1,
   priority: 0,
   effectiveAt,

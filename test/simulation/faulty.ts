@@ -64,7 +64,7 @@ function invariantOf(book: Book, now: number): string | null {
       tokens += run.tokens;
     }
     if (tokens !== pool.waitingTokens) return `${tokens} tokens wait, ${pool.waitingTokens} are counted`;
-    for (const lane of pool.order.lanes.values()) if (lane.due()) return `of ${lane.tenant} the next one rests`;
+    for (const lane of pool.order.lanes.values()) if (lane.due()) return `of ${lane.flow} the next one rests`;
     if (leased !== pool.budget.inFlight) return `${leased} leases, ${pool.budget.inFlight} in flight`;
     if (waiting !== pool.order.size) return `${waiting} tickets wait, ${pool.order.size} stand in the order`;
     for (const { bucket, rate, whole, resource } of pool.budget.meters) {
