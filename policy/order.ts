@@ -40,6 +40,7 @@ export class Order {
   /** Virtual time of the last start in turn: where a returning flow begins. */
   #virtual = 0;
   #size = 0;
+  #isWaitedFor = false;
   /** The job that others were let ahead of: it stays the next until it starts, and was delayed by so much. */
   #passed: { waiting: Waiting; delayedMs: number } | null = null;
 
@@ -51,6 +52,11 @@ export class Order {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Whether somebody waits for the pool, as was found when the next was last asked for: not only for a cap of their own. */
+  get isWaitedFor(): boolean {
+    return this.#isWaitedFor;
   }
 
   add(waiting: Waiting): void {
@@ -96,6 +102,7 @@ export class Order {
   next(gate: Gate): Waiting | null {
     const capped: Lane[] = [];
     let chosen: Waiting | null = null;
+    this.#isWaitedFor = false;
     for (let head = this.#head(); head && !chosen; head = this.#head()) {
       const lane = this.lanes.get(head.flow)!;
       if (lane.owes) {
@@ -115,11 +122,20 @@ export class Order {
         capped.push(this.#setAside(lane));
       } else {
         if (answer === "tokens") chosen = this.#letAhead("requests", head, gate);
+        this.#isWaitedFor = true;
         break;
       }
     }
     for (const lane of capped) this.#rank(lane);
     return chosen;
+  }
+
+  /** A job of the flow starts that did not stand in line: it is paid for as any. */
+  charge(waiting: Waiting, gate: Gate): void {
+    const lane = this.#lane(waiting.flow);
+    if (lane.size === 0) rejoin(lane, this.#virtual);
+    lane.virtual += gate.costMs(waiting) / lane.weight;
+    this.#rank(lane);
   }
 
   /** Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next start. */

@@ -20,14 +20,16 @@ export function admit(book: Book, now: number): void {
   }
 }
 
-/** With nothing else to let go, one that is too large for a lowered limit finds out whether it still is. */
+/** With nobody else who waits for the pool, one that is too large for a lowered limit finds out whether it still is. */
 function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
   const entry = book.aside.probe(pool);
-  if (!entry || obstacle(book, pool, waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant }), now)) return;
+  if (!entry) return;
+  const waiting = waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant });
+  if (gate.starts(waiting) !== "start") return;
+  pool.order.charge(waiting, gate);
   book.delayed.remove(entry);
-  entry.row.phase = "waiting";
-  book.join(entry);
-  if (pool.order.next(gate)) lease(book, entry, now);
+  book.aside.leave(entry);
+  lease(book, entry, now);
 }
 
 function gateOf(book: Book, pool: Pool, now: number): Gate {

@@ -1,5 +1,5 @@
 /**
- * Jobs that are too large for a limit that upstream lowered. They stand aside, so that nobody waits behind them. Law: where nothing else of their pool waits, the
+ * Jobs that are too large for a limit that upstream lowered. They stand aside, so that nobody waits behind them. Law: where nobody else waits for their pool, the
  * smallest is let go all the same, at a full bucket and as its debt: no answer but a call's tells that the limit is back.
  */
 import { neverFits } from "../../policy/budget.ts";
@@ -40,15 +40,16 @@ export class Aside {
     return this.#groups.get(pool)?.since ?? null;
   }
 
-  /** Whom to let go to find out; null if others of the pool wait, or nobody is here who fits what the operator configured. */
+  /** Whom to let go to find out; null if others wait for the pool, or nobody is here who fits what the operator configured. What waits for its own tenant alone does not count. */
   probe({ id, order }: Pool): Entry | null {
     const group = this.#groups.get(id);
     const config = this.#book.settings.pools[id]!;
-    if (!group || order.size > 0 || !this.#book.limits.lowered(id, config)) return null;
+    if (!group || order.isWaitedFor || !this.#book.limits.lowered(id, config)) return null;
     const configured = poolBudget(config);
     let smallest: Entry | null = null;
     for (const entry of group.entries) {
       if (smallest && entry.row.tokens >= smallest.row.tokens) continue;
+      if (this.#book.conditions.pausedTenants.has(entry.address.tenant)) continue;
       if (!neverFits(configured, entry.row.tokens)) smallest = entry;
     }
     return smallest;

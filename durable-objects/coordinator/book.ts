@@ -262,11 +262,12 @@ export class Book {
     this.taken(entry, now);
   }
 
-  /** The order has let go of this entry. */
+  /** The order has let go of this entry, if it stood there. */
   taken(entry: Entry, now: number): void {
     const pool = this.pools.get(entry.row.pool)!;
-    pool.waitingTokens -= entry.row.tokens;
     pool.departed++;
+    if (!entry.waiting) return;
+    pool.waitingTokens -= entry.row.tokens;
     entry.waiting = null;
     this.awake--;
     this.resting.refill(pool, entry.flow, now);
