@@ -2,6 +2,7 @@
  * One socket as a reader of events: what it was sent of each job, and what it lags behind with. Law: the events of a job go out in the order of their
  * seq, none twice and none left out; what a reader lacks, since it lags or since an event was lost on its way here, the log has, and nothing waits for it in memory.
  */
+import { isEnd } from "../../policy/lifecycle.ts";
 import { Manners } from "../../policy/manners.ts";
 import type { SentTo } from "../../policy/sent.ts";
 import { Window } from "../../policy/window.ts";
@@ -103,7 +104,7 @@ export class Reader {
     if (this.#line.expiresAt <= this.#notes.now()) return this.#end();
     const { event } = frame;
     const text = consumer ? frame.textWithCursor : this.verbatim ? frame.verbatim : frame.text;
-    this.#sent.put(event.job, event.seq);
+    this.#sent.put(event.job, event.seq, isEnd(event.event));
     for (const socket of this.#line.sockets) sendText(socket, text);
     this.#line.window?.sent(text.length);
     return true;
