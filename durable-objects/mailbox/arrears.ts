@@ -4,8 +4,11 @@
  */
 import { spotOf } from "../../platform/ids.ts";
 
-/** A job of which a reader lacks what comes after a seq. `newest`: the last that is known to have come. */
-export type Behind = { after: number; newest: number };
+/**
+ * A job of which a reader lacks what comes after a seq. `newest`: the last that is known to have come; `had`: up to which it may have been told nonetheless, for
+ * the object slept and has forgotten.
+ */
+export type Behind = { after: number; newest: number; had: number };
 
 /** Mailboxes that a reader asks at once; beside them as many of those that did not answer the last time. */
 const ABREAST = 4;

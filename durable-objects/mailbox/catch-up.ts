@@ -39,7 +39,9 @@ async function tell(reader: Reader, job: string, behind: Behind, sources: Source
     if (!first) await aTurn();
     const wish = wants(job);
     const { newest } = behind;
-    const page = wish && (await sources.missed({ id: job, after: behind.after, ...wish, verbatim: reader.verbatim }));
+    // What it may have been told comes as it came then, each by its own seq: a delta that stands for several would be new to it, and its beginning not.
+    const apart = reader.verbatim || behind.after < behind.had;
+    const page = wish && (await sources.missed({ id: job, after: behind.after, ...wish, verbatim: apart }));
     // It has begun anew meanwhile, or left.
     if (reader.behind.get(job) !== behind) return false;
     if (!page || page.events.length === 0) {
@@ -61,7 +63,11 @@ async function tell(reader: Reader, job: string, behind: Behind, sources: Source
     }
     const over = isEnd(page.events.at(-1)!.event);
     // All that there was: what comes from here on is told as it comes. A stream that runs would bring something each time.
-    if (!over && (page.more || behind.newest > behind.after)) continue;
+    if (!over && (page.more || behind.newest > behind.after)) {
+      // In the turn in which it was told, lest it be told so again.
+      reader.waits(job);
+      continue;
+    }
     reader.caughtUp(job);
     return over;
   }

@@ -8,6 +8,7 @@ import { Sent } from "../../policy/sent.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { FollowCall, Followed, MailboxAddress } from "../../schemas/rpc.ts";
 import { ALL_SUBSCRIPTIONS_LIMIT, CLOSE, type ClientFrame, CONSUMERS_LIMIT, SUBSCRIPTIONS_LIMIT } from "../../schemas/socket.ts";
+import type { Behind } from "./arrears.ts";
 import { catchUp } from "./catch-up.ts";
 import { Consumers } from "./consumers.ts";
 import type { Desk } from "./desk.ts";
@@ -54,7 +55,7 @@ export class Lobby {
         ...{ consumer, place },
         acked: (consumer !== null && store.consumers.cursor(consumer)) || 0,
       });
-    for (const { job, last, socket } of store.lags()) this.reader(socket).wasBehind(job, last);
+    for (const { had, job, last, socket } of store.lags()) this.reader(socket).wasBehind(job, last, had);
   }
 
   /** Events of one followed mailbox; answers to how many sockets one of them went at most, less than 0 if nobody here follows any of these jobs. */
@@ -366,7 +367,8 @@ export class Lobby {
       now: () => this.#desk().now(),
       // Later: it may be found in the middle of telling.
       over: () => this.#desk().background(Promise.resolve().then(() => this.leave(socketId))),
-      behind: (job: string, last: number) => this.#desk().store.putLag({ socket: socketId, job, last }),
+      behind: (job: string, { after: last, had }: Pick<Behind, "after" | "had">) =>
+        this.#desk().store.putLag({ socket: socketId, job, last, had }),
       caughtUp: (job: string) => this.#desk().store.dropLag(socketId, job),
     };
     const reader = new Reader(() => this.#socketsOf(socketId), notes, this.#sent.reader());

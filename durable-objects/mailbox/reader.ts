@@ -22,8 +22,8 @@ export type Notes = {
   now: () => number;
   /** Its token has expired: its socket is closed. */
   over: () => void;
-  /** It lacks what comes after this seq of a job. */
-  behind: (job: string, after: number) => void;
+  /** It lacks what comes after a seq of a job. */
+  behind: (job: string, lack: Pick<Behind, "after" | "had">) => void;
   caughtUp: (job: string) => void;
 };
 
@@ -86,10 +86,13 @@ export class Reader {
   take(frame: EventFrame, deltas: boolean, manner: Manner = "live"): boolean {
     const { event } = frame;
     if (!this.wants(event, deltas)) return false;
-    const last = this.#sent.of(event.job) ?? event.since;
+    const sent = this.#sent.of(event.job);
+    const last = sent ?? event.since;
+    // What it lacks since then is all that is known: it may have been told any of it.
+    const had = sent === undefined && last !== undefined ? event.seq : 0;
     if (this.behind.has(event.job)) this.lose(event.job, event.seq - 1, event.seq);
-    else if (this.full || this.#lagging) this.#fallBehind(event.job, last ?? event.seq - 1, event.seq);
-    else if (manner === "live" && last !== undefined && lacks(event, last, deltas)) this.lose(event.job, last, event.seq);
+    else if (this.full || this.#lagging) this.#fallBehind(event.job, last ?? event.seq - 1, event.seq, had);
+    else if (manner === "live" && last !== undefined && lacks(event, last, deltas)) this.lose(event.job, last, event.seq, had);
     else return this.put(frame, manner === "consumed");
     return false;
   }
@@ -137,28 +140,29 @@ export class Reader {
   /** What it was sent in the meantime is written down: the rest is not to be had now. */
   waits(job: string): void {
     const behind = this.behind.get(job);
-    if (behind) this.#notes.behind(job, behind.after);
+    if (behind) this.#notes.behind(job, behind);
   }
 
   /** It was sent a part of what it lacks. */
   stillBehind(job: string, behind: Behind, after: number): void {
     behind.after = after;
     this.#lag();
-    this.#notes.behind(job, after);
+    this.#notes.behind(job, behind);
   }
 
   /** It lacked what comes after a seq of a job when the object fell asleep. */
-  wasBehind(job: string, after: number): void {
-    this.behind.add(job, { after, newest: after });
+  wasBehind(job: string, after: number, had: number): void {
+    this.behind.add(job, { after, newest: after, had });
   }
 
-  /** Events of a job after a seq, up to another, have not come: the reader is told them out of the log. */
-  lose(job: string, after: number, newest: number): void {
+  /** Events of a job after a seq, up to another, have not come: the reader is told them out of the log. `had`: those up to it may have come after all. */
+  lose(job: string, after: number, newest: number, had = 0): void {
     const behind = this.behind.get(job);
     if (behind) behind.newest = Math.max(behind.newest, newest);
     else {
-      this.behind.add(job, { after, newest });
-      this.#notes.behind(job, after);
+      const lack = { after, newest, had };
+      this.behind.add(job, lack);
+      this.#notes.behind(job, lack);
     }
   }
 
@@ -177,9 +181,9 @@ export class Reader {
     return false;
   }
 
-  #fallBehind(job: string, after: number, newest: number): void {
+  #fallBehind(job: string, after: number, newest: number, had: number): void {
     this.#lag();
-    this.lose(job, after, newest);
+    this.lose(job, after, newest, had);
   }
 
   #lag(): void {

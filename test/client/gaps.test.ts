@@ -1,14 +1,16 @@
 /** What the client does about events that were lost on the way. */
 import { describe, expect, test, vi } from "vitest";
-import type { Subscription } from "../../client/index.ts";
+import { type Subscription, textOf } from "../../client/index.ts";
 import { delta, type FakeSocket, fakeTime, json, reader, settle, stage } from "./stage.ts";
 
 fakeTime();
 
 const empty = () => json({ object: "list", data: [], last_id: null, has_more: false });
 
+type Client = ReturnType<typeof stage>["client"];
+
 /** A subscription whose connection stands, and is confirmed. */
-async function begun(open: (client: ReturnType<typeof stage>["client"]) => Subscription) {
+async function begun(open: (client: Client) => Subscription) {
   const { client, socket } = stage(empty);
   const events = open(client);
   await settle();
@@ -181,6 +183,38 @@ describe("a consumer", () => {
     socket(1).tell("b", 2, "in_progress", {}, 13);
     await settle();
     expect(cursors(socket(1))).toEqual([10, 11]);
+    await events.return();
+  });
+});
+
+describe("a delta that stands for several, of which the first came before", () => {
+  const several = (socket: FakeSocket, from: number, seq: number, text: string) =>
+    socket.say({ type: "event", job: "j", from, seq, event: "delta", data: delta(text) });
+
+  test.each([
+    ["a job's stream", (client: Client) => client.stream("j")],
+    ["a channel", (client: Client) => client.subscribe("c", { deltas: true })],
+    ["a consumer", (client: Client) => client.subscribe("c", { deltas: true, consumer: "worker" })],
+  ])("%s: is not passed on, however often it is told; the rest is asked for after the last that came", async (_, open) => {
+    const { events, socket } = await begun(open);
+    const { events: told } = reader(events);
+    socket(0).tell("j", 1, "queued");
+    socket(0).tell("j", 2, "delta", delta("one "));
+    for (const [from, seq, text] of [
+      [2, 3, "one two "],
+      [2, 4, "one two three "],
+      [1, 4, "one two three "],
+    ] as const) {
+      const { length } = socket(0).wishes;
+      several(socket(0), from, seq, text);
+      expect(socket(0).wishes).toHaveLength(length + 1);
+      expect(socket(0).wishes.at(-1)!.after).toMatchObject({ j: 2 });
+      socket(0).subscribed();
+      await settle();
+    }
+    several(socket(0), 3, 4, "two three ");
+    await settle();
+    expect(told.map(textOf).join("")).toBe("one two three ");
     await events.return();
   });
 });

@@ -8,13 +8,13 @@ const jobOf = (channel: string, number = 1) => jobId(TENANT, { channel, at: 1, n
 const sitesOf = (...channels: string[]) => channels.map((channel) => siteOf(TENANT, channel));
 const lacking = (...channels: string[]) => {
   const made = new Arrears();
-  for (const channel of channels) made.add(jobOf(channel), { after: 0, newest: 1 });
+  for (const channel of channels) made.add(jobOf(channel), { after: 0, newest: 1, had: 0 });
   return made;
 };
 
 it("some mailboxes are asked at once, each by one question, and the next when one has answered", () => {
   const made = lacking("a", "b", "c", "d", "e");
-  made.add(jobOf("a", 2), { after: 0, newest: 1 });
+  made.add(jobOf("a", 2), { after: 0, newest: 1, had: 0 });
   expect(made.ask(0)).toEqual(sitesOf("a", "b", "c", "d"));
   expect(made.ask(0)).toEqual([]);
   made.delete(jobOf("b"));
@@ -29,7 +29,7 @@ it("those that did not answer are asked again when it is time, and take nobody's
   for (const site of sitesOf("e", "f")) made.silent(site, 100);
   expect(made.ask(99)).toEqual([]);
   expect(made.ask(100)).toEqual(sitesOf("a", "b", "c", "d"));
-  made.add(jobOf("g"), { after: 0, newest: 1 });
+  made.add(jobOf("g"), { after: 0, newest: 1, had: 0 });
   expect(made.ask(100)).toEqual(sitesOf("g"));
 });
 

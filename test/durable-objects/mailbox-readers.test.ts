@@ -280,7 +280,7 @@ describe("a reader that falls behind", () => {
     await slow.subscribe({ channel: "c" });
     await inside(mailbox("alice", "c"), (_, { storage }) => {
       const { socket } = storage.sql.exec("SELECT socket FROM subscriptions").one();
-      for (let n = 0; n <= 10_000; n++) storage.sql.exec("INSERT INTO lags VALUES (?, ?, 0)", socket, `job_${n}`);
+      for (let n = 0; n <= 10_000; n++) storage.sql.exec("INSERT INTO lags (socket, job, last) VALUES (?, ?, 0)", socket, `job_${n}`);
     });
     await evict(mailbox("alice", "c"));
     await submit({ channel: "c", ...later });

@@ -87,7 +87,7 @@ it("and the lobby slept over what it lacks: what another tells comes as it is to
   const client = await follows("c", "d");
   const [first, second] = [await told(client, "c"), await told(client, "d")];
   await inside(mailbox("alice", "lobby"), (_, { storage }) => {
-    storage.sql.exec("INSERT INTO lags SELECT socket, ?, 1 FROM subscriptions LIMIT 1", first.id);
+    storage.sql.exec("INSERT INTO lags (socket, job, last) SELECT socket, ?, 1 FROM subscriptions LIMIT 1", first.id);
   });
   await evict(mailbox("alice", "lobby"));
   const silence = silent(first.id);

@@ -122,6 +122,21 @@ describe("GET /v1/jobs/{id}/events", () => {
     expect((await events(id, { "last-event-id": "99" })).status).toBe(204);
   });
 
+  it("of a job that has ended, from the middle of a stream that is more than a window: the rest, and no piece of text twice", async () => {
+    const client = await connect();
+    const { id, say, finish } = await running();
+    await client.subscribe({ jobs: [id], deltas: true });
+    const pieces = [..."abcdefghij"].map((letter) => letter.repeat(90_000));
+    for (const [index, piece] of pieces.entries()) {
+      say(piece);
+      await until(() => client.events(id).length === index + 3);
+    }
+    finish();
+    await client.saw(id, "completed");
+    const told = await read(await events(id, { "last-event-id": "9" }));
+    expect(textOf(told) === pieces.slice(7).join("")).toBe(true);
+  });
+
   it("Last-Event-ID beyond what a waiting job has -> nothing is told, and the answer ends with the job", async () => {
     const { id } = await submit(later);
     const reading = read(await events(id, { "last-event-id": "99" }));

@@ -40,8 +40,8 @@ async function streamEvents({ background, env, grant, request }: Context, wish: 
   const reader = new AbortController();
   request.signal.addEventListener("abort", () => reader.abort());
   const over = isEnd(job.status);
-  // Who names a seq that there is not, or that is the end's, would wait for ever.
-  const from = over || !(await goesOn(env, wish)) ? 0 : after;
+  // Who names a seq that there is not, or that is the end's, would wait for ever. From the beginning for nobody else: where it is slow, deltas come as one.
+  const from = (await goesOn(env, wish)) ? after : 0;
   const events = beyond(follow(env, { ...wish, after: from, signal: reader.signal }), after);
   // Of a job that has ended all is there. Who has it already is told so: an EventSource comes back for ever otherwise.
   const first = over ? (await events.next()).value : null;

@@ -221,4 +221,11 @@ export const MIGRATIONS: readonly Migration[] = [
       ALTER TABLE calls ADD COLUMN gives_up_at INTEGER;
     `,
   },
+  {
+    id: "011_had",
+    sql: `
+      -- Up to which seq a socket may have been told what it lacks: it is told that as it was then, not as one.
+      ALTER TABLE lags ADD COLUMN had INTEGER NOT NULL DEFAULT 0;
+    `,
+  },
 ];

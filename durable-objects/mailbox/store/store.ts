@@ -59,7 +59,7 @@ export type JobRow = JobState & JobDetails;
 type Stored = JobState & { details: string };
 export type FollowerRow = { target: number; lobby: string; deltas: number; leaves: number };
 export type SubscriptionRow = { socket: string; target: string; deltas: number; consumer: string | null; place: number | null };
-export type LagRow = { socket: string; job: string; last: number };
+export type LagRow = { socket: string; job: string; last: number; had: number };
 /**
  * `cursor`: up to which job the coordinator has confirmed; `order`: up to which place the order of the channel's events may have come; `leaves`: up to which
  * number this lobby may have left others; `untold`: since when (ms) something may be on its way to lobbies elsewhere, 0 if all has arrived.
@@ -273,11 +273,11 @@ export class MailboxStore {
   }
 
   lags(): LagRow[] {
-    return this.sql.all("SELECT socket, job, last FROM lags");
+    return this.sql.all("SELECT socket, job, last, had FROM lags");
   }
 
-  putLag(row: LagRow): void {
-    this.sql.run("INSERT OR REPLACE INTO lags (socket, job, last) VALUES (?, ?, ?)", row.socket, row.job, row.last);
+  putLag({ had, job, last, socket }: LagRow): void {
+    this.sql.run("INSERT OR REPLACE INTO lags (socket, job, last, had) VALUES (?, ?, ?, ?)", socket, job, last, had);
   }
 
   dropLag(socket: string, job: string): void {
