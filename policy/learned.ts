@@ -309,13 +309,15 @@ export class Learned {
     const changed = day.follow(budget, at, now);
     const [until, total] = [this.levels.total(kind, at), this.levels.total(kind, now)];
     const full = heard.flatMap((each) => ("foreign" in each || !isFull(each.told) ? [] : each.told));
-    if (until !== null && total !== null) for (const { remaining } of full) day.bring(budget, remaining, total - until, at, now);
     const arrived = this.levels.total(kind, this.#arrivedBy(sentAt));
-    // Nobody gives requests back: where fewer are counted than we made, a day has turned. Of tokens only the operator can know that it is so.
-    const part = asking ? 1 : REFUND.part;
+    // What is under way is not in a bucket that is new.
+    const counted = from === null && changed ? (arrived ?? 0) : until;
+    if (counted !== null && total !== null) for (const { remaining } of full) day.bring(budget, remaining, total - counted, at, now);
+    // Nobody gives requests back: where fewer are counted than we made, a day has turned. Of tokens only the operator can know; but none are counted beyond the limit, as calls that asked are here.
     const isBack = kind === "requests" ? asking : this.#believesBacks(now);
-    if (isBack && full.length > 0 && arrived !== null && total !== null)
-      day.takeBack(budget, Math.max(...full.map(({ limit, remaining }) => limit - remaining)), total - arrived, part, now);
+    const spent = Math.max(...full.map(({ limit, remaining }) => (isBack ? limit - remaining : limit)));
+    if ((isBack || asking) && full.length > 0 && arrived !== null && total !== null)
+      day.takeBack(budget, spent, total - arrived, asking ? 1 : REFUND.part, now);
     if (asking) day.heardOf();
     return changed ? [{ resource: kind === "requests" ? "rpd" : "tpd", from, to: day.limit }] : [];
   }

@@ -4,8 +4,12 @@ import { isEnd, type Job, type JobInput, Sluice } from "../../client/index.ts";
 import { MODEL, type Upstream } from "./upstreams.ts";
 
 const CHANNELS = 4;
+const SENTENCE = "Tell me what happens in an hour. ";
 const PATIENCE_MS = 30_000;
 const LOOK_MS = 250;
+
+/** So many jobs outstanding, of prompts so long and up to twice as long. */
+export type Work = { jobs: number; promptTokens: number };
 
 export type Ended = Pick<Job, "status" | "attempts" | "possible_duplicates" | "error">;
 
@@ -13,7 +17,6 @@ export class Jobs {
   /** By label, those that have ended. */
   readonly ended = new Map<string, Ended>();
   private readonly sluice: Sluice;
-  private readonly url: string;
   private readonly upstream: Upstream;
   private readonly labels = new Map<string, string>();
   private readonly leave = new AbortController();
@@ -21,7 +24,6 @@ export class Jobs {
 
   constructor(url: string, upstream: Upstream) {
     this.sluice = new Sluice({ url, token: "sk-dev-alice" });
-    this.url = url;
     this.upstream = upstream;
   }
 
@@ -47,20 +49,12 @@ export class Jobs {
     this.leave.abort();
   }
 
-  /** As an operator: whatever keeps the pool from upstream is lifted. */
-  async resume(): Promise<void> {
-    const init = { method: "POST", headers: { authorization: "Bearer sk-dev-operator" }, body: "{}" };
-    const answer = await fetch(`${this.url}/v1/queue/resume`, init);
-    if (answer.status !== 200) throw new Error(`not resumed: ${await answer.text()}`);
-    await answer.text();
-  }
-
-  /** Hands in what is missing to `target` outstanding ones. A job counts once it was accepted. */
-  async fill(target: number): Promise<void> {
-    const missing = target - this.outstanding;
+  /** Hands in what is missing to so many outstanding ones; those of another size count as well. A job counts once it was accepted. */
+  async fill({ jobs, promptTokens }: Work): Promise<void> {
+    const missing = jobs - this.outstanding;
     if (missing <= 0) return;
     const labels = Array.from({ length: missing }, () => `${this.made++}-${randomUUID()}`);
-    for await (const answer of this.sluice.submitMany(labels.map((label, index) => this.input(label, index)))) {
+    for await (const answer of this.sluice.submitMany(labels.map((label, index) => this.input(label, index, promptTokens)))) {
       if (!answer.ok) throw new Error(`refused: ${answer.error.message}`);
       this.labels.set(answer.job.id, labels[answer.index]!);
     }
@@ -81,8 +75,8 @@ export class Jobs {
     return [...this.labels.values()].filter((label) => !this.ended.has(label));
   }
 
-  private input(label: string, index: number): JobInput {
-    const content = "Tell me what happens in an hour. ".repeat(1 + (index % 8));
+  private input(label: string, index: number, promptTokens: number): JobInput {
+    const content = SENTENCE.repeat(Math.ceil(((promptTokens * 4) / SENTENCE.length) * (1 + (index % 8) / 8)));
     const messages = [{ role: "user", content }];
     const request = { model: MODEL, max_completion_tokens: 40 + 20 * (index % 9), messages, metadata: this.upstream.label(label) };
     return { channel: `hour-${index % CHANNELS}`, request, metadata: { label } };

@@ -2,39 +2,64 @@
 import type { Ended } from "./jobs.ts";
 import { isOpen } from "./programme.ts";
 import type { Hour, Passed, Sample } from "./run.ts";
+import type { Books } from "./upstreams.ts";
 
 export type Figures = {
   utilisation: number;
+  tokenUtilisation: number;
   own429: number;
   foreign429: number;
   billing429: number;
   slowDown429: number;
   lost: number;
-  failed: number;
+  wronglyFailed: { label: string; why: string }[];
   duplicates: number;
   unexplained: string[];
   retriesPerJob: number;
 };
 
+type Resource = "requests" | "tokens";
+
+/** What was used of it so far, by whomever. */
+const usedOf: Record<Resource, (books: Books) => number> = {
+  requests: ({ admitted, others }) => admitted + others,
+  tokens: ({ tokens, othersTokens }) => tokens + othersTokens,
+};
+
 /**
- * Of the requests, which are what binds. Counted while work waits: what was used, by whomever, over what there was. `savesSeconds`: a bucket has kept that much
- * of the time before, so it is there on top; a log of the last minute keeps nothing.
+ * Of what binds: of requests, and where prompts are large of tokens. Counted while work waits: what was used, by whomever, over what there was. `savesSeconds`: a
+ * bucket has kept that much of the time before, so it is there on top; a log of the last minute keeps nothing. `only`: where that is what binds.
  */
-export function utilisation(phases: readonly Passed[], savesSeconds: number): number {
+export function utilisation(phases: readonly Passed[], savesSeconds: number, only?: Resource): number {
   const mostSaved = savesSeconds * 1_000;
-  let [used, there, saved] = [0, 0, mostSaved];
+  const saved = { requests: mostSaved, tokens: mostSaved };
+  // Both in ms of the limit.
+  let [used, there] = [0, 0];
   for (const { phase, limits, from, to, before, after } of phases) {
-    const calls = after.admitted + after.others - before.admitted - before.others;
-    const perMs = limits.rpm / 60_000;
-    if (!isOpen(phase)) {
-      saved = Math.max(0, Math.min(mostSaved, saved + to - from - calls / perMs));
-      continue;
+    for (const resource of ["requests", "tokens"] as const) {
+      const perMs = (resource === "requests" ? limits.rpm : limits.tpm) / 60_000;
+      const spent = (usedOf[resource](after) - usedOf[resource](before)) / perMs;
+      const binds = isOpen(phase) && phase.large === (resource === "tokens");
+      if (binds && (only ?? resource) === resource) {
+        used += spent;
+        there += to - from + saved[resource];
+      }
+      saved[resource] = binds ? 0 : Math.max(0, Math.min(mostSaved, saved[resource] + to - from - spent));
     }
-    used += calls;
-    there += perMs * (to - from + saved);
-    saved = 0;
   }
   return used / there;
+}
+
+/** Nothing in the hour lets upstream refuse a job for what it is, or a job give up: of each it would have taken a call sooner or later. */
+export function wronglyFailed(ended: ReadonlyMap<string, Ended>): { label: string; why: string }[] {
+  return [...ended].flatMap(([label, { error, status }]) =>
+    status === "completed" ? [] : [{ label, why: [status, error?.code ?? []].flat().join(", ") }],
+  );
+}
+
+/** What must not be, however good the rest is. */
+export function isAmiss({ lost, unexplained, wronglyFailed: failed }: Pick<Figures, "lost" | "unexplained" | "wronglyFailed">): boolean {
+  return lost + unexplained.length + failed.length > 0;
 }
 
 /** Calls beyond the first that the account paid for, and those of them that the job itself does not admit to. */
@@ -73,12 +98,13 @@ export function figures({ phases, accepted, ended, lost, books }: Hour, savesSec
   const { calls, unexplained } = duplicates(books.paidAgain, ended);
   return {
     utilisation: utilisation(phases, savesSeconds),
+    tokenUtilisation: utilisation(phases, savesSeconds, "tokens"),
     own429: books.own429,
     foreign429: books.foreign429,
     billing429: books.billing429,
     slowDown429: books.slowDown429,
     lost: lost.length,
-    failed: [...ended.values()].filter(({ status }) => status !== "completed").length,
+    wronglyFailed: wronglyFailed(ended),
     duplicates: calls,
     unexplained,
     retriesPerJob: books.calls / accepted - 1,
@@ -91,7 +117,7 @@ export function table(phases: readonly Passed[]): string {
   const rows = phases.map(({ phase, limits, from, to, before, after }) => {
     const seconds = (to - from) / 1_000;
     const [ours, others] = [after.admitted - before.admitted, after.others - before.others];
-    const used = phase.work && !phase.halted && phase.day === null ? percent((ours + others) / ((limits.rpm * seconds) / 60)) : "";
+    const used = phase.work && !phase.halted && phase.day === null ? percent(usedIn({ phase, limits, from, to, before, after })) : "";
     const refused = (["own429", "foreign429", "billing429", "slowDown429", "othersRefused"] as const).map(
       (name) => after[name] - before[name],
     );
@@ -103,17 +129,25 @@ export function table(phases: readonly Passed[]): string {
   return [head, ...rows].map(line).join("\n");
 }
 
+/** Of what binds in a phase, the share of the limit that was used. */
+function usedIn({ phase, limits, from, to, before, after }: Passed): number {
+  const resource = phase.large ? "tokens" : "requests";
+  const limit = (phase.large ? limits.tpm : limits.rpm) / 60_000;
+  return (usedOf[resource](after) - usedOf[resource](before)) / (limit * (to - from));
+}
+
 export function summary(hour: Hour, savesSeconds: number): string {
   const found = figures(hour, savesSeconds);
   const phase = (name: string) => hour.phases.find((passed) => passed.phase.name === name)!;
   const full = (name: string) => resumed(hour.samples, phase(name).from, phase(name).limits.rpm, 0.9);
   return [
-    `utilisation of the binding limit (requests)  ${percent(found.utilisation)}`,
+    `utilisation of the limit that binds          ${percent(found.utilisation)}`,
+    `  where that is tokens                        ${percent(found.tokenUtilisation)}`,
     `self-inflicted 429s                          ${found.own429}`,
     `foreign-caused 429s                          ${found.foreign429}`,
     `billing 429s                                 ${found.billing429}`,
     `slow_down                                    ${found.slowDown429}`,
-    `jobs accepted / not completed / lost         ${hour.accepted} / ${found.failed} / ${found.lost}`,
+    `jobs accepted / wrongly failed / lost        ${hour.accepted} / ${found.wronglyFailed.length} / ${found.lost}`,
     `duplicate calls / unexplained                ${found.duplicates} / ${found.unexplained.length}`,
     `retries a job, calls refused included        ${found.retriesPerJob.toFixed(3)}`,
     `to 90 % of the limit after others stopped    ${seconds(full("others stop"))}`,
@@ -121,9 +155,10 @@ export function summary(hour: Hour, savesSeconds: number): string {
     `to 90 % of the limit once headers are back   ${seconds(full("headers again, others gone"))}`,
     `to the first call after the billing halt     ${seconds(firstCall(hour.samples, phase("money again").from))}`,
     `to 90 % of the limit after the billing halt  ${seconds(full("money again"))}`,
-    `to 90 % of the limit once a cut is lifted     ${seconds(full("an operator lifts the cut"))}`,
     `to 90 % of the limit after a day's limit      ${seconds(full("the day's limit is gone"))}`,
+    `of the limit, coming back from a slow_down    ${percent(usedIn(phase("back from it by itself")))}`,
     ...found.unexplained.map((label) => `UNEXPLAINED: job ${label} was paid for ${hour.books.paidAgain.get(label)} times`),
+    ...found.wronglyFailed.map(({ label, why }) => `WRONGLY FAILED: job ${label} (${why})`),
     ...hour.lost.map((label) => `LOST: job ${label}`),
   ].join("\n");
 }

@@ -1,7 +1,7 @@
 /** One upstream's hour, in real time: phase after phase, with the books read four times a second. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Bundle, launch } from "../../scripts/runtime.ts";
-import { type Ended, Jobs } from "./jobs.ts";
+import { type Ended, Jobs, type Work } from "./jobs.ts";
 import { HOUR, HOUR_MINUTES, type Phase } from "./programme.ts";
 import type { Books, Limits, Upstream } from "./upstreams.ts";
 
@@ -20,9 +20,11 @@ export type Hour = {
 };
 
 const SAMPLE_MS = 250;
-/** Outstanding jobs while there is work, in seconds of the whole limit: enough to fill the pipe, few enough to run out within a phase. */
-const WAITING_SECONDS = 15;
-/** For the last jobs: longer than the longest silence that a pool keeps. */
+/** Outstanding jobs while there is work: enough to fill the pipe, few enough to run out within a phase. Small ones in seconds of the whole limit; large ones each so much of a minute's tokens. */
+const WAITING_SECONDS = 5;
+const LARGE = { jobs: 15, part: 1 / 50 };
+const SMALL_TOKENS = 40;
+/** For the last jobs: longer than anything that has come to pass by then keeps a pool. */
 const PATIENCE_MS = 240_000;
 
 /** @param minutes how long the hour takes. */
@@ -82,18 +84,23 @@ async function pass({ phase, jobs, upstream, limits, watch }: Scene, from: numbe
   await upstream.limits(inForce, day);
   await upstream.headers(phase.headers);
   await upstream.faults(phase.gateway, phase.slowDown);
-  if (phase.resumed) await jobs.resume();
   await upstream.others(phase.others > 0 ? share(limits, phase.others) : null);
   await upstream.halt(phase.halted);
-  const target = Math.ceil((limits.rpm / 60) * WAITING_SECONDS);
+  const work = inWork(limits, phase.large);
   while (watch.elapsed < to) {
-    if (phase.work) await jobs.fill(target);
+    if (phase.work) await jobs.fill(work);
     await sleep(Math.max(0, Math.min(SAMPLE_MS, to - watch.elapsed)));
     await watch.look();
   }
   const after = await watch.look();
   process.stderr.write(`  ${phase.name.padEnd(32)} ${jobs.ended.size} of ${jobs.accepted} jobs have ended\n`);
   return { phase, limits: inForce, from, to, before: before.books, after: after.books };
+}
+
+/** What is outstanding all the time. */
+export function inWork({ rpm, tpm }: Limits, large: boolean): Work {
+  if (large) return { jobs: LARGE.jobs, promptTokens: Math.round(tpm * LARGE.part) };
+  return { jobs: Math.ceil((rpm / 60) * WAITING_SECONDS), promptTokens: SMALL_TOKENS };
 }
 
 function share({ rpm, tpm }: Limits, part: number): Limits {

@@ -3,11 +3,14 @@ import { type Bundle, launch } from "../../scripts/runtime.ts";
 import { type Fault, openStub, type Stats as StubStats } from "../stub/server.ts";
 
 export type Limits = { rpm: number; tpm: number };
-/** Totals so far. Calls of others are in `others` and `othersRefused` alone. */
+/** Totals so far. Calls of others are in `others`, `othersTokens` and `othersRefused` alone. */
 export type Books = {
   calls: number;
   admitted: number;
+  /** Of what was admitted, ours and others'. */
+  tokens: number;
   others: number;
+  othersTokens: number;
   othersRefused: number;
   own429: number;
   foreign429: number;
@@ -66,7 +69,8 @@ export async function openSimulator(bundle: Bundle, limits: Limits): Promise<Ups
       const stats = await get<SimulatorStats>(runtime.url, "/stats?keys=repeated");
       const paid = Object.entries(stats.paid_by_key).filter(([, times]) => times > 1);
       return {
-        ...{ calls: stats.calls, admitted: stats.admitted, others: stats.foreign.admitted, othersRefused: stats.foreign.refused },
+        ...{ calls: stats.calls, admitted: stats.admitted, tokens: stats.tokens_charged },
+        ...{ others: stats.foreign.admitted, othersTokens: stats.foreign.tokens_charged, othersRefused: stats.foreign.refused },
         ...{
           own429: stats.caused_429.own,
           foreign429: stats.caused_429.foreign,
@@ -103,7 +107,8 @@ export async function openSecond(limits: Limits): Promise<Upstream> {
     books: async () => {
       const stats = await get<StubStats>(stub.url, "/stats");
       return {
-        ...{ calls: stats.calls, admitted: stats.admitted, others: stats.others_admitted, othersRefused: stats.others_refused },
+        ...{ calls: stats.calls, admitted: stats.admitted, tokens: stats.tokens },
+        ...{ others: stats.others_admitted, othersTokens: stats.others_tokens, othersRefused: stats.others_refused },
         ...{ own429: stats.own_429, foreign429: stats.foreign_429, billing429: stats.halted, slowDown429: stats.slowed },
         paidAgain: new Map(Object.entries(stats.paid_more_than_once)),
       };
@@ -117,8 +122,9 @@ type SimulatorStats = {
   admitted: number;
   caused_429: { own: number; foreign: number };
   halted_429: number;
+  tokens_charged: number;
   by_fault: Record<string, number>;
-  foreign: { admitted: number; refused: number };
+  foreign: { admitted: number; refused: number; tokens_charged: number };
   paid_by_key: Record<string, number>;
 };
 

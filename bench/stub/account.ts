@@ -9,7 +9,7 @@ const DAY_MS = 86_400_000;
 
 /** Requests and tokens of the last minute, ours and those of whoever else has the key. Others call evenly, like a clock. */
 export class Account {
-  readonly counts = { admitted: 0, own_429: 0, foreign_429: 0, others_admitted: 0, others_refused: 0 };
+  readonly counts = { admitted: 0, tokens: 0, own_429: 0, foreign_429: 0, others_admitted: 0, others_tokens: 0, others_refused: 0 };
   private readonly requests: Window;
   private readonly tokens: Window;
   /** Ours, as they would have come had we been alone: what does not fit in here is our own doing. */
@@ -60,6 +60,7 @@ export class Account {
     }
     this.tokens.log(tokens, now);
     this.counts.admitted++;
+    this.counts.tokens += tokens;
     if (call !== null) this.keptOut.delete(call);
     return null;
   }
@@ -87,7 +88,10 @@ export class Account {
       const refused = this.refusal(others.tokens, others.next) !== null;
       this.requests.log(1, others.next);
       this.day?.all.log(1, others.next);
-      if (!refused) this.tokens.log(others.tokens, others.next);
+      if (!refused) {
+        this.tokens.log(others.tokens, others.next);
+        this.counts.others_tokens += others.tokens;
+      }
       this.counts[refused ? "others_refused" : "others_admitted"]++;
     }
   }

@@ -1,13 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { HOUR, HOUR_MINUTES, type Phase } from "../../bench/hour/programme.ts";
-import { duplicates, firstCall, resumed, utilisation } from "../../bench/hour/report.ts";
-import type { Passed, Sample } from "../../bench/hour/run.ts";
+import { duplicates, firstCall, isAmiss, resumed, utilisation, wronglyFailed } from "../../bench/hour/report.ts";
+import { inWork, type Passed, type Sample } from "../../bench/hour/run.ts";
 import type { Books } from "../../bench/hour/upstreams.ts";
 
 const none: Books = {
   calls: 0,
   admitted: 0,
+  tokens: 0,
   others: 0,
+  othersTokens: 0,
   othersRefused: 0,
   own429: 0,
   foreign429: 0,
@@ -16,12 +18,13 @@ const none: Books = {
   paidAgain: new Map(),
 };
 const books = (admitted: number, others = 0): Books => ({ ...none, admitted, others });
-const plain = { headers: true, gateway: 0, slowDown: 0, day: null, resumed: false };
+const spent = (tokens: number, othersTokens = 0): Books => ({ ...none, tokens, othersTokens });
+const plain = { headers: true, gateway: 0, slowDown: 0, day: null, large: false, cut: false };
 const minute: Phase = { name: "a minute", minutes: 1, work: true, others: 0, limit: 1, halted: false, ...plain };
 
 /** A phase of `seconds` at 600 requests a minute, in which so many calls came through. */
 function passed(from: number, seconds: number, [before, after]: [Books, Books], more: Partial<Phase> = {}): Passed {
-  const limits = { rpm: 600, tpm: 1 };
+  const limits = { rpm: 600, tpm: 600_000 };
   return { phase: { ...minute, ...more }, limits, from: from * 1_000, to: (from + seconds) * 1_000, before, after };
 }
 
@@ -32,6 +35,25 @@ describe("the programme", () => {
     expect(HOUR.some(({ limit }) => limit === 0.5) && HOUR.some(({ halted }) => halted) && HOUR.some(({ work }) => !work)).toBe(true);
     expect(HOUR.some(({ headers, others }) => !headers && others > 0) && HOUR.some(({ gateway }) => gateway > 0)).toBe(true);
     expect(HOUR.some(({ slowDown }) => slowDown > 0) && HOUR.some(({ day }) => day !== null)).toBe(true);
+    expect(HOUR.some(({ large, others }) => large && others === 0) && HOUR.some(({ large, others }) => large && others > 0)).toBe(true);
+  });
+
+  it("a cut holds from a slow_down to the end: nobody lifts it", () => {
+    const first = HOUR.findIndex(({ slowDown }) => slowDown > 0);
+    expect(HOUR.map(({ cut }) => cut)).toEqual(HOUR.map((_, place) => place > first));
+    expect(HOUR.at(-1)).toMatchObject({ cut: true, work: true });
+  });
+});
+
+describe("the work at hand", () => {
+  const limits = { rpm: 600, tpm: 600_000 };
+
+  it("of large prompts is of tokens more than the minute has for as many requests as it lets through", () => {
+    const small = inWork(limits, false);
+    const large = inWork(limits, true);
+    expect(small.promptTokens / limits.tpm).toBeLessThan(1 / limits.rpm);
+    expect(large.promptTokens / limits.tpm).toBeGreaterThan(10 / limits.rpm);
+    expect(large.jobs).toBeLessThan(small.jobs);
   });
 });
 
@@ -53,7 +75,21 @@ describe("utilisation", () => {
     expect(utilisation([first, idle(30, 100), then(100, 800)], 60)).toBeCloseTo(1);
   });
 
-  it.each([{ halted: true }, { day: 0.5 }, { slowDown: 5 }])("%j is no time to use anything", (stopped) => {
+  it("is of the tokens where prompts are large, others' too", () => {
+    const large = passed(0, 60, [spent(100_000), spent(400_000, 180_000)], { large: true });
+    expect(utilisation([large], 0)).toBeCloseTo(0.8);
+    expect(utilisation([passed(0, 60, [none, books(600)]), { ...large, from: 60_000, to: 120_000 }], 0)).toBeCloseTo(0.9);
+    expect(utilisation([passed(0, 60, [none, books(300)]), { ...large, from: 60_000, to: 120_000 }], 0, "tokens")).toBeCloseTo(0.8);
+  });
+
+  it("tokens that a bucket saved while requests bound are there where tokens bind, and the reverse", () => {
+    const first = passed(0, 60, [none, { ...books(1_200), tokens: 600_000 }]);
+    const large = passed(60, 60, [spent(600_000), spent(1_800_000)], { large: true });
+    expect(utilisation([first, large], 60)).toBeCloseTo(1);
+    expect(utilisation([first, large, passed(120, 60, [none, books(1_200)])], 60)).toBeCloseTo(1);
+  });
+
+  it.each([{ halted: true }, { day: 0.5 }, { slowDown: 5 }, { cut: true }])("%j is no time to use anything", (stopped) => {
     const halted = passed(60, 60, [books(600), books(600)], stopped);
     expect(utilisation([passed(0, 60, [none, books(600)]), halted], 0)).toBeCloseTo(1);
   });
@@ -75,6 +111,35 @@ describe("duplicates", () => {
       ["unknown", 2],
     ]);
     expect(duplicates(paid, ended)).toEqual({ calls: 5, unexplained: ["silent", "half", "unknown"] });
+  });
+});
+
+describe("jobs that failed", () => {
+  const end = (status: "completed" | "failed" | "expired" | "cancelled", code: string | null = null) => ({
+    ...{ status, attempts: 1, possible_duplicates: 0 },
+    error: code === null ? null : { status: 500, code, message: "", type: "server_error", param: null },
+  });
+
+  it("did so wrongly: upstream refuses none of the hour for what it is", () => {
+    const ended = new Map([
+      ["well", end("completed")],
+      ["given up", end("failed", "rate_limit_exceeded")],
+      ["late", end("expired")],
+      ["nobody's wish", end("cancelled")],
+    ]);
+    expect(wronglyFailed(ended)).toEqual([
+      { label: "given up", why: "failed, rate_limit_exceeded" },
+      { label: "late", why: "expired" },
+      { label: "nobody's wish", why: "cancelled" },
+    ]);
+  });
+
+  it("make the hour amiss, as lost ones do, and calls made twice that nobody tells of; others do not", () => {
+    const well = { lost: 0, unexplained: [], wronglyFailed: [] };
+    expect(isAmiss(well)).toBe(false);
+    expect(isAmiss({ ...well, wronglyFailed: [{ label: "a", why: "failed" }] })).toBe(true);
+    expect(isAmiss({ ...well, lost: 1 })).toBe(true);
+    expect(isAmiss({ ...well, unexplained: ["a"] })).toBe(true);
   });
 });
 

@@ -37,6 +37,13 @@ describe("the account", () => {
     expect(admit(account, 3, NOW + 60_000)).toEqual([true, true, false]);
   });
 
+  it("counts the tokens of what it lets through, ours and others'", () => {
+    const account = new Account({ rpm: 100, tpm: 35 });
+    account.setOthers({ rpm: 1, tpm: 15 }, NOW);
+    admit(account, 3, NOW + 1);
+    expect(account.counts).toMatchObject({ admitted: 2, tokens: 20, others_admitted: 1, others_tokens: 15 });
+  });
+
   it("names the kind of limit, and when there will be room", () => {
     const account = new Account({ rpm: 100, tpm: 15 });
     account.admit(10, null, NOW);

@@ -15,7 +15,7 @@ function usedUp({ rpd = null as number | null, most = rpd, tells = 60 } = {}) {
   const limits = { ...CONFIGURED, rpd };
   const budget = openBudget(limits);
   const bounds = { limits, most: { rpm: RPM, tpm: TPM, rpd: most } };
-  const learned = new Learned(bounds, START);
+  const learned = new Learned(bounds, START - 10_000);
   const at = (seconds: number) => START + seconds * 1_000;
   const start = (seconds: number) => {
     reserve(budget, 10, at(seconds));
@@ -23,10 +23,9 @@ function usedUp({ rpd = null as number | null, most = rpd, tells = 60 } = {}) {
   };
   const tell = (seconds: number, requests: LimitReading | null, sent = seconds - 0.05): LimitChange[] =>
     learned.take({ pool: "p", job: "j", sentAt: at(sent), at: at(seconds), requests, tokens: null }, null, budget, at(seconds));
-  for (let call = 0; call < 60; call++) {
-    start(call / 10);
-    if (call === 1) tell(0.15, day(tells, tells - 2));
-  }
+  start(-5);
+  tell(-1, day(tells, tells - 1));
+  for (let call = 1; call < 60; call++) start(call / 10);
   const askAt = (seconds: number) => (learned.askAt(budget, 10, at(seconds)) - START) / 1_000;
   return { askAt, at, bounds, budget, learned, start, tell, left: (seconds: number) => free(budget, "rpd", at(seconds)) };
 }
@@ -109,6 +108,36 @@ describe("a day's limit that is used up", () => {
     const { askAt, at, budget } = usedUp();
     budget.heldUntil = at(100);
     expect(askAt(6)).toBe(100);
+  });
+
+  it("of tokens: what was asked and refused is no debt, and what is left is believed only where the operator says that tokens come back", () => {
+    const told = (left: number): LimitReading => ({
+      limit: 1_000_000,
+      remaining: left,
+      resetMs: ((1_000_000 - left) / 1_000_000) * DAY_MS,
+    });
+    for (const refund of [false, true]) {
+      const budget = openBudget(CONFIGURED);
+      const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM }, refund }, START);
+      const tell = (now: number, left: number) =>
+        learned.take({ pool: "p", job: "j", sentAt: now - 50, at: now, requests: null, tokens: told(left) }, null, budget, now);
+      tell(START + 100, 1_000);
+      for (let now = learned.askAt(budget, 50_000, START + 60_000); now < START + 7_200_000; now = learned.askAt(budget, 50_000, now)) {
+        reserve(budget, 50_000, now);
+        learned.started(budget, 50_000, now);
+        tell(now + 200, 0);
+      }
+      // No more than the last call that asked is owed: two hours later that is refilled, and more.
+      const later = START + 7_200_000;
+      expect(free(budget, "tpd", later)).toBe(0);
+      expect(free(budget, "tpd", later + 7_200_000)).toBeGreaterThan(20_000);
+      const asks = learned.askAt(budget, 500_000, later + 7_200_000);
+      reserve(budget, 500_000, asks);
+      learned.started(budget, 500_000, asks);
+      tell(asks + 200, 990_000);
+      if (refund) expect(free(budget, "tpd", asks + 200)).toBeGreaterThan(480_000);
+      else expect(free(budget, "tpd", asks + 200)).toBeLessThan(1_000);
+    }
   });
 
   it("after a restart it goes on asking where it was, and not anew", () => {

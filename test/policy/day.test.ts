@@ -108,6 +108,21 @@ describe("the limit of a day itself", () => {
     expect(free(budget, "rpm", START + 1_000)).toBeGreaterThan(RPM - 11);
   });
 
+  it("told for the first time while calls are under way: those that may not have arrived are not left to us as well", () => {
+    const { budget, learned, tell } = open();
+    for (let call = 0; call < 20; call++) {
+      reserve(budget, 10, START + 2_000 + call * 100);
+      learned.started(budget, 10, START + 2_000 + call * 100);
+    }
+    tell(of(60, 55), 4_000);
+    // Ten were let go in the second before the answer's call was sent; of these upstream may have counted none.
+    expect(free(budget, "rpd", START + 4_000)).toBeLessThanOrEqual(55 - 10);
+    expect(free(budget, "rpd", START + 4_000)).toBeGreaterThanOrEqual(55 - 13);
+    // From then on they are in what is known to be spent.
+    tell(of(60, 40), 4_500);
+    expect(free(budget, "rpd", START + 4_500)).toBeCloseTo(40, 0);
+  });
+
   it("lowered at once, raised by steps, within the operator's bounds", () => {
     const { learned, tell } = open({ rpd: 10_000 });
     tell(of(4_000), 1_000);
