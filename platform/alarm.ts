@@ -4,6 +4,8 @@
 const TIMER_MS = 10_000;
 /** While something is timed in memory, the alarm stands this far behind it: an object that died is woken. */
 const WATCHDOG_MS = 30_000;
+/** One that is overdue for so long rings no more: the platform may be a minute late, and gives up after six failures. It would stand in the way of all others. */
+const LOST_MS = 60_000;
 
 export class Alarm {
   readonly #ctx: DurableObjectState;
@@ -22,9 +24,9 @@ export class Alarm {
     });
   }
 
-  /** Makes sure that the object is awake by then (ms). */
-  wakeBy(at: number): void {
-    if (this.#at !== null && this.#at <= at) return;
+  /** Makes sure that the object is awake by then (ms). `now`: where it is known, an alarm that was lost is set again. */
+  wakeBy(at: number, now = Number.NEGATIVE_INFINITY): void {
+    if (this.#at !== null && this.#at <= at && this.#at > now - LOST_MS) return;
     this.#at = at;
     if (this.#known) this.#ctx.waitUntil(this.#ctx.storage.setAlarm(at));
   }
@@ -52,7 +54,7 @@ export class Timekeeper {
     if (at === Number.POSITIVE_INFINITY) return;
     const soon = at - now <= TIMER_MS;
     if (soon) this.#setTimer(at, now);
-    this.#alarm.wakeBy(soon ? now + WATCHDOG_MS : Math.ceil(at));
+    this.#alarm.wakeBy(soon ? now + WATCHDOG_MS : Math.ceil(at), now);
   }
 
   rang(): void {

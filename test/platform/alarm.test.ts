@@ -53,6 +53,18 @@ describe("wishes while the object is made, before it is known what stands", () =
 });
 
 describe("a timekeeper", () => {
+  it("an alarm that is long overdue and never rang -> is set again by whatever happens next, and but once", async () => {
+    const { ctx, sets, ready } = await context();
+    const timekeeper = new Timekeeper(ctx, () => {});
+    await ready();
+    timekeeper.wakeAt(20_000, 0);
+    // It may be late, or be tried again.
+    timekeeper.wakeAt(100_000, 79_000);
+    expect(sets).toEqual([20_000]);
+    for (const now of [81_000, 82_000]) timekeeper.wakeAt(100_000, now);
+    expect(sets).toEqual([20_000, 100_000]);
+  });
+
   it("what is far off has the alarm alone", async () => {
     vi.useFakeTimers();
     const { ctx, sets, ready } = await context();
