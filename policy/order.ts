@@ -187,7 +187,8 @@ export class Order {
       }
       const delayedMs = (this.#passed?.delayedMs ?? 0) + gate.delayMs(candidate, kind === "requests" ? "tokens" : "requests");
       if (delayedMs > gate.costMs(head)) break;
-      if (!this.#isFair(lane, candidate, head, gate)) {
+      // The head itself, where limits have changed what it mostly takes since it was lined up: nobody goes ahead of himself.
+      if (candidate === head || !this.#isFair(lane, candidate, head, gate)) {
         heap.remove(lane);
         skipped.push(lane);
         continue;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { costMs, dominantKind, dominantMs, openBudget, readiness, reserve, tokensIdle } from "../../policy/budget.ts";
+import { costMs, dominantKind, dominantMs, openBudget, readiness, reserve, retune, tokensIdle } from "../../policy/budget.ts";
 import { type Gate, Order } from "../../policy/order.ts";
 import type { Waiting } from "../../policy/queue.ts";
 
@@ -11,10 +11,19 @@ type Start = { waiting: Waiting; at: number };
 const [R, T] = [50, 250_000];
 const BALANCED = T / R;
 
-/** Starts all that waits from t = 0 on, as early as the budget and the order allow; `packing` off is strict order. */
-function drain(load: Load, options: { weights?: Record<string, number>; burstSeconds?: number; packing?: boolean } = {}): Start[] {
-  const { weights = {}, burstSeconds = 2, packing = true } = options;
-  const budget = openBudget({ rpm: R * 60, tpm: T * 60, rpd: null, tpd: null, concurrency: null, burstSeconds });
+type Options = {
+  weights?: Record<string, number>;
+  burstSeconds?: number;
+  /** Off is strict order. */
+  packing?: boolean;
+  /** Parts of the tokens' limit, each in force for a second, in turn. */
+  parts?: number[];
+};
+
+/** Starts all that waits from t = 0 on, as early as the budget and the order allow. */
+function drain(load: Load, { weights = {}, burstSeconds = 2, packing = true, parts = [1] }: Options = {}): Start[] {
+  const limits = { rpm: R * 60, tpm: T * 60, rpd: null, tpd: null, concurrency: null, burstSeconds };
+  const budget = openBudget(limits);
   const kindOf = ({ tokens }: { tokens: number }) => (packing ? dominantKind(budget, tokens) : "requests");
   const order = new Order((tenant) => weights[tenant] ?? 1, kindOf);
   load.forEach(({ tenant, tokens }, arrival) => {
@@ -39,6 +48,8 @@ function drain(load: Load, options: { weights?: Record<string, number>; burstSec
   };
   while (order.size > 0) {
     wakeAt = Number.POSITIVE_INFINITY;
+    const part = parts[Math.floor(now / 1_000) % parts.length]!;
+    if (parts.length > 1) retune(budget, "tpm", { ...limits, tpm: limits.tpm * part });
     for (let next = order.next(gate); next; next = order.next(gate)) starts.push({ waiting: next, at: now });
     if (order.size > 0) now = wakeAt;
   }
@@ -94,6 +105,18 @@ describe("packing", () => {
             expect(arrivals).toEqual([...arrivals].sort((a, b) => a - b));
           }
         }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  // What a job mostly takes depends on the limits, and they change while it waits.
+  it("starts each job once, however limits change meanwhile", () => {
+    fc.assert(
+      fc.property(loads, fc.array(fc.double({ min: 0.3, max: 3, noNaN: true }), { minLength: 2, maxLength: 5 }), (load, parts) => {
+        const jobs = drain(load, { burstSeconds: 20, parts }).map(({ waiting }) => waiting.job);
+        expect([...new Set(jobs)]).toHaveLength(load.length);
+        expect(jobs).toHaveLength(load.length);
       }),
       { numRuns: 300 },
     );
