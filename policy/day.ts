@@ -108,6 +108,7 @@ export class Day {
   follow(budget: Budget, at: number, now: number): boolean {
     const told = Math.min(...[...this.#told.values()].flatMap((each) => (each.at > at - TOLD_MS ? each.limit : [])));
     if (!this.#followed.follow(told < Number.POSITIVE_INFINITY ? told : this.#configured, now)) return false;
+    this.#asks = { ...this.#asks, nextAt: Math.max(this.#asks.nextAt, now + ASK.firstMs) };
     this.#retune(budget);
     return true;
   }

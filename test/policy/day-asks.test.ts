@@ -98,6 +98,14 @@ describe("a day's limit that is used up", () => {
     expect(left(26.2)).toBeGreaterThan(13);
   });
 
+  it("by others, as it is told for the first time: it is asked for in twenty seconds, not at once", () => {
+    const budget = openBudget(CONFIGURED);
+    const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
+    const at = START + 1_000;
+    learned.take({ pool: "p", job: "j", sentAt: at - 50, at, requests: day(60, 0), tokens: null }, null, budget, at);
+    expect(learned.askAt(budget, 10, at)).toBe(at + 20_000);
+  });
+
   it("that is the operator's: nothing is let go beyond it", () => {
     const { askAt } = usedUp({ rpd: 60, tells: 60 });
     expect(askAt(6)).toBe(Number.POSITIVE_INFINITY);
