@@ -30,6 +30,8 @@ export class Lane {
   readonly yields: boolean;
   /** Whether it has yet to pay for its first job. */
   owes: boolean;
+  /** Whether its tenant's own cap keeps it: it is not asked for its next, until something may have changed. */
+  isCapped = false;
   /** Service so far, in ms of the pool's rate divided by weight. */
   virtual = 0;
   /** Service to be given back at the next start. */

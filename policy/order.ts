@@ -9,11 +9,12 @@
  * Packing: while the next job waits for one resource, jobs of the other kind may go ahead, for what they mostly take would be left
  * unspent. In strict order, big jobs before small ones need up to twice the time that their sums do.
  */
+import { flowOf } from "./flow.ts";
 import { RankedHeap } from "./heap.ts";
 import { KINDS, type Kind, Lane, type Run } from "./lane.ts";
 import type { Waiting } from "./queue.ts";
 
-/** `lane`: only this flow must wait (its tenant's own cap). `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
+/** `lane`: only this flow must wait (its tenant's own cap), until `readmit` or a change of its jobs. `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
 export type Answer = "start" | "lane" | "pool" | Kind;
 
 /** What the order asks of the budget. */
@@ -72,7 +73,7 @@ export class Order {
     if (!lane?.remove(waiting)) return;
     this.#size--;
     if (this.#passed?.waiting === waiting) this.#passed = null;
-    this.#rank(lane);
+    this.#changed(lane);
   }
 
   /** These jobs, in order, rest as a run from now on. They keep their places, and count. */
@@ -98,9 +99,14 @@ export class Order {
     this.#rank(lane);
   }
 
+  /** Its tenant's own cap may let a flow go again: it is asked for its next from now on. */
+  readmit(flow: string): void {
+    const lane = this.lanes.get(flow);
+    if (lane?.isCapped) this.#rank(lane);
+  }
+
   /** Takes out the next job that the gate lets go; null when none may. Nobody may be due to wake. */
   next(gate: Gate): Waiting | null {
-    const capped: Lane[] = [];
     let chosen: Waiting | null = null;
     this.#isWaitedFor = false;
     for (let head = this.#head(); head && !chosen; head = this.#head()) {
@@ -119,14 +125,13 @@ export class Order {
         this.#take(head, gate);
       } else if (answer === "lane") {
         this.#passed = null;
-        capped.push(this.#setAside(lane));
+        this.#setAside(lane);
       } else {
         if (answer === "tokens") chosen = this.#letAhead("requests", head, gate);
         this.#isWaitedFor = true;
         break;
       }
     }
-    for (const lane of capped) this.#rank(lane);
     return chosen;
   }
 
@@ -153,11 +158,11 @@ export class Order {
     if (!own) return 1;
     const rank = own.rank(waiting);
     const step = Math.max(costMs, 1e-9);
-    const begin = begins(own, step);
+    const begin = this.#begins(own, step);
     const turn = rank === 0 ? begin : Math.max(begin, begin - own.credit + (rank * step) / own.weight);
     let ahead = rank;
     for (const lane of this.lanes.values()) {
-      if (lane !== own) ahead += Math.min(lane.size, startsBefore(lane, turn, isNamedFirst(lane, own), step));
+      if (lane !== own) ahead += Math.min(lane.size, startsBefore(lane, this.#begins(lane, step), turn, isNamedFirst(lane, own), step));
     }
     return ahead + 1;
   }
@@ -178,8 +183,9 @@ export class Order {
   #letAhead(kind: Kind, head: Waiting, gate: Gate): Waiting | null {
     const heap = this.#heaps[kind];
     const skipped: Lane[] = [];
+    let tried = 0;
     let chosen: Waiting | null = null;
-    for (let lane = heap.peek(); lane && !chosen && skipped.length < LANES_TRIED; lane = heap.peek()) {
+    for (let lane = heap.peek(); lane && !chosen && tried++ < LANES_TRIED; lane = heap.peek()) {
       const candidate = lane.first(kind)!;
       if (lane.owes) {
         this.#pay(lane, candidate, gate);
@@ -195,7 +201,7 @@ export class Order {
       }
       const answer = gate.starts(candidate);
       if (answer === "lane") {
-        skipped.push(this.#setAside(lane));
+        this.#setAside(lane);
         continue;
       }
       if (answer !== "start") break;
@@ -234,7 +240,13 @@ export class Order {
     this.#size--;
     lane.virtual += gate.costMs(waiting) / lane.weight - lane.credit;
     lane.credit = 0;
+    this.#changed(lane);
+  }
+
+  /** A job has left: a batch that waited for its tenant's live work may go. */
+  #changed(lane: Lane): void {
     this.#rank(lane);
+    if (!lane.yields) this.readmit(flowOf(lane.flow, true));
   }
 
   #lane(flow: string): Lane {
@@ -253,19 +265,26 @@ export class Order {
     this.#rank(lane);
   }
 
-  /** Puts a lane where it belongs in the heaps, or out of them. */
+  /** The virtual time at which a flow's first job starts, if that costs so much. */
+  #begins(lane: Lane, costMs: number): number {
+    const isBehind = lane.isCapped && lane.virtual < this.#virtual;
+    const owed = lane.owes || (isBehind && lane.yields) ? costMs / lane.weight : 0;
+    return (isBehind ? this.#virtual : lane.virtual) + owed;
+  }
+
+  /** Puts a lane where it belongs in the heaps, or out of them. One that was capped was like one that is idle: it did not wait for the pool, so nothing is owed to it. */
   #rank(lane: Lane): void {
+    if (lane.isCapped) lift(lane, this.#virtual);
+    lane.isCapped = false;
     for (const kind of KINDS) {
       if (lane.first(kind)) this.#heaps[kind].place(lane);
       else this.#heaps[kind].remove(lane);
     }
   }
 
-  /** A flow at its tenant's own cap is like one that is idle: it is not the pool that it waits for, so nothing is owed to it later. */
-  #setAside(lane: Lane): Lane {
+  #setAside(lane: Lane): void {
     for (const kind of KINDS) this.#heaps[kind].remove(lane);
-    lift(lane, this.#virtual);
-    return lane;
+    lane.isCapped = true;
   }
 }
 
@@ -302,14 +321,8 @@ function lift(lane: Lane, present: number): void {
   lane.owes = lane.yields;
 }
 
-/** The virtual time at which its first job starts, if that costs so much. */
-function begins(lane: Lane, costMs: number): number {
-  return lane.virtual + (lane.owes ? costMs / lane.weight : 0);
-}
-
-/** How many jobs of this cost a lane starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
-function startsBefore(lane: Lane, turn: number, tied: boolean, costMs: number): number {
-  const begin = begins(lane, costMs);
+/** How many jobs of this cost a lane that begins then starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
+function startsBefore(lane: Lane, begin: number, turn: number, tied: boolean, costMs: number): number {
   if (tied ? begin > turn : begin >= turn) return 0;
   const more = ((turn - begin + lane.credit) * lane.weight) / costMs;
   return tied ? Math.floor(more) + 1 : Math.ceil(more);

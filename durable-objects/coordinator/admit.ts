@@ -10,7 +10,7 @@ import { askAt, started } from "./limits.ts";
 import { waitingOf } from "./waiting.ts";
 
 export function admit(book: Book, now: number): void {
-  for (const tenant of book.tenants.values()) if (tenant.wakeAt <= now) tenant.wakeAt = Number.POSITIVE_INFINITY;
+  for (const [name, tenant] of book.tenants) if (tenant.wakeAt <= now) book.readmit(name);
   for (const pool of book.pools.values()) {
     pool.wakeAt = Number.POSITIVE_INFINITY;
     refresh(book, pool, now);
@@ -54,9 +54,11 @@ function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
 
 /** Null if the job may start; otherwise what keeps it, and it is noted when to look again. */
 function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer | null {
+  const tenant = book.tenant(waiting.tenant);
   const held = heldBack(book, pool, waiting, now);
   if (held) {
-    pool.wakeAt = Math.min(pool.wakeAt, held.at);
+    const whose = held.answer === "lane" ? tenant : pool;
+    whose.wakeAt = Math.min(whose.wakeAt, held.at);
     return held.answer;
   }
   const flow = readiness(pool.budget, waiting.tokens, now);
@@ -67,7 +69,6 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
     if (flow.limitedBy === "rpm" || flow.limitedBy === "rpd") return "requests";
     return flow.limitedBy === "tpm" || flow.limitedBy === "tpd" ? "tokens" : "pool";
   }
-  const tenant = book.tenant(waiting.tenant);
   const ownAt = Math.max(readiness(tenant.budget, waiting.tokens, now).at, liveAt(tenant, pool, waiting, now));
   if (ownAt > now) {
     tenant.wakeAt = Math.min(tenant.wakeAt, ownAt);

@@ -4,7 +4,7 @@
  */
 import { type Settings, tenantOf } from "../../platform/settings.ts";
 import { type Budget, dominantKind, dominantMs, neverFits, openBudget, type Reservation } from "../../policy/budget.ts";
-import { weightOfFlow } from "../../policy/flow.ts";
+import { flowOf, weightOfFlow } from "../../policy/flow.ts";
 import { RankedHeap } from "../../policy/heap.ts";
 import { type LedgerRecord, restore } from "../../policy/ledger.ts";
 import { Order } from "../../policy/order.ts";
@@ -80,6 +80,7 @@ export type TenantDesk = {
   queued: number;
   maxQueued: number | null;
   weight: number;
+  /** When what keeps its jobs may let them go, ms; Infinity if only an event can tell. */
   wakeAt: number;
 };
 
@@ -281,6 +282,12 @@ export class Book {
       this.unline(entry, now);
       this.line(entry, now);
     }
+  }
+
+  /** What kept the tenant's jobs, beside their pool, may let them go again: they are asked. */
+  readmit(tenant: string): void {
+    this.tenant(tenant).wakeAt = Number.POSITIVE_INFINITY;
+    for (const { order } of this.pools.values()) for (const batch of [false, true]) order.readmit(flowOf(tenant, batch));
   }
 
   /** The budget of a tenant that is about to spend of it. */

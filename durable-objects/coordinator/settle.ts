@@ -48,6 +48,7 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   const record = { attempt, waits, unknown, alike: entry.tooLong, firstStartedAt: first_started_at ?? now, ...lesson };
   const next = afterAttempt(outcome, record, now, random);
   if (outcome.kind === "retryable" && outcome.repeats !== undefined && !("uncounted" in next)) entry.tooLong++;
+  book.readmit(entry.address.tenant);
   apply(book, entry, next, now);
 }
 

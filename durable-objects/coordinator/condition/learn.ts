@@ -49,6 +49,7 @@ export function proven(book: Book, dispatcher: string, job: string, attempt: num
   if (entry?.row.phase !== "leased" || entry.row.attempt !== attempt || entry.row.dispatcher !== dispatcher) return;
   const state = book.conditions.of(entry.row.pool);
   took(book, entry, state, now);
+  book.readmit(entry.address.tenant);
   if (state.stop) change(book, entry.row.pool, state, afterBeginning(state.stop, job, now), now);
 }
 

@@ -52,6 +52,7 @@ function resume(book: Book, scope: Scope, now: number): Problem | null {
     conditions.retiredInVain = 0;
   }
   if (scope.kind !== "pool") conditions.changedLevers();
+  for (const tenant of scope.kind === "tenant" ? [scope.id] : book.tenants.keys()) book.readmit(tenant);
   conditions.drains.end(scope);
   conditions.changedDrains();
   conditions.notices.push({ level: "info", event: "resumed", ...named(scope) });

@@ -1,0 +1,48 @@
+/** A tenant that its own limit keeps, or an operator, is asked for its next job only when something has changed. */
+import { expect, it } from "vitest";
+import { cancel } from "../../durable-objects/coordinator/cancel.ts";
+import { LEVERS } from "../../durable-objects/coordinator/condition/levers.ts";
+import { BATCH, keyOf, openDesk, START } from "./desk.ts";
+
+const FAST = { rpm: 6_000, tpm: 6_000_000, ramp_tpm: null };
+const UNUSED = { kind: "committed" as const, usage: { prompt_tokens: 1, completion_tokens: 0, total_tokens: 1 } };
+
+it("starts as soon as its own limit has refilled, though nothing else happens", () => {
+  const { passes, send, started } = openDesk(FAST, [keyOf("a", { rpm: 60 })]);
+  send("a", 10, 70);
+  send("b", 10);
+  const before = started.length;
+  passes(START + 5_500);
+  expect(started.length).toBe(before + 5);
+});
+
+it("starts as soon as one of its calls gives back what it did not use", () => {
+  const { end, send, started, state, turn } = openDesk(FAST, [keyOf("a", { tpm: 60_000 })]);
+  const [first, second] = send("a", 50_000, 2);
+  expect(started.map(({ job }) => job)).toEqual([first!.job]);
+  state.now += 100;
+  end(first!.job, UNUSED);
+  turn(() => {});
+  expect(started.map(({ job }) => job)).toEqual([first!.job, second!.job]);
+});
+
+it("starts as soon as an operator lets it", () => {
+  const { send, started, turn } = openDesk(FAST);
+  const scope = { kind: "tenant" as const, id: "a" };
+  turn((book, now) => LEVERS.pause(book, scope, now));
+  send("a", 10);
+  send("b", 10);
+  expect(started).toHaveLength(1);
+  turn((book, now) => LEVERS.resume(book, scope, now));
+  expect(started).toHaveLength(2);
+});
+
+it("a batch that waits for its tenant's live job starts as soon as that is cancelled", () => {
+  const { send, started, turn } = openDesk(FAST, [keyOf("a", { tpm: 60_000 })]);
+  send("a", 50_000);
+  const [live] = send("a", 40_000);
+  const [line] = send("a", 10, 1, BATCH);
+  expect(started).toHaveLength(1);
+  turn((book, now) => cancel(book, [live!.job], now));
+  expect(started.map(({ job }) => job)).toContain(line!.job);
+});
