@@ -108,7 +108,8 @@ export class Followers {
     const told = [...this.#lobbies(n)].map(([lobby, deltas]) => {
       if (event.event === "delta" && !deltas) return 0;
       if (lobby !== this.#here) {
-        this.#untold.goes();
+        // An end is owed.
+        if (!isEnd(event.event)) this.#untold.goes();
         return this.#courier(lobby).bring(n, event);
       }
       const readers = Math.max(0, this.#ways.deliver([event]));
