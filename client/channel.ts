@@ -89,18 +89,25 @@ export class ChannelPlan implements Plan {
     const known = this.#open.get(job);
     // Its beginning went by unheard: it is told again.
     if (!known && seq > 1) this.#ask([job], line);
-    if (known ? known.asked > this.#answered || seq <= known.last : seq > 1) return null;
+    if (known ? known.asked > this.#answered : seq > 1) return null;
+    const event = eventFrom(frame);
+    // An end has none after it: who began beyond it began beyond all that there is.
+    const isBeyond = known !== undefined && seq <= known.last;
+    if (isBeyond && !isEnd(event)) return null;
     // Without deltas their seqs are missing by right.
-    const gap = known && this.#deltas ? gapBefore(frame, known.last, known.gap) : null;
+    const gap = known && this.#deltas && !isBeyond ? gapBefore(frame, known.last, known.gap) : null;
     if (gap) {
       this.#ask([job], line);
       this.#open.get(job)!.gap = gap;
       return null;
     }
-    const event = eventFrom(frame);
     if (isEnd(event)) this.#end(job, line);
     else this.#open.set(job, { last: seq, asked: 0, gap: null });
     return event;
+  }
+
+  ended(jobs: string[], line: Line): void {
+    for (const job of jobs) if (this.#open.has(job)) this.#end(job, line);
   }
 
   over(): boolean {

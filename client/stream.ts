@@ -23,18 +23,23 @@ export function jobPlan(job: string, after = 0): Plan {
       return true;
     },
     take: (frame, line): Event | null => {
-      if (frame.job !== job || frame.seq <= last || unanswered > 0) return null;
-      const found = gapBefore(frame, last, gap);
+      if (frame.job !== job || unanswered > 0) return null;
+      const event = eventFrom(frame);
+      // An end has none after it: who began beyond it began beyond all that there is.
+      if (frame.seq <= last && !isEnd(event)) return null;
+      const found = frame.seq <= last ? null : gapBefore(frame, last, gap);
       if (found) {
         gap = found;
         unanswered++;
         ask(line);
         return null;
       }
-      const event = eventFrom(frame);
       last = event.seq;
       over = isEnd(event);
       return event;
+    },
+    ended: (jobs) => {
+      over ||= jobs.includes(job);
     },
     over: () => over,
   };

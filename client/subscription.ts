@@ -20,6 +20,8 @@ export type Plan = {
   subscribed: (line: Line) => Promise<boolean>;
   /** The event if it is new. */
   take: (event: Extract<ServerFrame, { type: "event" }>, line: Line) => Event | null;
+  /** The service says that it was known of these jobs that they have ended. */
+  ended?: (jobs: string[], line: Line) => void;
   /** Of a consumer: whether everything before the last event was passed on, so that its cursor may be acked. */
   whole?: () => boolean;
   /** Whether that was the last. */
@@ -196,6 +198,9 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
       // Confirmed first, as a frame, and then not to be had.
       this.#confirmed = false;
       line.lose();
+    } else if (frame.type === "ended") {
+      this.#plan.ended?.(frame.jobs, line);
+      if (this.#plan.over()) line.lose();
     } else if (frame.type === "event") {
       this.#told = true;
       const event = this.#plan.take(frame, line);

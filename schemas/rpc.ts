@@ -289,13 +289,16 @@ export type UnfollowCall = { lobby: MailboxAddress; channel: boolean; jobs: stri
 export type Missing = { id: string; after: number; deltas: boolean; verbatim?: boolean };
 /**
  * `missing`: of the jobs that were named, those that there are not; `unknown`: of the resume points, those of no job. `behind`: jobs of which the answer has
- * no room for everything: what comes after a seq, up to another, is to be had by `missed`.
+ * no room for everything: what comes after a seq, up to another, is to be had by `missed`. `over`: jobs that have ended, and whose end was known; `from`: after
+ * which seq it begins of jobs of which more was claimed to be known than there is.
  */
 export type Followed = {
   events: JobEvent[];
   missing: string[];
   unknown?: string[];
   behind?: { id: string; after: number; newest: number }[];
+  over?: string[];
+  from?: Record<string, number>;
 };
 
 /** Events of a job as far as one answer has room. `more`: there are others after them. */

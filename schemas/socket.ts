@@ -58,6 +58,7 @@ export type ServerFrame =
   | { type: "subscribed"; jobs: string[]; channel: string | null; deltas: boolean; consumer?: string; cursor?: number; resumed?: boolean }
   | { type: "unsubscribed"; jobs: string[]; channel: string | null }
   | ({ type: "event"; cursor?: number } & ToldEvent)
+  | { type: "ended"; jobs: string[] }
   | { type: "lagging" }
   | { type: "error"; error: { code: string; message: string; param: string | null } };
 

@@ -218,14 +218,16 @@ export class Lobby {
     const isAsked = (job: string) => current.has(jobTarget(job)) || current.has(channelTarget(channel));
     const starts = [...Object.entries(call.after), ...call.jobs.map(({ id, after }) => [id, after ?? 0] as const)];
     const none = new Set([...followed.missing, ...(followed.unknown ?? [])]);
-    for (const [job, seq] of starts) if (isAsked(job) && !none.has(job)) reader.startFrom(job, seq);
+    for (const [job, seq] of starts) if (isAsked(job) && !none.has(job)) reader.startFrom(job, followed.from?.[job] ?? seq);
+    const known = (followed.over ?? []).filter(isAsked);
+    if (known.length > 0) send(socket, { type: "ended", jobs: known });
     for (const event of followed.events) if (isAsked(event.job)) reader.take(new EventFrame(event), call.deltas, "logged");
     for (const { after, id, newest } of followed.behind ?? []) if (isAsked(id)) reader.lose(id, after, newest);
     const live = this.#goLive(socketId, channel, current);
     this.#consume(socketId);
     const told = [...followed.events, ...live.map(({ event }) => event)];
     const over = told.filter(({ event, job }) => isEnd(event) && !reader.behind.has(job)).map(({ job }) => job);
-    const done = [...followed.missing, ...over].map(jobTarget);
+    const done = [...followed.missing, ...known, ...over].map(jobTarget);
     await this.#drop(
       socketId,
       done.filter((target) => this.#targets.get(target)?.get(socketId)?.pending === 0),

@@ -28,6 +28,8 @@ export function follow(desk: Desk, call: FollowCall): Followed {
   const unknown: string[] = [];
   const events: JobEvent[] = [];
   const behind: NonNullable<Followed["behind"]> = [];
+  const over: string[] = [];
+  const from: NonNullable<Followed["from"]> = {};
   let room = FOLLOWED_CHARACTERS;
   const fresh = call.channel && desk.followers.add(WHOLE_CHANNEL, lobby, call.deltas, call.leaves);
   const asked = new Map(call.jobs.map(({ id, after }) => [id, after]));
@@ -43,7 +45,14 @@ export function follow(desk: Desk, call: FollowCall): Followed {
     const running = desk.running.get(row.n);
     if (running && row.status === "queued") noteRunning(desk, row, running.attempt, running.startedAt);
     const newest = newestSeq(desk, row, call.deltas);
+    const last = lastSeq(desk, row);
     let told = after ?? 0;
+    if (told === last && isEnd(row.status)) over.push(id);
+    if (told > last) {
+      // Of an end that there is, it cannot know.
+      told = isEnd(row.status) ? last - 1 : last;
+      from[id] = told;
+    }
     for (const event of room > 0 ? replayed(desk, id, row, told, call.deltas) : []) {
       if (room <= 0) break;
       events.push(event);
@@ -53,7 +62,7 @@ export function follow(desk: Desk, call: FollowCall): Followed {
     if (told < newest) behind.push({ id, after: told, newest });
   }
   desk.background(desk.inquiries.ask(call, fresh));
-  return { events, missing, unknown, behind };
+  return { events, missing, unknown, behind, over, from };
 }
 
 export function unfollow(desk: Desk, call: UnfollowCall): void {

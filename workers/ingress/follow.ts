@@ -35,7 +35,7 @@ const FAILURES_LIMIT = 6;
 const PAUSE_MS = 100;
 
 /**
- * Yields each event once, in order, to the last. Connects again by itself where the mailbox restarts.
+ * Yields each event once, in order, to the last; nothing of a job whose last is known. Connects again by itself where the mailbox restarts.
  * @throws TokenOver when the reader's token is; an Error if the mailbox cannot be reached for some seconds, or has no such job.
  */
 export async function* follow(
@@ -52,6 +52,8 @@ export async function* follow(
     line.send({ type: "subscribe", jobs: [job], after: { [job]: last }, deltas });
     for await (const event of line.events()) {
       failures = -1;
+      // It was known, or more is known than there was.
+      if (event === "ended" || (event.seq <= last && isEnd(event.event))) return;
       if (event.seq <= last) continue;
       last = event.seq;
       yield event;
@@ -103,8 +105,8 @@ class Line {
     if (!this.#closed) this.#socket.send(JSON.stringify(frame));
   }
 
-  /** Ends with the connection. @throws if the mailbox refuses the subscription. */
-  async *events(): AsyncGenerator<JobEvent> {
+  /** Ends with the connection; "ended" says that nothing more comes. @throws if the mailbox refuses the subscription. */
+  async *events(): AsyncGenerator<JobEvent | "ended"> {
     try {
       for (;;) {
         while (this.#texts.length === 0 && !this.#closed) {
@@ -118,6 +120,7 @@ class Line {
         const frame = JSON.parse(text) as ServerFrame;
         if (frame.type === "error" && frame.error.code !== "unavailable") throw new Error(frame.error.message);
         if (frame.type === "error") return;
+        if (frame.type === "ended") yield frame.type;
         if (frame.type !== "event") continue;
         yield frame;
         this.#dealt(text.length);

@@ -34,15 +34,13 @@ function wantsJson(request: Request): boolean {
 }
 
 async function streamEvents({ background, env, grant, request }: Context, wish: Omit<Follow, "signal">): Promise<Response> {
-  const { address, job: id, after } = wish;
+  const { address, job: id } = wish;
   const job = await readMailbox({ env, grant }, address, (stub) => stub.get(id));
   if (!job) return refuse(noSuchJob(id));
   const reader = new AbortController();
   request.signal.addEventListener("abort", () => reader.abort());
   const over = isEnd(job.status);
-  // Who names a seq that there is not, or that is the end's, would wait for ever. From the beginning for nobody else: where it is slow, deltas come as one.
-  const from = (await goesOn(env, wish)) ? after : 0;
-  const events = beyond(follow(env, { ...wish, after: from, signal: reader.signal }), after);
+  const events = follow(env, { ...wish, signal: reader.signal });
   // Of a job that has ended all is there. Who has it already is told so: an EventSource comes back for ever otherwise.
   const first = over ? (await events.next()).value : null;
   if (over && !first) return new Response(null, { status: 204 });
@@ -56,16 +54,4 @@ async function streamEvents({ background, env, grant, request }: Context, wish: 
     background,
   );
   return new Response(body, { headers: SSE_HEADERS });
-}
-
-/** Whether a job has the event that its reader knows last, and more to come after it. */
-async function goesOn(env: Context["env"], { address, after, grant, job }: Omit<Follow, "signal">): Promise<boolean> {
-  if (after === 0) return true;
-  const known = await readMailbox({ env, grant }, address, (stub) => stub.events(job, after - 1, true, 1));
-  const last = known?.events[0];
-  return last !== undefined && !isEnd(last.event);
-}
-
-async function* beyond(events: AsyncGenerator<JobEvent>, after: number): AsyncGenerator<JobEvent, undefined> {
-  for await (const each of events) if (each.seq > after) yield each;
 }
