@@ -142,8 +142,8 @@ export class Learned {
   /** Time goes by: a limit that was told without being believed, and that nobody has denied, is believed. */
   believe(budget: Budget, now: number): LimitChange[] {
     return KINDS.flatMap(([kind, resource, , names]) => {
-      const believed = names.filter((name) => this.#isUndenied(name, now));
-      return believed.length > 0 ? this.#follow(kind, resource, this.#lowest(names, now), budget, now) : [];
+      const told = names.flatMap((name) => this.#undenied(name, now));
+      return told.length > 0 ? this.#follow(kind, resource, this.#lowest(names, Math.max(...told)), budget, now) : [];
     });
   }
 
@@ -293,10 +293,12 @@ export class Learned {
     return [{ foreign, told }];
   }
 
-  #isUndenied(name: Name, now: number): boolean {
+  /** When a limit was told that is believed from now on, ms. */
+  #undenied(name: Name, now: number): number[] {
     const told = this.#own[name].undenied(now);
-    if (told) [this.#foreign[name].limit, this.#foreign[name].heardAt] = [told.limit, told.at];
-    return told !== null;
+    if (!told) return [];
+    [this.#foreign[name].limit, this.#foreign[name].heardAt] = [told.limit, told.at];
+    return [told.at];
   }
 
   /** The day's limit, and what is left of it. */
