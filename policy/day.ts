@@ -63,14 +63,15 @@ export class Day {
     return this.#asks.nextAt;
   }
 
-  /** A call that takes so much of it was let go just now. With little left it is one that asks: its answer tells. */
+  /** A call that takes so much of it was let go just now. With nothing left after it, it is one that asks: its answer tells. */
   started(budget: Budget, amount: number, now: number): void {
     if (!this.isLearned) return;
     const burst = burstOf(budget, this.#resource);
     const left = burst - used(budget, this.#resource, now);
-    const times = left >= 1 ? 0 : this.#asks.times + 1;
-    this.#asks = { times, nextAt: now + Math.min(ASK.mostMs, ASK.firstMs * 2 ** Math.min(30, Math.max(0, times - 1))) };
-    this.#asking = times === 0 ? null : { since: now, beyond: left + amount < Math.min(amount, burst) - HAIR };
+    const beyond = left + amount < Math.min(amount, burst) - HAIR;
+    const times = left >= 1 ? 0 : this.#asks.times + (beyond ? 1 : 0);
+    this.#asks = { times, nextAt: now + Math.min(ASK.mostMs, ASK.firstMs * 2 ** Math.min(30, times)) };
+    this.#asking = left >= 1 ? null : { since: now, beyond };
   }
 
   /** Whether a call that was sent then, or later, is the one that asks; `beyond`: and there was nothing for it. */

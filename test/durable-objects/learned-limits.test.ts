@@ -209,14 +209,14 @@ describe("a limit of a day that upstream told, and that is used up", () => {
     configured();
     const played = playAll();
     await enqueue(names("a", 1));
-    world.now = EPOCH + 1_000;
+    world.now = EPOCH + 5_000;
     await read(day(4));
     await enqueue(names("b", 4));
     await until(() => starts(played, "b").length === 4);
     for (const job of ["a0", "b0", "b1", "b2", "b3"]) await settle(job, 1, committed);
     await enqueue(names("c", 30));
     const refused: Outcome = { kind: "rate_limited", retryAfterMs: 1_000 };
-    for (const [times, seconds] of [21, 61].entries()) {
+    for (const [times, seconds] of [25, 65].entries()) {
       await advanceTo(EPOCH + seconds * 1_000 - 500);
       expect(starts(played, "c")).toHaveLength(times);
       await advanceTo(EPOCH + seconds * 1_000);
@@ -238,15 +238,15 @@ describe("a limit of a day that upstream told, and that is used up", () => {
       const { attempt, job } = starts(played, "c")[heard]!;
       await settle(job, attempt, committed);
     }
-    expect(world.now).toBeLessThan(EPOCH + 142_000);
+    expect(world.now).toBeLessThan(EPOCH + 146_000);
   }
 
   it("is asked for by one call at a time, by itself and through restarts; once upstream tells of it no more, all go on", async () => {
     const played = await asked();
-    await advanceTo(EPOCH + 140_000);
+    await advanceTo(EPOCH + 144_000);
     expect(starts(played, "c")).toHaveLength(2);
     const informed = vi.spyOn(console, "info");
-    await advanceTo(EPOCH + 141_500);
+    await advanceTo(EPOCH + 145_500);
     await until(() => starts(played, "c").length === 3);
     world.now += 100;
     await read(of(600, 599));
@@ -258,20 +258,20 @@ describe("a limit of a day that upstream told, and that is used up", () => {
 
   it("once a call is taken and nothing is told at all, they go on as well", async () => {
     const played = await asked();
-    await advanceTo(EPOCH + 141_500);
+    await advanceTo(EPOCH + 145_500);
     await until(() => starts(played, "c").length === 3);
     await allGoOn(played);
   });
 
   it("a new day has begun upstream: what it tells is left may be used, and no more", async () => {
     const played = await asked();
-    await advanceTo(EPOCH + 141_500);
+    await advanceTo(EPOCH + 145_500);
     await until(() => starts(played, "c").length === 3);
     world.now += 100;
     await read(day(4));
     // The call that asked is counted there, and is one of those that may not have arrived.
     await until(() => starts(played, "c").length === 5);
-    await advanceTo(EPOCH + 145_000);
+    await advanceTo(EPOCH + 149_000);
     expect(starts(played, "c")).toHaveLength(5);
   });
 });

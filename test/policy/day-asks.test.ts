@@ -1,6 +1,6 @@
 /** A day's limit that upstream told and of which nothing is left: no answer but a call's tells that there is more again. */
 import { describe, expect, it } from "vitest";
-import { free, openBudget, readiness, reserve } from "../../policy/budget.ts";
+import { correct, free, openBudget, readiness, reserve } from "../../policy/budget.ts";
 import { Learned, type LimitChange } from "../../policy/learned.ts";
 import type { LimitReading } from "../../schemas/rate.ts";
 import { CONFIGURED, RPM, TPM } from "./account.ts";
@@ -43,6 +43,27 @@ describe("a day's limit that is used up", () => {
     const gaps = asked.map((each, place) => Math.round(each - (asked[place - 1] ?? 5.9)));
     expect(gaps.slice(0, 6)).toEqual([20, 40, 80, 160, 320, 600]);
     expect(new Set(gaps.slice(6))).toEqual(new Set([600]));
+  });
+
+  it("those that still fit do not make it rarer, however little they leave; and where some fit again and again, hardly any is let go beyond them", () => {
+    const { askAt, at, budget, start, tell } = usedUp();
+    // What an answer gave back, twice.
+    for (const seconds of [6, 6.1]) {
+      correct(budget, "rpd", -1, at(seconds));
+      start(seconds);
+    }
+    expect(askAt(7)).toBeCloseTo(26.1);
+    let beyond = 0;
+    // One in ninety seconds.
+    for (let seconds = 7, fits = 90; seconds < 7_200; seconds++) {
+      if (seconds >= fits) correct(budget, "rpd", -1, at(seconds));
+      else if (askAt(seconds) > seconds) continue;
+      else beyond++;
+      if (seconds >= fits) fits += 90;
+      start(seconds);
+      tell(seconds + 0.2, day(60, 0));
+    }
+    expect(beyond).toBeLessThan(6);
   });
 
   it("and is gone: the call that asks is told the minute's limit in its stead, and it holds no more", () => {
