@@ -41,10 +41,16 @@ export type Sign =
 /** An outage often ends within seconds; a bill is paid, or a key changed, by people. */
 const INTERVALS = { failures: { first: 2_000, most: 60_000 }, halted: { first: 30_000, most: 600_000 } };
 
+/** A key was refused to one job: it may be that one which may not. Another is called at once to see, and until it is refused as well nobody need act. */
+export function isDoubtful({ reason, failedProbes }: Pick<Stop, "reason" | "failedProbes">): boolean {
+  return reason === "credentials" && failedProbes === 0;
+}
+
 /** ms from a probe that did not succeed to the next; doubles with each. */
 export function intervalMs({ reason, failedProbes }: Pick<Stop, "reason" | "failedProbes">): number {
+  if (isDoubtful({ reason, failedProbes })) return 0;
   const { first, most } = reason === "failures" ? INTERVALS.failures : INTERVALS.halted;
-  return Math.min(most, first * 2 ** Math.min(failedProbes, 30));
+  return Math.min(most, first * 2 ** Math.min(reason === "credentials" ? failedProbes - 1 : failedProbes, 30));
 }
 
 /** The stop after a call of `job` has ended; null: the pool runs. */
@@ -109,7 +115,8 @@ const STEP_BACK_MS = 1_000;
 
 /** When it comes back, ms. Each time that its probe did not help more probes go before it, for two of them would take turns. */
 export function backAfter(stop: Stop, job: string): number {
-  return stop.nextProbeAt + STEP_BACK_MS + Math.max(0, (stop.failed?.[job] ?? 0) - 1) * intervalMs(stop);
+  const next = isDoubtful(stop) ? Math.max(stop.nextProbeAt, stop.since + INTERVALS.halted.first) : stop.nextProbeAt;
+  return next + STEP_BACK_MS + Math.max(0, (stop.failed?.[job] ?? 0) - 1) * intervalMs(stop);
 }
 
 /** Jobs of which it is remembered: the record stays small. */

@@ -56,10 +56,9 @@ export function reasonOf(standing: Standing): string {
   if (status === "scheduled") return `The job is scheduled: it joins the queue in ${seconds((not_before ?? 0) - now)}, at its not_before.`;
   const stopped = eta?.limited_by === "paused";
   if (retry_at !== null && stopped) return `The job goes on once its pool does: ${causeOf(standing, "paused")}.`;
-  const aside = standing.tenant.in_vain ? `, and ${vainOf(standing)}` : "";
   if (retry_at !== null && attempts === 0)
-    return `The job was turned away, or could not be sent; it is tried again in ${seconds(retry_at - now)}${aside}.`;
-  if (retry_at !== null) return `Attempt ${attempts} did not succeed; the next may start in ${seconds(retry_at - now)}${aside}.`;
+    return `The job was turned away, or could not be sent; it is tried again in ${seconds(retry_at - now)}.`;
+  if (retry_at !== null) return `Attempt ${attempts} did not succeed; the next may start in ${seconds(retry_at - now)}.`;
   const { pool, tokens } = standing;
   if (eta === null && pool.condition?.reason === "lowered_limit")
     return `The job waits until upstream raises a limit of the pool "${pool.id}" that it lowered: it reserves ${count(tokens)} tokens. Where nothing else waits, one such job is called to see.`;
@@ -110,8 +109,9 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
   }
 }
 
-function vainOf({ pool, tenant }: Standing): string {
-  return `the last ${count(tenant.in_vain?.calls ?? 0)} calls of this tenant came to nothing (upstream had no capacity for them, or they could not be sent): until one is taken, they may use a tenth of the pool "${pool.id}"`;
+function vainOf({ tenant }: Standing): string {
+  const { calls, turns } = tenant.in_vain!;
+  return `the last ${count(calls)} calls of this tenant came to nothing (upstream turned them away, or they could not be sent): while others wait, its next counts as ${turns} turns`;
 }
 
 function stoppedBy({ now, paused, pool, tenant }: Standing): string {

@@ -47,8 +47,8 @@ export type WhyTenant = {
   in_flight: number;
   queued: number;
   weight: number;
-  /** In the job's pool so many calls in a row came to nothing, and the next may not start before then. */
-  in_vain?: { calls: number; next_at: number };
+  /** In the job's pool so many calls in a row came to nothing, and the next one counts as so many turns. */
+  in_vain?: { calls: number; turns: number };
 };
 
 /** `GET /v1/jobs/{id}/why`. `pool` and `tenant` are null of a job that has ended, or that the coordinator has yet to hear of. */

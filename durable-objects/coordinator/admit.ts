@@ -4,8 +4,9 @@ import { isBatches } from "../../policy/flow.ts";
 import type { Answer, Gate } from "../../policy/order.ts";
 import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
+import { turns } from "../../policy/vain.ts";
 import type { Book, Entry, Pool, TenantDesk } from "./book.ts";
-import { begun, heldBack, isProbe, refresh } from "./condition/gate.ts";
+import { begun, heldBack, isProbe, isProbeDue, refresh } from "./condition/gate.ts";
 import { askAt, started } from "./limits.ts";
 import { waitingOf } from "./waiting.ts";
 
@@ -15,9 +16,27 @@ export function admit(book: Book, now: number): void {
     pool.wakeAt = Number.POSITIVE_INFINITY;
     refresh(book, pool, now);
     const gate = gateOf(book, pool, now);
-    for (let next = pool.order.next(gate); next; next = pool.order.next(gate)) lease(book, book.entries.get(next.job)!, now);
+    if (isProbeDue(book, pool, now)) startUntried(book, pool, gate, now);
+    start(book, pool, gate, now);
     probe(book, pool, gate, now);
   }
+}
+
+function start(book: Book, pool: Pool, gate: Gate, now: number): void {
+  for (let next = pool.order.next(gate); next; next = pool.order.next(gate)) lease(book, book.entries.get(next.job)!, now);
+}
+
+/** Who was refused last finds out nothing new: the probe is a job of another tenant, if one waits. */
+function startUntried(book: Book, pool: Pool, gate: Gate, now: number): void {
+  const { vain } = book.conditions.of(pool.id);
+  const tried = new Set<string>();
+  const starts = (waiting: Waiting): Answer => {
+    if (!vain.has(waiting.tenant)) return gate.starts(waiting);
+    tried.add(waiting.tenant);
+    return "lane";
+  };
+  start(book, pool, { ...gate, starts }, now);
+  for (const tenant of tried) book.readmit(tenant);
 }
 
 /** With nobody else who waits for the pool, one that is too large for a lowered limit finds out whether it still is. */
@@ -33,9 +52,10 @@ function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
 }
 
 function gateOf(book: Book, pool: Pool, now: number): Gate {
+  const { vain } = book.conditions.of(pool.id);
   return {
     starts: (waiting) => mayStart(book, pool, waiting, now),
-    costMs: ({ tokens }) => dominantMs(pool.budget, tokens),
+    costMs: ({ tenant, tokens }) => turns(vain.get(tenant) ?? 0) * dominantMs(pool.budget, tokens),
     delayMs: ({ tokens }, resource) => costMs(pool.budget, resource, tokens),
     tokensIdle: () => tokensIdle(pool.budget, now),
   };

@@ -4,7 +4,7 @@ import { eta } from "../../policy/eta.ts";
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import type { Place } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
-import { shown, stoodAside } from "./condition/shown.ts";
+import { shown } from "./condition/shown.ts";
 import { inForce } from "./limits.ts";
 import { reckon } from "./reckon.ts";
 import type { Rested } from "./resting.ts";
@@ -22,14 +22,9 @@ export function placeOf(book: Book, job: string, now: number): Place | null {
     // Too large for a limit that upstream lowered: nobody knows for how long.
     if (row.attempt === 0 && (row.not_before ?? 0) <= now) return { state: "waiting", position: null, eta: null };
     if (row.attempt === 0) return { state: "scheduled", position: null, eta: eta(row.ready_at - now, "scheduled") };
-    const pool = book.pools.get(row.pool)!;
-    const stopped = shown(book, pool, now).state;
-    const retried = eta(row.ready_at - now, stopped === "normal" || stopped === "slowed" ? "retry" : "paused");
-    return {
-      state: "waiting",
-      position: null,
-      eta: stoodAside(book, pool, entry.address.tenant, { jobs: 1, tokens: row.tokens }, retried, now),
-    };
+    const stopped = shown(book, book.pools.get(row.pool)!, now).state;
+    const limitedBy = stopped === "normal" || stopped === "slowed" ? "retry" : "paused";
+    return { state: "waiting", position: null, eta: eta(row.ready_at - now, limitedBy) };
   }
   const { position, eta: expected } = reckon(book, entry, waiting, now);
   return { state: "waiting", position, eta: expected, attempt: row.attempt };

@@ -5,7 +5,7 @@ import { isBatches } from "../../policy/flow.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import { type Binding, binding } from "../../policy/why.ts";
 import type { Book, Entry, Pool } from "./book.ts";
-import { prolonged, stoodAside } from "./condition/shown.ts";
+import { outOfTurn, prolonged } from "./condition/shown.ts";
 
 /** `rawMs`: the estimate before what was learned of such estimates. */
 export type Reckoning = Binding & { rawMs: number; position: number; ahead: { jobs: number; tokens: number; own: number } };
@@ -26,7 +26,7 @@ export function reckon(book: Book, { row, address, flow }: Entry, waiting: Waiti
   const told = calibrate(pool.expectations.of(flow), rawMs);
   const eta = { ...bound.eta, p50: inSeconds(told.p50), p95: inSeconds(told.p95) };
   const behindPool = prolonged(book, pool, address.tenant, behind(position - 1), eta, now);
-  const wait = stoodAside(book, pool, address.tenant, { jobs: own + 1, tokens: row.tokens }, behindPool, now);
+  const wait = outOfTurn(book, pool, address.tenant, { jobs: own + 1, tokens: row.tokens }, behindPool);
   const share = wait !== behindPool ? "vain" : wait === eta ? bound.share : null;
   return { eta: wait, share, rawMs, position, ahead: { jobs: position - 1, tokens: Math.round((position - 1) * mean), own } };
 }

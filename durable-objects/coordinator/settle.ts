@@ -7,11 +7,9 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { learn } from "./condition/learn.ts";
-import { cameToNothing } from "./condition/refusals.ts";
+import { cameToNothing, TURNED_AWAY } from "./condition/refusals.ts";
 import { answered, read, untold } from "./limits.ts";
 
-/** Nothing was done for the tenant's call. */
-const TURNED_AWAY: ReadonlySet<Outcome["kind"]> = new Set(["rate_limited", "no_capacity", "slow_down", "halted", "region"]);
 /** Weight of a new measurement of a call's length. */
 const SMOOTHING = 0.05;
 
@@ -61,16 +59,13 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   if (neverLeft(outcome)) {
     refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
     refund(tenant, reservation, now);
-    // Whose call comes again, and again to nothing, has had its turn: else it would be next each time.
     if (!cameToNothing(outcome)) pool.order.credit(entry.flow, book.costMs(row, reservation.tokens));
     return;
   }
   release(pool.budget);
   if (TURNED_AWAY.has(outcome.kind)) {
-    // Upstream counts what it refuses; the tenant had nothing of it.
+    // Upstream counts what it refuses. The tenant had nothing of it, but its turn: were that given back, it would be the next each time.
     refund(tenant, reservation, now);
-    // A pool in doubt tells by each start whether there is room: whose calls were refused has had its turn.
-    if (!book.conditions.of(pool.id).credit && !cameToNothing(outcome)) pool.order.credit(entry.flow, book.costMs(row, reservation.tokens));
     return;
   }
   release(tenant);

@@ -59,8 +59,7 @@ function tenantState(book: Book, pool: string, id: string): WhyTenant {
   const { queued, weight } = book.tenant(id);
   let running = 0;
   for (const held of book.leased.values()) for (const { address } of held) if (address.tenant === id) running++;
-  const vain = inVain(book, pool, id);
-  const in_vain = vain && { calls: vain.times, next_at: vain.nextAt / 1_000 };
+  const in_vain = inVain(book, pool, id);
   return { id, in_flight: running, queued: queued - running, weight, ...(in_vain && { in_vain }) };
 }
 

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
-import { alarm, committed, enqueue, fatal, passesTo, playAll, problem, retryable, settle, ticket } from "../support/desk.ts";
+import { alarm, committed, enqueue, passesTo, playAll, problem, retryable, settle, ticket } from "../support/desk.ts";
 import { receive } from "../support/receiver.ts";
 import { advanceTo, coordinator, inside, pool, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
@@ -174,34 +174,6 @@ describe("a bill that is not paid", () => {
     }
     expect(played.verdicts).toEqual([]);
     expect(await condition()).toMatchObject({ failed_probes: 3 });
-  });
-});
-
-describe("a key that is refused", () => {
-  it("-> halted; a job that alone is refused, while others are not, fails, and the pool goes on", async () => {
-    const played = playAll();
-    await enqueue([ticket("bad")]);
-    await settle("bad", 1, refused("credentials", "odd_permission"));
-    expect(await condition()).toMatchObject({ state: "halted", reason: "credentials" });
-    await enqueue([ticket("good")]);
-    await advanceTo(past(30));
-    expect((await jobsAfter(played, 2)).at(-1)).toBe("good");
-    world.now += 10;
-    await settle("good", 1, committed);
-    await advanceTo(past(31));
-    expect((await jobsAfter(played, 3)).at(-1)).toBe("bad");
-    await settle("bad", 2, refused("credentials", "odd_permission"));
-    await until(() => played.verdictsOn("bad").includes("failed"));
-    expect(await condition()).toMatchObject({ state: "normal" });
-  });
-
-  it("any other answer to the probe shows that the key is good", async () => {
-    playAll();
-    await enqueue([ticket("a")]);
-    await settle("a", 1, refused("credentials"));
-    await advanceTo(past(31));
-    await settle("a", 2, fatal);
-    expect(await condition()).toMatchObject({ state: "normal" });
   });
 });
 

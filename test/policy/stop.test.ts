@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Ended, isDown, noteEnded } from "../../policy/breaker.ts";
-import { afterBeginning, afterCall, backAfter, intervalMs, isProbe, probeAt, type Sign, type Stop } from "../../policy/stop.ts";
+import { afterBeginning, afterCall, backAfter, intervalMs, isDoubtful, isProbe, probeAt, type Sign, type Stop } from "../../policy/stop.ts";
 
 const NOW = 1_780_000_000_000;
 const halt = (some: Partial<Extract<Sign, { kind: "halt" }>> = {}): Sign => ({
@@ -154,6 +154,15 @@ describe("a pool that stands still", () => {
     it("nothing is known of its end -> it is one no longer", () => {
       expect(afterCall(begun, { kind: "nothing" }, "p", later)).toEqual({ ...begun, begun: [] });
     });
+  });
+
+  it("since its key was refused to one job: the next probe is at once, of another; once that is refused too, as with a bill", () => {
+    const doubtful = afterCall(null, halt({ reason: "credentials" }), "j", NOW)!;
+    expect([probeAt(doubtful), backAfter(doubtful, "j")]).toEqual([NOW, NOW + 31_000]);
+    const sure = afterCall({ ...doubtful, probe: "p" }, halt({ reason: "credentials" }), "p", NOW)!;
+    expect([doubtful, sure].map(isDoubtful)).toEqual([true, false]);
+    expect([probeAt(sure), backAfter(sure, "p")]).toEqual([NOW + 30_000, NOW + 31_000]);
+    expect(intervalMs({ ...sure, failedProbes: 2 })).toBe(60_000);
   });
 
   it("lets no second probe start while one runs", () => {

@@ -85,8 +85,8 @@ describe("in words", () => {
     ],
     [
       "tenant_share",
-      { share: "vain", tenant: { id: "alice", in_flight: 0, queued: 2, weight: 2, in_vain: { calls: 1_020, next_at: NOW } } },
-      'the last 1,020 calls of this tenant came to nothing (upstream had no capacity for them, or they could not be sent): until one is taken, they may use a tenth of the pool "mini"',
+      { share: "vain", tenant: { id: "alice", in_flight: 0, queued: 2, weight: 2, in_vain: { calls: 1_020, turns: 10 } } },
+      "the last 1,020 calls of this tenant came to nothing (upstream turned them away, or they could not be sent): while others wait, its next counts as 10 turns",
     ],
     ["ramp", {}, 'the pool "mini" may not grow faster: upstream refuses traffic that does'],
     [

@@ -8,7 +8,6 @@ import { type Credit, restored } from "../../../policy/credit.ts";
 import { type Cut, NO_USE, type Use } from "../../../policy/pace.ts";
 import { isCovered, isGoverned, openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp } from "../../../policy/ramp.ts";
 import type { Stop } from "../../../policy/stop.ts";
-import type { Vain } from "../../../policy/vain.ts";
 import type { PoolConfig } from "../../../schemas/settings.ts";
 import type { CoordinatorStore } from "../store/store.ts";
 import { type DrainRecord, Drains } from "./drains.ts";
@@ -29,8 +28,8 @@ export type PoolState = {
   credit: Credit | null;
   /** Since when (ms) its credit was all but spent, and whether that was worth an alarm. One of old has no `reason`: it was refused for the rate. */
   spent: { since: number; alarmed: boolean; reason?: Refusal } | null;
-  /** Tenants whose last calls came to nothing. */
-  readonly vain: Map<string, Vain>;
+  /** Tenants whose last calls came to nothing: how many in a row. */
+  readonly vain: Map<string, number>;
   /** Calls that ended lately, oldest first. */
   readonly recent: Ended[];
   /** When a call last succeeded; and when the latest of those that did was let go. */

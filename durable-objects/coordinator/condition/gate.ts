@@ -7,7 +7,6 @@ import * as pace from "../../../policy/pace.ts";
 import type { Waiting } from "../../../policy/queue.ts";
 import * as ramp from "../../../policy/ramp.ts";
 import { probeAt } from "../../../policy/stop.ts";
-import * as vain from "../../../policy/vain.ts";
 import type { Book, Entry, Pool } from "../book.ts";
 import { believe } from "../limits.ts";
 import { letGo } from "./refusals.ts";
@@ -25,21 +24,16 @@ export function heldBack(book: Book, pool: Pool, { prompt, tenant, tokens }: Wai
   if (state.credit) at = Math.max(at, credit.readyAt(state.credit, now));
   if (state.cut) at = Math.max(at, pace.readyAt(state.cut, now));
   if (state.ramp) at = Math.max(at, ramp.readyAt(state.ramp, prompt ?? tokens, now));
-  if (at > now) return { answer: "pool", at };
-  const known = state.vain.get(tenant);
-  const ownAt = known ? vain.readyAt(known, now) : now;
-  return ownAt > now ? { answer: "lane", at: ownAt } : null;
+  return at > now ? { answer: "pool", at } : null;
 }
 
 /** A job starts: it takes its part of what a pool may use while it grows, and is the probe of one that stands still. */
-export function begun(book: Book, pool: Pool, { job, prompt, tenant, tokens }: Waiting, now: number): void {
+export function begun(book: Book, pool: Pool, { job, prompt, tokens }: Waiting, now: number): void {
   const state = book.conditions.of(pool.id);
   const costMs = paceMs(pool.budget, tokens);
   state.use = pace.use(state.use, costMs, now);
   if (!pace.standsFor(state.usedBefore, state.use)) book.conditions.changedPool(pool.id);
   letGo(book, book.entries.get(job)!, state, now);
-  const known = state.vain.get(tenant);
-  if (known) state.vain.set(tenant, vain.start(known, costMs, now));
   if (state.cut) state.cut = pace.start(state.cut, costMs, now);
   if (state.ramp) ramp.start(state.ramp, prompt ?? tokens, now);
   if (!state.stop) return;
@@ -47,10 +41,16 @@ export function begun(book: Book, pool: Pool, { job, prompt, tenant, tokens }: W
   book.conditions.changedPool(pool.id);
 }
 
+/** The pool stands still, and the next job that is let go is its probe. */
+export function isProbeDue(book: Book, { id }: Pool, now: number): boolean {
+  const { stop } = book.conditions.of(id);
+  return stop !== null && probeAt(stop) <= now;
+}
+
 /** Whether it matters, before a call that was just let go has ended, that upstream takes it. */
 export function isProbe(book: Book, { address, credit: lent, row }: Entry): boolean {
-  const { stop, vain: tenants } = book.conditions.of(row.pool);
-  return lent === "risked" || stop?.probe === row.job || vain.isHopeless(tenants.get(address.tenant));
+  const { stop, vain } = book.conditions.of(row.pool);
+  return lent === "risked" || stop?.probe === row.job || vain.has(address.tenant);
 }
 
 /** What time alone changes: a limit is believed, a pool that was cut has come back, and a new minute has a level of its own. */

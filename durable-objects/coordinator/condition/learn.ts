@@ -4,7 +4,7 @@ import * as pace from "../../../policy/pace.ts";
 import { retire } from "../../../policy/placement.ts";
 import * as ramp from "../../../policy/ramp.ts";
 import { neverLeft } from "../../../policy/retry.ts";
-import { afterBeginning, afterCall, backAfter, isProbe, type Sign, type Stop } from "../../../policy/stop.ts";
+import { afterBeginning, afterCall, backAfter, isDoubtful, isProbe, type Sign, type Stop } from "../../../policy/stop.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
 import type { PoolState } from "./conditions.ts";
@@ -60,7 +60,7 @@ function tookInput({ reservation, row }: Entry, { ramp: governor }: PoolState, i
 
 /** A key that is refused to one job again, and was good for another in between, is good: it is this job that may not. */
 function blamed({ refusedAt }: Entry, { provenBy }: PoolState, outcome: Outcome): Outcome {
-  if (outcome.kind !== "halted" || outcome.reason !== "credentials" || refusedAt === null || provenBy <= refusedAt) return outcome;
+  if (outcome.kind !== "halted" || outcome.reason !== "credentials" || refusedAt === null || provenBy < refusedAt) return outcome;
   return { kind: "fatal", problem: outcome.problem };
 }
 
@@ -133,7 +133,8 @@ function change(book: Book, pool: string, state: PoolState, next: Stop | null, n
   book.conditions.changedPool(pool);
   const { notices } = book.conditions;
   if (!next) {
-    notices.push({ level: "info", event: "pool_resumed", pool, by: "probe", seconds: Math.round((now - before!.since) / 1_000) });
+    if (!isDoubtful(before!))
+      notices.push({ level: "info", event: "pool_resumed", pool, by: "probe", seconds: Math.round((now - before!.since) / 1_000) });
     // What failed while it was down says nothing of upstream as it is now.
     state.recent.length = 0;
     recall(book, pool, now);
@@ -141,6 +142,9 @@ function change(book: Book, pool: string, state: PoolState, next: Stop | null, n
   }
   const { code, failedProbes: failed_probes, nextProbeAt, reason } = next;
   const facts = { pool, reason, code, failed_probes, next_probe_in_seconds: Math.round((nextProbeAt - now) / 1_000) };
-  if (before?.reason !== reason) notices.push({ level: "error", event: reason === "failures" ? "pool_open" : "pool_halted", ...facts });
+  if (isDoubtful(next)) {
+    if (before?.reason !== reason) notices.push({ level: "warn", event: "key_refused", pool, code });
+  } else if (before?.reason !== reason || isDoubtful(before))
+    notices.push({ level: "error", event: reason === "failures" ? "pool_open" : "pool_halted", ...facts });
   else if (failed_probes > before.failedProbes) notices.push({ level: "warn", event: "pool_probe_failed", ...facts });
 }

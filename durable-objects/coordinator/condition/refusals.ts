@@ -2,7 +2,6 @@
 import { backoffMs } from "../../../policy/backoff.ts";
 import { isOut, isSpent, refused, risk, taken, unasked } from "../../../policy/credit.ts";
 import { isDespite } from "../../../policy/pace.ts";
-import { again } from "../../../policy/vain.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
 import type { PoolState, Refusal } from "./conditions.ts";
@@ -20,6 +19,9 @@ const ALARM_MS = 120_000;
 export const CODES: Record<Refusal, string> = { rate_limit: "rate_limit_exceeded", slow_down: "slow_down" };
 /** By so much more a job without capacity backs off that was often told so; what upstream asks for is not made longer. */
 const LONGER = 10;
+
+/** Nothing was done for the tenant's call. */
+export const TURNED_AWAY: ReadonlySet<Outcome["kind"]> = new Set(["rate_limited", "no_capacity", "slow_down", "halted", "region"]);
 
 /** A call is let go. */
 export function letGo({ conditions }: Book, entry: Entry, state: PoolState, now: number): void {
@@ -47,11 +49,11 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
 
 /** The call has ended, and was not taken. Answers until when the pool is silent for it, ms. */
 export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: Outcome, now: number, random: number): number {
+  const { tenant } = entry.address;
+  if (cameToNothing(outcome)) state.vain.set(tenant, (state.vain.get(tenant) ?? 0) + 1);
   if (outcome.kind === "slow_down") return toldToSlowDown(book, entry, state, outcome.retryAfterMs, now, random);
   if (outcome.kind !== "rate_limited") {
-    const { tenant } = entry.address;
     if (entry.credit === "risked") state.credit = unasked(state.credit, now);
-    if (cameToNothing(outcome)) state.vain.set(tenant, again(state.vain.get(tenant), now));
     if (outcome.kind === "no_capacity") entry.refusals = { times: entry.refusals.times + 1, at: now };
     return now;
   }
@@ -105,9 +107,9 @@ export function stepBack(
   return row.not_before;
 }
 
-/** It will be let go again, and nothing says that it will do better then than its tenant's others. */
+/** Nothing was done, and it will be let go again: nothing says that it will do better then than its tenant's others. */
 export function cameToNothing(outcome: Outcome): boolean {
-  return outcome.kind === "no_capacity" || (outcome.kind === "retryable" && outcome.unsent === true);
+  return TURNED_AWAY.has(outcome.kind) || (outcome.kind === "retryable" && outcome.unsent === true);
 }
 
 function tell({ conditions }: Book, pool: string, state: PoolState, reason: Refusal, silentUntil: number, now: number): void {

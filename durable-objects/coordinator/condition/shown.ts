@@ -5,7 +5,7 @@ import { eta } from "../../../policy/eta.ts";
 import * as pace from "../../../policy/pace.ts";
 import * as ramp from "../../../policy/ramp.ts";
 import { probeAt } from "../../../policy/stop.ts";
-import { clearedAt, isHopeless, type Vain } from "../../../policy/vain.ts";
+import { turns } from "../../../policy/vain.ts";
 import type { Eta } from "../../../schemas/job.ts";
 import type { PoolCondition } from "../../../schemas/queue.ts";
 import type { Book, Pool } from "../book.ts";
@@ -48,18 +48,19 @@ export function pausedBy({ conditions }: Book, pool: string, tenant: string): "a
   return conditions.pausedTenants.has(tenant) ? "tenant" : null;
 }
 
-/** What is known of a tenant whose calls in this pool come to nothing; null of all others. */
-export function inVain({ conditions }: Book, pool: string, tenant: string): Vain | null {
-  const known = conditions.of(pool).vain.get(tenant);
-  return known && isHopeless(known) ? known : null;
+/** Of a tenant whose calls in this pool come to nothing: how many in a row, and as how many its next turn counts. Null of all others. */
+export function inVain({ conditions }: Book, pool: string, tenant: string): { calls: number; turns: number } | null {
+  const calls = conditions.of(pool).vain.get(tenant) ?? 0;
+  return turns(calls) > 1 ? { calls, turns: turns(calls) } : null;
 }
 
-/** A wait that its tenant's calls, which come to nothing, make longer. `own`: how many of them start until then, this one included, with so many tokens each. */
-export function stoodAside(book: Book, pool: Pool, tenant: string, own: { jobs: number; tokens: number }, wait: Eta, now: number): Eta {
+/** A wait that such turns make longer, since others wait: not longer than all that waits takes. `own`: its tenant's jobs that start until then, this one included, with so many tokens each. */
+export function outOfTurn(book: Book, pool: Pool, tenant: string, own: { jobs: number; tokens: number }, wait: Eta): Eta {
   const known = inVain(book, pool.id, tenant);
-  if (!known || wait.limited_by === "paused") return wait;
-  const at = clearedAt(known, own.jobs, paceMs(pool.budget, own.tokens), now);
-  return at - now > wait.p50 * 1_000 ? eta(at - now, "tenant_share") : wait;
+  const { lanes, size } = pool.order;
+  if (!known || wait.limited_by === "paused" || lanes.get(tenant)?.size === size) return wait;
+  const waitMs = Math.min((own.jobs - 1) * known.turns, size) * paceMs(pool.budget, own.tokens);
+  return waitMs > wait.p50 * 1_000 ? eta(waitMs, "tenant_share") : wait;
 }
 
 /**

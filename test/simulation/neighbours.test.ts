@@ -1,0 +1,49 @@
+/** Jobs that upstream never takes cost those of other tenants, and their own tenant's others, next to nothing. */
+import { describe, expect, it } from "vitest";
+import type { Outcome } from "../../schemas/rpc.ts";
+import { play, quantile, type Sender, START, started } from "./neighbours.ts";
+
+const problem = { status: 403, type: "x", code: null, message: "x", param: null };
+const forbidden: Outcome = { kind: "halted", reason: "credentials", retryAfterMs: null, problem };
+/** A job a second, each of which would be taken. */
+const good: Sender = { tenant: "good", everyMs: 1_000, from: 1 };
+
+describe("a tenant whose jobs alone are answered 403", () => {
+  it.each([1, 4, 12])(
+    "%i a minute -> the others' jobs start, within seconds, and no alarm is raised for each",
+    (perMinute) => {
+      const { seen, told } = play([good, { tenant: "bad", outcome: forbidden, everyMs: 60_000 / perMinute }], 60);
+      expect(started(seen[0]!)).toBeGreaterThan(0.99);
+      expect(quantile(seen[0]!, 0.95)).toBeLessThan(3);
+      expect(told.pool_halted ?? 0).toBeLessThan(5);
+    },
+    60_000,
+  );
+
+  it("a thousand at once -> the others wait for half a minute now and then, and never for longer each time", () => {
+    const { seen } = play([good, { tenant: "bad", outcome: forbidden, count: 1_000, from: 30 }], 30);
+    expect(started(seen[0]!)).toBeGreaterThan(0.97);
+    expect(quantile(seen[0]!, 0.99)).toBeLessThan(70);
+    expect(seen[1]!.waits.length).toBe(1_000);
+  }, 60_000);
+
+  it("of one tenant, among its others: these start", () => {
+    const { seen } = play([good, { tenant: "good", outcome: forbidden, everyMs: 10_000 }], 60);
+    expect(started(seen[0]!)).toBeGreaterThan(0.99);
+    expect(quantile(seen[0]!, 0.95)).toBeLessThan(5);
+  }, 60_000);
+});
+
+it("a key that is refused to all -> a handful of calls beyond those under way, one alarm, and all goes on within ten minutes of its being good", () => {
+  const dead = (now: number) => now > START + 600_000 && now < START + 3_600_000;
+  const until = (now: number): Outcome => (dead(now) ? forbidden : { kind: "committed", usage: null });
+  const { seen, told } = play(
+    [1, 2, 3].map((n) => ({ tenant: `t${n}`, outcome: until, everyMs: 3_000, from: n })),
+    90,
+  );
+  const calls = seen.reduce((all, each) => all + each.calls, 0);
+  const sent = seen.reduce((all, each) => all + each.sent, 0);
+  expect(calls - sent).toBeLessThan(20);
+  expect(told).toMatchObject({ pool_halted: 1, pool_resumed: 1 });
+  for (const each of seen) expect(started(each)).toBe(1);
+}, 60_000);
