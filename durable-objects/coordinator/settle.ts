@@ -7,7 +7,7 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { learn } from "./condition/learn.ts";
-import { cameToNothing, TURNED_AWAY } from "./condition/refusals.ts";
+import { cameToNothing, goBehind, TURNED_AWAY } from "./condition/refusals.ts";
 import { answered, read, untold } from "./limits.ts";
 
 /** Weight of a new measurement of a call's length. */
@@ -113,6 +113,7 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
       if (next.unknown) row.doubt = 1;
       if (next.uncounted) row.waits++;
       if (next.uncounted) entry.backAt = next.at;
+      if (next.uncounted) goBehind(entry, next.at, now);
       row.phase = "delayed";
       row.ready_at = next.at;
       book.delayed.place(entry);

@@ -34,6 +34,32 @@ describe("a tenant whose jobs alone are answered 403", () => {
   }, 60_000);
 });
 
+describe("a tenant's jobs without capacity, or whose mailbox is out of reach", () => {
+  const full: Outcome = { kind: "no_capacity", retryAfterMs: null };
+  const unsent: Outcome = { kind: "retryable", unknown: false, retryAfterMs: null, problem, unsent: true };
+
+  it.each<[number, string, Outcome, number]>([
+    [1_000, "full", full, 30],
+    [5_000, "full", full, 1_200],
+    [60, "unsent", unsent, 10],
+    [1_000, "unsent", unsent, 30],
+  ])(
+    "%i, %s -> its others, which come later, wait for little longer than it takes to try each of these twice",
+    (count, _, outcome, most) => {
+      const [mine] = play(
+        [
+          { ...good, from: 60 },
+          { tenant: "good", outcome, count },
+        ],
+        60,
+      ).seen;
+      expect(started(mine!)).toBeGreaterThan(0.9);
+      expect(quantile(mine!, 0.9)).toBeLessThan(most);
+    },
+    60_000,
+  );
+});
+
 it("a key that is refused to all -> a handful of calls beyond those under way, one alarm, and all goes on within ten minutes of its being good", () => {
   const dead = (now: number) => now > START + 600_000 && now < START + 3_600_000;
   const until = (now: number): Outcome => (dead(now) ? forbidden : { kind: "committed", usage: null });

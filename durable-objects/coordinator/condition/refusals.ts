@@ -54,7 +54,7 @@ export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: 
   if (outcome.kind === "slow_down") return toldToSlowDown(book, entry, state, outcome.retryAfterMs, now, random);
   if (outcome.kind !== "rate_limited") {
     if (entry.credit === "risked") state.credit = unasked(state.credit, now);
-    if (outcome.kind === "no_capacity") entry.refusals = { times: entry.refusals.times + 1, at: now };
+    if (waitsAlone(outcome)) entry.refusals = { times: entry.refusals.times + 1, at: now };
     return now;
   }
   entry.refusals = { times: entry.refusals.times + 1, at: now };
@@ -98,8 +98,11 @@ export function stepBack(
 ): number | null {
   const { times } = entry.refusals;
   const { row } = entry;
-  if (outcome.kind === "no_capacity")
-    return now + (outcome.retryAfterMs ?? 0) + backoffMs(times, random, null) * (times > PATIENCE ? LONGER : 1);
+  if (outcome.kind === "no_capacity") {
+    const backAt = now + (outcome.retryAfterMs ?? 0) + backoffMs(times, random, null) * (times > PATIENCE ? LONGER : 1);
+    goBehind(entry, backAt, now);
+    return backAt;
+  }
   const spent = state.credit !== null && isSpent(state.credit, now);
   if (outcome.kind !== "rate_limited" || times <= (spent ? 0 : PATIENCE)) return null;
   const most = state.provenBy > before.at ? ASIDE_MS.some : ASIDE_MS.none;
@@ -107,9 +110,22 @@ export function stepBack(
   return row.not_before;
 }
 
+/**
+ * A job that comes back for the second time without a word of its pool goes behind what has come by then, and what comes for as long as it has been tried in vain: its tenant's
+ * others may well be taken, and where there are none it is called at once.
+ */
+export function goBehind({ refusals, row }: Entry, backAt: number, now: number): void {
+  if (refusals.times > 1) row.not_before = backAt + Math.min(ASIDE_MS.some, now - row.accepted_at);
+}
+
+/** It was told, or found out, something of itself alone. */
+function waitsAlone(outcome: Outcome): boolean {
+  return outcome.kind === "no_capacity" || (outcome.kind === "retryable" && outcome.unsent === true);
+}
+
 /** Nothing was done, and it will be let go again: nothing says that it will do better then than its tenant's others. */
 export function cameToNothing(outcome: Outcome): boolean {
-  return TURNED_AWAY.has(outcome.kind) || (outcome.kind === "retryable" && outcome.unsent === true);
+  return TURNED_AWAY.has(outcome.kind) || waitsAlone(outcome);
 }
 
 function tell({ conditions }: Book, pool: string, state: PoolState, reason: Refusal, silentUntil: number, now: number): void {
