@@ -14,13 +14,13 @@ import { RankedHeap } from "./heap.ts";
 import { KINDS, type Kind, Lane, type Run } from "./lane.ts";
 import type { Waiting } from "./queue.ts";
 
-/** `lane`: only this flow must wait (its tenant's own cap), until `readmit` or a change of its jobs. `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
-export type Answer = "start" | "lane" | "pool" | Kind;
+/** `aside`: it may not start, and keeps nobody waiting; as the next, it stands in line no more. `lane`: only this flow must wait (its tenant's own cap), until `readmit` or a change of its jobs. `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
+export type Answer = "start" | "aside" | "lane" | "pool" | Kind;
 
 /** What the order asks of the budget. */
 export type Gate = {
-  /** Lets a job go; has then reserved for it. */
-  starts: (waiting: Waiting) => Answer;
+  /** Lets a job go; has then reserved for it. `ahead`: it is not the next, but may go before that. */
+  starts: (waiting: Waiting, ahead?: boolean) => Answer;
   /** Its dominant cost, in ms of the pool's rate. */
   costMs: (waiting: Waiting) => number;
   /** How long the refill of one resource takes for what the job takes of it, ms. */
@@ -84,11 +84,20 @@ export class Order {
     this.#rank(lane);
   }
 
-  /** After the object itself: a run that rests since before. */
+  /** A run that rested elsewhere, or since before the object woke, takes its place. */
   restored(flow: string, run: Run): void {
     const lane = this.#lane(flow);
+    if (lane.size === 0) rejoin(lane, this.#virtual);
     lane.rest([], run);
     this.#size += run.size;
+  }
+
+  /** A run leaves, and rests elsewhere. */
+  leave(flow: string, run: Run): void {
+    const lane = this.lanes.get(flow)!;
+    lane.wake(run);
+    this.#size -= run.size;
+    this.#changed(lane);
   }
 
   /** The jobs of a run are awake again. */
@@ -125,8 +134,8 @@ export class Order {
         this.#take(head, gate);
       } else if (answer === "lane") {
         this.#passed = null;
-        this.#setAside(lane);
-      } else {
+        this.#cap(lane);
+      } else if (answer !== "aside") {
         if (answer === "tokens") chosen = this.#letAhead("requests", head, gate);
         this.#isWaitedFor = true;
         break;
@@ -199,9 +208,14 @@ export class Order {
         skipped.push(lane);
         continue;
       }
-      const answer = gate.starts(candidate);
+      const answer = gate.starts(candidate, true);
       if (answer === "lane") {
-        this.#setAside(lane);
+        this.#cap(lane);
+        continue;
+      }
+      if (answer === "aside") {
+        heap.remove(lane);
+        skipped.push(lane);
         continue;
       }
       if (answer !== "start") break;
@@ -282,7 +296,7 @@ export class Order {
     }
   }
 
-  #setAside(lane: Lane): void {
+  #cap(lane: Lane): void {
     for (const kind of KINDS) this.#heaps[kind].remove(lane);
     lane.isCapped = true;
   }

@@ -27,12 +27,24 @@ export function poolBudget(config: PoolConfig): Budget {
   return openBudget(limitsOf(config));
 }
 
+/** The same with the greatest limits that the operator lets be learned: what does not fit this, never will. */
+export function greatestBudget(config: PoolConfig): Budget {
+  const { rpm, tpm, rpd, tpd } = mostOf(config);
+  const orNone = (limit: number | null, most: number | null) => (limit === null || most === null ? null : Math.max(limit, most));
+  const minutes = { rpm: Math.max(config.rpm, rpm), tpm: Math.max(config.tpm, tpm) };
+  return openBudget({ ...limitsOf(config), ...minutes, rpd: orNone(config.rpd, rpd), tpd: orNone(config.tpd, tpd) });
+}
+
 /** What can be learned of a pool from `now` (ms) on; null if nothing is to be. */
 export function learnedOf(config: PoolConfig, now: number): Learned | null {
   const { learn, rpm, tpm } = config;
   if (learn === false) return null;
-  const most = { rpm: learn.max_rpm ?? rpm, tpm: learn.max_tpm ?? tpm, rpd: learn.max_rpd ?? config.rpd, tpd: learn.max_tpd ?? config.tpd };
-  return new Learned({ limits: { ...limitsOf(config), rpm, tpm }, most, refund: learn.refund ?? false }, now);
+  return new Learned({ limits: { ...limitsOf(config), rpm, tpm }, most: mostOf(config), refund: learn.refund ?? false }, now);
+}
+
+function mostOf({ learn, rpm, tpm, rpd, tpd }: PoolConfig): { rpm: number; tpm: number; rpd: number | null; tpd: number | null } {
+  if (learn === false) return { rpm, tpm, rpd, tpd };
+  return { rpm: learn.max_rpm ?? rpm, tpm: learn.max_tpm ?? tpm, rpd: learn.max_rpd ?? rpd, tpd: learn.max_tpd ?? tpd };
 }
 
 function limitsOf(config: PoolConfig): Limits {

@@ -20,6 +20,8 @@ export type Standing = {
   retry_at: number | null;
   not_before: number | null;
   deadline: number | null;
+  /** It is too large for a limit of now that may be raised. */
+  aside?: true;
   /** It is a line of a batch. */
   batch?: true;
   pool: WhyPool;

@@ -1,5 +1,5 @@
 /** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
-import { costMs, dominantMs, readiness, reserve, tokensIdle } from "../../policy/budget.ts";
+import { costMs, dominantMs, neverFits, readiness, reserve, tokensIdle } from "../../policy/budget.ts";
 import { isBatches } from "../../policy/flow.ts";
 import type { Answer, Gate } from "../../policy/order.ts";
 import { place } from "../../policy/placement.ts";
@@ -10,11 +10,15 @@ import { begun, heldBack, isProbe, isProbeDue, refresh } from "./condition/gate.
 import { askAt, started } from "./limits.ts";
 import { waitingOf } from "./waiting.ts";
 
+/** So many are found too large in one turn: a turn stays short. */
+const ASIDE_MOST = 2_000;
+
 export function admit(book: Book, now: number): void {
   for (const [name, tenant] of book.tenants) if (tenant.wakeAt <= now) book.readmit(name);
   for (const pool of book.pools.values()) {
     pool.wakeAt = Number.POSITIVE_INFINITY;
     refresh(book, pool, now);
+    book.aside.release(pool, now);
     const gate = gateOf(book, pool, now);
     if (isProbeDue(book, pool, now)) startUntried(book, pool, gate, now);
     start(book, pool, gate, now);
@@ -30,8 +34,8 @@ function start(book: Book, pool: Pool, gate: Gate, now: number): void {
 function startUntried(book: Book, pool: Pool, gate: Gate, now: number): void {
   const { vain } = book.conditions.of(pool.id);
   const tried = new Set<string>();
-  const starts = (waiting: Waiting): Answer => {
-    if (!vain.has(waiting.tenant)) return gate.starts(waiting);
+  const starts: Gate["starts"] = (waiting, ahead) => {
+    if (!vain.has(waiting.tenant)) return gate.starts(waiting, ahead);
     tried.add(waiting.tenant);
     return "lane";
   };
@@ -41,20 +45,30 @@ function startUntried(book: Book, pool: Pool, gate: Gate, now: number): void {
 
 /** With nobody else who waits for the pool, one that is too large for a lowered limit finds out whether it still is. */
 function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
-  const entry = book.aside.probe(pool);
+  const entry = book.aside.probe(pool, now);
   if (!entry) return;
   const waiting = waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant });
-  if (gate.starts(waiting) !== "start") return;
+  if (mayStart(book, pool, waiting, now) !== "start") return;
   pool.order.charge(waiting, gate);
-  book.delayed.remove(entry);
   book.aside.leave(entry);
   lease(book, entry, now);
 }
 
 function gateOf(book: Book, pool: Pool, now: number): Gate {
   const { vain } = book.conditions.of(pool.id);
+  let left = ASIDE_MOST;
+  const starts = (waiting: Waiting, ahead = false): Answer => {
+    if (!neverFits(pool.budget, waiting.tokens)) return mayStart(book, pool, waiting, now);
+    if (ahead) return "aside";
+    if (left-- > 0) {
+      book.setAside(book.entries.get(waiting.job)!, now);
+      return "aside";
+    }
+    pool.wakeAt = Math.min(pool.wakeAt, now + 1);
+    return "pool";
+  };
   return {
-    starts: (waiting) => mayStart(book, pool, waiting, now),
+    starts,
     costMs: ({ tenant, tokens }) => turns(vain.get(tenant) ?? 0) * dominantMs(pool.budget, tokens),
     delayMs: ({ tokens }, resource) => costMs(pool.budget, resource, tokens),
     tokensIdle: () => tokensIdle(pool.budget, now),

@@ -1,38 +1,91 @@
 /**
- * Jobs that are too large for a limit that upstream lowered. They stand aside, so that nobody waits behind them. Law: where nobody else waits for their pool, the
- * smallest is let go all the same, at a full bucket and as its debt: no answer but a call's tells that the limit is back.
+ * Jobs that are too large for a limit that upstream lowered. As they become the next in line they are found, and stand aside, so that nobody waits behind them. Law: where nobody else waits for their pool, the smallest is let go all the same, at a full bucket and as its debt: no answer but
+ * a call's tells that the limit is back.
+ *
+ * What no limit that the operator set would ever hold does not stand here: its job ends.
  */
-import { neverFits } from "../../policy/budget.ts";
-import { poolBudget } from "../../policy/pools.ts";
+import { neverFits, wholeTokens } from "../../policy/budget.ts";
+import { RankedHeap } from "../../policy/heap.ts";
+import type { Problem } from "../../schemas/problem.ts";
 import type { Book, Entry, Pool } from "./book.ts";
+import type { Rested } from "./resting.ts";
 
-/** Whether the limit was raised meanwhile is looked at again after this. */
-const ASIDE_MS = 60_000;
-
-type Group = { readonly since: number; readonly entries: Set<Entry> };
+/** Of one tenant, the smallest first. */
+type Shelf = { readonly entries: RankedHeap<Entry>; readonly runs: RankedHeap<Rested> };
+/** Of one pool. `whole`: the tokens that it held when last looked at; all that stands here is larger. */
+type Group = { readonly since: number; readonly shelves: Map<string, Shelf>; whole: number };
 
 export class Aside {
   readonly #book: Book;
   /** By pool; none is empty. */
   readonly #groups = new Map<string, Group>();
+  /** Those that are to end: no limit would ever hold them. */
+  readonly lost: Entry[] = [];
+  /** Of those that stand here, how many are in memory. */
+  awake = 0;
 
   constructor(book: Book) {
     this.#book = book;
   }
 
   put(entry: Entry, now: number): void {
-    const { row } = entry;
-    const group = this.#groups.get(row.pool) ?? { since: now, entries: new Set() };
-    group.entries.add(entry);
-    this.#groups.set(row.pool, group);
-    row.phase = "delayed";
-    row.ready_at = now + ASIDE_MS;
-    this.#book.delayed.place(entry);
+    const { address, row } = entry;
+    const pool = this.#book.pools.get(row.pool)!;
+    if (beyondBounds(pool, row.tokens)) {
+      this.lost.push(entry);
+      return;
+    }
+    this.#shelf(pool, address.tenant, now).entries.place(entry);
+    this.awake++;
+  }
+
+  has(entry: Entry): boolean {
+    return entry.slots.aside >= 0;
   }
 
   leave(entry: Entry): void {
-    const group = this.#groups.get(entry.row.pool);
-    if (group?.entries.delete(entry) && group.entries.size === 0) this.#groups.delete(entry.row.pool);
+    if (!this.has(entry)) return;
+    const { address, row } = entry;
+    this.#groups.get(row.pool)!.shelves.get(address.tenant)!.entries.remove(entry);
+    this.awake--;
+    this.#sweep(row.pool, address.tenant);
+  }
+
+  /** Whether a run that rests belongs here: all of it is too large, for now. */
+  wants({ budget, greatest }: Pool, smallest: number): boolean {
+    return neverFits(budget, smallest) !== null && neverFits(greatest, smallest) === null;
+  }
+
+  putRun(pool: Pool, run: Rested, now: number): void {
+    run.isAside = true;
+    this.#shelf(pool, run.tenant, now).runs.place(run);
+  }
+
+  leaveRun(run: Rested): void {
+    run.isAside = false;
+    this.#groups.get(run.pool)!.shelves.get(run.tenant)!.runs.remove(run);
+    this.#sweep(run.pool, run.tenant);
+  }
+
+  /** Of the pool, what is in memory. */
+  *entries(pool: Pool): Iterable<Entry> {
+    for (const { entries } of this.#groups.get(pool.id)?.shelves.values() ?? []) yield* entries;
+  }
+
+  /** A limit may have been raised: what fits now takes its place in line. */
+  release(pool: Pool, now: number): void {
+    const group = this.#groups.get(pool.id);
+    if (!group) return;
+    const before = group.whole;
+    group.whole = wholeTokens(pool.budget);
+    if (group.whole <= before) return;
+    for (const { entries, runs } of [...group.shelves.values()]) {
+      for (let entry = entries.peek(); entry && entry.row.tokens <= group.whole; entry = entries.peek()) this.#book.line(entry);
+      for (let run = runs.peek(); run && run.smallest <= group.whole; run = runs.peek()) {
+        this.leaveRun(run);
+        this.#book.resting.lineUp(pool, run, now);
+      }
+    }
   }
 
   /** Since when some of the pool stand here, ms; null if none does. */
@@ -40,18 +93,65 @@ export class Aside {
     return this.#groups.get(pool)?.since ?? null;
   }
 
-  /** Whom to let go to find out; null if others wait for the pool, or nobody is here who fits what the operator configured. What waits for its own tenant alone does not count. */
-  probe({ id, order }: Pool): Entry | null {
+  /** Whom to let go to find out; null if others wait for the pool, or nobody is here who may. What waits for its own tenant alone does not count. */
+  probe({ id, order }: Pool, now: number): Entry | null {
     const group = this.#groups.get(id);
-    const config = this.#book.settings.pools[id]!;
-    if (!group || order.isWaitedFor || !this.#book.limits.lowered(id, config)) return null;
-    const configured = poolBudget(config);
-    let smallest: Entry | null = null;
-    for (const entry of group.entries) {
-      if (smallest && entry.row.tokens >= smallest.row.tokens) continue;
-      if (this.#book.conditions.pausedTenants.has(entry.address.tenant)) continue;
-      if (!neverFits(configured, entry.row.tokens)) smallest = entry;
+    if (!group || order.isWaitedFor) return null;
+    let least: Shelf | null = null;
+    for (const [tenant, shelf] of group.shelves) {
+      if (this.#book.conditions.pausedTenants.has(tenant)) continue;
+      if (!least || sizeOf(shelf) < sizeOf(least)) least = shelf;
     }
-    return smallest;
+    const run = least?.runs.peek();
+    if (run && run.smallest < (least?.entries.peek()?.row.tokens ?? Number.POSITIVE_INFINITY)) this.#book.resting.wake(run, now);
+    return least?.entries.peek() ?? null;
   }
+
+  #shelf(pool: Pool, tenant: string, now: number): Shelf {
+    const group = this.#groups.get(pool.id) ?? { since: now, shelves: new Map(), whole: wholeTokens(pool.budget) };
+    this.#groups.set(pool.id, group);
+    const shelf = group.shelves.get(tenant) ?? { entries: openEntries(), runs: openRuns() };
+    group.shelves.set(tenant, shelf);
+    return shelf;
+  }
+
+  /** What is empty goes. */
+  #sweep(pool: string, tenant: string): void {
+    const { shelves } = this.#groups.get(pool)!;
+    const { entries, runs } = shelves.get(tenant)!;
+    if (entries.size + runs.size === 0) shelves.delete(tenant);
+    if (shelves.size === 0) this.#groups.delete(pool);
+  }
+}
+
+/** What is wrong with a job of so many tokens, if no limit that the operator set for its pool would ever hold it. */
+export function beyondBounds({ greatest, id }: Pool, tokens: number): Problem | null {
+  const meter = neverFits(greatest, tokens);
+  if (!meter) return null;
+  const message = `This request reserves ${tokens} tokens; the pool "${id}" never holds more than ${Math.floor(meter.whole)} (${meter.resource.toUpperCase()}).`;
+  return { status: 400, type: "invalid_request_error", code: "reservation_exceeds_budget", message, param: "request" };
+}
+
+function sizeOf({ entries, runs }: Shelf): number {
+  return Math.min(entries.peek()?.row.tokens ?? Number.POSITIVE_INFINITY, runs.peek()?.smallest ?? Number.POSITIVE_INFINITY);
+}
+
+function openEntries(): RankedHeap<Entry> {
+  return new RankedHeap<Entry>(
+    (a, b) => a.row.tokens < b.row.tokens,
+    ({ slots }) => slots.aside,
+    ({ slots }, place) => {
+      slots.aside = place;
+    },
+  );
+}
+
+function openRuns(): RankedHeap<Rested> {
+  return new RankedHeap<Rested>(
+    (a, b) => a.smallest < b.smallest,
+    ({ shelved }) => shelved,
+    (run, place) => {
+      run.shelved = place;
+    },
+  );
 }

@@ -3,13 +3,13 @@
  * rebuilt at wake. Steps change it and note what to write and whom to tell; the class then writes and tells.
  */
 import { type Settings, tenantOf } from "../../platform/settings.ts";
-import { type Budget, dominantKind, dominantMs, neverFits, openBudget, type Reservation } from "../../policy/budget.ts";
+import { type Budget, dominantKind, dominantMs, openBudget, type Reservation } from "../../policy/budget.ts";
 import { flowOf, weightOfFlow } from "../../policy/flow.ts";
 import { RankedHeap } from "../../policy/heap.ts";
 import { type LedgerRecord, restore } from "../../policy/ledger.ts";
 import { Order } from "../../policy/order.ts";
 import { type Fleet, openFleet } from "../../policy/placement.ts";
-import { poolBudget } from "../../policy/pools.ts";
+import { greatestBudget, poolBudget } from "../../policy/pools.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { DeadLetter, Held, Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
 import { Addresses } from "./addresses.ts";
@@ -54,12 +54,14 @@ export type Entry = {
   /** Where it stepped back behind the next probe of its pool: to when, ms. */
   backAt: number | null;
   /** Where it stands in the book's heaps; -1 where it does not. */
-  readonly slots: { delayed: number; deadlines: number };
+  readonly slots: { delayed: number; deadlines: number; aside: number };
 };
 
 export type Pool = {
   readonly id: string;
   readonly budget: Budget;
+  /** With the greatest limits that the operator lets it have. */
+  readonly greatest: Budget;
   readonly order: Order;
   record: LedgerRecord | null;
   /** When the head of the order can start; Infinity if only an event can tell. */
@@ -161,6 +163,7 @@ export class Book {
       this.pools.set(id, {
         id,
         budget,
+        greatest: greatestBudget(config),
         order,
         record: null,
         wakeAt: Number.POSITIVE_INFINITY,
@@ -188,7 +191,7 @@ export class Book {
     const entry = this.enter(row, now);
     this.nextArrival = Math.max(this.nextArrival, row.arrival + 1);
     if (row.phase !== "ending") this.tenant(entry.address.tenant).queued++;
-    if (row.phase === "waiting") this.line(entry, now);
+    if (row.phase === "waiting") this.line(entry);
     if (row.phase === "delayed") this.delayed.place(entry);
     // Whether it stepped back, or only waits for its next attempt, was not written by itself.
     if (row.phase === "delayed" && row.attempt > 0) entry.backAt = row.ready_at;
@@ -213,7 +216,7 @@ export class Book {
       credit: "none",
       tooLong: 0,
       backAt: null,
-      slots: { delayed: -1, deadlines: -1 },
+      slots: { delayed: -1, deadlines: -1, aside: -1 },
     };
     this.entries.set(row.job, entry);
     if (row.deadline !== null && row.phase !== "ending") this.deadlines.place(entry);
@@ -235,17 +238,8 @@ export class Book {
     return this.entries.get(job);
   }
 
-  /**
-   * Puts a waiting ticket into the order, unless upstream lowered a limit so far that it could never start: then it stands aside, so that nobody
-   * waits behind it. A retried one comes back to its old place.
-   */
-  line(entry: Entry, now: number): void {
-    if (neverFits(this.pools.get(entry.row.pool)!.budget, entry.row.tokens)) this.aside.put(entry, now);
-    else this.join(entry);
-  }
-
-  /** Puts a waiting ticket into the order, whatever it reserves. */
-  join(entry: Entry): void {
+  /** Puts a waiting ticket into the order. A retried one comes back to its old place. */
+  line(entry: Entry): void {
     const { row, address, flow } = entry;
     const pool = this.pools.get(row.pool)!;
     this.aside.leave(entry);
@@ -274,14 +268,11 @@ export class Book {
     this.resting.refill(pool, entry.flow, now);
   }
 
-  /** A limit was lowered: what waits and no longer fits stands aside. */
-  setAsideTooLarge(pool: Pool, now: number): void {
-    this.resting.wakeTooLarge(pool, now);
-    for (const entry of this.entries.values()) {
-      if (entry.row.pool !== pool.id || !entry.waiting || !neverFits(pool.budget, entry.row.tokens)) continue;
-      this.unline(entry, now);
-      this.line(entry, now);
-    }
+  /** It is too large for what its pool holds now: nobody waits behind it. */
+  setAside(entry: Entry, now: number): void {
+    this.unline(entry, now);
+    this.pools.get(entry.row.pool)!.expectations.gone(entry);
+    this.aside.put(entry, now);
   }
 
   /** What kept the tenant's jobs, beside their pool, may let them go again: they are asked. */
@@ -338,7 +329,7 @@ export class Book {
   }
 }
 
-function heapOf(name: keyof Entry["slots"], dueAt: (entry: Entry) => number): RankedHeap<Entry> {
+function heapOf(name: "delayed" | "deadlines", dueAt: (entry: Entry) => number): RankedHeap<Entry> {
   return new RankedHeap<Entry>(
     (a, b) => dueAt(a) < dueAt(b),
     ({ slots }) => slots[name],

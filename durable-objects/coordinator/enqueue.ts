@@ -5,6 +5,7 @@ import { reserveOpen } from "../../policy/outputs.ts";
 import { shareOf } from "../../policy/share.ts";
 import type { Problem, Refused } from "../../schemas/problem.ts";
 import type { MailboxAddress, Place, Ticket } from "../../schemas/rpc.ts";
+import { beyondBounds } from "./aside.ts";
 import type { Book } from "./book.ts";
 import { placeAtEntry, placeOf } from "./inspect.ts";
 import { FRESH } from "./store/store.ts";
@@ -82,12 +83,9 @@ function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem |
   if (ticket.offered && book.conditions.drains.keepOut(ticket.pool, address.tenant)) {
     return { ...problem(503, "draining", "No new jobs are taken in here at present.", null), type: "server_error" };
   }
-  const meter = neverFits(pool.budget, ticket.tokens);
-  // Too large only for a limit that upstream lowered: it waits until it is raised again.
-  if (meter && !book.limits.lowered(ticket.pool, book.settings.pools[ticket.pool]!)) {
-    const message = `This request reserves ${ticket.tokens} tokens; the pool "${ticket.pool}" never holds more than ${Math.floor(meter.whole)} (${meter.resource.toUpperCase()}).`;
-    return problem(400, "reservation_exceeds_budget", message, "request");
-  }
+  // What is too large only for the limit of now waits until it is raised.
+  const beyond = beyondBounds(pool, ticket.tokens);
+  if (beyond) return beyond;
   const tenant = book.tenant(address.tenant);
   if (neverFits(tenant.budget, ticket.tokens)) {
     return problem(

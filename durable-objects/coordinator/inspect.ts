@@ -1,5 +1,5 @@
 /** What the coordinator can say of itself: where a job stands, and the whole queue, counted. */
-import { free, used } from "../../policy/budget.ts";
+import { free, neverFits, used } from "../../policy/budget.ts";
 import { eta } from "../../policy/eta.ts";
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import type { Place } from "../../schemas/rpc.ts";
@@ -18,9 +18,9 @@ export function placeOf(book: Book, job: string, now: number): Place | null {
     const held = { attempt: row.attempt, dispatcher: row.dispatcher!, startedAt: entry.leasedAt };
     return { state: "running", position: null, eta: null, held };
   }
+  // Nobody knows for how long.
+  if (row.phase === "waiting" && (!waiting || isTooLarge(book, entry))) return { state: "waiting", position: null, eta: null };
   if (row.phase === "delayed" || !waiting) {
-    // Too large for a limit that upstream lowered: nobody knows for how long.
-    if (row.attempt === 0 && (row.not_before ?? 0) <= now) return { state: "waiting", position: null, eta: null };
     if (row.attempt === 0) return { state: "scheduled", position: null, eta: eta(row.ready_at - now, "scheduled") };
     const stopped = shown(book, book.pools.get(row.pool)!, now).state;
     const limitedBy = stopped === "normal" || stopped === "slowed" ? "retry" : "paused";
@@ -28,6 +28,11 @@ export function placeOf(book: Book, job: string, now: number): Place | null {
   }
   const { position, eta: expected } = reckon(book, entry, waiting, now);
   return { state: "waiting", position, eta: expected, attempt: row.attempt };
+}
+
+/** Whether its pool, as it is now, cannot hold it: it stands aside, or will when its turn comes. */
+export function isTooLarge(book: Book, { row }: Entry): boolean {
+  return row.phase === "waiting" && neverFits(book.pools.get(row.pool)!.budget, row.tokens) !== null;
 }
 
 /** Where a job stood as it came in: one that could start at once was next, and waited for nothing. */

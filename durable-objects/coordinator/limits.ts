@@ -5,7 +5,7 @@ import type { Learned, LimitChange } from "../../policy/learned.ts";
 import { learnedOf } from "../../policy/pools.ts";
 import type { QueueState } from "../../schemas/queue.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
-import type { PoolConfig, PoolsConfig } from "../../schemas/settings.ts";
+import type { PoolsConfig } from "../../schemas/settings.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 
@@ -28,11 +28,6 @@ export class LimitBook {
   /** Null if the pool's limits are as configured, whatever headers say. */
   of(pool: string): Learned | null {
     return this.#learned.get(pool) ?? null;
-  }
-
-  lowered(pool: string, { rpm, tpm, tpd }: PoolConfig): boolean {
-    const limits = this.of(pool)?.limits;
-    return limits !== undefined && (limits.rpm < rpm || limits.tpm < tpm || orNone(limits.tpd) < orNone(tpd));
   }
 
   changed(pool: string, notices: Notice[]): void {
@@ -60,18 +55,17 @@ export function read(book: Book, readings: readonly PoolReading[], now: number):
     if (!pool || !learned) continue;
     const lease = book.entries.get(reading.job);
     const startedAt = lease?.row.phase === "leased" ? lease.leasedAt : null;
-    followed(book, pool, learned.take(reading, startedAt, pool.budget, now), now);
+    followed(book, pool, learned.take(reading, startedAt, pool.budget, now));
   }
 }
 
 /** What was told of a pool's limits and denied by nobody is followed, before anything starts. */
 export function believe(book: Book, pool: Pool, now: number): void {
-  followed(book, pool, book.limits.of(pool.id)?.believe(pool.budget, now) ?? [], now);
+  followed(book, pool, book.limits.of(pool.id)?.believe(pool.budget, now) ?? []);
 }
 
-function followed(book: Book, pool: Pool, changes: LimitChange[], now: number): void {
+function followed(book: Book, pool: Pool, changes: LimitChange[]): void {
   if (changes.length > 0 || book.limits.of(pool.id)?.isNotable) report(book, pool, changes);
-  if (changes.some(isLowered)) book.setAsideTooLarge(pool, now);
 }
 
 /** A call of so many tokens is let go. */

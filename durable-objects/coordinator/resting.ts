@@ -6,7 +6,7 @@
  * Tickets that came one by one are joined to a segment as they go to rest. What is watched, delayed or was called before stays awake.
  */
 import { spotOf } from "../../platform/ids.ts";
-import { dominantKind, neverFits } from "../../policy/budget.ts";
+import { dominantKind } from "../../policy/budget.ts";
 import { RankedHeap } from "../../policy/heap.ts";
 import type { Kind, Lane, Run } from "../../policy/lane.ts";
 import { type Place, precedes } from "../../policy/queue.ts";
@@ -23,6 +23,8 @@ const AWAKE_AFTER = 3 / 4;
 const KEEP = { most: 256, least: 8 };
 /** If not enough may rest, it is tried again when this factor more are awake, or after so many turns: to look through all is dear. */
 const PATIENCE = { factor: 1.25, turns: 1_024 };
+/** As a part of these, so many may stand aside awake. */
+const ASIDE_PART = 1 / 4;
 /** Segments woken for their deadline in one turn. */
 const OVERDUE = 32;
 
@@ -35,7 +37,7 @@ export class Rested implements Run {
   readonly site: Site;
   readonly size: number;
   readonly tokens: number;
-  readonly largest: number;
+  readonly smallest: number;
   readonly priorities: [number, number][];
   readonly since: number;
   readonly deadline: number | null;
@@ -46,6 +48,9 @@ export class Rested implements Run {
   readonly most: number;
   /** Among the deadlines; -1 where it has none. */
   slot = -1;
+  /** Where it stands aside (aside.ts), out of the order. */
+  isAside = false;
+  shelved = -1;
 
   constructor(segment: number, { flow, tenant }: Owner, pool: string, site: Site, summary: Summary) {
     this.segment = segment;
@@ -53,7 +58,8 @@ export class Rested implements Run {
     this.flow = flow;
     this.pool = pool;
     this.site = site;
-    ({ size: this.size, tokens: this.tokens, largest: this.largest, priorities: this.priorities, since: this.since } = summary);
+    ({ size: this.size, tokens: this.tokens, priorities: this.priorities, since: this.since } = summary);
+    this.smallest = summary.smallest ?? 0;
     ({ deadline: this.deadline, first: this.first, last: this.last } = summary);
     [this.least, this.most] = summary.numbers;
     const shared = (place: Place | null) => (place && !precedes(this.first, place) ? this.first : place);
@@ -90,26 +96,27 @@ export class Resting {
   #store: CoordinatorStore | null = null;
   /** With no more than so many awake nothing is looked for, for so many turns. */
   #patience = { above: 0, turns: 0 };
+  #asidePatience = 0;
 
   constructor(book: Book) {
     this.#book = book;
   }
 
-  /** At wake of the object, before anything else is lined up. What fits no more, or whose pool is gone, wakes with it. */
+  /** At wake of the object, before anything else is lined up. What lost its pool wakes with it. */
   open(store: CoordinatorStore, now: number): void {
     this.#store = store;
     const { addresses, pools, segments } = this.#book;
     for (const { mailbox, segment, summary } of store.resting()) {
       segments.noteId(segment);
       const pool = pools.get(summary.pool);
-      if (!pool || neverFits(pool.budget, summary.largest)) {
+      if (!pool) {
         this.#book.insertSegment(store.segment(segment), true, now);
         continue;
       }
       const address = addresses.of(mailbox);
       const run = this.#add(segment, { tenant: address.tenant, flow: flowOfMailbox(address) }, pool.id, summary);
-      pool.order.restored(run.flow, run);
-      pool.waitingTokens += run.tokens;
+      if (this.#book.aside.wants(pool, run.smallest)) this.#book.aside.putRun(pool, run, now);
+      else this.#lineUp(pool, run);
       this.#book.tenant(run.tenant).queued += run.size;
       this.#book.nextArrival = Math.max(this.#book.nextArrival, summary.arrival + 1);
     }
@@ -134,7 +141,7 @@ export class Resting {
     for (const run of site.runs) {
       if (spot.number < run.least || spot.number > run.most) continue;
       if (!this.#store!.segment(run.segment).tickets.some(({ row }) => row.job === job)) continue;
-      this.#wake(run, now);
+      this.wake(run, now);
       return;
     }
   }
@@ -143,10 +150,10 @@ export class Resting {
   refill({ order }: Pool, flow: string, now: number): void {
     const lane = order.lanes.get(flow);
     if (!lane || this.#all.size === 0) return;
-    for (let run = lane.due(); run; run = lane.due()) this.#wake(run as Rested, now);
+    for (let run = lane.due(); run; run = lane.due()) this.#call(run as Rested, now);
     // One at a time: kinds are as they were when it went to rest, and limits may have changed since.
     const run = lane.lacking();
-    if (run) this.#wake(run as Rested, now);
+    if (run) this.#call(run as Rested, now);
   }
 
   /** At wake of the object, when all is lined up. */
@@ -155,16 +162,35 @@ export class Resting {
   }
 
   wakeOverdue(now: number): void {
-    for (let woken = 0; woken < OVERDUE && this.deadlineAt <= now; woken++) this.#wake(this.#deadlines.peek()!, now);
+    for (let woken = 0; woken < OVERDUE && this.deadlineAt <= now; woken++) this.wake(this.#deadlines.peek()!, now);
   }
 
-  /** A limit was lowered: what is too large for it does not stay in line. */
-  wakeTooLarge({ budget, id }: Pool, now: number): void {
-    for (const run of this.#all) if (run.pool === id && neverFits(budget, run.largest)) this.#wake(run, now);
+  /** A run comes back from where it stood aside. */
+  lineUp(pool: Pool, run: Rested, now: number): void {
+    this.#lineUp(pool, run);
+    this.refill(pool, run.flow, now);
+  }
+
+  #lineUp(pool: Pool, run: Rested): void {
+    pool.order.restored(run.flow, run);
+    pool.waitingTokens += run.tokens;
+  }
+
+  /** A run's turn has come. If all of it is too large, it rests on, aside. */
+  #call(run: Rested, now: number): void {
+    const pool = this.#book.pools.get(run.pool)!;
+    if (!this.#book.aside.wants(pool, run.smallest)) {
+      this.wake(run, now);
+      return;
+    }
+    pool.order.leave(run.flow, run);
+    pool.waitingTokens -= run.tokens;
+    this.#book.aside.putRun(pool, run, now);
   }
 
   /** In a turn's commit, before its tickets are written: if too many are awake, those who may rest do. */
   rest(store: CoordinatorStore): void {
+    this.#restAside(store);
     const { awake, pools } = this.#book;
     if (awake <= this.awakeMost) return;
     if (awake <= this.#patience.above && this.#patience.turns-- > 0) return;
@@ -183,6 +209,17 @@ export class Resting {
     this.#patience = { above: this.#book.awake * PATIENCE.factor, turns };
   }
 
+  /** Whatever stands aside may rest; a few do not. */
+  #restAside(store: CoordinatorStore): void {
+    const { aside, pools } = this.#book;
+    if (aside.awake <= Math.max(this.awakeMost * ASIDE_PART, this.#asidePatience)) return;
+    for (const pool of pools.values()) {
+      const mayRest = (entry: Entry) => aside.has(entry) && this.#mayRest(entry, pool);
+      this.#restThese(store, pool, [...aside.entries(pool)], mayRest);
+    }
+    this.#asidePatience = aside.awake * PATIENCE.factor;
+  }
+
   #keep(): number {
     let lanes = 0;
     for (const { order } of this.#book.pools.values()) for (const { awake } of order.lanes.values()) if (awake > 0) lanes++;
@@ -191,23 +228,28 @@ export class Resting {
 
   /** Answers how many of the lane went to rest. */
   #restLane(store: CoordinatorStore, pool: Pool, lane: Lane, keep: number): number {
+    const mayRest = ({ waiting }: Entry) => waiting !== null && lane.isFar(waiting, keep);
+    const far = [...lane.far(keep)].map(({ job }) => this.#book.entries.get(job)!);
+    return this.#restThese(store, pool, far, (entry) => this.#mayRest(entry, pool) && mayRest(entry));
+  }
+
+  #restThese(store: CoordinatorStore, pool: Pool, candidates: readonly Entry[], mayRest: (entry: Entry) => boolean): number {
     const seen = new Set<Segment>();
     const single = new Map<number, Entry[]>();
     let rested = 0;
-    for (const { job } of [...lane.far(keep)]) {
-      const entry = this.#book.entries.get(job);
+    for (const entry of candidates) {
       // It rests by now, with another of its segment.
-      if (!entry) continue;
+      if (!this.#book.entries.has(entry.row.job)) continue;
       if (entry.place) {
         const { segment } = entry.place;
         if (seen.has(segment)) continue;
         seen.add(segment);
         const entries = segment.entries.filter((each) => each !== null);
-        if (!entries.every((each) => this.#mayRest(each, pool) && lane.isFar(each.waiting!, keep))) continue;
+        if (!entries.every(mayRest)) continue;
         const summary = summaryOf(pool, entries);
         if (!segment.resting) store.rest(segment.id, segment.mailbox, summary);
         rested += this.#putToRest(pool, segment, entries, summary);
-      } else if (this.#mayRest(entry, pool)) {
+      } else if (mayRest(entry)) {
         const together = single.get(entry.row.mailbox) ?? [];
         single.set(entry.row.mailbox, together);
         if (together.push(entry) < MOST) continue;
@@ -222,7 +264,7 @@ export class Resting {
   #mayRest(entry: Entry, pool: Pool): boolean {
     const { dirty, fresh, watching } = this.#book;
     const { attempt, job, phase } = entry.row;
-    if (!entry.waiting || phase !== "waiting" || attempt > 0 || entry.row.pool !== pool.id) return false;
+    if (phase !== "waiting" || attempt > 0 || entry.row.pool !== pool.id) return false;
     return !dirty.has(entry) && !fresh.has(entry) && !watching.has(job) && spotOf(job) !== null;
   }
 
@@ -236,30 +278,41 @@ export class Resting {
   #putToRest(pool: Pool, segment: Segment, entries: readonly Entry[], summary: Summary): number {
     const { address, flow } = entries[0]!;
     const run = this.#add(segment.id, { tenant: address.tenant, flow }, pool.id, summary);
-    pool.order.rest(
-      flow,
-      entries.map(({ waiting }) => waiting!),
-      run,
-    );
+    const { aside } = this.#book;
+    if (aside.has(entries[0]!)) {
+      aside.putRun(pool, run, aside.since(pool.id)!);
+      for (const entry of entries) aside.leave(entry);
+    } else {
+      const jobs = entries.map(({ waiting }) => waiting!);
+      pool.order.rest(flow, jobs, run);
+      this.#book.awake -= entries.length;
+    }
     for (const entry of entries) {
       this.#book.deadlines.remove(entry);
       this.#book.entries.delete(entry.row.job);
     }
-    this.#book.awake -= entries.length;
     return entries.length;
   }
 
-  #wake(run: Rested, now: number): void {
+  wake(run: Rested, now: number): void {
     this.#all.delete(run);
     this.#deadlines.remove(run);
     run.site.runs.delete(run);
     if (run.site.runs.size === 0) this.#sites.delete(run.site.name);
     const stored = this.#store!.segment(run.segment);
     const segment = this.#book.segments.restore(stored, true);
-    const jobs = stored.tickets.map(({ index, row }) => {
+    const entries = stored.tickets.map(({ index, row }) => {
       const entry = this.#book.enter({ ...row, pool: run.pool }, now);
       this.#book.segments.put(segment, index, entry);
-      entry.waiting = waitingOf(row, run);
+      return entry;
+    });
+    if (run.isAside) {
+      for (const entry of entries) this.#book.aside.put(entry, now);
+      this.#book.aside.leaveRun(run);
+      return;
+    }
+    const jobs = entries.map((entry) => {
+      entry.waiting = waitingOf(entry.row, run);
       return entry.waiting;
     });
     this.#book.awake += jobs.length;
@@ -287,7 +340,9 @@ export class Resting {
 }
 
 function summaryOf({ budget, id }: Pool, entries: readonly Entry[]): Summary {
-  const jobs = entries.map(({ waiting }) => waiting!).sort((a, b) => (precedes(a, b) ? -1 : 1));
+  const jobs = entries
+    .map((entry) => entry.waiting ?? waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant }))
+    .sort((a, b) => (precedes(a, b) ? -1 : 1));
   const numbers = jobs.map(({ job }) => spotOf(job)!.number);
   const deadlines = entries.flatMap(({ row }) => row.deadline ?? []);
   const placeOf = (found: Place | undefined): Place | null => (found ? { effectiveAt: found.effectiveAt, arrival: found.arrival } : null);
@@ -296,7 +351,7 @@ function summaryOf({ budget, id }: Pool, entries: readonly Entry[]): Summary {
     pool: id,
     size: jobs.length,
     tokens: jobs.reduce((sum, { tokens }) => sum + tokens, 0),
-    largest: Math.max(...jobs.map(({ tokens }) => tokens)),
+    smallest: Math.min(...jobs.map(({ tokens }) => tokens)),
     priorities: [...Map.groupBy(jobs, ({ priority }) => priority)].map(([priority, each]) => [priority, each.length]),
     since: Math.min(...jobs.map(({ since }) => since)),
     deadline: deadlines.length > 0 ? Math.min(...deadlines) : null,

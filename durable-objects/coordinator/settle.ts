@@ -100,7 +100,7 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
       row.waits++;
       if (next.backAt === undefined) {
         row.phase = "waiting";
-        book.line(entry, now);
+        book.line(entry);
         break;
       }
       row.phase = "delayed";

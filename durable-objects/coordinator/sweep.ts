@@ -1,6 +1,7 @@
 /** What time alone brings: delays that end, deadlines that pass, leases that nobody renews, verdicts to send again. */
 import type { Problem } from "../../schemas/problem.ts";
 import type { Held, Outcome, Verdict } from "../../schemas/rpc.ts";
+import { beyondBounds } from "./aside.ts";
 import { type Book, type Entry, LEASE_MS, SILENCE_MS, VERDICT_RETRY_MS } from "./book.ts";
 import { conclude, end, tell } from "./settle.ts";
 
@@ -15,13 +16,21 @@ export function sweep(book: Book, now: number, random: () => number): void {
   }
 }
 
+/** Of what was taken in, what no limit of its pool would ever hold: the operator lowered it since, or took the job's own pool out. */
+export function endLost(book: Book, now: number): void {
+  for (const entry of book.aside.lost.splice(0)) {
+    const problem = beyondBounds(book.pools.get(entry.row.pool)!, entry.row.tokens);
+    if (problem && entry.row.phase === "waiting") end(book, entry, "failed", problem, now);
+  }
+}
+
 function releaseDelayed(book: Book, now: number): void {
   for (let entry = book.delayed.peek(); entry && entry.row.ready_at <= now; entry = book.delayed.peek()) {
     const { row } = entry;
     book.delayed.pop();
     // Not written: at wake a delayed ticket whose time has come is released again.
     row.phase = "waiting";
-    book.line(entry, now);
+    book.line(entry);
   }
 }
 

@@ -8,13 +8,14 @@ import { admit } from "./admit.ts";
 import type { Book, Entry } from "./book.ts";
 import { reckon } from "./reckon.ts";
 import type { CoordinatorStore } from "./store/store.ts";
-import { sweep } from "./sweep.ts";
+import { endLost, sweep } from "./sweep.ts";
 
 /** Runs a step on the book, and lets start whatever may; answers with the step's result. Nothing is written yet. */
 export function decide<T>(book: Book, now: number, random: () => number, step: (now: number) => T): T {
   const result = step(now);
   sweep(book, now, random);
   admit(book, now);
+  endLost(book, now);
   expect(book, now);
   book.watching.look(book, now);
   return result;

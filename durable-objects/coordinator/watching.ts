@@ -7,7 +7,7 @@
 import { departuresUntil, worthTelling } from "../../policy/position.ts";
 import type { Place, WatchWish } from "../../schemas/rpc.ts";
 import type { Book, Entry } from "./book.ts";
-import { placeOf } from "./inspect.ts";
+import { isTooLarge, placeOf } from "./inspect.ts";
 import { reckon } from "./reckon.ts";
 
 /** Jobs looked at in a turn, in rotation. Most looks compare two numbers; the dearest reckons a place, some microseconds with many tenants. */
@@ -46,7 +46,7 @@ export class Watching {
     for (let left = Math.min(LOOKS, this.#all.size); left > 0; left--) {
       const watched = this.#next();
       const { entry } = watched;
-      if (entry.waiting && book.pools.get(entry.row.pool)!.departed >= watched.dueAt) tell(book, watched, now);
+      if (entry.waiting && !isTooLarge(book, entry) && book.pools.get(entry.row.pool)!.departed >= watched.dueAt) tell(book, watched, now);
     }
   }
 

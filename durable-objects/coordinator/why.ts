@@ -6,7 +6,7 @@ import { isBatches } from "../../policy/flow.ts";
 import type { Standing, WhyPool, WhyTenant } from "../../schemas/why.ts";
 import type { Book, Pool } from "./book.ts";
 import { inVain, pausedBy, shown } from "./condition/shown.ts";
-import { placeOf } from "./inspect.ts";
+import { isTooLarge, placeOf } from "./inspect.ts";
 import { inForce } from "./limits.ts";
 import { reckon } from "./reckon.ts";
 
@@ -16,7 +16,8 @@ export function standingOf(book: Book, job: string, now: number): Standing | nul
   if (!place) return null;
   const entry = book.find(job, now)!;
   const { row, address, waiting } = entry;
-  const reckoned = waiting ? reckon(book, entry, waiting, now) : null;
+  const aside = isTooLarge(book, entry);
+  const reckoned = waiting && !aside ? reckon(book, entry, waiting, now) : null;
   const between = row.phase === "delayed" && row.attempt > 0;
   const { rpm, tpm } = tenantOf(book.settings, address.tenant);
   const paused = pausedBy(book, row.pool, address.tenant);
@@ -36,6 +37,7 @@ export function standingOf(book: Book, job: string, now: number): Standing | nul
     ...(isBatches(entry.flow) && { batch: true as const }),
     pool: poolState(book, book.pools.get(row.pool)!, now),
     tenant: tenantState(book, row.pool, address.tenant),
+    ...(aside && { aside: true as const }),
     ...(paused && { paused }),
     cap: { rpm, tpm },
   };

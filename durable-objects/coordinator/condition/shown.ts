@@ -37,7 +37,7 @@ export function shown(book: Book, pool: Pool, now: number): PoolCondition {
   if (cut && share < 1) return { ...NORMAL, state: "slowed", reason: "slow_down", since: cut.at / 1_000, share };
   const since = book.aside.since(pool.id);
   if (since === null) return NORMAL;
-  const next_probe_at = book.aside.probe(pool) && Number.isFinite(pool.wakeAt) ? pool.wakeAt / 1_000 : null;
+  const next_probe_at = book.aside.probe(pool, now) && Number.isFinite(pool.wakeAt) ? pool.wakeAt / 1_000 : null;
   return { ...NORMAL, state: "slowed", reason: "lowered_limit", since: since / 1_000, next_probe_at };
 }
 

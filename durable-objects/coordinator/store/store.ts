@@ -52,9 +52,9 @@ export type StoredSegment = { id: number; mailbox: number; size: number; out: Ui
 export type Summary = {
   pool: string;
   size: number;
-  /** Reserved by all, and by the largest. */
+  /** Reserved by all, and by the smallest: missing in what was written before it was asked for. */
   tokens: number;
-  largest: number;
+  smallest?: number;
   /** How many of each priority. */
   priorities: [number, number][];
   /** Since when the first of them waits. */
