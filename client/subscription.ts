@@ -2,7 +2,7 @@
 import type { ServerFrame } from "../schemas/socket.ts";
 import { type Backoff, backoffMs, pause } from "./backoff.ts";
 import { type Entry, EventBuffer } from "./buffer.ts";
-import { AuthenticationError, ConnectionError, errorFrom, PermissionError, SluiceError } from "./errors.ts";
+import { ConnectionError, errorFrom, SluiceError } from "./errors.ts";
 import type { Event } from "./events.ts";
 import { Flow } from "./flow.ts";
 import { callJson, tokenOf, type Wire } from "./http.ts";
@@ -228,19 +228,27 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
     }
   }
 
-  /** A WebSocket that does not open does not say why. The same door, asked by plain HTTP, does: 426 is its answer to who may come in. */
+  /**
+   * A WebSocket that does not open does not say why. The same door, asked by plain HTTP, does: 426 is its answer to who may come in. Any other refusal
+   * would be heard again, however often it is tried.
+   */
   async #askWhy(signal: AbortSignal): Promise<void> {
     const door = { ...this.#wire, retries: 0 };
     try {
       await callJson(door, { method: "GET", path: this.#plan.path, repeatable: false, signal });
     } catch (error) {
-      if (error instanceof AuthenticationError || error instanceof PermissionError) throw error;
       signal.throwIfAborted();
+      if (!isOpen(error) && !isPassing(error)) throw error;
     }
   }
 }
 
+/** Whether a door says that it opens, to who comes as a WebSocket does. */
+function isOpen(error: unknown): boolean {
+  return error instanceof SluiceError && error.status === 426;
+}
+
 /** Whether a later try may go well. */
 function isPassing(error: unknown): boolean {
-  return error instanceof SluiceError && (error.status === null || error.status >= 500 || error.status === 429);
+  return error instanceof SluiceError && (error.status === null || error.status >= 500 || error.status === 408 || error.status === 429);
 }

@@ -65,6 +65,31 @@ describe("a job's stream", () => {
     expect(FakeSocket.all.map(({ protocols }) => protocols[1])).toEqual(["bearer.t1", "bearer.t3"]);
   });
 
+  test.each([
+    [400, "BadRequestError"],
+    [401, "AuthenticationError"],
+    [403, "PermissionError"],
+    [404, "NotFoundError"],
+  ])("the door refuses with %s -> %s, and no other connection", async (status, name) => {
+    const { client, socket } = stage(() => refusal(status, "invalid_request_error"));
+    const { done } = reader(client.stream("j"));
+    await settle();
+    socket(0).drop();
+    expect(await done).toMatchObject({ name, status });
+    expect(FakeSocket.all).toHaveLength(1);
+  });
+
+  test.each([408, 426, 429, 500, 503])("the door answers %s -> another connection", async (status) => {
+    const { client, socket } = stage(() => refusal(status, "server_error"));
+    const events = client.stream("j");
+    await settle();
+    socket(0).drop();
+    await vi.advanceTimersByTimeAsync(125);
+    socket(1).open();
+    expect(socket(1).wishes).toHaveLength(1);
+    await events.return();
+  });
+
   test("silence -> a ping; no answer to it -> another connection, though the old one never closed", async () => {
     const { client, socket } = stage(() => json({}));
     const turns: string[] = [];

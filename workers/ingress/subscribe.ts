@@ -6,24 +6,29 @@ import { CALLER_HEADER, VERBATIM_HEADER } from "../../schemas/socket.ts";
 import { GRANT_HEADER } from "../../schemas/token.ts";
 import { canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
-import { sayGrant, TokenOver } from "./passes.ts";
+import { mustStand, sayGrant, TokenOver } from "./passes.ts";
 import { invalid, notThatChannel, refuse } from "./respond.ts";
 
-/** `?channel=` places the socket where the channel's events arise, which saves a hop for each; it subscribes to nothing by itself. */
+/**
+ * `?channel=` places the socket where the channel's events arise, which saves a hop for each; it subscribes to nothing by itself. 426 comes last: a client
+ * whose WebSocket was refused, and does not say why, asks again without an upgrade.
+ */
 export async function subscribe({ env, grant, key, request, url, spread }: Context): Promise<Response> {
+  const channel = url.searchParams.get("channel");
+  if (channel !== null && !canBeNamed(channel)) return refuse(invalid("No such channel can be.", "channel"));
+  if (channel !== null && !mayUseChannel(grant, channel)) return refuse(notThatChannel("channel_not_allowed"));
+  const address = { tenant: key.tenant, channel: channel ?? lobbyChannel(spread()) };
   if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+    await mustStand({ env, grant }, address);
     return refuse(invalid("This is a WebSocket: send an upgrade.", null, "upgrade_required", 426), {
       upgrade: "websocket",
       connection: "upgrade",
     });
   }
-  const channel = url.searchParams.get("channel");
-  if (channel !== null && !canBeNamed(channel)) return refuse(invalid("No such channel can be.", "channel"));
-  if (channel !== null && !mayUseChannel(grant, channel)) return refuse(notThatChannel("channel_not_allowed"));
   const told = new Request(request);
   for (const own of [CALLER_HEADER, GRANT_HEADER, VERBATIM_HEADER]) told.headers.delete(own);
   if (grant) sayGrant(told.headers, grant);
-  const answer = await fetchMailbox(env, { tenant: key.tenant, channel: channel ?? lobbyChannel(spread()) }, told);
+  const answer = await fetchMailbox(env, address, told);
   if (answer.status === 401) throw new TokenOver("revoked");
   return answer;
 }
