@@ -68,14 +68,20 @@ function isLost(error: SluiceError): boolean {
   return error instanceof ConnectionError || error instanceof TimeoutError;
 }
 
-async function timed<T>(limitMs: number, outer: AbortSignal, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+/**
+ * Runs `attempt` for so long at most. Its signal is aborted when `outer` is, or the time is over; whether it heeds that or not, nothing more is waited for.
+ * @throws SluiceError; the reason of `outer`.
+ */
+export async function timed<T>(limitMs: number, outer: AbortSignal, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  outer.throwIfAborted();
   const own = new AbortController();
   const late = new TimeoutError(`The service did not answer within ${limitMs / 1_000} seconds.`);
   const timer = setTimeout(() => own.abort(late), limitMs);
   const pass = () => own.abort(outer.reason);
   outer.addEventListener("abort", pass, { once: true });
+  const stopped = new Promise<never>((_, fail) => own.signal.addEventListener("abort", () => fail(own.signal.reason), { once: true }));
   try {
-    return await attempt(own.signal);
+    return await Promise.race([attempt(own.signal), stopped]);
   } catch (error) {
     if (own.signal.aborted) throw own.signal.reason;
     // What `fetch` throws by itself, be it at the beginning or in the middle of a body, is a lost connection.

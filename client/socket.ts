@@ -1,5 +1,6 @@
 /** One WebSocket, from its opening to its loss, for whatever reason it is lost. */
 import type { ClientFrame, BEARER_SUBPROTOCOL_PREFIX as Prefix, SUBPROTOCOL as Protocol, ServerFrame } from "../schemas/socket.ts";
+import { SluiceError } from "./errors.ts";
 import type { Wire } from "./http.ts";
 
 /** Schemas are more than words at run time, so the two are said again; the types keep them the same. */
@@ -38,7 +39,7 @@ const SILENT_MS = 10_000;
 /** Resolves when the connection is lost, with the time that it was open, in ms; null if it never was. Errors of the listener are thrown. */
 export function connect(wire: Wire, path: string, token: string, signal: AbortSignal, listener: Listener): Promise<number | null> {
   return new Promise((done, fail) => {
-    const socket = wire.openSocket(wire.url.replace(/^http/, "ws") + path, [SUBPROTOCOL, BEARER_SUBPROTOCOL_PREFIX + token]);
+    const socket = opened(wire, path, token);
     const gone = new AbortController();
     let openedAt: number | null = null;
     let timer = setTimeout(() => lose(), OPEN_WITHIN_MS);
@@ -95,6 +96,15 @@ export function connect(wire: Wire, path: string, token: string, signal: AbortSi
     signal.addEventListener("abort", lose, { once: true });
     if (signal.aborted) lose();
   });
+}
+
+/** @throws SluiceError: it cannot even be tried. */
+function opened(wire: Wire, path: string, token: string): WebSocket {
+  try {
+    return wire.openSocket(wire.url.replace(/^http/, "ws") + path, [SUBPROTOCOL, BEARER_SUBPROTOCOL_PREFIX + token]);
+  } catch (cause) {
+    throw new SluiceError("No WebSocket can be opened with this address and this token.", { cause });
+  }
 }
 
 /** Null if it is no JSON object. */

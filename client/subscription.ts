@@ -2,10 +2,10 @@
 import type { ServerFrame } from "../schemas/socket.ts";
 import { type Backoff, backoffMs, pause } from "./backoff.ts";
 import { type Entry, EventBuffer } from "./buffer.ts";
-import { ConnectionError, errorFrom, SluiceError } from "./errors.ts";
+import { ConnectionError, errorFrom, SluiceError, TimeoutError } from "./errors.ts";
 import type { Event } from "./events.ts";
 import { Flow } from "./flow.ts";
-import { callJson, tokenOf, type Wire } from "./http.ts";
+import { callJson, timed, tokenOf, type Wire } from "./http.ts";
 import { connect, type Line } from "./socket.ts";
 
 /** What a subscription is about; it remembers what it has seen, over all connections. */
@@ -173,9 +173,10 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
     this.#told = false;
     let token: string;
     try {
-      token = await tokenOf(this.#wire);
+      token = await timed(this.#wire.timeoutMs, signal, () => tokenOf(this.#wire));
     } catch (error) {
-      if (error instanceof ConnectionError) return null;
+      signal.throwIfAborted();
+      if (error instanceof ConnectionError || error instanceof TimeoutError) return null;
       throw error;
     }
     const stoodMs = await connect(this.#wire, this.#plan.path, token, signal, {
