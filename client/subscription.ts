@@ -193,8 +193,12 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   }
 
   #receive(frame: ServerFrame, line: Line, characters: number): void {
-    if (frame.type === "subscribed") void this.#confirm(line);
-    else if (frame.type === "error") {
+    if (frame.type === "subscribed") {
+      // What was acked last may have been lost with the connection.
+      const isBehind = frame.channel === this.#plan.channel && (frame.cursor ?? 0) < this.#cursor;
+      if (isBehind) this.#unacked ||= 1;
+      void this.#confirm(line);
+    } else if (frame.type === "error") {
       if (!PASSING_CODES.has(frame.error.code)) throw errorFrom(frame.error);
       // Confirmed first, as a frame, and then not to be had.
       this.#confirmed = false;

@@ -121,4 +121,34 @@ describe("a consumer", () => {
     expect((await next).value).toMatchObject({ job: "j", seq: 2 });
     await events.return();
   });
+
+  test.each([
+    ["lost", 3, [7]],
+    ["heard", 7, []],
+  ])(
+    "what it acked last is %s with the connection -> said again over the next only if the service has not heard it",
+    async (_, known, said) => {
+      const { client, socket } = stage(() => json({}));
+      const events = client.subscribe("c", { consumer: "worker" });
+      await settle();
+      socket(0).open();
+      socket(0).subscribed();
+      await settle();
+      socket(0).tell("j", 1, "queued", {}, 7);
+      await events.next();
+      void events.next();
+      expect(cursors(socket(0))).toEqual([7]);
+      socket(0).drop();
+      await vi.advanceTimersByTimeAsync(1_000);
+      socket(1).open();
+      socket(1).say({ type: "subscribed", jobs: [], channel: "c", deltas: false, consumer: "worker", cursor: known, resumed: true });
+      await settle();
+      expect(cursors(socket(1))).toEqual(said);
+      // Of a job that is asked for again nothing is said of cursors.
+      socket(1).subscribed(null);
+      await settle();
+      expect(cursors(socket(1))).toEqual(said);
+      await events.return();
+    },
+  );
 });
