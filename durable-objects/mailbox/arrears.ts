@@ -5,8 +5,8 @@
 import { spotOf } from "../../platform/ids.ts";
 
 /**
- * A job of which a reader lacks what comes after a seq. `newest`: the last that is known to have come; `had`: up to which it may have been told nonetheless, for
- * the object slept and has forgotten.
+ * A job of which a reader lacks what comes after a seq. `newest`: the last that is known to have come; `had`: up to which it may have been told nonetheless, as
+ * the object slept and has forgotten, or it was on its way when its client began anew.
  */
 export type Behind = { after: number; newest: number; had: number };
 

@@ -43,6 +43,8 @@ export class Reader {
   #lagging = false;
   /** Forgotten with the object: a client may then see an event again, and knows it by its seq. */
   readonly #sent: SentTo;
+  /** Of jobs that it began anew from before what it was sent: up to where that may have been on its way. */
+  readonly #crossed = new Map<string, number>();
   readonly #find: () => WebSocket[];
   readonly #notes: Notes;
   #found: Line | null = null;
@@ -108,6 +110,7 @@ export class Reader {
     const { event } = frame;
     const text = consumer ? frame.textWithCursor : this.verbatim ? frame.verbatim : frame.text;
     this.#sent.put(event.job, event.seq, isEnd(event.event));
+    if ((this.#crossed.get(event.job) ?? Number.POSITIVE_INFINITY) <= event.seq) this.#crossed.delete(event.job);
     for (const socket of this.#line.sockets) sendText(socket, text);
     this.#line.window?.sent(text.length);
     return true;
@@ -115,19 +118,23 @@ export class Reader {
 
   /** Who names a job says what it has of it, and is sent the rest, whatever went over this socket before. */
   startFrom(job: string, seq: number): void {
+    const sent = Math.max(this.#sent.of(job) ?? 0, this.#crossed.get(job) ?? 0);
     this.#sent.put(job, seq);
     this.caughtUp(job);
+    if (sent > seq) this.#crossed.set(job, sent);
   }
 
   /** Its socket is gone. */
   leave(): void {
     this.behind.clear();
+    this.#crossed.clear();
     this.#sent.leave();
   }
 
   /** It lacks nothing more of this job. */
   caughtUp(job: string): void {
     if (this.behind.delete(job)) this.#notes.caughtUp(job);
+    this.#crossed.delete(job);
     this.#ease();
   }
 
@@ -160,7 +167,7 @@ export class Reader {
     const behind = this.behind.get(job);
     if (behind) behind.newest = Math.max(behind.newest, newest);
     else {
-      const lack = { after, newest, had };
+      const lack = { after, newest, had: Math.max(had, this.#crossed.get(job) ?? 0) };
       this.behind.add(job, lack);
       this.#notes.behind(job, lack);
     }

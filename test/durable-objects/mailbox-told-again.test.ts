@@ -107,3 +107,22 @@ it("between two pages it is written down how far a reader was told: it is told t
   await client.saw(stream.id, "completed");
   expect(client.text(stream.id)).toBe(`0${letters.map(piece).join("")}!`);
 });
+
+it("a slow reader subscribes anew before it has read all that is on its way: that comes again by itself", async () => {
+  const slow = await connect({ channel: "c" });
+  slow.send({ type: "ack", frames: 0 });
+  await slow.subscribe({ channel: "c", deltas: true });
+  const { id, say, finish } = await running({ channel: "c" });
+  for (const letter of "abcde") {
+    say(piece(letter));
+    await until(() => slow.text(id).endsWith(letter));
+  }
+  say("f");
+  await until(() => slow.count("lagging") === 1);
+  await slow.subscribe({ channel: "c", after: { [id]: 4 }, deltas: true });
+  slow.send({ type: "ack", frames: slow.events().length });
+  await until(() => slow.text(id).endsWith("f"));
+  finish();
+  await slow.saw(id, "completed");
+  expect(textOf(slow, id)).toBe(`${[..."abcde"].map(piece).join("")}f`);
+});
