@@ -75,11 +75,14 @@ async function repeat<R>(attempt: (repeated: boolean) => Promise<R>): Promise<R>
   }
 }
 
+/** Nothing came in time. */
+export class NoAnswer extends Error {}
+
 /** @throws if it takes longer. What was asked for may still come about. */
 export async function within<R>(ms: number, work: Promise<R>): Promise<R> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`No answer within ${ms} ms.`)), ms);
+    timer = setTimeout(() => reject(new NoAnswer(`No answer within ${ms} ms.`)), ms);
   });
   try {
     return await Promise.race([work, late]);

@@ -282,11 +282,13 @@ export type FollowCall = {
   deltas: boolean;
   /** Number of the lobby's last `unfollow` before: one that comes later, but is not of a greater number, is void. */
   leaves?: number;
+  /** Characters of events that the answer may have, and one event beyond. None has room for none. */
+  room?: number;
 };
 /** A lobby follows a mailbox, or these jobs of it, no more. `leave`: its number among all that this lobby ever left; they grow. */
 export type UnfollowCall = { lobby: MailboxAddress; channel: boolean; jobs: string[]; leave?: number };
-/** A job of which a reader has the events up to `after`. `verbatim`: it wants each chunk as it came. */
-export type Missing = { id: string; after: number; deltas: boolean; verbatim?: boolean };
+/** A job of which a reader has the events up to `after`. `verbatim`: it wants each chunk as it came. `room`: characters that the answer may have, and one event beyond. */
+export type Missing = { id: string; after: number; deltas: boolean; verbatim?: boolean; room?: number };
 /**
  * `missing`: of the jobs that were named, those that there are not; `unknown`: of the resume points, those of no job. `behind`: jobs of which the answer has
  * no room for everything: what comes after a seq, up to another, is to be had by `missed`. `over`: jobs that have ended, and whose end was known; `from`: after

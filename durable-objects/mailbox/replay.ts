@@ -17,6 +17,9 @@ import { asAccepted, idOf, jobOf } from "./view.ts";
 /** Characters of events in one answer, and one event beyond: far below the 32 MiB that one may have, and little of an object's memory. */
 const FOLLOWED_CHARACTERS = 4_000_000;
 const PAGE_CHARACTERS = 1_000_000;
+/** Where the lobby has no room left: how far each job goes is enough, and a page has something of it. */
+export const FOLLOWED = { most: FOLLOWED_CHARACTERS, least: 0 };
+export const PAGE = { most: PAGE_CHARACTERS, least: 50_000 };
 
 /**
  * A lobby follows jobs or the whole channel. What is answered and what is told later join without a gap: both are read and registered
@@ -30,7 +33,7 @@ export function follow(desk: Desk, call: FollowCall): Followed {
   const behind: NonNullable<Followed["behind"]> = [];
   const over: string[] = [];
   const from: NonNullable<Followed["from"]> = {};
-  let room = FOLLOWED_CHARACTERS;
+  let room = call.room ?? FOLLOWED_CHARACTERS;
   const fresh = call.channel && desk.followers.add(WHOLE_CHANNEL, lobby, call.deltas, call.leaves);
   const asked = new Map(call.jobs.map(({ id, after }) => [id, after]));
   for (const [id, after] of Object.entries(call.after)) if (call.channel && !asked.has(id)) asked.set(id, after);
@@ -125,9 +128,9 @@ function newestSeq(desk: Desk, row: JobRow, deltas: boolean): number {
 }
 
 /** What a reader lacks of a job: deltas that follow each other are one, but for who wants each as it came. */
-export function missed(desk: Desk, { after, deltas, id, verbatim }: Missing): Missed {
+export function missed(desk: Desk, { after, deltas, id, room = PAGE_CHARACTERS, verbatim }: Missing): Missed {
   const row = find(desk, id);
-  return pageOf(row ? replayed(desk, id, row, after, deltas) : [], PAGE_CHARACTERS, !verbatim);
+  return pageOf(row ? replayed(desk, id, row, after, deltas) : [], room, !verbatim);
 }
 
 function sizeOf(event: ToldEvent): number {

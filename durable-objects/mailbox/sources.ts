@@ -4,12 +4,12 @@
  * `follow` that it does not know of is void. Of each socket one `follow` at a time is under way to a channel, or waits there for its turn: however
  * much one asks for, it takes no other's.
  */
-import { Batcher } from "../../platform/batcher.ts";
 import { parseJobId } from "../../platform/ids.ts";
 import { callMailbox, within } from "../../platform/objects.ts";
 import type { FollowCall, Followed, MailboxRpc, Missed, Missing, UnfollowCall } from "../../schemas/rpc.ts";
+import { Asking } from "./asking.ts";
 import type { Desk } from "./desk.ts";
-import { eventsOf, follow, missed, unfollow } from "./replay.ts";
+import { eventsOf, FOLLOWED, follow, missed, PAGE, unfollow } from "./replay.ts";
 import type { MailboxStore } from "./store/store.ts";
 import { parseTarget } from "./targets.ts";
 
@@ -19,12 +19,8 @@ const ANSWER_MS = 10_000;
 /** Numbers that are set aside by one row written, and skipped when the object dies. */
 const BLOCK = 1_000;
 
-/** Of one mailbox so many sockets' questions are under way at once: an answer may have millions of characters, and thousands may come back at once. */
-const ONE_EACH = { maxItems: 1, gapMs: 0, regroup: false, abreast: 8 };
-
-type Question = () => Promise<Followed>;
 /** `asked`: what is under way. An `unfollow` waits for it: one that overtook its `follow` would leave a follower that nobody is. `users`: of the site. */
-type Site = { turns: Batcher<Question, Followed>; asked: Set<Promise<unknown>>; users: number };
+type Site = { asked: Set<Promise<unknown>>; users: number };
 
 export class Sources {
   readonly #desk: () => Desk;
@@ -32,6 +28,7 @@ export class Sources {
   readonly #tails = new Map<string, Promise<unknown>>();
   /** By channel, while somebody asks. */
   readonly #sites = new Map<string, Site>();
+  readonly #asking = new Asking();
   /** Number of the last `unfollow`. */
   #left: number;
   /** Set aside up to here. */
@@ -48,7 +45,7 @@ export class Sources {
     if (this.#isHere(channel)) return follow(this.#desk(), wish());
     const turn = `${socketId} ${channel}`;
     const before = this.#tails.get(turn) ?? Promise.resolve();
-    const done = before.catch(() => {}).then(() => this.#inTurn(channel, wish));
+    const done = before.catch(() => {}).then(() => this.#inTurn(channel, socketId, wish));
     this.#tails.set(turn, done);
     try {
       return await done;
@@ -82,7 +79,7 @@ export class Sources {
     const desk = this.#desk();
     const { channel } = parseJobId(desk.address.tenant, job.id)!;
     if (this.#isHere(channel)) return missed(desk, job);
-    return this.#call(channel, (stub) => stub.missed(job));
+    return this.#asking.ask([`missed ${channel}`], PAGE, (room) => this.#call(channel, (stub) => stub.missed({ ...job, room })));
   }
 
   /** Whether there is such a job, or not any more. */
@@ -106,12 +103,13 @@ export class Sources {
     return channel === this.#desk().address.channel;
   }
 
-  async #inTurn(channel: string, wish: () => FollowCall): Promise<Followed> {
-    const site = this.#sites.get(channel) ?? newSite();
+  async #inTurn(channel: string, socketId: string, wish: () => FollowCall): Promise<Followed> {
+    const site = this.#sites.get(channel) ?? { asked: new Set(), users: 0 };
     this.#sites.set(channel, site);
     site.users++;
     try {
-      return await site.turns.add(() => this.#ask(channel, site, wish()));
+      const ways = [`socket ${socketId}`, `follow ${channel}`];
+      return await this.#asking.ask(ways, FOLLOWED, (room) => this.#ask(channel, site, { ...wish(), room }));
     } finally {
       if (--site.users === 0) this.#sites.delete(channel);
     }
@@ -134,9 +132,4 @@ export class Sources {
     const { address, env } = this.#desk();
     return within(ANSWER_MS, callMailbox(env, { tenant: address.tenant, channel }, call));
   }
-}
-
-function newSite(): Site {
-  const turns = new Batcher<Question, Followed>(async (questions) => [await questions[0]!()], ONE_EACH);
-  return { turns, asked: new Set(), users: 0 };
 }
