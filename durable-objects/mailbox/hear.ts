@@ -1,7 +1,7 @@
 /** What a client says: read, judged, and passed on to the lobby. Never throws for what a client sent. */
 import { CLOSE } from "../../schemas/socket.ts";
 import type { Desk } from "./desk.ts";
-import { type Fault, parseFrame, send } from "./frames.ts";
+import { type Fault, parseFrame } from "./frames.ts";
 import type { Lobby } from "./lobby.ts";
 import { endPass, isOver, within } from "./passes.ts";
 import { closeSocket, grantOf, socketId } from "./sockets.ts";
@@ -9,6 +9,8 @@ import { closeSocket, grantOf, socketId } from "./sockets.ts";
 const TOO_MANY_FRAMES: Fault = { code: "too_many_frames", message: "Too many frames.", param: null, close: CLOSE.tooMany };
 
 export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+  // What was on its way when the socket was given up.
+  if (socket.readyState !== WebSocket.OPEN) return;
   const id = socketId(socket);
   const grant = grantOf(socket);
   const now = desk.now();
@@ -33,16 +35,19 @@ export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message:
     return;
   }
   const { frame: allowed, refused } = within(grant, desk.address.tenant, value);
-  for (const each of refused) send(socket, each);
+  for (const each of refused) lobby.talk.answer(socket, id, each);
   // Who comes with a token cannot pass for the holder of a key. A channel that was refused is all that was refused.
   const named = allowed.channel === value.channel ? allowed.consumer : null;
   const consumer = named ? `${grant ? "token" : "key"}/${named}` : null;
-  const fault = await lobby.subscribe(socket, id, allowed, consumer);
-  if (fault) await refuse(lobby, socket, id, fault);
+  const served = await lobby.talk.serve(id, (message as string).length, async () => {
+    const fault = await lobby.subscribe(socket, id, allowed, consumer);
+    if (fault) await refuse(lobby, socket, id, fault);
+  });
+  if (!served) await refuse(lobby, socket, id, TOO_MANY_FRAMES);
 }
 
 async function refuse(lobby: Lobby, socket: WebSocket, id: string, { close, code, message, param }: Fault): Promise<void> {
-  send(socket, { type: "error", error: { code, message, param } });
+  lobby.talk.answer(socket, id, { type: "error", error: { code, message, param } });
   if (close === null) return;
   closeSocket(socket, close, code);
   await lobby.leave(id);

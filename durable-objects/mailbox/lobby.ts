@@ -12,13 +12,14 @@ import type { Behind } from "./arrears.ts";
 import { catchUp } from "./catch-up.ts";
 import { Consumers } from "./consumers.ts";
 import type { Desk } from "./desk.ts";
-import { EventFrame, type Fault, notFound, send } from "./frames.ts";
+import { EventFrame, type Fault, notFound } from "./frames.ts";
 import { Held, type Lost, lostWith } from "./held.ts";
 import { Reader } from "./reader.ts";
 import { closeSocket } from "./sockets.ts";
 import { Sources } from "./sources.ts";
 import type { MailboxStore } from "./store/store.ts";
 import { consume, isLive, postpone, type Subscription } from "./subscription.ts";
+import { Talk } from "./talk.ts";
 import { callsOf, channelTarget, jobTarget, parseTarget, targetsOf, wanted } from "./targets.ts";
 
 type Subscribe = Extract<ClientFrame, { type: "subscribe" }>;
@@ -41,6 +42,7 @@ export class Lobby {
   /** By socket id. */
   readonly #readers = new Map<string, Reader>();
   readonly #sent = new Sent();
+  readonly talk: Talk;
   readonly #held: Held;
 
   /** `held`: characters of events that may be held for those who wait for the past. */
@@ -49,6 +51,11 @@ export class Lobby {
     this.#socketsOf = socketsOf;
     this.#sources = new Sources(desk, store);
     this.#consumers = new Consumers(desk);
+    this.talk = new Talk({
+      now: () => desk().now(),
+      acks: (id) => this.#readers.get(id)?.acks ?? null,
+      letGo: (id, code, reason) => this.#letGo(id, code, reason),
+    });
     this.#held = new Held(held);
     for (const { consumer, deltas, place, socket, target } of store.subscriptions())
       Object.assign(this.#subscribed(socket, target, deltas === 1), {
@@ -83,6 +90,7 @@ export class Lobby {
     if (reader.behind.size > 0) this.#desk().store.dropLags(socketId);
     reader.leave();
     this.#readers.delete(socketId);
+    this.talk.read(socketId);
     await this.#drop(socketId, targets);
   }
 
@@ -100,6 +108,7 @@ export class Lobby {
   /** So many frames more were dealt with. The lobby's part of flow control: see policy/window.ts. */
   async ack(socketId: string, frames: number): Promise<void> {
     this.reader(socketId).acked(frames);
+    this.talk.read(socketId);
     await this.#catchUp(socketId);
   }
 
@@ -132,8 +141,10 @@ export class Lobby {
     // Answered first: the events that follow belong to it.
     const found = jobs.filter((id) => !missing.includes(id));
     const begun = opened ? { consumer: frame.consumer!, ...opened } : {};
-    send(socket, { type: "subscribed", jobs: found, channel: frame.channel ?? null, deltas, ...begun });
-    for (const each of notFound(missing)) send(socket, each);
+    this.talk.answer(socket, socketId, { type: "subscribed", jobs: found, channel: frame.channel ?? null, deltas, ...begun });
+    for (const each of notFound(missing)) this.talk.answer(socket, socketId, each);
+    // Let go, for it reads none of its answers.
+    if (!this.#readers.has(socketId)) return null;
     // Who says by itself what it has, is told no more of the past than that.
     const place = opened && Object.keys(after).length === 0 ? opened.cursor : null;
     const consuming = { consumer, place, page: null, acked: opened?.cursor ?? 0 };
@@ -142,9 +153,11 @@ export class Lobby {
   }
 
   async unsubscribe(socket: WebSocket, socketId: string, frame: Extract<ClientFrame, { type: "unsubscribe" }>): Promise<void> {
-    const jobs = frame.jobs ?? [];
-    const dropped = this.#drop(socketId, targetsOf(jobs, frame.channel));
-    send(socket, { type: "unsubscribed", jobs, channel: frame.channel ?? null });
+    const { targets } = this.reader(socketId);
+    const jobs = [...new Set(frame.jobs ?? [])].filter((id) => targets.has(jobTarget(id)));
+    const channel = frame.channel && targets.has(channelTarget(frame.channel)) ? frame.channel : null;
+    const dropped = this.#drop(socketId, targetsOf(jobs, channel));
+    this.talk.answer(socket, socketId, { type: "unsubscribed", jobs, channel });
     await dropped;
   }
 
@@ -208,9 +221,9 @@ export class Lobby {
       this.#goLive(socketId, channel, lost);
       await this.#drop(socketId, lost);
       const message = "Subscribe again: the mailbox could not be reached.";
-      return send(socket, { type: "error", error: { code: "unavailable", message, param: channel } });
+      return this.talk.answer(socket, socketId, { type: "error", error: { code: "unavailable", message, param: channel } });
     }
-    for (const each of notFound(followed.missing)) send(socket, each);
+    for (const each of notFound(followed.missing)) this.talk.answer(socket, socketId, each);
     const reader = this.#readers.get(socketId);
     // It left meanwhile.
     if (!reader) return;
@@ -296,8 +309,8 @@ export class Lobby {
   }
 
   /** It lags too far to be told: its client comes back and resumes. */
-  #letGo(socketId: string): void {
-    for (const socket of this.#socketsOf(socketId)) closeSocket(socket, CLOSE.tooSlow, "too slow");
+  #letGo(socketId: string, code: number = CLOSE.tooSlow, reason = "too slow"): void {
+    for (const socket of this.#socketsOf(socketId)) closeSocket(socket, code, reason);
     this.#desk().background(this.leave(socketId));
   }
 

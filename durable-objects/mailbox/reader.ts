@@ -72,6 +72,11 @@ export class Reader {
     return this.#line.verbatim;
   }
 
+  /** Whether its client says how far it is. */
+  get acks(): boolean {
+    return this.#line.window !== null;
+  }
+
   get lagging(): boolean {
     return this.#lagging;
   }

@@ -1,0 +1,77 @@
+/**
+ * What each of many takes of one memory, in characters, and all together. Law: who takes more than its part is named as it does; and where all take too much,
+ * the one that takes most.
+ */
+
+/** `drains`: a second; of who never says that something is gone. `gone`: it is let go, and what it takes is still there. */
+type Part = { characters: number; at: number; drains: number; gone: boolean };
+
+export class Load {
+  readonly #parts = new Map<string, Part>();
+  readonly #each: number;
+  readonly #all: number;
+  #sum = 0;
+
+  constructor(limits: { each: number; all: number }) {
+    this.#each = limits.each;
+    this.#all = limits.all;
+  }
+
+  /** Of all together. What has drained since is found out when it matters. */
+  get characters(): number {
+    return this.#sum;
+  }
+
+  /** Takes more, at a time (ms). Answers who takes too much; null if nobody does. */
+  add(who: string, characters: number, now: number, drains = 0): string | null {
+    const part = this.#parts.get(who) ?? { characters: 0, at: now, drains, gone: false };
+    this.#parts.set(who, part);
+    part.drains = drains;
+    this.#drain(part, now);
+    part.characters += characters;
+    this.#sum += characters;
+    if (part.characters > this.#each) return who;
+    if (this.#sum <= this.#all) return null;
+    return this.#heaviest(now);
+  }
+
+  /** Gives some of it back. */
+  take(who: string, characters: number): void {
+    const part = this.#parts.get(who);
+    if (!part) return;
+    const given = Math.min(characters, part.characters);
+    part.characters -= given;
+    this.#sum -= given;
+    if (part.characters <= 0) this.#parts.delete(who);
+  }
+
+  /** It is let go: what it takes counts until it is given back. */
+  letGo(who: string): void {
+    const part = this.#parts.get(who);
+    if (part) part.gone = true;
+  }
+
+  /** Gives all back. */
+  drop(who: string): void {
+    this.take(who, Number.POSITIVE_INFINITY);
+  }
+
+  #heaviest(now: number): string | null {
+    let heaviest: string | null = null;
+    let most = 0;
+    for (const [who, part] of this.#parts) {
+      this.#drain(part, now);
+      if (part.gone || part.characters <= most) continue;
+      heaviest = who;
+      most = part.characters;
+    }
+    return this.#sum > this.#all ? heaviest : null;
+  }
+
+  #drain(part: Part, now: number): void {
+    const drained = Math.min(part.characters, (Math.max(0, now - part.at) * part.drains) / 1_000);
+    part.characters -= drained;
+    this.#sum -= drained;
+    part.at = now;
+  }
+}
