@@ -19,6 +19,10 @@ const WIDTH = 4;
 const WIDTH_PER_HOST = 2;
 /** To all hosts together that did not; and what one of which nothing is known leaves free before it takes a second. */
 const WIDTH_SLOW = 2;
+/** To these and those of which nothing is known together: one that is known to be quick need not wait for them. */
+const WIDTH_UNPROVEN = 3;
+/** So many hosts are known by how they answered. */
+const PACES_LIMIT = 4_000;
 /** An answer that takes longer is not in time, though it counts. */
 const SLOW_MS = 5_000;
 /** While something is due, the object is woken this often (ms): it may have died over it. */
@@ -29,7 +33,7 @@ export class Webhooks {
   readonly #outside: Outside;
   /** Job number -> host, of the requests under way. */
   readonly #underway = new Map<number, string>();
-  /** How hosts with something ahead answered the last time. Forgotten with the object, and found out again. */
+  /** How hosts answered the last time, the one that did so longest ago first. Forgotten with the object, and found out again. */
   readonly #pace = new Map<string, "quick" | "slow">();
   /** Hosts with something ahead, the one that was served last at the end. */
   #served: string[] = [];
@@ -73,8 +77,6 @@ export class Webhooks {
     // Every end of a request pumps again.
     if (this.#underway.size >= WIDTH) return at + WATCHDOG_MS;
     const lanes = store.deliveries.lanes();
-    const ahead = new Set(lanes.map(({ host }) => host));
-    for (const host of this.#pace.keys()) if (!ahead.has(host)) this.#pace.delete(host);
     for (const { host } of this.#inTurn(lanes.filter(({ next_at }) => next_at <= at))) this.#serve(host, at);
     return Math.min(...lanes.map(({ next_at }) => (next_at <= at ? at + WATCHDOG_MS : next_at)));
   }
@@ -106,10 +108,11 @@ export class Webhooks {
     const underway = [...this.#underway.values()];
     const here = underway.filter((each) => each === host).length;
     const slow = underway.filter((each) => this.#pace.get(each) === "slow").length;
+    const unproven = underway.filter((each) => this.#pace.get(each) !== "quick").length;
     const free = WIDTH - underway.length;
-    if (pace === "slow") return { here, room: Math.min(free, 1 - here, WIDTH_SLOW - slow) };
-    const wide = pace === "quick" ? WIDTH_PER_HOST - here : Math.max(1 - here, free - WIDTH_SLOW);
-    return { here, room: Math.min(free, wide) };
+    if (pace === "quick") return { here, room: Math.min(free, WIDTH_PER_HOST - here) };
+    const wide = pace === "slow" ? Math.min(1 - here, WIDTH_SLOW - slow) : Math.max(1 - here, free - WIDTH_SLOW);
+    return { here, room: Math.min(free, wide, WIDTH_UNPROVEN - unproven) };
   }
 
   async #send(row: DeliveryRow): Promise<void> {
@@ -118,7 +121,7 @@ export class Webhooks {
     try {
       const posted = await this.#attempt(row);
       const inTime = posted.status !== null && now() - begunAt < SLOW_MS;
-      this.#pace.set(row.host, inTime ? "quick" : "slow");
+      this.#learn(row.host, inTime ? "quick" : "slow");
       this.#record(row.n, posted);
     } catch {
       // It stays due. Not to be tried again at once: the alarm comes for it.
@@ -127,6 +130,13 @@ export class Webhooks {
     }
     this.#underway.delete(row.n);
     this.wake();
+  }
+
+  #learn(host: string, pace: "quick" | "slow"): void {
+    this.#pace.delete(host);
+    this.#pace.set(host, pace);
+    const [longest] = this.#pace.keys();
+    if (this.#pace.size > PACES_LIMIT) this.#pace.delete(longest!);
   }
 
   async #attempt({ n, url }: DeliveryRow): Promise<Posted> {

@@ -59,6 +59,32 @@ describe("many receivers", () => {
     expect(waiting).toHaveLength(2);
   });
 
+  it("four that answer well, but not in time -> two requests to all of these are under way, and others get theirs meanwhile", async () => {
+    let inTime = true;
+    const waiting = receivers((url) => {
+      if (!url.includes("slow")) return status(200);
+      if (!inTime) return null;
+      world.now += 6_000;
+      return status(200);
+    });
+    const names = ["slow1", "slow2", "slow3", "slow4"];
+    for (const { id } of await toAll(names, 1)) await delivery(id, { status: "delivered" });
+    inTime = false;
+    await toAll(names, 1);
+    await until(() => waiting.length >= 2);
+    for (const { id } of await toAll(["well"], 6)) await delivery(id, { status: "delivered" });
+    expect(waiting).toHaveLength(2);
+  });
+
+  it("many of which nothing is known do not answer -> one that is known to be quick gets its events meanwhile", async () => {
+    const waiting = receivers((url) => (url.includes("new") ? null : status(200)));
+    for (const { id } of await toAll(["well"], 1)) await delivery(id, { status: "delivered" });
+    await toAll(["new1", "new2", "new3", "new4"], 1);
+    await until(() => waiting.length >= 3);
+    for (const { id } of await toAll(["well"], 6)) await delivery(id, { status: "delivered" });
+    expect(waiting).toHaveLength(3);
+  });
+
   it("all slots are held by slow ones with long queues -> hosts take turns, so a new one need not wait for the queues", async () => {
     world.webhookTimeoutMs = 20;
     const received = receive(({ url }, _, signal) => (url.includes("slow") ? never(signal) : status(200)));
