@@ -10,6 +10,7 @@ import type { JobEvent } from "../../schemas/event.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
 import { Courier, type Outage, type Route } from "./courier.ts";
 import { entriesOf } from "./log.ts";
+import { CONFIRMED_MS } from "./store/outages.ts";
 import type { MailboxStore } from "./store/store.ts";
 import { Untold } from "./untold.ts";
 
@@ -175,7 +176,7 @@ export class Followers {
   /** The first event of a job from then on (ms), but for deltas, which bear no time; Infinity if that is not known. */
   #firstSince(n: number, since: number): number {
     const row = this.#store.job(n);
-    const entry = row && entriesOf(row).find(([, , at]) => at >= since);
+    const entry = row && entriesOf(row).find(([, event, at]) => (event === "queued" ? at + CONFIRMED_MS : at) >= since);
     return entry?.[0] ?? Number.POSITIVE_INFINITY;
   }
 

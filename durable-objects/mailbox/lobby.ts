@@ -233,7 +233,7 @@ export class Lobby {
     const none = new Set([...followed.missing, ...(followed.unknown ?? [])]);
     for (const [job, seq] of starts) if (isAsked(job) && !none.has(job)) reader.startFrom(job, followed.from?.[job] ?? seq);
     const known = (followed.over ?? []).filter(isAsked);
-    if (known.length > 0) send(socket, { type: "ended", jobs: known });
+    if (known.length > 0) this.talk.answer(socket, socketId, { type: "ended", jobs: known });
     for (const event of followed.events) if (isAsked(event.job)) reader.take(new EventFrame(event), call.deltas, "logged");
     for (const { after, id, newest } of followed.behind ?? []) if (isAsked(id)) reader.lose(id, after, newest);
     const live = this.#goLive(socketId, channel, current);

@@ -35,7 +35,7 @@ it("a mailbox that wakes while lobbies are left alone looks no job up; which eve
     job: (n: number) => {
       read.push(n);
       return {
-        accepted_at: 0,
+        accepted_at: -60_000,
         log: JSON.stringify([
           [2, "in_progress", 15, {}],
           [4, "retrying", 25, {}],

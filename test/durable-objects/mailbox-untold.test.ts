@@ -6,7 +6,7 @@ import type { JobEvent } from "../../schemas/event.ts";
 import { call, evict, inside, mailbox, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
 import { cleared, kill } from "../support/stand.ts";
-import { later, running, start } from "../support/telling.ts";
+import { later, running, start, unconfirmed } from "../support/telling.ts";
 import { resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -37,6 +37,7 @@ const untold = () =>
   );
 const numbers = (client: Client, job: string) =>
   client.events(job).flatMap(({ from, seq }) => Array.from({ length: seq - (from ?? seq) + 1 }, (_, index) => (from ?? seq) + index));
+const jobs = () => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("SELECT count(*) AS n FROM jobs").one().n);
 const outages = () => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("SELECT count(*) AS n FROM outages").one().n);
 
 describe("comes by itself, once", () => {
@@ -82,6 +83,26 @@ describe("comes by itself, once", () => {
     await client.saw(id, "in_progress");
     expect(client.story(id)).toEqual(["1 queued", "2 in_progress"]);
   });
+});
+
+it("comes by itself: that a job is there, which the coordinator took its time to confirm", async () => {
+  const client = await connect({ channel: "lobby" });
+  await client.subscribe({ channel: "c" });
+  const ears = deaf();
+  const confirm = unconfirmed();
+  const submitted = submit({ channel: "c", ...later });
+  await until(async () => (await jobs()) === 1);
+  world.now += 3_000;
+  confirm();
+  const { id } = await submitted;
+  await until(() => ears.tries > 0);
+  // As a later submit writes it: what is confirmed is not announced again.
+  await inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("INSERT OR REPLACE INTO marks VALUES ('cursor', 1)"));
+  await kill(mailbox("alice", "c"));
+  ears.hear();
+  await ring();
+  await client.saw(id, "queued");
+  expect(client.story(id)).toEqual(["1 queued"]);
 });
 
 describe("comes by itself, of a job before thousands of others", () => {

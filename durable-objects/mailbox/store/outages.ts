@@ -3,9 +3,12 @@ import type { Sql } from "../../../platform/sql.ts";
 
 export type OutageRow = { lobby: string; since: number; failures: number; until: number };
 
+/** ms. A new job is told when the coordinator has confirmed it, some time after it was accepted, which is the time that is written. */
+export const CONFIRMED_MS = 10_000;
+
 /** Of a job: it has not ended, and something happened of it from an instant on (?1, ms), or may have: deltas bear no time. */
 const HAPPENED = `status = 'queued' AND (
-  max(accepted_at, coalesce(log ->> '$[#-1][2]', 0)) >= ?1 OR EXISTS (SELECT 1 FROM delta_rows WHERE delta_rows.n = jobs.n)
+  coalesce(log ->> '$[#-1][2]', accepted_at + ${CONFIRMED_MS}) >= ?1 OR EXISTS (SELECT 1 FROM delta_rows WHERE delta_rows.n = jobs.n)
 )`;
 
 export class OutageStore {
