@@ -5,24 +5,15 @@
 
 import { type Outside, type Posted, post } from "../../platform/outside.ts";
 import { eventOf, RESPONSE_LIMIT } from "../../policy/webhook/event.ts";
+import { type Pace, Receivers, type Turn, WIDTH } from "../../policy/webhook/receivers.ts";
 import { afterDelivery, retryAfterMs } from "../../policy/webhook/schedule.ts";
 import type { WebhookEvent } from "../../schemas/webhook.ts";
 import type { Desk } from "./desk.ts";
 import { signedHeaders } from "./sign.ts";
-import type { DeliveryRow, Lane } from "./store/deliveries.ts";
+import type { DeliveryRow } from "./store/deliveries.ts";
 import type { JobRow } from "./store/store.ts";
 import { jobOf } from "./view.ts";
 
-/** Requests under way: of the six that may wait for headers in one object, two stay free. */
-const WIDTH = 4;
-/** To one host: one that is slow leaves room for the others. One that did not answer in time the last time is sent one at a time. */
-const WIDTH_PER_HOST = 2;
-/** To all hosts together that did not; and what one of which nothing is known leaves free before it takes a second. */
-const WIDTH_SLOW = 2;
-/** To these and those of which nothing is known together: one that is known to be quick need not wait for them. */
-const WIDTH_UNPROVEN = 3;
-/** So many hosts are known by how they answered. */
-const PACES_LIMIT = 4_000;
 /** An answer that takes longer is not in time, though it counts. */
 const SLOW_MS = 5_000;
 /** While something is due, the object is woken this often (ms): it may have died over it. */
@@ -31,12 +22,10 @@ const WATCHDOG_MS = 30_000;
 export class Webhooks {
   readonly #of: () => Desk;
   readonly #outside: Outside;
-  /** Job number -> host, of the requests under way. */
-  readonly #underway = new Map<number, string>();
-  /** How hosts answered the last time, the one that did so longest ago first. Forgotten with the object, and found out again. */
-  readonly #pace = new Map<string, "quick" | "slow">();
-  /** Hosts with something ahead, the one that was served last at the end. */
-  #served: string[] = [];
+  /** Job numbers of the requests under way. */
+  readonly #underway = new Set<number>();
+  /** Null until the first is asked for. */
+  #known: Receivers | null = null;
 
   constructor(desk: () => Desk, outside: Outside) {
     this.#of = desk;
@@ -53,8 +42,10 @@ export class Webhooks {
       writeEnd();
       store.deliveries.add({ n, url, host: new URL(url).host, begun_at, ...fate });
     });
+    if (gone) return;
+    this.#receivers.expect(new URL(url).host, begun_at);
     // The request is held back until the commit is durable.
-    if (!gone) this.wake();
+    this.wake();
   }
 
   /** Sends an event from the start of the schedule, whatever became of it; one that is under way is let be. */
@@ -62,6 +53,7 @@ export class Webhooks {
     if (this.#underway.has(row.n)) return;
     const now = this.#of().now();
     this.#of().store.deliveries.put({ ...row, status: "pending", begun_at: now, tries: 0, next_at: now });
+    this.#receivers.expect(row.host, now);
     this.wake();
   }
 
@@ -72,71 +64,59 @@ export class Webhooks {
 
   /** Sends what is due, as far as there is room; answers when to come again (ms), Infinity if nothing is open. */
   pump(): number {
-    const { now, store } = this.#of();
-    const at = now();
-    // Every end of a request pumps again.
-    if (this.#underway.size >= WIDTH) return at + WATCHDOG_MS;
-    const lanes = store.deliveries.lanes();
-    for (const { host } of this.#inTurn(lanes.filter(({ next_at }) => next_at <= at))) this.#serve(host, at);
-    return Math.min(...lanes.map(({ next_at }) => (next_at <= at ? at + WATCHDOG_MS : next_at)));
+    const at = this.#of().now();
+    const receivers = this.#receivers;
+    for (let turn = receivers.pick(at); turn; turn = receivers.pick(at)) this.#serve(turn, at);
+    return Math.min(receivers.next, receivers.busy ? at + WATCHDOG_MS : Number.POSITIVE_INFINITY);
   }
 
-  /** Those that were served least lately first, of several the one that waits longest. */
-  #inTurn(lanes: Lane[]): Lane[] {
-    const due = new Set(lanes.map(({ host }) => host));
-    this.#served = this.#served.filter((host) => due.has(host));
-    const turn = new Map(this.#served.map((host, index) => [host, index]));
-    return lanes.sort((a, b) => (turn.get(a.host) ?? -1) - (turn.get(b.host) ?? -1) || a.next_at - b.next_at);
+  /** Found once in an object's life, and kept from then on: there may be thousands with something ahead. */
+  get #receivers(): Receivers {
+    if (this.#known) return this.#known;
+    this.#known = new Receivers();
+    for (const { host, next_at } of this.#of().store.deliveries.lanes()) this.#known.set(host, next_at);
+    return this.#known;
   }
 
-  #serve(host: string, at: number): void {
-    const { here, room } = this.#room(host);
-    if (room <= 0) return;
+  #serve({ here, host, room }: Turn, at: number): void {
     const rows = this.#of().store.deliveries.due(host, at, room + here);
-    const fresh = rows.filter(({ n }) => !this.#underway.has(n)).slice(0, room);
-    if (fresh.length === 0) return;
-    this.#served = [...this.#served.filter((each) => each !== host), host];
-    for (const row of fresh) {
-      this.#underway.set(row.n, host);
+    for (const row of rows.filter(({ n }) => !this.#underway.has(n)).slice(0, room)) {
+      this.#underway.add(row.n);
+      this.#receivers.began(host);
       this.#of().background(this.#send(row));
     }
+    this.#receivers.set(host, this.#next(host));
   }
 
-  /** `here`: of the requests under way, those to this host; `room`: for how many more. */
-  #room(host: string): { here: number; room: number } {
-    const pace = this.#pace.get(host);
-    const underway = [...this.#underway.values()];
-    const here = underway.filter((each) => each === host).length;
-    const slow = underway.filter((each) => this.#pace.get(each) === "slow").length;
-    const unproven = underway.filter((each) => this.#pace.get(each) !== "quick").length;
-    const free = WIDTH - underway.length;
-    if (pace === "quick") return { here, room: Math.min(free, WIDTH_PER_HOST - here) };
-    const wide = pace === "slow" ? Math.min(1 - here, WIDTH_SLOW - slow) : Math.max(1 - here, free - WIDTH_SLOW);
-    return { here, room: Math.min(free, wide, WIDTH_UNPROVEN - unproven) };
+  /** When the first event for a host is due that is not under way; null if there is none. */
+  #next(host: string): number | null {
+    const ahead = this.#of().store.deliveries.ahead(host, WIDTH + 1);
+    return ahead.find(({ n }) => !this.#underway.has(n))?.next_at ?? null;
   }
 
   async #send(row: DeliveryRow): Promise<void> {
     const { now } = this.#of();
     const begunAt = now();
+    let pace: Pace;
     try {
       const posted = await this.#attempt(row);
-      const inTime = posted.status !== null && now() - begunAt < SLOW_MS;
-      this.#learn(row.host, inTime ? "quick" : "slow");
+      pace = posted.status !== null && now() - begunAt < SLOW_MS ? "quick" : "slow";
       this.#record(row.n, posted);
     } catch {
       // It stays due. Not to be tried again at once: the alarm comes for it.
-      this.#underway.delete(row.n);
+      this.#over(row, null, begunAt + WATCHDOG_MS);
       return;
     }
-    this.#underway.delete(row.n);
+    this.#over(row, pace, 0);
     this.wake();
   }
 
-  #learn(host: string, pace: "quick" | "slow"): void {
-    this.#pace.delete(host);
-    this.#pace.set(host, pace);
-    const [longest] = this.#pace.keys();
-    if (this.#pace.size > PACES_LIMIT) this.#pace.delete(longest!);
+  /** A request is over; the next to its host comes no sooner than then (ms). */
+  #over({ host, n }: DeliveryRow, pace: Pace | null, soonest: number): void {
+    this.#underway.delete(n);
+    this.#receivers.ended(host, pace);
+    const next = this.#next(host);
+    this.#receivers.set(host, next === null ? null : Math.max(next, soonest));
   }
 
   async #attempt({ n, url }: DeliveryRow): Promise<Posted> {

@@ -1,7 +1,8 @@
 /** Many receivers of webhooks, of which some do not answer. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Desk } from "../../durable-objects/mailbox/desk.ts";
 import { delivery, never, receive, ringAt } from "../support/receiver.ts";
-import { call, submit, until } from "../support/service.ts";
+import { call, inside, mailbox, submit, until } from "../support/service.ts";
 import { cleared } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
@@ -102,4 +103,27 @@ describe("many receivers", () => {
     expect(place).toBeLessThan(12);
     await until(async () => received.length === 25);
   });
+});
+
+it("thousands of receivers are down -> an event for another looks at none of them, and each gets its own when that is due", async () => {
+  receive();
+  await submit({ channel: "c" });
+  const looks = await inside(mailbox("alice", "c"), (object, { storage }) => {
+    for (let n = 0; n < 3_000; n++)
+      storage.sql.exec(
+        "INSERT INTO deliveries (n, url, host, status, begun_at, tries, next_at) VALUES (?, ?, ?, 'pending', ?, 1, ?)",
+        ...[n + 100, `https://h${n}.example.com/`, `h${n}.example.com`, world.now, world.now + HOUR + n * HOUR],
+      );
+    const { deliveries } = (object as unknown as { desk: Desk }).desk.store;
+    const all = vi.spyOn(deliveries, "lanes");
+    return { all, some: [vi.spyOn(deliveries, "due"), vi.spyOn(deliveries, "ahead")] };
+  });
+  for (let n = 0; n < 5; n++) await delivery((await hooked("https://well.example.com/")).id, { status: "delivered" });
+  expect(looks.all.mock.calls.length).toBeLessThanOrEqual(1);
+  const lookedAt = () => [...new Set(looks.some.flatMap(({ mock }) => mock.calls.map(([host]) => host)))];
+  expect(lookedAt()).toEqual(["well.example.com"]);
+  await ringAt(world.now + HOUR);
+  await until(() => lookedAt().length > 1);
+  expect(lookedAt()).toEqual(["well.example.com", "h0.example.com"]);
+  vi.restoreAllMocks();
 });

@@ -17,7 +17,7 @@ export type DeliveryRow = {
 };
 
 /** A receiver with deliveries ahead; `next_at`: when the first of them is due. */
-export type Lane = { host: string; next_at: number };
+type Lane = { host: string; next_at: number };
 
 const COLUMNS = "n, url, host, status, begun_at, tries, attempts, next_at, last_at, last_status, last_error";
 
@@ -64,7 +64,7 @@ export class DeliveryStore {
     );
   }
 
-  /** Receivers with something ahead. Steps from host to host in the index: a long queue for one of them is not read through. */
+  /** All receivers with something ahead. Steps from host to host in the index: a long queue for one of them is not read through. */
   lanes(): Lane[] {
     return this.#sql.all(
       `WITH RECURSIVE hosts(host) AS (
@@ -85,6 +85,11 @@ export class DeliveryStore {
       now,
       limit,
     );
+  }
+
+  /** The first that are due at a receiver, or will be. */
+  ahead(host: string, limit: number): { n: number; next_at: number }[] {
+    return this.#sql.all("SELECT n, next_at FROM deliveries WHERE host = ? AND next_at IS NOT NULL ORDER BY next_at LIMIT ?", host, limit);
   }
 
   isGone(url: string): boolean {
