@@ -4,7 +4,8 @@
  * were turned away.
  *
  * Whether upstream counts a call that it turns away is not known (OpenAI's guide says that it does). If it did not, all of them are missing in what is spent
- * there: the pace is between two bounds. The lower stands, until it is so far below nothing that they cannot have been counted.
+ * there: the pace is between two bounds. What was known before stands as far as it is between them; else the lower does, until it is so far below nothing that they cannot
+ * have been counted. Where our calls are few and large, one more or less of them is as much as others spend: whose answer told was there, and is not counted as having come since.
  */
 import type { FullReading } from "../schemas/rate.ts";
 
@@ -18,8 +19,11 @@ const EMPTY_MS = 2_000;
 /** Less than this part of a limit is the error of the measurement. */
 const NOTABLE = 0.03;
 
-type Ours = { least: number; most: number };
-type Use = { at: number; limit: number; used: number; refused: number };
+/** `known`: what of the most was surely there before, for its answer is what told then. */
+type Ours = { least: number; most: number; known: number };
+/** An answer's own call: when it was let go, and what it took. */
+export type Call = { at: number; amount: number };
+type Use = { at: number; limit: number; used: number; refused: number; call: Call | null };
 
 export class Foreign {
   /** As told last, and when upstream reckoned it, ms. */
@@ -49,26 +53,35 @@ export class Foreign {
     return this.limit - this.pace(now);
   }
 
-  /** `refused`: what it turned away of ours, ever. `lateMs`: how late our calls may come. `ours`: what of ours came since an instant, at the least and at the most; null if that is forgotten. */
-  observe({ limit, remaining }: FullReading, at: number, refused: number, lateMs: number, ours: (since: number) => Ours | null): void {
-    const use: Use = { at, limit, used: limit - remaining, refused };
+  /** `call`: whose answer it is, if that is known. `refused`: what it turned away of ours, ever, this call too. `lateMs`: how late our calls may come. `ours`: what of ours came since an answer; null if that is forgotten. */
+  observe(
+    { limit, remaining }: FullReading,
+    at: number,
+    call: Call | null,
+    refused: number,
+    lateMs: number,
+    ours: (since: number, of: Call | null) => Ours | null,
+  ): void {
+    const use: Use = { at, limit, used: limit - remaining, refused, call };
     const last = this.#last?.limit === limit ? this.#last : null;
     const elapsed = last ? at - last.at : 0;
     if (last && elapsed < Math.max(MEASURE_MS, MEASURE_LATE * lateMs)) return;
     this.#last = use;
     if (!last) return;
-    const came = ours(last.at);
+    const came = ours(last.at, last.call);
     if (came === null) return;
     // A bucket that was all but empty at either end refilled for less than the whole time, nobody knows how long.
     const whole = (limit / 60_000) * elapsed;
     const refilled = Math.min(last.used, use.used) > (limit / 60_000) * EMPTY_MS ? whole : 0;
     const grown = use.used - last.used;
-    const least = ((grown + refilled - came.most) / elapsed) * 60_000;
-    const most = least + ((use.refused - last.refused) / elapsed) * 60_000;
+    const aMinute = (amount: number) => (amount / elapsed) * 60_000;
+    const least = aMinute(grown + refilled - came.most + came.known);
+    const most = least + aMinute(use.refused - last.refused);
     const weight = 1 - Math.exp(-elapsed / FADE_MS);
     const towards = (pace: number, measured: number) => pace + (measured - pace) * weight;
-    this.#balance = towards(this.#balance, ((grown + whole - came.least) / elapsed) * 60_000);
-    // Less than nothing is an error of the measurement, and is not to hide what comes after it.
-    this.#pace = { least: Math.max(0, towards(this.#pace.least, least)), most: Math.max(0, towards(this.#pace.most, most)) };
+    this.#balance = towards(this.#balance, aMinute(grown + whole - came.least));
+    // Between the bounds what was known before stands. Less than nothing is an error of the measurement, and is not to hide what comes after it.
+    const within = Math.min(Math.max(this.#pace.least, least), most);
+    this.#pace = { least: Math.max(0, towards(this.#pace.least, within)), most: Math.max(0, towards(this.#pace.most, most)) };
   }
 }

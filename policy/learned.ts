@@ -182,8 +182,9 @@ export class Learned {
     return { tpm: back, tpd };
   }
 
-  /** Learns from an answer's headers; changes the budget. `startedAt`: when its call was let go here, ms; null if that is not known. No call that started earlier was longer on its way. */
-  take(reading: PoolReading, startedAt: number | null, budget: Budget, now: number): LimitChange[] {
+  /** Learns from an answer's headers; changes the budget. `call`: what its call was let go with here, and when, ms; null if that is not known. No call that started earlier was longer on its way. */
+  take(reading: PoolReading, call: Required<Reservation> | null, budget: Budget, now: number): LimitChange[] {
+    const startedAt = call?.at ?? null;
     const faded = Math.exp(-Math.max(0, now - this.#lateSince) / FADE_MS);
     this.#lateMs = Math.max(reading.at - (startedAt ?? reading.at), this.#lateMs * faded);
     this.#leavingMs = Math.max(reading.sentAt - (startedAt ?? reading.sentAt), this.#leavingMs * faded);
@@ -200,7 +201,7 @@ export class Learned {
       const backs = kind === "tokens" && this.#bounds.refund;
       const full = heard.flatMap(({ foreign, told }) => (isFull(told) ? [{ foreign, told }] : []));
       for (const { foreign, told } of full) {
-        if (!this.#bounds.limits.windowSeconds && !backs) this.#observe(kind, foreign, told, reading.at);
+        if (!this.#bounds.limits.windowSeconds && !backs) this.#observe(kind, foreign, told, reading.at, call);
         this.#bring(kind, resource, foreign, told, reading, budget, now);
       }
       if (backs) this.#takeBack(full, reading, budget, now);
@@ -329,14 +330,16 @@ export class Learned {
   }
 
   /** What came in between two readings and was not ours was others'. */
-  #observe(kind: Kind, foreign: Foreign, told: FullReading, at: number): void {
+  #observe(kind: Kind, foreign: Foreign, told: FullReading, at: number, call: Required<Reservation> | null): void {
     // What left last may not have been there yet: at the beginning it is not counted as spent, at the end it is.
     const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE + this.#lateMs;
-    foreign.observe(told, at, this.#refused[kind], this.#lateMs, (since) => {
+    const own = call && { at: call.at, amount: kind === "requests" ? 1 : call.tokens };
+    foreign.observe(told, at, own, this.#refused[kind], this.#lateMs, (since, of) => {
       const [before, until] = [this.levels.total(kind, since - lateMs), this.levels.total(kind, at)];
       if (before === null || until === null) return null;
       const [arrived, left] = [this.levels.total(kind, since) ?? until, this.levels.total(kind, at - lateMs) ?? before];
-      return { least: Math.max(0, left - arrived), most: until - before };
+      const known = of && of.at > since - lateMs ? of.amount : 0;
+      return { least: Math.max(0, left - arrived), most: until - before, known };
     });
   }
 

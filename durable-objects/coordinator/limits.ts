@@ -54,8 +54,8 @@ export function read(book: Book, readings: readonly PoolReading[], now: number):
     const learned = book.limits.of(reading.pool);
     if (!pool || !learned) continue;
     const lease = book.entries.get(reading.job);
-    const startedAt = lease?.row.phase === "leased" ? lease.leasedAt : null;
-    followed(book, pool, learned.take(reading, startedAt, pool.budget, now));
+    const call = lease?.row.phase === "leased" ? { at: lease.leasedAt, tokens: lease.row.tokens } : null;
+    followed(book, pool, learned.take(reading, call, pool.budget, now));
   }
 }
 

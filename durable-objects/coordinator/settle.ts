@@ -15,17 +15,32 @@ const SMOOTHING = 0.05;
 
 /** `random` in [0, 1): jitter. Settlements of older attempts are ignored: the lease has passed on. */
 export function settle(book: Book, batch: SettleBatch, now: number, random: () => number): void {
-  // First: their calls' leases are still on record.
+  // First: their calls' leases are still on record. Before it: whether a call was taken is a part of what its answer tells.
+  for (const settlement of batch.settlements) noteTurnedAway(book, batch.dispatcher, settlement, now);
   read(book, batch.readings ?? [], now);
-  for (const { job, attempt, outcome, headersMs } of batch.settlements) {
-    const entry = book.entries.get(job);
-    if (entry?.row.phase !== "leased" || entry.row.attempt !== attempt || entry.row.dispatcher !== batch.dispatcher) continue;
-    const learned = book.limits.of(entry.row.pool);
-    if (outcome.kind === "rate_limited") learned?.refused(entry.row.tokens, now);
-    else if (TURNED_AWAY.has(outcome.kind)) learned?.turnedAway(entry.row.tokens);
+  for (const settlement of batch.settlements) {
+    const { headersMs, outcome } = settlement;
+    const entry = leaseOf(book, batch.dispatcher, settlement);
+    if (!entry) continue;
     if (outcome.kind === "committed" || TURNED_AWAY.has(outcome.kind)) untold(book, entry);
     conclude(book, entry, outcome, headersMs, now, random());
   }
+}
+
+type Settlement = SettleBatch["settlements"][number];
+
+function leaseOf(book: Book, dispatcher: string, { attempt, job }: Settlement): Entry | null {
+  const entry = book.entries.get(job);
+  return entry?.row.phase === "leased" && entry.row.attempt === attempt && entry.row.dispatcher === dispatcher ? entry : null;
+}
+
+function noteTurnedAway(book: Book, dispatcher: string, settlement: Settlement, now: number): void {
+  const { outcome } = settlement;
+  const entry = TURNED_AWAY.has(outcome.kind) ? leaseOf(book, dispatcher, settlement) : null;
+  if (!entry) return;
+  const learned = book.limits.of(entry.row.pool);
+  if (outcome.kind === "rate_limited") learned?.refused(entry.row.tokens, now);
+  else learned?.turnedAway(entry.row.tokens);
 }
 
 /** Ends the present lease of an entry with this outcome. */

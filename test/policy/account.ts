@@ -228,7 +228,7 @@ export function play({
     }
     for (const each of told.filter(({ due }) => due <= now)) {
       told.splice(told.indexOf(each), 1);
-      if (learns) seen.changes.push(...learned.take(each.reading, each.startedAt, budget, now));
+      if (learns) seen.changes.push(...learned.take(each.reading, { at: each.startedAt, tokens }, budget, now));
     }
     if (learns) seen.changes.push(...learned.believe(budget, now));
     while (readiness(budget, tokens, now).at <= now) {

@@ -23,7 +23,7 @@ function seen({ counted, others, rate }: { counted: boolean; others: number; rat
     if (counted || !turnedAway) account.call(10, now);
     if (turnedAway && rate) learned.refused(10, now);
     else if (turnedAway) learned.turnedAway(10);
-    learned.take({ pool: "p", job: "j", sentAt: now, at: now, ...account.headers(now) }, now, budget, now);
+    learned.take({ pool: "p", job: "j", sentAt: now, at: now, ...account.headers(now) }, { at: now, tokens: 10 }, budget, now);
     if (now >= START + 45_000) paces.push(learned.others(now).requests);
   }
   return paces;

@@ -117,8 +117,10 @@ describe("a pool some of whose requests have a limit of their own", () => {
         ...{ pool: "p", job: "j", sentAt: now - 20, at: now, requests: null },
         tokens: { limit, remaining: left, resetMs: Math.round(((limit - left) / limit) * 60_000) },
       });
-      if (tokens > before) learned.take(reading(limit, Math.max(0, Math.floor(limit - spent))), now - 20, budget, now);
-      if (otherMs !== null && (now - START) % otherMs === otherMs - 50) learned.take(reading(OTHER, 10_000), now - 20, budget, now + 1);
+      if (tokens > before)
+        learned.take(reading(limit, Math.max(0, Math.floor(limit - spent))), { at: now - 20, tokens: 5_000 }, budget, now);
+      if (otherMs !== null && (now - START) % otherMs === otherMs - 50)
+        learned.take(reading(OTHER, 10_000), { at: now - 20, tokens: 5_000 }, budget, now + 1);
       if (learned.limits.tpm === THIRD) followedAt = Math.min(followedAt, now - START);
       others = Math.max(others, learned.others(now).tokens);
     }
