@@ -10,26 +10,37 @@ import type { Budget, Resource } from "./budget.ts";
 /** How far the record runs ahead. */
 export const AHEAD_MS = 5_000;
 
-export type LedgerRecord = { at: number; heldUntil: number; spent: Partial<Record<Resource, number>> };
+/** `perMs`: the rate that each limit had; one of old has none. */
+export type LedgerRecord = {
+  at: number;
+  heldUntil: number;
+  spent: Partial<Record<Resource, number>>;
+  perMs?: Partial<Record<Resource, number>>;
+};
 
 /** A record to write now, or null while the last one still covers the truth. */
 export function nextRecord(budget: Budget, last: LedgerRecord | null, now: number): LedgerRecord | null {
   // Where a clock stepped back, nothing refills until it has caught up with the buckets.
   const at = Math.max(now, ...budget.meters.map((meter) => meter.bucket.at));
-  if (last && covers(last, budget, at)) return null;
-  const record: LedgerRecord = { at, heldUntil: budget.heldUntil, spent: {} };
-  for (const meter of budget.meters) {
-    // More than the whole is never spent in truth: it is what an earlier record ran ahead.
-    record.spent[meter.resource] = Math.min(spentAt(meter.bucket, meter.rate, at), meter.whole) + meter.rate.perMs * AHEAD_MS;
+  if (last && covers(last, budget, now) && covers(last, budget, at)) return null;
+  const spent: LedgerRecord["spent"] = {};
+  const perMs: LedgerRecord["perMs"] = {};
+  for (const { bucket, rate, resource, whole } of budget.meters) {
+    const level = spentAt(bucket, rate, now);
+    // More than the whole is a debt, or what an earlier record ran ahead: nothing starts until it is paid off, and restart after restart would add to it.
+    spent[resource] = Math.max(level, Math.min(level, whole) + rate.perMs * AHEAD_MS);
+    perMs[resource] = rate.perMs;
   }
-  return record;
+  return { at, heldUntil: budget.heldUntil, spent, perMs };
 }
 
 /** A limit that was lowered since is spent to the last, not many times over: its rate would pay that off for hours. */
 export function restore(budget: Budget, record: LedgerRecord): void {
   for (const meter of budget.meters) {
-    const most = meter.whole + meter.rate.perMs * AHEAD_MS;
-    meter.bucket = { spent: Math.min(record.spent[meter.resource] ?? 0, most), at: record.at };
+    const { rate, resource, whole } = meter;
+    const lowered = rate.perMs < (record.perMs?.[resource] ?? Number.POSITIVE_INFINITY);
+    const most = lowered ? whole + rate.perMs * AHEAD_MS : Number.POSITIVE_INFINITY;
+    meter.bucket = { spent: Math.min(record.spent[resource] ?? 0, most), at: record.at };
   }
   budget.heldUntil = record.heldUntil;
 }
@@ -37,7 +48,9 @@ export function restore(budget: Budget, record: LedgerRecord): void {
 function covers(record: LedgerRecord, budget: Budget, now: number): boolean {
   if (record.heldUntil < budget.heldUntil) return false;
   return budget.meters.every((meter) => {
+    if (record.perMs?.[meter.resource] !== meter.rate.perMs) return false;
     const recorded = spentAt({ spent: record.spent[meter.resource] ?? 0, at: record.at }, meter.rate, now);
-    return recorded >= spentAt(meter.bucket, meter.rate, now);
+    // Half a millionth of a unit is rounding: a record would be written for it in each turn while a debt lasts.
+    return recorded >= spentAt(meter.bucket, meter.rate, now) - 5e-7;
   });
 }

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   type Budget,
+  charge,
   hold,
   type Limits,
   neverFits,
@@ -10,6 +11,7 @@ import {
   readiness,
   refund,
   reserve,
+  retune,
   used,
 } from "../../policy/budget.ts";
 import { AHEAD_MS, type LedgerRecord, nextRecord, restore } from "../../policy/ledger.ts";
@@ -63,11 +65,64 @@ describe("a record", () => {
   });
 });
 
-type Step = { ms: number; share: number; do: "call" | "void" | "hold" | "crash" | "step back" };
+describe("a debt", () => {
+  const TPM = { ...BY_THE_MINUTE, rpm: null, tpm: 10_000 };
+  const owing = () => {
+    const budget = openBudget(TPM);
+    reserve(budget, 1_000, START);
+    charge(budget, 60_000, START);
+    return budget;
+  };
+  const again = (record: LedgerRecord, limits = TPM) => {
+    const budget = openBudget(limits);
+    restore(budget, JSON.parse(JSON.stringify(record)) as LedgerRecord);
+    return budget;
+  };
+
+  it("outlives a restart, and five of them without becoming more", () => {
+    const budget = owing();
+    let restored = budget;
+    for (let restarts = 0; restarts < 5; restarts++) {
+      restored = again(nextRecord(restored, null, START)!);
+      expect(used(restored, "tpm", START)).toBe(61_000);
+      expect(readiness(restored, 1_000, START)).toEqual(readiness(budget, 1_000, START));
+    }
+  });
+
+  it("is written once, not with each turn while it lasts", () => {
+    const budget = owing();
+    const record = nextRecord(budget, null, START + 333)!;
+    for (let ms = 333; ms < 360_000; ms += 777) expect(nextRecord(budget, record, START + ms)).toBeNull();
+    charge(budget, 60_000, START + 360_000);
+    expect(nextRecord(budget, record, START + 360_000)).not.toBeNull();
+  });
+
+  it("of a limit that was lowered since is a burst's, and of one that was raised the same", () => {
+    const record = nextRecord(owing(), null, START)!;
+    expect(readiness(again(record, { ...TPM, tpm: 1_000 }), 1, START).at - START).toBeLessThanOrEqual(60_000 + AHEAD_MS);
+    expect(used(again(record, { ...TPM, tpm: 20_000 }), "tpm", START)).toBe(61_000);
+  });
+
+  it("of a record that does not know its rate is a burst's", () => {
+    const { perMs: _, ...old } = nextRecord(owing(), null, START)!;
+    expect(used(again(old), "tpm", START)).toBeCloseTo(10_000 + 10_000 / 12, 6);
+    expect(nextRecord(again(old), old, START)).not.toBeNull();
+  });
+});
+
+it("a limit that is followed to another rate is written, though no more was spent", () => {
+  const budget = openBudget(BY_THE_MINUTE);
+  reserve(budget, 1_000, START);
+  const record = nextRecord(budget, null, START)!;
+  retune(budget, "tpm", { ...BY_THE_MINUTE, tpm: 30_000 });
+  expect(nextRecord(budget, record, START)).not.toBeNull();
+});
+
+type Step = { ms: number; share: number; do: "call" | "void" | "charge" | "hold" | "crash" | "step back" };
 const step: fc.Arbitrary<Step> = fc.record({
   ms: fc.oneof(fc.nat(50), fc.nat(3_000), fc.nat(60_000)),
   share: fc.double({ min: 0, max: 1, noNaN: true }),
-  do: fc.constantFrom("call", "call", "call", "call", "void", "hold", "crash", "step back"),
+  do: fc.constantFrom("call", "call", "call", "call", "void", "charge", "hold", "crash", "step back"),
 });
 const limits: fc.Arbitrary<Limits> = fc.record({
   rpm: fc.constantFrom(null, 1, 60, 30_000),
@@ -96,6 +151,8 @@ function live(
     if (step.do === "step back") now -= step.ms % 5_000;
     else now += step.ms;
     if (step.do === "hold") hold(budget, now + step.share * 10_000);
+    // More than was reserved: it is owed, and nothing starts until it is paid off.
+    if (step.do === "charge") charge(budget, step.share * (limits.tpm ?? 1), now);
     if (step.do === "crash") {
       budget = openBudget(limits);
       if (record) restore(budget, record);
