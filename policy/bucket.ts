@@ -46,11 +46,7 @@ export function readyAt(bucket: Bucket, rate: Rate, amount: number, now: number)
 
 export function take(bucket: Bucket, rate: Rate, amount: number, now: number): Bucket {
   const [at, spent] = [Math.max(now, bucket.at), spentAt(bucket, rate, now)];
-  const lows = lowsBelow(bucket, spent);
-  const last = lows.at(-1);
-  if (last && (last.until === at || spent - last.least < rate.burst * APART)) lows[lows.length - 1] = { until: at, least: last.least };
-  else lows.push({ until: at, least: spent });
-  return { spent: spent + amount, at, lows };
+  return { spent: spent + amount, at, lows: apart([...lowsBelow(bucket, spent), { until: at, least: spent }], rate) };
 }
 
 /** What was spent is less at once: it is not known when it was taken. */
@@ -69,7 +65,18 @@ export function giveBack(bucket: Bucket, rate: Rate, amount: number, since: numb
   const least = lows.find(({ until }) => until > since)?.least ?? spent;
   const back = Math.max(0, Math.min(amount, least));
   const without = lows.map((low) => ({ ...low, least: low.until > since ? low.least - back : Math.min(low.least, least - back) }));
-  return { spent: spent - back, at, lows: without };
+  return { spent: spent - back, at, lows: apart(without, rate) };
+}
+
+function apart(lows: readonly Low[], { burst }: Rate): Low[] {
+  const few: Low[] = [];
+  for (const low of lows) {
+    const last = few.at(-1);
+    if (last && (last.until === low.until || low.least - last.least < burst * APART))
+      few[few.length - 1] = { until: low.until, least: last.least };
+    else few.push(low);
+  }
+  return few;
 }
 
 function lowsBelow({ lows = [] }: Bucket, spent: number): Low[] {

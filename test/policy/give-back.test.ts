@@ -42,6 +42,19 @@ describe("many calls at once", () => {
 });
 
 const RATE: Rate = { perMs: 1, burst: 60_000 };
+it("what a bucket remembers for it stays small, however much is given back", () => {
+  let bucket = FULL;
+  const open: number[] = [];
+  let most = 0;
+  for (let now = START; now < START + 500_000; now += 100) {
+    bucket = take(bucket, RATE, 100 + (now % 900), now);
+    open.push(now);
+    if (open.length > 300) bucket = giveBack(bucket, RATE, 100 + (open[0]! % 900), open.shift()!, now);
+    most = Math.max(most, bucket.lows!.length);
+  }
+  expect(most).toBeLessThan(140);
+});
+
 type Step = { ms: number; share: number; keeps: number; ends: number };
 const step: fc.Arbitrary<Step> = fc.record({
   ms: fc.oneof(fc.constant(0), fc.nat(300), fc.nat(20_000)),
