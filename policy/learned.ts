@@ -5,6 +5,7 @@
  * is as configured.
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
+import { type Bounds, type Days, KINDS, type LearnedRecord, type LimitChange, type Minutes, type Name } from "./bounds.ts";
 import { type Budget, burstOf, correct, type Limits, type Reservation, type Resource, readiness, retune, used } from "./budget.ts";
 import { Day, type DayRecord } from "./day.ts";
 import { Followed } from "./followed.ts";
@@ -12,27 +13,6 @@ import { Foreign } from "./foreign.ts";
 import { type Kind, Levels } from "./levels.ts";
 import { OwnLimit } from "./own-limit.ts";
 import { periodOf } from "./period.ts";
-
-type Minutes = { rpm: number; tpm: number };
-type Days = { rpd: number | null; tpd: number | null };
-/** `limits`: as configured. `most`: what a raised limit is followed to; of a day's null, or none, is no bound. `refund`: whether tokens that upstream no longer counts are spent again. */
-export type Bounds = { limits: Limits & Minutes; most: Minutes & Partial<Days>; refund?: boolean };
-/** What is written: limits that are not as configured, and since when the minute's were asked for in vain, ms. One of old has the minute's limits alone. */
-export type LearnedRecord = {
-  rpm: number | null;
-  tpm: number | null;
-  rpd?: DayRecord;
-  tpd?: DayRecord;
-  asked?: Partial<Record<Kind, number>>;
-};
-/** A limit that is followed from now on; null is none. */
-export type LimitChange = { resource: Resource; from: number | null; to: number | null };
-
-const KINDS = [
-  ["requests", "rpm", "rpd", ["requests"]],
-  ["tokens", "tpm", "tpd", ["tokens", "projectTokens"]],
-] as const;
-type Name = (typeof KINDS)[number][3][number];
 
 /** Part of the pool's transit by which our calls are thought to come late on the average: what upstream counts then is still ours. */
 const LATE = 1 / 4;

@@ -1,7 +1,8 @@
 /** What upstream's headers teach of the pools' limits: followed in the budgets, written down, and reported as they change. */
 import type { Notice } from "../../platform/telemetry.ts";
+import type { LimitChange } from "../../policy/bounds.ts";
 import type { Budget } from "../../policy/budget.ts";
-import type { Learned, LimitChange } from "../../policy/learned.ts";
+import type { Learned } from "../../policy/learned.ts";
 import { learnedOf } from "../../policy/pools.ts";
 import type { QueueState } from "../../schemas/queue.ts";
 import type { PoolReading } from "../../schemas/rate.ts";

@@ -1,6 +1,8 @@
 /** A pool that learns, in front of an account that others may use too: to see what each gets of it. */
+
+import type { LimitChange } from "../../policy/bounds.ts";
 import { type Budget, openBudget, readiness, reserve } from "../../policy/budget.ts";
-import { Learned, type LimitChange } from "../../policy/learned.ts";
+import { Learned } from "../../policy/learned.ts";
 import type { LimitReading, PoolReading } from "../../schemas/rate.ts";
 import { START } from "./intervals.ts";
 

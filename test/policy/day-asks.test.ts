@@ -1,7 +1,8 @@
 /** A day's limit that upstream told and of which nothing is left: no answer but a call's tells that there is more again. */
 import { describe, expect, it } from "vitest";
+import type { LimitChange } from "../../policy/bounds.ts";
 import { correct, free, openBudget, readiness, reserve } from "../../policy/budget.ts";
-import { Learned, type LimitChange } from "../../policy/learned.ts";
+import { Learned } from "../../policy/learned.ts";
 import type { LimitReading } from "../../schemas/rate.ts";
 import { CONFIGURED, RPM, TPM } from "./account.ts";
 import { START } from "./intervals.ts";

@@ -2,8 +2,8 @@
 
 import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
+import type { LearnedRecord } from "../../../policy/bounds.ts";
 import type { Kind } from "../../../policy/lane.ts";
-import type { LearnedRecord } from "../../../policy/learned.ts";
 import type { LedgerRecord } from "../../../policy/ledger.ts";
 import type { Outputs } from "../../../policy/outputs.ts";
 import type { Place } from "../../../policy/queue.ts";
