@@ -157,6 +157,7 @@ describe("everything is refused for the rate, and no header says why", () => {
     const played = playAll();
     played.held = [];
     await enqueue(tickets(40));
+    await until(() => played.starts.length === 40);
     const plays = player(played);
     await plays(EPOCH, () => limited(172_800_000));
     const first = played.starts.length;
