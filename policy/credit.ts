@@ -58,6 +58,12 @@ export function readyAt(credit: Credit, now: number): number {
   return left >= 1 ? now : at + (1 - left) * DRIP_MS;
 }
 
+/** When the last of so many calls is let go, were all of them refused, ms. */
+export function clearedAt(credit: Credit, calls: number, now: number): number {
+  const { left } = dripped(credit, now);
+  return calls <= left ? now : readyAt(credit, now) + Math.ceil(calls - Math.max(1, left)) * DRIP_MS;
+}
+
 /** Nothing but what drips is left. */
 export function isSpent(credit: Credit, now: number): boolean {
   return dripped(credit, now).left <= 1;

@@ -12,7 +12,7 @@ export type Waiting = {
   /** How many of these are its prompt's, as far as is known. */
   readonly prompt?: number | undefined;
   readonly priority: number;
-  /** ms: enqueue time or `not_before`, less the head start that `priority` gives. */
+  /** ms: since when it waits, or behind whom it stands, less the head start that `priority` gives. */
   readonly effectiveAt: number;
   /** Since when it waits, ms. */
   readonly since: number;

@@ -60,8 +60,9 @@ export function reasonOf(standing: Standing): string {
     return `The job was turned away, or could not be sent; it is tried again in ${seconds(retry_at - now)}.`;
   if (retry_at !== null) return `Attempt ${attempts} did not succeed; the next may start in ${seconds(retry_at - now)}.`;
   const { pool, tokens } = standing;
-  if (eta === null && pool.condition?.reason === "lowered_limit")
-    return `The job waits until upstream raises a limit of the pool "${pool.id}" that it lowered: it reserves ${count(tokens)} tokens. Where nothing else waits, one such job is called to see.`;
+  if (standing.aside && isStopped(standing)) return `The job waits, for ${stoppedBy(standing)}.`;
+  if (standing.aside)
+    return `The job waits until upstream raises a limit of the pool "${pool.id}": it reserves ${count(tokens)} tokens, more than that holds now. Where nobody else waits for the pool, one such job is called to see.`;
   const limitedBy = eta?.limited_by ?? "none";
   const cause = causeOf(standing, limitedBy);
   if (limitedBy === "none" || eta === null) return `${aheadOf(standing)}; ${cause}.`;
@@ -101,6 +102,8 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
       if (pool.condition?.reason !== "slow_down") return `the pool "${pool.id}" may not grow faster: upstream refuses traffic that does`;
       return `upstream asked the account to slow down: the pool "${pool.id}" may use ${Math.round(pool.condition.share * 100)} % of its rate, and more by the minute`;
     case "retry":
+      if (pool.condition?.next_probe_at != null && pool.condition.reason !== "lowered_limit")
+        return `upstream refuses the calls of the pool "${pool.id}" (${pool.condition.code}): until it takes them again one is let go in twenty seconds`;
       return `upstream asked the pool "${pool.id}" to send nothing for ${seconds((pool.held_until ?? now) - now)}`;
     case "scheduled":
       return "its not_before lies ahead";
@@ -112,6 +115,11 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
 function vainOf({ tenant }: Standing): string {
   const { calls, turns } = tenant.in_vain!;
   return `the last ${count(calls)} calls of this tenant came to nothing (upstream turned them away, or they could not be sent): while others wait, its next counts as ${turns} turns`;
+}
+
+/** Nothing starts, whatever the budget says. */
+function isStopped({ paused, pool }: Standing): boolean {
+  return paused !== undefined || (pool.condition !== undefined && pool.condition.state !== "slowed" && pool.condition.state !== "normal");
 }
 
 function stoppedBy({ now, paused, pool, tenant }: Standing): string {

@@ -38,11 +38,12 @@ export type Estimates = { calls: number; reserved_tokens: number; used_tokens: n
 
 export type PoolState = {
   id: string;
-  /** Jobs that wait and could start if the budget allowed. */
+  /** Jobs that are `queued`: in line, aside for a lowered limit, or between two attempts. */
   depth: number;
   in_flight: number;
-  /** Jobs that wait for `not_before` or for a retry. */
+  /** Jobs that are `scheduled`: their `not_before` lies ahead. */
   scheduled: number;
+  /** Of those that are queued, since they were accepted, or since their `not_before`. */
   oldest_wait_seconds: number;
   /** Nothing starts, or probes alone. */
   paused: boolean;

@@ -8,6 +8,8 @@ import { shown } from "./condition/shown.ts";
 import { inForce } from "./limits.ts";
 import { reckon } from "./reckon.ts";
 import type { Rested } from "./resting.ts";
+import type { TicketRow } from "./store/store.ts";
+import { sinceOf } from "./waiting.ts";
 
 /** Null if the coordinator holds no ticket of that job, or only a verdict to deliver. */
 export function placeOf(book: Book, job: string, now: number): Place | null {
@@ -21,13 +23,18 @@ export function placeOf(book: Book, job: string, now: number): Place | null {
   // Nobody knows for how long.
   if (row.phase === "waiting" && (!waiting || isTooLarge(book, entry))) return { state: "waiting", position: null, eta: null };
   if (row.phase === "delayed" || !waiting) {
-    if (row.attempt === 0) return { state: "scheduled", position: null, eta: eta(row.ready_at - now, "scheduled") };
+    if (isScheduled(row)) return { state: "scheduled", position: null, eta: eta(row.ready_at - now, "scheduled") };
     const stopped = shown(book, book.pools.get(row.pool)!, now).state;
     const limitedBy = stopped === "normal" || stopped === "slowed" ? "retry" : "paused";
     return { state: "waiting", position: null, eta: eta(row.ready_at - now, limitedBy) };
   }
   const { position, eta: expected } = reckon(book, entry, waiting, now);
   return { state: "waiting", position, eta: expected, attempt: row.attempt };
+}
+
+/** Its client's own `not_before` lies ahead. Whoever was called before is queued, whatever it waits for. */
+function isScheduled({ attempt, phase }: TicketRow): boolean {
+  return phase === "delayed" && attempt === 0;
 }
 
 /** Whether its pool, as it is now, cannot hold it: it stands aside, or will when its turn comes. */
@@ -92,10 +99,10 @@ function count(book: Book, state: Counting, entry: Entry, now: number): void {
   if (row.phase === "leased") {
     state.in_flight++;
     tenant.in_flight++;
-  } else if (row.phase === "delayed") {
+  } else if (isScheduled(row)) {
     state.scheduled++;
   } else {
-    countWaiting(state, tenant, [[row.priority, 1]], entry.waiting?.since ?? row.accepted_at, now);
+    countWaiting(state, tenant, [[row.priority, 1]], sinceOf(row), now);
   }
 }
 

@@ -10,8 +10,13 @@ export function flowOfMailbox({ channel, tenant }: MailboxAddress): string {
   return flowOf(tenant, isBatchChannel(channel));
 }
 
+/** Since when a job waits, whatever it was told meanwhile, ms. */
+export function sinceOf({ accepted_at, not_before }: TicketRow): number {
+  return Math.max(accepted_at, not_before ?? 0);
+}
+
 export function waitingOf(row: TicketRow, { flow, tenant }: { flow: string; tenant: string }): Waiting {
-  const { accepted_at, arrival, job, not_before, priority, prompt, tokens } = row;
-  const since = Math.max(accepted_at, not_before ?? 0);
-  return { job, tenant, flow, tokens, prompt, priority, effectiveAt: since - priority * 1_000, since, arrival };
+  const { arrival, behind, job, priority, prompt, tokens } = row;
+  const since = sinceOf(row);
+  return { job, tenant, flow, tokens, prompt, priority, effectiveAt: Math.max(since, behind ?? 0) - priority * 1_000, since, arrival };
 }

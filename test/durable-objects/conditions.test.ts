@@ -28,7 +28,7 @@ describe("a bill that is not paid", () => {
     await settle("a", 1, refused("billing"));
     await settle("b", 1, refused("billing"));
     await enqueue([ticket("c"), ticket("d"), ticket("e")]);
-    expect(await pool()).toMatchObject({ depth: 3, scheduled: 2, in_flight: 0, paused: true });
+    expect(await pool()).toMatchObject({ depth: 5, scheduled: 0, in_flight: 0, paused: true });
     expect(await condition()).toEqual({
       ...{ state: "halted", reason: "billing", code: "insufficient_quota", since: past(0) / 1_000 },
       ...{ next_probe_at: past(30) / 1_000, failed_probes: 0, share: 1 },

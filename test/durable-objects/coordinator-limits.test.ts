@@ -182,7 +182,7 @@ describe("failures", () => {
       const { retryAt } = verdicts[failed] as Extract<Verdict, { kind: "retrying" }>;
       waits.push(retryAt - world.now);
       await advanceTo(retryAt - 1);
-      expect(await pool()).toMatchObject({ scheduled: 1, in_flight: 0 });
+      expect(await pool()).toMatchObject({ depth: 1, in_flight: 0 });
       await advanceTo(retryAt);
       await until(() => starts.length === failed + 2);
     }

@@ -69,7 +69,7 @@ describe("rows written for a job", () => {
         return refusal(503, "server_is_overloaded", {}, "server_error");
       };
       const { id } = await submit({ channel: "c" });
-      await until(async () => (await pool()).scheduled === 1);
+      await until(async () => (await pool()).depth === 1);
       await advanceTo(EPOCH + 2_000);
       await allEnded([id]);
     });

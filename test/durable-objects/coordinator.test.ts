@@ -23,7 +23,7 @@ describe("a lease is lost", () => {
     expect(await pool()).toMatchObject({ in_flight: 2 });
     played.boot = "second";
     expect(await beat("second", [held("b")])).toEqual({ stop: [] });
-    expect(await pool()).toMatchObject({ in_flight: 1, scheduled: 1 });
+    expect(await pool()).toMatchObject({ in_flight: 1, depth: 1 });
     await until(() => verdictsOn("a").length === 1);
     await advanceTo(EPOCH + 2_000);
     await until(() => starts.length === 3);
@@ -39,7 +39,7 @@ describe("a lease is lost", () => {
     played.boot = "second";
     await enqueue([ticket("b")]);
     await until(() => played.verdictsOn("a").length === 1);
-    expect(await pool()).toMatchObject({ in_flight: 1, scheduled: 1 });
+    expect(await pool()).toMatchObject({ in_flight: 1, depth: 1 });
     expect((await coordinator().locate(["b"]))[0]).toMatchObject({ state: "running", held: { attempt: 1 } });
   });
 
@@ -53,7 +53,7 @@ describe("a lease is lost", () => {
     expect(played.asked).toBe(0);
     await advanceTo(EPOCH + 15_000);
     await until(() => played.verdictsOn("a").length === 1);
-    expect(await pool()).toMatchObject({ in_flight: 0, scheduled: 1 });
+    expect(await pool()).toMatchObject({ in_flight: 0, depth: 1 });
     await advanceTo(EPOCH + 17_000);
     await until(() => played.starts.length === 2);
     expect(played.starts[1]).toMatchObject({ job: "a", attempt: 2, unknown: 1 });
@@ -91,9 +91,9 @@ describe("a lease is lost", () => {
     await enqueue([ticket("a")]);
     await until(() => starts.length === 1);
     await passesTo(EPOCH + 44_999);
-    expect(await pool()).toMatchObject({ in_flight: 1, scheduled: 0 });
+    expect(await pool()).toMatchObject({ in_flight: 1, depth: 0 });
     await advanceTo(EPOCH + 45_000);
-    expect(await pool()).toMatchObject({ in_flight: 0, scheduled: 1 });
+    expect(await pool()).toMatchObject({ in_flight: 0, depth: 1 });
     await until(() => verdictsOn("a").length === 1);
   });
 
@@ -107,7 +107,7 @@ describe("a lease is lost", () => {
     await passesTo(EPOCH + 164_999);
     expect(await pool()).toMatchObject({ in_flight: 1 });
     await advanceTo(EPOCH + 165_000);
-    expect(await pool()).toMatchObject({ in_flight: 0, scheduled: 1 });
+    expect(await pool()).toMatchObject({ in_flight: 0, depth: 1 });
   });
 
   it("not because the coordinator itself was away: heartbeats that wait for it are read first, and who sent none is asked", async () => {
@@ -116,12 +116,12 @@ describe("a lease is lost", () => {
     await until(() => starts.length === 1);
     world.now = EPOCH + 46_000;
     await enqueue([ticket("b")]);
-    expect(await pool()).toMatchObject({ in_flight: 2, scheduled: 0 });
+    expect(await pool()).toMatchObject({ in_flight: 2, depth: 0 });
     expect(await beat("first", [held("a"), held("b")])).toEqual({ stop: [] });
     await passesTo(EPOCH + 61_000);
-    expect(await pool()).toMatchObject({ in_flight: 2, scheduled: 0 });
+    expect(await pool()).toMatchObject({ in_flight: 2, depth: 0 });
     await passesTo(EPOCH + 91_000);
-    expect(await pool()).toMatchObject({ in_flight: 0, scheduled: 2 });
+    expect(await pool()).toMatchObject({ in_flight: 0, depth: 2 });
   });
 
   it("and its dispatcher, should it live, is told to give it up; its word is no longer heard", async () => {

@@ -354,7 +354,7 @@ describe("upstream's word on another try", () => {
         ? refusal(503, "server_is_overloaded", { "x-should-retry": "false" }, "server_error")
         : completion("here again");
     const { id } = await submit();
-    await until(async () => (await pool()).scheduled === 1);
+    await until(async () => world.calls.length === 1 && (await pool()).depth === 1);
     await advanceTo(EPOCH + 29_999);
     expect(world.calls).toHaveLength(1);
     await advanceTo(EPOCH + 32_000);

@@ -124,11 +124,11 @@ describe("a job that may not be called again", () => {
     expect(failed.error!.message).toContain("gateway_timeout");
     expect(world.calls).toHaveLength(1);
     // Nothing of it waits any more: its ticket is gone, and it is among the dead letters.
-    await until(async () => (await pool()).scheduled === 0);
+    await until(async () => (await pool()).depth === 0);
     expect(await coordinator().deadLetters(null, 10)).toMatchObject([{ job: never.id, attempts: 1, code: "unknown_outcome" }]);
     world.calls.length = 0;
     const { id } = await submit();
-    await until(async () => (await pool()).scheduled === 1 && world.calls.length === 1);
+    await until(async () => (await pool()).depth === 1 && world.calls.length === 1);
     await advanceTo(EPOCH + 2_000);
     expect(await ended(id)).toMatchObject({ status: "completed", attempts: 2, possible_duplicates: 1 });
   });
@@ -158,7 +158,7 @@ describe("a job that may not be called again", () => {
     if (seen) await client.subscribe({ channel: "c", deltas: true });
     const { id } = await submit({ channel: "c", retry });
     if (status === "failed") await ended(id);
-    else await until(async () => (await pool()).scheduled === 1);
+    else await until(async () => world.calls.length === 1 && (await pool()).depth === 1);
     // An error in mid-stream says nothing of the pool, whatever its code.
     expect((await pool()).condition.state).toBe("normal");
     await advanceTo(EPOCH + 2_000);

@@ -285,7 +285,7 @@ describe("a call that was turned away", () => {
     await settle("j0", 1, { kind: "no_capacity", retryAfterMs: 5_000 });
     await enqueue([ticket("other")]);
     await until(() => played.starts.length === 2);
-    expect(await pool()).toMatchObject({ in_flight: 1, scheduled: 1, condition: { state: "normal" } });
+    expect(await pool()).toMatchObject({ in_flight: 1, depth: 1, condition: { state: "normal" } });
     await advanceTo(EPOCH + 5_500);
     await until(() => played.starts.length === 3);
     expect(played.starts[2]).toMatchObject({ job: "j0", attempt: 2, waits: 1 });

@@ -105,7 +105,7 @@ it("a dispatcher says so of a job whose mailbox it could not reach", async () =>
     throw new Error("not now");
   });
   await submit();
-  await until(async () => asked > 0 && (await pool()).scheduled === 1, 2_000);
+  await until(async () => asked > 0 && (await pool()).depth === 1, 2_000);
   expect((await pool()).used).toEqual({ requests: 0, tokens: 0 });
 });
 
@@ -117,6 +117,6 @@ it("a dispatcher that has no room for a lease has not made its call", async () =
     throw Object.assign(new Error("too many requests"), { overloaded: true });
   });
   await enqueue([ticket("a")]);
-  await until(async () => refused > 0 && (await pool()).scheduled === 1);
+  await until(async () => refused > 0 && (await pool()).depth === 1);
   expect((await pool()).used).toEqual({ requests: 0, tokens: 0 });
 });

@@ -29,7 +29,7 @@ it.each(['{"error":{"message":"broke","code":"broken"}}', '{"message":"broke"}',
     world.upstream = () =>
       world.calls.length > 1 ? completion("again") : sent(`event: error\ndata: ${data}\n\n${WHOLE.join("\n\n")}\n\n`);
     const { id } = await submit({ retry: "always" });
-    await until(async () => (await pool()).scheduled === 1);
+    await until(async () => world.calls.length === 1 && (await pool()).depth === 1);
     await advanceTo(world.now + 60_000);
     expect(await ended(id)).toMatchObject({ status: "completed", attempts: 2 });
     expect(world.calls).toHaveLength(2);

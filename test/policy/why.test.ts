@@ -137,11 +137,22 @@ describe("in words", () => {
 
   it("a job that is too large for a lowered limit is told so", () => {
     const condition: PoolCondition = { ...stopped, state: "slowed", reason: "lowered_limit" };
-    const aside = waiting({ position: null, ahead: null, eta: null, pool: { ...waiting().pool, condition } });
+    const aside = waiting({ aside: true, position: null, ahead: null, eta: null, pool: { ...waiting().pool, condition } });
     expect(reasonOf(aside)).toBe(
-      'The job waits until upstream raises a limit of the pool "mini" that it lowered: it reserves 1,200 tokens. Where nothing else waits, one such job is called to see.',
+      'The job waits until upstream raises a limit of the pool "mini": it reserves 1,200 tokens, more than that holds now. Where nobody else waits for the pool, one such job is called to see.',
     );
-    expect(reasonOf({ ...aside, eta: eta(6, "ramp") })).toContain("may not grow faster");
+    expect(reasonOf({ ...aside, paused: "tenant" })).toBe('The job waits, for the tenant "alice" is paused by an operator.');
+    expect(reasonOf({ ...aside, pool: { ...aside.pool, condition: stopped } })).toContain("stands still, for upstream refuses its calls");
+    // The others are not told so.
+    expect(reasonOf({ ...waiting(), pool: aside.pool, eta: eta(6, "ramp") })).toContain("may not grow faster");
+  });
+
+  it("a job of a pool whose calls are all refused is told so", () => {
+    const condition: PoolCondition = { ...stopped, state: "slowed", reason: "rate_limit", code: "rate_limit_exceeded" };
+    const refused = waiting({ eta: eta(40, "retry"), pool: { ...waiting().pool, condition } });
+    expect(reasonOf(refused)).toContain(
+      'upstream refuses the calls of the pool "mini" (rate_limit_exceeded): until it takes them again one is let go in twenty seconds; it should start in about 40 seconds',
+    );
   });
 
   it("a job that runs, is scheduled, or waits for its next attempt", () => {

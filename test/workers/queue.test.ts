@@ -90,15 +90,15 @@ describe("the queue, counted", () => {
     expect((await pool()).tenants).toEqual([]);
   });
 
-  it("a job between two attempts is scheduled; one that failed is nowhere", async () => {
+  it("a job between two attempts is queued; one that failed is nowhere", async () => {
     world.upstream = () => refusal(503, "busy");
     await submit();
-    await until(async () => (await pool()).scheduled === 1);
+    await until(async () => (await pool()).depth === 1);
     world.upstream = () => refusal(400, "no");
     const { id } = await submit();
     await ended(id);
     await until(async () => (await pool()).in_flight === 0);
-    expect(counts(await pool())).toEqual({ depth: 0, in_flight: 0, scheduled: 1 });
+    expect(counts(await pool())).toEqual({ depth: 1, in_flight: 0, scheduled: 0 });
   });
 
   it("a cancelled job is gone at once, whether it waited or was scheduled", async () => {

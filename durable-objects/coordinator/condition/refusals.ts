@@ -106,8 +106,8 @@ export function stepBack(
   const spent = state.credit !== null && isSpent(state.credit, now);
   if (outcome.kind !== "rate_limited" || times <= (spent ? 0 : PATIENCE)) return null;
   const most = state.provenBy > before.at ? ASIDE_MS.some : ASIDE_MS.none;
-  row.not_before = now + Math.max(Math.min(MOST_SILENCE_MS, outcome.retryAfterMs ?? 0), Math.min(most, 1_000 * 2 ** Math.min(times, 30)));
-  return row.not_before;
+  row.behind = now + Math.max(Math.min(MOST_SILENCE_MS, outcome.retryAfterMs ?? 0), Math.min(most, 1_000 * 2 ** Math.min(times, 30)));
+  return row.behind;
 }
 
 /**
@@ -115,7 +115,7 @@ export function stepBack(
  * others may well be taken, and where there are none it is called at once.
  */
 export function goBehind({ refusals, row }: Entry, backAt: number, now: number): void {
-  if (refusals.times > 1) row.not_before = backAt + Math.min(ASIDE_MS.some, now - row.accepted_at);
+  if (refusals.times > 1) row.behind = backAt + Math.min(ASIDE_MS.some, now - row.accepted_at);
 }
 
 /** It was told, or found out, something of itself alone. */

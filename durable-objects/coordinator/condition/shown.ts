@@ -1,6 +1,6 @@
 /** How a pool stands, in the words of `GET /v1/queue` and of a job's `why`, and what that means for a wait. */
 import { paceMs } from "../../../policy/budget.ts";
-import { readyAt } from "../../../policy/credit.ts";
+import { clearedAt, isSpent, readyAt } from "../../../policy/credit.ts";
 import { eta } from "../../../policy/eta.ts";
 import * as pace from "../../../policy/pace.ts";
 import * as ramp from "../../../policy/ramp.ts";
@@ -68,9 +68,11 @@ export function outOfTurn(book: Book, pool: Pool, tenant: string, own: { jobs: n
  * on, or of a pause from now on, for nobody knows its end. `ahead`: what starts until then, this job included.
  */
 export function prolonged(book: Book, pool: Pool, tenant: string, ahead: { jobs: number; tokens: number }, wait: Eta, now: number): Eta {
-  const { cut, ramp: governor, stop } = book.conditions.of(pool.id);
+  const { credit, cut, ramp: governor, stop } = book.conditions.of(pool.id);
   if (pausedBy(book, pool.id, tenant)) return { ...wait, limited_by: "paused" };
   if (stop) return eta(wait.p50 * 1_000 + Math.max(0, stop.nextProbeAt - now), "paused");
+  const refused = credit && isSpent(credit, now) ? clearedAt(credit, ahead.jobs, now) - now : 0;
+  if (refused > wait.p50 * 1_000) return eta(refused, "retry");
   const costMs = cut ? ahead.jobs * paceMs(pool.budget, ahead.tokens / Math.max(1, ahead.jobs)) : 0;
   const slowed = Math.max(cut ? pace.clearedAt(cut, costMs, now) : now, governor ? ramp.clearedAt(governor, ahead.tokens, now) : now);
   return slowed - now > wait.p50 * 1_000 ? eta(slowed - now, "ramp") : wait;

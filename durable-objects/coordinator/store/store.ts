@@ -20,6 +20,8 @@ type Fixed = {
   prompt?: number;
   accepted_at: number;
   not_before: number | null;
+  /** It stands behind what has come until then (ms): it was refused more than others. Missing of most. */
+  behind?: number;
   deadline: number | null;
   /** Order of arrival here: among tickets of one instant it decides, after a restart too. */
   arrival: number;
@@ -300,7 +302,12 @@ export function isMarked(out: Uint8Array, index: number): boolean {
   return (out[index >> 3]! & (0x80 >> (index & 7))) !== 0;
 }
 
-function fixedOf({ pool, priority, tokens, prompt, accepted_at, not_before, deadline, arrival, open, doubtful }: TicketRow): Fixed {
-  const rest = { ...(prompt !== undefined && { prompt }), ...(open && { open }), ...(doubtful && { doubtful }) };
+function fixedOf({ pool, priority, tokens, prompt, accepted_at, not_before, behind, deadline, arrival, open, doubtful }: TicketRow): Fixed {
+  const rest = {
+    ...(behind !== undefined && { behind }),
+    ...(prompt !== undefined && { prompt }),
+    ...(open && { open }),
+    ...(doubtful && { doubtful }),
+  };
   return { pool, priority, tokens, accepted_at, not_before, deadline, arrival, ...rest };
 }
