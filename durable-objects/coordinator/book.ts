@@ -16,6 +16,7 @@ import { Addresses } from "./addresses.ts";
 import { Aside } from "./aside.ts";
 import { Conditions } from "./condition/conditions.ts";
 import { DoubtBook } from "./doubts.ts";
+import { Endings } from "./endings.ts";
 import { EstimateBook } from "./estimates.ts";
 import { Expectations } from "./expectations.ts";
 import { LimitBook } from "./limits.ts";
@@ -116,8 +117,7 @@ export class Book {
   readonly entries = new Map<string, Entry>();
   readonly delayed = heapOf("delayed", ({ row }) => row.ready_at);
   readonly deadlines = heapOf("deadlines", ({ row }) => row.deadline!);
-  /** Verdicts that a mailbox has not confirmed, with the time of the last sending. */
-  readonly endings = new Map<string, { entry: Entry; sentAt: number }>();
+  readonly endings = new Endings();
   readonly watching = new Watching();
   readonly fleet: Fleet;
   readonly conditions: Conditions;
@@ -324,8 +324,7 @@ export class Book {
     for (const pool of this.pools.values()) at = Math.min(at, pool.wakeAt);
     for (const tenant of this.tenants.values()) at = Math.min(at, tenant.wakeAt);
     at = Math.min(at, this.delayed.peek()?.row.ready_at ?? at, this.deadlines.peek()?.row.deadline ?? at, this.resting.deadlineAt);
-    for (const { sentAt } of this.endings.values()) at = Math.min(at, sentAt + VERDICT_RETRY_MS);
-    return at;
+    return Math.min(at, this.endings.nextAt);
   }
 }
 
@@ -338,9 +337,6 @@ function heapOf(name: "delayed" | "deadlines", dueAt: (entry: Entry) => number):
     },
   );
 }
-
-/** A verdict that a mailbox has not confirmed is sent again after this. */
-export const VERDICT_RETRY_MS = 5_000;
 
 /** Rebuilds the book from storage. Leases are given one full term: their dispatchers are asked meanwhile. */
 export function openBook(settings: Settings, store: CoordinatorStore, now: number): Book {
@@ -365,7 +361,7 @@ export function openBook(settings: Settings, store: CoordinatorStore, now: numbe
   for (const row of store.tickets()) {
     if (!book.pools.has(row.pool)) row.pool = adoptivePool(book);
     const entry = book.insert(row, now);
-    if (row.phase === "ending") book.endings.set(row.job, { entry, sentAt: Number.NEGATIVE_INFINITY });
+    if (row.phase === "ending") book.endings.restore(entry);
     if (row.phase === "leased") resumeLease(book, entry, now);
   }
   book.resting.refillAll(now);

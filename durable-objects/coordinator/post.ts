@@ -9,6 +9,9 @@ import { type Book, noLetters } from "./book.ts";
 import { leave } from "./settle.ts";
 import { confirmStart, heldBy, lose, reconcile, unsent } from "./sweep.ts";
 
+/** In one letter: a call between objects holds 32 MB, and each verdict has words of upstream in it. */
+const VERDICTS_MOST = 500;
+
 export type Post = {
   env: Env;
   book: Book;
@@ -31,7 +34,9 @@ export function send(post: Post, now: number): void {
   post.book.letters = noLetters();
   for (const { notices } of [post.book.conditions, post.book.limits]) for (const notice of notices.splice(0)) tell(post, notice, now);
   for (const [dispatcher, leases] of letters.starts) post.background(start(post, dispatcher, leases));
-  for (const [mailbox, verdicts] of letters.verdicts) post.background(judge(post, mailbox, verdicts));
+  for (const [mailbox, verdicts] of letters.verdicts)
+    for (let from = 0; from < verdicts.length; from += VERDICTS_MOST)
+      post.background(judge(post, mailbox, verdicts.slice(from, from + VERDICTS_MOST)));
   for (const [mailbox, moves] of letters.moves) post.background(move(post, mailbox, moves));
   for (const [dispatcher, leases] of letters.asks) post.background(ask(post, dispatcher, leases));
   for (const [dispatcher, jobs] of letters.aborts) post.background(abort(post, dispatcher, jobs));

@@ -153,7 +153,7 @@ export function end(book: Book, entry: Entry, kind: JobEnd, problem: Problem, no
   const verdict: Verdict = { ...facts(entry), kind, problem };
   row.phase = "ending";
   row.verdict = JSON.stringify(verdict);
-  book.endings.set(row.job, { entry, sentAt: now });
+  book.endings.sent(entry, now);
   book.dirty.add(entry);
   tell(book, entry, verdict);
   if (kind === "failed") bury(book, entry, problem, verdict.attempts, now);

@@ -2,18 +2,14 @@
 import type { Problem } from "../../schemas/problem.ts";
 import type { Held, Outcome, Verdict } from "../../schemas/rpc.ts";
 import { beyondBounds } from "./aside.ts";
-import { type Book, type Entry, LEASE_MS, SILENCE_MS, VERDICT_RETRY_MS } from "./book.ts";
+import { type Book, type Entry, LEASE_MS, SILENCE_MS } from "./book.ts";
 import { conclude, end, tell } from "./settle.ts";
 
 export function sweep(book: Book, now: number, random: () => number): void {
   releaseDelayed(book, now);
   expireOverdue(book, now);
   if (book.leaseCheckAt <= now) checkLeases(book, now, random);
-  for (const ending of book.endings.values()) {
-    if (ending.sentAt + VERDICT_RETRY_MS > now) continue;
-    ending.sentAt = now;
-    tell(book, ending.entry, JSON.parse(ending.entry.row.verdict!) as Verdict);
-  }
+  for (const entry of book.endings.due(now)) tell(book, entry, JSON.parse(entry.row.verdict!) as Verdict);
 }
 
 /** Of what was taken in, what no limit of its pool would ever hold: the operator lowered it since, or took the job's own pool out. */

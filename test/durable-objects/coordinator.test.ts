@@ -203,6 +203,22 @@ describe("time", () => {
     await until(() => starts.length === 1);
   });
 
+  it("many that expire together are told in letters of five hundred", async () => {
+    world.env.SLUICE_POOLS = pools({ concurrency: 1 });
+    const played = playAll();
+    const sizes: number[] = [];
+    const judge = world.between.get("mailbox.judge")!;
+    world.between.set("mailbox.judge", (go, args) => {
+      sizes.push((args[0] as unknown[]).length);
+      return judge(go, args);
+    });
+    await enqueue(Array.from({ length: 1_200 }, (_, n) => ticket(`j${n}`, { deadline: EPOCH + 30_000 })));
+    await advanceTo(EPOCH + 30_000);
+    await until(() => played.verdicts.length === 1_199);
+    expect(sizes.sort((a, b) => a - b)).toEqual([199, 500, 500]);
+    await until(async () => (await pool()).depth === 0);
+  });
+
   it("queued -> expired: at its deadline, with a verdict and without a dead letter", async () => {
     world.env.SLUICE_POOLS = pools({ concurrency: 1 });
     const { starts, verdicts } = playAll();

@@ -1,0 +1,53 @@
+/**
+ * Verdicts that a mailbox has not confirmed. Law: each is sent again until it is; but only so many at once, for a mailbox that is out of reach may be owed a
+ * hundred thousand.
+ */
+import type { Entry } from "./book.ts";
+
+/** One that has not been confirmed is sent again after this, ms. */
+const RETRY_MS = 5_000;
+/** So many are sent again in one turn, and the next after this, ms. */
+const AGAIN = { most: 500, pauseMs: 100 };
+
+export class Endings {
+  /** By job; whoever was sent longest ago is the first. */
+  readonly #all = new Map<string, { entry: Entry; sentAt: number }>();
+  #pausedUntil = Number.NEGATIVE_INFINITY;
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  sent(entry: Entry, now: number): void {
+    this.#all.delete(entry.row.job);
+    this.#all.set(entry.row.job, { entry, sentAt: now });
+  }
+
+  /** At wake: nobody knows when it was sent. */
+  restore(entry: Entry): void {
+    this.#all.set(entry.row.job, { entry, sentAt: Number.NEGATIVE_INFINITY });
+  }
+
+  delete(job: string): void {
+    this.#all.delete(job);
+  }
+
+  /** When some are to be sent again, ms; Infinity if there are none. */
+  get nextAt(): number {
+    for (const { sentAt } of this.#all.values()) return Math.max(sentAt + RETRY_MS, this.#pausedUntil);
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /** Those that are to be sent again now; they are noted as sent. */
+  due(now: number): Entry[] {
+    const due: Entry[] = [];
+    if (this.nextAt > now) return due;
+    for (const { entry, sentAt } of this.#all.values()) {
+      if (due.length === AGAIN.most || sentAt + RETRY_MS > now) break;
+      due.push(entry);
+    }
+    for (const entry of due) this.sent(entry, now);
+    this.#pausedUntil = now + AGAIN.pauseMs;
+    return due;
+  }
+}
