@@ -1,5 +1,6 @@
 /** Why a job waits: which limit binds it, and the sentence that says so. */
 import type { Eta, Job, LimitedBy } from "../schemas/job.ts";
+import type { PoolCondition } from "../schemas/queue.ts";
 import type { JobWhy, Standing } from "../schemas/why.ts";
 import { isEnd } from "./lifecycle.ts";
 
@@ -102,7 +103,7 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
       if (pool.condition?.reason !== "slow_down") return `the pool "${pool.id}" may not grow faster: upstream refuses traffic that does`;
       return `upstream asked the account to slow down: the pool "${pool.id}" may use ${Math.round(pool.condition.share * 100)} % of its rate, and more by the minute`;
     case "retry":
-      if (pool.condition?.next_probe_at != null && pool.condition.reason !== "lowered_limit")
+      if (pool.condition && isInDoubt(pool.condition, pool.held_until))
         return `upstream refuses the calls of the pool "${pool.id}" (${pool.condition.code}): until it takes them again one is let go in twenty seconds`;
       return `upstream asked the pool "${pool.id}" to send nothing for ${seconds((pool.held_until ?? now) - now)}`;
     case "scheduled":
@@ -115,6 +116,11 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
 function vainOf({ tenant }: Standing): string {
   const { calls, turns } = tenant.in_vain!;
   return `the last ${count(calls)} calls of this tenant came to nothing (upstream turned them away, or they could not be sent): while others wait, its next counts as ${turns} turns`;
+}
+
+/** It is upstream's refusals that it waits for, and not the silence that was asked for. */
+function isInDoubt({ next_probe_at, reason }: PoolCondition, heldUntil = 0): boolean {
+  return next_probe_at !== null && reason !== "lowered_limit" && next_probe_at > heldUntil;
 }
 
 /** Nothing starts, whatever the budget says. */

@@ -150,6 +150,8 @@ describe("in words", () => {
   it("a job of a pool whose calls are all refused is told so", () => {
     const condition: PoolCondition = { ...stopped, state: "slowed", reason: "rate_limit", code: "rate_limit_exceeded" };
     const refused = waiting({ eta: eta(40, "retry"), pool: { ...waiting().pool, condition } });
+    const silent = { ...refused, pool: { ...refused.pool, held_until: condition.next_probe_at! } };
+    expect(reasonOf(silent)).toContain("to send nothing for 30 seconds");
     expect(reasonOf(refused)).toContain(
       'upstream refuses the calls of the pool "mini" (rate_limit_exceeded): until it takes them again one is let go in twenty seconds; it should start in about 40 seconds',
     );
