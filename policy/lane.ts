@@ -5,7 +5,7 @@
  * Far ahead of their start jobs may rest by the run, out of memory: a lane then knows of a run how many they are and where the first ones stand. Whoever lets them
  * rest wakes them when `due` says so.
  */
-import { isBatches } from "./flow.ts";
+import { flowOf, isBatches } from "./flow.ts";
 import { type Place, precedes, Queue, type Waiting } from "./queue.ts";
 
 /** What a job takes the greater share of: its dominant resource. */
@@ -28,6 +28,8 @@ export class Lane {
   readonly weight: number;
   /** Whether it lets others go first: a batch does. It then pays for the first job before that starts, or a thousand of them that come would go ahead by one each. */
   readonly yields: boolean;
+  /** The flow that may wait for this one: of a tenant's live work, its batches. */
+  readonly follower: string | null;
   /** Whether it has yet to pay for its first job. */
   owes: boolean;
   /** Whether its tenant's own cap keeps it: it is not asked for its next, until something may have changed. */
@@ -49,6 +51,7 @@ export class Lane {
     this.flow = flow;
     this.weight = weight;
     this.yields = isBatches(flow);
+    this.follower = this.yields ? null : flowOf(flow, true);
     this.owes = this.yields;
   }
 

@@ -9,7 +9,6 @@
  * Packing: while the next job waits for one resource, jobs of the other kind may go ahead, for what they mostly take would be left
  * unspent. In strict order, big jobs before small ones need up to twice the time that their sums do.
  */
-import { flowOf } from "./flow.ts";
 import { RankedHeap } from "./heap.ts";
 import { KINDS, type Kind, Lane, type Run } from "./lane.ts";
 import type { Waiting } from "./queue.ts";
@@ -260,7 +259,7 @@ export class Order {
   /** A job has left: a batch that waited for its tenant's live work may go. */
   #changed(lane: Lane): void {
     this.#rank(lane);
-    if (!lane.yields) this.readmit(flowOf(lane.flow, true));
+    if (lane.follower) this.readmit(lane.follower);
   }
 
   #lane(flow: string): Lane {
