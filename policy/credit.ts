@@ -52,10 +52,14 @@ export function taken(credit: Credit | null, risked: boolean, now: number): Cred
 /** It never came to upstream: what it took is given back. */
 export const unasked = (credit: Credit | null, now: number): Credit | null => credit && add(credit, 1, now);
 
-/** When a call may be let go, ms; from `now` on. */
-export function readyAt(credit: Credit, now: number): number {
+/** Of the credit so much is left to others by a tenant of which nothing is taken while they are: half of what a doubt begins with. */
+export const KEPT = ENOUGH / 2;
+
+/** When a call may be let go, ms; from `now` on. With `kept` so much is left over, or one goes when nothing has happened for a while. */
+export function readyAt(credit: Credit, now: number, kept = 0): number {
   const { at, left } = dripped(credit, now);
-  return left >= 1 ? now : at + (1 - left) * DRIP_MS;
+  if (left >= 1 + kept) return now;
+  return kept > 0 ? Math.max(now, credit.at + DRIP_MS) : at + (1 - left) * DRIP_MS;
 }
 
 /** When the last of so many calls is let go, were all of them refused, ms. */

@@ -6,8 +6,8 @@
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
 import { type Bounds, type Days, KINDS, type LearnedRecord, type LimitChange, type Minutes, type Name } from "./bounds.ts";
-import { type Budget, burstOf, correct, type Limits, type Reservation, type Resource, readiness, retune, used } from "./budget.ts";
-import { Day, type DayRecord } from "./day.ts";
+import { type Budget, burstOf, correct, type Reservation, type Resource, readiness, retune, used } from "./budget.ts";
+import { Day } from "./day.ts";
 import { Followed } from "./followed.ts";
 import { Foreign } from "./foreign.ts";
 import { type Kind, Levels } from "./levels.ts";

@@ -69,7 +69,7 @@ function gateOf(book: Book, pool: Pool, now: number): Gate {
   };
   return {
     starts,
-    costMs: ({ tenant, tokens }) => turns(vain.get(tenant) ?? 0) * dominantMs(pool.budget, tokens),
+    costMs: ({ tenant, tokens }) => turns(vain.get(tenant)?.times ?? 0) * dominantMs(pool.budget, tokens),
     delayMs: ({ tokens }, resource) => costMs(pool.budget, resource, tokens),
     tokensIdle: () => tokensIdle(pool.budget, now),
   };

@@ -5,7 +5,7 @@ import { free } from "../../policy/budget.ts";
 import { isBatches } from "../../policy/flow.ts";
 import type { Standing, WhyPool, WhyTenant } from "../../schemas/why.ts";
 import type { Book, Pool } from "./book.ts";
-import { inVain, pausedBy, shown } from "./condition/shown.ts";
+import { inVain, pausedBy, shown, silentUntil } from "./condition/shown.ts";
 import { isTooLarge, placeOf } from "./inspect.ts";
 import { inForce } from "./limits.ts";
 import { reckon } from "./reckon.ts";
@@ -51,7 +51,7 @@ function poolState(book: Book, pool: Pool, now: number): WhyPool {
     free: { requests: Math.floor(free(budget, "rpm", now)), tokens: Math.floor(free(budget, "tpm", now)) },
     limits: inForce(book, id),
     in_flight: budget.inFlight,
-    ...(budget.heldUntil > now && { held_until: budget.heldUntil / 1_000 }),
+    ...(silentUntil(book, pool) > now && { held_until: silentUntil(book, pool) / 1_000 }),
     ...(condition.state !== "normal" && { condition }),
   };
 }

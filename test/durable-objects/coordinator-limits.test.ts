@@ -97,24 +97,40 @@ describe("a pool that was taken out of the settings", () => {
 describe("429", () => {
   const rateLimited = (retryAfterMs: number | null): Outcome => ({ kind: "rate_limited", retryAfterMs });
 
-  it("the whole pool is silent till then, no other is; it was a wait and no attempt", async () => {
+  it("the whole pool is silent for two seconds at the most, no other is; who was told more waits for it; it was a wait and no attempt", async () => {
     const { starts, verdicts } = playAll();
     await enqueue([ticket("a")]);
     await settle("a", 1, rateLimited(20_000));
     await enqueue([ticket("b"), ticket("n", { pool: "gpt-5-nano" })]);
     await until(() => starts.length === 2);
     expect(starts.map(({ job }) => job)).toEqual(["a", "n"]);
+    await advanceTo(EPOCH + 1_999);
+    expect(await pool()).toMatchObject({ depth: 1, in_flight: 0 });
+    await advanceTo(EPOCH + 2_000);
+    await until(() => starts.length === 3);
+    await settle("b", 1, committed);
     // A tenth of jitter at the most, half of it by these dice.
     await advanceTo(EPOCH + 20_999);
-    expect(await pool()).toMatchObject({ depth: 2, in_flight: 0 });
+    expect(await pool()).toMatchObject({ in_flight: 0 });
     await advanceTo(EPOCH + 21_000);
     await until(() => starts.length === 4);
-    // It comes back to its old place.
     expect(starts.slice(2)).toMatchObject([
-      { job: "a", attempt: 2, waits: 1, unknown: 0 },
       { job: "b", attempt: 1, waits: 0 },
+      { job: "a", attempt: 2, waits: 1, unknown: 0 },
     ]);
     expect(verdicts).toEqual([]);
+  });
+
+  it("of a second or two: all keep their places", async () => {
+    const { starts } = playAll();
+    await enqueue([ticket("a")]);
+    await settle("a", 1, rateLimited(1_000));
+    await enqueue([ticket("b")]);
+    await advanceTo(EPOCH + 1_049);
+    expect(await pool()).toMatchObject({ depth: 2, in_flight: 0 });
+    await advanceTo(EPOCH + 1_050);
+    await until(() => starts.length === 3);
+    expect(starts.map(({ job }) => job)).toEqual(["a", "a", "b"]);
   });
 
   it("without a time: a short silence", async () => {
@@ -133,7 +149,11 @@ describe("429", () => {
     await settle("a", 1, rateLimited(20_000));
     await kill(coordinator());
     await enqueue([ticket("b")]);
-    expect(await pool()).toMatchObject({ depth: 2, in_flight: 0 });
+    expect(await pool()).toMatchObject({ depth: 1, in_flight: 0 });
+    await advanceTo(EPOCH + 2_000);
+    await until(() => starts.length === 2);
+    await advanceTo(EPOCH + 20_999);
+    expect(starts).toHaveLength(2);
     await advanceTo(EPOCH + 21_000);
     await until(() => starts.length === 3);
   });

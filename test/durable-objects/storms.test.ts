@@ -2,7 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
-import { alarm, committed, enqueue, passesTo, playAll, problem, settle, ticket } from "../support/desk.ts";
+import { alarm, committed, enqueue, playAll, problem, settle, ticket } from "../support/desk.ts";
+import { receive } from "../support/receiver.ts";
 import { advanceTo, coordinator, pool, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
@@ -153,36 +154,42 @@ describe("everything is refused for the rate, and no header says why", () => {
     60_000,
   );
 
-  it("a silence of two days that upstream asks for lasts ten minutes: then one call after the other asks, and once they are taken, all go on", async () => {
+  it("silence for days is asked for: who was told so waits for it; another is called in seconds, then after as long again, which is an alarm; a restart changes nothing, an operator ends it for good", async () => {
+    const received = receive();
+    world.env.SLUICE_ALERT_URL = "https://alarm.example.com/hook";
+    const days = limited(172_800_000);
     const played = playAll();
-    played.held = [];
-    await enqueue(tickets(40));
-    await until(() => played.starts.length === 40);
-    const plays = player(played);
-    await plays(EPOCH, () => limited(172_800_000));
-    const first = played.starts.length;
-    await plays(EPOCH + 599_000, () => limited(172_800_000));
-    expect(played.starts).toHaveLength(first);
-    await plays(EPOCH + 4_000_000, () => limited(172_800_000));
-    expect(played.starts.length).toBeLessThan(first + 20 + 12);
-    await plays(EPOCH + 5_200_000, () => committed);
-    expect((await pool()).depth + (await pool()).scheduled).toBe(0);
-  }, 60_000);
-
-  it("a silence that upstream asked for outlives the coordinator, is shown, and is lifted by an operator, for good", async () => {
-    const played = playAll();
-    await enqueue(tickets(2));
-    await settle("j0", 1, limited(172_800_000));
-    expect((await pool()).condition).toMatchObject({ state: "slowed", reason: "rate_limit", next_probe_at: EPOCH / 1_000 + 630 });
-    await settle("j1", 1, limited(1_000));
+    await enqueue(tickets(1));
+    await settle("j0", 1, days);
+    expect((await pool()).condition).toMatchObject({ state: "slowed", reason: "rate_limit", next_probe_at: EPOCH / 1_000 + 2 });
+    await enqueue(tickets(2, "k"));
+    await advanceTo(EPOCH + 1_900);
+    expect(played.starts).toHaveLength(1);
+    await advanceTo(EPOCH + 2_000);
+    await until(() => played.starts.length === 2);
+    await advanceTo(EPOCH + 3_000);
+    expect(received).toEqual([]);
+    await settle("k0", 1, days);
+    await until(() => received.length === 1);
+    expect(JSON.parse(received[0]!.body)).toMatchObject({ event: "pool_halted", reason: "rate_limit" });
     await kill(coordinator());
-    await advanceTo(EPOCH + 60_000);
+    // What was let go before is not known any more: one goes in twenty seconds.
+    expect((await pool()).condition.next_probe_at).toBe(EPOCH / 1_000 + 23);
+    await advanceTo(EPOCH + 22_900);
     expect(played.starts).toHaveLength(2);
-    await coordinator().pull("resume", { kind: "pool", id: "gpt-5-mini" });
-    await until(() => played.starts.length === 4);
-    await kill(coordinator());
+    await advanceTo(EPOCH + 23_000);
+    await until(() => played.starts.length === 3);
+    await advanceTo(EPOCH + 60_000);
+    await settle("k1", 1, days);
     await enqueue(tickets(1, "late"));
-    await until(() => played.jobs().includes("late0"));
+    await kill(coordinator());
+    await advanceTo(EPOCH + 119_000);
+    expect(played.starts).toHaveLength(3);
+    await coordinator().pull("resume", { kind: "pool", id: "gpt-5-mini" });
+    await until(() => played.starts.length === 7);
+    await kill(coordinator());
+    await enqueue(tickets(1, "later"));
+    await until(() => played.jobs().includes("later0"));
   });
 });
 
@@ -319,87 +326,4 @@ describe("a call that was turned away", () => {
     await until(() => played.starts.length === 3);
     expect(played.verdicts).toEqual([]);
   });
-});
-
-describe("a probe", () => {
-  it("that is refused for the rate does not keep a bill's halt, either: others become probes, and find that it is paid", async () => {
-    const played = playAll();
-    await enqueue([...tickets(1, "bad"), ...tickets(10)]);
-    let heard = 0;
-    let taken = 0;
-    for (; taken < 10 && world.now < EPOCH + 7_200_000; await advanceTo(world.now + 5_000)) {
-      for (; heard < played.starts.length; heard++) {
-        const { attempt, job } = played.starts[heard]!;
-        const paid = world.now >= EPOCH + 600_000;
-        await settle(job, attempt, paid ? (job === "bad0" ? limited() : committed) : halted);
-        if (paid && job !== "bad0") taken++;
-      }
-    }
-    expect(taken).toBe(10);
-  }, 60_000);
-
-  it("that finds no capacity is an answer: a bill's halt is not asked by one job after the other, and an outage is over", async () => {
-    const full: Outcome = { kind: "no_capacity", retryAfterMs: null };
-    const down: Outcome = { kind: "retryable", unknown: false, retryAfterMs: null, problem, upstream: true };
-    const played = playAll();
-    await enqueue(tickets(20));
-    for (let n = 0; n < 20; n++) await settle(`j${n}`, 1, n < 5 ? halted : full);
-    await enqueue(tickets(20, "k"));
-    const before = played.starts.length;
-    expect((await player(played)(EPOCH + 300_000, () => full)).refused).toBeLessThan(before + 12);
-    await coordinator().pull("resume", { kind: "all" });
-    await enqueue(tickets(20, "l"));
-    await until(() => played.jobs().includes("l19"));
-    for (let n = 0; n < 20; n++) await settle(`l${n}`, 1, down);
-    expect((await pool()).condition.state).toBe("open");
-    const probes = played.starts.length;
-    await advanceTo(world.now + 2_000);
-    const { attempt, job } = await until(() => played.starts.length > probes && played.starts.at(-1)!);
-    await settle(job, attempt, full);
-    expect((await pool()).condition.state).toBe("normal");
-  }, 60_000);
-
-  it("whose headers are there lets its pool run, however long its answer takes", async () => {
-    const played = playAll();
-    await enqueue(tickets(1));
-    await settle("j0", 1, halted);
-    await enqueue(tickets(3, "k"));
-    await passesTo(EPOCH + 30_000);
-    await until(() => played.starts.length === 2);
-    const { attempt, job, probe } = played.starts[1]!;
-    expect(probe).toBe(true);
-    const [place] = await coordinator().locate([job]);
-    await coordinator().proven("disp-elsewhere", job, attempt);
-    expect(played.starts).toHaveLength(2);
-    await coordinator().proven(place!.held!.dispatcher, job, attempt);
-    await until(() => played.starts.length === 5);
-    expect(played.starts.slice(2).map((each) => each.probe)).toEqual([undefined, undefined, undefined]);
-    expect(await pool()).toMatchObject({ in_flight: 4, condition: { state: "normal" } });
-  });
-
-  it.each([
-    [2, false],
-    [3, true],
-  ])(
-    "%i jobs that fail whenever they are called do not keep a pool open for ever (the coordinator dies now and then: %s)",
-    async (count, dies) => {
-      const played = playAll();
-      played.held = [];
-      await enqueue([...tickets(count, "bad"), ...tickets(30)]);
-      const down: Outcome = { kind: "retryable", unknown: false, retryAfterMs: null, problem, upstream: true };
-      let heard = 0;
-      let taken = 0;
-      for (; taken < 30 && world.now < EPOCH + 1_800_000; await advanceTo(world.now + 1_000)) {
-        if (dies && world.now % 15_000 === 0) await kill(coordinator());
-        for (; heard < played.starts.length; heard++) {
-          const { attempt, job } = played.starts[heard]!;
-          const fails = job.startsWith("bad") || world.now < EPOCH + 60_000;
-          await settle(job, attempt, fails ? down : committed);
-          if (!fails) taken++;
-        }
-      }
-      expect(taken).toBeGreaterThanOrEqual(30);
-    },
-    60_000,
-  );
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Credit, isSpent, readyAt, refused, restored, risk, taken, unasked } from "../../policy/credit.ts";
+import { type Credit, isSpent, KEPT, readyAt, refused, restored, risk, taken, unasked } from "../../policy/credit.ts";
 
 const NOW = 1_780_000_000_000;
 const times = <T>(count: number, step: (value: T) => T, from: T): T => {
@@ -62,6 +62,16 @@ describe("a pool that was refused for the rate", () => {
     // None of what it begins with is lost thereby.
     expect(risk(credit, now + 86_400_000).left).toBeCloseTo(19, 6);
     expect(risk(risk(doubted, NOW), NOW + 86_400_000).left).toBe(17);
+  });
+
+  it("leaves half of it to others by who is refused while they are taken; but for one in twenty seconds without news", () => {
+    const some = times<Credit>(8, (credit) => risk(credit, NOW), doubted);
+    expect([readyAt(some, NOW, KEPT), readyAt(risk(some, NOW), NOW, KEPT), readyAt(risk(some, NOW), NOW)]).toEqual([
+      NOW,
+      NOW + 20_000,
+      NOW,
+    ]);
+    expect(readyAt(spent, NOW, KEPT)).toBe(NOW + 20_000);
   });
 
   it("after a restart nothing is known of what was let go: a few, or one in twenty seconds if nothing was left", () => {

@@ -73,3 +73,67 @@ it("a key that is refused to all -> a handful of calls beyond those under way, o
   expect(told).toMatchObject({ pool_halted: 1, pool_resumed: 1 });
   for (const each of seen) expect(started(each)).toBe(1);
 }, 60_000);
+
+describe("a tenant whose jobs alone are refused for the rate", () => {
+  it.each<[number, number | null]>([
+    [1, 60_000],
+    [1, 420_000],
+    [4, null],
+    [4, 10_000],
+    [12, null],
+    [12, 10_000],
+    [12, 420_000],
+    [60, 420_000],
+  ])(
+    "%i a minute, with Retry-After of %s ms -> the others' jobs start, within seconds",
+    (perMinute, retryAfterMs) => {
+      const bad: Sender = { tenant: "bad", outcome: { kind: "rate_limited", retryAfterMs }, everyMs: 60_000 / perMinute, callMs: 400 };
+      const [others] = play([good, bad], 60).seen;
+      expect(started(others!)).toBeGreaterThan(0.99);
+      expect(quantile(others!, 0.95)).toBeLessThan(10);
+    },
+    60_000,
+  );
+
+  it.each<[number, number | null]>([
+    [1, 420_000],
+    [4, null],
+    [12, 60_000],
+  ])(
+    "%i a minute of the same tenant, with Retry-After of %s ms -> its others start, within seconds",
+    (perMinute, retryAfterMs) => {
+      const bad: Sender = { tenant: "good", outcome: { kind: "rate_limited", retryAfterMs }, everyMs: 60_000 / perMinute, callMs: 400 };
+      const [others] = play([good, bad], 60).seen;
+      expect(started(others!)).toBeGreaterThan(0.99);
+      expect(quantile(others!, 0.95)).toBeLessThan(15);
+    },
+    60_000,
+  );
+});
+
+describe("a limit that is the same for all", () => {
+  /** Nothing is taken for `stands` of each `everyMs`; Retry-After says for how long. */
+  const windows =
+    (everyMs: number, stands: number) =>
+    (now: number): Outcome => {
+      const left = stands - ((now - START) % everyMs);
+      return left > 0 ? { kind: "rate_limited", retryAfterMs: left } : { kind: "committed", usage: null };
+    };
+
+  it.each([
+    [60_000, 45_000, 8],
+    [3_600_000, 3_000_000, 80],
+  ])(
+    "of each %i ms nothing is taken for %i ms -> a few calls more than were under way are refused each time",
+    (everyMs, stands, most) => {
+      const { seen } = play(
+        [1, 2].map((n) => ({ tenant: `t${n}`, outcome: windows(everyMs, stands), everyMs: 2_000, from: n, callMs: 400 })),
+        120,
+      );
+      const refused = seen.reduce((all, each) => all + each.refused, 0) / (7_200_000 / everyMs);
+      expect(refused).toBeLessThan(most);
+      for (const each of seen) expect(started(each)).toBeGreaterThan(0.98);
+    },
+    60_000,
+  );
+});

@@ -27,6 +27,8 @@ export type Seen = {
   sent: number;
   /** Calls, and how long each first one had to wait, s; in order. */
   calls: number;
+  /** Of them, those that came to nothing. */
+  refused: number;
   waits: number[];
 };
 
@@ -38,7 +40,7 @@ export function play(senders: Sender[], minutes: number, limits: object = {}): {
   const store = new CoordinatorStore(openStorage().open());
   const book = openBook(settings, store, START);
   const random = seeded();
-  const seen = new Map(senders.map((sender) => [sender, { sent: 0, calls: 0, waits: [] as number[] }]));
+  const seen = new Map(senders.map((sender) => [sender, { sent: 0, calls: 0, refused: 0, waits: [] as number[] }]));
   const told: Record<string, number> = {};
   const sent = new Map<string, { sender: Sender; at: number }>();
   let running: Running[] = [];
@@ -59,6 +61,7 @@ export function play(senders: Sender[], minutes: number, limits: object = {}): {
     running = running.filter(({ endsAt }) => endsAt > now);
     for (const { attempt, dispatcher, job, sender } of ended) {
       const outcome = typeof sender.outcome === "function" ? sender.outcome(now) : (sender.outcome ?? COMMITTED);
+      if (outcome.kind !== "committed") seen.get(sender)!.refused++;
       settle(book, { dispatcher, boot: "b", settlements: [{ job, attempt, outcome, headersMs: null }] }, now, random);
     }
     for (const sender of senders) {

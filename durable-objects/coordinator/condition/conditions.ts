@@ -7,6 +7,7 @@ import type { Ended } from "../../../policy/breaker.ts";
 import { type Credit, restored } from "../../../policy/credit.ts";
 import { type Cut, NO_USE, type Use } from "../../../policy/pace.ts";
 import { isCovered, isGoverned, openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp } from "../../../policy/ramp.ts";
+import type { Silence } from "../../../policy/silence.ts";
 import type { Stop } from "../../../policy/stop.ts";
 import type { PoolConfig } from "../../../schemas/settings.ts";
 import type { CoordinatorStore } from "../store/store.ts";
@@ -26,10 +27,12 @@ export type PoolState = {
   usedBefore: Use;
   /** Of a pool that was refused for the rate, or told to slow down in spite of a cut; null: it is trusted. */
   credit: Credit | null;
+  /** What upstream asked for that refused it. */
+  silence: Silence | null;
   /** Since when (ms) its credit was all but spent, and whether that was worth an alarm. One of old has no `reason`: it was refused for the rate. */
   spent: { since: number; alarmed: boolean; reason?: Refusal } | null;
-  /** Tenants whose last calls came to nothing: how many in a row. */
-  readonly vain: Map<string, number>;
+  /** Tenants whose last calls came to nothing: how many in a row, and since when, ms. */
+  readonly vain: Map<string, { times: number; since: number }>;
   /** Calls that ended lately, oldest first. */
   readonly recent: Ended[];
   /** When a call last succeeded; and when the latest of those that did was let go. */
@@ -41,8 +44,8 @@ export type PoolState = {
 type PoolRecord = Pick<PoolState, "pausedAt" | "stop" | "cut"> & {
   ramp: RampRecord | null;
   use?: Use;
-  /** If it is let go on credit: what was told of that, and what was left. One of old has no `credit`. */
-  doubted?: (Pick<PoolState, "spent"> & { credit?: Credit }) | null;
+  /** If it is let go on credit: what was told of that, what was left, and the silence that upstream asked for. One of old has no `credit`. */
+  doubted?: (Pick<PoolState, "spent"> & { credit?: Credit; silence?: Silence | null }) | null;
 };
 type Levers = { pausedAt: number | null; tenants: [string, number][] };
 
@@ -75,6 +78,7 @@ export class Conditions {
         use: NO_USE,
         usedBefore: NO_USE,
         credit: null,
+        silence: null,
         spent: null,
         provenAt: 0,
         provenBy: 0,
@@ -144,7 +148,11 @@ export class Conditions {
     if (use) [state.usedBefore, state.use] = [use, { ...use, at: now }];
     if (ramp && state.ramp) restoreRamp(state.ramp, ramp, now);
     if (!doubted) return;
-    [state.credit, state.spent] = [restored(doubted.spent !== null, doubted.credit ?? null, now), doubted.spent];
+    Object.assign(state, {
+      credit: restored(doubted.spent !== null, doubted.credit ?? null, now),
+      silence: doubted.silence ?? null,
+      spent: doubted.spent,
+    });
     // It drips from now on, whoever comes after.
     if (!doubted.credit) this.changedPool(id);
   }
@@ -154,8 +162,8 @@ export class Conditions {
     if (scope === "levers") return { pausedAt: this.pausedAt, tenants: [...this.pausedTenants] };
     if (scope === "retired") return [...this.retired];
     const state = this.of(scope.slice("pool ".length));
-    const { credit, cut, pausedAt, ramp, spent, stop, use } = state;
+    const { credit, cut, pausedAt, ramp, silence, spent, stop, use } = state;
     state.usedBefore = use;
-    return { pausedAt, stop, cut, use, ramp: ramp && recordOf(ramp, now), doubted: credit && { spent, credit } };
+    return { pausedAt, stop, cut, use, ramp: ramp && recordOf(ramp, now), doubted: credit && { spent, credit, silence } };
   }
 }

@@ -6,6 +6,7 @@ import type { Answer } from "../../../policy/order.ts";
 import * as pace from "../../../policy/pace.ts";
 import type { Waiting } from "../../../policy/queue.ts";
 import * as ramp from "../../../policy/ramp.ts";
+import * as silence from "../../../policy/silence.ts";
 import { probeAt } from "../../../policy/stop.ts";
 import type { Book, Entry, Pool } from "../book.ts";
 import { believe } from "../limits.ts";
@@ -22,9 +23,14 @@ export function heldBack(book: Book, pool: Pool, { prompt, tenant, tokens }: Wai
   if (conditions.pausedTenants.has(tenant)) return { answer: "lane", at: Number.POSITIVE_INFINITY };
   let at = state.stop ? probeAt(state.stop) : now;
   if (state.credit) at = Math.max(at, credit.readyAt(state.credit, now));
+  if (state.silence) at = Math.max(at, silence.readyAt(state.silence, now));
   if (state.cut) at = Math.max(at, pace.readyAt(state.cut, now));
   if (state.ramp) at = Math.max(at, ramp.readyAt(state.ramp, prompt ?? tokens, now));
-  return at > now ? { answer: "pool", at } : null;
+  if (at > now) return { answer: "pool", at };
+  // Others are taken: who is refused while they are does not spend what they gain.
+  const known = state.vain.get(tenant);
+  const ownAt = state.credit && known && state.provenBy > known.since ? credit.readyAt(state.credit, now, credit.KEPT) : now;
+  return ownAt > now ? { answer: "lane", at: ownAt } : null;
 }
 
 /** A job starts: it takes its part of what a pool may use while it grows, and is the probe of one that stands still. */

@@ -39,7 +39,15 @@ function resume(book: Book, scope: Scope, now: number): Problem | null {
   if (problem) return problem;
   for (const id of scope.kind === "all" ? book.pools.keys() : scope.kind === "pool" ? [scope.id] : []) {
     const state = conditions.of(id);
-    [state.pausedAt, state.stop, state.cut, state.credit, state.spent, state.recent.length] = [null, null, null, null, null, 0];
+    [state.pausedAt, state.stop, state.cut, state.credit, state.silence, state.spent, state.recent.length] = [
+      null,
+      null,
+      null,
+      null,
+      null,
+      null,
+      0,
+    ];
     state.vain.clear();
     forget(book, id, now);
     conditions.changedPool(id);

@@ -2,14 +2,13 @@
 import { backoffMs } from "../../../policy/backoff.ts";
 import { isOut, isSpent, refused, risk, taken, unasked } from "../../../policy/credit.ts";
 import { isDespite } from "../../../policy/pace.ts";
+import * as silence from "../../../policy/silence.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
 import type { PoolState, Refusal } from "./conditions.ts";
 
-/** A 429 without `Retry-After`: the pool is silent for this long. */
-export const SILENCE_MS = 2_000;
-/** And for this long at the most, whatever upstream asks for: what it says of the rest of a day would keep a pool that it has let go of since. As rarely a halted one is asked. */
-const MOST_SILENCE_MS = 600_000;
+/** A silence is worth a row from here on, and to be shown: shorter ones are over before anybody has looked. ms. */
+export const LONG_SILENCE_MS = 10_000;
 /** So often a job may be refused and keep its place. Then it lets others go by: for so long at the most while none is taken, or some are. ms. */
 const PATIENCE = 3;
 const ASIDE_MS = { none: 60_000, some: 600_000 };
@@ -26,6 +25,7 @@ export const TURNED_AWAY: ReadonlySet<Outcome["kind"]> = new Set(["rate_limited"
 /** A call is let go. */
 export function letGo({ conditions }: Book, entry: Entry, state: PoolState, now: number): void {
   entry.credit = state.credit ? "risked" : "none";
+  if (state.silence) state.silence = now < state.silence.until ? silence.start(state.silence, now) : null;
   if (!state.credit) return;
   state.credit = risk(state.credit, now);
   if (isOut(state.credit)) conditions.changedPool(entry.row.pool);
@@ -36,10 +36,12 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
   const { conditions } = book;
   state.provenAt = now;
   // What began before a refusal says nothing of how things are since. Unknown after a restart.
-  state.provenBy = Math.max(state.provenBy, entry.reservation?.at ?? 0);
+  const startedAt = entry.reservation?.at ?? null;
+  state.provenBy = Math.max(state.provenBy, startedAt ?? 0);
   conditions.retiredInVain = 0;
   entry.refusals = { times: 0, at: Number.NEGATIVE_INFINITY };
   state.vain.delete(entry.address.tenant);
+  if (state.silence && silence.tells(state.silence, startedAt)) state.silence = null;
   if (entry.credit === "counted") return;
   const before = state.credit;
   state.credit = taken(before, entry.credit === "risked", now);
@@ -50,32 +52,53 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
 /** The call has ended, and was not taken. Answers until when the pool is silent for it, ms. */
 export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: Outcome, now: number, random: number): number {
   const { tenant } = entry.address;
-  if (cameToNothing(outcome)) state.vain.set(tenant, (state.vain.get(tenant) ?? 0) + 1);
+  const before = entry.refusals;
+  if (cameToNothing(outcome)) noteVain(state, tenant, now);
   if (outcome.kind === "slow_down") return toldToSlowDown(book, entry, state, outcome.retryAfterMs, now, random);
   if (outcome.kind !== "rate_limited") {
     if (entry.credit === "risked") state.credit = unasked(state.credit, now);
-    if (waitsAlone(outcome)) entry.refusals = { times: entry.refusals.times + 1, at: now };
+    if (waitsAlone(outcome)) entry.refusals = { times: before.times + 1, at: now };
     return now;
   }
-  entry.refusals = { times: entry.refusals.times + 1, at: now };
+  entry.refusals = { times: before.times + 1, at: now };
   doubt(book, entry, state, now);
-  // One that is refused time and again says nothing of the others: it waits by itself.
-  const silentUntil = entry.refusals.times > PATIENCE ? now : silence(outcome.retryAfterMs, now, random);
-  tell(book, entry.row.pool, state, "rate_limit", silentUntil, now);
-  return silentUntil;
+  // One that is refused time and again, or again while others were taken, says nothing of these: it waits by itself.
+  const own = isItsOwn(before, state);
+  if (own && state.silence) state.silence = silence.unheard(state.silence, now);
+  const sure = !own && before.times < PATIENCE && silenced(book, entry, state, askedMs(outcome.retryAfterMs, random), now);
+  tell(book, entry.row.pool, state, "rate_limit", sure, now);
+  return now;
+}
+
+function noteVain({ vain }: PoolState, tenant: string, now: number): void {
+  const { since, times } = vain.get(tenant) ?? { since: now, times: 0 };
+  vain.set(tenant, { since, times: times + 1 });
+}
+
+/** Others were taken since a job was refused before. */
+function isItsOwn({ at, times }: Entry["refusals"], { provenBy }: PoolState): boolean {
+  return times > 0 && provenBy > at;
+}
+
+/** Upstream asked the pool for silence. Answers whether there are minutes of it, and a second call was told so that was let go since. */
+function silenced({ conditions }: Book, { reservation, row }: Entry, state: PoolState, afterMs: number, now: number): boolean {
+  const last = state.silence && now < state.silence.until ? state.silence : null;
+  state.silence = silence.told(last, afterMs, now);
+  if (afterMs > LONG_SILENCE_MS) conditions.changedPool(row.pool);
+  return afterMs > ALARM_MS && last !== null && silence.tells(last, reservation?.at ?? null);
+}
+
+function askedMs(retryAfterMs: number | null, random: number): number {
+  return Math.min(silence.MOST_MS, retryAfterMs ?? silence.LEAST_MS) * (1 + 0.1 * random);
 }
 
 /** The cut is what all that was under way asks for. To be told so in spite of it is a refusal like one for the rate. */
 function toldToSlowDown(book: Book, entry: Entry, state: PoolState, afterMs: number | null, now: number, random: number): number {
-  const silentUntil = silence(afterMs, now, random);
+  const silentUntil = now + askedMs(afterMs, random);
   if (entry.credit !== "risked" && !isDespite(state.cut, entry.reservation?.at ?? null)) return silentUntil;
   doubt(book, entry, state, now);
-  tell(book, entry.row.pool, state, "slow_down", silentUntil, now);
+  tell(book, entry.row.pool, state, "slow_down", silentUntil - now > ALARM_MS, now);
   return silentUntil;
-}
-
-function silence(afterMs: number | null, now: number, random: number): number {
-  return now + Math.min(MOST_SILENCE_MS, afterMs ?? SILENCE_MS) * (1 + 0.1 * random);
 }
 
 function doubt({ conditions }: Book, entry: Entry, state: PoolState, now: number): void {
@@ -104,10 +127,21 @@ export function stepBack(
     return backAt;
   }
   const spent = state.credit !== null && isSpent(state.credit, now);
-  if (outcome.kind !== "rate_limited" || times <= (spent ? 0 : PATIENCE)) return null;
+  if (outcome.kind !== "rate_limited") return null;
+  // What it was told holds for itself, whether or not for the others.
+  const ownMs = (outcome.retryAfterMs ?? 0) > silence.LEAST_MS ? askedMs(outcome.retryAfterMs, random) : 0;
+  const own = isItsOwn(before, state);
+  if (times <= (spent ? 0 : own && ownMs > 0 ? 1 : PATIENCE)) {
+    if (ownMs === 0) return null;
+    // In the line it loses what it has to wait: were it the cause itself, the next call is another's.
+    row.behind = Math.max(row.accepted_at, row.not_before ?? 0, row.behind ?? 0) + ownMs;
+    return now + ownMs;
+  }
   const most = state.provenBy > before.at ? ASIDE_MS.some : ASIDE_MS.none;
-  row.behind = now + Math.max(Math.min(MOST_SILENCE_MS, outcome.retryAfterMs ?? 0), Math.min(most, 1_000 * 2 ** Math.min(times, 30)));
-  return row.behind;
+  const backAt = now + Math.max(Math.min(silence.MOST_MS, outcome.retryAfterMs ?? 0), Math.min(most, 1_000 * 2 ** Math.min(times, 30)));
+  row.behind = backAt;
+  if (own) goBehind(entry, backAt, now);
+  return backAt;
 }
 
 /**
@@ -128,8 +162,7 @@ export function cameToNothing(outcome: Outcome): boolean {
   return TURNED_AWAY.has(outcome.kind) || waitsAlone(outcome);
 }
 
-function tell({ conditions }: Book, pool: string, state: PoolState, reason: Refusal, silentUntil: number, now: number): void {
-  const silent = silentUntil - now > ALARM_MS;
+function tell({ conditions }: Book, pool: string, state: PoolState, reason: Refusal, silent: boolean, now: number): void {
   if (!silent && !(state.credit && isSpent(state.credit, now))) return;
   const facts = { pool, reason, code: CODES[reason] };
   const since = state.spent?.since ?? now;

@@ -9,14 +9,12 @@ import { turns } from "../../../policy/vain.ts";
 import type { Eta } from "../../../schemas/job.ts";
 import type { PoolCondition } from "../../../schemas/queue.ts";
 import type { Book, Pool } from "../book.ts";
-import { CODES } from "./refusals.ts";
+import { CODES, LONG_SILENCE_MS } from "./refusals.ts";
 
-/** A silence is shown from here on: shorter ones are over before anybody has looked. ms. */
-const LONG_SILENCE_MS = 10_000;
 const NORMAL: PoolCondition = { state: "normal", reason: null, code: null, since: null, next_probe_at: null, failed_probes: 0, share: 1 };
 
 export function shown(book: Book, pool: Pool, now: number): PoolCondition {
-  const { credit, cut, pausedAt, spent, stop } = book.conditions.of(pool.id);
+  const { credit, cut, pausedAt, silence, spent, stop } = book.conditions.of(pool.id);
   const share = cut ? pace.shareAt(cut, now) : 1;
   const paused = pausedAt ?? book.conditions.pausedAt;
   if (paused !== null) return { ...NORMAL, state: "paused", reason: "operator", since: paused / 1_000, share };
@@ -27,9 +25,9 @@ export function shown(book: Book, pool: Pool, now: number): PoolCondition {
     const state = reason === "failures" ? "open" : "halted";
     return { state, reason, code, since: since / 1_000, next_probe_at, failed_probes, share };
   }
-  const silent = pool.budget.heldUntil > now + LONG_SILENCE_MS;
+  const silent = Math.max(pool.budget.heldUntil, silence?.until ?? 0) > now + LONG_SILENCE_MS;
   if (credit && (spent || silent)) {
-    const next_probe_at = Math.max(pool.budget.heldUntil, readyAt(credit, now)) / 1_000;
+    const next_probe_at = Math.max(silentUntil(book, pool), readyAt(credit, now)) / 1_000;
     const since = spent ? spent.since / 1_000 : null;
     const reason = spent?.reason ?? (!spent && cut ? "slow_down" : "rate_limit");
     return { ...NORMAL, state: "slowed", reason, code: CODES[reason], since, next_probe_at, share };
@@ -41,6 +39,12 @@ export function shown(book: Book, pool: Pool, now: number): PoolCondition {
   return { ...NORMAL, state: "slowed", reason: "lowered_limit", since: since / 1_000, next_probe_at };
 }
 
+/** Nothing is let go before, since upstream asked for it; ms. */
+export function silentUntil({ conditions }: Book, { budget, id }: Pool): number {
+  const { silence } = conditions.of(id);
+  return Math.max(budget.heldUntil, silence ? Math.min(silence.nextAt, silence.until) : 0);
+}
+
 /** Whose pause by an operator keeps a tenant's jobs in this pool. */
 export function pausedBy({ conditions }: Book, pool: string, tenant: string): "all" | "pool" | "tenant" | null {
   if (conditions.pausedAt !== null) return "all";
@@ -50,7 +54,7 @@ export function pausedBy({ conditions }: Book, pool: string, tenant: string): "a
 
 /** Of a tenant whose calls in this pool come to nothing: how many in a row, and as how many its next turn counts. Null of all others. */
 export function inVain({ conditions }: Book, pool: string, tenant: string): { calls: number; turns: number } | null {
-  const calls = conditions.of(pool).vain.get(tenant) ?? 0;
+  const calls = conditions.of(pool).vain.get(tenant)?.times ?? 0;
   return turns(calls) > 1 ? { calls, turns: turns(calls) } : null;
 }
 
@@ -73,6 +77,8 @@ export function prolonged(book: Book, pool: Pool, tenant: string, ahead: { jobs:
   if (stop) return eta(wait.p50 * 1_000 + Math.max(0, stop.nextProbeAt - now), "paused");
   const refused = credit && isSpent(credit, now) ? clearedAt(credit, ahead.jobs, now) - now : 0;
   if (refused > wait.p50 * 1_000) return eta(refused, "retry");
+  const silence = silentUntil(book, pool);
+  if (silence - now > wait.p50 * 1_000) return eta(silence - now, "retry");
   const costMs = cut ? ahead.jobs * paceMs(pool.budget, ahead.tokens / Math.max(1, ahead.jobs)) : 0;
   const slowed = Math.max(cut ? pace.clearedAt(cut, costMs, now) : now, governor ? ramp.clearedAt(governor, ahead.tokens, now) : now);
   return slowed - now > wait.p50 * 1_000 ? eta(slowed - now, "ramp") : wait;
