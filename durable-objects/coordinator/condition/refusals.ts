@@ -92,12 +92,13 @@ function askedMs(retryAfterMs: number | null, random: number): number {
   return Math.min(silence.MOST_MS, retryAfterMs ?? silence.LEAST_MS) * (1 + 0.1 * random);
 }
 
-/** The cut is what all that was under way asks for. To be told so in spite of it is a refusal like one for the rate. */
+/** The cut is what all that was under way asks for. To be told so in spite of it, or to be silent for minutes, is a refusal like one for the rate. */
 function toldToSlowDown(book: Book, entry: Entry, state: PoolState, afterMs: number | null, now: number, random: number): number {
   const silentUntil = now + askedMs(afterMs, random);
-  if (entry.credit !== "risked" && !isDespite(state.cut, entry.reservation?.at ?? null)) return silentUntil;
+  const long = silentUntil - now > ALARM_MS;
+  if (!long && entry.credit !== "risked" && !isDespite(state.cut, entry.reservation?.at ?? null)) return silentUntil;
   doubt(book, entry, state, now);
-  tell(book, entry.row.pool, state, "slow_down", silentUntil - now > ALARM_MS, now);
+  tell(book, entry.row.pool, state, "slow_down", long, now);
   return silentUntil;
 }
 

@@ -26,8 +26,8 @@ export function shown(book: Book, pool: Pool, now: number): PoolCondition {
     return { state, reason, code, since: since / 1_000, next_probe_at, failed_probes, share };
   }
   const silent = Math.max(pool.budget.heldUntil, silence?.until ?? 0) > now + LONG_SILENCE_MS;
-  if (credit && (spent || silent)) {
-    const next_probe_at = Math.max(silentUntil(book, pool), readyAt(credit, now)) / 1_000;
+  if ((credit && spent) || silent) {
+    const next_probe_at = Math.max(silentUntil(book, pool), credit ? readyAt(credit, now) : now) / 1_000;
     const since = spent ? spent.since / 1_000 : null;
     const reason = spent?.reason ?? (!spent && cut ? "slow_down" : "rate_limit");
     return { ...NORMAL, state: "slowed", reason, code: CODES[reason], since, next_probe_at, share };
