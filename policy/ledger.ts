@@ -9,6 +9,8 @@ import type { Budget, Resource } from "./budget.ts";
 
 /** How far the record runs ahead. */
 export const AHEAD_MS = 5_000;
+/** And of a debt, in units: beyond rounding, for which a record would be written in each turn while it lasts. */
+const HAIR = 1e-3;
 
 /** `perMs`: the rate that each limit had; one of old has none. */
 export type LedgerRecord = {
@@ -28,7 +30,7 @@ export function nextRecord(budget: Budget, last: LedgerRecord | null, now: numbe
   for (const { bucket, rate, resource, whole } of budget.meters) {
     const level = spentAt(bucket, rate, now);
     // More than the whole is a debt, or what an earlier record ran ahead: nothing starts until it is paid off, and restart after restart would add to it.
-    spent[resource] = Math.max(level, Math.min(level, whole) + rate.perMs * AHEAD_MS);
+    spent[resource] = Math.max(level > whole ? level + HAIR : 0, Math.min(level, whole) + rate.perMs * AHEAD_MS);
     perMs[resource] = rate.perMs;
   }
   return { at, heldUntil: budget.heldUntil, spent, perMs };
@@ -50,7 +52,6 @@ function covers(record: LedgerRecord, budget: Budget, now: number): boolean {
   return budget.meters.every((meter) => {
     if (record.perMs?.[meter.resource] !== meter.rate.perMs) return false;
     const recorded = spentAt({ spent: record.spent[meter.resource] ?? 0, at: record.at }, meter.rate, now);
-    // Half a millionth of a unit is rounding: a record would be written for it in each turn while a debt lasts.
-    return recorded >= spentAt(meter.bucket, meter.rate, now) - 5e-7;
+    return recorded >= spentAt(meter.bucket, meter.rate, now);
   });
 }
