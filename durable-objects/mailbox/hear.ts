@@ -9,8 +9,6 @@ import { closeSocket, grantOf, socketId } from "./sockets.ts";
 const TOO_MANY_FRAMES: Fault = { code: "too_many_frames", message: "Too many frames.", param: null, close: CLOSE.tooMany };
 
 export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
-  // What was on its way when the socket was given up.
-  if (socket.readyState !== WebSocket.OPEN) return;
   const id = socketId(socket);
   const grant = grantOf(socket);
   const now = desk.now();
@@ -21,6 +19,8 @@ export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message:
   const { manners } = lobby.reader(id);
   if (!manners.mayCome(now)) return refuse(lobby, socket, id, TOO_MANY_FRAMES);
   const frame = parseFrame(message);
+  // What was on its way when the socket was given up is dropped; but who leaves has dealt with what it acks.
+  if (socket.readyState !== WebSocket.OPEN && !(frame.ok && frame.value.type === "ack")) return;
   if (!frame.ok) {
     const { fault } = frame;
     return refuse(lobby, socket, id, manners.mayErr() ? fault : { ...fault, close: fault.close ?? CLOSE.protocol });
