@@ -105,7 +105,7 @@ describe("429", () => {
     await until(() => starts.length === 2);
     expect(starts.map(({ job }) => job)).toEqual(["a", "n"]);
     await advanceTo(EPOCH + 1_999);
-    expect(await pool()).toMatchObject({ depth: 1, in_flight: 0 });
+    expect(await pool()).toMatchObject({ depth: 2, in_flight: 0 });
     await advanceTo(EPOCH + 2_000);
     await until(() => starts.length === 3);
     await settle("b", 1, committed);
@@ -149,7 +149,7 @@ describe("429", () => {
     await settle("a", 1, rateLimited(20_000));
     await kill(coordinator());
     await enqueue([ticket("b")]);
-    expect(await pool()).toMatchObject({ depth: 1, in_flight: 0 });
+    expect(await pool()).toMatchObject({ depth: 2, in_flight: 0 });
     await advanceTo(EPOCH + 2_000);
     await until(() => starts.length === 2);
     await advanceTo(EPOCH + 20_999);

@@ -121,14 +121,14 @@ describe("asking for a job", () => {
     }
   });
 
-  it("in_progress -> queued: while a rate limit holds it back it waits, with its place", async () => {
+  it("in_progress -> queued: while a rate limit holds it back it waits", async () => {
     world.upstream = () => refusal(429, "rate_limit_exceeded", { "retry-after": "5" });
     const { id } = await submit();
     const waiting = await until(async () => {
       const { pools } = await coordinator().inspect();
       return pools.some(({ depth }) => depth === 1) && (await get(id)).body;
     });
-    expect(waiting).toMatchObject({ status: "queued", position: 1 });
+    expect(waiting).toMatchObject({ status: "queued", position: null, eta: { limited_by: "retry" } });
     world.upstream = () => completion("ok");
     await advanceTo(EPOCH + 6_000);
     expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1 });
