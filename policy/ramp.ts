@@ -103,7 +103,8 @@ export function isCovered(ramp: Ramp, now: number): boolean {
 export function recordOf(ramp: Ramp, now: number): RampRecord {
   const { minute, used, past, seen } = ramp;
   const rate = rateOf(ramp);
-  ramp.written = take(ramp.bucket, rate, rate.perMs * AHEAD_MS, now);
+  const { at, spent } = take(ramp.bucket, rate, rate.perMs * AHEAD_MS, now);
+  ramp.written = { at, spent };
   return { minute, used, past, seen: { ...seen }, bucket: ramp.written };
 }
 

@@ -103,8 +103,8 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
       if (pool.condition?.reason !== "slow_down") return `the pool "${pool.id}" may not grow faster: upstream refuses traffic that does`;
       return `upstream asked the account to slow down: the pool "${pool.id}" may use ${Math.round(pool.condition.share * 100)} % of its rate, and more by the minute`;
     case "retry":
-      if (pool.condition && isInDoubt(pool.condition, pool.held_until))
-        return `upstream refuses the calls of the pool "${pool.id}" (${pool.condition.code}): until it takes them again one is let go in twenty seconds`;
+      if (pool.held_until === undefined || (pool.condition && isInDoubt(pool.condition, pool.held_until)))
+        return `upstream refuses the calls of the pool "${pool.id}" (${pool.condition?.code ?? "rate_limit_exceeded"}): until it takes them again one is let go in twenty seconds`;
       return `upstream asked the pool "${pool.id}" to send nothing for ${seconds((pool.held_until ?? now) - now)}`;
     case "scheduled":
       return "its not_before lies ahead";

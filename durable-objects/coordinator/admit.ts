@@ -33,14 +33,15 @@ function start(book: Book, pool: Pool, gate: Gate, now: number): void {
 /** Who was refused last finds out nothing new: the probe is a job of another tenant, if one waits. */
 function startUntried(book: Book, pool: Pool, gate: Gate, now: number): void {
   const { vain } = book.conditions.of(pool.id);
-  const tried = new Set<string>();
+  const skipped = new Set<string>();
   const starts: Gate["starts"] = (waiting, ahead) => {
     if (!vain.has(waiting.tenant)) return gate.starts(waiting, ahead);
-    tried.add(waiting.tenant);
+    skipped.add(waiting.flow);
     return "lane";
   };
   start(book, pool, { ...gate, starts }, now);
-  for (const tenant of tried) book.readmit(tenant);
+  // In this pool alone: when its tenant is to be asked in others is as it was.
+  for (const flow of skipped) pool.order.readmit(flow);
 }
 
 /** With nobody else who waits for the pool, one that is too large for a lowered limit finds out whether it still is. */

@@ -33,7 +33,7 @@ export class Answered {
 
   /** Of jobs whose answers may not have arrived, that which was given again least, and fewer times than so many, the first of these; it is given again now. */
   least(jobs: readonly number[], most: number): number | null {
-    const times = (n: number) => this.#again.get(n)?.times ?? 0;
+    const times = (n: number) => timesOf(this.#again.get(n), this.#now());
     let least: number | null = null;
     for (const n of jobs) if (times(n) < (least === null ? most : times(least))) least = n;
     if (least !== null) add(this.#again, least, this.#now());
@@ -41,9 +41,11 @@ export class Answered {
   }
 }
 
+const timesOf = (note: Note | undefined, now: number): number => (note && note.until > now ? note.times : 0);
+
 /** Puts last what is noted last, and forgets what is over. */
 function add<K>(notes: Map<K, Note>, key: K, now: number): void {
-  const times = (notes.get(key)?.times ?? 0) + 1;
+  const times = timesOf(notes.get(key), now) + 1;
   notes.delete(key);
   notes.set(key, { times, until: now + MOMENT_MS });
   for (const [old, { until }] of notes) {

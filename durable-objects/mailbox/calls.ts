@@ -175,9 +175,13 @@ export class Calls {
   /** What was sent may not have arrived: a connection can break over the last bytes, or long before without a word, and nobody here knows. `times`: fewer times than that it was given again. */
   #missed(body: string, times: number): JobRow | null {
     const { now, store } = this.#desk();
-    const n = this.#answered.least(store.calls.sent(body, now() - MOMENT_MS, now() + UNDERWAY_MS), times);
-    const row = n === null ? null : store.job(n);
-    return row?.status === "completed" && row.idempotency_key === null ? row : null;
+    const sent = store.calls.sent(body, now() - MOMENT_MS, now() + UNDERWAY_MS).flatMap((n) => store.job(n) ?? []);
+    const answers = sent.filter((row) => row.status === "completed" && row.idempotency_key === null);
+    const n = this.#answered.least(
+      answers.map((row) => row.n),
+      times,
+    );
+    return answers.find((row) => row.n === n) ?? null;
   }
 
   #isGiven(n: number): boolean {

@@ -10,6 +10,9 @@ const TOO_MANY_FRAMES: Fault = { code: "too_many_frames", message: "Too many fra
 
 export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
   const id = socketId(socket);
+  // What was on its way when the socket was given up.
+  const isClosing = socket.readyState !== WebSocket.OPEN;
+  if (isClosing && !lobby.knows(id)) return;
   const grant = grantOf(socket);
   const now = desk.now();
   if (isOver(grant, now)) {
@@ -17,10 +20,10 @@ export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message:
     return lobby.leave(id);
   }
   const { manners } = lobby.reader(id);
-  if (!manners.mayCome(now)) return refuse(lobby, socket, id, TOO_MANY_FRAMES);
+  if (!manners.mayCome(now)) return isClosing ? undefined : refuse(lobby, socket, id, TOO_MANY_FRAMES);
   const frame = parseFrame(message);
-  // What was on its way when the socket was given up is dropped; but who leaves has dealt with what it acks.
-  if (socket.readyState !== WebSocket.OPEN && !(frame.ok && frame.value.type === "ack")) return;
+  // Who leaves by itself has dealt with what it acks.
+  if (isClosing && !(frame.ok && frame.value.type === "ack")) return;
   if (!frame.ok) {
     const { fault } = frame;
     return refuse(lobby, socket, id, manners.mayErr() ? fault : { ...fault, close: fault.close ?? CLOSE.protocol });

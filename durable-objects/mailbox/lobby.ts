@@ -26,7 +26,6 @@ type Subscribe = Extract<ClientFrame, { type: "subscribe" }>;
 
 /** Jobs that a reader may lag behind with; one that lags further is let go. */
 const BEHIND_LIMIT = 10_000;
-
 /** A mailbox that could not be asked for what a reader missed is asked again after this. */
 const RETRY_MS = 5_000;
 
@@ -104,6 +103,9 @@ export class Lobby {
   async leaveLost(): Promise<void> {
     await Promise.all([...this.#readers.keys()].filter((id) => this.#socketsOf(id).length === 0).map((id) => this.leave(id)));
   }
+
+  /** Whether the socket is served: it has not left, and was not given up. */
+  readonly knows = (socketId: string): boolean => this.#readers.has(socketId);
 
   /** So many frames more were dealt with. The lobby's part of flow control: see policy/window.ts. */
   async ack(socketId: string, frames: number): Promise<void> {
@@ -234,6 +236,7 @@ export class Lobby {
     for (const [job, seq] of starts) if (isAsked(job) && !none.has(job)) reader.startFrom(job, followed.from?.[job] ?? seq);
     const known = (followed.over ?? []).filter(isAsked);
     if (known.length > 0) this.talk.answer(socket, socketId, { type: "ended", jobs: known });
+    if (!this.#readers.has(socketId)) return;
     for (const event of followed.events) if (isAsked(event.job)) reader.take(new EventFrame(event), call.deltas, "logged");
     for (const { after, id, newest } of followed.behind ?? []) if (isAsked(id)) reader.lose(id, after, newest);
     const live = this.#goLive(socketId, channel, current);

@@ -180,8 +180,9 @@ export class Reader {
 
   /** The same, but perhaps it was told them by another way: out of the log, as it began to follow. */
   mayLack(job: string, after: number, newest: number): void {
-    const last = this.#sent.of(job) ?? after;
-    if (last < newest) this.lose(job, last, newest);
+    const sent = this.#sent.of(job);
+    const last = sent ?? after;
+    if (last < newest) this.lose(job, last, newest, sent === undefined ? newest : 0);
   }
 
   #end(): false {

@@ -9,6 +9,7 @@ export function patienceOf(request: Request, ms: number): { signal: AbortSignal;
     reader.abort();
   };
   const timer = setTimeout(() => reader.abort(OUT_OF_TIME), Math.max(0, ms));
-  request.signal.addEventListener("abort", over);
+  if (request.signal.aborted) over();
+  else request.signal.addEventListener("abort", over);
   return { signal: reader.signal, over };
 }

@@ -33,7 +33,8 @@ export async function streamed(
 ): Promise<Response> {
   const { background, env, grant, request } = context;
   const reader = new AbortController();
-  request.signal.addEventListener("abort", () => reader.abort());
+  if (request.signal.aborted) reader.abort();
+  else request.signal.addEventListener("abort", () => reader.abort());
   const times: Times = { submitted: Date.now(), started: null, ended: null };
   const events = follow(env, { address, job, after: 0, deltas: true, verbatim: true, caller: true, grant, signal: reader.signal });
   const collected = () => callMailbox(env, address, (stub) => stub.collect(job, null));

@@ -1,6 +1,6 @@
 /** Calls that upstream refused for the rate or told to slow down, and those that it took: what that means for their job and for the pool (policy/credit.ts). */
 import { backoffMs } from "../../../policy/backoff.ts";
-import { isOut, isSpent, refused, risk, taken, unasked } from "../../../policy/credit.ts";
+import { isOut, isSpent, KEPT, readyAt, refused, risk, taken, unasked } from "../../../policy/credit.ts";
 import { isDespite } from "../../../policy/pace.ts";
 import * as silence from "../../../policy/silence.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
@@ -46,7 +46,14 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
   const before = state.credit;
   state.credit = taken(before, entry.credit === "risked", now);
   entry.credit = "counted";
+  // Those of which nothing is taken stand out of line for what others gain (gate.ts), as it was then.
+  if (isKept(before, now) && !isKept(state.credit, now)) for (const tenant of state.vain.keys()) book.readmit(tenant);
   if (before && !state.credit) trustAgain(book, entry.row.pool, state, now);
+}
+
+/** What is left of the pool's credit is for those of which something is taken. */
+function isKept(credit: PoolState["credit"], now: number): boolean {
+  return credit !== null && readyAt(credit, now, KEPT) > now;
 }
 
 /** The call has ended, and was not taken. Answers until when the pool is silent for it, ms. */

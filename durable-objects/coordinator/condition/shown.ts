@@ -2,6 +2,7 @@
 import { paceMs } from "../../../policy/budget.ts";
 import { clearedAt, isSpent, readyAt } from "../../../policy/credit.ts";
 import { eta } from "../../../policy/eta.ts";
+import { flowOf } from "../../../policy/flow.ts";
 import * as pace from "../../../policy/pace.ts";
 import * as ramp from "../../../policy/ramp.ts";
 import { probeAt } from "../../../policy/stop.ts";
@@ -10,6 +11,9 @@ import type { Eta } from "../../../schemas/job.ts";
 import type { PoolCondition } from "../../../schemas/queue.ts";
 import type { Book, Pool } from "../book.ts";
 import { CODES, LONG_SILENCE_MS } from "./refusals.ts";
+
+/** A call was taken within this time: what is left of the credit is spent and gained again by the moment. ms. */
+const DOUBT_MS = 10_000;
 
 const NORMAL: PoolCondition = { state: "normal", reason: null, code: null, since: null, next_probe_at: null, failed_probes: 0, share: 1 };
 
@@ -62,7 +66,8 @@ export function inVain({ conditions }: Book, pool: string, tenant: string): { ca
 export function outOfTurn(book: Book, pool: Pool, tenant: string, own: { jobs: number; tokens: number }, wait: Eta): Eta {
   const known = inVain(book, pool.id, tenant);
   const { lanes, size } = pool.order;
-  if (!known || wait.limited_by === "paused" || lanes.get(tenant)?.size === size) return wait;
+  const all = [false, true].reduce((sum, batch) => sum + (lanes.get(flowOf(tenant, batch))?.size ?? 0), 0);
+  if (!known || wait.limited_by === "paused" || all === size) return wait;
   const waitMs = Math.min((own.jobs - 1) * known.turns, size) * paceMs(pool.budget, own.tokens);
   return waitMs > wait.p50 * 1_000 ? eta(waitMs, "tenant_share") : wait;
 }
@@ -72,10 +77,10 @@ export function outOfTurn(book: Book, pool: Pool, tenant: string, own: { jobs: n
  * on, or of a pause from now on, for nobody knows its end. `ahead`: what starts until then, this job included.
  */
 export function prolonged(book: Book, pool: Pool, tenant: string, ahead: { jobs: number; tokens: number }, wait: Eta, now: number): Eta {
-  const { credit, cut, ramp: governor, stop } = book.conditions.of(pool.id);
+  const { credit, cut, provenAt, ramp: governor, stop } = book.conditions.of(pool.id);
   if (pausedBy(book, pool.id, tenant)) return { ...wait, limited_by: "paused" };
   if (stop) return eta(wait.p50 * 1_000 + Math.max(0, stop.nextProbeAt - now), "paused");
-  const refused = credit && isSpent(credit, now) ? clearedAt(credit, ahead.jobs, now) - now : 0;
+  const refused = credit && isSpent(credit, now) && now - provenAt > DOUBT_MS ? clearedAt(credit, ahead.jobs, now) - now : 0;
   if (refused > wait.p50 * 1_000) return eta(refused, "retry");
   const silence = silentUntil(book, pool);
   if (silence - now > wait.p50 * 1_000) return eta(silence - now, "retry");
