@@ -154,6 +154,16 @@ describe("everything is refused for the rate, and no header says why", () => {
     60_000,
   );
 
+  it("one job alone is told to wait for days -> it is called again in ten minutes: upstream may have let go of that since", async () => {
+    const played = playAll();
+    await enqueue(tickets(1));
+    await settle("j0", 1, limited(172_800_000));
+    await advanceTo(EPOCH + 599_000);
+    expect(played.starts).toHaveLength(1);
+    await advanceTo(EPOCH + 661_000);
+    await until(() => played.starts.length === 2);
+  });
+
   it("silence for days is asked for: who was told so waits for it; another is called in seconds, then after as long again, which is an alarm; a restart changes nothing, an operator ends it for good", async () => {
     const received = receive();
     world.env.SLUICE_ALERT_URL = "https://alarm.example.com/hook";
