@@ -282,6 +282,7 @@ describe("what a lobby may lack of any job is looked for as it is told", () => {
   }
   /** Each stretch has a turn of its own. */
   const sent = async (messages: string[][], count: number) => {
+    // Turns of the event loop, not time: how many there are is what is under test.
     for (let turn = 0; turn < 1_000 && messages.length < count; turn++) await new Promise((done) => setTimeout(done, 0));
     expect(messages).toHaveLength(count);
   };

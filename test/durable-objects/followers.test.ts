@@ -60,6 +60,7 @@ it("a mailbox that wakes while lobbies are left alone looks no job up; which eve
   expect([asked, read]).toEqual([[], []]);
   clock = 1_000;
   followers.resume();
+  // Turns of the event loop, not time: each stretch of jobs has one of its own.
   for (let turn = 0; turn < 100 && Object.keys(told).length < 2; turn++) await new Promise((done) => setTimeout(done, 0));
   expect(asked).toEqual([10, 20]);
   expect(told).toEqual({ "alice/since-10": ["job_3 1", "job_2 1", "job_1 1"], "alice/since-20": ["job_3 3", "job_2 3"] });

@@ -5,7 +5,7 @@ import type { JobEvent } from "../../schemas/event.ts";
 import { call, inside, mailbox, over, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
 import { cleared, kill } from "../support/stand.ts";
-import { later, running, start } from "../support/telling.ts";
+import { deaf, later, running, start } from "../support/telling.ts";
 import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -14,16 +14,6 @@ afterEach(cleared);
 const WHOLE = ["1 queued", "2 in_progress", "3 completed"];
 const follow = (kind: string, id: string) => (kind === "jobs" ? { jobs: [id] } : { channel: "c", after: { [id]: 0 } });
 
-/** Lobbies take no events that `lost` picks, until `hear`; `tries` counts those that were refused. */
-function deaf(lost: (event: JobEvent) => boolean = () => true) {
-  const ears = { tries: 0, hear: () => world.between.delete("mailbox.relay") };
-  world.between.set("mailbox.relay", async (go, [, events]) => {
-    if (!(events as JobEvent[]).some(lost)) return go();
-    ears.tries++;
-    throw new Error("deaf");
-  });
-  return ears;
-}
 /** An event was refused for good: the mailbox has given it up for now. */
 const givenUp = (ears: { tries: number }) => until(async () => ears.tries >= 4 && (await pauses()));
 /** The mailbox's alarm rings before the one does that watches over every message. */

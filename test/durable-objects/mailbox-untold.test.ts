@@ -2,11 +2,10 @@
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
-import type { JobEvent } from "../../schemas/event.ts";
 import { call, evict, inside, mailbox, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";
 import { cleared, kill } from "../support/stand.ts";
-import { later, running, start, unconfirmed } from "../support/telling.ts";
+import { deaf, later, running, start, unconfirmed } from "../support/telling.ts";
 import { resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -15,16 +14,6 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Lobbies take no events that `lost` picks, until `hear`; `tries` counts those that were refused. */
-function deaf(lost: (event: JobEvent) => boolean = () => true) {
-  const ears = { tries: 0, hear: () => world.between.delete("mailbox.relay") };
-  world.between.set("mailbox.relay", async (go, [, events]) => {
-    if (!(events as JobEvent[]).some(lost)) return go();
-    ears.tries++;
-    throw new Error("deaf");
-  });
-  return ears;
-}
 /** The mailbox's alarm rings, whatever it was set for. */
 async function ring(): Promise<void> {
   world.now += 60_000;

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
-import { committed, enqueue, passesTo, playAll, problem, settle, ticket } from "../support/desk.ts";
+import { committed, enqueue, passesTo, playAll, player, problem, settle, ticket } from "../support/desk.ts";
 import { advanceTo, coordinator, pool, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
@@ -13,23 +13,6 @@ afterEach(cleared);
 const limited = (retryAfterMs: number | null = null): Outcome => ({ kind: "rate_limited", retryAfterMs });
 const halted: Outcome = { kind: "halted", reason: "billing", retryAfterMs: null, problem };
 const tickets = (count: number, name = "j") => Array.from({ length: count }, (_, n) => ticket(`${name}${n}`));
-
-/** Ends each call as soon as it starts, by what upstream says to it, while time passes; counts what it said. */
-function player(played: ReturnType<typeof playAll>) {
-  let heard = 0;
-  return async (until: number, answer: (at: number) => Outcome): Promise<{ refused: number; taken: number }> => {
-    const count = { refused: 0, taken: 0 };
-    for (; world.now <= until; await advanceTo(world.now + 500)) {
-      for (; heard < played.starts.length; heard++) {
-        const { attempt, job } = played.starts[heard]!;
-        const outcome = answer(world.now);
-        count[outcome.kind === "committed" ? "taken" : "refused"]++;
-        await settle(job, attempt, outcome);
-      }
-    }
-    return count;
-  };
-}
 
 describe("a probe", () => {
   it("that is refused for the rate does not keep a bill's halt, either: others become probes, and find that it is paid", async () => {

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
-import { alarm, committed, enqueue, playAll, problem, settle, ticket } from "../support/desk.ts";
+import { alarm, committed, enqueue, playAll, player, problem, settle, ticket } from "../support/desk.ts";
 import { receive } from "../support/receiver.ts";
 import { advanceTo, coordinator, pool, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
@@ -20,23 +20,6 @@ const configure = (limits: object) => {
   });
 };
 const tickets = (count: number, name = "j") => Array.from({ length: count }, (_, n) => ticket(`${name}${n}`));
-
-/** Ends each call as soon as it starts, by what upstream says to it, while time passes; counts what it said. */
-function player(played: ReturnType<typeof playAll>) {
-  let heard = 0;
-  return async (until: number, answer: (at: number) => Outcome): Promise<{ refused: number; taken: number }> => {
-    const count = { refused: 0, taken: 0 };
-    for (; world.now <= until; await advanceTo(world.now + 500)) {
-      for (; heard < played.starts.length; heard++) {
-        const { attempt, job } = played.starts[heard]!;
-        const outcome = answer(world.now);
-        count[outcome.kind === "committed" ? "taken" : "refused"]++;
-        await settle(job, attempt, outcome);
-      }
-    }
-    return count;
-  };
-}
 
 describe("everything is refused for the rate, and no header says why", () => {
   it("-> a few dozen calls, then three a minute, which is told; and once upstream takes them, all goes on within seconds", async () => {

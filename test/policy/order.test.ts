@@ -1,33 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Answer, type Gate, Order } from "../../policy/order.ts";
+import { Order } from "../../policy/order.ts";
 import type { Waiting } from "../../policy/queue.ts";
+import { alike, always, drain, equal, filled, gate, job, tenants } from "./lanes.ts";
 
-let arrivals = 0;
-/** A job; its cost travels as its tokens. */
-const job = (tenant: string, cost = 1, effectiveAt = 0): Waiting => {
-  const arrival = arrivals++;
-  return { job: `job_${arrival}`, tenant, flow: tenant, tokens: cost, priority: 0, effectiveAt, since: effectiveAt, arrival };
-};
-const costOf = (waiting: Waiting): number => waiting.tokens;
-const always = () => "start" as const;
-const alike = () => "requests" as const;
-/** All jobs are of one kind, so that none goes ahead of another. */
-const gate = (starts: (waiting: Waiting) => Answer): Gate => ({ starts, costMs: costOf, delayMs: () => 0, tokensIdle: () => false });
-const equal = () => 1;
-
-function filled(jobs: Waiting[], weightOf: (tenant: string) => number = equal): Order {
-  const order = new Order(weightOf, alike);
-  for (const each of jobs) order.add(each);
-  return order;
-}
-
-function drain(order: Order): Waiting[] {
-  const out: Waiting[] = [];
-  for (let next = order.next(gate(always)); next; next = order.next(gate(always))) out.push(next);
-  return out;
-}
-const tenants = (jobs: Waiting[]): string => jobs.map((each) => each.tenant).join("");
 const startsOf = (tenant: string, jobs: Waiting[]): number => jobs.filter((each) => each.tenant === tenant).length;
 
 describe("an order", () => {

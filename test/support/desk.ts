@@ -65,3 +65,20 @@ export async function passesTo(at: number): Promise<void> {
 
 /** When the coordinator's alarm rings, ms; null if it is not set. */
 export const alarm = () => inside(coordinator(), (_, state) => state.storage.getAlarm());
+
+/** Ends each call as soon as it starts, by what upstream says to it, while time passes; counts what it said. */
+export function player(played: ReturnType<typeof playAll>) {
+  let heard = 0;
+  return async (until: number, answer: (at: number) => Outcome): Promise<{ refused: number; taken: number }> => {
+    const count = { refused: 0, taken: 0 };
+    for (; world.now <= until; await advanceTo(world.now + 500)) {
+      for (; heard < played.starts.length; heard++) {
+        const { attempt, job } = played.starts[heard]!;
+        const outcome = answer(world.now);
+        count[outcome.kind === "committed" ? "taken" : "refused"]++;
+        await settle(job, attempt, outcome);
+      }
+    }
+    return count;
+  };
+}

@@ -1,4 +1,5 @@
 /** A job whose answer is told piece by piece. */
+import type { JobEvent } from "../../schemas/event.ts";
 import { advanceTo, submit, until } from "./service.ts";
 import { EPOCH, script, world } from "./world.ts";
 
@@ -28,4 +29,15 @@ export function unconfirmed(): () => void {
     return answer;
   });
   return confirmed.resolve;
+}
+
+/** Lobbies take no events that `lost` picks, until `hear`; `tries` counts those that were refused. */
+export function deaf(lost: (event: JobEvent) => boolean = () => true) {
+  const ears = { tries: 0, hear: () => world.between.delete("mailbox.relay") };
+  world.between.set("mailbox.relay", async (go, [, events]) => {
+    if (!(events as JobEvent[]).some(lost)) return go();
+    ears.tries++;
+    throw new Error("deaf");
+  });
+  return ears;
 }
