@@ -1,5 +1,6 @@
 /** How one object reaches another: a fresh stub for every attempt, and only what may be repeated is repeated. */
-import type { ArchiveRpc, BatchRpc, CoordinatorRpc, DispatcherRpc, MailboxAddress, MailboxRpc } from "../schemas/rpc.ts";
+import type { CoordinatorRpc, DispatcherRpc, MailboxAddress, MailboxRpc } from "../schemas/rpc.ts";
+import type { ArchiveRpc, BatchRpc } from "../schemas/rpc-batch.ts";
 import { batchChannel, isBatchChannel, mailboxName } from "./mailboxes.ts";
 
 /** The bindings of wrangler.toml. The OpenAI key is read in the dispatcher alone. */

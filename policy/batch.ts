@@ -1,6 +1,6 @@
 /** What a batch is at, and what it says of itself. Times in ms. */
 import type { BatchError, BatchObject, BatchStatus } from "../schemas/batch.ts";
-import type { BatchOrder } from "../schemas/rpc.ts";
+import type { BatchOrder } from "../schemas/rpc-batch.ts";
 
 /** What is written of a batch. */
 export type BatchState = BatchOrder & {

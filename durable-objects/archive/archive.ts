@@ -4,7 +4,7 @@ import { migrate } from "../../platform/migrate.ts";
 import { callArchive, type Env } from "../../platform/objects.ts";
 import { Sql } from "../../platform/sql.ts";
 import type { FileObject } from "../../schemas/batch.ts";
-import type { ArchiveRpc, BatchClaim, EntriesQuery, Entry } from "../../schemas/rpc.ts";
+import type { ArchiveRpc, BatchClaim, EntriesQuery, Entry } from "../../schemas/rpc-batch.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** Bytes of a row: it holds 2 MB. */

@@ -3,7 +3,8 @@ import { DurableObject } from "cloudflare:workers";
 import * as objects from "../../durable-objects/index.ts";
 import { parseExact } from "../../platform/exact-json.ts";
 import type { Env } from "../../platform/objects.ts";
-import type { ArchiveRpc, BatchRpc, CoordinatorRpc, DispatcherRpc, MailboxRpc } from "../../schemas/rpc.ts";
+import type { CoordinatorRpc, DispatcherRpc, MailboxRpc } from "../../schemas/rpc.ts";
+import type { ArchiveRpc, BatchRpc } from "../../schemas/rpc-batch.ts";
 import { route } from "../../workers/ingress/router.ts";
 import { world } from "./world.ts";
 

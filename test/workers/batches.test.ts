@@ -4,7 +4,7 @@ import { BadRequestError, NotFoundError } from "openai";
 import type { Batch } from "openai/resources/batches";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readSettings } from "../../platform/settings.ts";
-import type { BatchRpc } from "../../schemas/rpc.ts";
+import type { BatchRpc } from "../../schemas/rpc-batch.ts";
 import { client, request, requests, upload, WINDOW } from "../support/batch.ts";
 import { HOOK, receive, verified } from "../support/receiver.ts";
 import { sdk } from "../support/sdk.ts";

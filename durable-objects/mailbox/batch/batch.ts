@@ -3,7 +3,7 @@ import type { Settings } from "../../../platform/settings.ts";
 import { ENDED } from "../../../policy/batch.ts";
 import type { BatchObject, FileObject } from "../../../schemas/batch.ts";
 import type { JobEnd } from "../../../schemas/job.ts";
-import type { BatchOrder, BatchRpc } from "../../../schemas/rpc.ts";
+import type { BatchOrder, BatchRpc } from "../../../schemas/rpc-batch.ts";
 import type { WebhookEvent } from "../../../schemas/webhook.ts";
 import { Mailbox } from "../mailbox.ts";
 import { type Page, page, type ResultKind } from "./results.ts";

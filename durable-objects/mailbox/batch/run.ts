@@ -8,7 +8,7 @@ import { type BatchState, batchObject, beginBatch, ENDED, endOf, enter } from ".
 import { BATCH_LINES_LIMIT, type BatchError, type BatchObject } from "../../../schemas/batch.ts";
 import type { JobEnd } from "../../../schemas/job.ts";
 import type { Problem } from "../../../schemas/problem.ts";
-import type { BatchOrder } from "../../../schemas/rpc.ts";
+import type { BatchOrder } from "../../../schemas/rpc-batch.ts";
 import type { BatchEndedEvent } from "../../../schemas/webhook.ts";
 import { finish } from "../attempts.ts";
 import type { Desk } from "../desk.ts";
