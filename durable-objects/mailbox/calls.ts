@@ -25,11 +25,15 @@ const DISMISSED_MS = 86_400_000;
 const UNDERWAY_MS = 1_000;
 /** Between a retry's being given a job and its following it, no other is given the same. */
 const HANDOVER_MS = 5_000;
+/** A door that broke with this object is back within so long, if it lives. */
+const BACK_MS = 2_000;
 
 export class Calls {
   readonly #desk: () => Desk;
-  /** Given to a retry that does not follow it yet, until when. */
-  readonly #given = new Map<number, number>();
+  /** Given to a retry that does not follow it yet: until when, and by which submit. */
+  readonly #given = new Map<number, { until: number; nonce: string }>();
+  /** Whose door broke with the object that was here before: until when it may be on its way back. */
+  readonly #broken = new Map<number, number>();
   /** Whose caller is known to have gone. What died with the object died without a word. */
   readonly #gone = new Set<number>();
   readonly #answered: Answered;
@@ -42,9 +46,9 @@ export class Calls {
   /**
    * The job that answers a call; null if it needs one of its own. A retry is given the oldest of its body that lost its caller; else the oldest at
    * all, for that a connection broke may not have shown yet, and to call upstream twice is worse than to answer two callers alike. Not every
-   * program says that it retries: any call is given a job whose caller is known to have left it, unless that was given up since.
+   * program says that it retries: any call is given a job whose caller is known to have left it, unless that was given up since. `nonce`: the submit's.
    */
-  adopt({ body, retried }: Call): JobRow | null {
+  adopt({ body, retried }: Call, nonce: string): JobRow | null {
     const { now, store, wakeBy } = this.#desk();
     const row = retried ? this.#retriedBy(body) : this.#leftBehind(body);
     if (!row) return null;
@@ -52,9 +56,15 @@ export class Calls {
     if (!retried && this.#dismissedAt(row) > now() - MOMENT_MS) this.#answered.refused(body);
     // Its caller is here again, whom we may have sent away ourselves: if it does not follow, it is missed from now on.
     if (row.call) store.calls.leave(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
-    this.#given.set(row.n, now() + HANDOVER_MS);
+    this.#given.set(row.n, { until: now() + HANDOVER_MS, nonce });
     wakeBy(now() + GRACE_MS);
     return row;
+  }
+
+  /** The job that a submit was given before, if this is its repetition. */
+  adoptedBy(nonce: string): JobRow | null {
+    for (const [n, given] of this.#given) if (given.nonce === nonce) return this.#desk().store.job(n);
+    return null;
   }
 
   /** The caller was sent the whole answer. `givesUpMs`: when it would try again, had none of it arrived; null if it would not. */
@@ -86,13 +96,14 @@ export class Calls {
   came(n: number): void {
     const { store } = this.#desk();
     this.#given.delete(n);
+    this.#broken.delete(n);
     this.#gone.delete(n);
     const row = store.job(n);
     // As if it had never left: when it does, or this object dies, its time begins anew.
     if (row?.call && (store.calls.leftAt(row.call.body, n) ?? 0) > row.accepted_at) store.calls.leave(row.call.body, n, row.accepted_at);
   }
 
-  /** Its caller's door has gone, or one that follows it, which may be that. */
+  /** Its caller's door has gone. */
   left(n: number): void {
     const { called, now, store, wakeBy } = this.#desk();
     const row = this.#gone.has(n) || called(n) ? null : store.job(n);
@@ -105,6 +116,12 @@ export class Calls {
     wakeBy(now() + GRACE_MS);
   }
 
+  /** One that followed it has gone without a word: perhaps its caller's door, which lives and is on its way back. */
+  broke(n: number): void {
+    if (!this.#gone.has(n)) this.#broken.set(n, this.#desk().now() + BACK_MS);
+    this.left(n);
+  }
+
   /** Gives up the jobs whose callers stayed away; answers when to look again (ms), null if nobody is missed. */
   async sweep(): Promise<number | null> {
     const desk = this.#desk();
@@ -113,10 +130,11 @@ export class Calls {
     const calls = desk.store.calls.open();
     const known = new Set(calls.map(({ n }) => n));
     for (const n of this.#gone) if (!known.has(n)) this.#gone.delete(n);
+    for (const [n, until] of this.#broken) if (until <= desk.now()) this.#broken.delete(n);
     for (const { n, left_at } of calls) {
       const row = desk.called(n) ? null : desk.store.job(n);
       if (row?.call?.onDisconnect !== "cancel") continue;
-      let until = Math.max(left_at + GRACE_MS, this.#given.get(n) ?? 0);
+      let until = Math.max(left_at + GRACE_MS, this.#given.get(n)?.until ?? 0);
       if (until <= desk.now() && left_at <= row.accepted_at) {
         // Nobody said that it left: it never came, or its door broke with this object and is on its way back.
         desk.store.calls.leave(row.call.body, n, desk.now());
@@ -131,7 +149,7 @@ export class Calls {
   #leftBehind(body: string): JobRow | null {
     const { called, store } = this.#desk();
     for (const n of store.calls.leftBehind(body)) {
-      const row = this.#isGiven(n) || called(n) ? null : store.job(n);
+      const row = this.#isGiven(n) || this.#isBroken(n) || called(n) ? null : store.job(n);
       if (row && this.#isWorthIt(row) && (row.status === "completed" || !isEnd(row.status))) return row;
     }
     return null;
@@ -148,7 +166,8 @@ export class Calls {
       return null;
     };
     const left = new Set(store.calls.leftBehind(body));
-    const lost = find((n) => left.has(n) && !this.#isGiven(n) && !called(n));
+    const isLost = (n: number) => left.has(n) && !this.#isGiven(n) && !called(n);
+    const lost = find((n) => isLost(n) && !this.#isBroken(n)) ?? find(isLost);
     if (lost) return lost;
     // The retry of a call that never became a job is to have one of its own.
     if (this.#answered.explains(body)) return null;
@@ -185,7 +204,11 @@ export class Calls {
   }
 
   #isGiven(n: number): boolean {
-    if ((this.#given.get(n) ?? 0) <= this.#desk().now()) this.#given.delete(n);
+    if ((this.#given.get(n)?.until ?? 0) <= this.#desk().now()) this.#given.delete(n);
     return this.#given.has(n);
+  }
+
+  #isBroken(n: number): boolean {
+    return (this.#broken.get(n) ?? 0) > this.#desk().now();
   }
 }

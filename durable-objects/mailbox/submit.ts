@@ -167,7 +167,7 @@ export class Intake {
 
   /** What becomes of a submission: a new job, one that was made before, or a refusal. `earlier`: those of the same commit. */
   #take(submission: Submission, repeated: boolean, now: number, earlier: Taken[]): Taken {
-    const { store } = this.#desk;
+    const { calls, store } = this.#desk;
     const { idempotency, nonce, pass } = submission;
     const revoked = pass ? this.#quotas.refusal(pass) : null;
     if (revoked) return { ok: false, problem: revoked };
@@ -181,10 +181,10 @@ export class Intake {
     }
     if (repeated) {
       const twin = earlier.find((each) => "submission" in each && each.submission.nonce === nonce) as Fresh | undefined;
-      const row = twin?.row ?? store.byNonce(nonce, NEWEST);
+      const row = twin?.row ?? calls.adoptedBy(nonce) ?? store.byNonce(nonce, NEWEST);
       if (row) return { row, replayed: true };
     }
-    const adopted = submission.call && !idempotency ? this.#desk.calls.adopt(submission.call) : null;
+    const adopted = submission.call && !idempotency ? calls.adopt(submission.call, nonce) : null;
     if (adopted) return { row: adopted, replayed: true };
     const exhausted = pass ? this.#quotas.take(pass) : null;
     if (exhausted) return { ok: false, problem: exhausted };

@@ -92,6 +92,10 @@ export class Mailbox extends objects.Mailbox {
     return between("mailbox.fetch", [request], () => super.fetch(request));
   }
 
+  override submit(...args: Parameters<MailboxRpc["submit"]>) {
+    return between("mailbox.submit", args, () => super.submit(...args));
+  }
+
   override open(...args: Parameters<MailboxRpc["open"]>) {
     return between("mailbox.open", args, () => super.open(...args));
   }

@@ -198,7 +198,7 @@ describe("the connection breaks", () => {
     world.now += 10_000;
     await inside(mailboxOf(id), (object, { storage }) => {
       const { body } = storage.sql.exec<{ body: string }>("SELECT body FROM calls").one();
-      (object as unknown as { desk: Desk }).desk.calls.adopt({ body, retried: true, stream: false, onDisconnect: "cancel" });
+      (object as unknown as { desk: Desk }).desk.calls.adopt({ body, retried: true, stream: false, onDisconnect: "cancel" }, "n");
     });
     await ring(id, world.now + 1_000);
     const due = await inside(mailboxOf(id), (_, { storage }) => storage.getAlarm());
