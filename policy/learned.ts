@@ -6,8 +6,8 @@
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
 import { type Bounds, type Days, KINDS, type LearnedRecord, type LimitChange, type Minutes, type Name } from "./bounds.ts";
-import { type Budget, burstOf, correct, type Reservation, type Resource, readiness, retune, used } from "./budget.ts";
-import { Day } from "./day.ts";
+import { type Budget, burstOf, correct, type Reservation, type Resource, retune, used } from "./budget.ts";
+import { gone, LearnedDays } from "./days.ts";
 import { Followed } from "./followed.ts";
 import { Foreign } from "./foreign.ts";
 import { type Kind, Levels } from "./levels.ts";
@@ -36,7 +36,7 @@ export class Learned {
   readonly levels: Levels;
   readonly #bounds: Bounds;
   readonly #minutes: Record<Kind, Followed>;
-  readonly #days: Record<Kind, Day>;
+  readonly days: LearnedDays;
   readonly #foreign: Record<Name, Foreign> = { requests: new Foreign(), tokens: new Foreign(), projectTokens: new Foreign() };
   readonly #own: Record<Name, OwnLimit> = { requests: new OwnLimit(), tokens: new OwnLimit(), projectTokens: new OwnLimit() };
   readonly #total = { requests: 0, tokens: 0 };
@@ -64,7 +64,7 @@ export class Learned {
     this.levels = new Levels(now);
     const { limits, most } = bounds;
     this.#minutes = { requests: new Followed(limits.rpm, most.rpm), tokens: new Followed(limits.tpm, most.tpm) };
-    this.#days = { requests: new Day("rpd", limits, most.rpd ?? null), tokens: new Day("tpd", limits, most.tpd ?? null) };
+    this.days = new LearnedDays(bounds);
   }
 
   /** A call of so many tokens was let go just now. */
@@ -74,7 +74,7 @@ export class Learned {
     this.#total.tokens += tokens;
     this.#note(budget, now);
     return KINDS.flatMap(([kind, resource]) => {
-      this.#days[kind].started(budget, kind === "requests" ? 1 : tokens, now);
+      this.days.of(kind).started(budget, kind === "requests" ? 1 : tokens, now);
       this.#asked[kind] ??= now;
       // As configured again, but by steps: what was cut may still be.
       return now - this.#asked[kind] > FORGET_MS ? this.#follow(kind, resource, this.#bounds.limits[resource], budget, now) : [];
@@ -91,32 +91,6 @@ export class Learned {
       const isCut = this.#minutes[kind].limit !== this.#bounds.limits[resource];
       if (isCut && since !== null && startedAt >= since) this.#untold[kind] = since;
     }
-  }
-
-  /**
-   * When a call may be let go though nothing is left of a day's limit that upstream told, ms; from `now` on. No answer but a call's tells that there is more. Infinity:
-   * never, for the limit is the operator's.
-   */
-  askAt(budget: Budget, tokens: number, now: number): number {
-    const days = this.#learnedDays.filter(({ resource }) => budget.meters.some((meter) => meter.resource === resource));
-    if (days.length === 0) return Number.POSITIVE_INFINITY;
-    const meters = budget.meters.filter(({ resource }) => days.every((day) => day.resource !== resource));
-    return Math.max(readiness({ ...budget, meters }, tokens, now).at, ...days.map(({ askAt }) => askAt));
-  }
-
-  /** A call that was let go at `startedAt` (ms) was answered. If it asked, and no header has told what it found, it has found that there is more. */
-  answered(budget: Budget, startedAt: number): LimitChange[] {
-    return this.#learnedDays.filter((day) => day.isAsking(startedAt, true)).map((day) => this.#gone(day, budget));
-  }
-
-  get #learnedDays(): Day[] {
-    return KINDS.map(([kind]) => this.#days[kind]).filter(({ isLearned }) => isLearned);
-  }
-
-  #gone(day: Day, budget: Budget): LimitChange {
-    const from = day.limit;
-    day.gone(budget);
-    return { resource: day.resource, from, to: day.limit };
   }
 
   /** Time goes by: a limit that was told without being believed, and that nobody has denied, is believed. */
@@ -150,7 +124,7 @@ export class Learned {
    * upstream does not count them; or that headers will show, as those of a day do where they tell it.
    */
   unmade({ at: since, tokens }: Reservation): Partial<Record<Resource, number>> {
-    const tpd = this.#givesBack && this.#days.tokens.isTold ? tokens : 0;
+    const tpd = this.#givesBack && this.days.of("tokens").isTold ? tokens : 0;
     // One of before a restart is in nothing that is known here.
     if (since === undefined) return { tpd };
     const back = this.#corrections.reduce((sum, each) => sum + (each.since >= since ? Math.max(0, -each.amount) : 0), 0);
@@ -199,7 +173,7 @@ export class Learned {
   /** The limits that are followed now. */
   get limits(): Minutes & Days {
     const { requests, tokens } = this.#minutes;
-    return { rpm: requests.limit, tpm: tokens.limit, rpd: this.#days.requests.limit, tpd: this.#days.tokens.limit };
+    return { rpm: requests.limit, tpm: tokens.limit, ...this.days.limits };
   }
 
   /** An operator knows better: until an answer tells otherwise the limits are as configured, nobody else is there, and of a day is left what we did not spend. */
@@ -207,24 +181,22 @@ export class Learned {
     for (const [kind, resource, , names] of KINDS) {
       this.#minutes[kind].restore(this.#bounds.limits[resource]);
       this.#retune(kind, resource, budget);
-      this.#days[kind].reset(budget, now);
+      this.days.of(kind).reset(budget, now);
       for (const name of names) [this.#foreign[name], this.#own[name]] = [new Foreign(), new OwnLimit()];
     }
   }
 
   /** Whether more was learned than what was written tells, though no limit changed. */
   get isNotable(): boolean {
-    if (KINDS.some(([kind]) => this.#untold[kind] !== this.#written[kind])) return true;
-    return this.#days.requests.isNotable || this.#days.tokens.isNotable;
+    return this.days.isNotable || KINDS.some(([kind]) => this.#untold[kind] !== this.#written[kind]);
   }
 
   record(): LearnedRecord {
     const { limits } = this.#bounds;
     const other = (kind: Kind, configured: number) => (this.#minutes[kind].limit === configured ? null : this.#minutes[kind].limit);
-    const { requests, tokens } = this.#days;
     this.#written = { ...this.#untold };
     const minutes = { rpm: other("requests", limits.rpm), tpm: other("tokens", limits.tpm), asked: this.#written };
-    return { ...minutes, rpd: requests.record(), tpd: tokens.record() };
+    return { ...minutes, ...this.days.record() };
   }
 
   /** After a wake: goes on with what was learned, within the bounds of now. */
@@ -237,7 +209,7 @@ export class Learned {
       if (limit !== null) this.#minutes[kind].restore(limit);
       this.#retune(kind, resource, budget);
       const known = record[day];
-      if (known) this.#days[kind].restore(known, budget, now);
+      if (known) this.days.of(kind).restore(known, budget, now);
     }
   }
 
@@ -260,11 +232,11 @@ export class Learned {
     const { limits, most } = this.#bounds;
     const expected = {
       most: Math.max(limits[resource], most[resource]),
-      day: this.#days[kind].expected(name),
+      day: this.days.of(kind).expected(name),
       windowSeconds: limits.windowSeconds ?? null,
     };
     const period = periodOf(told, expected);
-    if (period === "day") return this.#days[kind].hear(name, told.limit, reading.at) ? [{ told }] : [];
+    if (period === "day") return this.days.of(kind).hear(name, told.limit, reading.at) ? [{ told }] : [];
     const foreign = this.#foreign[name];
     if (period === null || reading.at < foreign.heardAt || !this.#own[name].told(told.limit, reading.at)) return [];
     this.#asked[kind] = null;
@@ -284,10 +256,10 @@ export class Learned {
 
   /** The day's limit, and what is left of it. */
   #followDay(kind: Kind, heard: readonly Heard[], budget: Budget, { at, sentAt }: PoolReading, now: number): LimitChange[] {
-    const day = this.#days[kind];
+    const day = this.days.of(kind);
     const asking = day.isLearned && day.isAsking(sentAt);
     // The minute's in its stead, though nothing was left: there is no such limit any more.
-    if (asking && day.isAsking(sentAt, true) && heard.every((each) => "foreign" in each)) return [this.#gone(day, budget)];
+    if (asking && day.isAsking(sentAt, true) && heard.every((each) => "foreign" in each)) return [gone(day, budget)];
     const from = day.limit;
     const changed = day.follow(budget, at, now);
     const [until, total] = [this.levels.total(kind, at), this.levels.total(kind, now)];

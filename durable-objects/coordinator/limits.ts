@@ -78,12 +78,12 @@ export function started(book: Book, pool: Pool, tokens: number, now: number): vo
 
 /** When a call of so many tokens may be let go that a day's limit keeps, ms: one that upstream told may have gone since. Infinity: only with that limit. */
 export function askAt(book: Book, pool: Pool, tokens: number, now: number): number {
-  return book.limits.of(pool.id)?.askAt(pool.budget, tokens, now) ?? Number.POSITIVE_INFINITY;
+  return book.limits.of(pool.id)?.days.askAt(pool.budget, tokens, now) ?? Number.POSITIVE_INFINITY;
 }
 
 /** A call that was let go then was answered. Its headers were heard before. */
 export function answered(book: Book, pool: Pool, startedAt: number | undefined): void {
-  const changes = startedAt === undefined ? [] : (book.limits.of(pool.id)?.answered(pool.budget, startedAt) ?? []);
+  const changes = startedAt === undefined ? [] : (book.limits.of(pool.id)?.days.answered(pool.budget, startedAt) ?? []);
   if (changes.length > 0) report(book, pool, changes);
 }
 
