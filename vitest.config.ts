@@ -21,7 +21,8 @@ export default defineConfig({
             miniflare: { bindings: { SLUICE_LOCAL: "1" } },
           }),
         ],
-        test: { name: "runtime", include: ["test/{durable-objects,workers,crash}/**/*.test.ts"], testTimeout: 30_000 },
+        // One runtime for all files: each resets the world and the objects before its tests, and to load the program anew takes longer than most of them.
+        test: { name: "runtime", include: ["test/{durable-objects,workers,crash}/**/*.test.ts"], testTimeout: 30_000, isolate: false },
       },
       {
         // The whole service as a process of its own, killed and started again.

@@ -1,43 +1,60 @@
 /** Lines of bytes that come in pieces. */
 const NEWLINE = 0x0a;
 
-/** `end`: bytes from the beginning to behind this line. `tooLong`: `text` is its beginning alone. */
-export type ByteLine = { text: string; end: number; tooLong: boolean };
+/** `line` counts from 1, blank ones too. `end`: bytes from the beginning to behind this line. `tooLong`: `text` is its beginning alone. */
+export type ByteLine = { line: number; text: string; end: number; tooLong: boolean };
 
 /**
- * Feed it pieces; it answers with the lines that are whole by then. It holds no more than a piece and `limit` bytes of a line.
- * `offset`: where the first piece begins.
+ * Feed it pieces; it answers with the lines that are whole by then and not blank, each as it is asked for. It holds no more than a piece and `limit` bytes of a
+ * line, and a file of nothing but blank lines costs no more than to look at its bytes.
  */
 export class ByteLines {
   readonly #decoder = new TextDecoder();
   readonly #limit: number;
   #rest: Uint8Array[] = [];
-  /** Bytes of the line so far, kept or not. */
+  /** Bytes of the line so far, kept or not; and whether one of them is none of a blank. */
   #length = 0;
+  #isBlank = true;
+  #line: number;
   #end: number;
 
-  constructor(offset: number, limit: number) {
+  /** `offset`: where the first piece begins. `before`: lines that lie before it. */
+  constructor(offset: number, before: number, limit: number) {
     this.#end = offset;
+    this.#line = before;
     this.#limit = limit;
   }
 
-  add(piece: Uint8Array): ByteLine[] {
-    const lines: ByteLine[] = [];
-    let from = 0;
-    for (;;) {
-      const at = piece.indexOf(NEWLINE, from);
-      if (at < 0) break;
-      this.#take(piece.subarray(from, at));
-      lines.push(this.#line(1));
+  *add(piece: Uint8Array): Generator<ByteLine> {
+    for (let from = 0; ; ) {
+      const begun = this.#isBlank ? this.#skip(piece, from) : { from, at: from };
+      from = begun.from;
+      const at = piece.indexOf(NEWLINE, begun.at);
+      this.#take(at < 0 ? piece.slice(from) : piece.subarray(from, at));
+      if (at < 0) return;
+      yield* this.#next(1);
       from = at + 1;
     }
-    this.#take(piece.slice(from));
-    return lines;
   }
 
   /** The last line, if the bytes did not end with a line break. */
-  last(): ByteLine[] {
-    return this.#length === 0 ? [] : [this.#line(0)];
+  *last(): Generator<ByteLine> {
+    if (this.#length > 0) yield* this.#next(0);
+  }
+
+  /** Counts the blank lines; answers where the first that may be none begins, and where its first byte is that is no blank. */
+  #skip(piece: Uint8Array, from: number): { from: number; at: number } {
+    let begin = from;
+    let at = from;
+    for (; at < piece.length && isBlank(piece[at]!); at++) {
+      if (piece[at] !== NEWLINE) continue;
+      this.#line++;
+      this.#end += this.#length + at + 1 - begin;
+      [this.#rest, this.#length] = [[], 0];
+      begin = at + 1;
+    }
+    this.#isBlank = at === piece.length;
+    return { from: begin, at };
   }
 
   #take(bytes: Uint8Array): void {
@@ -45,13 +62,22 @@ export class ByteLines {
     this.#length += bytes.length;
   }
 
-  #line(breaks: number): ByteLine {
+  #next(breaks: number): ByteLine[] {
+    const tooLong = this.#length > this.#limit;
+    const text = this.#isBlank ? "" : this.#text();
+    const isNone = this.#isBlank || (text.trim() === "" && !tooLong);
+    this.#line++;
+    this.#end += this.#length + breaks;
+    [this.#rest, this.#length, this.#isBlank] = [[], 0, true];
+    return isNone ? [] : [{ line: this.#line, text, end: this.#end, tooLong }];
+  }
+
+  #text(): string {
     let text = "";
     for (const piece of this.#rest) text += this.#decoder.decode(piece, { stream: true });
-    text += this.#decoder.decode();
-    const tooLong = this.#length > this.#limit;
-    this.#end += this.#length + breaks;
-    [this.#rest, this.#length] = [[], 0];
-    return { text, end: this.#end, tooLong };
+    return text + this.#decoder.decode();
   }
 }
+
+/** A space, or one of the control characters from the tab to the carriage return: a line break is among them. */
+const isBlank = (byte: number): boolean => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);

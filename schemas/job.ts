@@ -16,11 +16,24 @@ export const PRIORITY_LIMIT_SECONDS = 86_400;
 
 const unixSeconds = z.number().finite().min(0).max(32_503_680_000);
 
+const Message = z.looseObject({ role: z.string() });
+type Message = z.infer<typeof Message>;
+
+/** Told of the first message alone that is none: of hundreds of thousands, one after the other would be too much. */
+function checkMessages(messages: readonly unknown[], context: z.RefinementCtx): void {
+  for (const [index, message] of messages.entries()) {
+    const issue = Message.safeParse(message).error?.issues[0];
+    if (!issue) continue;
+    context.addIssue({ code: "custom", path: [index, ...issue.path], message: issue.message });
+    return;
+  }
+}
+
 /** A chat completion body: what Sluice needs is checked, all else passes through untouched. */
 export const ChatRequest = z
   .looseObject({
     model: z.string().min(1).max(256),
-    messages: z.array(z.looseObject({ role: z.string() })).min(1),
+    messages: z.array(z.custom<Message>()).min(1).superRefine(checkMessages),
     n: z.number().int().min(1).max(128).nullish(),
     max_tokens: z.number().int().min(1).nullish(),
     max_completion_tokens: z.number().int().min(1).nullish(),

@@ -84,7 +84,9 @@ export class Intake {
     const now = Math.max(this.#desk.now(), this.#lastAt);
     this.#lastAt = now;
     const taken: Taken[] = [];
-    for (const { submission, repeated } of submissions) taken.push(this.#take(submission, repeated, now, taken));
+    const again = submissions.flatMap(({ repeated, submission }) => (repeated ? submission.nonce : []));
+    const known = this.#desk.store.byNonces(again, NEWEST);
+    for (const { submission, repeated } of submissions) taken.push(this.#take(submission, repeated ? known : null, now, taken));
     const fresh = taken.flatMap((each) => ("row" in each && !each.replayed ? [each] : []));
     const sent = [
       this.#handOver(
@@ -165,8 +167,11 @@ export class Intake {
     this.#desk.order.awaits(row.place);
   }
 
-  /** What becomes of a submission: a new job, one that was made before, or a refusal. `earlier`: those of the same commit. */
-  #take(submission: Submission, repeated: boolean, now: number, earlier: Taken[]): Taken {
+  /**
+   * What becomes of a submission: a new job, one that was made before, or a refusal. `made`: if it is repeated, the jobs that the first try may have made.
+   * `earlier`: those of the same commit.
+   */
+  #take(submission: Submission, made: ReadonlyMap<string, number> | null, now: number, earlier: Taken[]): Taken {
     const { calls, store } = this.#desk;
     const { idempotency, nonce, pass } = submission;
     const revoked = pass ? this.#quotas.refusal(pass) : null;
@@ -179,9 +184,10 @@ export class Intake {
       const row = twin?.row ?? (known && "n" in known && store.job(known.n));
       if (known && row) return known.fingerprint === idempotency.fingerprint ? { row, replayed: true } : conflict();
     }
-    if (repeated) {
+    if (made) {
       const twin = earlier.find((each) => "submission" in each && each.submission.nonce === nonce) as Fresh | undefined;
-      const row = twin?.row ?? calls.adoptedBy(nonce) ?? store.byNonce(nonce, NEWEST);
+      const n = made.get(nonce);
+      const row = twin?.row ?? calls.adoptedBy(nonce) ?? (n === undefined ? null : store.job(n));
       if (row) return { row, replayed: true };
     }
     const adopted = submission.call && !idempotency ? calls.adopt(submission.call, nonce) : null;

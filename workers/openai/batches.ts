@@ -2,7 +2,7 @@
 import { batchId, LIBRARY, newName, parseBatchId } from "../../platform/file-ids.ts";
 import { callArchive, callBatch } from "../../platform/objects.ts";
 import { windowMs } from "../../policy/batch.ts";
-import { BatchInput } from "../../schemas/batch.ts";
+import { BatchInput, type BatchObject } from "../../schemas/batch.ts";
 import { sha256 } from "../ingress/authenticate.ts";
 import { readJson } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
@@ -71,16 +71,18 @@ export async function cancelBatch({ env, key, params }: Context): Promise<Respon
 export async function listBatches({ env, key, url }: Context): Promise<Response> {
   const limit = limitOf(url, PAGE);
   if (limit === null) return refuse(noSuchLimit(PAGE));
-  const query = { kind: "batch" as const, after: url.searchParams.get("after"), ascending: false, limit: limit + 1 };
-  const entries = await callArchive(env, key.tenant, LIBRARY, (stub) => stub.entries(query));
-  const shown = await Promise.all(
-    entries.slice(0, limit).map(({ id }) => callBatch(env, key.tenant, parseBatchId(key.tenant, id)!, (stub) => stub.batch())),
-  );
-  // One that broke off between its entry and its beginning never was.
-  return json(
-    page(
-      shown.filter((batch) => batch !== null),
-      entries.length > limit,
-    ),
-  );
+  const shown: BatchObject[] = [];
+  let after = url.searchParams.get("after");
+  let more = true;
+  while (more && shown.length < limit) {
+    const query = { kind: "batch" as const, after, ascending: false, limit: limit - shown.length + 1 };
+    const entries = await callArchive(env, key.tenant, LIBRARY, (stub) => stub.entries(query));
+    more = entries.length === query.limit;
+    const read = more ? entries.slice(0, -1) : entries;
+    const batches = read.map(({ id }) => callBatch(env, key.tenant, parseBatchId(key.tenant, id)!, (stub) => stub.batch()));
+    // One that broke off between its entry and its beginning never was.
+    for (const batch of await Promise.all(batches)) if (batch) shown.push(batch);
+    after = read.at(-1)?.id ?? after;
+  }
+  return json(page(shown, more));
 }

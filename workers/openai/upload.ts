@@ -13,6 +13,11 @@ import { invalid, json, refuse } from "../ingress/respond.ts";
 /** Bytes gathered before they are stored. */
 const PIECE_BYTES = 1_000_000;
 const FILENAME_LIMIT = 512;
+/** A boundary has 70 characters at most, and two dashes before it: no run of dashes that belongs to one is longer. */
+const DASHES_LIMIT = 72;
+const DASH = 0x2d;
+
+const TOO_LARGE = invalid("The file is larger than 200 MB.", "file", "file_too_large", 413);
 
 /** What was found in the form so far. */
 class Form {
@@ -24,25 +29,24 @@ class Form {
   #gathered = 0;
 
   field(info: PartInfo, value: Uint8Array): void {
-    this.fields.set(info.name, new TextDecoder().decode(value));
+    this.fields.set(parameterOf(info, "name") ?? "", new TextDecoder().decode(value));
   }
 
   file(info: PartInfo): (chunk: Uint8Array | null) => void {
-    if (info.name !== "file" || this.filename !== null) return () => {};
-    this.filename = (info.filename ?? "file").slice(0, FILENAME_LIMIT);
+    if (this.filename !== null) return () => {};
+    this.filename = (parameterOf(info, "filename") ?? "file").slice(0, FILENAME_LIMIT);
     return (chunk) => {
-      if (!chunk) return;
+      if (!chunk || this.problem) return;
+      this.bytes += chunk.length;
+      if (this.bytes > FILE_BYTES_LIMIT) this.problem = TOO_LARGE;
       this.#pieces.push(chunk.slice());
       this.#gathered += chunk.length;
-      this.bytes += chunk.length;
     };
   }
 
-  fail(error: MultipartError): void {
-    const tooLarge = error._tag === "ReachedLimit" && ["MaxTotalSize", "MaxPartSize"].includes(error.limit);
-    this.problem = tooLarge
-      ? invalid("The file is larger than 200 MB.", "file", "file_too_large", 413)
-      : invalid("The body is no well-formed multipart form.", null, "invalid_multipart");
+  fail(error?: MultipartError): void {
+    const tooLarge = error?._tag === "ReachedLimit" && ["MaxTotalSize", "MaxPartSize"].includes(error.limit);
+    this.problem ??= tooLarge ? TOO_LARGE : invalid("The body is no well-formed multipart form.", null, "invalid_multipart");
   }
 
   /** Bytes to be stored: null while fewer than a piece are there, unless it is the end. */
@@ -89,11 +93,12 @@ export async function uploadFile(context: Context): Promise<Response> {
 async function store({ env, key, request }: Context, form: Form, name: string, body: ReadableStream<Uint8Array>): Promise<void> {
   const parser = make({
     headers: { "content-type": request.headers.get("content-type")! },
-    maxPartSize: FILE_BYTES_LIMIT,
+    // Of the parser's reckoning, in which a part's headers are of its size as well.
+    maxPartSize: FILE_BYTES_LIMIT + 500_000,
     maxTotalSize: FILE_BYTES_LIMIT + 1_000_000,
     maxParts: 100,
     maxFieldSize: 10_000,
-    isFile: (info) => info.name === "file",
+    isFile: (info) => parameterOf(info, "name") === "file",
     onField: (info, value) => form.field(info, value),
     onFile: (info) => form.file(info),
     onError: (error) => form.fail(error),
@@ -106,14 +111,47 @@ async function store({ env, key, request }: Context, form: Form, name: string, b
     await callArchive(env, key.tenant, name, (stub) => stub.append(stored, bytes));
     stored += bytes.length;
   };
-  for await (const chunk of body) {
+  const parse = (work: () => void) => {
+    try {
+      work();
+    } catch {
+      form.fail();
+    }
+  };
+  for await (const chunk of undivided(body)) {
     // What comes behind a refusal is read and thrown away: an answer before the end of the body would be lost.
     if (form.problem) continue;
-    parser.write(chunk);
+    parse(() => parser.write(chunk));
     await flush(false);
   }
-  if (!form.problem) parser.end();
+  if (!form.problem) parse(() => parser.end());
   if (!form.problem) await flush(true);
+}
+
+/** The same bytes, cut nowhere between two dashes: the parser takes those behind the last boundary for its end only if they come together. */
+async function* undivided(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let kept = 0;
+  for await (const chunk of body) {
+    let until = chunk.length;
+    while (until > 0 && chunk[until - 1] === DASH) until--;
+    const dashes = chunk.length - until;
+    if (until === 0 && kept + dashes <= DASHES_LIMIT) {
+      kept += dashes;
+      continue;
+    }
+    const whole = new Uint8Array(kept + until).fill(DASH, 0, kept);
+    whole.set(chunk.subarray(0, until), kept);
+    yield whole;
+    kept = dashes;
+  }
+  if (kept > 0) yield new Uint8Array(kept).fill(DASH);
+}
+
+/** A parameter of a part's Content-Disposition: quoted in whatever script it is written, for the parser's own reading of these knows Latin alone. */
+function parameterOf(info: PartInfo, parameter: "name" | "filename"): string | undefined {
+  const header = [info.headers["content-disposition"] ?? []].flat().join(";");
+  const quoted = new RegExp(`;\\s*${parameter}="((?:\\\\"|[^"])*)"`, "i").exec(header);
+  return quoted ? quoted[1]!.replaceAll(/\\"|%22/g, '"') : info[parameter];
 }
 
 function unfit({ bytes, fields, filename }: Form): Problem | null {

@@ -1,16 +1,26 @@
 /** A line of an input file, read as OpenAI reads it. */
 import { parseExact } from "../../../platform/exact-json.ts";
+import type { ByteLine } from "../../../platform/lines.ts";
 import { type Priced, price } from "../../../policy/admission.ts";
 import { type BatchError, BatchLine } from "../../../schemas/batch.ts";
 import { ChatRequest } from "../../../schemas/job.ts";
 import type { PoolsConfig } from "../../../schemas/settings.ts";
-import type { Line } from "./input.ts";
 
 export type Request = { customId: string; priced: Priced };
 /** `customId` of a line that is wrong: empty if that is wrong itself. */
 export type Parsed = { ok: true; request: Request } | { ok: false; error: BatchError; customId: string };
 
-export function parseLine({ line, text, tooLong }: Line, pools: PoolsConfig, models: readonly string[] | null): Parsed {
+/** A line that nobody foresaw is wrong as well: were it thrown, the batch would wait for what never comes. */
+export function parseLine(line: ByteLine, pools: PoolsConfig, models: readonly string[] | null): Parsed {
+  try {
+    return parse(line, pools, models);
+  } catch {
+    const error = { code: "invalid_request", message: "This line cannot be read.", param: null, line: line.line };
+    return { ok: false, error, customId: "" };
+  }
+}
+
+function parse({ line, text, tooLong }: ByteLine, pools: PoolsConfig, models: readonly string[] | null): Parsed {
   let customId = "";
   const refuse = (code: string, message: string, param: string | null): Parsed => ({
     ...{ ok: false, customId },

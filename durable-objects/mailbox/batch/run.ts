@@ -3,6 +3,7 @@
  * becomes one job or one refusal, and the state that is written is never ahead of the jobs that are.
  */
 import { batchId, fileId } from "../../../platform/file-ids.ts";
+import type { ByteLine } from "../../../platform/lines.ts";
 import { callArchive, callCoordinator } from "../../../platform/objects.ts";
 import { type BatchState, batchObject, beginBatch, ENDED, endOf, enter } from "../../../policy/batch.ts";
 import { BATCH_LINES_LIMIT, type BatchError, type BatchObject } from "../../../schemas/batch.ts";
@@ -14,7 +15,7 @@ import { finish } from "../attempts.ts";
 import type { Desk } from "../desk.ts";
 import type { Intake } from "../submit.ts";
 import { idOf } from "../view.ts";
-import { type Line, readLines } from "./input.ts";
+import { readLines } from "./input.ts";
 import { type Parsed, parseLine } from "./lines.ts";
 import { resultBytes, unexecuted } from "./results.ts";
 import { type BatchStore, type Counts, count } from "./store.ts";
@@ -26,6 +27,8 @@ const OPEN_LIMIT = 1_000;
 const OPEN_LOW = 500;
 /** Lines that become jobs together: so many, and so many characters of them, for memory is 128 MB. */
 const GROUP = { lines: 250, characters: 4_000_000 };
+/** Where the queue is full, so many lines more than it had room for find out whether it has more. */
+const PROBE = 10;
 /** What is wrong with a file is told so many times at most. */
 const ERRORS_LIMIT = 100;
 /** The tenant's queue is full or drained, or something could not be reached. */
@@ -43,8 +46,10 @@ export class Run {
   readonly #store: BatchStore;
   #state: BatchState | null;
   readonly #counts: Counts;
-  /** The first lines after a wake may have become jobs already. */
-  #repeated = true;
+  /** Up to so many of its requests may have become jobs already, beyond the cursor: after a wake, or where a group was taken in part. */
+  #perhaps = 0;
+  /** How many lines are tried at a time: fewer where the queue had no room for more, for a job that is refused costs as many rows as one that is taken. */
+  #tried = GROUP.lines;
   #running: Promise<void> | null = null;
   /** Something happened while it was at work. */
   #again = false;
@@ -54,6 +59,7 @@ export class Run {
     this.#intake = intake;
     this.#store = store;
     this.#state = store.state();
+    this.#perhaps = (this.#state?.cursor.requests ?? 0) + GROUP.lines;
     this.#counts = store.counts();
   }
 
@@ -125,6 +131,7 @@ export class Run {
 
   async #work(): Promise<void> {
     try {
+      if (this.#state?.status === "validating" && this.#desk.now() >= this.#state.expiresAt) this.#expire();
       if (this.#state?.status === "validating") await this.#validate();
       if (this.#state?.status === "in_progress") await this.#fill();
     } catch (error) {
@@ -170,12 +177,12 @@ export class Run {
     if (cursor.requests === total) return;
     const expired = this.#desk.now() >= this.#state!.expiresAt;
     if (!expired && this.#counts.open > OPEN_LOW) return;
-    let group: Line[] = [];
+    let group: ByteLine[] = [];
     let characters = 0;
     for await (const line of this.#lines(cursor.offset, cursor.line)) {
       group.push(line);
       characters += line.text.length;
-      if (group.length < GROUP.lines && characters < GROUP.characters) continue;
+      if (group.length < this.#tried && characters < GROUP.characters) continue;
       if (!(await this.#take(group))) return;
       [group, characters] = [[], 0];
     }
@@ -195,13 +202,18 @@ export class Run {
     this.#put({ ...this.#state!, total: requests, cursor: { ...cursor, requests }, errors });
   }
 
+  /** Its file could not be read in all its time. */
+  #expire(): void {
+    this.#close({ ...enter(this.#state!, "expired", this.#desk.now()), counts: { completed: 0, failed: 0 } });
+  }
+
   /** No line becomes a job. */
   #invalid(errors: BatchError[]): void {
     this.#close({ ...enter(this.#state!, "failed", this.#desk.now()), errors, counts: { completed: 0, failed: 0 } });
   }
 
   /** Lines become jobs, or refusals if their time has run out. Answers whether to go on. */
-  async #take(lines: Line[]): Promise<boolean> {
+  async #take(lines: ByteLine[]): Promise<boolean> {
     const state = this.#state!;
     if (state.status !== "in_progress") return false;
     const { settings, now } = this.#desk;
@@ -216,26 +228,32 @@ export class Run {
     const { end, line } = lines.at(-1)!;
     // What may have changed meanwhile is its status alone.
     this.#put({ ...this.#state!, cursor: { line, offset: end, requests: state.cursor.requests + lines.length } });
-    this.#repeated = false;
+    this.#tried = Math.min(GROUP.lines, this.#tried * 2);
     return now() >= state.expiresAt || this.#counts.open < OPEN_LIMIT;
   }
 
   /** Of a group that was taken in part before some are jobs, and end as those do. */
   #notTaken<L extends { line: number }>(group: L[]): L[] {
-    if (!this.#repeated) return group;
-    const jobs = this.#store.linesOf(GROUP.lines);
+    if (!this.#isRepeated) return group;
+    // Some may stand before the cursor: a group of which the last lines were taken first.
+    const jobs = this.#store.linesOf(2 * GROUP.lines);
     return group.filter(({ line }) => !jobs.has(line));
+  }
+
+  get #isRepeated(): boolean {
+    return this.#state!.cursor.requests < this.#perhaps;
   }
 
   /** Answers false if the tenant's queue is full or drained: then none of them counts as taken, and those that were let in are known again by their nonce. */
   async #submit(group: (Parsed & { line: number })[]): Promise<boolean> {
     const ready = group.filter((each) => each.ok);
     const submissions = ready.map(({ line, request }) => submissionOf(request, line, this.#state!));
-    const [results] = await this.#intake.submitTogether([{ submissions, repeated: this.#repeated }]);
+    const [results] = await this.#intake.submitTogether([{ submissions, repeated: this.#isRepeated }]);
     // Some may have ended by now, and were counted then.
     for (const each of results!) if (each.ok && !each.replayed) count(this.#counts, "queued", 1);
     if (results!.some((each) => !each.ok && LATER.includes(each.problem.code ?? ""))) {
-      this.#repeated = true;
+      this.#perhaps = Math.max(this.#perhaps, this.#state!.cursor.requests + group.length);
+      this.#tried = Math.min(GROUP.lines, results!.filter(({ ok }) => ok).length + PROBE);
       return false;
     }
     results!.forEach((each, index) => {
@@ -272,7 +290,7 @@ export class Run {
     if (problem.code === "batch_expired") this.#counts.expired++;
   }
 
-  #lines(offset: number, line: number): AsyncGenerator<Line> {
+  #lines(offset: number, line: number): AsyncGenerator<ByteLine> {
     const { address, env } = this.#desk;
     const { archive, bytes } = this.#state!;
     const read = async (at: number) => {

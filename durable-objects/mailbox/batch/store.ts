@@ -56,7 +56,7 @@ export class BatchStore {
 
   /** Lines that are jobs, of the newest so many jobs. */
   linesOf(newest: number): Set<number> {
-    const lines = "SELECT details ->> '$.batch.line' AS line FROM jobs WHERE n > (SELECT max(n) FROM jobs) - ?";
+    const lines = "SELECT details ->> '$.batch.line' AS line FROM jobs ORDER BY n DESC LIMIT ?";
     return new Set(this.#sql.all<{ line: number }>(lines, newest).map(({ line }) => line));
   }
 

@@ -226,10 +226,13 @@ export class MailboxStore {
     return this.sql.first<{ at: number | null }>("SELECT min(claimed_at) AS at FROM claims")?.at ?? null;
   }
 
-  /** The job of this nonce among the newest; the others are too old to be one that is being submitted. */
-  byNonce(nonce: string, newest: number): JobRow | null {
-    const found = this.sql.first<{ n: number }>("SELECT n FROM jobs WHERE n > (SELECT max(n) FROM jobs) - ? AND nonce = ?", newest, nonce);
-    return found && this.job(found.n);
+  /** The numbers of the jobs of these nonces among the newest so many jobs, by nonce; the others are too old to be one that is being submitted. */
+  byNonces(nonces: readonly string[], newest: number): Map<string, number> {
+    if (nonces.length === 0) return new Map();
+    // Numbers are no measure: those of jobs that were refused are not used again.
+    const known = `SELECT n, nonce FROM (SELECT n, nonce FROM jobs ORDER BY n DESC LIMIT ?1)
+      WHERE nonce IN (SELECT value FROM json_each(?2)) ORDER BY n`;
+    return new Map(this.sql.all<{ n: number; nonce: string }>(known, newest, JSON.stringify(nonces)).map(({ n, nonce }) => [nonce, n]));
   }
 
   followers(): FollowerRow[] {
