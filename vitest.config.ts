@@ -21,8 +21,7 @@ export default defineConfig({
             miniflare: { bindings: { SLUICE_LOCAL: "1" } },
           }),
         ],
-        // One runtime for all files: each resets the world and the objects before its tests, and to load the program anew takes longer than most of them.
-        test: { name: "runtime", include: ["test/{durable-objects,workers,crash}/**/*.test.ts"], testTimeout: 30_000, isolate: false },
+        test: { name: "runtime", include: ["test/{durable-objects,workers,crash}/**/*.test.ts"], testTimeout: 30_000 },
       },
       {
         // The whole service as a process of its own, killed and started again.

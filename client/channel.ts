@@ -23,8 +23,8 @@ export type ChannelOptions = {
 };
 
 /**
- * `asked`: the frame of this connection that asks for its past; until it is answered, what is told of the job comes too early. `gap`: what it was asked
- * for again because of.
+ * `asked`: the frame of this connection that asks for its past; until it is answered, what is told of the job comes too early. Infinity: it is yet to be
+ * asked for. `gap`: what it was asked for again because of.
  */
 type Progress = { last: number; asked: number; gap: Gap | null };
 /** The newest job when the channel was last listed: everything up to it is known. */
@@ -33,6 +33,12 @@ type Page = { data: Job[]; last_id: string | null; has_more: boolean };
 
 /** Jobs that one frame names. */
 const JOBS_PER_FRAME = 500;
+/**
+ * Of jobs that were asked for and not heard of so many at most: the service closes a connection that lacks the past of more than 10,000. Those of which nothing
+ * is new are told nothing of: when nothing came for a while, nothing is missing.
+ */
+const UNHEARD_LIMIT = 5_000;
+const QUIET_MS = 1_000;
 const PAGE = 100;
 /** Jobs that have ended are remembered, as their end may come twice, until so many newer ones have. */
 const ENDED_REMEMBERED = 10_000;
@@ -51,10 +57,14 @@ export class ChannelPlan implements Plan {
   #anchor: Anchor | null | undefined;
   #openListed = false;
   #moving = false;
-  /** Frames of this connection: sent, answered, and how many the opening took. */
+  /** Of this connection: jobs yet to be asked for, and those that were and of which nothing was heard since. */
+  #waiting: string[] = [];
+  #unheard = new Set<string>();
+  #quiet: ReturnType<typeof setTimeout> | undefined;
+  /** Frames of this connection: sent, answered, and the last that the opening took, once it is sent. */
   #sent = 0;
   #answered = 0;
-  #opening = 0;
+  #opening = Number.POSITIVE_INFINITY;
 
   constructor(wire: Wire, channel: string, { deltas = false, after = {} }: ChannelOptions = {}) {
     this.#wire = wire;
@@ -68,10 +78,13 @@ export class ChannelPlan implements Plan {
   opened(line: Line): void {
     this.#sent = 0;
     this.#answered = 0;
+    this.#opening = Number.POSITIVE_INFINITY;
+    this.#unheard.clear();
+    this.#waiting = [];
     const jobs = [...this.#open.keys()];
     if (jobs.length === 0) this.#ask([], line);
-    for (let from = 0; from < jobs.length; from += JOBS_PER_FRAME) this.#ask(jobs.slice(from, from + JOBS_PER_FRAME), line);
-    this.#opening = this.#sent;
+    this.#wish(jobs, line);
+    this.#noteOpening();
   }
 
   async subscribed(line: Line): Promise<boolean> {
@@ -84,6 +97,11 @@ export class ChannelPlan implements Plan {
   }
 
   take(frame: Parameters<Plan["take"]>[0], line: Line): Event | null {
+    this.#heard([frame.job], line);
+    return this.#passed(frame, line);
+  }
+
+  #passed(frame: Parameters<Plan["take"]>[0], line: Line): Event | null {
     const { job, seq } = frame;
     if (this.#ended.has(job) || this.#endedBefore.has(job)) return null;
     const known = this.#open.get(job);
@@ -107,11 +125,56 @@ export class ChannelPlan implements Plan {
   }
 
   ended(jobs: string[], line: Line): void {
+    this.#heard(jobs, line);
     for (const job of jobs) if (this.#open.has(job)) this.#end(job, line);
   }
 
   over(): boolean {
     return false;
+  }
+
+  /** Asks for jobs, as many at once as may be. */
+  #wish(jobs: string[], line: Line): void {
+    for (const job of jobs) {
+      const { gap = null, last = 0 } = this.#open.get(job) ?? {};
+      this.#open.set(job, { last, asked: Number.POSITIVE_INFINITY, gap });
+      this.#waiting.push(job);
+    }
+    this.#askMore(line);
+  }
+
+  #askMore(line: Line): void {
+    while (this.#waiting.length > 0 && this.#unheard.size < UNHEARD_LIMIT) {
+      // What came to its end meanwhile was heard of otherwise.
+      const jobs = this.#waiting.splice(0, JOBS_PER_FRAME).filter((job) => this.#open.has(job));
+      for (const job of jobs) this.#unheard.add(job);
+      if (jobs.length > 0 || this.#waiting.length === 0) this.#ask(jobs, line);
+    }
+    this.#listen(line);
+  }
+
+  /** While jobs have to wait: for a time in which nothing comes. */
+  #listen(line: Line): void {
+    clearTimeout(this.#quiet);
+    if (this.#waiting.length === 0 || line.signal.aborted) return;
+    this.#quiet = setTimeout(() => {
+      if (line.signal.aborted) return;
+      this.#unheard.clear();
+      this.#askMore(line);
+      this.#noteOpening();
+    }, QUIET_MS);
+  }
+
+  #heard(jobs: string[], line: Line): void {
+    for (const job of jobs) this.#unheard.delete(job);
+    if (this.#waiting.length === 0) return;
+    this.#askMore(line);
+    this.#noteOpening();
+  }
+
+  /** All that was to be asked for at the beginning has been. */
+  #noteOpening(): void {
+    if (this.#waiting.length === 0 && this.#opening === Number.POSITIVE_INFINITY) this.#opening = this.#sent;
   }
 
   #ask(jobs: string[], line: Line): void {
@@ -147,7 +210,7 @@ export class ChannelPlan implements Plan {
   #askUnknown(jobs: Job[], line: Line): void {
     const heard = (id: string) => this.#open.has(id) || this.#ended.has(id) || this.#endedBefore.has(id);
     const unknown = jobs.filter(({ id }) => !heard(id)).map(({ id }) => id);
-    if (unknown.length > 0) this.#ask(unknown, line);
+    if (unknown.length > 0) this.#wish(unknown, line);
   }
 
   #end(job: string, line: Line): void {

@@ -9,6 +9,10 @@ import { idOf } from "./view.ts";
 /** An event by its job's number and its seq. */
 type Spot = { place: number; n: number; seq: number };
 
+/** From which job on one may have events after a place: those before it have ended, and have none. */
+export type Looked = { place: number; n: number };
+export const NOT_LOOKED: Looked = { place: 0, n: 0 };
+
 /** Events of a page: one pass over the jobs finds so many. They are kept until they are told, in some 30 KB. */
 const PAGE = 1_000;
 
@@ -21,13 +25,18 @@ export class Page {
   readonly last: boolean;
   /** Nothing will ever come before its end that is not in it: it is as good later on. */
   readonly whole: boolean;
+  /** For the next page. */
+  readonly looked: Looked;
   readonly #deltas: boolean;
   readonly #spots: Spot[];
   #next = 0;
 
-  constructor(desk: Desk, after: number, deltas: boolean) {
+  /** `looked`: of an earlier page. */
+  constructor(desk: Desk, after: number, deltas: boolean, looked: Looked) {
     this.#deltas = deltas;
-    this.#spots = spotsAfter(desk, after, deltas);
+    const { first, spots } = spotsAfter(desk, after, deltas, looked.place <= after ? looked.n : 0);
+    this.looked = { place: after, n: first };
+    this.#spots = spots;
     this.last = this.#spots.length < PAGE;
     const end = this.#spots.at(-1)?.place ?? after;
     this.whole = desk.order.safe(end) === end;
@@ -50,19 +59,23 @@ export class Page {
   }
 }
 
-/** A page of what stands after a place. */
-function spotsAfter(desk: Desk, after: number, deltas: boolean): Spot[] {
-  if (after >= desk.order.last) return [];
+/** A page of what stands after a place, and the first job that has any of it. `from`: none before this job has. */
+function spotsAfter(desk: Desk, after: number, deltas: boolean, from: number): { first: number; spots: Spot[] } {
+  if (after >= desk.order.last) return { first: from, spots: [] };
+  let first: number | null = null;
   let spots: Spot[] = [];
   const cut = () => {
     spots = spots.sort((a, b) => a.place - b.place).slice(0, PAGE);
   };
-  for (const row of desk.store.unsettled(after)) {
+  for (const row of desk.store.unsettled(after, from)) {
+    first ??= row.n;
+    // Jobs have their first places in the order in which they came: this one's, and those of all after it, are beyond the page.
+    if (row.place !== undefined && spots.length === PAGE && row.place > spots.at(-1)!.place) break;
     for (const spot of spotsOf(desk, row, after, deltas)) spots.push(spot);
-    if (spots.length > 4 * PAGE) cut();
+    if (spots.length > 2 * PAGE) cut();
   }
   cut();
-  return spots;
+  return { first: first ?? from, spots };
 }
 
 function spotsOf(desk: Desk, row: JobRow, after: number, deltas: boolean): Spot[] {

@@ -18,7 +18,7 @@ import { Reader } from "./reader.ts";
 import { closeSocket } from "./sockets.ts";
 import { Sources } from "./sources.ts";
 import type { MailboxStore } from "./store/store.ts";
-import { consume, isLive, postpone, type Subscription } from "./subscription.ts";
+import { consume, isLive, postpone, type Subscription, UNCONSUMED } from "./subscription.ts";
 import { Talk } from "./talk.ts";
 import { callsOf, channelTarget, jobTarget, parseTarget, targetsOf, wanted } from "./targets.ts";
 
@@ -186,7 +186,7 @@ export class Lobby {
     const [reader, subscription] = [this.#readers.get(socketId), this.#consumption(socketId)];
     if (!reader || !subscription || subscription.place === null) return;
     const { place } = subscription;
-    consume(this.#desk(), reader, subscription);
+    consume(this.#desk(), reader, subscription, () => this.#consume(socketId));
     // It may have to wait.
     if (subscription.place !== place) this.#put(socketId, channelTarget(this.#home), subscription);
   }
@@ -356,7 +356,7 @@ export class Lobby {
   #subscribed(socketId: string, target: string, deltas: boolean): Subscription {
     const sockets = this.#targets.get(target) ?? new Map<string, Subscription>();
     this.#targets.set(target, sockets);
-    const subscription = sockets.get(socketId) ?? { deltas, pending: 0, from: 0, consumer: null, place: null, page: null, acked: 0 };
+    const subscription = sockets.get(socketId) ?? { ...UNCONSUMED, deltas, pending: 0, from: 0 };
     subscription.deltas = deltas;
     if (!sockets.has(socketId)) this.#subscriptions++;
     sockets.set(socketId, subscription);

@@ -1,7 +1,7 @@
 /** What one socket wants to be told of: a job, or a channel. */
 import { siteOf, spotOf } from "../../platform/ids.ts";
 import type { JobEvent } from "../../schemas/event.ts";
-import { Page } from "./backlog.ts";
+import { type Looked, NOT_LOOKED, Page } from "./backlog.ts";
 import type { Desk } from "./desk.ts";
 import { EventFrame } from "./frames.ts";
 import type { Reader } from "./reader.ts";
@@ -18,33 +18,49 @@ export type Subscription = {
   place: number | null;
   /** Of a consumer: what it is being told of the log, if there was not room for all of it. */
   page: Page | null;
+  /** Of a consumer: where the last page was looked for, and that another turn goes on from there. */
+  looked: Looked;
+  resting: boolean;
   /** Of a consumer: its cursor. */
   acked: number;
 };
 
-/** Tells a consumer what it has not been told, as much as goes. Ends with it being told of events as they come, or with the reader full. */
-export function consume(desk: Desk, reader: Reader, subscription: Subscription): void {
-  if (subscription.place === null || isBusy(reader, siteOf(desk.address.tenant, desk.address.channel))) return;
+/** Of who is no consumer. */
+export const UNCONSUMED = { consumer: null, place: null, page: null, looked: NOT_LOOKED, resting: false, acked: 0 };
+
+/**
+ * Tells a consumer what it has not been told, as much as goes: a page, and the others in turns of their own, each begun by `again`. Ends with it being told of events
+ * as they come, or with the reader full.
+ */
+export function consume(desk: Desk, reader: Reader, subscription: Subscription, again: () => void): void {
+  const { page: kept, place: from, resting } = subscription;
+  if (from === null || resting || isBusy(reader, siteOf(desk.address.tenant, desk.address.channel))) return;
   const told = new Map<number, JobEvent[]>();
-  let from = subscription.place;
-  for (let last = false; !last; ) {
-    const kept = subscription.page;
-    const page = kept ?? new Page(desk, from, subscription.deltas);
-    for (subscription.page = page.whole ? page : null; !page.over; ) {
-      if (reader.full) return;
-      const { event, place } = page.take(desk, told);
-      from = place;
-      const cursor = desk.order.safe(from);
-      // Sent before: by another subscription, or before an older one that was still awaited.
-      if (event && reader.wants(event, subscription.deltas)) reader.put(new EventFrame(event, cursor), true);
-      subscription.place = cursor;
-    }
-    subscription.page = null;
-    // Something may have come since a page was looked for that was kept.
-    last = page.last && page !== kept;
+  const page = kept ?? new Page(desk, from, subscription.deltas, subscription.looked);
+  subscription.looked = page.looked;
+  for (subscription.page = page.whole ? page : null; !page.over; ) {
+    if (reader.full) return;
+    const { event, place } = page.take(desk, told);
+    const cursor = desk.order.safe(place);
+    // Sent before: by another subscription, or before an older one that was still awaited.
+    if (event && reader.wants(event, subscription.deltas)) reader.put(new EventFrame(event, cursor), true);
+    subscription.place = cursor;
   }
-  // In the turn in which the log was at its end: what comes next comes live.
-  subscription.place = null;
+  subscription.page = null;
+  if (page.last && page !== kept) {
+    // In the turn in which the log was at its end: what comes next comes live.
+    subscription.place = null;
+    return;
+  }
+  // There is more; or something may have come since a page was looked for that was kept.
+  subscription.resting = true;
+  const turn = new Promise((done) => setTimeout(done, 0));
+  desk.background(
+    turn.then(() => {
+      subscription.resting = false;
+      again();
+    }),
+  );
 }
 
 /** Whether a consumer is told of an event as it comes; not what it has acked, nor what has to wait for its turn. */

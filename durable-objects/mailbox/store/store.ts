@@ -192,11 +192,10 @@ export class MailboxStore {
     this.sql.run("DELETE FROM followers WHERE target = ?", n);
   }
 
-  /** Jobs that wait or run, and those whose end has a place beyond this one. */
-  *unsettled(place: number): Generator<JobRow> {
-    const last = "log ->> '$[#-1][4]'";
-    for (const stored of this.sql.each<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE ended_at IS NULL OR ${last} > ? ORDER BY n`, place))
-      yield unpack(stored);
+  /** Jobs that wait or run, and those whose end has a place beyond this one; from this number on. */
+  *unsettled(place: number, from: number): Generator<JobRow> {
+    const beyond = "n >= ? AND (ended_at IS NULL OR log ->> '$[#-1][4]' > ?)";
+    for (const stored of this.sql.each<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE ${beyond} ORDER BY n`, from, place)) yield unpack(stored);
   }
 
   /** When jobs came and ended, in the order in which they came. */
