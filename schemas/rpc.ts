@@ -251,8 +251,8 @@ export type Appended =
   /** Refused: the job has ended or a newer attempt runs. */
   | { ok: false };
 
-/** `startedAt`: when the attempt began, ms. `response`: the plain completion as JSON text. */
-export type CommitCall = Held & { startedAt: number; response: string; usage: Usage | null };
+/** `startedAt`: when the attempt began, ms. `response`: the plain completion as JSON text. `lacking`: some of its deltas never came. */
+export type CommitCall = Held & { startedAt: number; response: string; usage: Usage | null; lacking?: true };
 export type Committed = { ok: true } | { ok: false; reason: "ended" | "fenced" | "unknown_job" };
 
 /** The coordinator tells a mailbox how attempts went that ended without a result. */
@@ -314,6 +314,8 @@ export interface MailboxRpc {
   dismiss(id: string): Promise<void>;
   /** The caller of a job was sent the whole answer: only a retry within moments is given it, or one in `givesUpMs`, when the caller would give up waiting had nothing arrived. */
   collect(id: string, givesUpMs: number | null): Promise<void>;
+  /** The caller of a job has gone before it was sent the whole answer. */
+  abandon(id: string): Promise<void>;
   /** Null when there is no such job. */
   get(id: string): Promise<Job | null>;
   list(query: ListQuery): Promise<Job[]>;

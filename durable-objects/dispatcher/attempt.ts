@@ -157,8 +157,13 @@ async function deliver(
   }
   const { job, attempt: number } = call.lease;
   const response = JSON.stringify(result.completion);
+  const lacking = call.delivery!.isLacking && { lacking: true as const };
   try {
-    await persist(() => ports.commit(call.lease, { job, attempt: number, startedAt, response, usage: result.usage }), call, ports.now);
+    await persist(
+      () => ports.commit(call.lease, { job, attempt: number, startedAt, response, usage: result.usage, ...lacking }),
+      call,
+      ports.now,
+    );
   } catch {
     return call.controller.signal.aborted
       ? { kind: "aborted" }

@@ -30,6 +30,8 @@ export class Delivery {
   readonly #verbatim: boolean;
   #running: Promise<void> | null = null;
   #refused = false;
+  /** The mailbox could not be reached to the last: it lacks some of them. */
+  isLacking = false;
   #gathering = true;
   /** Tries in a row that failed, since the end of the answer if that is later. */
   #failures = 0;
@@ -113,7 +115,7 @@ export class Delivery {
 
   async #failed(): Promise<void> {
     this.#failures++;
-    if (!this.#gathering && this.#failures > LAST_TRIES) this.#refused = true;
+    if (!this.#gathering && this.#failures > LAST_TRIES) this.#refused = this.isLacking = true;
     else await this.#pause(backoffMs(this.#failures, Math.random(), null));
   }
 

@@ -116,6 +116,8 @@ export function commit(desk: Desk, call: CommitCall): Committed {
   row.started_at ??= call.startedAt;
   row.usage = call.usage && JSON.stringify(call.usage);
   finish(desk, row, "completed", { response: call.response, startedAt: call.startedAt });
+  // Who comes later is told the whole answer, and not parts of it.
+  if (call.lacking) desk.store.deltas.forget(row.n);
   return { ok: true };
 }
 

@@ -25,15 +25,11 @@ const DISMISSED_MS = 86_400_000;
 const UNDERWAY_MS = 1_000;
 /** Between a retry's being given a job and its following it, no other is given the same. */
 const HANDOVER_MS = 5_000;
-/** A door that broke with this object is back within so long, if it lives. */
-const BACK_MS = 2_000;
 
 export class Calls {
   readonly #desk: () => Desk;
-  /** Given to a retry that does not follow it yet: until when, and by which submit. */
-  readonly #given = new Map<number, { until: number; nonce: string }>();
-  /** Whose door broke with the object that was here before: until when it may be on its way back. */
-  readonly #broken = new Map<number, number>();
+  /** Given to a retry that does not follow it yet: until when, and by which submit; and whether it was promised to another. */
+  readonly #given = new Map<number, { until: number; nonce: string; promised: boolean }>();
   /** Whose caller is known to have gone. What died with the object died without a word. */
   readonly #gone = new Set<number>();
   readonly #answered: Answered;
@@ -54,9 +50,11 @@ export class Calls {
     if (!row) return null;
     // Somebody else's, perhaps, who was told to come back in a moment.
     if (!retried && this.#dismissedAt(row) > now() - MOMENT_MS) this.#answered.refused(body);
+    // Or who was told that it lives on: whoever else comes for it and goes changes nothing in that.
+    const promised = !retried && this.#isPromised(row);
     // Its caller is here again, whom we may have sent away ourselves: if it does not follow, it is missed from now on.
-    if (row.call) store.calls.leave(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
-    this.#given.set(row.n, { until: now() + HANDOVER_MS, nonce });
+    if (row.call && !promised) store.calls.leave(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
+    this.#given.set(row.n, { until: now() + HANDOVER_MS, nonce, promised });
     wakeBy(now() + GRACE_MS);
     return row;
   }
@@ -72,6 +70,14 @@ export class Calls {
     const { now, store } = this.#desk();
     const row = find(this.#desk(), id);
     if (row?.call) store.calls.noteSent(row.call.body, row.n, now(), givesUpMs === null ? null : now() + givesUpMs);
+  }
+
+  /** The caller has gone, and was not sent the whole answer: of a job that has ended, its door's going does not say which. */
+  abandon(id: string): void {
+    const { now, store } = this.#desk();
+    const row = find(this.#desk(), id);
+    if (row?.call && isEnd(row.status) && !this.#isPromised(row))
+      store.calls.leave(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
   }
 
   /** A call has become no job: its caller may come again. */
@@ -95,31 +101,24 @@ export class Calls {
   /** Its caller's door is there. */
   came(n: number): void {
     const { store } = this.#desk();
+    const promised = this.#given.get(n)?.promised ?? false;
     this.#given.delete(n);
-    this.#broken.delete(n);
     this.#gone.delete(n);
-    const row = store.job(n);
+    const row = promised ? null : store.job(n);
     // As if it had never left: when it does, or this object dies, its time begins anew.
     if (row?.call && (store.calls.leftAt(row.call.body, n) ?? 0) > row.accepted_at) store.calls.leave(row.call.body, n, row.accepted_at);
   }
 
-  /** Its caller's door has gone. */
+  /** Its caller's door has gone, or one that follows it, which may be that. */
   left(n: number): void {
     const { called, now, store, wakeBy } = this.#desk();
     const row = this.#gone.has(n) || called(n) ? null : store.job(n);
     if (!row?.call || isEnd(row.status)) return;
     this.#gone.add(n);
-    // Sent away by ourselves, to come back.
-    if ((store.calls.leftAt(row.call.body, n) ?? 0) > now()) return;
+    if (this.#isPromised(row)) return;
     // Later than it came: of one whose caller has not begun to follow it, left_at says when it came.
     store.calls.leave(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
     wakeBy(now() + GRACE_MS);
-  }
-
-  /** One that followed it has gone without a word: perhaps its caller's door, which lives and is on its way back. */
-  broke(n: number): void {
-    if (!this.#gone.has(n)) this.#broken.set(n, this.#desk().now() + BACK_MS);
-    this.left(n);
   }
 
   /** Gives up the jobs whose callers stayed away; answers when to look again (ms), null if nobody is missed. */
@@ -130,7 +129,6 @@ export class Calls {
     const calls = desk.store.calls.open();
     const known = new Set(calls.map(({ n }) => n));
     for (const n of this.#gone) if (!known.has(n)) this.#gone.delete(n);
-    for (const [n, until] of this.#broken) if (until <= desk.now()) this.#broken.delete(n);
     for (const { n, left_at } of calls) {
       const row = desk.called(n) ? null : desk.store.job(n);
       if (row?.call?.onDisconnect !== "cancel") continue;
@@ -149,7 +147,7 @@ export class Calls {
   #leftBehind(body: string): JobRow | null {
     const { called, store } = this.#desk();
     for (const n of store.calls.leftBehind(body)) {
-      const row = this.#isGiven(n) || this.#isBroken(n) || called(n) ? null : store.job(n);
+      const row = this.#isGiven(n) || called(n) ? null : store.job(n);
       if (row && this.#isWorthIt(row) && (row.status === "completed" || !isEnd(row.status))) return row;
     }
     return null;
@@ -166,8 +164,7 @@ export class Calls {
       return null;
     };
     const left = new Set(store.calls.leftBehind(body));
-    const isLost = (n: number) => left.has(n) && !this.#isGiven(n) && !called(n);
-    const lost = find((n) => isLost(n) && !this.#isBroken(n)) ?? find(isLost);
+    const lost = find((n) => left.has(n) && !this.#isGiven(n) && !called(n));
     if (lost) return lost;
     // The retry of a call that never became a job is to have one of its own.
     if (this.#answered.explains(body)) return null;
@@ -184,6 +181,12 @@ export class Calls {
   /** When its caller was sent away, ms; a time long past if it was not. */
   #dismissedAt({ call, n }: JobRow): number {
     return (this.#desk().store.calls.leftAt(call!.body, n) ?? 0) - DISMISSED_MS;
+  }
+
+  /** Its caller was sent away by ourselves, to come back: it lives on. */
+  #isPromised({ call, n }: JobRow): boolean {
+    const { now, store } = this.#desk();
+    return call !== undefined && (store.calls.leftAt(call.body, n) ?? 0) > now();
   }
 
   /** One that was given up has no answer to come back for, one that ended long ago is kept no longer, and one with an Idempotency-Key is found by that. */
@@ -206,9 +209,5 @@ export class Calls {
   #isGiven(n: number): boolean {
     if ((this.#given.get(n)?.until ?? 0) <= this.#desk().now()) this.#given.delete(n);
     return this.#given.has(n);
-  }
-
-  #isBroken(n: number): boolean {
-    return (this.#broken.get(n) ?? 0) > this.#desk().now();
   }
 }

@@ -69,6 +69,10 @@ export class Mailbox extends MailboxObject implements MailboxRpc {
     this.desk.calls.dismiss(id);
   }
 
+  async abandon(id: string): Promise<void> {
+    this.desk.calls.abandon(id);
+  }
+
   async collect(id: string, givesUpMs: number | null): Promise<void> {
     this.desk.calls.collect(id, givesUpMs);
   }

@@ -76,8 +76,8 @@ export function unfollow(desk: Desk, call: UnfollowCall): void {
     if (!row) continue;
     // Who follows the channel as well is still to be told of an end.
     if (!isEnd(row.status) || !desk.followers.has(WHOLE_CHANNEL, lobby)) desk.followers.remove(row.n, lobby, call.leave);
-    // A caller's door follows from here.
-    if (lobby === mailboxName(desk.address)) desk.calls.broke(row.n);
+    // A caller's door follows from here. Perhaps it was that, and died without a word.
+    if (lobby === mailboxName(desk.address)) desk.calls.left(row.n);
   }
 }
 

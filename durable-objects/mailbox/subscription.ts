@@ -1,5 +1,6 @@
 /** What one socket wants to be told of: a job, or a channel. */
 import { siteOf, spotOf } from "../../platform/ids.ts";
+import { aTurn } from "../../platform/turns.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import { type Looked, NOT_LOOKED, Page } from "./backlog.ts";
 import type { Desk } from "./desk.ts";
@@ -54,9 +55,8 @@ export function consume(desk: Desk, reader: Reader, subscription: Subscription, 
   }
   // There is more; or something may have come since a page was looked for that was kept.
   subscription.resting = true;
-  const turn = new Promise((done) => setTimeout(done, 0));
   desk.background(
-    turn.then(() => {
+    aTurn().then(() => {
       subscription.resting = false;
       again();
     }),

@@ -96,6 +96,10 @@ export class Mailbox extends objects.Mailbox {
     return between("mailbox.submit", args, () => super.submit(...args));
   }
 
+  override collect(...args: Parameters<MailboxRpc["collect"]>) {
+    return between("mailbox.collect", args, () => super.collect(...args));
+  }
+
   override open(...args: Parameters<MailboxRpc["open"]>) {
     return between("mailbox.open", args, () => super.open(...args));
   }

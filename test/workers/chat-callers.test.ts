@@ -1,7 +1,6 @@
 /** Callers with the same body, and who else looks at their jobs: whose job is whose. */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { callIn } from "../../durable-objects/mailbox/sockets.ts";
 import { parseJobId } from "../../platform/ids.ts";
 import { jobOf, params, sdk } from "../support/sdk.ts";
 import { call, evict, hashOf, inside, mailboxOf, send, until } from "../support/service.ts";
@@ -217,25 +216,6 @@ describe("the mailbox dies while a caller waits, and its alarm rings before the 
     await ring(id, EPOCH + 200_000);
     upstream.finish();
     expect((await answer)!.status).toBe(200);
-  });
-
-  it("and a call of the same body comes first -> that is another caller's, with a job of its own", async () => {
-    const upstream = script();
-    world.upstream = upstream.answer;
-    const { answer, id } = await waiting(0);
-    const died = world.wakes.get("alice/c")!;
-    world.between.set("mailbox.fetch", (go, [request]) =>
-      callIn(request as Request) === 1 ? Promise.reject(new Error("on its way")) : go(),
-    );
-    await inside(mailboxOf(id), (_, state) => state.abort("deploy")).catch(() => {});
-    await until(() => inside(mailboxOf(id), () => world.wakes.get("alice/c")! > died));
-    await until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(LEFT, 1).toArray().length > 0));
-    const other = ask();
-    await until(() => world.calls.length === 2);
-    world.between.clear();
-    upstream.finish();
-    expect(jobOf(await other)).not.toBe(id);
-    expect(jobOf((await answer)!)).toBe(id);
   });
 
   it("and stays away -> it is missed from then on: cancelled", async () => {

@@ -1,7 +1,7 @@
 /** Server-Sent Events (WHATWG HTML, 9.2). */
 
 /** Comments keep idle connections open: proxies and load balancers close those that are silent for a minute. */
-const HEARTBEAT_MS = 15_000;
+export const HEARTBEAT_MS = 15_000;
 
 export const SSE_HEADERS = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", "x-accel-buffering": "no" };
 
@@ -14,12 +14,13 @@ export type SseWriter = {
 
 /**
  * The body of an answer that `write` fills. Its reader's departure aborts `reader`; what `write` throws breaks the answer off, so that the reader
- * knows that it is not whole.
+ * knows that it is not whole. A comment goes out every `heartbeatMs`.
  */
 export function sse(
   write: (writer: SseWriter) => Promise<void>,
   reader: AbortController,
   background: (work: Promise<unknown>) => void,
+  heartbeatMs: number = HEARTBEAT_MS,
 ): ReadableStream<Uint8Array> {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const out = writable.getWriter();
@@ -33,7 +34,7 @@ export function sse(
       ),
     comment,
   };
-  const heartbeat = setInterval(() => comment("keep-alive").catch(() => reader.abort()), HEARTBEAT_MS);
+  const heartbeat = setInterval(() => comment("keep-alive").catch(() => reader.abort()), heartbeatMs);
   out.closed.catch(() => reader.abort());
   const pump = async () => {
     try {

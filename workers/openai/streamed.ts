@@ -12,7 +12,7 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { Context } from "../ingress/context.ts";
 import { follow } from "../ingress/follow.ts";
 import { errorBody, refuse } from "../ingress/respond.ts";
-import { SSE_HEADERS, type SseWriter, sse } from "../ingress/sse.ts";
+import { HEARTBEAT_MS, SSE_HEADERS, type SseWriter, sse } from "../ingress/sse.ts";
 import { headersOf, problemOf, shouldRetry, type Times } from "./answers.ts";
 import type { Caller } from "./caller.ts";
 import type { Placed } from "./submit-call.ts";
@@ -37,28 +37,35 @@ export async function streamed(
   else request.signal.addEventListener("abort", () => reader.abort());
   const times: Times = { submitted: Date.now(), started: null, ended: null };
   const events = follow(env, { address, job, after: 0, deltas: true, verbatim: true, caller: true, grant, signal: reader.signal });
-  const collected = () => callMailbox(env, address, (stub) => stub.collect(job, null));
+  // Never waited for: an answer that was sent whole is whole, whatever becomes of its mailbox.
+  const gone = (whole: boolean) =>
+    background(callMailbox(env, address, (stub) => (whole ? stub.collect(job, null) : stub.abandon(job))).catch(() => {}));
+  const patienceMs = caller.givesUpAt - Date.now();
   const early = await beginning(events, times, Math.min(HEADERS_MS, (caller.until - Date.now()) / 2));
   const failed = early.told.find(({ event }) => isEnd(event) && event !== "completed");
   if (failed && !early.told.some(({ event }) => event === "delta")) {
     reader.abort();
-    background(collected());
+    gone(true);
     return refuse(problemOf(failed.data as Job)!, {
       ...headersOf(job, share, replayed ? { ...times, started: null } : times),
       ...shouldRetry(false),
     });
   }
+  let answer: Answer | undefined;
   const write = async (writer: SseWriter) => {
-    const answer = new Answer(writer, body);
+    answer = new Answer(writer, body);
     for (const event of early.told) await answer.take(event);
     for (let next = early.next; !answer.over; next = events.next()) {
       const { done, value } = await next;
       if (done) break;
       await answer.take(value);
     }
-    if (answer.final) await collected();
   };
-  return new Response(sse(write, reader, background), {
+  // At its end, and when its reader goes: what is being written then may never be done.
+  const leave = () => gone(answer?.final ?? false);
+  if (reader.signal.aborted) leave();
+  else reader.signal.addEventListener("abort", leave);
+  return new Response(sse(write, reader, background, Math.min(HEARTBEAT_MS, patienceMs / 3)), {
     headers: { ...SSE_HEADERS, ...headersOf(job, share, replayed ? { ...times, started: null } : times) },
   });
 }
@@ -89,7 +96,7 @@ async function beginning(events: AsyncGenerator<JobEvent>, times: Times, patienc
 class Answer {
   /** Nothing more is written. */
   over = false;
-  /** What was written is what became of the job: there is nothing to come back for. */
+  /** What became of the job was written whole: there is nothing to come back for. */
   final = false;
   readonly #writer: SseWriter;
   readonly #includeUsage: boolean;
@@ -128,8 +135,9 @@ class Answer {
   async #end(job: Job): Promise<void> {
     const problem = problemOf(job);
     if (problem) {
+      await this.#refuse(problem);
       this.final = true;
-      return this.#refuse(problem);
+      return;
     }
     if (this.#chunks === 0) for (const chunk of chunksOf(job.response as Json, this.#includeUsage)) await this.#chunk(chunk);
     if (!this.#ending.reached) {
@@ -137,8 +145,8 @@ class Answer {
       return this.#refuse({ status: 502, type: "server_error", code: "stream_incomplete", message, param: null });
     }
     this.over = true;
-    this.final = true;
     await this.#writer.event({ data: "[DONE]" });
+    this.final = true;
   }
 
   async #refuse(problem: Problem): Promise<void> {

@@ -68,6 +68,11 @@ export class DeltaStore {
     this.#tails.delete(n);
   }
 
+  /** Deletes those of a job. */
+  forget(n: number): void {
+    this.#sql.run("DELETE FROM delta_rows WHERE n = ?", n);
+  }
+
   /** Deletes those of jobs that ended by then (ms); answers when the first of the others ended, null if none has. */
   drop(instant: number): number | null {
     // From job to job by the key, past the rows of each: what they hold is not read.
@@ -80,7 +85,7 @@ export class DeltaStore {
       SELECT jobs.n, ended_at FROM own JOIN jobs ON jobs.n = own.n WHERE ended_at IS NOT NULL`;
     let next: number | null = null;
     for (const { n, ended_at } of this.#sql.all<{ n: number; ended_at: number }>(ended)) {
-      if (ended_at <= instant) this.#sql.run("DELETE FROM delta_rows WHERE n = ?", n);
+      if (ended_at <= instant) this.forget(n);
       else next = Math.min(next ?? ended_at, ended_at);
     }
     return next;

@@ -1,0 +1,135 @@
+/** Callers of live calls that go away, or wait: what a retry finds, and how long a stream is silent. */
+import { reset, runDurableObjectAlarm } from "cloudflare:test";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { callIn } from "../../durable-objects/mailbox/sockets.ts";
+import { jobOf, params } from "../support/sdk.ts";
+import { call, inside, mailboxOf, send, until } from "../support/service.ts";
+import { completion, resetWorld, script, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const headers = { authorization: "Bearer sk-dev-alice", "content-type": "application/json", "x-sluice-channel": "c" };
+const ask = (body: object, more: Record<string, string> = {}, signal?: AbortSignal) =>
+  send("/v1/chat/completions", { method: "POST", headers: { ...headers, ...more }, body: JSON.stringify(body), ...(signal && { signal }) });
+const statusOf = async (id: string) => (await call("GET", `/v1/jobs/${id}`)).body.status;
+
+it("a caller goes away in the midst of a stream whose job has ended, and does not say that it retries -> the same job, upstream is called once", async () => {
+  const upstream = script();
+  world.upstream = upstream.answer;
+  const body = { ...params, stream: true };
+  upstream.say("Once ");
+  const first = await ask(body);
+  const reader = first.body!.getReader();
+  await reader.read();
+  for (let n = 0; n < 50; n++) upstream.say(`upon ${n} `);
+  upstream.finish();
+  const id = jobOf(first);
+  await until(async () => (await statusOf(id)) === "completed");
+  await reader.cancel();
+  // Nobody was sent the whole, and the mailbox knows it.
+  const abandoned = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE sent_at IS NULL AND left_at > accepted_at";
+  await until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(abandoned).toArray().length === 1));
+  const again = await ask(body);
+  await again.text();
+  expect(jobOf(again)).toBe(id);
+  expect(world.calls).toHaveLength(1);
+});
+
+it("a client that gives up on a silence of two seconds (Python's read time-out) follows a stream that queues -> it hears something in time", async () => {
+  await call("POST", "/v1/queue/pause", {}, { key: "sk-dev-operator" });
+  const response = await ask({ ...params, stream: true }, { "x-stainless-read-timeout": "2", "x-stainless-lang": "python" });
+  const reader = response.body!.getReader();
+  // What was told at once.
+  const read = () => Promise.race([reader.read().then(({ done }) => !done), scheduler.wait(2_500).then(() => "silence" as const)]);
+  let heard: boolean | "silence" = true;
+  for (let n = 0; n < 4 && heard !== "silence"; n++) heard = await read();
+  await reader.cancel().catch(() => {});
+  expect(heard).toBe(true);
+}, 20_000);
+
+it("everything dies, and the caller with it; it does not say that it retries -> it gets its job, upstream is not called for another", async () => {
+  const upstream = script();
+  world.upstream = upstream.answer;
+  const controller = new AbortController();
+  const gone = ask(params, {}, controller.signal).catch(() => null);
+  await until(() => world.calls.length === 1);
+  const { id } = (await call<{ data: { id: string }[] }>("GET", "/v1/jobs")).body.data[0]!;
+  await until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().length === 1));
+  // Its door died with the mailbox: it never comes back.
+  world.between.set("mailbox.fetch", (go, [request]) => (callIn(request as Request) === 1 ? Promise.reject(new Error("dead")) : go()));
+  await inside(mailboxOf(id), (_, state) => state.abort("crash")).catch(() => {});
+  controller.abort();
+  await gone;
+  world.between.clear();
+  const again = ask(params);
+  upstream.finish();
+  expect(jobOf(await again)).toBe(id);
+  expect(world.calls).toHaveLength(1);
+});
+
+it("some deltas were lost, and the caller comes again with its Idempotency-Key -> the whole answer, which the job has", async () => {
+  const upstream = script();
+  world.upstream = upstream.answer;
+  const body = { ...params, stream: true };
+  const name = { "idempotency-key": "k" };
+  upstream.say("Once ");
+  const first = await ask(body, name);
+  const text = first.text();
+  const id = jobOf(first);
+  await until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec("SELECT 1 FROM delta_rows").toArray().length > 0));
+  world.between.set("mailbox.append", () => Promise.reject(new Error("out of reach")));
+  upstream.say("upon");
+  upstream.finish();
+  // Five tries after the end of the answer.
+  for (let n = 0; n < 60 && (await statusOf(id)) !== "completed"; n++) await scheduler.wait(500);
+  world.between.clear();
+  expect(await text).toContain("stream_incomplete");
+  const again = await (await ask(body, name)).text();
+  expect(again).toContain("upon");
+  expect(again).toMatch(/data: \[DONE\]\n\n$/);
+}, 60_000);
+
+it("the mailbox is out of reach as a stream ends, of which all was sent -> it is whole, and nobody waits for the mailbox", async () => {
+  world.upstream = () => completion("all of it");
+  world.between.set("mailbox.collect", () => Promise.reject(new Error("out of reach")));
+  // As whoever reads to the end of the body, and not to [DONE] alone: Vercel's ai, OpenAI's Python package.
+  const text = await (await ask({ ...params, stream: true })).text();
+  expect(text).toMatch(/data: \[DONE\]\n\n$/);
+});
+
+it("the mailbox hangs as a stream ends, of which all was sent -> it ends", async () => {
+  world.upstream = () => completion("all of it");
+  let letGo = false;
+  world.between.set("mailbox.collect", async (go) => {
+    while (!letGo) await scheduler.wait(20);
+    return go();
+  });
+  const whole = ask({ ...params, stream: true }).then((response) => response.text());
+  const first = await Promise.race([whole.then(() => "it ended"), scheduler.wait(1_500).then(() => "it waits")]);
+  letGo = true;
+  await whole;
+  expect(first).toBe("it ended");
+});
+
+it("a caller was sent away and told that its job lives on; another with its body comes for it and goes -> it lives on", async () => {
+  world.upstream = script().answer;
+  const away = await ask(params, { "x-stainless-timeout": "1" });
+  expect(away.status).toBe(429);
+  const id = jobOf(away);
+  const doors = (count: number) =>
+    until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().filter(({ readyState }) => readyState === 1).length === count));
+  await doors(0);
+  const controller = new AbortController();
+  const other = ask(params, {}, controller.signal).catch(() => null);
+  await doors(1);
+  controller.abort();
+  await other;
+  await doors(0);
+  const left = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE left_at > accepted_at";
+  await until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(left).toArray().length > 0));
+  world.now += 31_000;
+  await inside(mailboxOf(id), (_, { storage }) => storage.setAlarm(world.now));
+  await runDurableObjectAlarm(mailboxOf(id));
+  expect(await statusOf(id)).toBe("in_progress");
+});
