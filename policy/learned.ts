@@ -128,7 +128,7 @@ export class Learned {
     // One of before a restart is in nothing that is known here.
     if (since === undefined) return { tpd };
     const back = this.#corrections.reduce((sum, each) => sum + (each.since >= since ? Math.max(0, -each.amount) : 0), 0);
-    for (const [kind, amount, kept] of [["requests", 1, 1] as const, ["tokens", tokens, tokens - back] as const]) {
+    for (const [kind, amount, kept] of [["requests", 1, 1] as const, ["tokens", tokens, Math.max(0, tokens - back)] as const]) {
       const perMs = this.#minutes[kind].limit / 60_000;
       this.#total[kind] -= amount;
       this.levels.strike(kind, since, amount, kept, perMs);

@@ -127,14 +127,19 @@ function withFailed({ failed = {} }: Stop, job: string): Record<string, number> 
   return Object.fromEntries([...Object.entries(others), [job, times + 1] as const].slice(-MOST_REMEMBERED));
 }
 
+/** What upstream asks for holds as far as probes are rare anyway: a day without one would be a day for which nobody knew that it is well again. */
+function askedMs(atLeastMs: number | null): number {
+  return Math.min(INTERVALS.halted.most, atLeastMs ?? 0);
+}
+
 function begin(reason: StopReason, code: string | null, now: number, atLeastMs: number | null = null, probe: string | null = null): Stop {
-  const wait = Math.max(intervalMs({ reason, failedProbes: 0 }), atLeastMs ?? 0);
+  const wait = Math.max(intervalMs({ reason, failedProbes: 0 }), askedMs(atLeastMs));
   return { reason, code, since: now, failedProbes: 0, nextProbeAt: now + wait, probe };
 }
 
 function later(stop: Stop, job: string, now: number, atLeastMs: number | null = null): Stop {
   const failedProbes = stop.failedProbes + 1;
-  const nextProbeAt = now + Math.max(intervalMs({ ...stop, failedProbes }), atLeastMs ?? 0);
+  const nextProbeAt = now + Math.max(intervalMs({ ...stop, failedProbes }), askedMs(atLeastMs));
   return { ...stop, failedProbes, probe: null, nextProbeAt, quietSince: now, failed: withFailed(stop, job) };
 }
 

@@ -116,6 +116,8 @@ export class Book {
   readonly tenants = new Map<string, TenantDesk>();
   readonly entries = new Map<string, Entry>();
   readonly delayed = heapOf("delayed", ({ row }) => row.ready_at);
+  /** Among these, perhaps: behind the next probes of their pools. */
+  readonly steppedBack = new Set<Entry>();
   readonly deadlines = heapOf("deadlines", ({ row }) => row.deadline!);
   readonly endings = new Endings();
   readonly watching = new Watching();
@@ -194,7 +196,7 @@ export class Book {
     if (row.phase === "waiting") this.line(entry);
     if (row.phase === "delayed") this.delayed.place(entry);
     // Whether it stepped back, or only waits for its next attempt, was not written by itself.
-    if (row.phase === "delayed" && row.attempt > 0) entry.backAt = row.ready_at;
+    if (row.phase === "delayed" && row.attempt > 0) this.stepBack(entry);
     return entry;
   }
 
@@ -301,7 +303,14 @@ export class Book {
   }
 
   /** The ticket is over and its mailbox knows. */
+  /** Its job waits for its pool's next probe. */
+  stepBack(entry: Entry): void {
+    entry.backAt = entry.row.ready_at;
+    this.steppedBack.add(entry);
+  }
+
   remove(entry: Entry, now: number): void {
+    this.steppedBack.delete(entry);
     this.unline(entry, now);
     this.delayed.remove(entry);
     this.deadlines.remove(entry);

@@ -1,5 +1,5 @@
 /** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
-import { charge, hold, refund, refundTokens, release } from "../../policy/budget.ts";
+import { burstOf, charge, hold, refund, refundTokens, release } from "../../policy/budget.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
 import type { JobEnd } from "../../schemas/job.ts";
@@ -47,7 +47,7 @@ function noteTurnedAway(book: Book, dispatcher: string, settlement: Settlement, 
 export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: number | null, now: number, random: number): void {
   const { row } = entry;
   vacate(book.fleet, row.dispatcher!, headersMs);
-  const { outcome, ...lesson } = learn(book, entry, row.dispatcher!, said, now, random);
+  const { outcome, stood, ...lesson } = learn(book, entry, row.dispatcher!, said, now, random);
   book.leased.get(row.dispatcher!)?.delete(entry);
   row.dispatcher = null;
   returnBudget(book, entry, outcome, now);
@@ -63,6 +63,7 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   if (outcome.kind === "retryable" && outcome.repeats !== undefined && !("uncounted" in next)) entry.tooLong++;
   book.readmit(entry.address.tenant);
   apply(book, entry, next, now);
+  if (stood && row.phase === "delayed") book.stepBack(entry);
 }
 
 function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): void {
@@ -81,6 +82,9 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   if (TURNED_AWAY.has(outcome.kind)) {
     // Upstream counts what it refuses. The tenant had nothing of it, but its turn: were that given back, it would be the next each time.
     refund(tenant, reservation, now);
+    // Nor can it count more than it ever lets through: what was let go to see whether a lowered limit is back leaves no debt.
+    const never = reservation.tokens - burstOf(pool.budget, "tpm");
+    if (never > 0) refundTokens(pool.budget, never, reservation.at, now);
     return;
   }
   release(tenant);
@@ -120,14 +124,12 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
       }
       row.phase = "delayed";
       row.ready_at = next.backAt;
-      entry.backAt = next.backAt;
       book.delayed.place(entry);
       break;
     case "retry":
       if (next.unknown) row.unknown++;
       if (next.unknown) row.doubt = 1;
       if (next.uncounted) row.waits++;
-      if (next.uncounted) entry.backAt = next.at;
       if (next.uncounted) goBehind(entry, next.at, now);
       row.phase = "delayed";
       row.ready_at = next.at;

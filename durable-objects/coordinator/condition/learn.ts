@@ -15,7 +15,7 @@ import { stepBack, took, turnedAway } from "./refusals.ts";
 const REGION_PATIENCE = 8;
 
 /** `outcome`: what the job is to be told; the rest: as policy/retry.ts wants it. */
-export type Lesson = { outcome: Outcome; probe: boolean; backAt: number | null; silentUntil: number };
+export type Lesson = { outcome: Outcome; probe: boolean; stood: boolean; backAt: number | null; silentUntil: number };
 
 /** `dispatcher`: who made the call. `random` in [0, 1): jitter. */
 export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcome, now: number, random: number): Lesson {
@@ -40,7 +40,7 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
   // A probe that was answered, and did not help, has not helped either.
   const stood = state.stop !== null && (sign.kind === "halt" || (probe && sign.kind !== "nothing"));
   const backAt = stood ? backAfter(state.stop!, job) : stepBack(entry, refusals, state, outcome, now, random);
-  return { outcome, probe, backAt, silentUntil };
+  return { outcome, probe, stood, backAt, silentUntil };
 }
 
 /** An answer has begun: whatever its stream brings, the call was taken. */

@@ -1,11 +1,13 @@
 /** A pool runs again: the jobs that stepped back behind its next probe need not wait for that time. */
 import type { Book } from "../book.ts";
 
-/** Not written: after a crash they come back when they would have. A pool stands still rarely, so all that is delayed is looked through. */
+/** Those that were told themselves to wait are not among them: of these nothing is known to have changed. */
 export function recall(book: Book, pool: string, now: number): void {
-  for (const entry of [...book.delayed]) {
+  for (const entry of book.steppedBack) {
     const { row } = entry;
-    if (row.pool !== pool || row.ready_at !== entry.backAt) continue;
+    if (row.pool !== pool) continue;
+    book.steppedBack.delete(entry);
+    if (row.phase !== "delayed" || row.ready_at !== entry.backAt) continue;
     row.ready_at = now;
     book.delayed.place(entry);
   }

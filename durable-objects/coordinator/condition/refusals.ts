@@ -104,6 +104,7 @@ function toldToSlowDown(book: Book, entry: Entry, state: PoolState, afterMs: num
   const silentUntil = now + askedMs(afterMs, random);
   const long = silentUntil - now > ALARM_MS;
   if (!long && entry.credit !== "risked" && !isDespite(state.cut, entry.reservation?.at ?? null)) return silentUntil;
+  entry.refusals = { times: entry.refusals.times + 1, at: now };
   doubt(book, entry, state, now);
   tell(book, entry.row.pool, state, "slow_down", long, now);
   return silentUntil;
@@ -135,7 +136,8 @@ export function stepBack(
     return backAt;
   }
   const spent = state.credit !== null && isSpent(state.credit, now);
-  if (outcome.kind !== "rate_limited") return null;
+  if (outcome.kind === "slow_down" && times <= (spent ? 0 : 1)) return null;
+  if (outcome.kind !== "rate_limited" && outcome.kind !== "slow_down") return null;
   // What it was told holds for itself, whether or not for the others.
   const ownMs = (outcome.retryAfterMs ?? 0) > silence.LEAST_MS ? askedMs(outcome.retryAfterMs, random) : 0;
   const own = isItsOwn(before, state);
