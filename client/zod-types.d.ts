@@ -13,6 +13,7 @@ export declare namespace z {
   type ZodNumber = Schema<number>;
   type ZodBoolean = Schema<boolean>;
   type ZodLiteral<T> = Schema<T>;
+  type ZodCustom<Output, _Input> = Schema<Output>;
   type ZodEnum<T> = Schema<T[keyof T]>;
   type ZodArray<S extends Schema<unknown>> = Schema<S["_output"][]>;
   type ZodNullable<S extends Schema<unknown>> = Schema<S["_output"] | null>;
