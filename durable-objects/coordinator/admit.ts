@@ -1,11 +1,11 @@
 /** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
 import { costMs, dominantMs, neverFits, readiness, reserve, tokensIdle } from "../../policy/budget.ts";
 import { isBatches } from "../../policy/flow.ts";
-import type { Answer, Gate } from "../../policy/order.ts";
+import type { Answer, Gate, Order } from "../../policy/order.ts";
 import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import { turns } from "../../policy/vain.ts";
-import type { Book, Entry, Pool, TenantDesk } from "./book.ts";
+import type { Book, Entry, Pool } from "./book.ts";
 import { begun, heldBack, isProbe, isProbeDue, refresh } from "./condition/gate.ts";
 import { askAt, started } from "./limits.ts";
 import { waitingOf } from "./waiting.ts";
@@ -15,14 +15,21 @@ const ASIDE_MOST = 2_000;
 
 export function admit(book: Book, now: number): void {
   for (const [name, tenant] of book.tenants) if (tenant.wakeAt <= now) book.readmit(name);
+  const late: { pool: Pool; flows: ReadonlySet<string> }[] = [];
   for (const pool of book.pools.values()) {
     pool.wakeAt = Number.POSITIVE_INFINITY;
     refresh(book, pool, now);
     book.aside.release(pool, now);
-    const gate = gateOf(book, pool, now);
+    const flows = new Set<string>();
+    const gate = gateOf(book, pool, now, flows);
     if (isProbeDue(book, pool, now)) startUntried(book, pool, gate, now);
     start(book, pool, gate, now);
     probe(book, pool, gate, now);
+    if (flows.size > 0) late.push({ pool, flows });
+  }
+  for (const { flows, pool } of late) {
+    for (const flow of flows) pool.order.readmit(flow);
+    start(book, pool, gateOf(book, pool, now, null), now);
   }
 }
 
@@ -55,10 +62,15 @@ function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
   lease(book, entry, now);
 }
 
-function gateOf(book: Book, pool: Pool, now: number): Gate {
+/** `late`: the batches that wait until every pool's live work was asked, for their tenant's own limit may be meant for that; null once it was. */
+function gateOf(book: Book, pool: Pool, now: number, late: Set<string> | null): Gate {
   const { vain } = book.conditions.of(pool.id);
   let left = ASIDE_MOST;
   const starts = (waiting: Waiting, ahead = false): Answer => {
+    if (late && liveLanes(book, waiting).some((order) => order !== pool.order)) {
+      late.add(waiting.flow);
+      return "lane";
+    }
     if (!neverFits(pool.budget, waiting.tokens)) return mayStart(book, pool, waiting, now);
     if (ahead) return "aside";
     if (left-- > 0) {
@@ -104,7 +116,7 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
     if (flow.limitedBy === "rpm" || flow.limitedBy === "rpd") return "requests";
     return flow.limitedBy === "tpm" || flow.limitedBy === "tpd" ? "tokens" : "pool";
   }
-  const ownAt = Math.max(readiness(tenant.budget, waiting.tokens, now).at, liveAt(tenant, pool, waiting, now));
+  const ownAt = Math.max(readiness(tenant.budget, waiting.tokens, now).at, liveAt(book, waiting, now));
   if (ownAt > now) {
     tenant.wakeAt = Math.min(tenant.wakeAt, ownAt);
     return "lane";
@@ -112,11 +124,21 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
   return null;
 }
 
-/** At its tenant's own cap a batch waits for the live work: its lines, if they are small, would take all that a large live job waits for. */
-function liveAt({ budget }: TenantDesk, { order }: Pool, { flow, tenant }: Waiting, now: number): number {
-  const live = isBatches(flow) && budget.meters.length > 0 ? order.lanes.get(tenant) : undefined;
-  const first = live?.first(live.nextKind());
-  return first ? readiness(budget, first.tokens, now).at : now;
+/** At its tenant's own cap a batch waits for the live work of every pool: its lines, if they are small, would take all that a large live job waits for. */
+function liveAt(book: Book, waiting: Waiting, now: number): number {
+  const { budget } = book.tenant(waiting.tenant);
+  let at = now;
+  for (const { lanes } of liveLanes(book, waiting)) {
+    const live = lanes.get(waiting.tenant)!;
+    at = Math.max(at, readiness(budget, live.first(live.nextKind())!.tokens, now).at);
+  }
+  return at;
+}
+
+/** Where live work waits that shares a limit of its tenant's own with this line of a batch. */
+function liveLanes(book: Book, { flow, tenant }: Waiting): Order[] {
+  if (!isBatches(flow) || book.tenant(tenant).budget.meters.length === 0) return [];
+  return [...book.pools.values()].map(({ order }) => order).filter(({ lanes }) => (lanes.get(tenant)?.awake ?? 0) > 0);
 }
 
 function lease(book: Book, entry: Entry, now: number): void {

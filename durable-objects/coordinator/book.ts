@@ -6,7 +6,7 @@ import { type Settings, tenantOf } from "../../platform/settings.ts";
 import { type Budget, dominantKind, dominantMs, openBudget, type Reservation } from "../../policy/budget.ts";
 import { flowOf, weightOfFlow } from "../../policy/flow.ts";
 import { RankedHeap } from "../../policy/heap.ts";
-import { type LedgerRecord, restore } from "../../policy/ledger.ts";
+import type { LedgerRecord } from "../../policy/ledger.ts";
 import { Order } from "../../policy/order.ts";
 import { type Fleet, openFleet } from "../../policy/placement.ts";
 import { greatestBudget, poolBudget } from "../../policy/pools.ts";
@@ -225,11 +225,16 @@ export class Book {
     return entry;
   }
 
+  /** A ticket whose own pool was taken out of the settings waits in `default`, or any. */
+  adopt(row: TicketRow): void {
+    if (!this.pools.has(row.pool)) row.pool = this.pools.has("default") ? "default" : this.pools.keys().next().value!;
+  }
+
   /** Takes in a stored segment whose tickets are not lined up yet. */
   insertSegment(stored: StoredSegment, resting: boolean, now: number): void {
     const segment = this.segments.restore(stored, resting);
     for (const { row, index } of stored.tickets) {
-      if (!this.pools.has(row.pool)) row.pool = adoptivePool(this);
+      this.adopt(row);
       this.segments.put(segment, index, this.insert(row, now));
     }
   }
@@ -257,6 +262,13 @@ export class Book {
     const pool = this.pools.get(entry.row.pool)!;
     pool.order.remove(entry.waiting);
     this.taken(entry, now);
+    this.freed(entry.address.tenant);
+  }
+
+  /** A job waits no more for its tenant's own limit: a batch that waited for it in any pool may go. */
+  freed(tenant: string): void {
+    if (this.tenant(tenant).budget.meters.length === 0) return;
+    for (const { order } of this.pools.values()) order.readmit(flowOf(tenant, true));
   }
 
   /** The order has let go of this entry, if it stood there. */
@@ -302,13 +314,13 @@ export class Book {
     this.leaseCheckAt = Math.min(this.leaseCheckAt, this.heardAt.get(name)! + SILENCE_MS);
   }
 
-  /** The ticket is over and its mailbox knows. */
   /** Its job waits for its pool's next probe. */
   stepBack(entry: Entry): void {
     entry.backAt = entry.row.ready_at;
     this.steppedBack.add(entry);
   }
 
+  /** The ticket is over and its mailbox knows. */
   remove(entry: Entry, now: number): void {
     this.steppedBack.delete(entry);
     this.unline(entry, now);
@@ -345,58 +357,4 @@ function heapOf(name: "delayed" | "deadlines", dueAt: (entry: Entry) => number):
       slots[name] = place;
     },
   );
-}
-
-/** Rebuilds the book from storage. Leases are given one full term: their dispatchers are asked meanwhile. */
-export function openBook(settings: Settings, store: CoordinatorStore, now: number): Book {
-  const book = new Book(settings, store);
-  book.conditions.restore(store, now);
-  book.doubts.restore(store);
-  book.estimates.restore(store);
-  book.limits.open(settings.pools, (pool) => book.pools.get(pool)!.budget, store, now);
-  for (const { pool, record } of store.budgets()) {
-    const known = book.pools.get(pool);
-    if (!known) continue;
-    restore(known.budget, record);
-    known.record = record;
-  }
-  for (const { tenant, record } of store.allowances()) {
-    const desk = book.tenant(tenant);
-    restore(desk.budget, record);
-    desk.record = record;
-  }
-  book.resting.open(store, now);
-  for (const stored of store.segments()) book.insertSegment(stored, false, now);
-  for (const row of store.tickets()) {
-    if (!book.pools.has(row.pool)) row.pool = adoptivePool(book);
-    const entry = book.insert(row, now);
-    if (row.phase === "ending") book.endings.restore(entry);
-    if (row.phase === "leased") resumeLease(book, entry, now);
-  }
-  book.resting.refillAll(now);
-  book.conditions.findProbes((pool, job) => {
-    const row = book.entries.get(job)?.row;
-    return row?.phase === "leased" && row.pool === pool;
-  });
-  return book;
-}
-
-function resumeLease(book: Book, entry: Entry, now: number): void {
-  const pool = book.pools.get(entry.row.pool)!;
-  entry.reservation = { tokens: entry.row.tokens };
-  pool.budget.inFlight++;
-  book.hold(entry, now);
-  // It takes no more calls, and no one counts those that it has.
-  if (book.fleet.retired.has(entry.row.dispatcher!)) return;
-  let post = book.fleet.posts.find((each) => each.name === entry.row.dispatcher);
-  if (!post) {
-    post = { name: entry.row.dispatcher!, starts: [], held: 0 };
-    book.fleet.posts.push(post);
-  }
-  post.held++;
-}
-
-/** The pool of a ticket whose own was taken out of the settings: `default`, or any. */
-function adoptivePool(book: Book): string {
-  return book.pools.has("default") ? "default" : book.pools.keys().next().value!;
 }

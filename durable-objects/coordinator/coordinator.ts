@@ -22,13 +22,14 @@ import type {
   WatchWish,
 } from "../../schemas/rpc.ts";
 import type { Standing } from "../../schemas/why.ts";
-import { type Book, openBook } from "./book.ts";
+import type { Book } from "./book.ts";
 import { cancel } from "./cancel.ts";
 import { proven } from "./condition/learn.ts";
 import { LEVERS } from "./condition/levers.ts";
 import { answer, enqueue } from "./enqueue.ts";
 import { inspect, placeOf } from "./inspect.ts";
 import { read } from "./limits.ts";
+import { openBook } from "./opening.ts";
 import { askDispatchers, type Post, send, sendAhead } from "./post.ts";
 import { settle } from "./settle.ts";
 import { CoordinatorStore } from "./store/store.ts";

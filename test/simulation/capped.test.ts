@@ -46,3 +46,36 @@ it("a batch that waits for its tenant's live job starts as soon as that is cance
   turn((book, now) => cancel(book, [live!.job], now));
   expect(started.map(({ job }) => job)).toContain(line!.job);
 });
+
+it.each(["a", "z"])("its tenant's live job in the pool %s goes before the small lines of its batch in another", (name) => {
+  const { end, passes, send, started } = openDesk(FAST, [keyOf("t", { tpm: 60_000 })], { [name]: FAST });
+  send("t", 50_000);
+  send("t", 100, 5_000, BATCH);
+  const [live] = send("t", 50_000, 1, "c", { pool: name });
+  for (const { job } of [...started]) end(job);
+  passes(START + 60_000);
+  const at = started.find(({ job }) => job === live!.job)?.at;
+  expect(at).toBeLessThan(START + 55_000);
+  passes(START + 80_000);
+  // What is left after that is the batch's.
+  expect(started.filter((each) => each.at > at!).length).toBeGreaterThan(290);
+});
+
+it("a live job that its own pool keeps holds no batch of its tenant's up in another", () => {
+  const { passes, send, started, turn } = openDesk(FAST, [keyOf("t", { tpm: 60_000 })], { q: FAST });
+  turn((book, now) => LEVERS.pause(book, { kind: "pool", id: "q" }, now));
+  send("t", 10_000, 1, "c", { pool: "q" });
+  send("t", 100, 5_000, BATCH);
+  passes(START + 40_000);
+  expect(started.length).toBeGreaterThan(850);
+});
+
+it("a batch that waits for its tenant's live job in another pool starts as soon as that is cancelled", () => {
+  const { send, started, turn } = openDesk(FAST, [keyOf("t", { tpm: 60_000 })], { q: FAST });
+  send("t", 50_000);
+  const [live] = send("t", 40_000, 1, "c", { pool: "q" });
+  const [line] = send("t", 10, 1, BATCH);
+  expect(started).toHaveLength(1);
+  turn((book, now) => cancel(book, [live!.job], now));
+  expect(started.map(({ job }) => job)).toContain(line!.job);
+});

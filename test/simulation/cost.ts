@@ -1,6 +1,7 @@
 /** What a decision and a waiting ticket cost, by how many wait; and how soon an object that wakes with so many starts one. */
-import { type Book, noLetters, openBook } from "../../durable-objects/coordinator/book.ts";
+import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
+import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
 import { decide, record } from "../../durable-objects/coordinator/turn.ts";
 import { jobId } from "../../platform/ids.ts";

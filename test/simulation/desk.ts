@@ -1,8 +1,9 @@
 /** A coordinator without its shell: its own code on Node's SQLite, and a clock that the test sets. */
-import { type Book, noLetters, openBook } from "../../durable-objects/coordinator/book.ts";
+import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { inspect, placeOf } from "../../durable-objects/coordinator/inspect.ts";
 import { read } from "../../durable-objects/coordinator/limits.ts";
+import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
 import { decide, record } from "../../durable-objects/coordinator/turn.ts";
@@ -26,13 +27,13 @@ export function keyOf(tenant: string, more: object = {}): object {
   return { key_sha256: Buffer.from(tenant).toString("hex").padStart(64, "0"), tenant, ...more };
 }
 
-/** One pool, `p`. */
-export function openDesk(pool: object = POOL, keys: object[] = []) {
+/** One pool, `p`, and perhaps others. */
+export function openDesk(pool: object = POOL, keys: object[] = [], others: Record<string, object> = {}) {
   const storage = openStorage();
   const state = { now: START, pool, keys, awakeMost: 20_000 };
   let numbers = 0;
   const open = () => {
-    const settings = readSettings({ SLUICE_POOLS: JSON.stringify({ p: state.pool }), SLUICE_KEYS: JSON.stringify(state.keys) });
+    const settings = readSettings({ SLUICE_POOLS: JSON.stringify({ p: state.pool, ...others }), SLUICE_KEYS: JSON.stringify(state.keys) });
     const store = new CoordinatorStore(storage.open());
     const book = openBook(settings, store, state.now);
     book.resting.awakeMost = state.awakeMost;

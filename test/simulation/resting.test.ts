@@ -1,9 +1,10 @@
 /** Tickets that rest: what asks for one of them by name, by time or by limit finds it. The coordinator's own code on Node's SQLite. */
 import { describe, expect, it } from "vitest";
-import { type Book, noLetters, openBook } from "../../durable-objects/coordinator/book.ts";
+import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
 import { cancel } from "../../durable-objects/coordinator/cancel.ts";
 import { answer, enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { inspect, placeOf } from "../../durable-objects/coordinator/inspect.ts";
+import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
 import { decide, record } from "../../durable-objects/coordinator/turn.ts";

@@ -1,7 +1,8 @@
 /** Sluice in a simulated world: the coordinator's own code, and mailboxes and dispatchers as actors around it. */
-import { type Book, noLetters, openBook } from "../../durable-objects/coordinator/book.ts";
+import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { placeOf } from "../../durable-objects/coordinator/inspect.ts";
+import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
 import { confirmStart, heartbeat, heldBy, lose, reconcile } from "../../durable-objects/coordinator/sweep.ts";
