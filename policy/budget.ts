@@ -187,10 +187,17 @@ export function dominantMs(budget: Budget, tokens: number): number {
   return Math.max(costMs(budget, "requests", tokens), costMs(budget, "tokens", tokens));
 }
 
-/** The same of the minute's limits alone: how fast a pool goes, whatever a day leaves it. */
-export function paceMs(budget: Budget, tokens: number): number {
-  const minutes = budget.meters.filter(({ resource }) => resource === "rpm" || resource === "tpm");
-  return dominantMs({ ...budget, meters: minutes }, tokens);
+/** How fast a pool goes by the limits of a minute, whatever a day leaves it: requests and tokens a ms. */
+export type Pace = { requests?: number; tokens?: number };
+
+export function paceOf({ meters }: Budget): Pace {
+  const minutes = meters.filter(({ resource }) => resource === "rpm" || resource === "tpm");
+  return Object.fromEntries(minutes.map(({ counts, rate }) => [counts, rate.perMs]));
+}
+
+/** The share of the scarcer of them that a call takes, ms. */
+export function paceMs({ requests, tokens: perMs }: Pace, tokens: number): number {
+  return Math.max(requests ? 1 / requests : 0, perMs ? tokens / perMs : 0);
 }
 
 /** The resource that a call takes the greater share of. */

@@ -2,9 +2,13 @@
  * `slow_down`: traffic grew too fast for upstream. Each pool of the account is cut once, to half of what it used, and comes back as upstream's
  * guide asks for: by half in a quarter of an hour. Law: while cut, a pool's starts take at most `share` of its rate, and a second of it at once.
  */
+import type { Pace } from "./budget.ts";
 
-/** `factor`: the share of the pool's rate at `at`. `readyAt`: when the starts so far are worked off at that share. */
-export type Cut = { factor: number; at: number; readyAt: number };
+/**
+ * `factor`: the share of the pool's rate at `at`. `readyAt`: when the starts so far are worked off at that share. `pace`: the rate of which it is a share, as it was
+ * when the pool was cut: were a limit lowered as well, both would multiply. One of old has none.
+ */
+export type Cut = { factor: number; at: number; readyAt: number; pace?: Pace };
 
 /** What a pool used of its rate lately: ms of it, fading. */
 export type Use = { ms: number; at: number };
@@ -23,7 +27,12 @@ const SLACK_MS = 1_000;
 
 export const NO_USE: Use = { ms: 0, at: 0 };
 
-/** A start that takes `costMs` of the pool's rate. */
+/** The rate that starts are reckoned by: `present`, or what it was before a cut. */
+export function paceFor(last: Cut | null, present: Pace): Pace {
+  return last?.pace ?? present;
+}
+
+/** A start that takes `costMs` of that rate. */
 export function use({ ms, at }: Use, costMs: number, now: number): Use {
   return { ms: ms * Math.exp(-Math.max(0, now - at) / USE_MS) + costMs, at: Math.max(now, at) };
 }
@@ -50,14 +59,14 @@ export function isFirst(last: Cut | null, now: number): boolean {
 }
 
 /**
- * Upstream said `slow_down` to a call that began at `startedAt`; null if a restart forgot when. Calls from before a cut say nothing new: one cut for
+ * Upstream said `slow_down` to a call that began at `startedAt`; null if a restart forgot when. `present`: the pool's rate. Calls from before a cut say nothing new: one cut for
  * all of them.
  */
-export function cut(last: Cut | null, recent: Use, startedAt: number | null, now: number): Cut {
+export function cut(last: Cut | null, recent: Use, startedAt: number | null, present: Pace, now: number): Cut {
   if (last && !isDespite(last, startedAt)) return last;
   const used = use(recent, 0, now).ms / USE_MS;
   const share = Math.min(last ? shareAt(last, now) : 1, used);
-  return { factor: Math.max(LEAST_FACTOR, share * CUT), at: now, readyAt: now };
+  return { factor: Math.max(LEAST_FACTOR, share * CUT), at: now, readyAt: now, pace: paceFor(last, present) };
 }
 
 /** The earliest instant from `now` on at which a job may start, ms. */

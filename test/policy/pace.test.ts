@@ -6,6 +6,7 @@ import { excess } from "./intervals.ts";
 
 const NOW = 1_780_000_020_000;
 const MINUTE = 60_000;
+const PACE = { requests: 1, tokens: 1_000 };
 
 /** A pool that used this share of its rate for some minutes. */
 function used(share: number): Use {
@@ -20,13 +21,13 @@ describe("slow_down", () => {
     [0.4, 0.2],
     [0.01, 0.05],
   ])("a pool that used %f of its rate may use %f, and no less than a twentieth", (share, factor) => {
-    expect(cut(null, used(share), NOW - 1, NOW).factor).toBeCloseTo(factor, 1);
+    expect(cut(null, used(share), NOW - 1, PACE, NOW).factor).toBeCloseTo(factor, 1);
   });
 
   it("one cut for all calls that were under way; another for one that began after it", () => {
-    const first = cut(null, used(1), NOW - 5_000, NOW);
-    expect(cut(first, used(1), NOW - 1_000, NOW + 500)).toBe(first);
-    expect(cut(first, used(1), NOW + 1, NOW + 500).factor).toBeCloseTo(first.factor / 2, 2);
+    const first = cut(null, used(1), NOW - 5_000, PACE, NOW);
+    expect(cut(first, used(1), NOW - 1_000, PACE, NOW + 500)).toBe(first);
+    expect(cut(first, used(1), NOW + 1, PACE, NOW + 500).factor).toBeCloseTo(first.factor / 2, 2);
   });
 
   it("is the first of a quarter of an hour, or one more", () => {
@@ -42,9 +43,9 @@ describe("slow_down", () => {
   });
 
   it("a call that nobody knows the beginning of is taken for one from before a cut; without one, it cuts", () => {
-    const first = cut(null, used(1), null, NOW);
+    const first = cut(null, used(1), null, PACE, NOW);
     expect(first.factor).toBeCloseTo(0.5, 1);
-    expect(cut(first, used(1), null, NOW + 500)).toBe(first);
+    expect(cut(first, used(1), null, PACE, NOW + 500)).toBe(first);
   });
 
   it.each([

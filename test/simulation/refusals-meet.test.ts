@@ -1,7 +1,7 @@
 /** Refusals of one kind meet those of another. */
 import { describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
-import { play, type Sender, started } from "./neighbours.ts";
+import { play, type Sender, START, started } from "./neighbours.ts";
 
 const problem = { status: 403, type: "x", code: null, message: "x", param: null };
 const forbidden: Outcome = { kind: "halted", reason: "credentials", retryAfterMs: null, problem };
@@ -45,4 +45,23 @@ describe("jobs that were told to wait for minutes", () => {
     },
     60_000,
   );
+});
+
+describe("a pool that is refused for minutes, then taken but for a call now and then", () => {
+  const refused: Outcome = { kind: "rate_limited", retryAfterMs: null };
+  const taken: Outcome = { kind: "committed", usage: null };
+  const minutes = (now: number) => (now - START) / 60_000;
+  // Never quiet for a minute: it is in doubt to the end.
+  const between = (now: number): Outcome => ((now - START) % 40_000 < 1_000 ? refused : taken);
+
+  it("is said to have come back, and to stand when it stands again", () => {
+    const outcome = (now: number) => (minutes(now) < 6 || minutes(now) > 30 ? refused : between(now));
+    const { told } = play([{ tenant: "a", outcome, everyMs: 1_000 }], 40);
+    expect(told).toMatchObject({ pool_refused: 2, pool_halted: 2, pool_resumed: 1 });
+  }, 60_000);
+
+  it("is not said to stand or to have come back each time", () => {
+    const { told } = play([{ tenant: "a", outcome: between, everyMs: 1_000 }], 40);
+    expect(told).toEqual({});
+  }, 60_000);
 });

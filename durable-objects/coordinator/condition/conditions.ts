@@ -29,8 +29,11 @@ export type PoolState = {
   credit: Credit | null;
   /** What upstream asked for that refused it. */
   silence: Silence | null;
-  /** Since when (ms) its credit was all but spent, and whether that was worth an alarm. One of old has no `reason`: it was refused for the rate. */
-  spent: { since: number; alarmed: boolean; reason?: Refusal } | null;
+  /**
+   * Since when (ms) its credit was all but spent, and whether that was worth an alarm. One of old has no `reason`: it was refused for the rate. `provenAt`: when a
+   * call was last taken, to the minute. `backSince`: since when there has been credit again, not only for those of which something is taken.
+   */
+  spent: { since: number; alarmed: boolean; reason?: Refusal; provenAt?: number; backSince?: number } | null;
   /** Tenants whose last calls came to nothing: how many in a row, and since when, ms. */
   readonly vain: Map<string, { times: number; since: number }>;
   /** Calls that ended lately, oldest first. */

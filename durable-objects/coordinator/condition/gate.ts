@@ -1,6 +1,6 @@
 /** What the condition of a pool lets start. */
 import type { Notice } from "../../../platform/telemetry.ts";
-import { paceMs } from "../../../policy/budget.ts";
+import { paceMs, paceOf } from "../../../policy/budget.ts";
 import * as credit from "../../../policy/credit.ts";
 import type { Answer } from "../../../policy/order.ts";
 import * as pace from "../../../policy/pace.ts";
@@ -36,7 +36,7 @@ export function heldBack(book: Book, pool: Pool, { prompt, tenant, tokens }: Wai
 /** A job starts: it takes its part of what a pool may use while it grows, and is the probe of one that stands still. */
 export function begun(book: Book, pool: Pool, { job, prompt, tokens }: Waiting, now: number): void {
   const state = book.conditions.of(pool.id);
-  const costMs = paceMs(pool.budget, tokens);
+  const costMs = paceMs(pace.paceFor(state.cut, paceOf(pool.budget)), tokens);
   state.use = pace.use(state.use, costMs, now);
   if (!pace.standsFor(state.usedBefore, state.use)) book.conditions.changedPool(pool.id);
   letGo(book, book.entries.get(job)!, state, now);

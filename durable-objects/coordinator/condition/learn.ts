@@ -1,5 +1,6 @@
 /** What a call that ended says of its pool, beyond its job. */
 import { isDown, noteEnded } from "../../../policy/breaker.ts";
+import { paceOf } from "../../../policy/budget.ts";
 import * as pace from "../../../policy/pace.ts";
 import { retire } from "../../../policy/placement.ts";
 import * as ramp from "../../../policy/ramp.ts";
@@ -115,10 +116,10 @@ function slowDown(book: Book, pool: string, startedAt: number | null, now: numbe
 }
 
 /** Answers whether it was cut. */
-function slow({ conditions }: Book, pool: string, startedAt: number | null, now: number): boolean {
+function slow({ conditions, pools }: Book, pool: string, startedAt: number | null, now: number): boolean {
   const state = conditions.of(pool);
   const last = state.cut;
-  const next = pace.cut(last, state.use, startedAt, now);
+  const next = pace.cut(last, state.use, startedAt, paceOf(pools.get(pool)!.budget), now);
   if (next === last) return false;
   state.cut = next;
   conditions.changedPool(pool);

@@ -5,7 +5,7 @@ import { isDespite } from "../../../policy/pace.ts";
 import * as silence from "../../../policy/silence.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
-import type { PoolState, Refusal } from "./conditions.ts";
+import type { Conditions, PoolState, Refusal } from "./conditions.ts";
 
 /** A silence is worth a row from here on, and to be shown: shorter ones are over before anybody has looked. ms. */
 export const LONG_SILENCE_MS = 10_000;
@@ -14,6 +14,8 @@ const PATIENCE = 3;
 const ASIDE_MS = { none: 60_000, some: 600_000 };
 /** Nothing was taken for so long: that is worth an alarm. */
 const ALARM_MS = 120_000;
+/** That calls are taken is written so often, ms: else each restart would find that nothing was for long. */
+const PROVEN_MS = ALARM_MS / 2;
 /** Upstream's words for it. */
 export const CODES: Record<Refusal, string> = { rate_limit: "rate_limit_exceeded", slow_down: "slow_down" };
 /** By so much more a job without capacity backs off that was often told so; what upstream asks for is not made longer. */
@@ -49,6 +51,20 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
   // Those of which nothing is taken stand out of line for what others gain (gate.ts), as it was then.
   if (isKept(before, now) && !isKept(state.credit, now)) for (const tenant of state.vain.keys()) book.readmit(tenant);
   if (before && !state.credit) trustAgain(book, entry.row.pool, state, now);
+  else if (state.spent) comeBack(book, entry.row.pool, state, isKept(before, now) || isKept(state.credit, now), now);
+}
+
+/** Calls are taken again, and some refused, so that the pool is still in doubt: that it stood is over all the same, or the next time would be told to nobody. `kept`: there is little credit yet. */
+function comeBack({ conditions }: Book, pool: string, state: PoolState, kept: boolean, now: number): void {
+  const { backSince, provenAt, ...spent } = state.spent!;
+  const back = kept ? now : (backSince ?? now);
+  if (now - back >= ALARM_MS) {
+    endSpent(conditions, pool, state, now);
+    return;
+  }
+  const written = provenAt !== undefined && now - provenAt < PROVEN_MS;
+  state.spent = { ...spent, provenAt: written ? provenAt : now, backSince: back };
+  if (!written) conditions.changedPool(pool);
 }
 
 /** What is left of the pool's credit is for those of which something is taken. */
@@ -176,17 +192,23 @@ function tell({ conditions }: Book, pool: string, state: PoolState, reason: Refu
   if (!silent && !(state.credit && isSpent(state.credit, now))) return;
   const facts = { pool, reason, code: CODES[reason] };
   const since = state.spent?.since ?? now;
-  const alarmed = silent || state.spent?.alarmed === true || now - Math.max(since, state.provenAt) > ALARM_MS;
+  const provenAt = Math.max(since, state.provenAt, state.spent?.provenAt ?? 0);
+  const alarmed = silent || state.spent?.alarmed === true || now - provenAt > ALARM_MS;
   if (alarmed && !state.spent?.alarmed) conditions.notices.push({ level: "error", event: "pool_halted", ...facts });
   else if (!state.spent) conditions.notices.push({ level: "warn", event: "pool_refused", ...facts });
   if (state.spent?.alarmed !== alarmed || state.spent.reason !== reason) conditions.changedPool(pool);
-  state.spent = { since, alarmed, reason };
+  state.spent = { ...state.spent, since, alarmed, reason };
 }
 
 function trustAgain({ conditions }: Book, pool: string, state: PoolState, now: number): void {
   conditions.changedPool(pool);
-  if (!state.spent) return;
-  const seconds = Math.round((now - state.spent.since) / 1_000);
-  conditions.notices.push({ level: "info", event: state.spent.alarmed ? "pool_resumed" : "pool_taken", pool, by: "probe", seconds });
+  if (state.spent) endSpent(conditions, pool, state, now);
+}
+
+function endSpent(conditions: Conditions, pool: string, state: PoolState, now: number): void {
+  const { alarmed, since } = state.spent!;
+  const event = alarmed ? "pool_resumed" : "pool_taken";
+  conditions.notices.push({ level: "info", event, pool, by: "probe", seconds: Math.round((now - since) / 1_000) });
   state.spent = null;
+  conditions.changedPool(pool);
 }

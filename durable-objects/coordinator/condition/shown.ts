@@ -1,5 +1,5 @@
 /** How a pool stands, in the words of `GET /v1/queue` and of a job's `why`, and what that means for a wait. */
-import { paceMs } from "../../../policy/budget.ts";
+import { paceMs, paceOf } from "../../../policy/budget.ts";
 import { clearedAt, isSpent, readyAt } from "../../../policy/credit.ts";
 import { eta } from "../../../policy/eta.ts";
 import { flowOf } from "../../../policy/flow.ts";
@@ -68,7 +68,7 @@ export function outOfTurn(book: Book, pool: Pool, tenant: string, own: { jobs: n
   const { lanes, size } = pool.order;
   const all = [false, true].reduce((sum, batch) => sum + (lanes.get(flowOf(tenant, batch))?.size ?? 0), 0);
   if (!known || wait.limited_by === "paused" || all === size) return wait;
-  const waitMs = Math.min((own.jobs - 1) * known.turns, size) * paceMs(pool.budget, own.tokens);
+  const waitMs = Math.min((own.jobs - 1) * known.turns, size) * paceMs(paceOf(pool.budget), own.tokens);
   return waitMs > wait.p50 * 1_000 ? eta(waitMs, "tenant_share") : wait;
 }
 
@@ -84,7 +84,7 @@ export function prolonged(book: Book, pool: Pool, tenant: string, ahead: { jobs:
   if (refused > wait.p50 * 1_000) return eta(refused, "retry");
   const silence = silentUntil(book, pool);
   if (silence - now > wait.p50 * 1_000) return eta(silence - now, "retry");
-  const costMs = cut ? ahead.jobs * paceMs(pool.budget, ahead.tokens / Math.max(1, ahead.jobs)) : 0;
+  const costMs = cut ? ahead.jobs * paceMs(pace.paceFor(cut, paceOf(pool.budget)), ahead.tokens / Math.max(1, ahead.jobs)) : 0;
   const slowed = Math.max(cut ? pace.clearedAt(cut, costMs, now) : now, governor ? ramp.clearedAt(governor, ahead.tokens, now) : now);
   return slowed - now > wait.p50 * 1_000 ? eta(slowed - now, "ramp") : wait;
 }

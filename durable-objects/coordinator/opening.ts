@@ -1,0 +1,54 @@
+/** The coordinator wakes: its book as it was written. */
+import type { Settings } from "../../platform/settings.ts";
+import { restore } from "../../policy/ledger.ts";
+import { Book, type Entry } from "./book.ts";
+import type { CoordinatorStore } from "./store/store.ts";
+
+/** Rebuilds the book from storage. Leases are given one full term: their dispatchers are asked meanwhile. */
+export function openBook(settings: Settings, store: CoordinatorStore, now: number): Book {
+  const book = new Book(settings, store);
+  book.conditions.restore(store, now);
+  book.doubts.restore(store);
+  book.estimates.restore(store);
+  book.limits.open(settings.pools, (pool) => book.pools.get(pool)!.budget, store, now);
+  for (const { pool, record } of store.budgets()) {
+    const known = book.pools.get(pool);
+    if (!known) continue;
+    restore(known.budget, record);
+    known.record = record;
+  }
+  for (const { tenant, record } of store.allowances()) {
+    const desk = book.tenant(tenant);
+    restore(desk.budget, record);
+    desk.record = record;
+  }
+  book.resting.open(store, now);
+  for (const stored of store.segments()) book.insertSegment(stored, false, now);
+  for (const row of store.tickets()) {
+    book.adopt(row);
+    const entry = book.insert(row, now);
+    if (row.phase === "ending") book.endings.restore(entry);
+    if (row.phase === "leased") resumeLease(book, entry, now);
+  }
+  book.resting.refillAll(now);
+  book.conditions.findProbes((pool, job) => {
+    const row = book.entries.get(job)?.row;
+    return row?.phase === "leased" && row.pool === pool;
+  });
+  return book;
+}
+
+function resumeLease(book: Book, entry: Entry, now: number): void {
+  const pool = book.pools.get(entry.row.pool)!;
+  entry.reservation = { tokens: entry.row.tokens };
+  pool.budget.inFlight++;
+  book.hold(entry, now);
+  // It takes no more calls, and no one counts those that it has.
+  if (book.fleet.retired.has(entry.row.dispatcher!)) return;
+  let post = book.fleet.posts.find((each) => each.name === entry.row.dispatcher);
+  if (!post) {
+    post = { name: entry.row.dispatcher!, starts: [], held: 0 };
+    book.fleet.posts.push(post);
+  }
+  post.held++;
+}
