@@ -39,6 +39,8 @@ export class Order {
   readonly #kindOf: (waiting: Waiting) => Kind;
   /** Virtual time of the last start in turn: where a returning flow begins. */
   #virtual = 0;
+  /** What it was as live work last came that had none waiting. */
+  #joined = 0;
   #size = 0;
   #isWaitedFor = false;
   /** The job that others were let ahead of: it stays the next until it starts, and was delayed by so much. */
@@ -61,7 +63,10 @@ export class Order {
 
   add(waiting: Waiting): void {
     const lane = this.#lane(waiting.flow);
-    if (lane.size === 0) rejoin(lane, this.#virtual);
+    if (lane.size === 0) {
+      rejoin(lane, this.#virtual);
+      if (!lane.yields) this.#joined = this.#virtual;
+    }
     lane.add(waiting, this.#kindOf(waiting));
     this.#size++;
     this.#rank(lane);
@@ -151,7 +156,10 @@ export class Order {
     this.#rank(lane);
   }
 
-  /** Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next start. */
+  /**
+   * Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next start, as far as it was charged since another
+   * came last: all that a pause let come back at once would else go before whoever comes after it.
+   */
   credit(flow: string, unusedMs: number): void {
     const lane = this.lanes.get(flow);
     if (lane) lane.credit += unusedMs / lane.weight;
@@ -167,10 +175,13 @@ export class Order {
     const rank = own.rank(waiting);
     const step = Math.max(costMs, 1e-9);
     const begin = this.#begins(own, step);
-    const turn = rank === 0 ? begin : Math.max(begin, begin - own.credit + (rank * step) / own.weight);
+    const turn = rank === 0 ? begin : Math.max(begin, begin - this.#creditOf(own, begin + step / own.weight) + (rank * step) / own.weight);
     let ahead = rank;
     for (const lane of this.lanes.values()) {
-      if (lane !== own) ahead += Math.min(lane.size, startsBefore(lane, this.#begins(lane, step), turn, isNamedFirst(lane, own), step));
+      if (lane === own) continue;
+      const begins = this.#begins(lane, step);
+      const credit = this.#creditOf(lane, begins + step / lane.weight);
+      ahead += Math.min(lane.size, startsBefore(lane, begins, credit, turn, isNamedFirst(lane, own), step));
     }
     return ahead + 1;
   }
@@ -251,7 +262,8 @@ export class Order {
     // One that stayed would start again and again.
     if (!lane.remove(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
     this.#size--;
-    lane.virtual += gate.costMs(waiting) / lane.weight - lane.credit;
+    lane.virtual += gate.costMs(waiting) / lane.weight;
+    lane.virtual -= this.#creditOf(lane, lane.virtual);
     lane.credit = 0;
     this.#changed(lane);
   }
@@ -260,6 +272,11 @@ export class Order {
   #changed(lane: Lane): void {
     this.#rank(lane);
     if (lane.follower) this.readmit(lane.follower);
+  }
+
+  /** What a lane gets back at its next start, which takes it to `after`. */
+  #creditOf({ credit }: Lane, after: number): number {
+    return Math.max(0, Math.min(credit, after - this.#joined));
   }
 
   #lane(flow: string): Lane {
@@ -334,9 +351,9 @@ function lift(lane: Lane, present: number): void {
   lane.owes = lane.yields;
 }
 
-/** How many jobs of this cost a lane that begins then starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
-function startsBefore(lane: Lane, begin: number, turn: number, tied: boolean, costMs: number): number {
+/** How many jobs of this cost a lane that begins then, and gets so much back at its first, starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
+function startsBefore(lane: Lane, begin: number, credit: number, turn: number, tied: boolean, costMs: number): number {
   if (tied ? begin > turn : begin >= turn) return 0;
-  const more = ((turn - begin + lane.credit) * lane.weight) / costMs;
+  const more = ((turn - begin + credit) * lane.weight) / costMs;
   return tied ? Math.floor(more) + 1 : Math.ceil(more);
 }

@@ -71,6 +71,16 @@ describe("an order", () => {
     expect(startsOf("a", drain(order).slice(0, 10))).toBeLessThanOrEqual(6);
   });
 
+  it("lets nobody who comes wait for what comes back to others at once, of calls from before", () => {
+    const order = filled([..."aaaaaaaaaa", ..."aaaaaaaaaa"].map((tenant) => job(tenant, 4)));
+    for (let start = 0; start < 10; start++) order.next(gate(always));
+    const come = [job("b", 4), job("b", 4), job("b", 4)];
+    for (const each of come) order.add(each);
+    order.credit("a", 32);
+    expect(come.map((each) => order.position(each, 4))).toEqual([1, 5, 7]);
+    expect(tenants(drain(order).slice(0, 7))).toBe("baaabab");
+  });
+
   it("forgets a job that others were let ahead of when it goes to rest", () => {
     const order = new Order(equal, ({ tokens }) => (tokens > 5 ? "tokens" : "requests"));
     const [big, small] = [job("a", 9), job("a", 1)];
