@@ -28,8 +28,8 @@ const HANDOVER_MS = 5_000;
 
 export class Calls {
   readonly #desk: () => Desk;
-  /** Given to a retry that does not follow it yet: until when, and by which submit; and whether it was promised to another. */
-  readonly #given = new Map<number, { until: number; nonce: string; promised: boolean }>();
+  /** Given to a retry that does not follow it yet: until when, and by which submit. */
+  readonly #given = new Map<number, { until: number; nonce: string }>();
   /** Whose caller is known to have gone. What died with the object died without a word. */
   readonly #gone = new Set<number>();
   readonly #answered: Answered;
@@ -50,11 +50,11 @@ export class Calls {
     if (!row) return null;
     // Somebody else's, perhaps, who was told to come back in a moment.
     if (!retried && this.#dismissedAt(row) > now() - MOMENT_MS) this.#answered.refused(body);
-    // Or who was told that it lives on: whoever else comes for it and goes changes nothing in that.
-    const promised = !retried && this.#isPromised(row);
-    // Its caller is here again, whom we may have sent away ourselves: if it does not follow, it is missed from now on.
-    if (row.call && !promised) store.calls.leave(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
-    this.#given.set(row.n, { until: now() + HANDOVER_MS, nonce, promised });
+    // Its caller is here again: if it does not follow, it is missed from now on.
+    this.#leave(row);
+    // Whom we may have sent away ourselves; whoever else comes for it and goes changes nothing in what that one was told.
+    if (row.call && retried) store.calls.promise(row.call.body, row.n, null);
+    this.#given.set(row.n, { until: now() + HANDOVER_MS, nonce });
     wakeBy(now() + GRACE_MS);
     return row;
   }
@@ -74,10 +74,8 @@ export class Calls {
 
   /** The caller has gone, and was not sent the whole answer: of a job that has ended, its door's going does not say which. */
   abandon(id: string): void {
-    const { now, store } = this.#desk();
     const row = find(this.#desk(), id);
-    if (row?.call && isEnd(row.status) && !this.#isPromised(row))
-      store.calls.leave(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
+    if (row && isEnd(row.status)) this.#leave(row);
   }
 
   /** A call has become no job: its caller may come again. */
@@ -89,7 +87,9 @@ export class Calls {
   dismiss(id: string): void {
     const { now, store } = this.#desk();
     const row = find(this.#desk(), id);
-    if (row?.call) store.calls.leave(row.call.body, row.n, now() + DISMISSED_MS);
+    if (!row?.call) return;
+    this.#leave(row);
+    store.calls.promise(row.call.body, row.n, now() + DISMISSED_MS);
   }
 
   /** Calls have become jobs: who does not follow them is missed in time. */
@@ -101,10 +101,9 @@ export class Calls {
   /** Its caller's door is there. */
   came(n: number): void {
     const { store } = this.#desk();
-    const promised = this.#given.get(n)?.promised ?? false;
     this.#given.delete(n);
     this.#gone.delete(n);
-    const row = promised ? null : store.job(n);
+    const row = store.job(n);
     // As if it had never left: when it does, or this object dies, its time begins anew.
     if (row?.call && (store.calls.leftAt(row.call.body, n) ?? 0) > row.accepted_at) store.calls.leave(row.call.body, n, row.accepted_at);
   }
@@ -115,9 +114,7 @@ export class Calls {
     const row = this.#gone.has(n) || called(n) ? null : store.job(n);
     if (!row?.call || isEnd(row.status)) return;
     this.#gone.add(n);
-    if (this.#isPromised(row)) return;
-    // Later than it came: of one whose caller has not begun to follow it, left_at says when it came.
-    store.calls.leave(row.call.body, row.n, Math.max(now(), row.accepted_at + 1));
+    this.#leave(row);
     wakeBy(now() + GRACE_MS);
   }
 
@@ -129,10 +126,10 @@ export class Calls {
     const calls = desk.store.calls.open();
     const known = new Set(calls.map(({ n }) => n));
     for (const n of this.#gone) if (!known.has(n)) this.#gone.delete(n);
-    for (const { n, left_at } of calls) {
+    for (const { n, left_at, promised_until } of calls) {
       const row = desk.called(n) ? null : desk.store.job(n);
       if (row?.call?.onDisconnect !== "cancel") continue;
-      let until = Math.max(left_at + GRACE_MS, this.#given.get(n)?.until ?? 0);
+      let until = Math.max(left_at + GRACE_MS, promised_until ?? 0, this.#given.get(n)?.until ?? 0);
       if (until <= desk.now() && left_at <= row.accepted_at) {
         // Nobody said that it left: it never came, or its door broke with this object and is on its way back.
         desk.store.calls.leave(row.call.body, n, desk.now());
@@ -178,15 +175,15 @@ export class Calls {
     );
   }
 
-  /** When its caller was sent away, ms; a time long past if it was not. */
-  #dismissedAt({ call, n }: JobRow): number {
-    return (this.#desk().store.calls.leftAt(call!.body, n) ?? 0) - DISMISSED_MS;
+  /** Its caller is away from now on: later than it came, for of one whose caller has not begun to follow it, left_at says when that was. */
+  #leave({ accepted_at, call, n }: JobRow): void {
+    const { now, store } = this.#desk();
+    if (call) store.calls.leave(call.body, n, Math.max(now(), accepted_at + 1));
   }
 
-  /** Its caller was sent away by ourselves, to come back: it lives on. */
-  #isPromised({ call, n }: JobRow): boolean {
-    const { now, store } = this.#desk();
-    return call !== undefined && (store.calls.leftAt(call.body, n) ?? 0) > now();
+  /** When its caller was sent away, ms; a time long past if it was not. */
+  #dismissedAt({ call, n }: JobRow): number {
+    return (this.#desk().store.calls.promisedUntil(call!.body, n) ?? 0) - DISMISSED_MS;
   }
 
   /** One that was given up has no answer to come back for, one that ended long ago is kept no longer, and one with an Idempotency-Key is found by that. */

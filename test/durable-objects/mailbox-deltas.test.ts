@@ -188,7 +188,9 @@ describe("with deltas", () => {
       sql.exec(
         "ALTER TABLE subscriptions DROP COLUMN consumer; ALTER TABLE subscriptions DROP COLUMN place; ALTER TABLE followers DROP COLUMN leaves",
       );
-      sql.exec("ALTER TABLE calls DROP COLUMN sent_at; ALTER TABLE calls DROP COLUMN gives_up_at");
+      sql.exec(
+        "ALTER TABLE calls DROP COLUMN sent_at; ALTER TABLE calls DROP COLUMN gives_up_at; ALTER TABLE calls DROP COLUMN promised_until",
+      );
       sql.exec(
         "CREATE TABLE deltas (n INTEGER NOT NULL, seq INTEGER NOT NULL, attempt INTEGER NOT NULL, chunks TEXT NOT NULL, PRIMARY KEY (n, seq)) WITHOUT ROWID",
       );

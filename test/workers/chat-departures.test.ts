@@ -112,24 +112,34 @@ it("the mailbox hangs as a stream ends, of which all was sent -> it ends", async
   expect(first).toBe("it ended");
 });
 
-it("a caller was sent away and told that its job lives on; another with its body comes for it and goes -> it lives on", async () => {
-  world.upstream = script().answer;
-  const away = await ask(params, { "x-stainless-timeout": "1" });
-  expect(away.status).toBe(429);
-  const id = jobOf(away);
-  const doors = (count: number) =>
-    until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().filter(({ readyState }) => readyState === 1).length === count));
-  await doors(0);
-  const controller = new AbortController();
-  const other = ask(params, {}, controller.signal).catch(() => null);
-  await doors(1);
-  controller.abort();
-  await other;
-  await doors(0);
-  const left = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE left_at > accepted_at";
-  await until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(left).toArray().length > 0));
-  world.now += 31_000;
-  await inside(mailboxOf(id), (_, { storage }) => storage.setAlarm(world.now));
-  await runDurableObjectAlarm(mailboxOf(id));
-  expect(await statusOf(id)).toBe("in_progress");
-});
+it.each([
+  ["", false],
+  [", and the mailbox dies meanwhile", true],
+])(
+  "a caller was sent away and told that its job lives on; another with its body comes for it and goes%s -> it lives on",
+  async (_, dies) => {
+    world.upstream = script().answer;
+    const away = await ask(params, { "x-stainless-timeout": "1" });
+    expect(away.status).toBe(429);
+    const id = jobOf(away);
+    const doors = (count: number) =>
+      until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().filter(({ readyState }) => readyState === 1).length === count));
+    await doors(0);
+    const controller = new AbortController();
+    const other = ask(params, {}, controller.signal).catch(() => null);
+    await doors(1);
+    if (dies) {
+      await inside(mailboxOf(id), (_, state) => state.abort("crash")).catch(() => {});
+      await doors(1);
+    }
+    controller.abort();
+    await other;
+    await doors(0);
+    const left = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE left_at > accepted_at";
+    await until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(left).toArray().length > 0));
+    world.now += 31_000;
+    await inside(mailboxOf(id), (_, { storage }) => storage.setAlarm(world.now));
+    await runDurableObjectAlarm(mailboxOf(id));
+    expect(await statusOf(id)).toBe("in_progress");
+  },
+);

@@ -29,6 +29,12 @@ export class CallStore {
     return this.#sql.first<{ left_at: number }>("SELECT left_at FROM calls WHERE body = ? AND n = ?", body, n)?.left_at ?? null;
   }
 
+  /** Until when the job lives on, ms; null if nobody was told so, or who was is here again. */
+  promisedUntil(body: string, n: number): number | null {
+    const row = this.#sql.first<{ promised_until: number | null }>("SELECT promised_until FROM calls WHERE body = ? AND n = ?", body, n);
+    return row?.promised_until ?? null;
+  }
+
   /** Jobs of this body whose answers were sent after `since`, or whose clients gave up between then and now (ms); the last first. */
   sent(body: string, since: number, now: number): number[] {
     const sent = `SELECT n FROM calls WHERE body = ?1 AND sent_at IS NOT NULL AND (sent_at > ?2 OR (gives_up_at > ?2 AND gives_up_at <= ?3))
@@ -37,12 +43,18 @@ export class CallStore {
   }
 
   /** Calls whose jobs have not ended. */
-  open(): { n: number; left_at: number }[] {
-    return this.#sql.all("SELECT calls.n, left_at FROM calls JOIN jobs ON jobs.n = calls.n WHERE status = 'queued' ORDER BY calls.n");
+  open(): { n: number; left_at: number; promised_until: number | null }[] {
+    return this.#sql.all(
+      "SELECT calls.n, left_at, promised_until FROM calls JOIN jobs ON jobs.n = calls.n WHERE status = 'queued' ORDER BY calls.n",
+    );
   }
 
   leave(body: string, n: number, at: number): void {
     this.#sql.run("UPDATE calls SET left_at = ? WHERE body = ? AND n = ?", at, body, n);
+  }
+
+  promise(body: string, n: number, until: number | null): void {
+    this.#sql.run("UPDATE calls SET promised_until = ? WHERE body = ? AND n = ?", until, body, n);
   }
 
   /** `givesUpAt`: when its client would, had it not arrived; null if it would not try again then. */

@@ -228,4 +228,11 @@ export const MIGRATIONS: readonly Migration[] = [
       ALTER TABLE lags ADD COLUMN had INTEGER NOT NULL DEFAULT 0;
     `,
   },
+  {
+    id: "012_promised",
+    sql: `
+      -- Until when (ms) the call's job lives on whoever goes, as its caller was told that was sent away; null: nobody was.
+      ALTER TABLE calls ADD COLUMN promised_until INTEGER;
+    `,
+  },
 ];
