@@ -2,7 +2,7 @@
 import { siteOf, spotOf } from "../../platform/ids.ts";
 import { aTurn } from "../../platform/turns.ts";
 import type { JobEvent } from "../../schemas/event.ts";
-import { type Looked, NOT_LOOKED, Page } from "./backlog.ts";
+import { type Looked, NOT_LOOKED, Page, type Readings } from "./backlog.ts";
 import type { Desk } from "./desk.ts";
 import { EventFrame } from "./frames.ts";
 import type { Reader } from "./reader.ts";
@@ -38,13 +38,13 @@ export const UNCONSUMED = { consumer: null, place: null, told: 0, page: null, lo
 export function consume(desk: Desk, reader: Reader, subscription: Subscription, again: () => void): void {
   const { page: kept, place: from, resting } = subscription;
   if (from === null || resting || isBusy(reader, siteOf(desk.address.tenant, desk.address.channel))) return;
-  const told = new Map<number, JobEvent[]>();
+  const readings: Readings = new Map();
   // A page that began before what is awaited would be the same again, and nothing of it new.
   const page = kept ?? new Page(desk, Math.max(from, subscription.told), subscription.deltas, subscription.looked);
   subscription.looked = page.looked;
   for (subscription.page = page.whole ? page : null; !page.over; ) {
     if (reader.full) return;
-    const { event, place } = page.take(desk, told);
+    const { event, place } = page.take(desk, readings);
     const cursor = desk.order.safe(place);
     // Sent before: by another subscription, or before an older one that was still awaited.
     if (event && reader.wants(event, subscription.deltas)) reader.put(new EventFrame(event, cursor), true);
