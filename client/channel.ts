@@ -35,7 +35,8 @@ type Page = { data: Job[]; last_id: string | null; has_more: boolean };
 const JOBS_PER_FRAME = 500;
 /**
  * Of jobs that were asked for and not heard of so many at most: the service closes a connection that lacks the past of more than 10,000. Those of which nothing
- * is new are told nothing of: when nothing came for a while, nothing is missing.
+ * is new are told nothing of: when for a while nothing came of any, though the reader was done with all that came, nothing is missing. What comes of other
+ * jobs is no measure: of a busy channel something always does.
  */
 const UNHEARD_LIMIT = 5_000;
 const QUIET_MS = 1_000;
@@ -61,10 +62,11 @@ export class ChannelPlan implements Plan {
   #waiting: string[] = [];
   #unheard = new Set<string>();
   #quiet: ReturnType<typeof setTimeout> | undefined;
-  /** Frames of this connection: sent, answered, and the last that the opening took, once it is sent. */
+  #isRead: () => boolean = () => true;
+  /** Frames of this connection: sent, answered, and how many the opening took. What has to wait for its turn is told from where it was left, whenever that is. */
   #sent = 0;
   #answered = 0;
-  #opening = Number.POSITIVE_INFINITY;
+  #opening = 0;
 
   constructor(wire: Wire, channel: string, { deltas = false, after = {} }: ChannelOptions = {}) {
     this.#wire = wire;
@@ -75,16 +77,17 @@ export class ChannelPlan implements Plan {
     for (const [job, last] of Object.entries(after)) this.#open.set(job, { last, asked: 0, gap: null });
   }
 
-  opened(line: Line): void {
+  opened(line: Line, isRead: () => boolean): void {
+    this.#isRead = isRead;
+    line.signal.addEventListener("abort", () => clearTimeout(this.#quiet));
     this.#sent = 0;
     this.#answered = 0;
-    this.#opening = Number.POSITIVE_INFINITY;
     this.#unheard.clear();
     this.#waiting = [];
     const jobs = [...this.#open.keys()];
     if (jobs.length === 0) this.#ask([], line);
     this.#wish(jobs, line);
-    this.#noteOpening();
+    this.#opening = this.#sent;
   }
 
   async subscribed(line: Line): Promise<boolean> {
@@ -153,28 +156,21 @@ export class ChannelPlan implements Plan {
     this.#listen(line);
   }
 
-  /** While jobs have to wait: for a time in which nothing comes. */
+  /** While jobs have to wait: for a time in which nothing comes of those that were asked for. */
   #listen(line: Line): void {
     clearTimeout(this.#quiet);
     if (this.#waiting.length === 0 || line.signal.aborted) return;
     this.#quiet = setTimeout(() => {
-      if (line.signal.aborted) return;
+      // The service waits for this end, and not the other way round.
+      if (this.#answered < this.#sent || !this.#isRead()) return this.#listen(line);
       this.#unheard.clear();
       this.#askMore(line);
-      this.#noteOpening();
     }, QUIET_MS);
   }
 
   #heard(jobs: string[], line: Line): void {
-    for (const job of jobs) this.#unheard.delete(job);
-    if (this.#waiting.length === 0) return;
-    this.#askMore(line);
-    this.#noteOpening();
-  }
-
-  /** All that was to be asked for at the beginning has been. */
-  #noteOpening(): void {
-    if (this.#waiting.length === 0 && this.#opening === Number.POSITIVE_INFINITY) this.#opening = this.#sent;
+    const heard = jobs.filter((job) => this.#unheard.delete(job));
+    if (heard.length > 0 && this.#waiting.length > 0) this.#askMore(line);
   }
 
   #ask(jobs: string[], line: Line): void {

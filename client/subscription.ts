@@ -14,8 +14,8 @@ export type Plan = {
   path: string;
   /** Of a consumer: whose cursor is acked. */
   channel?: string;
-  /** A connection stands. */
-  opened: (line: Line) => void;
+  /** A connection stands. `isRead`: whether the reader is done with all that came. */
+  opened: (line: Line, isRead: () => boolean) => void;
   /** Resolves when everything from now on will be told; called for each "subscribed". */
   subscribed: (line: Line) => Promise<boolean>;
   /** The event if it is new. */
@@ -184,7 +184,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
         this.#options.onConnection?.("open");
         // Before the plan asks for anything: the answer may be longer than a window.
         this.#flow = new Flow(line);
-        this.#plan.opened(line);
+        this.#plan.opened(line, () => this.#buffer.empty && this.#handed.length === 0);
       },
       frame: (frame, line, characters) => this.#receive(frame, line, characters),
     });

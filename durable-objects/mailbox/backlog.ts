@@ -2,7 +2,7 @@
 import type { JobEvent } from "../../schemas/event.ts";
 import type { Desk } from "./desk.ts";
 import { entriesOf } from "./log.ts";
-import { replay } from "./replay.ts";
+import { replayed } from "./replay.ts";
 import type { JobRow } from "./store/store.ts";
 import { idOf } from "./view.ts";
 
@@ -15,6 +15,13 @@ export const NOT_LOOKED: Looked = { place: 0, n: 0 };
 
 /** Events of a page: one pass over the jobs finds so many. They are kept until they are told, in some 30 KB. */
 const PAGE = 1_000;
+
+/** A job's log, read as far as it was told; `ahead`: what was read and not told yet. */
+type Reading = { events: Iterator<JobEvent, void>; ahead: JobEvent | undefined };
+/** By job. Streams go on side by side: each log is read on where it was left, not to its end again for each event. */
+export type Readings = Map<number, Reading>;
+/** Each holds a row of deltas: those of all jobs of a page at once would be too much. */
+const READINGS = 16;
 
 /**
  * The next events after a place, in order; each is read as it is asked for. What is still to be told as it comes (new jobs that the coordinator has not
@@ -46,16 +53,22 @@ export class Page {
     return this.#next === this.#spots.length;
   }
 
-  /** Takes the next; its event is missing if it was deleted meanwhile. `told`: what was read of the last job. */
-  take(desk: Desk, told: Map<number, JobEvent[]>): { place: number; event: JobEvent | undefined } {
+  /** Takes the next; its event is missing if it was deleted meanwhile. `readings`: of this turn. */
+  take(desk: Desk, readings: Readings): { place: number; event: JobEvent | undefined } {
     const { n, place, seq } = this.#spots[this.#next++]!;
-    // The events of one job stand close together; those of all jobs of a page at once would be too much to hold.
-    if (!told.has(n)) {
-      told.clear();
-      const row = desk.store.job(n);
-      told.set(n, row ? replay(desk, idOf(desk.address, row), row, seq - 1, this.#deltas) : []);
-    }
-    return { place, event: told.get(n)!.find((each) => each.seq === seq) };
+    const reading = readings.get(n) ?? this.#open(desk, n, seq);
+    if (!readings.has(n) && readings.size === READINGS) readings.clear();
+    readings.set(n, reading);
+    const { ahead, events } = reading;
+    let event = ahead ?? (events.next().value as JobEvent | undefined);
+    while (event && event.seq < seq) event = events.next().value as JobEvent | undefined;
+    reading.ahead = event?.seq === seq ? undefined : event;
+    return { place, event: event?.seq === seq ? event : undefined };
+  }
+
+  #open(desk: Desk, n: number, seq: number): Reading {
+    const row = desk.store.job(n);
+    return { events: row ? replayed(desk, idOf(desk.address, row), row, seq - 1, this.#deltas) : [].values(), ahead: undefined };
   }
 }
 
@@ -84,6 +97,6 @@ function spotsOf(desk: Desk, row: JobRow, after: number, deltas: boolean): Spot[
     place > after && !desk.order.isAwaited(place) ? [{ place, n, seq }] : [],
   );
   if (!deltas) return spots;
-  for (const { place, seq } of desk.store.deltas.after(n, 0)) if (place > after) spots.push({ place, n, seq });
+  for (const { place, seq } of desk.store.deltas.places(n)) if (place > after) spots.push({ place, n, seq });
   return spots;
 }

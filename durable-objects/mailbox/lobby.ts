@@ -149,7 +149,7 @@ export class Lobby {
     if (!this.#readers.has(socketId)) return null;
     // Who says by itself what it has, is told no more of the past than that.
     const place = opened && Object.keys(after).length === 0 ? opened.cursor : null;
-    const consuming = { consumer, place, page: null, acked: opened?.cursor ?? 0 };
+    const consuming = { consumer, place, told: 0, page: null, acked: opened?.cursor ?? 0 };
     await Promise.all([...calls].map(([channel, each]) => this.#follow(socket, socketId, channel, each, consuming)));
     return null;
   }
@@ -196,7 +196,7 @@ export class Lobby {
     socketId: string,
     channel: string,
     call: FollowCall,
-    consuming: Pick<Subscription, "consumer" | "place" | "page" | "acked">,
+    consuming: Pick<Subscription, "consumer" | "place" | "told" | "page" | "acked">,
   ): Promise<void> {
     const named = call.jobs.map(({ id }) => id);
     const targets = targetsOf(named, call.channel ? channel : null);

@@ -95,13 +95,8 @@ export function eventsOf(desk: Desk, id: string, after: number, deltas: boolean,
   return { events, more: false };
 }
 
-/** Events of a job after a seq, in order. */
-export function replay(desk: Desk, id: string, row: JobRow, after: number, deltas: boolean): JobEvent[] {
-  return [...replayed(desk, id, row, after, deltas)];
-}
-
-/** The same, one by one: of a long stream no more is read than is taken. */
-function* replayed(desk: Desk, id: string, row: JobRow, after: number, deltas: boolean): Generator<JobEvent> {
+/** Events of a job after a seq, in order, one by one: of a long stream no more is read than is taken. */
+export function* replayed(desk: Desk, id: string, row: JobRow, after: number, deltas: boolean): Generator<JobEvent, void> {
   const missed = deltas ? desk.store.deltas.after(row.n, after) : [].values();
   let delta = missed.next();
   for (const [seq, event, , data] of entriesOf(row)) {
@@ -119,7 +114,7 @@ function deltaOf(job: string, { chunks, seq }: Delta): JobEvent {
 export function newest(desk: Desk, n: number, deltas: boolean): JobEvent | null {
   const row = desk.store.job(n);
   if (!row) return null;
-  const event = replay(desk, idOf(desk.address, row), row, newestSeq(desk, row, deltas) - 1, deltas)[0]!;
+  const event = replayed(desk, idOf(desk.address, row), row, newestSeq(desk, row, deltas) - 1, deltas).next().value!;
   return event.event === "delta" ? event : { ...event, prior: priorSeq(row) };
 }
 

@@ -2,7 +2,7 @@
 import { siteOf, spotOf } from "../../platform/ids.ts";
 import { aTurn } from "../../platform/turns.ts";
 import type { JobEvent } from "../../schemas/event.ts";
-import { type Looked, NOT_LOOKED, Page } from "./backlog.ts";
+import { type Looked, NOT_LOOKED, Page, type Readings } from "./backlog.ts";
 import type { Desk } from "./desk.ts";
 import { EventFrame } from "./frames.ts";
 import type { Reader } from "./reader.ts";
@@ -17,6 +17,8 @@ export type Subscription = {
   consumer: string | null;
   /** Of a consumer: it was told everything up to here, and is told the rest from the log. Null: it is told of events as they come. */
   place: number | null;
+  /** Of a consumer: it was told everything up to here, but for what is still awaited. Goes back when that comes. */
+  told: number;
   /** Of a consumer: what it is being told of the log, if there was not room for all of it. */
   page: Page | null;
   /** Of a consumer: where the last page was looked for, and that another turn goes on from there. */
@@ -27,7 +29,7 @@ export type Subscription = {
 };
 
 /** Of who is no consumer. */
-export const UNCONSUMED = { consumer: null, place: null, page: null, looked: NOT_LOOKED, resting: false, acked: 0 };
+export const UNCONSUMED = { consumer: null, place: null, told: 0, page: null, looked: NOT_LOOKED, resting: false, acked: 0 };
 
 /**
  * Tells a consumer what it has not been told, as much as goes: a page, and the others in turns of their own, each begun by `again`. Ends with it being told of events
@@ -36,16 +38,18 @@ export const UNCONSUMED = { consumer: null, place: null, page: null, looked: NOT
 export function consume(desk: Desk, reader: Reader, subscription: Subscription, again: () => void): void {
   const { page: kept, place: from, resting } = subscription;
   if (from === null || resting || isBusy(reader, siteOf(desk.address.tenant, desk.address.channel))) return;
-  const told = new Map<number, JobEvent[]>();
-  const page = kept ?? new Page(desk, from, subscription.deltas, subscription.looked);
+  const readings: Readings = new Map();
+  // A page that began before what is awaited would be the same again, and nothing of it new.
+  const page = kept ?? new Page(desk, Math.max(from, subscription.told), subscription.deltas, subscription.looked);
   subscription.looked = page.looked;
   for (subscription.page = page.whole ? page : null; !page.over; ) {
     if (reader.full) return;
-    const { event, place } = page.take(desk, told);
+    const { event, place } = page.take(desk, readings);
     const cursor = desk.order.safe(place);
     // Sent before: by another subscription, or before an older one that was still awaited.
     if (event && reader.wants(event, subscription.deltas)) reader.put(new EventFrame(event, cursor), true);
     subscription.place = cursor;
+    subscription.told = place;
   }
   subscription.page = null;
   if (page.last && page !== kept) {
@@ -79,6 +83,8 @@ function isBusy(reader: Reader, site: string): boolean {
 
 /** An event that a consumer is not told as it comes waits in the log for its turn. Answers whether it is the first that does. */
 export function postpone(desk: Desk, reader: Reader, subscription: Subscription, event: JobEvent & { place: number }): boolean {
+  // It was awaited, and passed over.
+  if (event.place <= subscription.told) subscription.told = event.place - 1;
   if (subscription.place !== null || event.place <= subscription.acked || !reader.wants(event, subscription.deltas)) return false;
   if (reader.full && !reader.lagging) reader.lags();
   subscription.place = desk.order.safe(event.place - 1);

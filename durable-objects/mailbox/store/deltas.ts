@@ -35,6 +35,16 @@ export class DeltaStore {
 
   /** Deltas of a job after a seq, in order; their rows are read as it comes to them. */
   *after(n: number, seq: number): Generator<Delta, void> {
+    for (const { deltas, first } of this.#rows(n, seq)) for (const delta of read(first, deltas)) if (delta.seq > seq) yield delta;
+  }
+
+  /** Where those of a job stand in the order of the channel; what they say is not read. */
+  *places(n: number): Generator<Pick<Delta, "seq" | "place">, void> {
+    for (const { deltas, first } of this.#rows(n, 0))
+      for (const [index, text] of deltas.split("\n").entries()) yield { seq: first + index, place: placeOf(text) };
+  }
+
+  *#rows(n: number, seq: number): Generator<{ first: number; last: number; deltas: string }, void> {
     const next = (which: "first" | "last", than: number) =>
       this.#sql.first<{ first: number; last: number; deltas: string }>(
         `SELECT first, last, deltas FROM delta_rows WHERE n = ? AND ${which} > ? ORDER BY first LIMIT 1`,
@@ -42,9 +52,7 @@ export class DeltaStore {
         than,
       );
     // Where it begins, rows before it are passed over; from there on each is found by the key.
-    for (let row = next("last", seq); row; row = next("first", row.last)) {
-      for (const delta of read(row.first, row.deltas)) if (delta.seq > seq) yield delta;
-    }
+    for (let row = next("last", seq); row; row = next("first", row.last)) yield row;
   }
 
   /** The greatest seq, 0 if there is none, and how many deltas an attempt has. */
@@ -109,8 +117,11 @@ function line(shorthand: Shorthand, chunks: Chunk[], place: number | undefined):
 function read(first: number, deltas: string): Delta[] {
   const shorthand = new Shorthand();
   return deltas.split("\n").map((text, index) => {
-    const begin = text.indexOf("[");
-    const chunks = (JSON.parse(text.slice(begin)) as Short[]).map((short) => shorthand.read(short));
-    return { seq: first + index, place: Number(text.slice(0, begin)), chunks };
+    const chunks = (JSON.parse(text.slice(text.indexOf("["))) as Short[]).map((short) => shorthand.read(short));
+    return { seq: first + index, place: placeOf(text), chunks };
   });
+}
+
+function placeOf(line: string): number {
+  return Number(line.slice(0, line.indexOf("[")));
 }
