@@ -1,5 +1,5 @@
 /** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
-import { costMs, dominantMs, neverFits, readiness, reserve, tokensIdle } from "../../policy/budget.ts";
+import { costMs, dominantMs, neverFits, readiness, readyBesideAt, reserve, tokensIdle } from "../../policy/budget.ts";
 import { isBatches } from "../../policy/flow.ts";
 import type { Answer, Gate, Order } from "../../policy/order.ts";
 import { place } from "../../policy/placement.ts";
@@ -124,13 +124,13 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
   return null;
 }
 
-/** At its tenant's own cap a batch waits for the live work of every pool: its lines, if they are small, would take all that a large live job waits for. */
+/** At its tenant's own cap a batch leaves what the live work of every pool waits for: its lines, if they are small, would else take of it whenever such a pool has no room for a moment. */
 function liveAt(book: Book, waiting: Waiting, now: number): number {
   const { budget } = book.tenant(waiting.tenant);
   let at = now;
   for (const { lanes } of liveLanes(book, waiting)) {
     const live = lanes.get(waiting.tenant)!;
-    at = Math.max(at, readiness(budget, live.first(live.nextKind())!.tokens, now).at);
+    at = Math.max(at, readyBesideAt(budget, waiting.tokens, live.first(live.nextKind())!.tokens, now));
   }
   return at;
 }
