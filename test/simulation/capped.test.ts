@@ -81,6 +81,16 @@ it("a live job that its own pool keeps holds no batch of its tenant's up in anot
   expect(started.length).toBeGreaterThan(850);
 });
 
+it("a live job that its own pool keeps leaves a batch of its tenant's, in a pool that others keep busy, its one line in a thousand", () => {
+  const { passes, send, started, turn } = openDesk(FAST, [keyOf("t", { tpm: 60_000 })], { q: FAST });
+  turn((book, now) => LEVERS.pause(book, { kind: "pool", id: "q" }, now));
+  send("o", 10, 12_000);
+  send("t", 10_000, 1, "c", { pool: "q" });
+  const lines = new Set(send("t", 10, 100, BATCH).map(({ job }) => job));
+  passes(START + 50_000);
+  expect(started.filter(({ job }) => lines.has(job)).length).toBeGreaterThan(2);
+});
+
 it("a batch that waits for its tenant's live job in another pool starts as soon as that is cancelled", () => {
   const { send, started, turn } = openDesk(FAST, [keyOf("t", { tpm: 60_000 })], { q: FAST });
   send("t", 50_000);
