@@ -64,6 +64,7 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   book.readmit(entry.address.tenant);
   apply(book, entry, next, now);
   if (stood && row.phase === "delayed") book.stepBack(entry);
+  else book.steppedBack.delete(entry);
 }
 
 function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): void {
@@ -124,6 +125,7 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
       }
       row.phase = "delayed";
       row.ready_at = next.backAt;
+      entry.backAt = next.backAt;
       book.delayed.place(entry);
       break;
     case "retry":
