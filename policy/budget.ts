@@ -94,6 +94,12 @@ export function readiness(budget: Budget, tokens: number, now: number): Readines
   return ready;
 }
 
+/** When a call of so many tokens can start and leave, as far as the limits hold both, what another of `other` takes; ms. */
+export function readyBesideAt(budget: Budget, tokens: number, other: number, now: number): number {
+  const ats = budget.meters.map((meter) => readyAt(meter.bucket, meter.rate, amountOf(meter, tokens) + amountOf(meter, other), now));
+  return Math.max(now, ...ats);
+}
+
 export function reserve(budget: Budget, tokens: number, now: number): Reservation {
   for (const meter of budget.meters) meter.bucket = take(meter.bucket, meter.rate, amountOf(meter, tokens), now);
   budget.inFlight++;

@@ -274,9 +274,9 @@ export class Order {
     if (lane.follower) this.readmit(lane.follower);
   }
 
-  /** What a lane gets back at its next start, which takes it to `after`. */
+  /** What a lane gets back at its next start, which takes it to `after`; or pays, where its calls took more than they were charged for. */
   #creditOf({ credit }: Lane, after: number): number {
-    return Math.max(0, Math.min(credit, after - this.#joined));
+    return Math.min(credit, Math.max(0, after - this.#joined));
   }
 
   #lane(flow: string): Lane {
@@ -355,5 +355,6 @@ function lift(lane: Lane, present: number): void {
 function startsBefore(lane: Lane, begin: number, credit: number, turn: number, tied: boolean, costMs: number): number {
   if (tied ? begin > turn : begin >= turn) return 0;
   const more = ((turn - begin + credit) * lane.weight) / costMs;
-  return tied ? Math.floor(more) + 1 : Math.ceil(more);
+  // What it has to pay counts from its first start on.
+  return Math.max(1, tied ? Math.floor(more) + 1 : Math.ceil(more));
 }

@@ -1,5 +1,5 @@
 /** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
-import { costMs, dominantMs, neverFits, readiness, reserve, tokensIdle } from "../../policy/budget.ts";
+import { costMs, dominantMs, neverFits, readiness, readyBesideAt, reserve, tokensIdle } from "../../policy/budget.ts";
 import { isBatches } from "../../policy/flow.ts";
 import type { Answer, Gate, Order } from "../../policy/order.ts";
 import { place } from "../../policy/placement.ts";
@@ -15,22 +15,22 @@ const ASIDE_MOST = 2_000;
 
 export function admit(book: Book, now: number): void {
   for (const [name, tenant] of book.tenants) if (tenant.wakeAt <= now) book.readmit(name);
-  const late: { pool: Pool; flows: ReadonlySet<string> }[] = [];
+  const late = new Set<Pool>();
   for (const pool of book.pools.values()) {
     pool.wakeAt = Number.POSITIVE_INFINITY;
     refresh(book, pool, now);
     book.aside.release(pool, now);
-    const flows = new Set<string>();
-    const gate = gateOf(book, pool, now, flows);
-    if (isProbeDue(book, pool, now)) startUntried(book, pool, gate, now);
-    start(book, pool, gate, now);
-    probe(book, pool, gate, now);
-    if (flows.size > 0) late.push({ pool, flows });
+    pass(book, pool, late, now);
   }
-  for (const { flows, pool } of late) {
-    for (const flow of flows) pool.order.readmit(flow);
-    start(book, pool, gateOf(book, pool, now, null), now);
-  }
+  for (const pool of late) pass(book, pool, null, now);
+}
+
+/** `late`: to be gone through once more when the live work of every pool was asked; null once it was. */
+function pass(book: Book, pool: Pool, late: Set<Pool> | null, now: number): void {
+  const gate = gateOf(book, pool, now, late);
+  if (isProbeDue(book, pool, now)) startUntried(book, pool, gate, now);
+  start(book, pool, gate, now);
+  if (!late?.has(pool)) probe(book, pool, gate, now);
 }
 
 function start(book: Book, pool: Pool, gate: Gate, now: number): void {
@@ -62,14 +62,14 @@ function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
   lease(book, entry, now);
 }
 
-/** `late`: the batches that wait until every pool's live work was asked, for their tenant's own limit may be meant for that; null once it was. */
-function gateOf(book: Book, pool: Pool, now: number, late: Set<string> | null): Gate {
+function gateOf(book: Book, pool: Pool, now: number, late: Set<Pool> | null): Gate {
   const { vain } = book.conditions.of(pool.id);
   let left = ASIDE_MOST;
   const starts = (waiting: Waiting, ahead = false): Answer => {
+    // Its tenant's own limit may be meant for live work that is yet to be asked. It keeps its turn until then: in a pool that others keep busy there would be nothing left.
     if (late && liveLanes(book, waiting).some((order) => order !== pool.order)) {
-      late.add(waiting.flow);
-      return "lane";
+      late.add(pool);
+      return "pool";
     }
     if (!neverFits(pool.budget, waiting.tokens)) return mayStart(book, pool, waiting, now);
     if (ahead) return "aside";
@@ -124,13 +124,13 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
   return null;
 }
 
-/** At its tenant's own cap a batch waits for the live work of every pool: its lines, if they are small, would take all that a large live job waits for. */
+/** At its tenant's own cap a batch leaves what the live work of every pool waits for: its lines, if they are small, would else take of it whenever such a pool has no room for a moment. */
 function liveAt(book: Book, waiting: Waiting, now: number): number {
   const { budget } = book.tenant(waiting.tenant);
   let at = now;
   for (const { lanes } of liveLanes(book, waiting)) {
     const live = lanes.get(waiting.tenant)!;
-    at = Math.max(at, readiness(budget, live.first(live.nextKind())!.tokens, now).at);
+    at = Math.max(at, readyBesideAt(budget, waiting.tokens, live.first(live.nextKind())!.tokens, now));
   }
   return at;
 }

@@ -52,7 +52,7 @@ export type Entry = {
   credit: "none" | "risked" | "counted";
   /** How often its call took too long. */
   tooLong: number;
-  /** Where it stepped back behind the next probe of its pool: to when, ms. */
+  /** Where it stepped back behind the next probe of its pool, or was told to wait: to when, ms. */
   backAt: number | null;
   /** Where it stands in the book's heaps; -1 where it does not. */
   readonly slots: { delayed: number; deadlines: number; aside: number };

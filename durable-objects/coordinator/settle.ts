@@ -1,5 +1,5 @@
 /** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
-import { burstOf, charge, hold, refund, refundTokens, release } from "../../policy/budget.ts";
+import { charge, hold, refund, refundTokens, release, wholeTokens } from "../../policy/budget.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
 import type { JobEnd } from "../../schemas/job.ts";
@@ -64,6 +64,7 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   book.readmit(entry.address.tenant);
   apply(book, entry, next, now);
   if (stood && row.phase === "delayed") book.stepBack(entry);
+  else book.steppedBack.delete(entry);
 }
 
 function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): void {
@@ -83,7 +84,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
     // Upstream counts what it refuses. The tenant had nothing of it, but its turn: were that given back, it would be the next each time.
     refund(tenant, reservation, now);
     // Nor can it count more than it ever lets through: what was let go to see whether a lowered limit is back leaves no debt.
-    const never = reservation.tokens - burstOf(pool.budget, "tpm");
+    const never = reservation.tokens - wholeTokens(pool.budget);
     if (never > 0) refundTokens(pool.budget, never, reservation.at, now);
     return;
   }
@@ -124,6 +125,7 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
       }
       row.phase = "delayed";
       row.ready_at = next.backAt;
+      entry.backAt = next.backAt;
       book.delayed.place(entry);
       break;
     case "retry":

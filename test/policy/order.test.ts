@@ -81,6 +81,17 @@ describe("an order", () => {
     expect(tenants(drain(order).slice(0, 7))).toBe("baaabab");
   });
 
+  it("lets a tenant whose calls took more than they were charged for pay for it at its next start", () => {
+    const jobs = [..."aaaabbbbbbbbbb"].map((tenant) => job(tenant));
+    const order = filled(jobs);
+    const first = order.next(gate(always));
+    order.credit("a", -4);
+    const told = new Map(jobs.map((each) => [each, order.position(each, 1)]));
+    const rest = drain(order);
+    expect(first?.tenant + tenants(rest.slice(0, 8))).toBe("ababbbbba");
+    expect(rest.map((each) => told.get(each))).toEqual(rest.map((_, index) => index + 1));
+  });
+
   it("forgets a job that others were let ahead of when it goes to rest", () => {
     const order = new Order(equal, ({ tokens }) => (tokens > 5 ? "tokens" : "requests"));
     const [big, small] = [job("a", 9), job("a", 1)];

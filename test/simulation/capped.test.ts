@@ -61,6 +61,17 @@ it.each(["a", "z"])("its tenant's live job in the pool %s goes before the small 
   expect(started.filter((each) => each.at > at!).length).toBeGreaterThan(290);
 });
 
+it("its tenant's live jobs in a pool that others keep busy start as the tenant's limit lets them, though the small lines of its batch in another want all of it", () => {
+  const { end, passes, send, started } = openDesk(FAST, [keyOf("t", { tpm: 57_001 })], { q: { ...FAST, rpm: 130 } });
+  send("o", 10, 1_000, "c", { pool: "q" });
+  send("t", 50_000);
+  for (const { job } of [...started]) end(job);
+  send("t", 1_000, 500, BATCH);
+  const live = send("t", 20_000, 3, "c", { pool: "q" });
+  passes(START + 70_000);
+  expect(started.map(({ job }) => job)).toEqual(expect.arrayContaining(live.map(({ job }) => job)));
+});
+
 it("a live job that its own pool keeps holds no batch of its tenant's up in another", () => {
   const { passes, send, started, turn } = openDesk(FAST, [keyOf("t", { tpm: 60_000 })], { q: FAST });
   turn((book, now) => LEVERS.pause(book, { kind: "pool", id: "q" }, now));
@@ -68,6 +79,16 @@ it("a live job that its own pool keeps holds no batch of its tenant's up in anot
   send("t", 100, 5_000, BATCH);
   passes(START + 40_000);
   expect(started.length).toBeGreaterThan(850);
+});
+
+it("a live job that its own pool keeps leaves a batch of its tenant's, in a pool that others keep busy, its one line in a thousand", () => {
+  const { passes, send, started, turn } = openDesk(FAST, [keyOf("t", { tpm: 60_000 })], { q: FAST });
+  turn((book, now) => LEVERS.pause(book, { kind: "pool", id: "q" }, now));
+  send("o", 10, 12_000);
+  send("t", 10_000, 1, "c", { pool: "q" });
+  const lines = new Set(send("t", 10, 100, BATCH).map(({ job }) => job));
+  passes(START + 50_000);
+  expect(started.filter(({ job }) => lines.has(job)).length).toBeGreaterThan(2);
 });
 
 it("a batch that waits for its tenant's live job in another pool starts as soon as that is cancelled", () => {

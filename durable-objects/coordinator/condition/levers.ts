@@ -3,7 +3,7 @@ import { unhold } from "../../../policy/budget.ts";
 import type { Problem } from "../../../schemas/problem.ts";
 import type { Lever, Scope } from "../../../schemas/rpc.ts";
 import type { Book } from "../book.ts";
-import { recall } from "./recall.ts";
+import { recallAll } from "./recall.ts";
 
 /** Answers with what is wrong with the scope, or null. To pause what is paused changes nothing. */
 function pause(book: Book, scope: Scope, now: number): Problem | null {
@@ -51,7 +51,7 @@ function resume(book: Book, scope: Scope, now: number): Problem | null {
     state.vain.clear();
     forget(book, id, now);
     conditions.changedPool(id);
-    recall(book, id, now);
+    recallAll(book, id, now);
   }
   if (scope.kind === "tenant") conditions.pausedTenants.delete(scope.id);
   if (scope.kind === "all") {
