@@ -28,6 +28,9 @@ export type Gate = {
   tokensIdle: () => boolean;
 };
 
+/** The part of a start's cost that is charged whatever its flow has to get back. */
+const LEAST_CHARGE = 1 / 8;
+
 /** Lanes that are looked at for a job to let ahead: a decision stays cheap however many tenants there are. */
 const LANES_TRIED = 8;
 
@@ -39,8 +42,6 @@ export class Order {
   readonly #kindOf: (waiting: Waiting) => Kind;
   /** Virtual time of the last start in turn: where a returning flow begins. */
   #virtual = 0;
-  /** What it was as live work last came that had none waiting. */
-  #joined = 0;
   #size = 0;
   #isWaitedFor = false;
   /** The job that others were let ahead of: it stays the next until it starts, and was delayed by so much. */
@@ -63,10 +64,7 @@ export class Order {
 
   add(waiting: Waiting): void {
     const lane = this.#lane(waiting.flow);
-    if (lane.size === 0) {
-      rejoin(lane, this.#virtual);
-      if (!lane.yields) this.#joined = this.#virtual;
-    }
+    if (lane.size === 0) rejoin(lane, this.#virtual);
     lane.add(waiting, this.#kindOf(waiting));
     this.#size++;
     this.#rank(lane);
@@ -156,10 +154,7 @@ export class Order {
     this.#rank(lane);
   }
 
-  /**
-   * Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next start, as far as it was charged since another
-   * came last: all that a pause let come back at once would else go before whoever comes after it.
-   */
+  /** Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). */
   credit(flow: string, unusedMs: number): void {
     const lane = this.lanes.get(flow);
     if (lane) lane.credit += unusedMs / lane.weight;
@@ -175,13 +170,11 @@ export class Order {
     const rank = own.rank(waiting);
     const step = Math.max(costMs, 1e-9);
     const begin = this.#begins(own, step);
-    const turn = rank === 0 ? begin : Math.max(begin, begin - this.#creditOf(own, begin + step / own.weight) + (rank * step) / own.weight);
+    const turn = begin + chargeOf(own, rank, step);
     let ahead = rank;
     for (const lane of this.lanes.values()) {
       if (lane === own) continue;
-      const begins = this.#begins(lane, step);
-      const credit = this.#creditOf(lane, begins + step / lane.weight);
-      ahead += Math.min(lane.size, startsBefore(lane, begins, credit, turn, isNamedFirst(lane, own), step));
+      ahead += Math.min(lane.size, startsBefore(lane, this.#begins(lane, step), turn, isNamedFirst(lane, own), step));
     }
     return ahead + 1;
   }
@@ -262,9 +255,10 @@ export class Order {
     // One that stayed would start again and again.
     if (!lane.remove(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
     this.#size--;
-    lane.virtual += gate.costMs(waiting) / lane.weight;
-    lane.virtual -= this.#creditOf(lane, lane.virtual);
-    lane.credit = 0;
+    const step = gate.costMs(waiting) / lane.weight;
+    const back = giveBack(lane, step);
+    lane.virtual += step - back;
+    lane.credit -= back;
     this.#changed(lane);
   }
 
@@ -272,11 +266,6 @@ export class Order {
   #changed(lane: Lane): void {
     this.#rank(lane);
     if (lane.follower) this.readmit(lane.follower);
-  }
-
-  /** What a lane gets back at its next start, which takes it to `after`; or pays, where its calls took more than they were charged for. */
-  #creditOf({ credit }: Lane, after: number): number {
-    return Math.min(credit, Math.max(0, after - this.#joined));
   }
 
   #lane(flow: string): Lane {
@@ -351,10 +340,26 @@ function lift(lane: Lane, present: number): void {
   lane.owes = lane.yields;
 }
 
-/** How many jobs of this cost a lane that begins then, and gets so much back at its first, starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
-function startsBefore(lane: Lane, begin: number, credit: number, turn: number, tied: boolean, costMs: number): number {
+/**
+ * What of its credit a flow gets back at a start: of what that is charged, no more than all but an eighth. All of it at once would let a flow to which a pause has brought
+ * back much go before whoever comes, many times in a row; so whoever comes has its turn at once, and one in nine for as long as that lasts. What its calls took beyond their charge it
+ * pays in full.
+ */
+function giveBack({ credit }: Lane, step: number): number {
+  return Math.min(credit, step * (1 - LEAST_CHARGE));
+}
+
+/** What so many starts of this cost are charged in all, credit counted. */
+function chargeOf({ credit, weight }: Lane, starts: number, costMs: number): number {
+  const full = (starts * costMs) / weight;
+  return starts === 0 ? 0 : Math.max(full * LEAST_CHARGE, full - credit);
+}
+
+/** How many jobs of this cost a lane that begins then starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
+function startsBefore(lane: Lane, begin: number, turn: number, tied: boolean, costMs: number): number {
   if (tied ? begin > turn : begin >= turn) return 0;
-  const more = ((turn - begin + credit) * lane.weight) / costMs;
+  const step = costMs / lane.weight;
+  const more = Math.min((turn - begin) / (step * LEAST_CHARGE), (turn - begin + lane.credit) / step);
   // What it has to pay counts from its first start on.
   return Math.max(1, tied ? Math.floor(more) + 1 : Math.ceil(more));
 }
