@@ -17,6 +17,8 @@ export type Caller = {
   /** By then the caller must have an answer, and then it gives up, ms. */
   until: number;
   givesUpAt: number;
+  /** How long it waits as it told, ms. */
+  patienceMs: number;
   onDisconnect: Call["onDisconnect"];
   /** As in the job that a client submits; texts are checked with it. */
   job: { channel?: string; priority?: number | string; deadline?: number | string };
@@ -35,6 +37,7 @@ export function callerOf(headers: Headers, key: Key, now: number): { ok: true; c
     retried: isRetry(headers),
     until: now + (patience - Math.min(MARGIN_S.most, Math.max(MARGIN_S.least, patience / 10))) * 1_000,
     givesUpAt: now + patience * 1_000,
+    patienceMs: patience * 1_000,
     onDisconnect,
     job: {
       ...(channel !== undefined && { channel }),
