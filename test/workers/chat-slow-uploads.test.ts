@@ -3,7 +3,7 @@ import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { params } from "../support/sdk.ts";
 import { call, send } from "../support/service.ts";
-import { resetWorld } from "../support/world.ts";
+import { completion, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
@@ -24,6 +24,12 @@ function ask(body: object, more: Record<string, string>): Promise<Response> {
   });
   return send("/v1/chat/completions", { method: "POST", headers: { ...headers, ...more }, body: slow });
 }
+
+it("a read time-out (Python's) that the upload outlasts -> it counts from the end of that, as for the client: answered", async () => {
+  world.upstream = () => completion("ok");
+  const response = await ask(params, { "x-stainless-read-timeout": "1", "x-stainless-lang": "python" });
+  expect([response.status, await response.json()]).toMatchObject([200, { object: "chat.completion" }]);
+});
 
 it("a stream that queues begins when its client's time is all but over -> comments go out as often as for any other", async () => {
   await call("POST", "/v1/queue/pause", {}, { key: "sk-dev-operator" });
