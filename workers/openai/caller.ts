@@ -17,24 +17,32 @@ export type Caller = {
   /** By then the caller must have an answer, and then it gives up, ms. */
   until: number;
   givesUpAt: number;
+  /** How long it waits as it told, ms. */
+  patienceMs: number;
   onDisconnect: Call["onDisconnect"];
   /** As in the job that a client submits; texts are checked with it. */
   job: { channel?: string; priority?: number | string; deadline?: number | string };
 };
 
-/** `now`: when the call came, ms. */
-export function callerOf(headers: Headers, key: Key, now: number): { ok: true; caller: Caller } | { ok: false; problem: Problem } {
+/** `came`, `read`: when the call came, and when its body was there, ms. */
+export function callerOf(
+  headers: Headers,
+  key: Key,
+  { came, read }: { came: number; read: number },
+): { ok: true; caller: Caller } | { ok: false; problem: Problem } {
   const named = (name: string) => headers.get(`x-sluice-${name}`) ?? undefined;
   // Who names the call comes back for it by that name, however late.
   const onDisconnect = named("on-disconnect") ?? (headers.has("idempotency-key") ? "keep" : key.onDisconnect);
   if (onDisconnect !== "cancel" && onDisconnect !== "keep")
     return { ok: false, problem: invalid("x-sluice-on-disconnect is cancel or keep.", "x-sluice-on-disconnect") };
   const [channel, priority, deadline] = [named("channel"), numeric(named("priority")), numeric(named("deadline"))];
-  const patience = patienceOf(headers);
+  const { patience, ofRead } = patienceOf(headers);
+  const since = ofRead ? read : came;
   const caller: Caller = {
     retried: isRetry(headers),
-    until: now + (patience - Math.min(MARGIN_S.most, Math.max(MARGIN_S.least, patience / 10))) * 1_000,
-    givesUpAt: now + patience * 1_000,
+    until: since + (patience - Math.min(MARGIN_S.most, Math.max(MARGIN_S.least, patience / 10))) * 1_000,
+    givesUpAt: since + patience * 1_000,
+    patienceMs: patience * 1_000,
     onDisconnect,
     job: {
       ...(channel !== undefined && { channel }),
@@ -50,11 +58,12 @@ export function isRetry(headers: Headers): boolean {
   return Number(headers.get("x-stainless-retry-count") ?? 0) >= 1;
 }
 
-/** `X-Stainless-Timeout` is of the JavaScript SDK, `x-stainless-read-timeout` of Python's. Seconds. */
-function patienceOf(headers: Headers): number {
-  const told = Number(headers.get("x-stainless-timeout") ?? headers.get("x-stainless-read-timeout") ?? Number.NaN);
+/** Seconds. `X-Stainless-Timeout` is of the JavaScript SDK, and of a call as a whole; `x-stainless-read-timeout` of Python's, and `ofRead`: it begins once all is sent. */
+function patienceOf(headers: Headers): { patience: number; ofRead: boolean } {
+  const whole = headers.get("x-stainless-timeout");
+  const told = Number(whole ?? headers.get("x-stainless-read-timeout") ?? Number.NaN);
   const most = headers.get("x-stainless-lang") === "js" ? FETCH_PATIENCE_S : Number.POSITIVE_INFINITY;
-  return Math.min(told >= 0 ? Math.max(told, 1) : DEFAULT_PATIENCE_S, most);
+  return { patience: Math.min(told >= 0 ? Math.max(told, 1) : DEFAULT_PATIENCE_S, most), ofRead: whole === null && told >= 0 };
 }
 
 /** What is no number stays as it came, and is refused with the rest of the job. */

@@ -17,7 +17,7 @@ export async function chatCompletions(context: Context): Promise<Response> {
   if (typeof read.value !== "object" || read.value === null || Array.isArray(read.value))
     return refuse(invalid("The body of your request is no JSON object."));
   const body = read.value as Record<string, unknown>;
-  const called = callerOf(request.headers, key, came);
+  const called = callerOf(request.headers, key, { came, read: Date.now() });
   if (!called.ok) return refuse(called.problem);
   const { caller } = called;
   const placed = await submitCall(context, caller, body, read.text);

@@ -40,7 +40,6 @@ export async function streamed(
   // Never waited for: an answer that was sent whole is whole, whatever becomes of its mailbox.
   const gone = (whole: boolean) =>
     background(callMailbox(env, address, (stub) => (whole ? stub.collect(job, null) : stub.abandon(job))).catch(() => {}));
-  const patienceMs = caller.givesUpAt - Date.now();
   const early = await beginning(events, times, Math.min(HEADERS_MS, (caller.until - Date.now()) / 2));
   const failed = early.told.find(({ event }) => isEnd(event) && event !== "completed");
   if (failed && !early.told.some(({ event }) => event === "delta")) {
@@ -65,7 +64,8 @@ export async function streamed(
   const leave = () => gone(answer?.final ?? false);
   if (reader.signal.aborted) leave();
   else reader.signal.addEventListener("abort", leave);
-  return new Response(sse(write, reader, background, Math.min(HEARTBEAT_MS, patienceMs / 3)), {
+  // Not of what is left of its time: a client that has its headers counts anew, or no longer.
+  return new Response(sse(write, reader, background, Math.min(HEARTBEAT_MS, caller.patienceMs / 3)), {
     headers: { ...SSE_HEADERS, ...headersOf(job, share, replayed ? { ...times, started: null } : times) },
   });
 }

@@ -5,6 +5,7 @@
 import { type MultipartError, make, type PartInfo } from "multipasta";
 import { fileId, newName } from "../../platform/file-ids.ts";
 import { callArchive } from "../../platform/objects.ts";
+import { aTurn } from "../../platform/turns.ts";
 import { FILE_BYTES_LIMIT, type FileObject } from "../../schemas/batch.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Context } from "../ingress/context.ts";
@@ -110,6 +111,8 @@ async function store({ env, key, request }: Context, form: Form, name: string, b
     if (!bytes) return;
     await callArchive(env, key.tenant, name, (stub) => stub.append(stored, bytes));
     stored += bytes.length;
+    // While bytes are there whenever they are asked for, workerd looks at no other connection.
+    await aTurn();
   };
   const parse = (work: () => void) => {
     try {

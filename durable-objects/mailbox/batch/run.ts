@@ -5,6 +5,7 @@
 import { batchId, fileId } from "../../../platform/file-ids.ts";
 import type { ByteLine } from "../../../platform/lines.ts";
 import { callArchive, callCoordinator } from "../../../platform/objects.ts";
+import { aTurn } from "../../../platform/turns.ts";
 import { type BatchState, batchObject, beginBatch, ENDED, endOf, enter } from "../../../policy/batch.ts";
 import { BATCH_LINES_LIMIT, type BatchError, type BatchObject } from "../../../schemas/batch.ts";
 import type { JobEnd } from "../../../schemas/job.ts";
@@ -294,6 +295,8 @@ export class Run {
     const { address, env } = this.#desk;
     const { archive, bytes } = this.#state!;
     const read = async (at: number) => {
+      // Where both objects are in one process, others wait while it goes from one part to the next.
+      if (at > offset) await aTurn();
       const part = await callArchive(env, address.tenant, archive, (stub) => stub.read(at));
       // What came before may end in the middle of a line, which is none.
       if (!part && at < bytes) throw new InputDeleted();
