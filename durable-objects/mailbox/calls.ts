@@ -45,18 +45,23 @@ export class Calls {
    * program says that it retries: any call is given a job whose caller is known to have left it, unless that was given up since. `nonce`: the submit's.
    */
   adopt({ body, retried }: Call, nonce: string): JobRow | null {
-    const { now, store, wakeBy } = this.#desk();
+    const { now } = this.#desk();
     const row = retried ? this.#retriedBy(body) : this.#leftBehind(body);
     if (!row) return null;
     // Somebody else's, perhaps, who was told to come back in a moment.
     if (!retried && this.#dismissedAt(row) > now() - MOMENT_MS) this.#answered.refused(body);
-    // Its caller is here again: if it does not follow, it is missed from now on.
-    this.#leave(row);
-    // Whom we may have sent away ourselves; whoever else comes for it and goes changes nothing in what that one was told.
-    if (row.call && retried) store.calls.promise(row.call.body, row.n, null);
     this.#given.set(row.n, { until: now() + HANDOVER_MS, nonce });
-    wakeBy(now() + GRACE_MS);
+    if (retried) this.returned(row);
+    // Whoever else comes for it and goes changes nothing in what its caller was told.
+    else this.#miss(row);
     return row;
+  }
+
+  /** Its caller is here again, whom we may have sent away ourselves: it was told to come back, and did. */
+  returned(row: JobRow): void {
+    if (!row.call) return;
+    this.#desk().store.calls.promise(row.call.body, row.n, null);
+    this.#miss(row);
   }
 
   /** The job that a submit was given before, if this is its repetition. */
@@ -173,6 +178,13 @@ export class Calls {
       find(() => true) ??
       this.#missed(body, Number.POSITIVE_INFINITY)
     );
+  }
+
+  /** Who is here again and does not follow it is missed from now on. */
+  #miss(row: JobRow): void {
+    const { now, wakeBy } = this.#desk();
+    this.#leave(row);
+    wakeBy(now() + GRACE_MS);
   }
 
   /** Its caller is away from now on: later than it came, for of one whose caller has not begun to follow it, left_at says when that was. */

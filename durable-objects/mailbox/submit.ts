@@ -182,7 +182,11 @@ export class Intake {
         | undefined;
       const known = twin?.submission.idempotency ?? store.idempotent(idempotency.key);
       const row = twin?.row ?? (known && "n" in known && store.job(known.n));
-      if (known && row) return known.fingerprint === idempotency.fingerprint ? { row, replayed: true } : conflict();
+      if (known && row) {
+        if (known.fingerprint !== idempotency.fingerprint) return conflict();
+        if (submission.call && !twin) calls.returned(row);
+        return { row, replayed: true };
+      }
     }
     if (made) {
       const twin = earlier.find((each) => "submission" in each && each.submission.nonce === nonce) as Fresh | undefined;

@@ -12,6 +12,18 @@ afterEach(reset);
 const headers = { authorization: "Bearer sk-dev-alice", "content-type": "application/json", "x-sluice-channel": "c" };
 const ask = (body: object, more: Record<string, string> = {}, signal?: AbortSignal) =>
   send("/v1/chat/completions", { method: "POST", headers: { ...headers, ...more }, body: JSON.stringify(body), ...(signal && { signal }) });
+const doors = (id: string, count: number) =>
+  until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().filter(({ readyState }) => readyState === 1).length === count));
+const isLeft = (id: string) => {
+  const left = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE left_at > accepted_at";
+  return until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(left).toArray().length > 0));
+};
+/** Longer than a caller may stay away. */
+const later = async (id: string) => {
+  world.now += 31_000;
+  await inside(mailboxOf(id), (_, { storage }) => storage.setAlarm(world.now));
+  await runDurableObjectAlarm(mailboxOf(id));
+};
 const statusOf = async (id: string) => (await call("GET", `/v1/jobs/${id}`)).body.status;
 
 it("a caller goes away in the midst of a stream whose job has ended, and does not say that it retries -> the same job, upstream is called once", async () => {
@@ -122,24 +134,43 @@ it.each([
     const away = await ask(params, { "x-stainless-timeout": "1" });
     expect(away.status).toBe(429);
     const id = jobOf(away);
-    const doors = (count: number) =>
-      until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().filter(({ readyState }) => readyState === 1).length === count));
-    await doors(0);
+    await doors(id, 0);
     const controller = new AbortController();
     const other = ask(params, {}, controller.signal).catch(() => null);
-    await doors(1);
+    await doors(id, 1);
     if (dies) {
       await inside(mailboxOf(id), (_, state) => state.abort("crash")).catch(() => {});
-      await doors(1);
+      await doors(id, 1);
     }
     controller.abort();
     await other;
-    await doors(0);
-    const left = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE left_at > accepted_at";
-    await until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(left).toArray().length > 0));
-    world.now += 31_000;
-    await inside(mailboxOf(id), (_, { storage }) => storage.setAlarm(world.now));
-    await runDurableObjectAlarm(mailboxOf(id));
+    await doors(id, 0);
+    await isLeft(id);
+    await later(id);
     expect(await statusOf(id)).toBe("in_progress");
+  },
+);
+
+it.each([
+  ["says that it retries", {}],
+  ["names its call", { "idempotency-key": "k" }],
+])(
+  "a caller was sent away, comes back as it was told (it %s), and goes -> nobody else was promised anything, its job is cancelled",
+  async (_, named) => {
+    world.upstream = script().answer;
+    const more = { ...named, "x-sluice-on-disconnect": "cancel" };
+    const away = await ask(params, { ...more, "x-stainless-timeout": "1" });
+    expect(away.status).toBe(429);
+    const id = jobOf(away);
+    await doors(id, 0);
+    const controller = new AbortController();
+    const back = ask(params, { ...more, "x-stainless-retry-count": "1" }, controller.signal).catch(() => null);
+    await doors(id, 1);
+    controller.abort();
+    await back;
+    await doors(id, 0);
+    await isLeft(id);
+    await later(id);
+    expect(await statusOf(id)).toBe("cancelled");
   },
 );
