@@ -174,3 +174,26 @@ it.each([
     expect(await statusOf(id)).toBe("cancelled");
   },
 );
+
+it("a caller was sent away by an older program, and its body's other caller comes and goes under the newer one -> its job lives on", async () => {
+  world.upstream = script().answer;
+  const away = await ask(params, { "x-stainless-timeout": "1" });
+  const id = jobOf(away);
+  await doors(id, 0);
+  const promised = "SELECT 1 FROM calls WHERE promised_until IS NOT NULL";
+  await until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(promised).toArray().length > 0));
+  await inside(mailboxOf(id), (_, { storage: { sql } }) => {
+    sql.exec("UPDATE calls SET left_at = promised_until");
+    sql.exec("ALTER TABLE calls DROP COLUMN promised_until; DELETE FROM migrations WHERE id >= '012_promised'");
+  });
+  await inside(mailboxOf(id), (_, state) => state.abort("deploy")).catch(() => {});
+  const controller = new AbortController();
+  const other = ask(params, {}, controller.signal).catch(() => null);
+  await doors(id, 1);
+  controller.abort();
+  await other;
+  await doors(id, 0);
+  await isLeft(id);
+  await later(id);
+  expect(await statusOf(id)).toBe("in_progress");
+});

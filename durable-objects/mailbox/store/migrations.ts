@@ -233,6 +233,8 @@ export const MIGRATIONS: readonly Migration[] = [
     sql: `
       -- Until when (ms) the call's job lives on whoever goes, as its caller was told that was sent away; null: nobody was.
       ALTER TABLE calls ADD COLUMN promised_until INTEGER;
+      -- It was a left_at that lies ahead; of all others this is over, and says nothing.
+      UPDATE calls SET promised_until = left_at;
     `,
   },
 ];
