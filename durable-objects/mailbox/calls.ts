@@ -134,12 +134,13 @@ export class Calls {
     for (const { n, left_at, promised_until } of calls) {
       const row = desk.called(n) ? null : desk.store.job(n);
       if (row?.call?.onDisconnect !== "cancel") continue;
-      let until = Math.max(left_at + GRACE_MS, promised_until ?? 0, this.#given.get(n)?.until ?? 0);
+      let until = Math.max(left_at + GRACE_MS, this.#given.get(n)?.until ?? 0);
       if (until <= desk.now() && left_at <= row.accepted_at) {
         // Nobody said that it left: it never came, or its door broke with this object and is on its way back.
-        desk.store.calls.leave(row.call.body, n, desk.now());
+        this.#leave(row);
         until = desk.now() + GRACE_MS;
       }
+      until = Math.max(until, promised_until ?? 0);
       if (until <= desk.now()) await cancel(desk, idOf(desk.address, row));
       else next = Math.min(next ?? Number.POSITIVE_INFINITY, until);
     }

@@ -197,3 +197,32 @@ it("a caller was sent away by an older program, and its body's other caller come
   await later(id);
   expect(await statusOf(id)).toBe("in_progress");
 });
+
+it("a caller that was sent away is back without saying so, and all dies before its door says what it follows -> it gets its job when it comes again", async () => {
+  const upstream = script();
+  world.upstream = upstream.answer;
+  const away = await ask(params, { "x-stainless-timeout": "1" });
+  const id = jobOf(away);
+  await doors(id, 0);
+  const controller = new AbortController();
+  let dead = false;
+  world.between.set("mailbox.fetch", async (go, [request]) => {
+    if (callIn(request as Request) !== 1) return go();
+    const door = dead ? null : await go();
+    while (!dead) await scheduler.wait(20);
+    throw new Error(`dead: ${door}`);
+  });
+  const back = ask(params, {}, controller.signal).catch(() => null);
+  const came = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE left_at = accepted_at";
+  await until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(came).toArray().length > 0));
+  await inside(mailboxOf(id), (_, state) => state.abort("crash")).catch(() => {});
+  dead = true;
+  controller.abort();
+  await back;
+  world.between.clear();
+  await later(id);
+  const again = ask(params);
+  upstream.finish();
+  expect(jobOf(await again)).toBe(id);
+  expect(world.calls).toHaveLength(1);
+});
