@@ -35,11 +35,13 @@ type Page = { data: Job[]; last_id: string | null; has_more: boolean };
 const JOBS_PER_FRAME = 500;
 /**
  * Of jobs that were asked for and not heard of so many at most: the service closes a connection that lacks the past of more than 10,000. Those of which nothing
- * is new are told nothing of: when for a while nothing came of any, though the reader was done with all that came, nothing is missing. What comes of other
- * jobs is no measure: of a busy channel something always does.
+ * is new are told nothing of: when for a while hardly anything came of any, though the reader was done with all that came, nothing is missing. What comes of
+ * other jobs is no measure: of a busy channel something always does. Nor is a job or two that just then went on.
  */
 const UNHEARD_LIMIT = 5_000;
 const QUIET_MS = 1_000;
+/** Jobs heard of in that time: fewer are no past that is being told, but jobs that go on. */
+const BRISK = 10;
 const PAGE = 100;
 /** Jobs that have ended are remembered, as their end may come twice, until so many newer ones have. */
 const ENDED_REMEMBERED = 10_000;
@@ -61,6 +63,7 @@ export class ChannelPlan implements Plan {
   /** Of this connection: jobs yet to be asked for, and those that were and of which nothing was heard since. */
   #waiting: string[] = [];
   #unheard = new Set<string>();
+  #heardOf = 0;
   #quiet: ReturnType<typeof setTimeout> | undefined;
   #isRead: () => boolean = () => true;
   /** Frames of this connection: sent, answered, and how many the opening took. What has to wait for its turn is told from where it was left, whenever that is. */
@@ -79,6 +82,8 @@ export class ChannelPlan implements Plan {
 
   opened(line: Line, isRead: () => boolean): void {
     this.#isRead = isRead;
+    clearTimeout(this.#quiet);
+    this.#quiet = undefined;
     line.signal.addEventListener("abort", () => clearTimeout(this.#quiet));
     this.#sent = 0;
     this.#answered = 0;
@@ -147,30 +152,36 @@ export class ChannelPlan implements Plan {
   }
 
   #askMore(line: Line): void {
+    const before = this.#sent;
     while (this.#waiting.length > 0 && this.#unheard.size < UNHEARD_LIMIT) {
       // What came to its end meanwhile was heard of otherwise.
       const jobs = this.#waiting.splice(0, JOBS_PER_FRAME).filter((job) => this.#open.has(job));
       for (const job of jobs) this.#unheard.add(job);
       if (jobs.length > 0 || this.#waiting.length === 0) this.#ask(jobs, line);
     }
-    this.#listen(line);
+    if (this.#sent > before || this.#quiet === undefined) this.#listen(line);
   }
 
-  /** While jobs have to wait: for a time in which nothing comes of those that were asked for. */
+  /** While jobs have to wait: for a time in which hardly anything comes of those that were asked for. */
   #listen(line: Line): void {
     clearTimeout(this.#quiet);
+    this.#quiet = undefined;
     if (this.#waiting.length === 0 || line.signal.aborted) return;
+    const before = this.#heardOf;
     this.#quiet = setTimeout(() => {
       // The service waits for this end, and not the other way round.
-      if (this.#answered < this.#sent || !this.#isRead()) return this.#listen(line);
+      const isWaitedFor = this.#answered < this.#sent || !this.#isRead();
+      if (isWaitedFor || this.#heardOf - before >= BRISK) return this.#listen(line);
+      this.#quiet = undefined;
       this.#unheard.clear();
       this.#askMore(line);
     }, QUIET_MS);
   }
 
   #heard(jobs: string[], line: Line): void {
-    const heard = jobs.filter((job) => this.#unheard.delete(job));
-    if (heard.length > 0 && this.#waiting.length > 0) this.#askMore(line);
+    const heard = jobs.filter((job) => this.#unheard.delete(job)).length;
+    this.#heardOf += heard;
+    if (heard > 0 && this.#waiting.length > 0) this.#askMore(line);
   }
 
   #ask(jobs: string[], line: Line): void {

@@ -45,6 +45,46 @@ test("nothing is new of those that were asked for, and other jobs of the channel
   expect(ready).toBe(true);
 });
 
+test("of those that were asked for one goes on every half second, and nothing is new of the rest -> the others are asked for soon, and a stream among them goes on", async () => {
+  const { client, socket } = stage(empty);
+  const events = client.subscribe("c", { after: jobs(7_000) });
+  const { told } = reader(events);
+  await settle();
+  socket(0).open();
+  let answered = 0;
+  for (let n = 0; n < 20; n++) {
+    for (const { length } = socket(0).wishes; answered < length; answered++) socket(0).subscribed();
+    socket(0).tell(`j${n}`, 2, "in_progress");
+    socket(0).say("pong");
+    await vi.advanceTimersByTimeAsync(500);
+  }
+  socket(0).tell("j6999", 2, "in_progress");
+  await settle();
+  const asked = named(socket(0).wishes);
+  await events.return();
+  expect(asked).toBe(7_000);
+  expect(told.at(-1)).toBe("j6999 2 in_progress");
+});
+
+test("many that were asked for are told of, one after the other -> no more are asked for than may be lacking", async () => {
+  const { client, socket } = stage(empty);
+  const events = client.subscribe("c", { after: jobs(30_000) });
+  reader(events);
+  await settle();
+  socket(0).open();
+  let answered = 0;
+  let most = 0;
+  for (let n = 0; n < 1_000; n++) {
+    for (const { length } = socket(0).wishes; answered < length; answered++) socket(0).subscribed();
+    socket(0).tell(`j${n}`, 2, "completed");
+    if (n % 100 === 0) socket(0).say("pong");
+    await vi.advanceTimersByTimeAsync(20);
+    most = Math.max(most, named(socket(0).wishes) - n);
+  }
+  await events.return();
+  expect(most).toBeLessThan(10_000);
+});
+
 test("its reader is slow -> no more are asked for while what came is unread, however long nothing comes, and it is ready", async () => {
   const { client, socket } = stage(empty);
   const events = client.subscribe("c", { after: jobs(12_000) });
