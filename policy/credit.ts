@@ -17,7 +17,7 @@ const QUIET_MS = 60_000;
 /** What was gained beyond enough fades in about so long: that calls were taken long ago says nothing of how things are. As long as an answer may take to begin, ms. */
 const FADE_MS = 60_000;
 /** One refusal in so long is always risked: else nobody would find out that there is room again. */
-const DRIP_MS = 20_000;
+export const DRIP_MS = 20_000;
 
 /** A call that is let go on credit takes one; a refusal keeps it. */
 export const risk = (credit: Credit, now: number): Credit => add(credit, -1, now);

@@ -34,8 +34,11 @@ export type PoolState = {
    * call was last taken, to the minute. `backSince`: since when there has been credit again, not only for those of which something is taken.
    */
   spent: { since: number; alarmed: boolean; reason?: Refusal; provenAt?: number; backSince?: number } | null;
-  /** Tenants whose last calls came to nothing: how many in a row, and since when, ms. */
+  /** Tenants whose last calls came to nothing: how many in a row, and since when, ms. Whose last one is the longest ago is first. */
   readonly vain: Map<string, { times: number; since: number }>;
+  /** When one of these was last called that others were to go before; and whose turn it is, as found at that time (kept.ts). ms. */
+  vainAt: number;
+  vainNext: { at: number; tenant: string | null } | null;
   /** Calls that ended lately, oldest first. */
   readonly recent: Ended[];
   /** When a call last succeeded; and when the latest of those that did was let go. */
@@ -83,6 +86,8 @@ export class Conditions {
         credit: null,
         silence: null,
         spent: null,
+        vainAt: 0,
+        vainNext: null,
         provenAt: 0,
         provenBy: 0,
       };

@@ -6,6 +6,7 @@ import * as silence from "../../../policy/silence.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
 import type { Conditions, PoolState, Refusal } from "./conditions.ts";
+import { isInVain } from "./kept.ts";
 
 /** A silence is worth a row from here on, and to be shown: shorter ones are over before anybody has looked. ms. */
 export const LONG_SILENCE_MS = 10_000;
@@ -27,6 +28,7 @@ export const TURNED_AWAY: ReadonlySet<Outcome["kind"]> = new Set(["rate_limited"
 /** A call is let go. */
 export function letGo({ conditions }: Book, entry: Entry, state: PoolState, now: number): void {
   entry.credit = state.credit ? "risked" : "none";
+  if (isInVain(state, entry.address.tenant)) state.vainAt = now;
   if (state.silence) state.silence = now < state.silence.until ? silence.start(state.silence, now) : null;
   if (!state.credit) return;
   state.credit = risk(state.credit, now);
@@ -95,6 +97,7 @@ export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: 
 
 function noteVain({ vain }: PoolState, tenant: string, now: number): void {
   const { since, times } = vain.get(tenant) ?? { since: now, times: 0 };
+  vain.delete(tenant);
   vain.set(tenant, { since, times: times + 1 });
 }
 
