@@ -1,6 +1,6 @@
 /** Calls that upstream refused for the rate or told to slow down, and those that it took: what that means for their job and for the pool (policy/credit.ts). */
 import { backoffMs } from "../../../policy/backoff.ts";
-import { isOut, isSpent, KEPT, readyAt, refused, risk, taken, unasked } from "../../../policy/credit.ts";
+import { isOut, isSpent, KEPT, readyAt, refused, risk, taken, unasked, wasIdle } from "../../../policy/credit.ts";
 import { isDespite } from "../../../policy/pace.ts";
 import * as silence from "../../../policy/silence.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
@@ -31,6 +31,7 @@ export function letGo({ conditions }: Book, entry: Entry, state: PoolState, now:
   if (isInVain(state, entry.address.tenant)) state.vainAt = now;
   if (state.silence) state.silence = now < state.silence.until ? silence.start(state.silence, now) : null;
   if (!state.credit) return;
+  if (state.spent && wasIdle(state.credit, now)) state.spent = { ...state.spent, provenAt: now };
   state.credit = risk(state.credit, now);
   if (isOut(state.credit)) conditions.changedPool(entry.row.pool);
 }
