@@ -17,7 +17,13 @@ const QUIET_MS = 60_000;
 /** What was gained beyond enough fades in about so long: that calls were taken long ago says nothing of how things are. As long as an answer may take to begin, ms. */
 const FADE_MS = 60_000;
 /** One refusal in so long is always risked: else nobody would find out that there is room again. */
-const DRIP_MS = 20_000;
+export const DRIP_MS = 20_000;
+
+/** For longer than this no call waits, whatever upstream asked for (silence.ts): nobody sent any. ms. */
+const IDLE_MS = 900_000;
+
+/** Nothing was let go for so long that how things stood then says nothing of now. */
+export const wasIdle = (credit: Credit, now: number): boolean => now - credit.at > IDLE_MS;
 
 /** A call that is let go on credit takes one; a refusal keeps it. */
 export const risk = (credit: Credit, now: number): Credit => add(credit, -1, now);

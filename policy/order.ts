@@ -349,6 +349,14 @@ function giveBack({ credit }: Lane, step: number): number {
   return Math.min(credit, step * (1 - LEAST_CHARGE));
 }
 
+/**
+ * What a call gives back to its flow that used so much of what it was charged: no more than a like start gets back. What it gave beyond that, no such start would ever
+ * take; it would grow for as long as calls reserve far more than they use, and be paid by whoever comes later.
+ */
+export function unusedMs(chargedMs: number, usedMs: number): number {
+  return Math.min(chargedMs - usedMs, chargedMs * (1 - LEAST_CHARGE));
+}
+
 /** What so many starts of this cost are charged in all, credit counted. */
 function chargeOf({ credit, weight }: Lane, starts: number, costMs: number): number {
   const full = (starts * costMs) / weight;

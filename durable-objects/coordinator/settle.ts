@@ -1,5 +1,6 @@
 /** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
 import { charge, hold, refund, refundTokens, release, wholeTokens } from "../../policy/budget.ts";
+import { unusedMs } from "../../policy/order.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
 import type { JobEnd } from "../../schemas/job.ts";
@@ -76,7 +77,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   if (neverLeft(outcome)) {
     refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
     refund(tenant, reservation, now);
-    if (!cameToNothing(outcome)) pool.order.credit(entry.flow, book.costMs(row, reservation.tokens));
+    if (!cameToNothing(outcome)) pool.order.credit(entry.flow, unusedMs(book.costMs(row, reservation.tokens), 0));
     return;
   }
   release(pool.budget);
@@ -98,7 +99,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const beyond = Math.max(0, used - reservation.tokens);
   if (beyond > 0) chargeBeyond(book, pool, address.tenant, beyond, now);
   else refundTokens(tenant, reservation.tokens - used, reservation.at, now);
-  pool.order.credit(entry.flow, book.costMs(row, reservation.tokens) - book.costMs(row, used));
+  pool.order.credit(entry.flow, unusedMs(book.costMs(row, reservation.tokens), book.costMs(row, used)));
   book.estimates.note(row.pool, address.tenant, row.open ?? null, reservation.tokens, outcome.usage);
 }
 

@@ -111,6 +111,25 @@ describe("a tenant whose jobs alone are refused for the rate", () => {
   );
 });
 
+it.each([
+  [3, 6],
+  [8, 6],
+  [8, 2],
+])(
+  "%i tenants that send alike, of whose calls upstream takes %i a minute in all -> each has its part",
+  (tenants, perMinute) => {
+    let [minute, taken] = [-1, 0];
+    const outcome = (now: number): Outcome => {
+      const present = Math.floor((now - START) / 60_000);
+      if (present !== minute) [minute, taken] = [present, 0];
+      return taken++ < perMinute ? { kind: "committed", usage: null } : { kind: "rate_limited", retryAfterMs: null };
+    };
+    const senders = Array.from({ length: tenants }, (_, n): Sender => ({ tenant: `t${n}`, everyMs: 2_000, outcome }));
+    for (const { calls, refused } of play(senders, 120).seen) expect(calls - refused).toBeGreaterThan((0.5 * perMinute * 120) / tenants);
+  },
+  60_000,
+);
+
 describe("a limit that is the same for all", () => {
   /** Nothing is taken for `stands` of each `everyMs`; Retry-After says for how long. */
   const windows =

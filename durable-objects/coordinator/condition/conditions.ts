@@ -4,7 +4,7 @@
  */
 import type { Notice } from "../../../platform/telemetry.ts";
 import type { Ended } from "../../../policy/breaker.ts";
-import { type Credit, restored } from "../../../policy/credit.ts";
+import { type Credit, restored, wasIdle } from "../../../policy/credit.ts";
 import { type Cut, NO_USE, type Use } from "../../../policy/pace.ts";
 import { isCovered, isGoverned, openRamp, type Ramp, type RampRecord, recordOf, restore as restoreRamp } from "../../../policy/ramp.ts";
 import type { Silence } from "../../../policy/silence.ts";
@@ -31,11 +31,14 @@ export type PoolState = {
   silence: Silence | null;
   /**
    * Since when (ms) its credit was all but spent, and whether that was worth an alarm. One of old has no `reason`: it was refused for the rate. `provenAt`: when a
-   * call was last taken, to the minute. `backSince`: since when there has been credit again, not only for those of which something is taken.
+   * call was last taken, to the minute, or the first was let go after long idleness. `backSince`: since when there has been credit again, not only for those of which something is taken.
    */
   spent: { since: number; alarmed: boolean; reason?: Refusal; provenAt?: number; backSince?: number } | null;
-  /** Tenants whose last calls came to nothing: how many in a row, and since when, ms. */
+  /** Tenants whose last calls came to nothing: how many in a row, and since when, ms. Whose last one is the longest ago is first. */
   readonly vain: Map<string, { times: number; since: number }>;
+  /** When one of these was last called that others were to go before; and whose turn it is, as found at that time (kept.ts). ms. */
+  vainAt: number;
+  vainNext: { at: number; tenant: string | null } | null;
   /** Calls that ended lately, oldest first. */
   readonly recent: Ended[];
   /** When a call last succeeded; and when the latest of those that did was let go. */
@@ -83,6 +86,8 @@ export class Conditions {
         credit: null,
         silence: null,
         spent: null,
+        vainAt: 0,
+        vainNext: null,
         provenAt: 0,
         provenBy: 0,
       };
@@ -151,13 +156,14 @@ export class Conditions {
     if (use) [state.usedBefore, state.use] = [use, { ...use, at: now }];
     if (ramp && state.ramp) restoreRamp(state.ramp, ramp, now);
     if (!doubted) return;
+    const { credit = null, silence = null, spent } = doubted;
     Object.assign(state, {
-      credit: restored(doubted.spent !== null, doubted.credit ?? null, now),
-      silence: doubted.silence ?? null,
-      spent: doubted.spent,
+      credit: restored(spent !== null, credit, now),
+      silence,
+      spent: spent && credit && wasIdle(credit, now) ? { ...spent, provenAt: now } : spent,
     });
     // It drips from now on, whoever comes after.
-    if (!doubted.credit) this.changedPool(id);
+    if (!credit) this.changedPool(id);
   }
 
   #recordOf(scope: string, now: number): PoolRecord | Levers | DrainRecord | string[] {

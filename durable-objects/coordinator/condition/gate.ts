@@ -10,6 +10,7 @@ import * as silence from "../../../policy/silence.ts";
 import { probeAt } from "../../../policy/stop.ts";
 import type { Book, Entry, Pool } from "../book.ts";
 import { believe } from "../limits.ts";
+import { keptUntil } from "./kept.ts";
 import { letGo } from "./refusals.ts";
 
 /** Why a job must wait, and until when (ms; Infinity if only an event can tell). */
@@ -27,9 +28,7 @@ export function heldBack(book: Book, pool: Pool, { prompt, tenant, tokens }: Wai
   if (state.cut) at = Math.max(at, pace.readyAt(state.cut, now));
   if (state.ramp) at = Math.max(at, ramp.readyAt(state.ramp, prompt ?? tokens, now));
   if (at > now) return { answer: "pool", at };
-  // Others are taken: who is refused while they are does not spend what they gain.
-  const known = state.vain.get(tenant);
-  const ownAt = state.credit && known && state.provenBy > known.since ? credit.readyAt(state.credit, now, credit.KEPT) : now;
+  const ownAt = keptUntil(book, pool, state, tenant, now);
   return ownAt > now ? { answer: "lane", at: ownAt } : null;
 }
 

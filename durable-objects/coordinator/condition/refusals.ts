@@ -1,11 +1,12 @@
 /** Calls that upstream refused for the rate or told to slow down, and those that it took: what that means for their job and for the pool (policy/credit.ts). */
 import { backoffMs } from "../../../policy/backoff.ts";
-import { isOut, isSpent, KEPT, readyAt, refused, risk, taken, unasked } from "../../../policy/credit.ts";
+import { isOut, isSpent, KEPT, readyAt, refused, risk, taken, unasked, wasIdle } from "../../../policy/credit.ts";
 import { isDespite } from "../../../policy/pace.ts";
 import * as silence from "../../../policy/silence.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
 import type { Conditions, PoolState, Refusal } from "./conditions.ts";
+import { isInVain } from "./kept.ts";
 
 /** A silence is worth a row from here on, and to be shown: shorter ones are over before anybody has looked. ms. */
 export const LONG_SILENCE_MS = 10_000;
@@ -27,8 +28,10 @@ export const TURNED_AWAY: ReadonlySet<Outcome["kind"]> = new Set(["rate_limited"
 /** A call is let go. */
 export function letGo({ conditions }: Book, entry: Entry, state: PoolState, now: number): void {
   entry.credit = state.credit ? "risked" : "none";
+  if (isInVain(state, entry.address.tenant)) state.vainAt = now;
   if (state.silence) state.silence = now < state.silence.until ? silence.start(state.silence, now) : null;
   if (!state.credit) return;
+  if (state.spent && wasIdle(state.credit, now)) state.spent = { ...state.spent, provenAt: now };
   state.credit = risk(state.credit, now);
   if (isOut(state.credit)) conditions.changedPool(entry.row.pool);
 }
@@ -95,6 +98,7 @@ export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: 
 
 function noteVain({ vain }: PoolState, tenant: string, now: number): void {
   const { since, times } = vain.get(tenant) ?? { since: now, times: 0 };
+  vain.delete(tenant);
   vain.set(tenant, { since, times: times + 1 });
 }
 
