@@ -238,7 +238,7 @@ export class Learned {
     const period = periodOf(told, expected);
     if (period === "day") return this.days.of(kind).hear(name, told.limit, reading.at) ? [{ told }] : [];
     const foreign = this.#foreign[name];
-    if (period === null || reading.at < foreign.heardAt || !this.#own[name].told(told.limit, reading.at)) return [];
+    if (period === null || reading.at < foreign.heardAt || !this.#own[name].told(told.limit, reading.sentAt, reading.at)) return [];
     this.#asked[kind] = null;
     delete this.#untold[kind];
     foreign.heardAt = reading.at;

@@ -15,8 +15,8 @@ const MAJORITY = { inRow: 3, times: 2, fadeMs: 30_000 };
 /** Limits that are remembered. */
 const MOST = 8;
 
-/** `answers`: that told it, fading; `apartAt`: when it was last another bucket's. */
-type Known = { answers: number; at: number; apartAt: number };
+/** `answers`: that told it, fading; `since`: the first of them, of those that minutes do not part; `apartAt`: when it was last another bucket's. */
+type Known = { answers: number; at: number; since: number; apartAt: number };
 /** One limit told, and no other, since then. */
 type Row = { limit: number; since: number; last: number; answers: number };
 
@@ -26,11 +26,15 @@ export class OwnLimit {
   /** What has been told since the own was. */
   #other: Row | null = null;
 
-  /** An answer told it at `at` (ms). True: it is the pool's own. */
-  told(limit: number, at: number): boolean {
+  /**
+   * An answer told it at `at` (ms), to a call that was sent at `sentAt`. True: it is the pool's own. What was sent before the other was ever told, and is answered since, tells of the limit
+   * as it was: it does not make the other another bucket's.
+   */
+  told(limit: number, sentAt: number, at: number): boolean {
     this.#count(limit, at);
     if (this.#own === null || limit === this.#own.limit) {
-      if (this.#other && isBrief(this.#other, at)) this.#known.get(this.#other.limit)!.apartAt = at;
+      const other = this.#other && this.#known.get(this.#other.limit)!;
+      if (other && isBrief(this.#other!, at) && sentAt > other.since) other.apartAt = at;
       this.#other = null;
       this.#own = lengthened(this.#own, limit, at);
       return true;
@@ -66,7 +70,8 @@ export class OwnLimit {
   #count(limit: number, at: number): void {
     const known = this.#known.get(limit);
     this.#known.delete(limit);
-    this.#known.set(limit, { answers: (known ? faded(known, at) : 0) + 1, at, apartAt: known?.apartAt ?? Number.NEGATIVE_INFINITY });
+    const since = known && at - known.at <= APART_MS ? known.since : at;
+    this.#known.set(limit, { answers: (known ? faded(known, at) : 0) + 1, at, since, apartAt: known?.apartAt ?? Number.NEGATIVE_INFINITY });
     if (this.#known.size > MOST) this.#known.delete(this.#known.keys().next().value!);
   }
 }

@@ -9,12 +9,12 @@ import { START } from "./intervals.ts";
 const [OWN, OTHER, THIRD] = [2_000_000, 200_000, 1_000_000];
 const LIMITS = { rpm: 5_000, tpm: OWN, rpd: null, tpd: null, concurrency: null, burstSeconds: 60, transitMs: 1_000 };
 
-/** Tells limits, each so many ms after the one before; answers which were the pool's own. */
-function tell(own: OwnLimit, told: [afterMs: number, limit: number][], from = START): boolean[] {
+/** Tells limits, each so many ms after the one before, and to a call that was sent so many ms ago; answers which were the pool's own. */
+function tell(own: OwnLimit, told: [afterMs: number, limit: number, sentMs?: number][], from = START): boolean[] {
   let at = from;
-  return told.map(([afterMs, limit]) => {
+  return told.map(([afterMs, limit, sentMs = 1]) => {
     at += afterMs;
-    return own.told(limit, at);
+    return own.told(limit, at - sentMs, at);
   });
 }
 const every = (ms: number, limit: number, times: number) => Array.from({ length: times }, (): [number, number] => [ms, limit]);
@@ -49,6 +49,13 @@ describe("of two limits", () => {
     const told = tell(new OwnLimit(), [...every(2, OWN, 500), ...every(2, THIRD, 500)]).slice(500);
     expect(told.indexOf(true)).toBe(124);
     expect(told.slice(124)).not.toContain(false);
+  });
+
+  it("one that is told while calls from before are still answered is, two seconds after the last of them", () => {
+    // What is refused is answered at once, what was taken in its time.
+    const late = Array.from({ length: 30 }, (_, n): [number, number, number] => (n % 2 ? [100, OWN, 3_500] : [100, THIRD, 1]));
+    const told = tell(new OwnLimit(), [...every(100, OWN, 20), ...late, ...every(100, THIRD, 30)]);
+    expect(told.slice(50).indexOf(true)).toBe(19);
   });
 
   it("one that was cut, and raised again minutes later, is followed both times, and again", () => {
