@@ -2,7 +2,8 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
-import { crash, inside, mailbox, over, submit, until } from "../support/service.ts";
+import { copyFirstJob } from "../support/copies.ts";
+import { crash, over, submit, until } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
 import { completion, resetWorld, world } from "../support/world.ts";
 
@@ -23,26 +24,7 @@ async function longPast(): Promise<void> {
   world.upstream = () => completion("x".repeat(1_000));
   const { id } = await submit({ channel: "c" });
   await over(id);
-  await inside(mailbox("alice", "c"), (_, { storage }) => {
-    const row = storage.sql.exec("SELECT * FROM jobs").one() as Record<string, string | number | null>;
-    const columns = Object.keys(row);
-    const log = JSON.parse(row.log as string) as unknown[][];
-    const details = JSON.parse(row.details as string) as Record<string, unknown>;
-    const insert = `INSERT INTO jobs (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`;
-    storage.transactionSync(() => {
-      for (let index = 1; index < JOBS; index++) {
-        const moved = log.map(([seq, event, at, data, place]) => [seq, event, at, data, (place as number) + 3 * index]);
-        const values = {
-          ...row,
-          n: (row.n as number) + index,
-          log: JSON.stringify(moved),
-          details: JSON.stringify({ ...details, place: (details.place as number) + 3 * index }),
-        };
-        storage.sql.exec(insert, ...columns.map((column) => (values as Record<string, string | number | null>)[column]!));
-      }
-      storage.sql.exec("UPDATE marks SET value = ? WHERE name = 'order'", 3 * JOBS + 10_000);
-    });
-  });
+  await copyFirstJob(JOBS - 1);
 }
 
 it("a past of thousands of jobs is looked through with a turn for others now and then, and each job a few times", async () => {

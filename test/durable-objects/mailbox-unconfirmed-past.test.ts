@@ -2,6 +2,7 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
+import { copyFirstJob } from "../support/copies.ts";
 import { crash, inside, mailbox, over, submit, until } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
 import { later, unconfirmed } from "../support/telling.ts";
@@ -25,30 +26,6 @@ const jobs = () => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql
 const awaited = () =>
   inside(mailbox("alice", "c"), (object) => (object as unknown as { intake: { unconfirmed: number } }).intake.unconfirmed);
 
-/** As many more of the first job, each with the next three places. */
-function copies(): Promise<void> {
-  return inside(mailbox("alice", "c"), (_, { storage }) => {
-    const row = storage.sql.exec("SELECT * FROM jobs ORDER BY n LIMIT 1").one() as Record<string, string | number | null>;
-    const columns = Object.keys(row);
-    const log = JSON.parse(row.log as string) as unknown[][];
-    const details = JSON.parse(row.details as string) as Record<string, unknown>;
-    const insert = `INSERT INTO jobs (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`;
-    storage.transactionSync(() => {
-      for (let index = 1; index <= JOBS; index++) {
-        const moved = log.map(([seq, event, at, data, place]) => [seq, event, at, data, (place as number) + 3 * index + 10]);
-        const values = {
-          ...row,
-          n: (row.n as number) + index + 10,
-          log: JSON.stringify(moved),
-          details: JSON.stringify({ ...details, place: (details.place as number) + 3 * index + 10 }),
-        };
-        storage.sql.exec(insert, ...columns.map((column) => (values as Record<string, string | number | null>)[column]!));
-      }
-      storage.sql.exec("UPDATE marks SET value = ? WHERE name = 'order'", 3 * JOBS + 10_000);
-    });
-  });
-}
-
 /** A consumer came and went; then came a job that is not confirmed until `confirm`, and after it much happened. */
 async function longPast(): Promise<() => void> {
   const first = await connect({ channel: "c" });
@@ -59,7 +36,7 @@ async function longPast(): Promise<() => void> {
   const confirm = unconfirmed();
   submit({ channel: "c", ...later }).catch(() => {});
   await until(async () => (await jobs()) === 2);
-  await copies();
+  await copyFirstJob(JOBS, 10);
   await crash();
   return confirm;
 }

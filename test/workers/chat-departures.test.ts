@@ -24,6 +24,18 @@ const later = async (id: string) => {
   await inside(mailboxOf(id), (_, { storage }) => storage.setAlarm(world.now));
   await runDurableObjectAlarm(mailboxOf(id));
 };
+/** Somebody comes for the job and, after `meanwhile`, goes; and stays away for longer than a caller may. */
+const comesAndGoes = async (id: string, more: Record<string, string> = {}, meanwhile = async () => {}) => {
+  const controller = new AbortController();
+  const coming = ask(params, more, controller.signal).catch(() => null);
+  await doors(id, 1);
+  await meanwhile();
+  controller.abort();
+  await coming;
+  await doors(id, 0);
+  await isLeft(id);
+  await later(id);
+};
 const statusOf = async (id: string) => (await call("GET", `/v1/jobs/${id}`)).body.status;
 
 it("a caller goes away in the midst of a stream whose job has ended, and does not say that it retries -> the same job, upstream is called once", async () => {
@@ -135,18 +147,11 @@ it.each([
     expect(away.status).toBe(429);
     const id = jobOf(away);
     await doors(id, 0);
-    const controller = new AbortController();
-    const other = ask(params, {}, controller.signal).catch(() => null);
-    await doors(id, 1);
-    if (dies) {
+    await comesAndGoes(id, {}, async () => {
+      if (!dies) return;
       await inside(mailboxOf(id), (_, state) => state.abort("crash")).catch(() => {});
       await doors(id, 1);
-    }
-    controller.abort();
-    await other;
-    await doors(id, 0);
-    await isLeft(id);
-    await later(id);
+    });
     expect(await statusOf(id)).toBe("in_progress");
   },
 );
@@ -163,14 +168,7 @@ it.each([
     expect(away.status).toBe(429);
     const id = jobOf(away);
     await doors(id, 0);
-    const controller = new AbortController();
-    const back = ask(params, { ...more, "x-stainless-retry-count": "1" }, controller.signal).catch(() => null);
-    await doors(id, 1);
-    controller.abort();
-    await back;
-    await doors(id, 0);
-    await isLeft(id);
-    await later(id);
+    await comesAndGoes(id, { ...more, "x-stainless-retry-count": "1" });
     expect(await statusOf(id)).toBe("cancelled");
   },
 );
@@ -187,14 +185,7 @@ it("a caller was sent away by an older program, and its body's other caller come
     sql.exec("ALTER TABLE calls DROP COLUMN promised_until; DELETE FROM migrations WHERE id >= '012_promised'");
   });
   await inside(mailboxOf(id), (_, state) => state.abort("deploy")).catch(() => {});
-  const controller = new AbortController();
-  const other = ask(params, {}, controller.signal).catch(() => null);
-  await doors(id, 1);
-  controller.abort();
-  await other;
-  await doors(id, 0);
-  await isLeft(id);
-  await later(id);
+  await comesAndGoes(id);
   expect(await statusOf(id)).toBe("in_progress");
 });
 

@@ -80,6 +80,7 @@ it("is told every end over a connection or two", async () => {
     },
   });
   const ends = new Set<string>();
+  // Only if an end never comes: then what did is compared below, and the test fails.
   const stop = setTimeout(() => void events.return(), 25_000);
   for await (const { event, job } of events) {
     if (event === "completed") ends.add(job);
