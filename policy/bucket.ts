@@ -10,12 +10,8 @@ export type Bucket = { spent: number; at: number; lows?: readonly Low[] };
 /** The least that was spent at any time from an instant before `until` (ms) on, but for now. Kept in the order of both, which rise together. */
 type Low = { until: number; least: number };
 
-/**
- * `perMs`: units refilled a millisecond. `burst`: the most units that can be spent at once. `exact`: an amount above the burst
- * is paid for twice, before by waiting until the bucket, were it larger, would hold it, and after by a debt. Else the law would not hold where
- * two of them meet: for an upstream that counts in windows, which would overflow.
- */
-export type Rate = { perMs: number; burst: number; exact?: boolean };
+/** `perMs`: units refilled a millisecond. `burst`: the most units that can be spent at once. */
+export type Rate = { perMs: number; burst: number };
 
 export const FULL: Bucket = { spent: 0, at: 0 };
 
@@ -34,10 +30,9 @@ export function freeAt(bucket: Bucket, rate: Rate, now: number): number {
 
 /**
  * The earliest instant (ms) from `now` on at which `amount` can be taken. An amount above the burst needs a full
- * bucket (and, where the rate is exact, more) and then leaves a debt: the caller bounds how far above it may be.
+ * bucket and then leaves a debt: the caller bounds how far above it may be.
  */
 export function readyAt(bucket: Bucket, rate: Rate, amount: number, now: number): number {
-  if (rate.exact && amount > rate.burst) return Math.max(now, bucket.at + (bucket.spent + amount - rate.burst) / rate.perMs);
   const missing = Math.min(amount, rate.burst) - freeAt(bucket, rate, now);
   // Half a millionth of a unit is rounding, not debt: without it a wake at the computed instant would find nothing ready.
   // Refill goes on where the clock stood at the last take, even if it has stepped back since.

@@ -3,7 +3,9 @@
  * Law: a call starts only if each bucket holds its cost and a concurrency place is free.
  */
 import type { LimitedBy } from "../schemas/job.ts";
-import { type Bucket, FULL, freeAt, give, giveBack, type Rate, readyAt, spentAt, take } from "./bucket.ts";
+import type { Rate } from "./bucket.ts";
+import { Sliding } from "./sliding.ts";
+import { Refilling, type Tally } from "./tally.ts";
 
 /** Limits per minute, per day and at once; null is no limit. */
 export type Limits = {
@@ -21,6 +23,8 @@ export type Limits = {
    * an interval, so the burst gives that much up.
    */
   transitMs?: number;
+  /** So many calls can leave at once; null, and by default: any number. More would keep each other waiting, and be as late. */
+  leaveAtOnce?: number | null;
 };
 
 export type Resource = "rpm" | "tpm" | "rpd" | "tpd";
@@ -28,13 +32,11 @@ const RESOURCES: Resource[] = ["rpm", "tpm", "rpd", "tpd"];
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
-/** The most that a burst may take of a window: what it takes is missing from the rate. */
-const WINDOW_BURST = 1 / 10;
-
 /** Unless the pool says otherwise. */
 export const TRANSIT_MS = 1_000;
 
-export type Meter = { resource: Resource; counts: "requests" | "tokens"; rate: Rate; whole: number; bucket: Bucket };
+/** `rate`: what it lets through in the long run, and at once at the most. `whole`: no call that takes more ever fits. */
+export type Meter = { resource: Resource; counts: "requests" | "tokens"; rate: Rate; whole: number; tally: Tally };
 export type Budget = { meters: Meter[]; concurrency: number | null; inFlight: number; heldUntil: number };
 
 /** What a call takes; given back by `release` or `refund`. `at`: since when, ms; missing if a restart forgot it. */
@@ -55,21 +57,24 @@ function openMeter(resource: Resource, limit: number, limits: Limits): Meter {
   const perDay = resource.endsWith("d");
   const perMs = limit / (perDay ? DAY_MS : MINUTE_MS);
   const whole = perDay ? limit : perMs * burstSeconds * 1_000;
-  if (!perDay && windowSeconds !== null) return openWindow(resource, counts, perMs, whole, windowSeconds * 1_000, transitMs);
+  if (!perDay && windowSeconds !== null)
+    return openWindow(resource, perMs, whole, { ...limits, windowMs: windowSeconds * 1_000, transitMs });
   // A short burst keeps at least half of itself: below that, the pool would stand still between two calls.
-  const burst = Math.max(whole - perMs * transitMs, whole / 2);
-  return { resource, counts, rate: { perMs, burst }, whole: counts === "requests" ? Math.max(1, whole) : whole, bucket: FULL };
+  const rate = { perMs, burst: Math.max(whole - perMs * transitMs, whole / 2) };
+  return { resource, counts, rate, whole: counts === "requests" ? Math.max(1, whole) : whole, tally: new Refilling(rate) };
 }
 
-/**
- * Calls that reach upstream within a window were admitted within the window and the transit: burst + rate × (window + transit) is what a
- * window can hold of them, and is kept at its limit.
- */
-function openWindow(resource: Resource, counts: Meter["counts"], perMs: number, whole: number, windowMs: number, transitMs: number): Meter {
+/** Calls that reach upstream within a window were admitted within the window and the transit. Of what that lets through, no more goes at once than a short burst has. */
+function openWindow(
+  resource: Resource,
+  perMs: number,
+  whole: number,
+  { leaveAtOnce = null, transitMs, windowMs }: Limits & { transitMs: number; windowMs: number },
+): Meter {
   const limit = perMs * windowMs;
-  const burst = Math.max(counts === "requests" ? 1 : 0, Math.min(whole, limit * WINDOW_BURST));
-  const rate = { perMs: (limit - burst) / (windowMs + transitMs), burst, exact: true };
-  return { resource, counts, rate, whole: limit, bucket: FULL };
+  const [counts, least, atOnce] = resource === "rpm" ? (["requests", 1, leaveAtOnce] as const) : (["tokens", 0, null] as const);
+  const tally = new Sliding(limit, windowMs + transitMs, { perMs, burst: Math.max(least, whole) }, atOnce);
+  return { resource, counts, rate: { perMs: limit / (windowMs + transitMs), burst: limit }, whole: limit, tally };
 }
 
 /** The first meter that a single call of so many tokens could never fit, even when full; null if there is none. */
@@ -88,7 +93,7 @@ export function readiness(budget: Budget, tokens: number, now: number): Readines
     return { at: Number.POSITIVE_INFINITY, limitedBy: "concurrency" };
   let ready: Readiness = budget.heldUntil > now ? { at: budget.heldUntil, limitedBy: "retry" } : { at: now, limitedBy: "none" };
   for (const meter of budget.meters) {
-    const at = readyAt(meter.bucket, meter.rate, amountOf(meter, tokens), now);
+    const at = meter.tally.readyAt(amountOf(meter, tokens), now);
     if (at > ready.at) ready = { at, limitedBy: meter.resource };
   }
   return ready;
@@ -96,12 +101,12 @@ export function readiness(budget: Budget, tokens: number, now: number): Readines
 
 /** When a call of so many tokens can start and leave, as far as the limits hold both, what another of `other` takes; ms. */
 export function readyBesideAt(budget: Budget, tokens: number, other: number, now: number): number {
-  const ats = budget.meters.map((meter) => readyAt(meter.bucket, meter.rate, amountOf(meter, tokens) + amountOf(meter, other), now));
+  const ats = budget.meters.map((meter) => meter.tally.readyAt(amountOf(meter, tokens) + amountOf(meter, other), now));
   return Math.max(now, ...ats);
 }
 
 export function reserve(budget: Budget, tokens: number, now: number): Reservation {
-  for (const meter of budget.meters) meter.bucket = take(meter.bucket, meter.rate, amountOf(meter, tokens), now);
+  for (const meter of budget.meters) meter.tally.take(amountOf(meter, tokens), now);
   budget.inFlight++;
   return { tokens, at: now };
 }
@@ -125,12 +130,12 @@ export function refundTokens(budget: Budget, tokens: number, since: number | und
 
 /** Of what was taken before a restart it is not known what refilled since: it stays spent. */
 function returnTo(meter: Meter, amount: number, since: number | undefined, now: number): void {
-  if (since !== undefined) meter.bucket = giveBack(meter.bucket, meter.rate, amount, since, now);
+  if (since !== undefined) meter.tally.giveBack(amount, since, now);
 }
 
 /** A call that has ended used more tokens than it had reserved: they are spent as well, if need be as a debt. */
 export function charge(budget: Budget, tokens: number, now: number): void {
-  for (const meter of budget.meters) if (meter.counts === "tokens") meter.bucket = take(meter.bucket, meter.rate, tokens, now);
+  for (const meter of budget.meters) if (meter.counts === "tokens") meter.tally.take(tokens, now);
 }
 
 /** Nothing starts before `until` (ms): upstream asked for silence. */
@@ -143,42 +148,44 @@ export function unhold(budget: Budget): void {
   budget.heldUntil = 0;
 }
 
-/** What a limit of before allowed may be owed beyond one that is lower for so long: upstream counts no minute longer than a minute. */
-const RETUNED_MS = MINUTE_MS;
-
-/**
- * A limit is another from now on, or there is none any more. What was spent stays spent, as far as the new one may owe it: its rate would pay off the
- * rest for hours, and without a call nobody learns that the limit is back.
- */
+/** A limit is another from now on, or there is none any more. What was spent stays spent. */
 export function retune(budget: Budget, resource: Resource, limits: Limits): void {
   const limit = limits[resource];
   const at = budget.meters.findIndex((each) => each.resource === resource);
   const before = at < 0 ? [] : budget.meters.splice(at, 1);
   if (limit === null) return;
   const meter = openMeter(resource, limit, limits);
-  const bucket = before[0]?.bucket ?? FULL;
-  const spent = Math.min(bucket.spent, meter.rate.burst + meter.rate.perMs * RETUNED_MS);
   // What fitted a short burst of before, and fits the limit's own minute, goes on at a full bucket.
-  const whole = meter.rate.exact ? meter.whole : Math.max(meter.whole, Math.min(before[0]?.whole ?? 0, limit));
-  budget.meters.push({ ...meter, whole, bucket: { ...bucket, spent } });
+  if (!isWindow(meter)) meter.whole = Math.max(meter.whole, Math.min(before[0]?.whole ?? 0, limit));
+  if (before[0]) meter.tally.succeed(before[0].tally);
+  budget.meters.push(meter);
 }
 
 /** What others spent may be owed beyond the bucket for so long: more would be their debt, not ours. */
 const OWED_MS = 10_000;
 
+/** Others spend of it as well until then, ms: of what is counted in windows not all that is there goes at once. */
+export function share(budget: Budget, until: number): void {
+  for (const { tally } of budget.meters) if (tally instanceof Sliding) tally.share(until);
+}
+
 /** So much of a limit is spent as well, by whomever; or, where it is negative, is free again. Answers how much is: no more than there was room for. */
 export function correct(budget: Budget, resource: Resource, amount: number, now: number): number {
   const meter = budget.meters.find((each) => each.resource === resource);
   if (!meter) return 0;
-  const before = spentAt(meter.bucket, meter.rate, now);
+  const { rate, tally } = meter;
+  const before = tally.spent(now);
   if (amount < 0) {
-    meter.bucket = give(meter.bucket, meter.rate, -amount, now);
+    tally.give(-amount, now);
     return Math.max(amount, -before);
   }
-  const room = Math.max(0, meter.rate.burst + meter.rate.perMs * OWED_MS - before);
-  const taken = Math.min(amount, room);
-  meter.bucket = take(meter.bucket, meter.rate, taken, now);
+  const taken = Math.min(amount, Math.max(0, rate.burst + rate.perMs * OWED_MS - before));
+  tally.take(taken, now);
   return taken;
+}
+
+function isWindow({ tally }: Meter): boolean {
+  return tally instanceof Sliding;
 }
 
 /** How long the refill of what a call takes of one resource lasts, ms: by the slowest of its meters. */
@@ -211,10 +218,30 @@ export function dominantKind(budget: Budget, tokens: number): Meter["counts"] {
   return costMs(budget, "tokens", tokens) > costMs(budget, "requests", tokens) ? "tokens" : "requests";
 }
 
-/** Whether the tokens of a minute would be full before the next request can follow this one: from then on their refill is lost. */
-export function tokensIdle(budget: Budget, now: number): boolean {
-  const meter = budget.meters.find((each) => each.resource === "tpm");
-  return meter !== undefined && spentAt(meter.bucket, meter.rate, now) <= meter.rate.perMs * costMs(budget, "requests", 0);
+/** How much later a call of `head` tokens can start if one of `ahead` starts now, as far as one resource tells; ms. */
+export function delayMs(budget: Budget, counts: Meter["counts"], head: number, ahead: number, now: number): number {
+  const meters = budget.meters.filter((meter) => meter.counts === counts);
+  return Math.max(0, ...meters.map((meter) => meter.tally.delayMs(amountOf(meter, head), amountOf(meter, ahead), now)));
+}
+
+/** Of a window so much may be behind: less is chance, and would change the order for nothing. */
+const BEHIND = 1 / 256;
+
+/**
+ * The resource of which something is about to be lost, if a call of `head` tokens goes next. In a bucket of tokens that would be full before the next request can follow this one: from
+ * then on their refill is. Of windows, that of which less is used: once the other's is used up, nobody can use it. The one that is the scarcer for what waits, `mean` tokens each, is
+ * kept ahead: of that nothing is to be left.
+ */
+export function idleKind(budget: Budget, head: number, mean: number, now: number): Meter["counts"] | null {
+  const [requests, tokens] = (["rpm", "tpm"] as const).map((resource) => budget.meters.find((each) => each.resource === resource));
+  if (!tokens) return null;
+  if (!isWindow(tokens)) return tokens.tally.spent(now) <= tokens.rate.perMs * costMs(budget, "requests", 0) ? "tokens" : null;
+  if (!requests) return null;
+  const [oneRequest, itsTokens] = [1 / requests.rate.burst, head / tokens.rate.burst];
+  const lead = tokens.tally.spent(now) / tokens.rate.burst - requests.tally.spent(now) * oneRequest;
+  const after = lead + itsTokens - oneRequest;
+  if (mean / tokens.rate.burst > oneRequest) return after < 0 ? "tokens" : lead > BEHIND ? "requests" : null;
+  return after > 0 ? "requests" : lead < -BEHIND ? "tokens" : null;
 }
 
 /**
@@ -224,23 +251,22 @@ export function tokensIdle(budget: Budget, now: number): boolean {
 export function clearanceMs(budget: Budget, requests: number, tokens: number, ownTokens: number, now: number): Readiness {
   let ready: Readiness = { at: now, limitedBy: "none" };
   for (const meter of budget.meters) {
-    const debt = Math.max(0, amountOf(meter, ownTokens) - meter.rate.burst);
-    const missing = (meter.counts === "requests" ? requests : tokens) - debt - freeAt(meter.bucket, meter.rate, now);
-    const at = missing > 0 ? Math.max(now, meter.bucket.at) + missing / meter.rate.perMs : now;
+    const amount = meter.counts === "requests" ? requests : tokens;
+    const at = meter.tally.clearedAt(amount, amountOf(meter, ownTokens), now);
     if (at > ready.at) ready = { at, limitedBy: meter.resource };
   }
   return ready;
 }
 
-/** Spent and not yet refilled in the bucket of a minute. */
+/** What is spent of a limit, and not yet back. */
 export function used(budget: Budget, resource: Resource, now: number): number {
   const meter = budget.meters.find((each) => each.resource === resource);
-  return meter ? spentAt(meter.bucket, meter.rate, now) : 0;
+  return meter ? meter.tally.spent(now) : 0;
 }
 
 export function free(budget: Budget, resource: Resource, now: number): number {
   const meter = budget.meters.find((each) => each.resource === resource);
-  return meter ? Math.max(0, freeAt(meter.bucket, meter.rate, now)) : 0;
+  return meter ? Math.max(0, meter.tally.free(now)) : 0;
 }
 
 /** The most of a limit of a minute that can be spent at once. */

@@ -6,7 +6,7 @@
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
 import { type Bounds, type Days, KINDS, type LearnedRecord, type LimitChange, type Minutes, type Name } from "./bounds.ts";
-import { type Budget, burstOf, correct, type Reservation, type Resource, retune, used } from "./budget.ts";
+import { type Budget, burstOf, correct, type Reservation, type Resource, retune, share, used } from "./budget.ts";
 import { gone, LearnedDays } from "./days.ts";
 import { Followed } from "./followed.ts";
 import { Foreign } from "./foreign.ts";
@@ -26,6 +26,8 @@ const FORGET_MS = 600_000;
 const FORESEEN = { everyMs: 100, silenceMs: 15_000, spareMs: 1_000 };
 /** So much of what came back is believed of each answer, and none for so long after a refusal: headers that a refusal belies are not to be built on. */
 const REFUND = { part: 1 / 2, distrustMs: 60_000 };
+/** So long after others were seen, by so much at the least, or a call was refused, nothing of a window goes at once: only answers in between tell what is left of it. */
+const SHARED = { least: 1, ms: 600_000 };
 /** An answer's headers are older than this only if its dispatcher was cut off for long. */
 const REMEMBERED_MS = 60_000;
 
@@ -43,6 +45,7 @@ export class Learned {
   /** Of these, what upstream turned away: it may not be in what is spent there. */
   readonly #refused = { requests: 0, tokens: 0 };
   #refusedAt = Number.NEGATIVE_INFINITY;
+  #sharedAt = Number.NEGATIVE_INFINITY;
   /** When the first call was let go since the minute's limit was told, ms; null if none was. */
   readonly #asked: Record<Kind, number | null> = { requests: null, tokens: null };
   /** The same, once such a call was answered and did not tell of a limit that is not as configured; and as it is written. */
@@ -70,6 +73,7 @@ export class Learned {
   /** A call of so many tokens was let go just now. */
   started(budget: Budget, tokens: number, now: number): LimitChange[] {
     this.#foresee(budget, now);
+    share(budget, this.#sharedUntil);
     this.#total.requests++;
     this.#total.tokens += tokens;
     this.#note(budget, now);
@@ -129,9 +133,8 @@ export class Learned {
     if (since === undefined) return { tpd };
     const back = this.#corrections.reduce((sum, each) => sum + (each.since >= since ? Math.max(0, -each.amount) : 0), 0);
     for (const [kind, amount, kept] of [["requests", 1, 1] as const, ["tokens", tokens, Math.max(0, tokens - back)] as const]) {
-      const perMs = this.#minutes[kind].limit / 60_000;
       this.#total[kind] -= amount;
-      this.levels.strike(kind, since, amount, kept, perMs);
+      this.levels.strike(kind, since, amount, kept, this.#refillOf(this.#minutes[kind].limit));
     }
     return { tpm: back, tpd };
   }
@@ -306,17 +309,19 @@ export class Learned {
     now: number,
   ): void {
     if (at <= this.#correctedAt) return;
-    const perMs = told.limit / 60_000;
-    const level = this.levels.most(kind, sentAt, at, perMs);
+    const level = this.levels.most(kind, sentAt, at, this.#refillOf(told.limit));
     if (level === null) return;
     const known = this.#correctedSince(kind, at);
     const transitMs = this.#bounds.limits.transitMs ?? 0;
-    // A pool keeps back what its calls may arrive late by; of that a part is thought to be under way.
-    const kept = (this.#minutes[kind].limit / 60_000) * transitMs * (1 - LATE);
+    // A bucket keeps back what its calls may arrive late by; of that a part is thought to be under way. Of a window as much is left to others, where there are any: whatever comes back would be ours else, for we know when.
+    const isShared = now < this.#sharedUntil;
+    const isWindow = Boolean(this.#bounds.limits.windowSeconds);
+    const kept = isWindow && !isShared ? 0 : (this.#minutes[kind].limit / 60_000) * transitMs * (1 - LATE);
     // Since then both have refilled alike, and what we let go since was taken from ours already.
     const spare = (foreign.pace(now) / 60_000) * FORESEEN.spareMs;
     const missing = burstOf(budget, resource) - level - known - told.remaining + kept + spare;
     if (missing <= 0) return;
+    if (missing - kept >= SHARED.least) this.#sharedAt = now;
     this.#corrected(kind, correct(budget, resource, missing, now), budget, now);
   }
 
@@ -339,6 +344,15 @@ export class Learned {
     const back = Math.min(...backs) * REFUND.part;
     if (back <= 0) return;
     this.#corrected("tokens", correct(budget, "tpm", -back, now), budget, now);
+  }
+
+  /** What refills by itself, units a ms; what is taken of a window is there until it is over. */
+  #refillOf(limit: number): number {
+    return this.#bounds.limits.windowSeconds ? 0 : limit / 60_000;
+  }
+
+  get #sharedUntil(): number {
+    return Math.max(this.#sharedAt, this.#refusedAt) + SHARED.ms;
   }
 
   get #givesBack(): boolean {

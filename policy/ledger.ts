@@ -5,53 +5,76 @@
  * written again only when the truth has caught up; a crash loses at most that much budget, and gains none.
  */
 import { spentAt } from "./bucket.ts";
-import type { Budget, Resource } from "./budget.ts";
+import type { Budget, Meter, Resource } from "./budget.ts";
+import { type Past, Sliding } from "./sliding.ts";
+import { Refilling } from "./tally.ts";
 
 /** How far the record runs ahead. */
 export const AHEAD_MS = 5_000;
 /** And of a debt, in units: beyond rounding, for which a record would be written in each turn while it lasts. */
 const HAIR = 1e-3;
 
-/** `perMs`: the rate that each limit had; one of old has none. */
+/** `perMs`: the rate that each limit had; one of old has none. `past`: of a window, what was taken of it when; one of old has none. */
 export type LedgerRecord = {
   at: number;
   heldUntil: number;
   spent: Partial<Record<Resource, number>>;
   perMs?: Partial<Record<Resource, number>>;
+  past?: Partial<Record<Resource, Past>>;
 };
 
 /** A record to write now, or null while the last one still covers the truth. */
 export function nextRecord(budget: Budget, last: LedgerRecord | null, now: number): LedgerRecord | null {
   // Where a clock stepped back, nothing refills until it has caught up with the buckets.
-  const at = Math.max(now, ...budget.meters.map((meter) => meter.bucket.at));
+  const at = Math.max(now, ...budget.meters.map((meter) => meter.tally.at));
   if (last && covers(last, budget, now) && covers(last, budget, at)) return null;
   const spent: LedgerRecord["spent"] = {};
   const perMs: LedgerRecord["perMs"] = {};
-  for (const { bucket, rate, resource, whole } of budget.meters) {
-    const level = spentAt(bucket, rate, now);
+  const past: LedgerRecord["past"] = {};
+  for (const { rate, resource, tally, whole } of budget.meters) {
+    const level = tally.spent(now);
     // More than the whole is a debt, or what an earlier record ran ahead: nothing starts until it is paid off, and restart after restart would add to it.
     spent[resource] = Math.max(level > whole ? level + HAIR : 0, Math.min(level, whole) + rate.perMs * AHEAD_MS);
     perMs[resource] = rate.perMs;
+    if (tally instanceof Sliding) past[resource] = tally.write(rate.perMs * AHEAD_MS, now);
   }
-  return { at, heldUntil: budget.heldUntil, spent, perMs };
+  return { at, heldUntil: budget.heldUntil, spent, perMs, ...(Object.keys(past).length > 0 && { past }) };
 }
 
-/** A limit that was lowered since is spent to the last, not many times over: its rate would pay that off for hours. */
-export function restore(budget: Budget, record: LedgerRecord): void {
-  for (const meter of budget.meters) {
-    const { rate, resource, whole } = meter;
-    const lowered = rate.perMs < (record.perMs?.[resource] ?? Number.POSITIVE_INFINITY);
-    const most = lowered ? whole + rate.perMs * AHEAD_MS : Number.POSITIVE_INFINITY;
-    meter.bucket = { spent: Math.min(record.spent[resource] ?? 0, most), at: record.at };
-  }
+/** `now`: what may have been taken of a window until then counts as of then. */
+export function restore(budget: Budget, record: LedgerRecord, now: number): void {
+  for (const meter of budget.meters) restoreMeter(meter, record, now);
   budget.heldUntil = record.heldUntil;
+}
+
+function restoreMeter({ rate, resource, tally, whole }: Meter, record: LedgerRecord, now: number): void {
+  const spent = record.spent[resource];
+  const perMs = record.perMs?.[resource];
+  const past = record.past?.[resource];
+  if (tally instanceof Refilling) {
+    // A limit that was lowered since is spent to the last, not many times over: its rate would pay that off for hours.
+    const lowered = rate.perMs < (perMs ?? Number.POSITIVE_INFINITY);
+    const most = lowered ? whole + rate.perMs * AHEAD_MS : Number.POSITIVE_INFINITY;
+    tally.bucket = { spent: Math.min(spent ?? 0, most), at: record.at };
+  }
+  if (!(tally instanceof Sliding)) return;
+  if (past) tally.restore(past, now);
+  // A bucket was kept until now, by which nothing was taken once what had been spent had refilled.
+  else if (spent !== undefined) {
+    const kept = perMs ?? rate.perMs;
+    tally.restoreSteady(kept, spent, Math.min(now, record.at + spent / kept));
+  }
 }
 
 function covers(record: LedgerRecord, budget: Budget, now: number): boolean {
   if (record.heldUntil < budget.heldUntil) return false;
-  return budget.meters.every((meter) => {
-    if (record.perMs?.[meter.resource] !== meter.rate.perMs) return false;
-    const recorded = spentAt({ spent: record.spent[meter.resource] ?? 0, at: record.at }, meter.rate, now);
-    return recorded >= spentAt(meter.bucket, meter.rate, now);
+  return budget.meters.every(({ rate, resource, tally }) => {
+    if (record.perMs?.[resource] !== rate.perMs) return false;
+    if (tally instanceof Sliding) {
+      const past = record.past?.[resource];
+      return past !== undefined && tally.isWritten(past, now);
+    }
+    const recorded = spentAt({ spent: record.spent[resource] ?? 0, at: record.at }, rate, now);
+    return recorded >= tally.spent(now);
   });
 }

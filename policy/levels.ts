@@ -36,7 +36,7 @@ export class Levels {
     this.#head = 0;
   }
 
-  /** A call that was let go at `since` (ms) was never made: it is in no level any more. `kept`: what of its amount had not come back by other ways. It refills `perMs`. */
+  /** A call that was let go at `since` (ms) was never made: it is in no level any more. `kept`: what of its amount had not come back by other ways. It refills `perMs`; without, it is there until it is over. */
   strike(kind: Kind, since: number, amount: number, kept: number, perMs: number): void {
     const first = Math.max(this.#head, this.#before(since) ?? this.#head);
     let left = kept;

@@ -22,10 +22,10 @@ export type Gate = {
   starts: (waiting: Waiting, ahead?: boolean) => Answer;
   /** Its dominant cost, in ms of the pool's rate. */
   costMs: (waiting: Waiting) => number;
-  /** How long the refill of one resource takes for what the job takes of it, ms. */
-  delayMs: (waiting: Waiting, resource: Kind) => number;
-  /** Whether tokens are about to be lost in a bucket that is full. */
-  tokensIdle: () => boolean;
+  /** How much later the head can start if the job goes ahead of it, as far as one resource tells, ms. */
+  delayMs: (waiting: Waiting, resource: Kind, head: Waiting) => number;
+  /** The resource that is about to be lost unless jobs of its kind go before the next; null: neither. */
+  idle: (head: Waiting) => Kind | null;
 };
 
 /** The part of a start's cost that is charged whatever its flow has to get back. */
@@ -126,7 +126,8 @@ export class Order {
         this.#pay(lane, head, gate);
         continue;
       }
-      if (this.#kindOf(head) === "requests" && gate.tokensIdle()) chosen = this.#letAhead("tokens", head, gate);
+      const idle = gate.idle(head);
+      if (idle && idle !== this.#kindOf(head)) chosen = this.#letAhead(idle, head, gate);
       if (chosen) break;
       const answer = gate.starts(head);
       if (answer === "start") {
@@ -203,7 +204,7 @@ export class Order {
         this.#pay(lane, candidate, gate);
         continue;
       }
-      const delayedMs = (this.#passed?.delayedMs ?? 0) + gate.delayMs(candidate, kind === "requests" ? "tokens" : "requests");
+      const delayedMs = (this.#passed?.delayedMs ?? 0) + gate.delayMs(candidate, kind === "requests" ? "tokens" : "requests", head);
       if (delayedMs > gate.costMs(head)) break;
       // The head itself, where limits have changed what it mostly takes since it was lined up: nobody goes ahead of himself.
       if (candidate === head || !this.#isFair(lane, candidate, head, gate)) {

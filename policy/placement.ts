@@ -22,6 +22,11 @@ export function openFleet(region: string, max: number): Fleet {
   return { region, max, posts: [], retired: new Set(), headersMs: FIRST_HEADERS_MS };
 }
 
+/** So many calls find a header slot at once. */
+export function leaveAtOnce({ max }: Fleet): number {
+  return max * HEADER_SLOTS;
+}
+
 /** The name carries the region, so that a badly placed object can be left for another. */
 export function postName(region: string, index: number): string {
   return `disp-${region}-${String(index).padStart(2, "0")}`;

@@ -22,9 +22,9 @@ export function matches(pattern: string, model: string): boolean {
   return pattern.endsWith("*") ? model.startsWith(pattern.slice(0, -1)) : pattern === model;
 }
 
-/** A pool's budget, full, as its configuration has it. */
-export function poolBudget(config: PoolConfig): Budget {
-  return openBudget(limitsOf(config));
+/** A pool's budget, full, as its configuration has it. `leaveAtOnce`: so many calls can leave at once. */
+export function poolBudget(config: PoolConfig, leaveAtOnce: number | null = null): Budget {
+  return openBudget({ ...limitsOf(config), leaveAtOnce });
 }
 
 /** The same with the greatest limits that the operator lets be learned: what does not fit this, never will. */
@@ -36,10 +36,10 @@ export function greatestBudget(config: PoolConfig): Budget {
 }
 
 /** What can be learned of a pool from `now` (ms) on; null if nothing is to be. */
-export function learnedOf(config: PoolConfig, now: number): Learned | null {
+export function learnedOf(config: PoolConfig, now: number, leaveAtOnce: number | null = null): Learned | null {
   const { learn, rpm, tpm } = config;
   if (learn === false) return null;
-  return new Learned({ limits: { ...limitsOf(config), rpm, tpm }, most: mostOf(config), refund: learn.refund ?? false }, now);
+  return new Learned({ limits: { ...limitsOf(config), leaveAtOnce, rpm, tpm }, most: mostOf(config), refund: learn.refund ?? false }, now);
 }
 
 function mostOf({ learn, rpm, tpm, rpd, tpd }: PoolConfig): { rpm: number; tpm: number; rpd: number | null; tpd: number | null } {

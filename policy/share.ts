@@ -1,6 +1,5 @@
 /** What is left to one tenant of a pool's budget, as OpenAI's rate limit headers would say it of an account of its own. */
 import type { Allowance, Share } from "../schemas/rpc.ts";
-import { freeAt, spentAt } from "./bucket.ts";
 import type { Budget, Meter } from "./budget.ts";
 
 const MINUTE_MS = 60_000;
@@ -20,10 +19,10 @@ export function shareOf(pool: Budget, tenant: Budget, now: number): Share {
   return { requests: scarcest("rpm"), tokens: scarcest("tpm") };
 }
 
-function allowance({ bucket, rate }: Meter, now: number): Allowance {
+function allowance({ rate, tally }: Meter, now: number): Allowance {
   return {
     limit: Math.round(rate.perMs * MINUTE_MS),
-    remaining: Math.max(0, Math.floor(freeAt(bucket, rate, now))),
-    resetMs: Math.ceil(spentAt(bucket, rate, now) / rate.perMs),
+    remaining: Math.max(0, Math.floor(tally.free(now))),
+    resetMs: Math.ceil(tally.wholeAt(now) - now),
   };
 }

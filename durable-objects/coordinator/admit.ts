@@ -1,5 +1,5 @@
 /** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
-import { costMs, dominantMs, neverFits, readiness, readyBesideAt, reserve, tokensIdle } from "../../policy/budget.ts";
+import { delayMs, dominantMs, idleKind, neverFits, readiness, readyBesideAt, reserve } from "../../policy/budget.ts";
 import { isBatches } from "../../policy/flow.ts";
 import type { Answer, Gate, Order } from "../../policy/order.ts";
 import { place } from "../../policy/placement.ts";
@@ -83,8 +83,8 @@ function gateOf(book: Book, pool: Pool, now: number, late: Set<Pool> | null): Ga
   return {
     starts,
     costMs: ({ tenant, tokens }) => turns(vain.get(tenant)?.times ?? 0) * dominantMs(pool.budget, tokens),
-    delayMs: ({ tokens }, resource) => costMs(pool.budget, resource, tokens),
-    tokensIdle: () => tokensIdle(pool.budget, now),
+    delayMs: ({ tokens }, resource, head) => delayMs(pool.budget, resource, head.tokens, tokens, now),
+    idle: ({ tokens }) => idleKind(pool.budget, tokens, pool.waitingTokens / Math.max(1, pool.order.size), now),
   };
 }
 

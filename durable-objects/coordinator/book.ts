@@ -8,7 +8,7 @@ import { flowOf, weightOfFlow } from "../../policy/flow.ts";
 import { RankedHeap } from "../../policy/heap.ts";
 import type { LedgerRecord } from "../../policy/ledger.ts";
 import { Order } from "../../policy/order.ts";
-import { type Fleet, openFleet } from "../../policy/placement.ts";
+import { type Fleet, leaveAtOnce, openFleet } from "../../policy/placement.ts";
 import { greatestBudget, poolBudget } from "../../policy/pools.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { DeadLetter, Held, Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
@@ -157,7 +157,7 @@ export class Book {
     this.fleet = openFleet(settings.region, settings.maxDispatchers);
     this.conditions = new Conditions(settings.pools, this.fleet.retired);
     for (const [id, config] of Object.entries(settings.pools)) {
-      const budget = poolBudget(config);
+      const budget = poolBudget(config, leaveAtOnce(this.fleet));
       const order = new Order(
         (flow) => weightOfFlow(flow, (tenant) => this.tenant(tenant).weight),
         ({ tokens }) => dominantKind(budget, tokens),

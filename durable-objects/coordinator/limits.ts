@@ -18,9 +18,9 @@ export class LimitBook {
   readonly notices: Notice[] = [];
 
   /** At wake: goes on with what was learned. */
-  open(pools: PoolsConfig, budgetOf: (pool: string) => Budget, store: CoordinatorStore, now: number): void {
+  open(pools: PoolsConfig, budgetOf: (pool: string) => Budget, store: CoordinatorStore, now: number, leaveAtOnce: number): void {
     for (const [id, config] of Object.entries(pools)) {
-      const learned = learnedOf(config, now);
+      const learned = learnedOf(config, now, leaveAtOnce);
       if (learned) this.#learned.set(id, learned);
     }
     for (const { pool, limits } of store.limits()) this.#learned.get(pool)?.restore(limits, budgetOf(pool), now);

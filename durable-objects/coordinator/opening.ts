@@ -1,6 +1,7 @@
 /** The coordinator wakes: its book as it was written. */
 import type { Settings } from "../../platform/settings.ts";
 import { restore } from "../../policy/ledger.ts";
+import { leaveAtOnce } from "../../policy/placement.ts";
 import { Book, type Entry } from "./book.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 
@@ -10,16 +11,16 @@ export function openBook(settings: Settings, store: CoordinatorStore, now: numbe
   book.conditions.restore(store, now);
   book.doubts.restore(store);
   book.estimates.restore(store);
-  book.limits.open(settings.pools, (pool) => book.pools.get(pool)!.budget, store, now);
+  book.limits.open(settings.pools, (pool) => book.pools.get(pool)!.budget, store, now, leaveAtOnce(book.fleet));
   for (const { pool, record } of store.budgets()) {
     const known = book.pools.get(pool);
     if (!known) continue;
-    restore(known.budget, record);
+    restore(known.budget, record, now);
     known.record = record;
   }
   for (const { tenant, record } of store.allowances()) {
     const desk = book.tenant(tenant);
-    restore(desk.budget, record);
+    restore(desk.budget, record, now);
     desk.record = record;
   }
   book.resting.open(store, now);

@@ -5,7 +5,7 @@ import { type Gate, Order } from "../../policy/order.ts";
 import type { Waiting } from "../../policy/queue.ts";
 
 /** All may start; a job's cost travels as its tokens. */
-const GATE: Gate = { starts: () => "start", costMs: ({ tokens }) => tokens, delayMs: () => 0, tokensIdle: () => false };
+const GATE: Gate = { starts: () => "start", costMs: ({ tokens }) => tokens, delayMs: () => 0, idle: () => null };
 let arrivals = 0;
 
 it("a flow is its tenant's, and has its weight, or a thousandth of it", () => {

@@ -12,7 +12,7 @@ export const costOf = (waiting: Waiting): number => waiting.tokens;
 export const always = () => "start" as const;
 export const alike = () => "requests" as const;
 /** All jobs are of one kind, so that none goes ahead of another. */
-export const gate = (starts: (waiting: Waiting) => Answer): Gate => ({ starts, costMs: costOf, delayMs: () => 0, tokensIdle: () => false });
+export const gate = (starts: (waiting: Waiting) => Answer): Gate => ({ starts, costMs: costOf, delayMs: () => 0, idle: () => null });
 export const equal = () => 1;
 
 export function filled(jobs: Waiting[], weightOf: (tenant: string) => number = equal): Order {

@@ -117,7 +117,8 @@ describe.each([
     const [with_, without] = [true, false].map((learns) => play({ minutes: 10, windowed, others: thirty, learns }));
     expect(without!.refused).toBeGreaterThan(300);
     expect(with_!.refused).toBeLessThan(without!.refused / 5);
-    expect(with_!.ours).toBeGreaterThan(without!.ours * 0.99);
+    // Without, what others cannot get is ours.
+    expect(with_!.ours).toBeGreaterThan(without!.ours * 0.95);
   });
 });
 

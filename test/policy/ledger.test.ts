@@ -43,7 +43,7 @@ describe("a record", () => {
     const held = nextRecord(budget, record, START)!;
     expect(nextRecord(budget, held, START)).toBeNull();
     const restored = openBudget(LIMITS);
-    restore(restored, held);
+    restore(restored, held, START);
     // The record runs ahead, which one small call does not feel.
     expect(readiness(restored, 1, START)).toEqual({ at: START + 9_000, limitedBy: "retry" });
   });
@@ -51,7 +51,7 @@ describe("a record", () => {
   it("says nothing of a limit that was not there when it was written", () => {
     const record = nextRecord(openBudget({ ...LIMITS, rpd: null }), null, START)!;
     const restored = openBudget(LIMITS);
-    restore(restored, record);
+    restore(restored, record, START);
     expect(used(restored, "rpd", START)).toBe(0);
   });
 
@@ -60,7 +60,7 @@ describe("a record", () => {
     for (let call = 0; call < 590; call++) reserve(budget, 1, START);
     const record = nextRecord(budget, null, START)!;
     const lowered = openBudget({ ...LIMITS, rpm: 6 });
-    restore(lowered, record);
+    restore(lowered, record, START);
     expect(readiness(lowered, 1, START).at - START).toBeLessThanOrEqual(60_000 + AHEAD_MS);
   });
 });
@@ -75,7 +75,7 @@ describe("a debt", () => {
   };
   const again = (record: LedgerRecord, limits = TPM) => {
     const budget = openBudget(limits);
-    restore(budget, JSON.parse(JSON.stringify(record)) as LedgerRecord);
+    restore(budget, JSON.parse(JSON.stringify(record)) as LedgerRecord, START);
     return budget;
   };
 
@@ -156,7 +156,7 @@ function live(
     if (step.do === "charge") charge(budget, step.share * (limits.tpm ?? 1), now);
     if (step.do === "crash") {
       budget = openBudget(limits);
-      if (record) restore(budget, record);
+      if (record) restore(budget, record, now);
     }
     const tokens = step.share * Math.min(limits.tpd ?? 1e9, ((limits.tpm ?? 1e9) * limits.burstSeconds) / 60);
     if ((step.do === "call" || step.do === "void") && !neverFits(budget, tokens) && readiness(budget, tokens, now).at <= now) {
@@ -182,7 +182,7 @@ describe("random histories", () => {
       fc.property(limits, fc.array(step, { maxLength: 40 }), fc.array(fc.nat(120_000)), (limits, steps, later) => {
         live(limits, steps, (budget, record, now) => {
           const restored = openBudget(limits);
-          if (record) restore(restored, record);
+          if (record) restore(restored, record, now);
           expect(restored.heldUntil).toBeGreaterThanOrEqual(budget.heldUntil);
           for (const ms of [0, ...later]) {
             for (const each of RESOURCES) {

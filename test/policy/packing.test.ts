@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { costMs, dominantKind, dominantMs, openBudget, readiness, reserve, retune, tokensIdle } from "../../policy/budget.ts";
+import { delayMs, dominantKind, dominantMs, idleKind, openBudget, readiness, reserve, retune } from "../../policy/budget.ts";
 import { type Gate, Order } from "../../policy/order.ts";
 import type { Waiting } from "../../policy/queue.ts";
 
@@ -43,8 +43,8 @@ function drain(load: Load, { weights = {}, burstSeconds = 2, packing = true, par
       return limitedBy === "rpm" ? "requests" : "tokens";
     },
     costMs: ({ tokens }) => dominantMs(budget, tokens),
-    delayMs: ({ tokens }, resource) => costMs(budget, resource, tokens),
-    tokensIdle: () => packing && tokensIdle(budget, now),
+    delayMs: ({ tokens }, resource, head) => delayMs(budget, resource, head.tokens, tokens, now),
+    idle: ({ tokens }) => (packing ? idleKind(budget, tokens, BALANCED, now) : null),
   };
   while (order.size > 0) {
     wakeAt = Number.POSITIVE_INFINITY;

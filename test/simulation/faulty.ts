@@ -1,6 +1,5 @@
 /** A small world in which everything breaks until, after a while, it stops: then every job must have come to its one end. */
 import type { Book } from "../../durable-objects/coordinator/book.ts";
-import { freeAt } from "../../policy/bucket.ts";
 import { overflowOf } from "./checks.ts";
 import type { Faults } from "./lines.ts";
 import { LOADS } from "./loads.ts";
@@ -67,8 +66,8 @@ function invariantOf(book: Book, now: number): string | null {
     for (const lane of pool.order.lanes.values()) if (lane.due()) return `of ${lane.flow} the next one rests`;
     if (leased !== pool.budget.inFlight) return `${leased} leases, ${pool.budget.inFlight} in flight`;
     if (waiting !== pool.order.size) return `${waiting} tickets wait, ${pool.order.size} stand in the order`;
-    for (const { bucket, rate, whole, resource } of pool.budget.meters) {
-      if (freeAt(bucket, rate, now) < rate.burst - whole - rate.perMs * 5_000 - 1e-6) return `${resource} is overdrawn`;
+    for (const { rate, resource, tally, whole } of pool.budget.meters) {
+      if (tally.free(now) < rate.burst - whole - rate.perMs * 5_000 - 1e-6) return `${resource} is overdrawn`;
     }
     if (waiting > 0 && pool.wakeAt === Number.POSITIVE_INFINITY && pool.budget.heldUntil <= now) return "work waits and nobody will look";
   }

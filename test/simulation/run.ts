@@ -1,9 +1,10 @@
 /** One run of a load against a rule, and what came of it. */
 
 import { readSettings, type Settings } from "../../platform/settings.ts";
+import { HEADER_SLOTS } from "../../policy/placement.ts";
 import { fairnessGap, overflowOf } from "./checks.ts";
 import { type EtaError, errorOf, type Told, waitsOf } from "./estimates.ts";
-import { LARGEST, type LoadName, makeLoad, type Scale, type SimJob } from "./loads.ts";
+import { type LoadName, makeLoad, type Scale, type SimJob } from "./loads.ts";
 import { Random } from "./random.ts";
 import { type Options, POOL, Sluice } from "./sluice.ts";
 import { type Rule, type RuleName, windowOf } from "./upstream.ts";
@@ -29,15 +30,21 @@ export type Report = {
   events: number;
 };
 
-/** How much later than another a call may leave that was admitted with it: it may find its dispatcher's six slots taken. */
-const DISPATCH_MS = 150;
+/** How much later than another a call may leave that was admitted with it: it may find its dispatcher's six slots taken, unless there are as many as a window has calls. */
+const DISPATCH_MS = { bucket: 150, window: 20 };
 
 /** As an operator would write it who knows the upstream's rule. */
 export function settingsFor(rule: RuleName, scale: Scale): Settings {
   const { kind, seconds } = windowOf(rule);
-  const known = kind === "bucket" ? { burst_seconds: seconds } : { burst_seconds: (LARGEST * 60) / scale.rpm, window_seconds: seconds };
-  const pool = { ...scale, ...known, ramp_tpm: null, transit_ms: DELAY.most - DELAY.least + DISPATCH_MS };
-  return readSettings({ SLUICE_LOCAL: "1", SLUICE_POOLS: JSON.stringify({ [POOL]: pool }) });
+  const known = { burst_seconds: seconds, window_seconds: kind === "bucket" ? null : seconds };
+  const pool = {
+    ...scale,
+    ...known,
+    ramp_tpm: null,
+    transit_ms: DELAY.most - DELAY.least + DISPATCH_MS[kind === "bucket" ? "bucket" : "window"],
+  };
+  const dispatchers = Math.max(128, Math.ceil((scale.rpm * seconds) / 30 / HEADER_SLOTS));
+  return readSettings({ SLUICE_LOCAL: "1", SLUICE_POOLS: JSON.stringify({ [POOL]: pool }), SLUICE_MAX_DISPATCHERS: `${dispatchers}` });
 }
 
 export function worldOf(scene: Scene): { world: World; jobs: SimJob[] } {

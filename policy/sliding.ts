@@ -1,0 +1,279 @@
+/**
+ * A limit that upstream counts in windows, fixed or sliding. Law: in every interval of `spanMs`, what was taken is at most `limit`. A span is the
+ * window and the transit: calls that reach upstream within a window were admitted within a span, so no window can overflow, wherever it begins.
+ *
+ * It remembers what was taken when. A bucket whose burst and rate keep the same law was rejected: what it lets go at once is missing from its
+ * rate, so of a window that stands open it used a tenth at first, and took a tenth longer for what ten windows hold.
+ */
+import { type Bucket, FULL, freeAt, give, giveBack, type Rate, readyAt, take } from "./bucket.ts";
+import type { Tally } from "./tally.ts";
+
+/** What was taken within this part of the span is one entry, as of the last of it; a coarser one where there are many already. So a thousand are kept at the most, and a burst is remembered to some ms. */
+const GRAIN = { fine: 1 / 16_384, coarse: 1 / 512, many: 512 };
+/** Entries that are over are dropped when there are so many: each costs little then. */
+const DROPPED = 512;
+/**
+ * A window that stands open goes within this part of it, and as much of it at once: work that comes in within one instant, but not in one message, is shared and
+ * packed all together.
+ */
+const OPENING = 1 / 256;
+/** More than can leave at once leaves as fast as calls of before begin to be answered, ms. */
+const LEAVING_MS = 2_000;
+/** Where others spend of it, no more than this part goes at once. */
+const SHARED_BURST = 1 / 10;
+/** What is written of it is coarser: a row of some 800 characters. */
+const WRITTEN_GRAIN = 1 / 40;
+
+/** Rounding of sums of many amounts, and of single ones. */
+const ROUNDING = { part: 1e-10, least: 5e-7 };
+
+/** What is written down. `ahead`: so much may be taken before it is written again. `taken`: when, and how much, the oldest first. */
+export type Past = { spanMs: number; limit: number; ahead: number; taken: [at: number, amount: number][] };
+
+export class Sliding implements Tally {
+  readonly limit: number;
+  readonly spanMs: number;
+  /** What may go at once. It refills faster than the limit comes back, so that no more is lost by it than at the start. */
+  readonly #burst: Rate;
+  /** And how what may is let go: one after the other, though so fast that it is as good as at once. */
+  readonly #opening: Rate;
+  #sharedUntil = Number.NEGATIVE_INFINITY;
+  readonly #hair: number;
+  #bucket: Bucket = FULL;
+  #opened: Bucket = FULL;
+  /** Of each entry: when its first amount was taken and its last; and all that was taken until then, from some beginning on. */
+  #firsts: number[] = [];
+  #lasts: number[] = [];
+  #sums: number[] = [];
+  /** The first that may still count. */
+  #head = 0;
+  /** So much of the sums came back, the oldest first. */
+  #back = 0;
+  /** What the sums were when it was last written. */
+  #written = 0;
+
+  /** `atOnce`: what can leave at once; null: all of it. */
+  constructor(limit: number, spanMs: number, burst: Rate, atOnce: number | null = null) {
+    this.limit = limit;
+    this.spanMs = spanMs;
+    this.#burst = burst;
+    this.#opening = openingOf(limit, burst.perMs, atOnce);
+    this.#hair = ROUNDING.least + limit * ROUNDING.part;
+  }
+
+  get at(): number {
+    return Math.max(this.#lasts.at(-1) ?? 0, this.#bucket.at);
+  }
+
+  spent(now: number): number {
+    return this.#total - this.#before(this.#live(now));
+  }
+
+  free(now: number): number {
+    const [free, pace] = [this.limit - this.spent(now), this.#pace(now)];
+    return pace ? Math.min(free, freeAt(this.#bucket, pace, now)) : free;
+  }
+
+  readyAt(amount: number, now: number): number {
+    const pace = this.#pace(now);
+    const opened = readyAt(this.#opened, this.#opening, amount, now);
+    const paced = pace ? Math.max(opened, readyAt(this.#bucket, pace, amount, now)) : opened;
+    const live = this.#live(now);
+    const before = this.#before(live);
+    const missing = this.#total - before + Math.min(amount, this.limit) - this.limit;
+    return missing <= this.#hair ? paced : Math.max(paced, this.#goneAt(live, before + missing));
+  }
+
+  take(amount: number, now: number): void {
+    const pace = this.#pace(now);
+    if (pace) this.#bucket = take(this.#bucket, pace, amount, now);
+    this.#opened = take(this.#opened, this.#opening, amount, now);
+    const grain = this.#lasts.length - this.#head < GRAIN.many ? GRAIN.fine : GRAIN.coarse;
+    this.#record(amount, Math.max(now, this.#lasts.at(-1) ?? 0), this.spanMs * grain);
+  }
+
+  /** The oldest first: what is left is believed to count for as long as it can. */
+  give(amount: number, now: number): void {
+    this.#bucket = give(this.#bucket, this.#burst, amount, now);
+    const before = this.#before(this.#live(now));
+    this.#back = Math.min(this.#total, before + amount);
+  }
+
+  /** Of what is over, and so counts no more, nothing is left to give. */
+  giveBack(amount: number, since: number, now: number): void {
+    this.#bucket = giveBack(this.#bucket, this.#burst, amount, since, now);
+    const index = this.#find(this.#lasts, since, this.#live(now));
+    if (index === this.#sums.length || this.#firsts[index]! > since) return;
+    const before = this.#before(index);
+    const back = Math.min(amount, Math.max(0, this.#sums[index]! - before));
+    // It may have been taken before that was written: else more than was written could be taken since.
+    if (this.#written > before) this.#written -= back;
+    for (let each = index; each < this.#sums.length; each++) this.#sums[each]! -= back;
+  }
+
+  /** What comes free is taken again at once, and comes free again a span later: all repeats itself. */
+  clearedAt(amount: number, own: number, now: number): number {
+    const pace = this.#pace(now);
+    const paced = pace ? now + (amount - freeAt(this.#bucket, pace, now)) / pace.perMs : now;
+    const live = this.#live(now);
+    const before = this.#before(live);
+    const spent = this.#total - before;
+    const missing = amount - Math.max(0, own - this.limit) - (this.limit - spent);
+    if (missing <= this.#hair) return Math.max(now, paced);
+    const spans = Math.max(0, Math.ceil((missing - Math.max(spent, this.limit)) / this.limit));
+    const rest = missing - spans * this.limit;
+    const first = rest <= spent + this.#hair ? this.#goneAt(live, before + rest) : now + this.spanMs;
+    return Math.max(paced, first + spans * this.spanMs);
+  }
+
+  delayMs(head: number, ahead: number, now: number): number {
+    const alone = this.readyAt(head, now);
+    const both = Math.min(head, this.limit) + ahead;
+    const beside = both > this.limit + this.#hair ? Math.max(alone, now + this.spanMs) : this.readyAt(both, now);
+    const pace = this.#pace(now);
+    return Math.max(beside - alone, pace ? ahead / pace.perMs : 0);
+  }
+
+  wholeAt(now: number): number {
+    return this.spent(now) > 0 ? this.#lasts.at(-1)! + this.spanMs : now;
+  }
+
+  /** What was taken stays taken: in a span all of it is over. */
+  succeed(before: Tally): void {
+    if (!(before instanceof Sliding)) return;
+    [this.#firsts, this.#lasts, this.#sums] = [before.#firsts, before.#lasts, before.#sums];
+    [this.#head, this.#back, this.#written] = [before.#head, before.#back, before.#written];
+    this.#sharedUntil = before.#sharedUntil;
+    this.#opened = { ...before.#opened, spent: Math.min(before.#opened.spent, this.#opening.burst) };
+    this.#bucket = { ...before.#bucket, spent: Math.min(before.#bucket.spent, this.#burst.burst) };
+  }
+
+  /** Others spend of it until then: what goes at once finds out too late what they left. */
+  share(until: number): void {
+    this.#sharedUntil = Math.max(this.#sharedUntil, until);
+  }
+
+  /** To be written: from now on no more than `ahead` may be taken until it is written again. */
+  write(ahead: number, now: number): Past {
+    const taken: Past["taken"] = [];
+    let since = Number.NEGATIVE_INFINITY;
+    for (let index = this.#live(now); index < this.#sums.length; index++) {
+      const amount = this.#sums[index]! - this.#before(index);
+      const last = taken.at(-1);
+      if (amount <= 0) continue;
+      if (last && this.#lasts[index]! - since < this.spanMs * WRITTEN_GRAIN) {
+        taken[taken.length - 1] = [this.#lasts[index]!, last[1] + amount];
+      } else {
+        since = this.#firsts[index]!;
+        taken.push([this.#lasts[index]!, amount]);
+      }
+    }
+    this.#written = this.#total;
+    return { spanMs: this.spanMs, limit: this.limit, ahead: Math.min(ahead, this.limit), taken };
+  }
+
+  /** Whether what was written last stands for what was taken until now. Where all of the limit was written ahead, it stands for ever. */
+  isWritten({ ahead, limit, spanMs }: Past, now: number): boolean {
+    const since = this.#total - Math.max(this.#written, this.#before(this.#live(now)));
+    return limit === this.limit && spanMs === this.spanMs && (ahead >= limit || since <= ahead + this.#hair);
+  }
+
+  /** Goes on from what was written. When what it ran ahead was taken is not known: just now. */
+  restore({ ahead, limit, spanMs, taken }: Past, now: number): void {
+    const first = taken[0]?.[0] ?? now;
+    // Counted in shorter spans before, older calls were forgotten: no more than the limit of then in each.
+    for (let at = first - Math.ceil(this.spanMs / spanMs) * spanMs; spanMs < this.spanMs && at <= first; at += spanMs)
+      this.#record(limit, at, 0);
+    for (const [at, amount] of taken) this.#record(amount, at, 0);
+    this.#written = this.#total;
+    this.#record(ahead, Math.max(now, this.at), 0);
+  }
+
+  /** After `rate` was kept to until `at`, by a bucket of which `burst` was spent. */
+  restoreSteady(perMs: number, burst: number, at: number): void {
+    const step = this.spanMs * WRITTEN_GRAIN;
+    for (let back = this.spanMs; back > step / 2; back -= step) this.#record(perMs * step, at - back + step, 0);
+    this.#record(Math.max(burst, this.limit - perMs * this.spanMs), at, 0);
+  }
+
+  /** How it goes at an instant; null if all that is there may go at once. */
+  #pace(now: number): Rate | null {
+    const { burst, perMs } = this.#burst;
+    const most = now < this.#sharedUntil ? Math.min(burst, this.limit * SHARED_BURST) : burst;
+    return most < this.limit ? { perMs, burst: most } : null;
+  }
+
+  get #total(): number {
+    return this.#sums.at(-1) ?? 0;
+  }
+
+  #record(amount: number, at: number, grainMs: number): void {
+    if (amount <= 0) return;
+    this.#forget(at);
+    const last = this.#sums.length - 1;
+    if (last >= this.#head && at - this.#firsts[last]! < grainMs) {
+      this.#lasts[last] = at;
+      this.#sums[last]! += amount;
+      return;
+    }
+    this.#firsts.push(at);
+    this.#lasts.push(at);
+    this.#sums.push(Math.max(this.#total, this.#back) + amount);
+  }
+
+  #forget(now: number): void {
+    this.#head = this.#live(now);
+    if (this.#head < Math.min(DROPPED, this.#sums.length)) return;
+    const gone = this.#sums[this.#head - 1] ?? 0;
+    this.#firsts = this.#firsts.slice(this.#head);
+    this.#lasts = this.#lasts.slice(this.#head);
+    // From here on, so that sums stay small: large ones are less exact.
+    this.#sums = this.#sums.slice(this.#head).map((sum) => sum - gone);
+    this.#back = Math.max(0, this.#back - gone);
+    this.#written = Math.max(0, this.#written - gone);
+    this.#head = 0;
+  }
+
+  /** The first entry that counts at an instant. */
+  #live(now: number): number {
+    const { length } = this.#lasts;
+    let low = this.#head;
+    let high = length;
+    // Mostly it is the first.
+    if (low < length && this.#lasts[low]! + this.spanMs > now) return low;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#lasts[middle]! + this.spanMs <= now) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** What the sums were before an entry, and what of it came back. */
+  #before(index: number): number {
+    return Math.max(this.#back, this.#sums[index - 1] ?? 0);
+  }
+
+  /** When the sums are gone up to so much. */
+  #goneAt(from: number, sum: number): number {
+    const index = this.#find(this.#sums, sum - this.#hair, from);
+    return this.#lasts[Math.min(index, this.#lasts.length - 1)]! + this.spanMs;
+  }
+
+  /** The first from an index on that is not less; they rise. */
+  #find(numbers: readonly number[], least: number, from: number): number {
+    let [low, high] = [from, numbers.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (numbers[middle]! < least) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function openingOf(limit: number, perMs: number, atOnce: number | null): Rate {
+  const burst = limit * OPENING;
+  if (atOnce === null || limit <= atOnce) return { perMs: perMs / OPENING, burst };
+  return { perMs: Math.min(perMs / OPENING, atOnce / LEAVING_MS), burst: Math.min(burst, atOnce) };
+}

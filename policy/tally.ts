@@ -1,0 +1,87 @@
+/** How one limit is counted: all that a budget asks of it. Amounts are in units of the limit, instants in ms. */
+import { type Bucket, FULL, freeAt, give, giveBack, type Rate, readyAt, spentAt, take } from "./bucket.ts";
+
+export interface Tally {
+  /** The last instant at which something was taken. */
+  readonly at: number;
+  spent(now: number): number;
+  /** Negative while a debt is paid off. */
+  free(now: number): number;
+  /** The earliest instant from `now` on at which so much can be taken. What is more than it ever holds needs it whole, and leaves a debt. */
+  readyAt(amount: number, now: number): number;
+  take(amount: number, now: number): void;
+  /** What was spent is less at once: it is not known when it was taken. */
+  give(amount: number, now: number): void;
+  /** What was taken at `since` was never used: it is as if that had never been taken. */
+  giveBack(amount: number, since: number, now: number): void;
+  /** When the last of calls of `amount` together is let through, were nobody else there; it takes `own` of them. */
+  clearedAt(amount: number, own: number, now: number): number;
+  /** How much later one of `head` can be taken if `ahead` is taken now. */
+  delayMs(head: number, ahead: number, now: number): number;
+  /** When all of it is there, if nothing more is taken. */
+  wholeAt(now: number): number;
+  /** Goes on where another of its kind ended, whose limit was another. */
+  succeed(before: Tally): void;
+}
+
+/** What a limit of before allowed may be owed beyond one that is lower for so long: upstream counts no minute longer than a minute. */
+const RETUNED_MS = 60_000;
+
+/** By a bucket that refills all the time. */
+export class Refilling implements Tally {
+  readonly rate: Rate;
+  bucket: Bucket = FULL;
+
+  constructor(rate: Rate) {
+    this.rate = rate;
+  }
+
+  get at(): number {
+    return this.bucket.at;
+  }
+
+  spent(now: number): number {
+    return spentAt(this.bucket, this.rate, now);
+  }
+
+  free(now: number): number {
+    return freeAt(this.bucket, this.rate, now);
+  }
+
+  readyAt(amount: number, now: number): number {
+    return readyAt(this.bucket, this.rate, amount, now);
+  }
+
+  take(amount: number, now: number): void {
+    this.bucket = take(this.bucket, this.rate, amount, now);
+  }
+
+  give(amount: number, now: number): void {
+    this.bucket = give(this.bucket, this.rate, amount, now);
+  }
+
+  giveBack(amount: number, since: number, now: number): void {
+    this.bucket = giveBack(this.bucket, this.rate, amount, since, now);
+  }
+
+  clearedAt(amount: number, own: number, now: number): number {
+    const debt = Math.max(0, own - this.rate.burst);
+    const missing = amount - debt - this.free(now);
+    return missing > 0 ? Math.max(now, this.at) + missing / this.rate.perMs : now;
+  }
+
+  delayMs(_: number, ahead: number): number {
+    return ahead / this.rate.perMs;
+  }
+
+  wholeAt(now: number): number {
+    return now + this.spent(now) / this.rate.perMs;
+  }
+
+  /** What was spent stays spent, as far as the new limit may owe it: its rate would pay off the rest for hours, and without a call nobody learns that the limit is back. */
+  succeed(before: Tally): void {
+    if (!(before instanceof Refilling)) return;
+    const spent = Math.min(before.bucket.spent, this.rate.burst + this.rate.perMs * RETUNED_MS);
+    this.bucket = { ...before.bucket, spent };
+  }
+}
