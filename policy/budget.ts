@@ -135,7 +135,7 @@ function returnTo(meter: Meter, amount: number, since: number | undefined, now: 
 
 /** A call that has ended used more tokens than it had reserved: they are spent as well, if need be as a debt. */
 export function charge(budget: Budget, tokens: number, now: number): void {
-  for (const meter of budget.meters) if (meter.counts === "tokens") meter.tally.take(tokens, now);
+  for (const meter of budget.meters) if (meter.counts === "tokens") meter.tally.owe(tokens, now);
 }
 
 /** Nothing starts before `until` (ms): upstream asked for silence. */
@@ -164,9 +164,21 @@ export function retune(budget: Budget, resource: Resource, limits: Limits): void
 /** What others spent may be owed beyond the bucket for so long: more would be their debt, not ours. */
 const OWED_MS = 10_000;
 
-/** Others spend of it as well until then, ms: of what is counted in windows not all that is there goes at once. */
-export function share(budget: Budget, until: number): void {
-  for (const { tally } of budget.meters) if (tally instanceof Sliding) tally.share(until);
+/** Until then, ms, a window that stands open is not spent at once. */
+export function spendEvenly(budget: Budget, until: number): void {
+  for (const { tally } of budget.meters) if (tally instanceof Sliding) tally.spendEvenly(until);
+}
+
+/** Who comes and has to wait for more than this part of a window, for it was spent before: others will come like that, for so long, ms. */
+const CAME = { part: 1 / 10, ms: 600_000 };
+
+/** Somebody has come who has to wait, a call of so many tokens, while others wait: from now on there is to be something left for such as come between. */
+export function cameLate(budget: Budget, tokens: number, now: number): void {
+  for (const meter of budget.meters) {
+    const { tally } = meter;
+    if (!(tally instanceof Sliding) || tally.readyAt(amountOf(meter, tokens), now) - now <= tally.spanMs * CAME.part) continue;
+    spendEvenly(budget, now + CAME.ms);
+  }
 }
 
 /** So much of a limit is spent as well, by whomever; or, where it is negative, is free again. Answers how much is: no more than there was room for. */
@@ -180,7 +192,7 @@ export function correct(budget: Budget, resource: Resource, amount: number, now:
     return Math.max(amount, -before);
   }
   const taken = Math.min(amount, Math.max(0, rate.burst + rate.perMs * OWED_MS - before));
-  tally.take(taken, now);
+  tally.owe(taken, now);
   return taken;
 }
 

@@ -6,7 +6,7 @@
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
 import { type Bounds, type Days, KINDS, type LearnedRecord, type LimitChange, type Minutes, type Name } from "./bounds.ts";
-import { type Budget, burstOf, correct, type Reservation, type Resource, retune, share, used } from "./budget.ts";
+import { type Budget, burstOf, correct, type Reservation, type Resource, retune, spendEvenly, used } from "./budget.ts";
 import { gone, LearnedDays } from "./days.ts";
 import { Followed } from "./followed.ts";
 import { Foreign } from "./foreign.ts";
@@ -73,7 +73,7 @@ export class Learned {
   /** A call of so many tokens was let go just now. */
   started(budget: Budget, tokens: number, now: number): LimitChange[] {
     this.#foresee(budget, now);
-    share(budget, this.#sharedUntil);
+    spendEvenly(budget, this.#sharedUntil);
     this.#total.requests++;
     this.#total.tokens += tokens;
     this.#note(budget, now);

@@ -13,14 +13,14 @@ const GRAIN = { fine: 1 / 16_384, coarse: 1 / 512, many: 512 };
 /** Entries that are over are dropped when there are so many: each costs little then. */
 const DROPPED = 512;
 /**
- * A window that stands open goes within this part of it, and as much of it at once: work that comes in within one instant, but not in one message, is shared and
+ * A window that stands open goes within so many ms, and so much of it at once: work that comes in within one instant, but not in one message, is shared and
  * packed all together.
  */
-const OPENING = 1 / 256;
+const OPENING = { ms: 250, least: 1 / 16, burst: 1 / 128 };
 /** More than can leave at once leaves as fast as calls of before begin to be answered, ms. */
 const LEAVING_MS = 2_000;
-/** Where others spend of it, no more than this part goes at once. */
-const SHARED_BURST = 1 / 10;
+/** Where it is spent evenly, no more than this part goes at once. */
+const EVEN = 1 / 10;
 /** What is written of it is coarser: a row of some 800 characters. */
 const WRITTEN_GRAIN = 1 / 40;
 
@@ -37,7 +37,7 @@ export class Sliding implements Tally {
   readonly #burst: Rate;
   /** And how what may is let go: one after the other, though so fast that it is as good as at once. */
   readonly #opening: Rate;
-  #sharedUntil = Number.NEGATIVE_INFINITY;
+  #evenlyUntil = Number.NEGATIVE_INFINITY;
   readonly #hair: number;
   #bucket: Bucket = FULL;
   #opened: Bucket = FULL;
@@ -65,6 +65,11 @@ export class Sliding implements Tally {
     return Math.max(this.#lasts.at(-1) ?? 0, this.#bucket.at);
   }
 
+  /** How many entries it keeps. */
+  get size(): number {
+    return this.#sums.length;
+  }
+
   spent(now: number): number {
     return this.#total - this.#before(this.#live(now));
   }
@@ -88,6 +93,10 @@ export class Sliding implements Tally {
     const pace = this.#pace(now);
     if (pace) this.#bucket = take(this.#bucket, pace, amount, now);
     this.#opened = take(this.#opened, this.#opening, amount, now);
+    this.owe(amount, now);
+  }
+
+  owe(amount: number, now: number): void {
     const grain = this.#lasts.length - this.#head < GRAIN.many ? GRAIN.fine : GRAIN.coarse;
     this.#record(amount, Math.max(now, this.#lasts.at(-1) ?? 0), this.spanMs * grain);
   }
@@ -143,14 +152,14 @@ export class Sliding implements Tally {
     if (!(before instanceof Sliding)) return;
     [this.#firsts, this.#lasts, this.#sums] = [before.#firsts, before.#lasts, before.#sums];
     [this.#head, this.#back, this.#written] = [before.#head, before.#back, before.#written];
-    this.#sharedUntil = before.#sharedUntil;
+    this.#evenlyUntil = before.#evenlyUntil;
     this.#opened = { ...before.#opened, spent: Math.min(before.#opened.spent, this.#opening.burst) };
     this.#bucket = { ...before.#bucket, spent: Math.min(before.#bucket.spent, this.#burst.burst) };
   }
 
-  /** Others spend of it until then: what goes at once finds out too late what they left. */
-  share(until: number): void {
-    this.#sharedUntil = Math.max(this.#sharedUntil, until);
+  /** Until then not all that is there goes at once. */
+  spendEvenly(until: number): void {
+    this.#evenlyUntil = Math.max(this.#evenlyUntil, until);
   }
 
   /** To be written: from now on no more than `ahead` may be taken until it is written again. */
@@ -199,7 +208,7 @@ export class Sliding implements Tally {
   /** How it goes at an instant; null if all that is there may go at once. */
   #pace(now: number): Rate | null {
     const { burst, perMs } = this.#burst;
-    const most = now < this.#sharedUntil ? Math.min(burst, this.limit * SHARED_BURST) : burst;
+    const most = now < this.#evenlyUntil ? Math.min(burst, this.limit * EVEN) : burst;
     return most < this.limit ? { perMs, burst: most } : null;
   }
 
@@ -273,7 +282,7 @@ export class Sliding implements Tally {
 }
 
 function openingOf(limit: number, perMs: number, atOnce: number | null): Rate {
-  const burst = limit * OPENING;
-  if (atOnce === null || limit <= atOnce) return { perMs: perMs / OPENING, burst };
-  return { perMs: Math.min(perMs / OPENING, atOnce / LEAVING_MS), burst: Math.min(burst, atOnce) };
+  const [burst, all] = [limit * OPENING.burst, Math.max(limit / OPENING.ms, perMs / OPENING.least)];
+  if (atOnce === null || limit <= atOnce) return { perMs: all, burst };
+  return { perMs: Math.min(all, atOnce / LEAVING_MS), burst: Math.min(burst, atOnce) };
 }

@@ -10,6 +10,8 @@ export interface Tally {
   /** The earliest instant from `now` on at which so much can be taken. What is more than it ever holds needs it whole, and leaves a debt. */
   readyAt(amount: number, now: number): number;
   take(amount: number, now: number): void;
+  /** So much is spent as well, without a call that leaves now. */
+  owe(amount: number, now: number): void;
   /** What was spent is less at once: it is not known when it was taken. */
   give(amount: number, now: number): void;
   /** What was taken at `since` was never used: it is as if that had never been taken. */
@@ -54,6 +56,10 @@ export class Refilling implements Tally {
 
   take(amount: number, now: number): void {
     this.bucket = take(this.bucket, this.rate, amount, now);
+  }
+
+  owe(amount: number, now: number): void {
+    this.take(amount, now);
   }
 
   give(amount: number, now: number): void {

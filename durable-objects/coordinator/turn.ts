@@ -3,6 +3,7 @@
  * one commit. Law: what is told to others is held back until that commit is durable (the platform's output gate), but for leases
  * that their mailbox opens only once it has heard of that commit.
  */
+import { cameLate } from "../../policy/budget.ts";
 import { nextRecord } from "../../policy/ledger.ts";
 import { admit } from "./admit.ts";
 import type { Book, Entry } from "./book.ts";
@@ -25,7 +26,11 @@ export function decide<T>(book: Book, now: number, random: () => number, step: (
 function expect(book: Book, now: number): void {
   for (const entry of book.fresh) {
     const { waiting } = entry;
-    if (waiting) book.pools.get(entry.row.pool)!.expectations.expect(entry, () => reckon(book, entry, waiting, now).rawMs, now);
+    if (!waiting) continue;
+    const pool = book.pools.get(entry.row.pool)!;
+    pool.expectations.expect(entry, () => reckon(book, entry, waiting, now).rawMs, now);
+    const own = pool.order.lanes.get(entry.flow)?.size ?? 0;
+    if (own <= book.fresh.size && own < pool.order.size) cameLate(pool.budget, entry.row.tokens, now);
   }
 }
 

@@ -1,0 +1,348 @@
+/** A limit of windows against a log that forgets nothing. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  cameLate,
+  clearanceMs,
+  correct,
+  free,
+  type Limits,
+  openBudget,
+  readiness,
+  refund,
+  reserve,
+  retune,
+  used,
+} from "../../policy/budget.ts";
+import { type LedgerRecord, nextRecord, restore } from "../../policy/ledger.ts";
+import { Sliding } from "../../policy/sliding.ts";
+import { START } from "./intervals.ts";
+
+const [LIMIT, SPAN] = [1_000, 60_250];
+const ANY = { perMs: LIMIT / 60_000, burst: Number.POSITIVE_INFINITY };
+/** Entries are so far apart at the most, and a window opens within so long. */
+const [GRAIN, OPENING] = [SPAN / 512 + 1, 251];
+const open = () => new Sliding(LIMIT, SPAN, ANY);
+
+type Taken = { at: number; amount: number };
+const within = (log: Taken[], now: number, span = SPAN) =>
+  log.reduce((sum, { at, amount }) => sum + (at > now - span && at <= now ? amount : 0), 0);
+/** The most that any interval of a span holds: each ends with a call. */
+const worst = (log: Taken[], span = SPAN) => Math.max(0, ...log.map(({ at }) => within(log, at, span)));
+/** When the log itself would let so much through. */
+const exactly = (log: Taken[], amount: number, now: number) =>
+  [now, ...log.map(({ at }) => at + SPAN)]
+    .filter((at) => at >= now && within(log, at) + amount <= LIMIT)
+    .reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+
+type Step = { ms: number; amount: number; do: "take" | "ready" | "void" | "late void" };
+const step: fc.Arbitrary<Step> = fc.record({
+  ms: fc.oneof(fc.constant(0), fc.nat(20), fc.nat(2_000), fc.nat(70_000)),
+  amount: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 999 }), fc.double({ min: 0.001, max: LIMIT, noNaN: true })),
+  do: fc.constantFrom("take", "take", "ready", "ready", "ready", "void", "late void"),
+});
+
+describe("random histories of a limit that is counted in windows", () => {
+  function play(steps: Step[], watch: (tally: Sliding, log: Taken[], now: number, amount: number) => void = () => {}): Taken[] {
+    const tally = open();
+    let log: Taken[] = [];
+    let now = START;
+    for (const { amount, do: what, ms } of steps) {
+      now += ms;
+      watch(tally, log, now, amount);
+      if (what === "ready") now = Math.max(now, Math.ceil(tally.readyAt(amount, now)));
+      if ((what === "take" || what === "ready") && tally.readyAt(amount, now) <= now) {
+        tally.take(amount, now);
+        log = [...log, { at: now, amount }];
+      }
+      const back = what === "void" ? log.at(-1) : what === "late void" ? log[Math.floor(log.length / 2)] : undefined;
+      if (!back) continue;
+      tally.giveBack(back.amount, back.at, now);
+      log = log.filter((each) => each !== back);
+    }
+    return log;
+  }
+
+  // Law: in every interval of a span, what was taken is at most the limit.
+  it("hold no more than the limit in any interval, whatever is given back", () => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 20, maxLength: 150 }), (steps) => {
+        expect(worst(play(steps))).toBeLessThanOrEqual(LIMIT + 1e-6);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  // Law: nothing waits that the log itself would let go, but for what entries are apart and a window takes to open.
+  it("keep nobody longer than the log itself would", () => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 20, maxLength: 100 }), (steps) => {
+        play(steps, (tally, log, now, amount) => {
+          expect(tally.readyAt(amount, now)).toBeLessThanOrEqual(exactly(log, amount, now) + GRAIN + OPENING);
+          expect(tally.spent(now)).toBeGreaterThanOrEqual(within(log, now) - 1e-6);
+          expect(tally.spent(now)).toBeLessThanOrEqual(within(log, now, SPAN + GRAIN) + 1e-6);
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("name the very instant at which a call can start", () => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 10, maxLength: 60 }), (steps) => {
+        play(steps, (tally, _, now, amount) => {
+          const at = tally.readyAt(amount, now);
+          expect(tally.readyAt(amount, at)).toBe(at);
+          if (at - 1 > now) expect(tally.readyAt(amount, at - 1)).toBeGreaterThan(at - 1);
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe("a limit that is counted in windows", () => {
+  it("keeps its memory small, and is used to the last thousandth by whoever takes all that there is", () => {
+    const tally = open();
+    let [now, taken, most] = [START, 0, 0];
+    for (; now < START + 20 * SPAN; now += 3) {
+      if (tally.readyAt(0.05, now) > now) continue;
+      tally.take(0.05, now);
+      taken += 0.05;
+      most = Math.max(most, tally.size);
+    }
+    expect(most).toBeLessThan(2_000);
+    expect(taken / (LIMIT * 20)).toBeGreaterThan(0.997);
+  });
+
+  it("gives what is more than the limit only when all of it is there, and is shut until that is over", () => {
+    const tally = open();
+    tally.take(10, START);
+    expect(tally.readyAt(2 * LIMIT, START)).toBe(START + SPAN);
+    tally.take(2 * LIMIT, START + SPAN);
+    expect(tally.readyAt(1, START + SPAN)).toBe(START + 2 * SPAN);
+  });
+
+  it("refills nothing while a clock stands back", () => {
+    const tally = open();
+    tally.take(LIMIT, START);
+    expect(tally.spent(START - 5_000)).toBe(LIMIT);
+    tally.take(1, START - 5_000);
+    expect(tally.readyAt(1, START - 5_000)).toBe(START + SPAN);
+  });
+
+  it("takes off the oldest first what comes back without a time: what is left counts for longest", () => {
+    const tally = open();
+    tally.take(600, START);
+    tally.take(400, START + 30_000);
+    tally.give(500, START + 40_000);
+    expect([tally.spent(START + 40_000), tally.spent(START + SPAN)]).toEqual([500, 400]);
+  });
+
+  it("spends no more at once than a short burst, and its rate from then on", () => {
+    const tally = new Sliding(LIMIT, SPAN, { perMs: LIMIT / 60_000, burst: 100 });
+    const log: Taken[] = [];
+    for (let now = START; now < START + 4 * SPAN; now += 10) {
+      for (; tally.readyAt(1, now) <= now; log.push({ at: now, amount: 1 })) tally.take(1, now);
+    }
+    for (const [index, { at }] of log.entries())
+      for (const later of [20, 150, 400]) {
+        const last = log[index + later];
+        if (last) expect(later + 1).toBeLessThanOrEqual(100 + ((last.at - at) * LIMIT) / 60_000 + 1);
+      }
+    expect(worst(log)).toBeLessThanOrEqual(LIMIT);
+    // All of each span, though it may go faster than it comes back.
+    expect(log.length).toBeGreaterThan(4 * LIMIT * 0.995);
+  });
+
+  it("lets a whole window go within a quarter of a second, and as much as can leave, where that is less", () => {
+    const goes = (atOnce: number | null) => {
+      const tally = new Sliding(LIMIT, SPAN, ANY, atOnce);
+      let now = START;
+      for (let call = 0; call < LIMIT; call++) {
+        now = tally.readyAt(1, now);
+        tally.take(1, now);
+      }
+      return now - START;
+    };
+    expect(goes(null)).toBeLessThanOrEqual(250);
+    expect(goes(100)).toBeGreaterThan(15_000);
+  });
+});
+
+const LIMITS: Limits = {
+  rpm: 600,
+  tpm: 60_000,
+  rpd: null,
+  tpd: null,
+  concurrency: null,
+  burstSeconds: 60,
+  windowSeconds: 60,
+  transitMs: 250,
+};
+
+describe("a pool whose upstream counts in windows", () => {
+  const spent = () => {
+    const budget = openBudget(LIMITS);
+    for (let call = 0; call < 12; call++) reserve(budget, 5_000, START + call * 1_000);
+    return budget;
+  };
+
+  it("whose limit is cut owes no longer than a window, and one that is raised has the rest at once", () => {
+    const budget = spent();
+    const now = START + 11_000;
+    retune(budget, "tpm", { ...LIMITS, tpm: 20_000 });
+    expect(used(budget, "tpm", now)).toBe(60_000);
+    // Eight of twelve have to be over until one more fits.
+    expect(readiness(budget, 5_000, now).at).toBe(START + 8_000 + SPAN);
+    retune(budget, "tpm", { ...LIMITS, tpm: 90_000 });
+    expect(free(budget, "tpm", now)).toBe(30_000);
+  });
+
+  it("has back at once what was taken by a call that never left, and nothing of one of a window before", () => {
+    const budget = openBudget(LIMITS);
+    const calls = [0, 1_000, 2_000].map((ms) => reserve(budget, 20_000, START + ms));
+    refund(budget, calls[1]!, START + 3_000);
+    expect([used(budget, "tpm", START + 3_000), used(budget, "rpm", START + 3_000)]).toEqual([40_000, 2]);
+    expect(used(budget, "tpm", START + SPAN)).toBe(20_000);
+    const late = START + 2 * SPAN;
+    reserve(budget, 7_000, late);
+    refund(budget, calls[0]!, late);
+    expect(used(budget, "tpm", late)).toBe(7_000);
+  });
+
+  it("takes what others spent of it, and gives it back", () => {
+    const budget = openBudget(LIMITS);
+    expect(correct(budget, "tpm", 59_000, START)).toBe(59_000);
+    expect(readiness(budget, 2_000, START)).toEqual({ at: START + SPAN, limitedBy: "tpm" });
+    expect(correct(budget, "tpm", -9_000, START)).toBe(-9_000);
+    expect(readiness(budget, 2_000, START).at).toBe(START);
+  });
+
+  it("tells of a backlog that windows go one after the other, as those before did", () => {
+    const budget = spent();
+    const now = START + 11_000;
+    const cleared = (tokens: number) => clearanceMs(budget, 1, tokens, 100, now).at - START;
+    // What was taken at 3 s comes free a span later, and again after each.
+    for (const windows of [0, 1, 5]) expect(cleared(windows * 60_000 + 20_000)).toBe(3_000 + (windows + 1) * SPAN);
+  });
+
+  it("is not spent at once for some minutes, once somebody came who had to wait for it", () => {
+    const goes = (late: boolean) => {
+      const budget = spent();
+      if (late) cameLate(budget, 100, START + 12_000);
+      let now = START + 3 * SPAN;
+      for (let call = 0; call < 300; call++) {
+        now = readiness(budget, 100, now).at;
+        reserve(budget, 100, now);
+      }
+      return now - START - 3 * SPAN;
+    };
+    expect(goes(false)).toBeLessThan(250);
+    // A tenth, and the rest as it comes.
+    expect(goes(true)).toBeGreaterThan(23_000);
+    const roomy = openBudget(LIMITS);
+    cameLate(roomy, 100, START);
+    reserve(roomy, 30_000, START);
+    expect(readiness(roomy, 20_000, START + 250).at).toBe(START + 250);
+  });
+});
+
+describe("a pool of windows after a restart", () => {
+  const again = (record: LedgerRecord, now: number, limits = LIMITS) => {
+    const budget = openBudget(limits);
+    restore(budget, JSON.parse(JSON.stringify(record)) as LedgerRecord, now);
+    return budget;
+  };
+
+  it("knows what was taken when: what a minute ago was taken is there again, and five seconds are lost", () => {
+    const budget = openBudget(LIMITS);
+    reserve(budget, 30_000, START);
+    reserve(budget, 20_000, START + 50_000);
+    const record = nextRecord(budget, null, START + 50_000)!;
+    const woken = again(record, START + 55_000);
+    expect(used(woken, "tpm", START + 55_000)).toBeCloseTo(50_000 + 60_000 * (5_000 / SPAN), 6);
+    expect(used(woken, "tpm", START + SPAN)).toBeCloseTo(20_000 + 60_000 * (5_000 / SPAN), 6);
+    expect(used(woken, "tpm", START + 55_000 + SPAN)).toBe(0);
+  });
+
+  // Law: what is restored after a crash is never less spent than the truth, at any later instant.
+  it("never spends more than its limit in any interval, crash after crash", () => {
+    const life = fc.record({
+      ms: fc.oneof(fc.nat(50), fc.nat(3_000), fc.nat(70_000)),
+      share: fc.double({ min: 0, max: 1, noNaN: true }),
+      crash: fc.boolean(),
+      downMs: fc.nat(5_000),
+    });
+    const limits = fc.constantFrom(
+      LIMITS,
+      { ...LIMITS, windowSeconds: 10 },
+      { ...LIMITS, windowSeconds: 1 },
+      { ...LIMITS, burstSeconds: 2 },
+    );
+    fc.assert(
+      fc.property(
+        limits,
+        fc.array(life, { minLength: 10, maxLength: 60 }),
+        fc.array(fc.nat(120_000), { maxLength: 5 }),
+        (limits, steps, later) => {
+          const whole = (60_000 * limits.windowSeconds!) / 60;
+          let [budget, record, now] = [openBudget(limits), null as LedgerRecord | null, START];
+          const log: Taken[] = [];
+          for (const { crash, downMs, ms, share } of steps) {
+            now += ms;
+            const tokens = share * whole;
+            if (readiness(budget, tokens, now).at <= now) {
+              reserve(budget, tokens, now);
+              log.push({ at: now, amount: tokens });
+            }
+            record = nextRecord(budget, record, now) ?? record;
+            const truth = budget;
+            const woken = again(record!, now + downMs, limits);
+            for (const after of [0, ...later]) {
+              const at = now + downMs + after;
+              for (const each of ["rpm", "tpm"] as const)
+                expect(used(woken, each, at)).toBeGreaterThanOrEqual(used(truth, each, at) - 1e-3);
+            }
+            if (!crash) continue;
+            budget = woken;
+            now += downMs;
+          }
+          const span = limits.windowSeconds! * 1_000 + limits.transitMs!;
+          expect(worst(log, span)).toBeLessThanOrEqual(whole + 1e-3);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  it("writes no more than a record for each five seconds of rate", () => {
+    const budget = openBudget(LIMITS);
+    let [record, writes] = [null as LedgerRecord | null, 0];
+    for (let now = START; now < START + 600_000; now += 100) {
+      if (readiness(budget, 100, now).at > now) continue;
+      reserve(budget, 100, now);
+      const next = nextRecord(budget, record, now);
+      if (next) writes++;
+      record = next ?? record;
+    }
+    expect(writes).toBeGreaterThan(50);
+    expect(writes).toBeLessThanOrEqual(600 / 5 + 1);
+    expect(JSON.stringify(record).length).toBeLessThan(4_000);
+  });
+
+  it("of a record that knows a bucket alone lets no window overflow, and does not stand for a whole one", () => {
+    const record = { at: START, heldUntil: 0, spent: { tpm: 11_000 }, perMs: { tpm: 54_000 / SPAN } };
+    const woken = again(record, START + 1_000);
+    expect(used(woken, "tpm", START + 1_000)).toBeGreaterThanOrEqual(60_000);
+    expect(readiness(woken, 5_000, START + 1_000).at).toBeLessThan(START + 15_000);
+    expect(used(again(record, START + 3 * SPAN), "tpm", START + 3 * SPAN)).toBe(0);
+  });
+
+  it("of windows that were shorter counts the limit of each that it does not know", () => {
+    const budget = openBudget({ ...LIMITS, windowSeconds: 10 });
+    reserve(budget, 10_000, START);
+    const woken = again(nextRecord(budget, null, START)!, START);
+    expect(used(woken, "tpm", START)).toBeGreaterThanOrEqual(6 * 10_000);
+  });
+});
