@@ -133,6 +133,13 @@ function returnTo(meter: Meter, amount: number, since: number | undefined, now: 
   if (since !== undefined) meter.tally.giveBack(amount, since, now);
 }
 
+/** A call that was let go has waited so long until it left, ms: upstream counts it as of then. A bucket has no memory of when. */
+export function leftLate(budget: Budget, { at, tokens }: Reservation, waitedMs: number, now: number): void {
+  if (at === undefined) return;
+  for (const meter of budget.meters)
+    if (meter.tally instanceof Sliding) meter.tally.leave(amountOf(meter, tokens), at, Math.min(now, at + waitedMs), now);
+}
+
 /** A call that has ended used more tokens than it had reserved: they are spent as well, if need be as a debt. */
 export function charge(budget: Budget, tokens: number, now: number): void {
   for (const meter of budget.meters) if (meter.counts === "tokens") meter.tally.owe(tokens, now);

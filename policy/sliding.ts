@@ -24,6 +24,9 @@ const EVEN = 1 / 10;
 /** What is written of it is coarser: a row of some 800 characters. */
 const WRITTEN_GRAIN = 1 / 40;
 
+/** What is written may have left so much later, ms: more, and it is written again. */
+const LATE_MS = 250;
+
 /** Rounding of sums of many amounts, and of single ones. */
 const ROUNDING = { part: 1e-10, least: 5e-7 };
 
@@ -108,16 +111,30 @@ export class Sliding implements Tally {
     this.#back = Math.min(this.#total, before + amount);
   }
 
-  /** Of what is over, and so counts no more, nothing is left to give. */
   giveBack(amount: number, since: number, now: number): void {
     this.#bucket = giveBack(this.#bucket, this.#burst, amount, since, now);
-    const index = this.#find(this.#lasts, since, this.#live(now));
-    if (index === this.#sums.length || this.#firsts[index]! > since) return;
-    const before = this.#before(index);
-    const back = Math.min(amount, Math.max(0, this.#sums[index]! - before));
-    // It may have been taken before that was written: else more than was written could be taken since.
-    if (this.#written > before) this.#written -= back;
-    for (let each = index; each < this.#sums.length; each++) this.#sums[each]! -= back;
+    this.#takeOut(amount, since, this.#sums.length, now);
+  }
+
+  /** What was taken at `since` left only at `until`: it counts from then. */
+  leave(amount: number, since: number, until: number, now: number): void {
+    const to = this.#find(this.#lasts, until, this.#head);
+    const next = this.#lasts[to] ?? Number.POSITIVE_INFINITY;
+    let moved = this.#takeOut(amount, since, to, now);
+    if (moved === 0 && since + this.spanMs <= now && now < until + this.spanMs) {
+      // It was thought to be over: it counts once more.
+      for (let each = to; each < this.#sums.length; each++) this.#sums[each]! += amount;
+      moved = amount;
+    }
+    if (moved === 0) return;
+    // As of an entry that is later, if that is near.
+    const near = next - until < this.spanMs * GRAIN.coarse;
+    // What was written has it earlier, and allows for a little.
+    if ((near ? next : until) - since > LATE_MS) this.#written -= moved;
+    if (near) return;
+    this.#firsts.splice(to, 0, until);
+    this.#lasts.splice(to, 0, until);
+    this.#sums.splice(to, 0, (this.#sums[to - 1] ?? 0) + moved);
   }
 
   /** What comes free is taken again at once, and comes free again a span later: all repeats itself. */
@@ -193,7 +210,7 @@ export class Sliding implements Tally {
     // Counted in shorter spans before, older calls were forgotten: no more than the limit of then in each.
     for (let at = first - Math.ceil(this.spanMs / spanMs) * spanMs; spanMs < this.spanMs && at <= first; at += spanMs)
       this.#record(limit, at, 0);
-    for (const [at, amount] of taken) this.#record(amount, at, 0);
+    for (const [at, amount] of taken) this.#record(amount, Math.max(at, Math.min(now, at + LATE_MS)), 0);
     this.#written = this.#total;
     this.#record(ahead, Math.max(now, this.at), 0);
   }
@@ -210,6 +227,18 @@ export class Sliding implements Tally {
     const { burst, perMs } = this.#burst;
     const most = now < this.#evenlyUntil ? Math.min(burst, this.limit * EVEN) : burst;
     return most < this.limit ? { perMs, burst: most } : null;
+  }
+
+  /** Takes an amount out of the entry of its time, and answers how much was there; after `to` the sums stay. Of what is over, and so counts no more, nothing is. */
+  #takeOut(amount: number, since: number, to: number, now: number): number {
+    const index = this.#find(this.#lasts, since, this.#live(now));
+    if (index >= to || this.#firsts[index]! > since) return 0;
+    const before = this.#before(index);
+    const out = Math.min(amount, Math.max(0, this.#sums[index]! - before));
+    // It may have been taken before that was written: else more than was written could be taken since.
+    if (to === this.#sums.length && this.#written > before) this.#written -= out;
+    for (let each = index; each < to; each++) this.#sums[each]! -= out;
+    return out;
   }
 
   get #total(): number {

@@ -110,6 +110,8 @@ export type Settlement = {
   outcome: Outcome;
   /** Milliseconds from the start of the call to its response headers; null when none came. */
   headersMs: number | null;
+  /** How long it waited in its dispatcher until it was sent, ms; missing if it was not, and from an older program. */
+  waitedMs?: number;
 };
 
 /** `readings`: the newest of each pool since the last batch or heartbeat. */

@@ -1,5 +1,5 @@
 /** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
-import { charge, hold, refund, refundTokens, release, wholeTokens } from "../../policy/budget.ts";
+import { charge, hold, leftLate, refund, refundTokens, release, wholeTokens } from "../../policy/budget.ts";
 import { unusedMs } from "../../policy/order.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
@@ -20,11 +20,13 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
   for (const settlement of batch.settlements) noteTurnedAway(book, batch.dispatcher, settlement, now);
   read(book, batch.readings ?? [], now);
   for (const settlement of batch.settlements) {
-    const { headersMs, outcome } = settlement;
+    const { headersMs, outcome, waitedMs } = settlement;
     const entry = leaseOf(book, batch.dispatcher, settlement);
     if (!entry) continue;
     if (outcome.kind === "committed" || TURNED_AWAY.has(outcome.kind)) untold(book, entry);
+    const { reservation, row } = entry;
     conclude(book, entry, outcome, headersMs, now, random());
+    if (waitedMs && reservation && !neverLeft(outcome)) leftLate(book.pools.get(row.pool)!.budget, reservation, waitedMs, now);
   }
 }
 

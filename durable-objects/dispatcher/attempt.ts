@@ -37,11 +37,19 @@ export class Call {
   readonly controller = new AbortController();
   delivery: Delivery | null = null;
   headersMs: number | null = null;
+  /** From its start to its sending; null before. */
+  waitedMs: number | null = null;
+  readonly #startedAt: number;
   /** A watch that came before the attempt was opened. */
   watched = false;
 
-  constructor(lease: Lease) {
+  constructor(lease: Lease, now: number) {
     this.lease = lease;
+    this.#startedAt = now;
+  }
+
+  sent(now: number): void {
+    this.waitedMs = now - this.#startedAt;
   }
 
   abort(reason: string): void {
@@ -87,6 +95,7 @@ async function callUpstream(
 ): Promise<Outcome> {
   const timeouts = { ...ports.timeouts, ...own };
   const startedAt = ports.now();
+  call.sent(startedAt);
   const clock = new Watch(call.controller);
   clock.total(timeouts.total);
   // A job that wants to wait for less than is usual has that from its client, and says nothing of upstream.

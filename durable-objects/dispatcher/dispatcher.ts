@@ -63,7 +63,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
       const known = this.#calls.get(lease.job);
       if (known && known.lease.attempt >= lease.attempt) continue;
       known?.abort("a newer attempt has begun");
-      const call = new Call(lease);
+      const call = new Call(lease, this.#ports.now());
       this.#calls.set(lease.job, call);
       this.ctx.waitUntil(this.#run(call));
     }
@@ -93,7 +93,8 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
   async #run(call: Call): Promise<void> {
     const { job, attempt: number } = call.lease;
     const outcome = forgotten(call, await attempt(call, this.#ports));
-    if (outcome) await this.#settlements.add({ job, attempt: number, outcome, headersMs: call.headersMs });
+    const waited = call.waitedMs === null ? {} : { waitedMs: call.waitedMs };
+    if (outcome) await this.#settlements.add({ job, attempt: number, outcome, headersMs: call.headersMs, ...waited });
     // Held until the coordinator knows: a report meanwhile must not make it look lost.
     if (this.#calls.get(job) === call) this.#calls.delete(job);
   }

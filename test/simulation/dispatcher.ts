@@ -12,6 +12,7 @@ export class SimDispatcher {
   readonly #sluice: Sluice;
   #boot = 1;
   #calls = new Map<string, number>();
+  readonly #startedAt = new Map<string, number>();
   #free = HEADER_SLOTS;
   #queue: (() => void)[] = [];
   #settlements: Settlement[] = [];
@@ -32,6 +33,7 @@ export class SimDispatcher {
       if ((this.#calls.get(lease.job) ?? 0) >= lease.attempt) continue;
       this.#calls.set(lease.job, lease.attempt);
       const { boot } = this;
+      this.#startedAt.set(lease.job, this.#sluice.world.time.now);
       this.#sluice.world.time.after(1, () => {
         if (boot === this.boot) this.#open(lease);
       });
@@ -65,9 +67,10 @@ export class SimDispatcher {
     const mine = () => boot === this.boot;
     const { job } = rows.get(lease.job)!;
     const sentAt = world.time.now;
+    const waitedMs = sentAt - this.#startedAt.get(lease.job)!;
     let headersMs: number | null = null;
     const back = (outcome: Outcome) => {
-      if (mine()) this.#end(lease, outcome, headersMs);
+      if (mine()) this.#end(lease, outcome, headersMs, waitedMs);
     };
     world.call(
       job,
@@ -88,8 +91,9 @@ export class SimDispatcher {
     );
   }
 
-  #end({ job, attempt }: Held, outcome: Outcome, headersMs: number | null = null): void {
-    this.#settlements.push({ job, attempt, outcome, headersMs });
+  #end({ job, attempt }: Held, outcome: Outcome, headersMs: number | null = null, waitedMs = 0): void {
+    this.#startedAt.delete(job);
+    this.#settlements.push({ job, attempt, outcome, headersMs, waitedMs });
     if (!this.#settling) this.#settle();
   }
 

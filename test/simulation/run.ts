@@ -79,9 +79,7 @@ function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["s
   const { scale } = scene;
   const perMs = { requests: scale.rpm / 60_000, tokens: scale.tpm / 60_000 };
   const tokens = jobs.reduce((sum, job) => sum + world.upstream.chargeOf(job.prompt, job.most), 0);
-  const { seconds } = windowOf(scene.rule);
-  // A window that nobody has used yet holds as much at once as a bucket of its length.
-  const optimum = Math.max(1, jobs.length / perMs.requests - seconds * 1_000, tokens / perMs.tokens - seconds * 1_000);
+  const optimum = Math.max(1, least(scene.rule, jobs.length / perMs.requests), least(scene.rule, tokens / perMs.tokens));
   const last = world.sends.at(-1)?.at ?? 0;
   const starts = startsOf(world);
   return {
@@ -96,6 +94,13 @@ function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["s
     eta: errorOf(waitsOf(jobs, starts, told)),
     events: world.time.events,
   };
+}
+
+/** The least time, ms, for what refills in `ms`. Of windows the first is there at once, and each later one a window later, all of it: no sliding window lets a part of one go before. */
+function least(rule: RuleName, ms: number): number {
+  const { kind, seconds } = windowOf(rule);
+  const whole = seconds * 1_000;
+  return kind === "bucket" ? ms - whole : (Math.ceil(ms / whole - 1e-9) - 1) * whole;
 }
 
 /** Of what upstream took, over the middle half, where neither the burst nor the end of the work shows. */
