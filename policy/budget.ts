@@ -73,7 +73,7 @@ function openWindow(
 ): Meter {
   const limit = perMs * windowMs;
   const [counts, least, atOnce] = resource === "rpm" ? (["requests", 1, leaveAtOnce] as const) : (["tokens", 0, null] as const);
-  const tally = new Sliding(limit, windowMs + transitMs, { perMs, burst: Math.max(least, whole) }, atOnce);
+  const tally = new Sliding(limit, windowMs + transitMs, { perMs, burst: Math.max(least, whole) }, counts, atOnce);
   return { resource, counts, rate: { perMs: limit / (windowMs + transitMs), burst: limit }, whole: limit, tally };
 }
 

@@ -13,10 +13,10 @@ const GRAIN = { fine: 1 / 16_384, coarse: 1 / 512, many: 512 };
 /** Entries that are over are dropped when there are so many: each costs little then. */
 const DROPPED = 512;
 /**
- * A window that stands open goes within so many ms, and so much of it at once: work that comes in within one instant, but not in one message, is shared and
- * packed all together.
+ * A window that stands open goes within so many ms, or that part of it if that is less, and so much of it at once: work that comes in within one instant, but not in one message, is shared and
+ * packed all together. Of what goes in large pieces more, else it would be the one that keeps the other.
  */
-const OPENING = { ms: 250, least: 1 / 16, burst: 1 / 128 };
+const OPENING = { requests: { ms: 250, least: 1 / 16, burst: 1 / 128 }, tokens: { ms: 100, least: 1 / 40, burst: 1 / 50 } };
 /** More than can leave at once leaves as fast as calls of before begin to be answered, ms. */
 const LEAVING_MS = 2_000;
 /** Where it is spent evenly, no more than this part goes at once. */
@@ -56,11 +56,11 @@ export class Sliding implements Tally {
   #written = 0;
 
   /** `atOnce`: what can leave at once; null: all of it. */
-  constructor(limit: number, spanMs: number, burst: Rate, atOnce: number | null = null) {
+  constructor(limit: number, spanMs: number, burst: Rate, counts: keyof typeof OPENING, atOnce: number | null = null) {
     this.limit = limit;
     this.spanMs = spanMs;
     this.#burst = burst;
-    this.#opening = openingOf(limit, burst.perMs, atOnce);
+    this.#opening = openingOf(limit, burst.perMs, counts, atOnce);
     this.#hair = ROUNDING.least + limit * ROUNDING.part;
   }
 
@@ -310,8 +310,9 @@ export class Sliding implements Tally {
   }
 }
 
-function openingOf(limit: number, perMs: number, atOnce: number | null): Rate {
-  const [burst, all] = [limit * OPENING.burst, Math.max(limit / OPENING.ms, perMs / OPENING.least)];
+function openingOf(limit: number, perMs: number, counts: keyof typeof OPENING, atOnce: number | null): Rate {
+  const { burst: part, least, ms } = OPENING[counts];
+  const [burst, all] = [limit * part, Math.max(limit / ms, perMs / least)];
   if (atOnce === null || limit <= atOnce) return { perMs: all, burst };
   return { perMs: Math.min(all, atOnce / LEAVING_MS), burst: Math.min(burst, atOnce) };
 }

@@ -22,7 +22,7 @@ const [LIMIT, SPAN] = [1_000, 60_250];
 const ANY = { perMs: LIMIT / 60_000, burst: Number.POSITIVE_INFINITY };
 /** Entries are so far apart at the most, and a window opens within so long. */
 const [GRAIN, OPENING] = [SPAN / 512 + 1, 251];
-const open = () => new Sliding(LIMIT, SPAN, ANY);
+const open = () => new Sliding(LIMIT, SPAN, ANY, "requests");
 
 type Taken = { at: number; amount: number };
 const within = (log: Taken[], now: number, span = SPAN) =>
@@ -162,7 +162,7 @@ describe("a limit that is counted in windows", () => {
   });
 
   it("spends no more at once than a short burst, and its rate from then on", () => {
-    const tally = new Sliding(LIMIT, SPAN, { perMs: LIMIT / 60_000, burst: 100 });
+    const tally = new Sliding(LIMIT, SPAN, { perMs: LIMIT / 60_000, burst: 100 }, "requests");
     const log: Taken[] = [];
     for (let now = START; now < START + 4 * SPAN; now += 10) {
       for (; tally.readyAt(1, now) <= now; log.push({ at: now, amount: 1 })) tally.take(1, now);
@@ -179,7 +179,7 @@ describe("a limit that is counted in windows", () => {
 
   it("lets a whole window go within a quarter of a second, and as much as can leave, where that is less", () => {
     const goes = (atOnce: number | null) => {
-      const tally = new Sliding(LIMIT, SPAN, ANY, atOnce);
+      const tally = new Sliding(LIMIT, SPAN, ANY, "requests", atOnce);
       let now = START;
       for (let call = 0; call < LIMIT; call++) {
         now = tally.readyAt(1, now);
