@@ -2,6 +2,7 @@
 import type { Limits, Resource } from "./budget.ts";
 import type { DayRecord } from "./day.ts";
 import type { Kind } from "./levels.ts";
+import type { OwedRecord } from "./owed.ts";
 
 export type Minutes = { rpm: number; tpm: number };
 export type Days = { rpd: number | null; tpd: number | null };
@@ -14,6 +15,7 @@ export type LearnedRecord = {
   rpd?: DayRecord;
   tpd?: DayRecord;
   asked?: Partial<Record<Kind, number>>;
+  owed?: Record<Kind, OwedRecord | null>;
 };
 /** A limit that is followed from now on; null is none. */
 export type LimitChange = { resource: Resource; from: number | null; to: number | null };
