@@ -6,7 +6,7 @@
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
 import { type Bounds, type Days, KINDS, type LearnedRecord, type LimitChange, type Minutes, type Name } from "./bounds.ts";
-import { type Budget, burstOf, correct, type Reservation, type Resource, readyUnless, retune, used } from "./budget.ts";
+import { type Budget, burstOf, correct, neverFits, type Reservation, type Resource, readyUnless, retune, used } from "./budget.ts";
 import { Corrections } from "./corrections.ts";
 import { gone, LearnedDays } from "./days.ts";
 import { Followed } from "./followed.ts";
@@ -97,8 +97,9 @@ export class Learned {
    * upstream told, or one that was lowered.
    */
   readyAt(budget: Budget, tokens: number, now: number): number {
-    const asks = { ...this.days.asks, rpm: this.#owed.requests.seeAt, tpm: this.#owed.tokens.seeAt };
-    return readyUnless(budget, tokens, asks, now);
+    // What a limit never holds would be refused whether or not anything is owed.
+    const owed = neverFits(budget, tokens) ? {} : { rpm: this.#owed.requests.seeAt, tpm: this.#owed.tokens.seeAt };
+    return readyUnless(budget, tokens, { ...this.days.asks, ...owed }, now);
   }
 
   /** Whether it matters, before a call that was let go then (ms) has ended, that upstream takes it. */

@@ -70,6 +70,18 @@ describe("what a lowered limit may owe", () => {
     expect(free(budget, "rpm", at(2.5))).toBe(before);
   });
 
+  it("is not asked for by a call that is larger than the limit allows: it would be refused anyhow", () => {
+    const budget = openBudget(CONFIGURED);
+    const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
+    reserve(budget, TPM, START);
+    learned.started(budget, TPM, START);
+    const at = START + 1_000;
+    const tokens = { limit: TPM / 2, remaining: 0, resetMs: 60_000 };
+    learned.take({ pool: "p", job: "j", sentAt: at - 50, at, requests: null, tokens }, null, budget, at);
+    expect(learned.readyAt(budget, TPM / 2, at)).toBe(at + 2_000);
+    expect(learned.readyAt(budget, TPM / 2 + 1, at)).toBe(readiness(budget, TPM / 2 + 1, at).at);
+  });
+
   it("an operator knows better", () => {
     const { at, budget, learned, readyAt, fitsAt } = cut(590);
     learned.reset(budget, at(1));
