@@ -1,7 +1,9 @@
 /** What is learned of a pool's limits, and within what: see learned.ts. */
+import type { FullReading, LimitReading } from "../schemas/rate.ts";
 import type { Limits, Resource } from "./budget.ts";
 import type { DayRecord } from "./day.ts";
 import type { Kind } from "./levels.ts";
+import type { OwedRecord } from "./owed.ts";
 
 export type Minutes = { rpm: number; tpm: number };
 export type Days = { rpd: number | null; tpd: number | null };
@@ -14,6 +16,7 @@ export type LearnedRecord = {
   rpd?: DayRecord;
   tpd?: DayRecord;
   asked?: Partial<Record<Kind, number>>;
+  owed?: Record<Kind, OwedRecord | null>;
 };
 /** A limit that is followed from now on; null is none. */
 export type LimitChange = { resource: Resource; from: number | null; to: number | null };
@@ -24,3 +27,8 @@ export const KINDS = [
   ["tokens", "tpm", "tpd", ["tokens", "projectTokens"]],
 ] as const;
 export type Name = (typeof KINDS)[number][3][number];
+
+/** Whether it tells what is left as well. */
+export function isFull(told: LimitReading): told is FullReading {
+  return told.remaining !== null;
+}
