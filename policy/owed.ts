@@ -28,7 +28,10 @@ export class Owed {
   /** The limit was lowered just now: beyond what it allows at once, more may be owed than a moment pays off. */
   lowered(budget: Budget, now: number): void {
     const unit = costMs(budget, this.#kind, 1);
-    if (this.#beyond(budget, now) * unit > SEE.firstMs) this.#debt ??= { times: 0, nextAt: now + SEE.firstMs };
+    if (this.#debt || this.#beyond(budget, now) * unit <= SEE.firstMs) return;
+    this.#debt = { times: 0, nextAt: now + SEE.firstMs };
+    // What went to see after an earlier cut, and since, says nothing of this one.
+    this.#seeingSince = Number.POSITIVE_INFINITY;
   }
 
   /** A call may be let go from then on, ms, whatever is owed. Infinity: not before it is paid off. */

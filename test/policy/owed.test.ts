@@ -61,6 +61,21 @@ describe("what a lowered limit may owe", () => {
     expect(fitsAt(2.6)).toBeLessThan(4);
   });
 
+  it("is another after another cut: a call that was let go before that, and is taken, says nothing of it", () => {
+    const { at, budget, fitsAt, learned, readyAt, start, tell } = cut(590);
+    start(2.1);
+    learned.taken(at(2.1), budget, at(2.5));
+    learned.reset(budget, at(70));
+    for (let call = 0; call < 590; call++) start(80);
+    tell(80.1, 0);
+    learned.taken(at(80), budget, at(80.5));
+    expect(fitsAt(81)).toBeGreaterThan(130);
+    expect(readyAt(81)).toBeCloseTo(82.1, 6);
+    start(82.1);
+    learned.taken(at(82.1), budget, at(82.5));
+    expect(fitsAt(82.5)).toBeLessThan(83);
+  });
+
   it("a call of before that turns out never to have been made is not given back twice", () => {
     const { at, budget, first, learned, start } = cut(590);
     start(2.1);
