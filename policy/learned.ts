@@ -78,7 +78,7 @@ export class Learned {
     });
   }
 
-  /** A call was answered that was let go at `startedAt` (ms), and its headers were heard before. */
+  /** A call was taken that was let go at `startedAt` (ms), and its headers were heard before. */
   untold(startedAt: number): void {
     for (const [kind, resource] of KINDS)
       if (this.#minutes[kind].limit !== this.#bounds.limits[resource]) this.#untold.answered(kind, startedAt);

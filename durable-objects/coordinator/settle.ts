@@ -23,7 +23,7 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
     const { headersMs, outcome } = settlement;
     const entry = leaseOf(book, batch.dispatcher, settlement);
     if (!entry) continue;
-    if (outcome.kind === "committed" || TURNED_AWAY.has(outcome.kind)) untold(book, entry);
+    if (outcome.kind === "committed") untold(book, entry);
     conclude(book, entry, outcome, headersMs, now, random());
   }
 }
