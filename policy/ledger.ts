@@ -1,8 +1,9 @@
 /**
- * What of a budget is written down. Law: what is restored after a crash is never less spent than the truth.
+ * What of a budget is written down. Law: what is restored after a crash is never less spent than the truth, nor more by
+ * much: an object that sleeps between two calls begins anew with each.
  *
  * Writing every admission would cost a row a job. So the record runs ahead of the truth by a few seconds of rate and is
- * written again only when the truth has caught up; a crash loses at most that much budget, and gains none.
+ * written again only when the truth has caught up, or was given back as much; a crash loses at most twice that of the budget, and gains none.
  */
 import { spentAt } from "./bucket.ts";
 import type { Budget, Resource } from "./budget.ts";
@@ -20,11 +21,11 @@ export type LedgerRecord = {
   perMs?: Partial<Record<Resource, number>>;
 };
 
-/** A record to write now, or null while the last one still covers the truth. */
+/** A record to write now, or null while the last one still covers the truth, and is near it. */
 export function nextRecord(budget: Budget, last: LedgerRecord | null, now: number): LedgerRecord | null {
   // Where a clock stepped back, nothing refills until it has caught up with the buckets.
   const at = Math.max(now, ...budget.meters.map((meter) => meter.bucket.at));
-  if (last && covers(last, budget, now) && covers(last, budget, at)) return null;
+  if (last && covers(last, budget, now) && covers(last, budget, at) && !isFar(last, budget, at)) return null;
   const spent: LedgerRecord["spent"] = {};
   const perMs: LedgerRecord["perMs"] = {};
   for (const { bucket, rate, resource, whole } of budget.meters) {
@@ -53,5 +54,13 @@ function covers(record: LedgerRecord, budget: Budget, now: number): boolean {
     if (record.perMs?.[meter.resource] !== meter.rate.perMs) return false;
     const recorded = spentAt({ spent: record.spent[meter.resource] ?? 0, at: record.at }, meter.rate, now);
     return recorded >= spentAt(meter.bucket, meter.rate, now);
+  });
+}
+
+/** So much was given back since that it would be missing after a restart: what a call reserved and did not use, say. */
+function isFar({ at, spent }: LedgerRecord, budget: Budget, now: number): boolean {
+  return budget.meters.some(({ bucket, rate, resource }) => {
+    const recorded = spentAt({ spent: spent[resource] ?? 0, at }, rate, now);
+    return recorded - spentAt(bucket, rate, now) > 2 * rate.perMs * AHEAD_MS + HAIR;
   });
 }

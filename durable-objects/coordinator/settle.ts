@@ -71,7 +71,7 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
 function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): void {
   const { row, address } = entry;
   const pool = book.pools.get(row.pool)!;
-  const tenant = book.tenant(address.tenant).budget;
+  const tenant = book.spending(address.tenant);
   const reservation = entry.reservation!;
   entry.reservation = null;
   if (neverLeft(outcome)) {

@@ -10,6 +10,7 @@ import {
   type Resource,
   readiness,
   refund,
+  refundTokens,
   reserve,
   retune,
   used,
@@ -34,6 +35,18 @@ describe("a record", () => {
     expect(nextRecord(budget, record, START)).toBeNull();
     reserve(budget, 1, START);
     expect(nextRecord(budget, record, START)?.spent.tpm).toBeCloseTo(6_001 + 5_000, 9);
+  });
+
+  it("is written once more than five seconds of rate came back: after a restart they are there", () => {
+    const budget = openBudget(BY_THE_MINUTE);
+    reserve(budget, 50_000, START);
+    const record = nextRecord(budget, null, START)!;
+    refundTokens(budget, 4_000, START, START);
+    expect(nextRecord(budget, record, START)).toBeNull();
+    refundTokens(budget, 2_000, START, START);
+    const next = nextRecord(budget, record, START)!;
+    expect(next.spent.tpm).toBeCloseTo(44_000 + 5_000, 9);
+    expect(nextRecord(budget, next, START)).toBeNull();
   });
 
   it("is written for a longer hold, and brings it back", () => {
