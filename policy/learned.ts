@@ -98,7 +98,9 @@ export class Learned {
    */
   readyAt(budget: Budget, tokens: number, now: number): number {
     // What a limit never holds would be refused whether or not anything is owed.
-    const owed = neverFits(budget, tokens) ? {} : { rpm: this.#owed.requests.seeAt, tpm: this.#owed.tokens.seeAt };
+    const owed = neverFits(budget, tokens)
+      ? {}
+      : { rpm: this.#owed.requests.seeAt(budget, 1), tpm: this.#owed.tokens.seeAt(budget, tokens) };
     return readyUnless(budget, tokens, { ...this.days.asks, ...owed }, now);
   }
 

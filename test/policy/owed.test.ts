@@ -85,7 +85,7 @@ describe("what a lowered limit may owe", () => {
     expect(free(budget, "rpm", at(2.5))).toBe(before);
   });
 
-  it("is not asked for by a call that is larger than the limit allows: it would be refused anyhow", () => {
+  it("is not asked for by a call that is larger than the limit allows, nor before a bucket that was empty at the cut would hold it: it would be refused anyhow", () => {
     const budget = openBudget(CONFIGURED);
     const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
     reserve(budget, TPM, START);
@@ -93,7 +93,9 @@ describe("what a lowered limit may owe", () => {
     const at = START + 1_000;
     const tokens = { limit: TPM / 2, remaining: 0, resetMs: 60_000 };
     learned.take({ pool: "p", job: "j", sentAt: at - 50, at, requests: null, tokens }, null, budget, at);
-    expect(learned.readyAt(budget, TPM / 2, at)).toBe(at + 2_000);
+    expect(learned.readyAt(budget, TPM / 60, at)).toBe(at + 2_000);
+    expect(learned.readyAt(budget, TPM / 10, at)).toBeCloseTo(at + 12_000, 3);
+    expect(learned.readyAt(budget, TPM / 2, at)).toBeCloseTo(at + 60_000, 3);
     expect(learned.readyAt(budget, TPM / 2 + 1, at)).toBe(readiness(budget, TPM / 2 + 1, at).at);
   });
 
