@@ -81,7 +81,7 @@ export class Learned {
     });
   }
 
-  /** A call was answered that was let go at `startedAt` (ms), and its headers were heard before. */
+  /** A call was taken that was let go at `startedAt` (ms), and its headers were heard before. */
   untold(startedAt: number): void {
     for (const [kind, resource] of KINDS)
       if (this.#minutes[kind].limit !== this.#bounds.limits[resource]) this.#untold.answered(kind, startedAt);
@@ -101,7 +101,9 @@ export class Learned {
    */
   readyAt(budget: Budget, tokens: number, now: number): number {
     // What a limit never holds would be refused whether or not anything is owed.
-    const owed = neverFits(budget, tokens) ? {} : { rpm: this.#owed.requests.seeAt, tpm: this.#owed.tokens.seeAt };
+    const owed = neverFits(budget, tokens)
+      ? {}
+      : { rpm: this.#owed.requests.seeAt(budget, 1), tpm: this.#owed.tokens.seeAt(budget, tokens) };
     return readyUnless(budget, tokens, { ...this.days.asks, ...owed }, now);
   }
 

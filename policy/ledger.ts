@@ -1,8 +1,9 @@
 /**
- * What of a budget is written down. Law: what is restored after a crash is never less spent than the truth.
+ * What of a budget is written down. Law: what is restored after a crash is never less spent than the truth, nor more by
+ * much: an object that sleeps between two calls begins anew with each.
  *
  * Writing every admission would cost a row a job. So the record runs ahead of the truth by a few seconds of rate and is
- * written again only when the truth has caught up; a crash loses at most that much budget, and gains none.
+ * written again only when the truth has caught up, or was given back as much; a crash loses at most twice that of the budget, and gains none.
  */
 import { spentAt } from "./bucket.ts";
 import type { Budget, Meter, Resource } from "./budget.ts";
@@ -23,11 +24,11 @@ export type LedgerRecord = {
   past?: Partial<Record<Resource, Past>>;
 };
 
-/** A record to write now, or null while the last one still covers the truth. */
+/** A record to write now, or null while the last one still covers the truth, and is near it. */
 export function nextRecord(budget: Budget, last: LedgerRecord | null, now: number): LedgerRecord | null {
   // Where a clock stepped back, nothing refills until it has caught up with the buckets.
   const at = Math.max(now, ...budget.meters.map((meter) => meter.tally.at));
-  if (last && covers(last, budget, now) && covers(last, budget, at)) return null;
+  if (last && covers(last, budget, now) && covers(last, budget, at) && !isFar(last, budget, at)) return null;
   const spent: LedgerRecord["spent"] = {};
   const perMs: LedgerRecord["perMs"] = {};
   const past: LedgerRecord["past"] = {};
@@ -77,4 +78,18 @@ function covers(record: LedgerRecord, budget: Budget, now: number): boolean {
     const recorded = spentAt({ spent: record.spent[resource] ?? 0, at: record.at }, rate, now);
     return recorded >= tally.spent(now);
   });
+}
+
+/** So much was given back since that it would be missing after a restart: what a call reserved and did not use, say. */
+function isFar({ at, past, spent }: LedgerRecord, budget: Budget, now: number): boolean {
+  return budget.meters.some(({ rate, resource, tally }) => {
+    const window = past?.[resource];
+    const recorded = window ? writtenAt(window, now) : spentAt({ spent: spent[resource] ?? 0, at }, rate, now);
+    return recorded - tally.spent(now) > 2 * rate.perMs * AHEAD_MS + HAIR;
+  });
+}
+
+/** What a window's record would bring back. */
+function writtenAt({ ahead, spanMs, taken }: Past, now: number): number {
+  return taken.reduce((sum, [at, amount]) => sum + (at + spanMs > now ? amount : 0), ahead);
 }

@@ -2,7 +2,7 @@
  * What a limit of before allowed, and the lower one that it was cut to may owe. An upstream that refills a bucket has forgotten it, one that keeps a log of the minute has not, and
  * the headers of both tell the same: nothing is left. So before it is paid off a call goes to see. Law: one at a time, and after each the next is three times as late.
  */
-import { type Budget, burstOf, costMs, used } from "./budget.ts";
+import { type Budget, burstOf, paceOf, used } from "./budget.ts";
 import type { Kind } from "./levels.ts";
 
 /** The first goes so long after the cut: most of a minute would be lost without it, and a debt that is paid off sooner is not worth a refusal. ms. */
@@ -10,8 +10,8 @@ const SEE = { firstMs: 2_000, factor: 3 };
 /** Less than this is rounding. */
 const HAIR = 1e-6;
 
-/** `times`: how many calls went to see; `nextAt`: when the next may go, ms. */
-export type OwedRecord = { times: number; nextAt: number };
+/** `since`: the cut, ms; `times`: how many calls went to see; `nextAt`: when the next may go, ms. */
+export type OwedRecord = { since: number; times: number; nextAt: number };
 
 export class Owed {
   readonly #kind: Kind;
@@ -27,13 +27,16 @@ export class Owed {
 
   /** The limit was lowered just now: beyond what it allows at once, more may be owed than a moment pays off. */
   lowered(budget: Budget, now: number): void {
-    const unit = costMs(budget, this.#kind, 1);
-    if (this.#beyond(budget, now) * unit > SEE.firstMs) this.#debt ??= { times: 0, nextAt: now + SEE.firstMs };
+    if (this.#debt || this.#refillMs(budget, this.#beyond(budget, now)) <= SEE.firstMs) return;
+    this.#debt = { since: now, times: 0, nextAt: now + SEE.firstMs };
+    // What went to see after an earlier cut, and since, says nothing of this one.
+    this.#seeingSince = Number.POSITIVE_INFINITY;
   }
 
-  /** A call may be let go from then on, ms, whatever is owed. Infinity: not before it is paid off. */
-  get seeAt(): number {
-    return this.#debt?.nextAt ?? Number.POSITIVE_INFINITY;
+  /** A call that takes so much may be let go from then on, ms, whatever is owed. Infinity: not before it is paid off. What even a bucket that was empty at the cut has not refilled yet is refused for sure. */
+  seeAt(budget: Budget, amount: number): number {
+    if (!this.#debt) return Number.POSITIVE_INFINITY;
+    return Math.max(this.#debt.nextAt, this.#debt.since + this.#refillMs(budget, amount));
   }
 
   /** A call that takes so much was let go just now. */
@@ -45,7 +48,7 @@ export class Owed {
       return;
     }
     const times = this.#debt.times + 1;
-    this.#debt = { times, nextAt: now + SEE.firstMs * SEE.factor ** times };
+    this.#debt = { ...this.#debt, times, nextAt: now + SEE.firstMs * SEE.factor ** times };
     this.#seeingSince = now;
   }
 
@@ -71,6 +74,10 @@ export class Owed {
 
   restore(record: OwedRecord | null): void {
     this.#debt = this.#written = record;
+  }
+
+  #refillMs(budget: Budget, amount: number): number {
+    return amount / (paceOf(budget)[this.#kind] ?? Number.POSITIVE_INFINITY);
   }
 
   #beyond(budget: Budget, now: number): number {

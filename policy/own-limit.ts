@@ -15,8 +15,8 @@ const MAJORITY = { inRow: 3, times: 2, fadeMs: 30_000 };
 /** Limits that are remembered. */
 const MOST = 8;
 
-/** `answers`: that told it, fading; `since`: the first of them, of those that minutes do not part; `apartAt`: when it was last another bucket's. */
-type Known = { answers: number; at: number; since: number; apartAt: number };
+/** `answers`: that told it, fading; `since`: the first of them, of those that minutes do not part, nor a time as the pool's own; `apartAt`: when it was last another bucket's. */
+type Known = { answers: number; at: number; since: number | null; apartAt: number };
 /** One limit told, and no other, since then. */
 type Row = { limit: number; since: number; last: number; answers: number };
 
@@ -34,7 +34,7 @@ export class OwnLimit {
     this.#count(limit, at);
     if (this.#own === null || limit === this.#own.limit) {
       const other = this.#other && this.#known.get(this.#other.limit)!;
-      if (other && isBrief(this.#other!, at) && sentAt > other.since) other.apartAt = at;
+      if (other && isBrief(this.#other!, at) && sentAt > other.since!) other.apartAt = at;
       this.#other = null;
       this.#own = lengthened(this.#own, limit, at);
       return true;
@@ -61,6 +61,8 @@ export class OwnLimit {
   #change(at: number): true {
     const before = this.#known.get(this.#own!.limit);
     if (before && isBrief(this.#own!, at)) before.apartAt = at;
+    // Were it told again, calls that were sent before that say nothing of it.
+    if (before) before.since = null;
     this.#own = this.#other!;
     this.#known.get(this.#own.limit)!.apartAt = Number.NEGATIVE_INFINITY;
     this.#other = null;
@@ -70,8 +72,13 @@ export class OwnLimit {
   #count(limit: number, at: number): void {
     const known = this.#known.get(limit);
     this.#known.delete(limit);
-    const since = known && at - known.at <= APART_MS ? known.since : at;
-    this.#known.set(limit, { answers: (known ? faded(known, at) : 0) + 1, at, since, apartAt: known?.apartAt ?? Number.NEGATIVE_INFINITY });
+    const since = known && at - known.at <= APART_MS ? known.since : null;
+    this.#known.set(limit, {
+      answers: (known ? faded(known, at) : 0) + 1,
+      at,
+      since: since ?? at,
+      apartAt: known?.apartAt ?? Number.NEGATIVE_INFINITY,
+    });
     if (this.#known.size > MOST) this.#known.delete(this.#known.keys().next().value!);
   }
 }

@@ -150,8 +150,8 @@ export interface CoordinatorRpc {
   settle(batch: SettleBatch): Promise<void>;
   /** Renews the leases of a dispatcher; answers with those that it must give up. `readings`: as in a batch, for a call may go on for long after its headers. */
   heartbeat(dispatcher: string, boot: string, held: Held[], readings?: PoolReading[]): Promise<{ stop: Held[] }>;
-  /** Upstream has taken the call of a lease that is a probe: its answer has begun. */
-  proven(dispatcher: string, job: string, attempt: number): Promise<void>;
+  /** Upstream has taken the call of a lease that is a probe: its answer has begun. What its headers tell, and others', is heard before all that waits for it goes. */
+  proven(dispatcher: string, job: string, attempt: number, readings?: PoolReading[]): Promise<void>;
   inspect(): Promise<QueueState>;
   pull(lever: Lever, scope: Scope): Promise<QueueState | Refused>;
   /** What is left to a tenant of a pool's budget; null if there is no such pool. */

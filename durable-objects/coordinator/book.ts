@@ -140,7 +140,7 @@ export class Book {
   /** Dirty ones that came in this turn: not in storage yet. */
   readonly fresh = new Set<Entry>();
   readonly gone = new Set<Entry>();
-  /** Tenants that spent of limits of their own in this turn. */
+  /** Tenants that spent of limits of their own in this turn, or got back. */
   readonly spenders = new Set<string>();
   readonly segments = new Segments();
   readonly resting = new Resting(this);
@@ -295,7 +295,7 @@ export class Book {
     for (const { order } of this.pools.values()) for (const batch of [false, true]) order.readmit(flowOf(tenant, batch));
   }
 
-  /** The budget of a tenant that is about to spend of it. */
+  /** The budget of a tenant that is about to spend of it, or to get back. */
   spending(tenant: string): Budget {
     const { budget } = this.tenant(tenant);
     if (budget.meters.length > 0) this.spenders.add(tenant);

@@ -104,9 +104,12 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     return { stop };
   }
 
-  async proven(dispatcher: string, job: string, attempt: number): Promise<void> {
+  async proven(dispatcher: string, job: string, attempt: number, readings: PoolReading[] = []): Promise<void> {
     this.events++;
-    this.#turn((now) => proven(this.#book, dispatcher, job, attempt, now));
+    this.#turn((now) => {
+      read(this.#book, readings, now);
+      proven(this.#book, dispatcher, job, attempt, now);
+    });
   }
 
   async inspect(): Promise<QueueState> {

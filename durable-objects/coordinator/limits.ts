@@ -97,7 +97,7 @@ export function answered(book: Book, pool: Pool, startedAt: number | undefined):
   if (changes.length > 0) report(book, pool, changes);
 }
 
-/** Its call was answered; what its headers told was read before. */
+/** Its call was taken; what its headers told was read before. */
 export function untold(book: Book, { reservation, row }: Entry): void {
   const learned = book.limits.of(row.pool);
   if (reservation?.at !== undefined) learned?.untold(reservation.at);

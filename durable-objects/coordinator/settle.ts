@@ -23,7 +23,7 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
     const { headersMs, outcome, waitedMs } = settlement;
     const entry = leaseOf(book, batch.dispatcher, settlement);
     if (!entry) continue;
-    if (outcome.kind === "committed" || TURNED_AWAY.has(outcome.kind)) untold(book, entry);
+    if (outcome.kind === "committed") untold(book, entry);
     const { reservation, row } = entry;
     conclude(book, entry, outcome, headersMs, now, random());
     if (waitedMs && reservation && !neverLeft(outcome)) leftLate(book.pools.get(row.pool)!.budget, reservation, waitedMs, now);
@@ -73,7 +73,7 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
 function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): void {
   const { row, address } = entry;
   const pool = book.pools.get(row.pool)!;
-  const tenant = book.tenant(address.tenant).budget;
+  const tenant = book.spending(address.tenant);
   const reservation = entry.reservation!;
   entry.reservation = null;
   if (neverLeft(outcome)) {

@@ -4,7 +4,7 @@ import { callCoordinator, callMailbox, type Env } from "../../platform/objects.t
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { HEADER_SLOTS } from "../../policy/placement.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
-import type { DispatcherRpc, Held, Lease, Outcome, Settlement } from "../../schemas/rpc.ts";
+import type { CoordinatorRpc, DispatcherRpc, Held, Lease, Outcome, Settlement } from "../../schemas/rpc.ts";
 import { attempt, Call, type Ports } from "./attempt.ts";
 import { unknownEnd } from "./classify.ts";
 import { Slots } from "./slots.ts";
@@ -52,7 +52,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
       commit: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.commit([call])))[0]!,
       // Lost, the pool hears of it at the call's end.
       proven: ({ attempt: number, job }) =>
-        ctx.waitUntil(callCoordinator(env, this.#settings.region, (stub) => stub.proven(ctx.id.name ?? "", job, number)).catch(() => {})),
+        ctx.waitUntil(this.#tell((stub, readings) => stub.proven(ctx.id.name ?? "", job, number, readings)).catch(() => {})),
       read: (reading) => this.#readings.set(reading.pool, reading),
       now: () => Date.now(),
     };
@@ -111,6 +111,17 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
     }
   }
 
+  /** With what the coordinator has not heard; it is told again if this does not arrive. */
+  async #tell<T>(say: (stub: CoordinatorRpc, readings: PoolReading[]) => Promise<T>): Promise<T> {
+    const readings = this.#takeReadings();
+    try {
+      return await callCoordinator(this.env, this.#settings.region, (stub) => say(stub, readings));
+    } catch (error) {
+      for (const unheard of readings) if (!this.#readings.has(unheard.pool)) this.#readings.set(unheard.pool, unheard);
+      throw error;
+    }
+  }
+
   #takeReadings(): PoolReading[] {
     const readings = [...this.#readings.values()];
     this.#readings.clear();
@@ -130,13 +141,8 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
   async #heartbeat(): Promise<void> {
     const held = this.#held();
     if (held.length > 0) {
-      const readings = this.#takeReadings();
-      const name = this.ctx.id.name ?? "";
-      const beat = callCoordinator(this.env, this.#settings.region, (stub) => stub.heartbeat(name, this.#boot, held, readings));
-      const { stop } = await beat.catch(() => {
-        for (const unheard of readings) if (!this.#readings.has(unheard.pool)) this.#readings.set(unheard.pool, unheard);
-        return { stop: [] as Held[] };
-      });
+      const beat = this.#tell((stub, readings) => stub.heartbeat(this.ctx.id.name ?? "", this.#boot, held, readings));
+      const { stop } = await beat.catch(() => ({ stop: [] as Held[] }));
       for (const { job, attempt: number } of stop) {
         const call = this.#calls.get(job);
         if (call?.lease.attempt === number) call.abort(LOST);

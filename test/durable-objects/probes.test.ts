@@ -3,9 +3,9 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { committed, enqueue, passesTo, playAll, player, problem, settle, ticket } from "../support/desk.ts";
-import { advanceTo, coordinator, pool, until } from "../support/service.ts";
+import { advanceTo, coordinator, pool, submit, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
-import { EPOCH, resetWorld, world } from "../support/world.ts";
+import { completion, EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(cleared);
@@ -95,4 +95,26 @@ describe("a probe", () => {
     },
     60_000,
   );
+
+  it("whose headers tell a lower limit: these are heard before the pool that it lets run, though its answer goes on", async () => {
+    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 600, tpm: 600_000 } });
+    const upstream = script();
+    world.upstream = (called) => {
+      if (world.calls.length === 1) return refusal(429, "insufficient_quota");
+      if (world.calls.length > 2) return completion("after it");
+      const told = new Response(upstream.answer(called).body, { headers: { "content-type": "text/event-stream" } });
+      const lower = { "x-ratelimit-limit-requests": "20", "x-ratelimit-remaining-requests": "19", "x-ratelimit-reset-requests": "3s" };
+      for (const [name, value] of Object.entries(lower)) told.headers.set(name, value);
+      return told;
+    };
+    await submit();
+    await until(async () => (await pool()).condition.state === "halted");
+    for (let job = 0; job < 40; job++) await submit();
+    await advanceTo(EPOCH + 31_000);
+    await until(() => world.calls.length === 2);
+    upstream.say("begun");
+    await until(async () => (await pool()).condition.state !== "halted");
+    expect((await pool()).depth).toBeGreaterThan(20);
+    upstream.finish();
+  });
 });

@@ -10,6 +10,7 @@ import {
   type Resource,
   readiness,
   refund,
+  refundTokens,
   reserve,
   retune,
   used,
@@ -35,6 +36,24 @@ describe("a record", () => {
     reserve(budget, 1, START);
     expect(nextRecord(budget, record, START)?.spent.tpm).toBeCloseTo(6_001 + 5_000, 9);
   });
+
+  it.each([null, 60])(
+    "is written once more than five seconds of rate came back: after a restart they are there (window: %s)",
+    (windowSeconds) => {
+      const limits = { ...BY_THE_MINUTE, windowSeconds, transitMs: 0 };
+      const budget = openBudget(limits);
+      reserve(budget, 50_000, START);
+      const record = nextRecord(budget, null, START)!;
+      refundTokens(budget, 4_000, START, START);
+      expect(nextRecord(budget, record, START)).toBeNull();
+      refundTokens(budget, 2_000, START, START);
+      const next = nextRecord(budget, record, START)!;
+      expect(nextRecord(budget, next, START)).toBeNull();
+      const restored = openBudget(limits);
+      restore(restored, next, START);
+      expect(used(restored, "tpm", START)).toBeCloseTo(44_000 + 5_000, 9);
+    },
+  );
 
   it("is written for a longer hold, and brings it back", () => {
     const budget = openBudget(LIMITS);

@@ -61,6 +61,21 @@ describe("what a lowered limit may owe", () => {
     expect(fitsAt(2.6)).toBeLessThan(4);
   });
 
+  it("is another after another cut: a call that was let go before that, and is taken, says nothing of it", () => {
+    const { at, budget, fitsAt, learned, readyAt, start, tell } = cut(590);
+    start(2.1);
+    learned.taken(at(2.1), budget, at(2.5));
+    learned.reset(budget, at(70));
+    for (let call = 0; call < 590; call++) start(80);
+    tell(80.1, 0);
+    learned.taken(at(80), budget, at(80.5));
+    expect(fitsAt(81)).toBeGreaterThan(130);
+    expect(readyAt(81)).toBeCloseTo(82.1, 6);
+    start(82.1);
+    learned.taken(at(82.1), budget, at(82.5));
+    expect(fitsAt(82.5)).toBeLessThan(83);
+  });
+
   it("a call of before that turns out never to have been made is not given back twice", () => {
     const { at, budget, first, learned, start } = cut(590);
     start(2.1);
@@ -70,7 +85,7 @@ describe("what a lowered limit may owe", () => {
     expect(free(budget, "rpm", at(2.5))).toBe(before);
   });
 
-  it("is not asked for by a call that is larger than the limit allows: it would be refused anyhow", () => {
+  it("is not asked for by a call that is larger than the limit allows, nor before a bucket that was empty at the cut would hold it: it would be refused anyhow", () => {
     const budget = openBudget(CONFIGURED);
     const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
     reserve(budget, TPM, START);
@@ -78,7 +93,9 @@ describe("what a lowered limit may owe", () => {
     const at = START + 1_000;
     const tokens = { limit: TPM / 2, remaining: 0, resetMs: 60_000 };
     learned.take({ pool: "p", job: "j", sentAt: at - 50, at, requests: null, tokens }, null, budget, at);
-    expect(learned.readyAt(budget, TPM / 2, at)).toBe(at + 2_000);
+    expect(learned.readyAt(budget, TPM / 60, at)).toBe(at + 2_000);
+    expect(learned.readyAt(budget, TPM / 10, at)).toBeCloseTo(at + 12_000, 3);
+    expect(learned.readyAt(budget, TPM / 2, at)).toBeCloseTo(at + 60_000, 3);
     expect(learned.readyAt(budget, TPM / 2 + 1, at)).toBe(readiness(budget, TPM / 2 + 1, at).at);
   });
 

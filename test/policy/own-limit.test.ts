@@ -65,6 +65,21 @@ describe("of two limits", () => {
     expect(told.filter((each) => !each).length).toBeLessThanOrEqual(5 * 4);
   });
 
+  it("one that was cut, raised again, and is cut once more while calls from before are still answered is followed as the first time", () => {
+    const own = new OwnLimit();
+    // What is refused is answered before what was taken.
+    const underWay: [number, number, number?][] = [
+      [100, THIRD],
+      [20, OWN, 200],
+      [20, THIRD],
+      [20, OWN, 200],
+    ];
+    const cut: typeof underWay = [...underWay, ...every(1_000, THIRD, 90)];
+    tell(own, [...every(100, OWN, 300), ...cut, ...every(100, OWN, 300)]);
+    const told = tell(own, cut, START + 150_160);
+    expect(told.slice(4).indexOf(true)).toBe(1);
+  });
+
   it("where the pool began with the other's, its own is found out, and the other's is not taken for it any more", () => {
     const own = new OwnLimit();
     const minute: [number, number][] = [[100, OTHER], ...every(100, OWN, 599)];

@@ -8,6 +8,7 @@ import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.
 import { decide, record } from "../../durable-objects/coordinator/turn.ts";
 import { jobId } from "../../platform/ids.ts";
 import { readSettings } from "../../platform/settings.ts";
+import { keyOf, openDesk } from "./desk.ts";
 import { openStorage } from "./storage.ts";
 
 const START = 1_700_000_000_000;
@@ -63,4 +64,17 @@ it.each([
   expect(all).toBeGreaterThan(part * TPM * MINUTES);
   // Of a minute, what may be had at once.
   expect(all).toBeLessThanOrEqual(TPM * (MINUTES + 1));
+});
+
+it("is let go as well by a coordinator that slept since the last call as by one that did not: what that reserved and did not use is not forgotten", () => {
+  const desk = openDesk({ rpm: 600, tpm: 6_000_000, ramp_tpm: null }, [keyOf("a", { roles: ["submit"], tpm: TPM })]);
+  for (let call = 0; call < 5; call++) {
+    const { now } = desk.state;
+    const { job } = desk.send("a", 50_000)[0]!;
+    expect(desk.started.at(-1)).toMatchObject({ at: now, job });
+    desk.state.now += 1_000;
+    desk.end(job, { kind: "committed", usage: { prompt_tokens: 500, completion_tokens: 500, total_tokens: 1_000 } });
+    desk.state.now += 11_000;
+    desk.restart();
+  }
 });
