@@ -5,19 +5,20 @@
  * is as configured.
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
-import { type Bounds, type Days, KINDS, type LearnedRecord, type LimitChange, type Minutes, type Name } from "./bounds.ts";
+import { type Bounds, type Change, type Days, KINDS, type LearnedRecord, type LimitChange, type Minutes, type Name } from "./bounds.ts";
 import { type Budget, burstOf, correct, type Reservation, type Resource, retune, used } from "./budget.ts";
+import { LearnedBursts, type Seen } from "./bursts.ts";
+import { Corrections } from "./corrections.ts";
 import { gone, LearnedDays } from "./days.ts";
 import { Followed } from "./followed.ts";
 import { Foreign } from "./foreign.ts";
+import { Lateness } from "./lateness.ts";
 import { type Kind, Levels } from "./levels.ts";
 import { OwnLimit } from "./own-limit.ts";
 import { periodOf } from "./period.ts";
 
 /** Part of the pool's transit by which our calls are thought to come late on the average: what upstream counts then is still ours. */
 const LATE = 1 / 4;
-/** How long our calls took is remembered for so long, ms. */
-const FADE_MS = 20_000;
 /** A bucket that no answer has told of for so long is none of ours any more, ms. */
 const TOLD_MS = 60_000;
 /** So long after a call was let go, and none since has told of the minute's limit, nobody tells it any more, ms. */
@@ -26,8 +27,6 @@ const FORGET_MS = 600_000;
 const FORESEEN = { everyMs: 100, silenceMs: 15_000, spareMs: 1_000 };
 /** So much of what came back is believed of each answer, and none for so long after a refusal: headers that a refusal belies are not to be built on. */
 const REFUND = { part: 1 / 2, distrustMs: 60_000 };
-/** An answer's headers are older than this only if its dispatcher was cut off for long. */
-const REMEMBERED_MS = 60_000;
 
 /** What is told of a minute has the others of its bucket with it. */
 type Heard = { told: LimitReading } | { told: LimitReading; foreign: Foreign };
@@ -37,6 +36,7 @@ export class Learned {
   readonly #bounds: Bounds;
   readonly #minutes: Record<Kind, Followed>;
   readonly days: LearnedDays;
+  readonly bursts: LearnedBursts;
   readonly #foreign: Record<Name, Foreign> = { requests: new Foreign(), tokens: new Foreign(), projectTokens: new Foreign() };
   readonly #own: Record<Name, OwnLimit> = { requests: new OwnLimit(), tokens: new OwnLimit(), projectTokens: new OwnLimit() };
   readonly #total = { requests: 0, tokens: 0 };
@@ -48,13 +48,9 @@ export class Learned {
   /** The same, once such a call was answered and did not tell of a limit that is not as configured; and as it is written. */
   readonly #untold: Partial<Record<Kind, number>> = {};
   #written: Partial<Record<Kind, number>> = {};
-  /** How long our calls take until they are answered, and until they are sent, at the most, of late; and as of when. */
-  #lateMs = 0;
-  #leavingMs = 0;
-  #lateSince = 0;
+  readonly #late = new Lateness();
   #foreseenAt = Number.NEGATIVE_INFINITY;
-  /** What was corrected of late, and since when the levels have it. */
-  #corrections: { kind: Kind; since: number; amount: number }[] = [];
+  readonly #corrections = new Corrections();
   /** The last instant that a correction was drawn from: older readings knew less. */
   #correctedAt = Number.NEGATIVE_INFINITY;
 
@@ -65,6 +61,7 @@ export class Learned {
     const { limits, most } = bounds;
     this.#minutes = { requests: new Followed(limits.rpm, most.rpm), tokens: new Followed(limits.tpm, most.tpm) };
     this.days = new LearnedDays(bounds);
+    this.bursts = new LearnedBursts(limits);
   }
 
   /** A call of so many tokens was let go just now. */
@@ -127,7 +124,7 @@ export class Learned {
     const tpd = this.#givesBack && this.days.of("tokens").isTold ? tokens : 0;
     // One of before a restart is in nothing that is known here.
     if (since === undefined) return { tpd };
-    const back = this.#corrections.reduce((sum, each) => sum + (each.since >= since ? Math.max(0, -each.amount) : 0), 0);
+    const back = this.#corrections.backSince(since);
     for (const [kind, amount, kept] of [["requests", 1, 1] as const, ["tokens", tokens, Math.max(0, tokens - back)] as const]) {
       const perMs = this.#minutes[kind].limit / 60_000;
       this.#total[kind] -= amount;
@@ -136,14 +133,11 @@ export class Learned {
     return { tpm: back, tpd };
   }
 
-  /** Learns from an answer's headers; changes the budget. `call`: what its call was let go with here, and when, ms; null if that is not known. No call that started earlier was longer on its way. */
-  take(reading: PoolReading, call: Required<Reservation> | null, budget: Budget, now: number): LimitChange[] {
-    const startedAt = call?.at ?? null;
-    const faded = Math.exp(-Math.max(0, now - this.#lateSince) / FADE_MS);
-    this.#lateMs = Math.max(reading.at - (startedAt ?? reading.at), this.#lateMs * faded);
-    this.#leavingMs = Math.max(reading.sentAt - (startedAt ?? reading.sentAt), this.#leavingMs * faded);
-    this.#lateSince = now;
-    const changes: LimitChange[] = [];
+  /** Learns from an answer's headers; changes the budget. `call`: what its call was let go with here, and when, ms; null if that is not known. No call that started earlier was longer on its way. `refused`: for the rate. */
+  take(reading: PoolReading, call: Required<Reservation> | null, budget: Budget, now: number, refused = false): Change[] {
+    this.#late.note(reading, call?.at ?? null, now);
+    const changes: Change[] = [];
+    const seen: Partial<Record<Kind, Seen>> = {};
     this.#foresee(budget, now);
     for (const [kind, resource, , names] of KINDS) {
       const told = names.flatMap((name) => this.#hear(kind, resource, name, reading));
@@ -154,6 +148,12 @@ export class Learned {
       // What a window lets go of, and when, its headers do not tell; nor, of tokens that come back, when they did.
       const backs = kind === "tokens" && this.#bounds.refund;
       const full = heard.flatMap(({ foreign, told }) => (isFull(told) ? [{ foreign, told }] : []));
+      const { limit } = this.#minutes[kind];
+      const spent = this.levels.most(kind, reading.sentAt, reading.at, limit / 60_000);
+      if (spent !== null && full.length === heard.length) seen[kind] = { told: full.map(({ told }) => told), limit, spent };
+      // Before what is left is heeded, and only where it can be.
+      if (!refused && seen[kind] && reading.at > this.#correctedAt) this.bursts.grow(kind, seen[kind], now);
+      changes.push(...this.#resize(kind, resource, budget));
       for (const { foreign, told } of full) {
         if (!this.#bounds.limits.windowSeconds && !backs) this.#observe(kind, foreign, told, reading.at, call);
         this.#bring(kind, resource, foreign, told, reading, budget, now);
@@ -161,7 +161,9 @@ export class Learned {
       if (backs) this.#takeBack(full, reading, budget, now);
     }
     this.#correctedAt = Math.max(this.#correctedAt, reading.at);
-    return changes;
+    if (!refused || !call) return changes;
+    this.bursts.refused(seen, call, now);
+    return [...changes, ...KINDS.flatMap(([kind, resource]) => this.#resize(kind, resource, budget))];
   }
 
   /** What others spend of the pool a minute, as far as answers of the last minutes tell. */
@@ -176,8 +178,9 @@ export class Learned {
     return { rpm: requests.limit, tpm: tokens.limit, ...this.days.limits };
   }
 
-  /** An operator knows better: until an answer tells otherwise the limits are as configured, nobody else is there, and of a day is left what we did not spend. */
+  /** An operator knows better: until an answer tells otherwise the limits are as configured, nobody else is there, how much may be spent at once is as configured or small, and of a day is left what we did not spend. */
   reset(budget: Budget, now: number): void {
+    this.bursts.reset();
     for (const [kind, resource, , names] of KINDS) {
       this.#minutes[kind].restore(this.#bounds.limits[resource]);
       this.#retune(kind, resource, budget);
@@ -188,7 +191,7 @@ export class Learned {
 
   /** Whether more was learned than what was written tells, though no limit changed. */
   get isNotable(): boolean {
-    return this.days.isNotable || KINDS.some(([kind]) => this.#untold[kind] !== this.#written[kind]);
+    return this.days.isNotable || this.bursts.isNotable || KINDS.some(([kind]) => this.#untold[kind] !== this.#written[kind]);
   }
 
   record(): LearnedRecord {
@@ -196,7 +199,7 @@ export class Learned {
     const other = (kind: Kind, configured: number) => (this.#minutes[kind].limit === configured ? null : this.#minutes[kind].limit);
     this.#written = { ...this.#untold };
     const minutes = { rpm: other("requests", limits.rpm), tpm: other("tokens", limits.tpm), asked: this.#written };
-    return { ...minutes, ...this.days.record() };
+    return { ...minutes, ...this.days.record(), ...this.bursts.record() };
   }
 
   /** After a wake: goes on with what was learned, within the bounds of now. */
@@ -204,12 +207,11 @@ export class Learned {
     this.#written = { ...record.asked };
     Object.assign(this.#asked, this.#written);
     Object.assign(this.#untold, this.#written);
+    this.bursts.restore(record.burst);
     for (const [kind, resource, day] of KINDS) {
-      const limit = record[resource];
-      if (limit !== null) this.#minutes[kind].restore(limit);
+      this.#minutes[kind].restore(record[resource] ?? this.#minutes[kind].limit);
       this.#retune(kind, resource, budget);
-      const known = record[day];
-      if (known) this.days.of(kind).restore(known, budget, now);
+      if (record[day]) this.days.of(kind).restore(record[day], budget, now);
     }
   }
 
@@ -222,7 +224,15 @@ export class Learned {
   }
 
   #retune(kind: Kind, resource: "rpm" | "tpm", budget: Budget): void {
-    retune(budget, resource, { ...this.#bounds.limits, [resource]: this.#minutes[kind].limit });
+    const learned = { [resource]: this.#minutes[kind].limit, burstSeconds: this.bursts.seconds(kind) };
+    retune(budget, resource, { ...this.#bounds.limits, ...learned });
+  }
+
+  /** What was spent stays spent: upstream has to refill it, whatever it held. */
+  #resize(kind: Kind, resource: "rpm" | "tpm", budget: Budget): Change[] {
+    const change = this.bursts.change(kind);
+    if (change) this.#retune(kind, resource, budget);
+    return change ? [change] : [];
   }
 
   /** Of a bucket, what this answer tells of its minute or of its day, if it is not less than is known. */
@@ -236,6 +246,7 @@ export class Learned {
       windowSeconds: limits.windowSeconds ?? null,
     };
     const period = periodOf(told, expected);
+    if (period !== "day") this.bursts.hear(kind, told, reading.at);
     if (period === "day") return this.days.of(kind).hear(name, told.limit, reading.at) ? [{ told }] : [];
     const foreign = this.#foreign[name];
     if (period === null || reading.at < foreign.heardAt || !this.#own[name].told(told.limit, reading.sentAt, reading.at)) return [];
@@ -284,9 +295,9 @@ export class Learned {
   /** What came in between two readings and was not ours was others'. */
   #observe(kind: Kind, foreign: Foreign, told: FullReading, at: number, call: Required<Reservation> | null): void {
     // What left last may not have been there yet: at the beginning it is not counted as spent, at the end it is.
-    const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE + this.#lateMs;
+    const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE + this.#late.answeredMs;
     const own = call && { at: call.at, amount: kind === "requests" ? 1 : call.tokens };
-    foreign.observe(told, at, own, this.#refused[kind], this.#lateMs, (since, of) => {
+    foreign.observe(told, at, own, this.#refused[kind], this.#late.answeredMs, (since, of) => {
       const [before, until] = [this.levels.total(kind, since - lateMs), this.levels.total(kind, at)];
       if (before === null || until === null) return null;
       const [arrived, left] = [this.levels.total(kind, since) ?? until, this.levels.total(kind, at - lateMs) ?? before];
@@ -309,7 +320,7 @@ export class Learned {
     const perMs = told.limit / 60_000;
     const level = this.levels.most(kind, sentAt, at, perMs);
     if (level === null) return;
-    const known = this.#correctedSince(kind, at);
+    const known = this.#corrections.since(kind, at);
     const transitMs = this.#bounds.limits.transitMs ?? 0;
     // A pool keeps back what its calls may arrive late by; of that a part is thought to be under way.
     const kept = (this.#minutes[kind].limit / 60_000) * transitMs * (1 - LATE);
@@ -334,7 +345,7 @@ export class Learned {
       if (level === null) return 0;
       const counted = limit - remaining;
       const lost = Math.max(0, perMs * (now - at) - counted);
-      return level + this.#correctedSince("tokens", arrived) - counted - perMs * transitMs - lost;
+      return level + this.#corrections.since("tokens", arrived) - counted - perMs * transitMs - lost;
     });
     const back = Math.min(...backs) * REFUND.part;
     if (back <= 0) return;
@@ -351,17 +362,12 @@ export class Learned {
 
   /** What was let go until then had surely arrived when a call was sent (ms): each is thought to be as late as any was. */
   #arrivedBy(sentAt: number): number {
-    return sentAt - this.#leavingMs - (this.#bounds.limits.transitMs ?? 0);
-  }
-
-  /** What was learned after an instant is not in the level of then. */
-  #correctedSince(kind: Kind, at: number): number {
-    return this.#corrections.reduce((sum, each) => sum + (each.kind === kind && each.since > at ? each.amount : 0), 0);
+    return sentAt - this.#late.leavingMs - (this.#bounds.limits.transitMs ?? 0);
   }
 
   #corrected(kind: Kind, amount: number, budget: Budget, now: number): void {
     this.#note(budget, now);
-    this.#corrections = [...this.#corrections.filter(({ since }) => since > now - REMEMBERED_MS), { kind, since: now, amount }];
+    this.#corrections.note(kind, amount, now);
   }
 
   /** Others go on as they did, until an answer tells. */

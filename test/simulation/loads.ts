@@ -4,6 +4,7 @@ import type { Random } from "./random.ts";
 
 /** Each tenant's one channel. */
 export const CHANNEL = "c";
+export const POOL = "p";
 
 export type SimJob = {
   id: string;

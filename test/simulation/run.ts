@@ -3,15 +3,17 @@
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { fairnessGap, overflowOf } from "./checks.ts";
 import { type EtaError, errorOf, type Told, waitsOf } from "./estimates.ts";
-import { LARGEST, type LoadName, makeLoad, type Scale, type SimJob } from "./loads.ts";
+import { LARGEST, type LoadName, makeLoad, POOL, type Scale, type SimJob } from "./loads.ts";
 import { Random } from "./random.ts";
-import { type Options, POOL, Sluice } from "./sluice.ts";
+import { type Options, Sluice } from "./sluice.ts";
 import { type Rule, type RuleName, windowOf } from "./upstream.ts";
 import { type Client, DELAY, play, World } from "./world.ts";
 
 export type Scene = { load: LoadName; rule: RuleName; scale: Scale; minutes: number; seed: number } & Partial<
-  Pick<Rule, "charge" | "refunds" | "countsRefused">
+  Pick<Rule, "charge" | "refunds" | "countsRefused" | "headers"> & Learns
 >;
+/** `learns`: the operator has not written how much may be spent at once. */
+type Learns = { learns: boolean };
 
 export type Report = {
   /** Of the scarcer resource while work waited, over what the rule lets through for ever. */
@@ -32,25 +34,25 @@ export type Report = {
 /** How much later than another a call may leave that was admitted with it: it may find its dispatcher's six slots taken. */
 const DISPATCH_MS = 150;
 
-/** As an operator would write it who knows the upstream's rule. */
-export function settingsFor(rule: RuleName, scale: Scale): Settings {
+/** As an operator would write it who knows the upstream's rule; or one who leaves the burst to be learned. */
+export function settingsFor(rule: RuleName, scale: Scale, learns = false): Settings {
   const { kind, seconds } = windowOf(rule);
   const known = kind === "bucket" ? { burst_seconds: seconds } : { burst_seconds: (LARGEST * 60) / scale.rpm, window_seconds: seconds };
-  const pool = { ...scale, ...known, ramp_tpm: null, transit_ms: DELAY.most - DELAY.least + DISPATCH_MS };
+  const pool = { ...scale, ...(!learns && known), ramp_tpm: null, transit_ms: DELAY.most - DELAY.least + DISPATCH_MS };
   return readSettings({ SLUICE_LOCAL: "1", SLUICE_POOLS: JSON.stringify({ [POOL]: pool }) });
 }
 
 export function worldOf(scene: Scene): { world: World; jobs: SimJob[] } {
-  const { rule: name, scale, seed, charge = "sum", refunds = false, countsRefused = true } = scene;
+  const { rule: name, scale, seed, charge = "sum", refunds = false, countsRefused = true, headers } = scene;
   const random = new Random(seed + 7_919);
   const phaseMs = random.between(0, windowOf(name).seconds * 1_000);
   const jobs = makeLoad(scene.load, scale, scene.minutes, random);
-  return { world: new World({ name, ...scale, charge, refunds, countsRefused, phaseMs }, seed), jobs };
+  return { world: new World({ name, ...scale, charge, refunds, countsRefused, phaseMs, ...(headers && { headers }) }, seed), jobs };
 }
 
 export function runSluice(scene: Scene, options: Omit<Options, "settings"> = {}) {
   const { world, jobs } = worldOf(scene);
-  const settings = settingsFor(scene.rule, scene.scale);
+  const settings = settingsFor(scene.rule, scene.scale, scene.learns);
   const sluice = new Sluice(world, { settings, volatile: true, ...options });
   play(world, jobs, sluice);
   return { world, jobs, sluice, report: reportOf(scene, world, jobs, sluice.starts, sluice.told) };
