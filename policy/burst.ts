@@ -15,11 +15,11 @@ export const WHOLE_SECONDS = 60;
 const GROWTH = { factor: 1.25, seconds: 0.25, step: 1.1 };
 /**
  * So many readings in a row, over so long and over so many times what rounding hides, decide. The time until a window ends, told in the same place, runs down a second in each:
- * it is as a bucket's for no longer.
+ * it is as a bucket's for twice what rounding hides at the most.
  */
 const EVIDENCE = { readings: 3, ms: 2_000, roundings: 4 };
 /** Headers are in whole units and milliseconds, rounded anyhow. Below so much rounding is all that they say. */
-const ROUNDING = { ms: 1, part: 0.05, tellingMs: 5 };
+const ROUNDING = { ms: 1, part: 0.02, tellingMs: 5 };
 /** How long what was cut stays so; at the most, after many times. */
 const REST = { leastMs: 600_000, mostMs: 86_400_000 };
 

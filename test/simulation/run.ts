@@ -12,8 +12,8 @@ import { type Client, DELAY, play, World } from "./world.ts";
 export type Scene = { load: LoadName; rule: RuleName; scale: Scale; minutes: number; seed: number } & Partial<
   Pick<Rule, "charge" | "refunds" | "countsRefused" | "headers"> & Learns
 >;
-/** `learns`: the operator has not written how much may be spent at once. */
-type Learns = { learns: boolean };
+/** `learns`: the operator does not know the rule, and has not written how much may be spent at once; or has written this. */
+type Learns = { learns: boolean | { burst_seconds: number } };
 
 export type Report = {
   /** Of the scarcer resource while work waited, over what the rule lets through for ever. */
@@ -35,10 +35,15 @@ export type Report = {
 const DISPATCH_MS = 150;
 
 /** As an operator would write it who knows the upstream's rule; or one who leaves the burst to be learned. */
-export function settingsFor(rule: RuleName, scale: Scale, learns = false): Settings {
+export function settingsFor(rule: RuleName, scale: Scale, learns: Scene["learns"] = false): Settings {
   const { kind, seconds } = windowOf(rule);
   const known = kind === "bucket" ? { burst_seconds: seconds } : { burst_seconds: (LARGEST * 60) / scale.rpm, window_seconds: seconds };
-  const pool = { ...scale, ...(!learns && known), ramp_tpm: null, transit_ms: DELAY.most - DELAY.least + DISPATCH_MS };
+  const pool = {
+    ...scale,
+    ...(learns ? learns !== true && learns : known),
+    ramp_tpm: null,
+    transit_ms: DELAY.most - DELAY.least + DISPATCH_MS,
+  };
   return readSettings({ SLUICE_LOCAL: "1", SLUICE_POOLS: JSON.stringify({ [POOL]: pool }) });
 }
 
