@@ -16,6 +16,8 @@ export type Limits = {
   concurrency: number | null;
   /** How much of a rate of a minute may be spent at once, in seconds of it. */
   burstSeconds: number;
+  /** What that can become where it is learned: a call that fits the greatest fits, at a full bucket. */
+  mostBurstSeconds?: number;
   /** Upstream counts in windows of so many seconds; null, and by default: a bucket that refills all the time. */
   windowSeconds?: number | null;
   /**
@@ -52,15 +54,15 @@ export function openBudget(limits: Limits): Budget {
 }
 
 function openMeter(resource: Resource, limit: number, limits: Limits): Meter {
-  const { burstSeconds, windowSeconds = null, transitMs = TRANSIT_MS } = limits;
+  const { burstSeconds, mostBurstSeconds = burstSeconds, windowSeconds = null, transitMs = TRANSIT_MS } = limits;
   const counts = resource[0] === "r" ? "requests" : "tokens";
   const perDay = resource.endsWith("d");
   const perMs = limit / (perDay ? DAY_MS : MINUTE_MS);
-  const whole = perDay ? limit : perMs * burstSeconds * 1_000;
+  const [atOnce, whole] = perDay ? [limit, limit] : [perMs * burstSeconds * 1_000, perMs * mostBurstSeconds * 1_000];
   if (!perDay && windowSeconds !== null)
-    return openWindow(resource, perMs, whole, { ...limits, windowMs: windowSeconds * 1_000, transitMs });
+    return openWindow(resource, perMs, atOnce, { ...limits, windowMs: windowSeconds * 1_000, transitMs });
   // A short burst keeps at least half of itself: below that, the pool would stand still between two calls.
-  const rate = { perMs, burst: Math.max(whole - perMs * transitMs, whole / 2) };
+  const rate = { perMs, burst: Math.max(atOnce - perMs * transitMs, atOnce / 2) };
   return { resource, counts, rate, whole: counts === "requests" ? Math.max(1, whole) : whole, tally: new Refilling(rate) };
 }
 

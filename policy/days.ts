@@ -1,8 +1,11 @@
 /** A pool's limits of a day, of requests and of tokens: what is asked of upstream where nothing is left of one that it told. */
-import { type Bounds, type Days, KINDS, type LearnedRecord, type LimitChange } from "./bounds.ts";
+import type { LimitReading, PoolReading } from "../schemas/rate.ts";
+import { type Bounds, type Days, isFull, KINDS, type LearnedRecord, type LimitChange } from "./bounds.ts";
 import type { Budget } from "./budget.ts";
 import { Day, type DayResource } from "./day.ts";
 import type { Kind } from "./levels.ts";
+
+type Totals = { told: number | null; now: number | null; arrived: number | null };
 
 export class LearnedDays {
   readonly #days: Record<Kind, Day>;
@@ -18,6 +21,39 @@ export class LearnedDays {
   /** Of each that upstream told, when a call may be let go though nothing is left of it, ms. No answer but a call's tells that there is more. */
   get asks(): Partial<Record<DayResource, number>> {
     return Object.fromEntries(this.#learned.map(({ askAt, resource }) => [resource, askAt]));
+  }
+
+  /**
+   * An answer told of the day's limit, or, where `told` is empty, of the minute's in its stead. `totals`: all that was let go until upstream reckoned it, until now, and
+   * of what had surely arrived when its call was sent; null if that is forgotten. `believed`: the part of the tokens that came back which is spent again.
+   */
+  follow(
+    kind: Kind,
+    told: readonly LimitReading[],
+    totals: Totals,
+    believed: number,
+    budget: Budget,
+    { at, sentAt }: PoolReading,
+    now: number,
+  ): LimitChange[] {
+    const day = this.#days[kind];
+    const asking = day.isLearned && day.isAsking(sentAt);
+    // The minute's in its stead, though nothing was left: there is no such limit any more.
+    if (asking && day.isAsking(sentAt, true) && told.length === 0) return [gone(day, budget)];
+    const from = day.limit;
+    const changed = day.follow(budget, at, now);
+    const full = told.filter(isFull);
+    const { arrived, now: total } = totals;
+    // What is under way is not in a bucket that is new.
+    const counted = from === null && changed ? (arrived ?? 0) : totals.told;
+    if (counted !== null && total !== null) for (const { remaining } of full) day.bring(budget, remaining, total - counted, at, now);
+    // Nobody gives requests back: where fewer are counted than we made, a day has turned. Of tokens only the operator can know; but none are counted beyond the limit, as calls that asked are here.
+    const isBack = kind === "requests" ? asking : believed > 0;
+    const spent = Math.max(...full.map(({ limit, remaining }) => (isBack ? limit - remaining : limit)));
+    if ((isBack || asking) && full.length > 0 && arrived !== null && total !== null)
+      day.takeBack(budget, spent, total - arrived, asking ? 1 : believed, now);
+    if (asking) day.heardOf();
+    return changed ? [{ resource: day.resource, from, to: day.limit }] : [];
   }
 
   /** A call that was let go at `startedAt` (ms) was answered. If it asked, and no header has told what it found, it has found that there is more. */
@@ -45,7 +81,7 @@ export class LearnedDays {
 }
 
 /** There is no such limit any more. */
-export function gone(day: Day, budget: Budget): LimitChange {
+function gone(day: Day, budget: Budget): LimitChange {
   const from = day.limit;
   day.gone(budget);
   return { resource: day.resource, from, to: day.limit };

@@ -5,14 +5,26 @@
  * is as configured.
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
-import { type Bounds, type Days, isFull, KINDS, type LearnedRecord, type LimitChange, type Minutes, type Name } from "./bounds.ts";
+import {
+  type Bounds,
+  type Change,
+  type Days,
+  isFull,
+  KINDS,
+  type LearnedRecord,
+  type LimitChange,
+  type Minutes,
+  type Name,
+} from "./bounds.ts";
 import { type Budget, burstOf, correct, neverFits, type Reservation, type Resource, readyUnless, retune, used } from "./budget.ts";
+import { LearnedBursts, type Seen } from "./bursts.ts";
 import { Corrections } from "./corrections.ts";
-import { gone, LearnedDays } from "./days.ts";
+import { LearnedDays } from "./days.ts";
 import { Followed } from "./followed.ts";
 import { Foreign } from "./foreign.ts";
+import { Lateness } from "./lateness.ts";
 import { type Kind, Levels } from "./levels.ts";
-import { Owed } from "./owed.ts";
+import { Debts } from "./owed.ts";
 import { OwnLimit } from "./own-limit.ts";
 import { periodOf } from "./period.ts";
 import { Sharing } from "./sharing.ts";
@@ -20,8 +32,6 @@ import { Untold } from "./untold.ts";
 
 /** Part of the pool's transit by which our calls are thought to come late on the average: what upstream counts then is still ours. */
 const LATE = 1 / 4;
-/** How long our calls took is remembered for so long, ms. */
-const FADE_MS = 20_000;
 /** A bucket that no answer has told of for so long is none of ours any more, ms. */
 const TOLD_MS = 60_000;
 /** What others spend between two answers is spent for them beforehand, as long as answers come; so much of it is left free besides, for they come by chance. */
@@ -38,7 +48,8 @@ export class Learned {
   readonly #minutes: Record<Kind, Followed>;
   readonly days: LearnedDays;
   /** What the minute's limits may owe since they were lowered. */
-  readonly #owed: Record<Kind, Owed> = { requests: new Owed("requests", "rpm"), tokens: new Owed("tokens", "tpm") };
+  readonly #owed = new Debts();
+  readonly bursts: LearnedBursts;
   readonly #foreign: Record<Name, Foreign> = { requests: new Foreign(), tokens: new Foreign(), projectTokens: new Foreign() };
   readonly #own: Record<Name, OwnLimit> = { requests: new OwnLimit(), tokens: new OwnLimit(), projectTokens: new OwnLimit() };
   readonly #total = { requests: 0, tokens: 0 };
@@ -47,10 +58,7 @@ export class Learned {
   #refusedAt = Number.NEGATIVE_INFINITY;
   readonly #sharing = new Sharing();
   readonly #untold = new Untold();
-  /** How long our calls take until they are answered, and until they are sent, at the most, of late; and as of when. */
-  #lateMs = 0;
-  #leavingMs = 0;
-  #lateSince = 0;
+  readonly #late = new Lateness();
   #foreseenAt = Number.NEGATIVE_INFINITY;
   readonly #corrections = new Corrections();
   /** The last instant that a correction was drawn from: older readings knew less. */
@@ -63,6 +71,7 @@ export class Learned {
     const { limits, most } = bounds;
     this.#minutes = { requests: new Followed(limits.rpm, most.rpm), tokens: new Followed(limits.tpm, most.tpm) };
     this.days = new LearnedDays(bounds);
+    this.bursts = new LearnedBursts(limits);
   }
 
   /** A call of so many tokens was let go just now. */
@@ -75,7 +84,7 @@ export class Learned {
     return KINDS.flatMap(([kind, resource]) => {
       const amount = kind === "requests" ? 1 : tokens;
       this.days.of(kind).started(budget, amount, now);
-      this.#owed[kind].started(budget, amount, now);
+      this.#owed.of(kind).started(budget, amount, now);
       // As configured again, but by steps: what was cut may still be.
       return this.#untold.started(kind, now) ? this.#follow(kind, resource, this.#bounds.limits[resource], budget, now) : [];
     });
@@ -101,22 +110,20 @@ export class Learned {
    */
   readyAt(budget: Budget, tokens: number, now: number): number {
     // What a limit never holds would be refused whether or not anything is owed.
-    const owed = neverFits(budget, tokens)
-      ? {}
-      : { rpm: this.#owed.requests.seeAt(budget, 1), tpm: this.#owed.tokens.seeAt(budget, tokens) };
+    const owed = neverFits(budget, tokens) ? {} : this.#owed.seeAt(budget, tokens);
     return readyUnless(budget, tokens, { ...this.days.asks, ...owed }, now);
   }
 
   /** Whether it matters, before a call that was let go then (ms) has ended, that upstream takes it. */
   sees(startedAt: number): boolean {
-    return KINDS.some(([kind]) => this.#owed[kind].sees(startedAt));
+    return this.#owed.sees(startedAt);
   }
 
   /** A call that was let go then was taken. */
   taken(startedAt: number, budget: Budget, now: number): void {
     for (const [kind, resource] of KINDS)
-      if (this.#owed[kind].sees(startedAt))
-        this.#corrected(kind, correct(budget, resource, -this.#owed[kind].forgive(budget, now), now), budget, now);
+      if (this.#owed.of(kind).sees(startedAt))
+        this.#corrected(kind, correct(budget, resource, -this.#owed.of(kind).forgive(budget, now), now), budget, now);
   }
 
   /** A call that ended had used so many tokens more than it was let go with. */
@@ -156,14 +163,11 @@ export class Learned {
     return back;
   }
 
-  /** Learns from an answer's headers; changes the budget. `call`: what its call was let go with here, and when, ms; null if that is not known. No call that started earlier was longer on its way. */
-  take(reading: PoolReading, call: Required<Reservation> | null, budget: Budget, now: number): LimitChange[] {
-    const startedAt = call?.at ?? null;
-    const faded = Math.exp(-Math.max(0, now - this.#lateSince) / FADE_MS);
-    this.#lateMs = Math.max(reading.at - (startedAt ?? reading.at), this.#lateMs * faded);
-    this.#leavingMs = Math.max(reading.sentAt - (startedAt ?? reading.sentAt), this.#leavingMs * faded);
-    this.#lateSince = now;
-    const changes: LimitChange[] = [];
+  /** Learns from an answer's headers; changes the budget. `call`: what its call was let go with here, and when, ms; null if that is not known. No call that started earlier was longer on its way. `refused`: for the rate. */
+  take(reading: PoolReading, call: Required<Reservation> | null, budget: Budget, now: number, refused = false): Change[] {
+    this.#late.note(reading, call?.at ?? null, now);
+    const changes: Change[] = [];
+    const seen: Partial<Record<Kind, Seen>> = {};
     this.#foresee(budget, now);
     for (const [kind, resource, , names] of KINDS) {
       const told = names.flatMap((name) => this.#hear(kind, resource, name, reading));
@@ -174,6 +178,12 @@ export class Learned {
       // What a window lets go of, and when, its headers do not tell; nor, of tokens that come back, when they did.
       const backs = kind === "tokens" && this.#bounds.refund;
       const full = heard.flatMap(({ foreign, told }) => (isFull(told) ? [{ foreign, told }] : []));
+      const { limit } = this.#minutes[kind];
+      const spent = this.levels.most(kind, reading.sentAt, reading.at, limit / 60_000);
+      if (spent !== null && full.length === heard.length) seen[kind] = { told: full.map(({ told }) => told), limit, spent };
+      // Before what is left is heeded, and only where it can be.
+      if (!refused && seen[kind] && reading.at > this.#correctedAt) this.bursts.grow(kind, seen[kind], now);
+      changes.push(...this.#resize(kind, resource, budget));
       for (const { foreign, told } of full) {
         if (!this.#bounds.limits.windowSeconds && !backs) this.#observe(kind, foreign, told, reading.at, call);
         this.#bring(kind, resource, foreign, told, reading, budget, now);
@@ -181,7 +191,9 @@ export class Learned {
       if (backs) this.#takeBack(full, reading, budget, now);
     }
     this.#correctedAt = Math.max(this.#correctedAt, reading.at);
-    return changes;
+    if (!refused || !call) return changes;
+    this.bursts.refused(seen, call, now);
+    return [...changes, ...KINDS.flatMap(([kind, resource]) => this.#resize(kind, resource, budget))];
   }
 
   /** What others spend of the pool a minute, as far as answers of the last minutes tell. */
@@ -196,40 +208,40 @@ export class Learned {
     return { rpm: requests.limit, tpm: tokens.limit, ...this.days.limits };
   }
 
-  /** An operator knows better: until an answer tells otherwise the limits are as configured, nobody else is there, and of a day is left what we did not spend. */
+  /** An operator knows better: until an answer tells otherwise the limits are as configured, nobody else is there, how much may be spent at once is as configured or small, and of a day is left what we did not spend. */
   reset(budget: Budget, now: number): void {
+    this.bursts.reset();
     for (const [kind, resource, , names] of KINDS) {
       this.#minutes[kind].restore(this.#bounds.limits[resource]);
       this.#retune(kind, resource, budget);
       this.days.of(kind).reset(budget, now);
-      this.#owed[kind].restore(null);
+      this.#owed.of(kind).restore(null);
       for (const name of names) [this.#foreign[name], this.#own[name]] = [new Foreign(), new OwnLimit()];
     }
   }
 
   /** Whether more was learned than what was written tells, though no limit changed. */
   get isNotable(): boolean {
-    return this.days.isNotable || KINDS.some(([kind]) => this.#untold.isNotable(kind) || this.#owed[kind].isNotable);
+    const { bursts, days } = this;
+    return days.isNotable || bursts.isNotable || this.#owed.isNotable || KINDS.some(([kind]) => this.#untold.isNotable(kind));
   }
 
   record(): LearnedRecord {
     const { limits } = this.#bounds;
     const other = (kind: Kind, configured: number) => (this.#minutes[kind].limit === configured ? null : this.#minutes[kind].limit);
     const minutes = { rpm: other("requests", limits.rpm), tpm: other("tokens", limits.tpm), asked: this.#untold.record() };
-    const owed = { requests: this.#owed.requests.record(), tokens: this.#owed.tokens.record() };
-    return { ...minutes, ...this.days.record(), owed };
+    return { ...minutes, ...this.days.record(), ...this.bursts.record(), owed: this.#owed.record() };
   }
 
   /** After a wake: goes on with what was learned, within the bounds of now. */
   restore(record: LearnedRecord, budget: Budget, now: number): void {
     this.#untold.restore(record.asked ?? {});
+    this.bursts.restore(record.burst);
     for (const [kind, resource, day] of KINDS) {
-      const limit = record[resource];
-      if (limit !== null) this.#minutes[kind].restore(limit);
+      this.#minutes[kind].restore(record[resource] ?? this.#minutes[kind].limit);
       this.#retune(kind, resource, budget);
-      this.#owed[kind].restore(record.owed?.[kind] ?? null);
-      const known = record[day];
-      if (known) this.days.of(kind).restore(known, budget, now);
+      this.#owed.of(kind).restore(record.owed?.[kind] ?? null);
+      if (record[day]) this.days.of(kind).restore(record[day], budget, now);
     }
   }
 
@@ -239,12 +251,20 @@ export class Learned {
     if (!followed.follow(told, now)) return [];
     this.#retune(kind, resource, budget);
     // What a window still counts is known.
-    if (followed.limit < from && !this.#bounds.limits.windowSeconds) this.#owed[kind].lowered(budget, now);
+    if (followed.limit < from && !this.#bounds.limits.windowSeconds) this.#owed.of(kind).lowered(budget, now);
     return [{ resource, from, to: followed.limit }];
   }
 
   #retune(kind: Kind, resource: "rpm" | "tpm", budget: Budget): void {
-    retune(budget, resource, { ...this.#bounds.limits, [resource]: this.#minutes[kind].limit });
+    const learned = { [resource]: this.#minutes[kind].limit, burstSeconds: this.bursts.seconds(kind) };
+    retune(budget, resource, { ...this.#bounds.limits, ...learned });
+  }
+
+  /** What was spent stays spent: upstream has to refill it, whatever it held. */
+  #resize(kind: Kind, resource: "rpm" | "tpm", budget: Budget): Change[] {
+    const change = this.bursts.change(kind);
+    if (change) this.#retune(kind, resource, budget);
+    return change ? [change] : [];
   }
 
   /** Of a bucket, what this answer tells of its minute or of its day, if it is not less than is known. */
@@ -258,6 +278,7 @@ export class Learned {
       windowSeconds: limits.windowSeconds ?? null,
     };
     const period = periodOf(told, expected);
+    if (period !== "day") this.bursts.hear(kind, told, reading.at);
     if (period === "day") return this.days.of(kind).hear(name, told.limit, reading.at) ? [{ told }] : [];
     const foreign = this.#foreign[name];
     if (period === null || reading.at < foreign.heardAt || !this.#own[name].told(told.limit, reading.sentAt, reading.at)) return [];
@@ -276,26 +297,11 @@ export class Learned {
   }
 
   /** The day's limit, and what is left of it. */
-  #followDay(kind: Kind, heard: readonly Heard[], budget: Budget, { at, sentAt }: PoolReading, now: number): LimitChange[] {
-    const day = this.days.of(kind);
-    const asking = day.isLearned && day.isAsking(sentAt);
-    // The minute's in its stead, though nothing was left: there is no such limit any more.
-    if (asking && day.isAsking(sentAt, true) && heard.every((each) => "foreign" in each)) return [gone(day, budget)];
-    const from = day.limit;
-    const changed = day.follow(budget, at, now);
-    const [until, total] = [this.levels.total(kind, at), this.levels.total(kind, now)];
-    const full = heard.flatMap((each) => ("foreign" in each || !isFull(each.told) ? [] : each.told));
-    const arrived = this.levels.total(kind, this.#arrivedBy(sentAt));
-    // What is under way is not in a bucket that is new.
-    const counted = from === null && changed ? (arrived ?? 0) : until;
-    if (counted !== null && total !== null) for (const { remaining } of full) day.bring(budget, remaining, total - counted, at, now);
-    // Nobody gives requests back: where fewer are counted than we made, a day has turned. Of tokens only the operator can know; but none are counted beyond the limit, as calls that asked are here.
-    const isBack = kind === "requests" ? asking : this.#believesBacks(now);
-    const spent = Math.max(...full.map(({ limit, remaining }) => (isBack ? limit - remaining : limit)));
-    if ((isBack || asking) && full.length > 0 && arrived !== null && total !== null)
-      day.takeBack(budget, spent, total - arrived, asking ? 1 : REFUND.part, now);
-    if (asking) day.heardOf();
-    return changed ? [{ resource: kind === "requests" ? "rpd" : "tpd", from, to: day.limit }] : [];
+  #followDay(kind: Kind, heard: readonly Heard[], budget: Budget, reading: PoolReading, now: number): LimitChange[] {
+    const ofDay = heard.flatMap((each) => ("foreign" in each ? [] : each.told));
+    const total = (at: number) => this.levels.total(kind, at);
+    const totals = { told: total(reading.at), now: total(now), arrived: total(this.#arrivedBy(reading.sentAt)) };
+    return this.days.follow(kind, ofDay, totals, this.#believesBacks(now) ? REFUND.part : 0, budget, reading, now);
   }
 
   #lowest(names: readonly Name[], at: number): number {
@@ -305,9 +311,9 @@ export class Learned {
   /** What came in between two readings and was not ours was others'. */
   #observe(kind: Kind, foreign: Foreign, told: FullReading, at: number, call: Required<Reservation> | null): void {
     // What left last may not have been there yet: at the beginning it is not counted as spent, at the end it is.
-    const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE + this.#lateMs;
+    const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE + this.#late.answeredMs;
     const own = call && { at: call.at, amount: kind === "requests" ? 1 : call.tokens };
-    foreign.observe(told, at, own, this.#refused[kind], this.#lateMs, (since, of) => {
+    foreign.observe(told, at, own, this.#refused[kind], this.#late.answeredMs, (since, of) => {
       const [before, until] = [this.levels.total(kind, since - lateMs), this.levels.total(kind, at)];
       if (before === null || until === null) return null;
       const [arrived, left] = [this.levels.total(kind, since) ?? until, this.levels.total(kind, at - lateMs) ?? before];
@@ -378,7 +384,7 @@ export class Learned {
 
   /** What was let go until then had surely arrived when a call was sent (ms): each is thought to be as late as any was. */
   #arrivedBy(sentAt: number): number {
-    return sentAt - this.#leavingMs - (this.#bounds.limits.transitMs ?? 0);
+    return sentAt - this.#late.leavingMs - (this.#bounds.limits.transitMs ?? 0);
   }
 
   #corrected(kind: Kind, amount: number, budget: Budget, now: number): void {

@@ -13,7 +13,7 @@ const HAIR = 1e-6;
 /** `since`: the cut, ms; `times`: how many calls went to see; `nextAt`: when the next may go, ms. */
 export type OwedRecord = { since: number; times: number; nextAt: number };
 
-export class Owed {
+class Owed {
   readonly #kind: Kind;
   readonly #resource: "rpm" | "tpm";
   #debt: OwedRecord | null = null;
@@ -82,5 +82,32 @@ export class Owed {
 
   #beyond(budget: Budget, now: number): number {
     return Math.max(0, used(budget, this.#resource, now) - burstOf(budget, this.#resource));
+  }
+}
+
+/** Of a pool's requests and tokens. */
+export class Debts {
+  readonly #of: Record<Kind, Owed> = { requests: new Owed("requests", "rpm"), tokens: new Owed("tokens", "tpm") };
+
+  of(kind: Kind): Owed {
+    return this.#of[kind];
+  }
+
+  /** When a call of so many tokens may be let go, ms, whatever is owed. */
+  seeAt(budget: Budget, tokens: number): { rpm: number; tpm: number } {
+    return { rpm: this.#of.requests.seeAt(budget, 1), tpm: this.#of.tokens.seeAt(budget, tokens) };
+  }
+
+  /** Whether a call that was let go then (ms) went to see, or since. */
+  sees(startedAt: number): boolean {
+    return this.#of.requests.sees(startedAt) || this.#of.tokens.sees(startedAt);
+  }
+
+  get isNotable(): boolean {
+    return this.#of.requests.isNotable || this.#of.tokens.isNotable;
+  }
+
+  record(): Record<Kind, OwedRecord | null> {
+    return { requests: this.#of.requests.record(), tokens: this.#of.tokens.record() };
   }
 }

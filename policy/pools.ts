@@ -1,6 +1,7 @@
 /** Which pool a model spends from: the most specific pattern wins, then the pool named `default`. */
 import type { PoolConfig, PoolsConfig } from "../schemas/settings.ts";
 import { type Budget, type Limits, openBudget } from "./budget.ts";
+import { SMALL_SECONDS, WHOLE_SECONDS } from "./burst.ts";
 import { Learned } from "./learned.ts";
 
 const DEFAULT_POOL = "default";
@@ -42,12 +43,20 @@ export function learnedOf(config: PoolConfig, now: number, leaveAtOnce: number |
   return new Learned({ limits: { ...limitsOf(config), leaveAtOnce, rpm, tpm }, most: mostOf(config), refund: learn.refund ?? false }, now);
 }
 
+/** How much of a minute's limits may be spent at once, as configured; seconds. */
+export function burstOf(config: PoolConfig): number {
+  return limitsOf(config).burstSeconds;
+}
+
 function mostOf({ learn, rpm, tpm, rpd, tpd }: PoolConfig): { rpm: number; tpm: number; rpd: number | null; tpd: number | null } {
   if (learn === false) return { rpm, tpm, rpd, tpd };
   return { rpm: learn.max_rpm ?? rpm, tpm: learn.max_tpm ?? tpm, rpd: learn.max_rpd ?? rpd, tpd: learn.max_tpd ?? tpd };
 }
 
 function limitsOf(config: PoolConfig): Limits {
-  const { burst_seconds: burstSeconds, window_seconds: windowSeconds, transit_ms: transitMs } = config;
-  return { ...config, burstSeconds, windowSeconds, transitMs };
+  const { burst_seconds: written, window_seconds: windowSeconds, transit_ms: transitMs } = config;
+  // What is not written is learned; but not of windows, which let go what they hold.
+  const isLearned = written === null && windowSeconds === null;
+  const burst = isLearned ? { burstSeconds: SMALL_SECONDS, mostBurstSeconds: WHOLE_SECONDS } : { burstSeconds: written ?? WHOLE_SECONDS };
+  return { ...config, ...burst, windowSeconds, transitMs };
 }

@@ -51,6 +51,8 @@ export type PoolState = {
   /** No new jobs are taken in, of whatever tenant. */
   draining: boolean;
   limits: { rpm: number; tpm: number; rpd: number | null; tpd: number | null; concurrency: number | null };
+  /** Of the limits of a minute: how much may be spent at once, in seconds of their rates; as configured, or as learned. */
+  burst_seconds: { requests: number; tokens: number };
   /** Of the buckets of a minute: what is spent and not yet refilled. */
   used: { requests: number; tokens: number };
   free: { requests: number; tokens: number };

@@ -56,7 +56,7 @@ export async function openSimulator(bundle: Bundle, limits: Limits): Promise<Ups
   return {
     name: "simulator (buckets of a minute)",
     url: runtime.url,
-    pool: {},
+    pool: { burst_seconds: 60 },
     savesSeconds: 60,
     label: (job) => ({ simulate_key: job, simulate_tokens: "40" }),
     limits: (changed, rpd) => control({ limits: { [MODEL]: { ...changed, ...(rpd !== null && { rpd }) } } }),

@@ -5,7 +5,7 @@ import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import type { Place } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { shown } from "./condition/shown.ts";
-import { inForce } from "./limits.ts";
+import { burstInForce, inForce } from "./limits.ts";
 import { reckon } from "./reckon.ts";
 import type { Rested } from "./resting.ts";
 import type { TicketRow } from "./store/store.ts";
@@ -80,6 +80,7 @@ function openState(book: Book, pool: Pool, now: number): Counting {
     condition,
     draining: book.conditions.drains.has({ kind: "all" }) || book.conditions.drains.has({ kind: "pool", id: pool.id }),
     limits: inForce(book, pool.id),
+    burst_seconds: burstInForce(book, pool.id),
     used: { requests: used(budget, "rpm", now), tokens: used(budget, "tpm", now) },
     free: { requests: free(budget, "rpm", now), tokens: free(budget, "tpm", now) },
     foreign: book.limits.of(pool.id)?.others(now) ?? { requests: 0, tokens: 0 },

@@ -1,14 +1,16 @@
 /** What upstream's headers teach of the pools' limits: followed in the budgets, written down, and reported as they change. */
 import type { Notice } from "../../platform/telemetry.ts";
-import type { LimitChange } from "../../policy/bounds.ts";
+import type { Change, LimitChange } from "../../policy/bounds.ts";
 import type { Budget } from "../../policy/budget.ts";
 import type { Learned } from "../../policy/learned.ts";
-import { learnedOf } from "../../policy/pools.ts";
+import { burstOf, learnedOf } from "../../policy/pools.ts";
 import type { QueueState } from "../../schemas/queue.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type { PoolsConfig } from "../../schemas/settings.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import type { CoordinatorStore } from "./store/store.ts";
+
+const NOBODY: ReadonlySet<string> = new Set();
 
 export class LimitBook {
   readonly #learned = new Map<string, Learned>();
@@ -48,15 +50,22 @@ export function inForce(book: Book, pool: string): QueueState["pools"][number]["
   return { rpm, tpm, rpd, tpd, concurrency, ...book.limits.of(pool)?.limits };
 }
 
-/** Takes in what answers said. A reading of a pool that is gone teaches nothing. */
-export function read(book: Book, readings: readonly PoolReading[], now: number): void {
+/** Of a pool's limits of a minute, how much may be spent at once, seconds. */
+export function burstInForce(book: Book, pool: string): QueueState["pools"][number]["burst_seconds"] {
+  const bursts = book.limits.of(pool)?.bursts;
+  const configured = burstOf(book.settings.pools[pool]!);
+  return bursts ? { requests: bursts.seconds("requests"), tokens: bursts.seconds("tokens") } : { requests: configured, tokens: configured };
+}
+
+/** Takes in what answers said. A reading of a pool that is gone teaches nothing. `refused`: jobs whose calls were turned away for the rate, and never were before: one that is again says nothing of the others. */
+export function read(book: Book, readings: readonly PoolReading[], now: number, refused: ReadonlySet<string> = NOBODY): void {
   for (const reading of readings) {
     const pool = book.pools.get(reading.pool);
     const learned = book.limits.of(reading.pool);
     if (!pool || !learned) continue;
     const lease = book.entries.get(reading.job);
     const call = lease?.row.phase === "leased" ? { at: lease.leasedAt, tokens: lease.row.tokens } : null;
-    followed(book, pool, learned.take(reading, call, pool.budget, now));
+    followed(book, pool, learned.take(reading, call, pool.budget, now, refused.has(reading.job)));
   }
 }
 
@@ -65,7 +74,7 @@ export function believe(book: Book, pool: Pool, now: number): void {
   followed(book, pool, book.limits.of(pool.id)?.believe(pool.budget, now) ?? []);
 }
 
-function followed(book: Book, pool: Pool, changes: LimitChange[]): void {
+function followed(book: Book, pool: Pool, changes: Change[]): void {
   if (changes.length > 0 || book.limits.of(pool.id)?.isNotable) report(book, pool, changes);
 }
 
@@ -104,14 +113,19 @@ export function untold(book: Book, { reservation, row }: Entry): void {
   if (learned?.isNotable) report(book, book.pools.get(row.pool)!, []);
 }
 
-function report(book: Book, { id }: Pool, changes: LimitChange[]): void {
+function report(book: Book, { id }: Pool, changes: Change[]): void {
   book.limits.changed(
     id,
     changes.map((change) => noticeOf(id, change)),
   );
 }
 
-function noticeOf(pool: string, change: LimitChange): Notice {
+function noticeOf(pool: string, change: Change): Notice {
+  if ("burst" in change) {
+    const { burst: resource, from, to } = change;
+    const seconds = (exact: number) => Math.round(exact * 100) / 100;
+    return { level: to < from ? "warn" : "info", event: "burst_learned", pool, resource, from: seconds(from), to: seconds(to) };
+  }
   const rounded = (limit: number | null) => (limit === null ? null : Math.round(limit));
   const { from, resource, to } = change;
   const [level, event] = isLowered(change) ? (["warn", "limit_lowered"] as const) : (["info", "limit_raised"] as const);

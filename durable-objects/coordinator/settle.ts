@@ -17,8 +17,8 @@ const SMOOTHING = 0.05;
 /** `random` in [0, 1): jitter. Settlements of older attempts are ignored: the lease has passed on. */
 export function settle(book: Book, batch: SettleBatch, now: number, random: () => number): void {
   // First: their calls' leases are still on record. Before it: whether a call was taken is a part of what its answer tells.
-  for (const settlement of batch.settlements) noteTurnedAway(book, batch.dispatcher, settlement, now);
-  read(book, batch.readings ?? [], now);
+  const refused = new Set(batch.settlements.flatMap((settlement) => noteTurnedAway(book, batch.dispatcher, settlement, now)));
+  read(book, batch.readings ?? [], now, refused);
   for (const settlement of batch.settlements) {
     const { headersMs, outcome, waitedMs } = settlement;
     const entry = leaseOf(book, batch.dispatcher, settlement);
@@ -37,13 +37,15 @@ function leaseOf(book: Book, dispatcher: string, { attempt, job }: Settlement): 
   return entry?.row.phase === "leased" && entry.row.attempt === attempt && entry.row.dispatcher === dispatcher ? entry : null;
 }
 
-function noteTurnedAway(book: Book, dispatcher: string, settlement: Settlement, now: number): void {
+/** Its job, if it was refused for the rate for the first time. */
+function noteTurnedAway(book: Book, dispatcher: string, settlement: Settlement, now: number): string[] {
   const { outcome } = settlement;
   const entry = TURNED_AWAY.has(outcome.kind) ? leaseOf(book, dispatcher, settlement) : null;
-  if (!entry) return;
+  if (!entry) return [];
   const learned = book.limits.of(entry.row.pool);
   if (outcome.kind === "rate_limited") learned?.refused(entry.row.tokens, now);
   else learned?.turnedAway(entry.row.tokens);
+  return outcome.kind === "rate_limited" && entry.row.waits === 0 ? [entry.row.job] : [];
 }
 
 /** Ends the present lease of an entry with this outcome. */

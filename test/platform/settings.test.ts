@@ -14,7 +14,7 @@ describe("without any variable", () => {
     const settings = readSettings({});
     expect(settings.local).toBe(false);
     expect(settings.keys.size).toBe(0);
-    expect(settings.pools.default).toMatchObject({ rpm: 500, tpm: 200_000, rpd: null, tpd: null, concurrency: null, burst_seconds: 60 });
+    expect(settings.pools.default).toMatchObject({ rpm: 500, tpm: 200_000, rpd: null, tpd: null, concurrency: null, burst_seconds: null });
     expect(settings).toMatchObject({ region: "wnam", maxDispatchers: 128, retentionMs: 72 * 3_600_000 });
     expect(settings.timeouts).toEqual({ first_byte: 300, idle: 600, total: 600 });
   });

@@ -7,7 +7,7 @@ const NIGHT_MS = 1_200_000;
 const SOON_MS = 75_000;
 
 const seeds = [1, 2, 3];
-const pools = { windows: { window_seconds: 60 }, buckets: { burst_seconds: 60 } };
+const pools = { windows: { window_seconds: 60 }, buckets: { burst_seconds: 60 }, learned: {} };
 
 it.each(seeds.flatMap((seed) => Object.entries(pools).map(([name, pool]) => ({ seed, name, pool }))))(
   "an upstream that refuses, tells little and changes its limits is called again soon: $name, seed $seed",

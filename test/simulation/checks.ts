@@ -51,10 +51,11 @@ function gapOf(a: string, b: string, sends: Sends, jobs: SimJob[], cost: (job: S
   ].sort((x, y) => x.at - y.at || y.waits - x.waits);
   const waiting: Record<string, number> = { [a]: 0, [b]: 0 };
   let [difference, least, most, worst] = [0, 0, 0, 0];
-  for (const { job, waits } of moves) {
+  for (const [index, { at, job, waits }] of moves.entries()) {
     if (waits < 0) difference += job.tenant === a ? cost(job) : -cost(job);
     const both = waiting[a]! > 0 && waiting[b]! > 0;
-    if (both) [least, most] = [Math.min(least, difference), Math.max(most, difference)];
+    // What one turn lets go leaves together, in no order: letters go by dispatcher.
+    if (both && moves[index + 1]?.at !== at) [least, most] = [Math.min(least, difference), Math.max(most, difference)];
     waiting[job.tenant]! += waits;
     if (waiting[a]! <= 0 || waiting[b]! <= 0) [difference, least, most] = [0, 0, 0];
     worst = Math.max(worst, most - least);

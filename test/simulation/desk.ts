@@ -27,13 +27,16 @@ export function keyOf(tenant: string, more: object = {}): object {
   return { key_sha256: Buffer.from(tenant).toString("hex").padStart(64, "0"), tenant, ...more };
 }
 
-/** One pool, `p`, and perhaps others. */
+/** One pool, `p`, and perhaps others. Of a minute's rate `p` may spend all at once, unless `pool` says otherwise. */
 export function openDesk(pool: object = POOL, keys: object[] = [], others: Record<string, object> = {}) {
   const storage = openStorage();
   const state = { now: START, pool, keys, awakeMost: 20_000 };
   let numbers = 0;
   const open = () => {
-    const settings = readSettings({ SLUICE_POOLS: JSON.stringify({ p: state.pool, ...others }), SLUICE_KEYS: JSON.stringify(state.keys) });
+    const settings = readSettings({
+      SLUICE_POOLS: JSON.stringify({ p: { burst_seconds: 60, ...state.pool }, ...others }),
+      SLUICE_KEYS: JSON.stringify(state.keys),
+    });
     const store = new CoordinatorStore(storage.open());
     const book = openBook(settings, store, state.now);
     book.resting.awakeMost = state.awakeMost;

@@ -1,6 +1,8 @@
 /** A dispatcher: six header slots, settlements in batches, heartbeats; forgets all when it is made anew. */
 import { HEADER_SLOTS } from "../../policy/placement.ts";
+import type { PoolReading } from "../../schemas/rate.ts";
 import type { Held, Lease, Outcome, Settlement } from "../../schemas/rpc.ts";
+import { POOL } from "./loads.ts";
 import type { Sluice } from "./sluice.ts";
 
 const HEARTBEAT_MS = 10_000;
@@ -16,6 +18,8 @@ export class SimDispatcher {
   #free = HEADER_SLOTS;
   #queue: (() => void)[] = [];
   #settlements: Settlement[] = [];
+  /** The newest, until it is told. */
+  #reading: PoolReading | null = null;
   #settling = false;
   #beating = false;
 
@@ -81,9 +85,10 @@ export class SimDispatcher {
         const usage = { prompt_tokens: job.prompt, completion_tokens: job.output, total_tokens: outcome.used };
         back({ kind: "committed", usage });
       },
-      () => {
+      (rates) => {
         if (!mine()) return;
         headersMs = world.time.now - sentAt;
+        if (rates) this.#reading = { ...rates, pool: POOL, job: job.id, sentAt, at: world.time.now };
         const next = this.#queue.shift();
         if (next) next();
         else this.#free++;
@@ -103,6 +108,7 @@ export class SimDispatcher {
     this.#settling = batch.length > 0;
     if (!this.#settling) return;
     const { boot } = this;
+    const readings = this.#takeReadings();
     const { time } = this.#sluice.world;
     const send = () => {
       if (boot !== this.boot) return;
@@ -110,6 +116,7 @@ export class SimDispatcher {
         this.#name,
         boot,
         batch,
+        readings,
         () => {
           if (boot !== this.boot) return;
           for (const { job, attempt } of batch) if (this.#calls.get(job) === attempt) this.#calls.delete(job);
@@ -121,6 +128,12 @@ export class SimDispatcher {
     send();
   }
 
+  #takeReadings(): PoolReading[] {
+    const readings = this.#reading ? [this.#reading] : [];
+    this.#reading = null;
+    return readings;
+  }
+
   #beat(): void {
     if (this.#beating || this.#calls.size === 0) return;
     this.#beating = true;
@@ -128,7 +141,7 @@ export class SimDispatcher {
     this.#sluice.world.time.after(HEARTBEAT_MS, () => {
       if (boot !== this.boot) return;
       this.#beating = false;
-      if (this.#calls.size > 0) this.#sluice.heartbeat(this.#name, boot, this.report().held, () => {});
+      if (this.#calls.size > 0) this.#sluice.heartbeat(this.#name, boot, this.report().held, this.#takeReadings(), () => {});
       this.#beat();
     });
   }
@@ -139,6 +152,7 @@ export class SimDispatcher {
     this.#free = HEADER_SLOTS;
     this.#queue = [];
     this.#settlements = [];
+    this.#reading = null;
     this.#settling = false;
     this.#beating = false;
   }

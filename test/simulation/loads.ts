@@ -4,6 +4,7 @@ import type { Random } from "./random.ts";
 
 /** Each tenant's one channel. */
 export const CHANNEL = "c";
+export const POOL = "p";
 
 export type SimJob = {
   id: string;
@@ -18,7 +19,7 @@ export type SimJob = {
   priority: number;
 };
 
-export type LoadName = "big first" | "small first" | "shuffled" | "two tenants" | "noisy neighbour" | "steady";
+export type LoadName = "big first" | "small first" | "shuffled" | "two tenants" | "noisy neighbour" | "steady" | "in bursts";
 /** Those whose work is there before it can go: what the limit lets through shows. */
 export const LOADS: LoadName[] = ["big first", "small first", "shuffled", "two tenants", "noisy neighbour"];
 
@@ -76,6 +77,11 @@ export function makeLoad(name: LoadName, { rpm, tpm }: Scale, minutes: number, r
         return make(index, tenant, tokens, { at, priority: random.chance(0.1) ? 30 : 0 });
       });
     }
+    case "in bursts":
+      // A fifth of what could go: each five minutes all at once.
+      return Array.from({ length: Math.round(requests / 5) }, (_, index) =>
+        make(index, "a", balanced / 2, { at: Math.floor(index / rpm) * 300_000 }),
+      );
     case "noisy neighbour":
       return [
         ...Array.from({ length: requests }, (_, index) => make(index, "noisy", random.lognormal(balanced / 2, 0.7))),

@@ -37,7 +37,9 @@ type Running = { job: string; attempt: number; dispatcher: string; sender: Sende
 
 /** What each sender saw of `minutes`, and what operators were told. */
 export function play(senders: Sender[], minutes: number, limits: object = {}): { seen: Seen[]; told: Record<string, number> } {
-  const settings = readSettings({ SLUICE_POOLS: JSON.stringify({ p: { rpm: 500, tpm: 5_000_000, ramp_tpm: null, ...limits } }) });
+  const settings = readSettings({
+    SLUICE_POOLS: JSON.stringify({ p: { rpm: 500, tpm: 5_000_000, ramp_tpm: null, burst_seconds: 60, ...limits } }),
+  });
   const store = new CoordinatorStore(openStorage().open());
   const book = openBook(settings, store, START);
   const random = seeded();

@@ -5,10 +5,10 @@ import { costOf } from "./cost.ts";
 import { errorOf } from "./estimates.ts";
 import { leastJain, quietBesideNoisy } from "./fairness.ts";
 import { faultyRun } from "./faulty.ts";
-import { LOADS } from "./loads.ts";
+import { LOADS, POOL } from "./loads.ts";
 import { type Report, runSluice, runStrategy, type Scene, steadyWaits } from "./run.ts";
 import { STRATEGIES } from "./strategies.ts";
-import { RULES } from "./upstream.ts";
+import { RULES, type RuleName } from "./upstream.ts";
 
 const SCALE = { rpm: 3_000, tpm: 6_000_000 };
 const MINUTES = 10;
@@ -33,9 +33,9 @@ function cells({ utilisation, refused, drain, gap, done, jobs, worstWait, eta }:
 
 const HEAD = ["utilisation", "429s", "drain / optimum", "gap", "lost", "worst wait, s", "ETA: p50 off / within p95"];
 
-function table(first: string[], body: () => void): void {
-  row([...first, ...HEAD]);
-  row([...first, ...HEAD].map(() => "---"));
+function table(first: string[], body: () => void, last: string[] = []): void {
+  row([...first, ...HEAD, ...last]);
+  row([...first, ...HEAD, ...last].map(() => "---"));
   body();
   say();
 }
@@ -73,6 +73,36 @@ function sluice(): void {
       for (const load of LOADS) row([rule, load, ...cells(runSluice({ rule, load, scale: SCALE, minutes: MINUTES, seed: 1 }).report)]);
     }
   });
+}
+
+/** What answers tell, in words: the upstream's own truth, nothing, or a minute's bucket though it has none. */
+const TOLD = { true: "as it counts", none: "none", minute: "of a minute's bucket" } as const;
+
+function learned(): void {
+  say("## Sluice, with the burst learned");
+  say();
+  say(
+    "The pool has no `burst_seconds`: a second, and more where headers show it. Of a bucket of a minute there are no other headers than its own. An upstream whose headers tell of a larger bucket than it has refuses a part of what is tried once, and again after 10, 20, 40 minutes and so on; `in bursts`: a minute's work each five minutes, for 12 hours, at a fifth of the rates (drain and utilisation tell nothing there).",
+  );
+  say();
+  const told = (rule: RuleName) => (rule === "bucket 60 s" ? (["true", "none"] as const) : (["true", "none", "minute"] as const));
+  const scenes = (["bucket 60 s", "bucket 10 s", "bucket 1 s"] as const).flatMap((rule) =>
+    told(rule).flatMap((headers) => [
+      ...LOADS.map((load) => ({ rule, headers, load, scale: SCALE, minutes: MINUTES })),
+      { rule, headers, load: "in bursts" as const, scale: { rpm: SCALE.rpm / 5, tpm: SCALE.tpm / 5 }, minutes: 720 },
+    ]),
+  );
+  table(["rule", "headers", "load"], () => {
+    for (const scene of scenes) {
+      const { report, sluice } = runSluice({ ...scene, seed: 1, learns: true });
+      const { bursts } = sluice.book.limits.of(POOL)!;
+      const [utilisation, refused, drain, ...rest] = cells(report);
+      const steady = scene.load !== "in bursts";
+      const shown = [steady ? utilisation! : "", refused!, steady ? drain! : "", ...rest];
+      const burst = `${bursts.seconds("requests").toFixed(0)} / ${bursts.seconds("tokens").toFixed(0)}`;
+      row([scene.rule, TOLD[scene.headers], scene.load, ...shown, burst]);
+    }
+  }, ["burst in the end, s: requests / tokens"]);
 }
 
 function estimates(): void {
@@ -181,6 +211,7 @@ function faults(seeds: number): void {
 const at = process.argv.indexOf("--seeds");
 intro();
 sluice();
+learned();
 estimates();
 fairness();
 others();

@@ -4,15 +4,17 @@ import { readSettings, type Settings } from "../../platform/settings.ts";
 import { HEADER_SLOTS } from "../../policy/placement.ts";
 import { fairnessGap, overflowOf } from "./checks.ts";
 import { type EtaError, errorOf, type Told, waitsOf } from "./estimates.ts";
-import { type LoadName, makeLoad, type Scale, type SimJob } from "./loads.ts";
+import { type LoadName, makeLoad, POOL, type Scale, type SimJob } from "./loads.ts";
 import { Random } from "./random.ts";
-import { type Options, POOL, Sluice } from "./sluice.ts";
+import { type Options, Sluice } from "./sluice.ts";
 import { type Rule, type RuleName, windowOf } from "./upstream.ts";
 import { type Client, DELAY, play, World } from "./world.ts";
 
 export type Scene = { load: LoadName; rule: RuleName; scale: Scale; minutes: number; seed: number } & Partial<
-  Pick<Rule, "charge" | "refunds" | "countsRefused">
+  Pick<Rule, "charge" | "refunds" | "countsRefused" | "headers"> & Learns
 >;
+/** `learns`: the operator does not know the rule, and has not written how much may be spent at once; or has written this. */
+type Learns = { learns: boolean | { burst_seconds: number } };
 
 export type Report = {
   /** Of the scarcer resource while work waited, over what the rule lets through for ever. */
@@ -33,13 +35,13 @@ export type Report = {
 /** How much later than another a call may leave that was admitted with it: it may find its dispatcher's six slots taken, unless there are as many as a window has calls. */
 const DISPATCH_MS = { bucket: 150, window: 20 };
 
-/** As an operator would write it who knows the upstream's rule. */
-export function settingsFor(rule: RuleName, scale: Scale): Settings {
+/** As an operator would write it who knows the upstream's rule; or one who leaves the burst to be learned. */
+export function settingsFor(rule: RuleName, scale: Scale, learns: Scene["learns"] = false): Settings {
   const { kind, seconds } = windowOf(rule);
   const known = { burst_seconds: seconds, window_seconds: kind === "bucket" ? null : seconds };
   const pool = {
     ...scale,
-    ...known,
+    ...(learns ? learns !== true && learns : known),
     ramp_tpm: null,
     transit_ms: DELAY.most - DELAY.least + DISPATCH_MS[kind === "bucket" ? "bucket" : "window"],
   };
@@ -48,16 +50,16 @@ export function settingsFor(rule: RuleName, scale: Scale): Settings {
 }
 
 export function worldOf(scene: Scene): { world: World; jobs: SimJob[] } {
-  const { rule: name, scale, seed, charge = "sum", refunds = false, countsRefused = true } = scene;
+  const { rule: name, scale, seed, charge = "sum", refunds = false, countsRefused = true, headers } = scene;
   const random = new Random(seed + 7_919);
   const phaseMs = random.between(0, windowOf(name).seconds * 1_000);
   const jobs = makeLoad(scene.load, scale, scene.minutes, random);
-  return { world: new World({ name, ...scale, charge, refunds, countsRefused, phaseMs }, seed), jobs };
+  return { world: new World({ name, ...scale, charge, refunds, countsRefused, phaseMs, ...(headers && { headers }) }, seed), jobs };
 }
 
 export function runSluice(scene: Scene, options: Omit<Options, "settings"> = {}) {
   const { world, jobs } = worldOf(scene);
-  const settings = settingsFor(scene.rule, scene.scale);
+  const settings = settingsFor(scene.rule, scene.scale, scene.learns);
   const sluice = new Sluice(world, { settings, volatile: true, ...options });
   play(world, jobs, sluice);
   return { world, jobs, sluice, report: reportOf(scene, world, jobs, sluice.starts, sluice.told) };

@@ -2,20 +2,22 @@
 import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { placeOf } from "../../durable-objects/coordinator/inspect.ts";
+import { read } from "../../durable-objects/coordinator/limits.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
 import { confirmStart, heartbeat, heldBy, lose, reconcile } from "../../durable-objects/coordinator/sweep.ts";
 import { decide, record } from "../../durable-objects/coordinator/turn.ts";
 import type { Settings } from "../../platform/settings.ts";
+import type { Notice } from "../../platform/telemetry.ts";
+import type { PoolReading } from "../../schemas/rate.ts";
 import type { Held, Lease, Settlement, Verdict } from "../../schemas/rpc.ts";
 import { SimDispatcher } from "./dispatcher.ts";
 import { type Faults, Lines } from "./lines.ts";
-import { CHANNEL, type SimJob } from "./loads.ts";
+import { CHANNEL, POOL, type SimJob } from "./loads.ts";
 import { openStorage } from "./storage.ts";
 import type { Client, World } from "./world.ts";
 
-export const POOL = "p";
 /** Tickets in one message. */
 const TICKETS = 2_000;
 /** A restart takes so long. */
@@ -45,6 +47,8 @@ export class Sluice implements Client {
   turns = 0;
   /** p50 and p95 that a job was told as it came in, seconds, and when. */
   readonly told = new Map<string, { at: number; p50: number; p95: number }>();
+  /** What was learned of how much may be spent at once, and when. */
+  readonly bursts: ({ at: number } & Notice)[] = [];
   /** Admissions, in order. */
   readonly starts: { at: number; job: SimJob }[] = [];
   readonly #options: Options;
@@ -96,15 +100,18 @@ export class Sluice implements Client {
     return dispatcher;
   }
 
-  settle(dispatcher: string, boot: string, settlements: Settlement[], then: () => void, failed: () => void): void {
-    const step = (now: number) => settle(this.book, { dispatcher, boot, settlements }, now, () => this.world.random.next());
+  settle(dispatcher: string, boot: string, settlements: Settlement[], readings: PoolReading[], then: () => void, failed: () => void): void {
+    const step = (now: number) => settle(this.book, { dispatcher, boot, settlements, readings }, now, () => this.world.random.next());
     this.lines.call(() => this.#turn(step), then, failed);
   }
 
-  heartbeat(dispatcher: string, boot: string, held: Held[], then: (stop: Held[]) => void): void {
-    const random = () => this.world.random.next();
+  heartbeat(dispatcher: string, boot: string, held: Held[], readings: PoolReading[], then: (stop: Held[]) => void): void {
+    const step = (now: number) => {
+      read(this.book, readings, now);
+      return heartbeat(this.book, dispatcher, boot, held, now, () => this.world.random.next());
+    };
     this.lines.call(
-      () => this.#turn((now) => heartbeat(this.book, dispatcher, boot, held, now, random)),
+      () => this.#turn(step),
       then,
       () => {},
     );
@@ -214,6 +221,8 @@ export class Sluice implements Client {
     const { ahead, asks, starts, verdicts } = this.book.letters;
     this.book.letters = noLetters();
     this.book.conditions.notices.length = 0;
+    for (const notice of this.book.limits.notices.splice(0))
+      if (notice.event === "burst_learned") this.bursts.push({ at: this.world.time.now, ...notice });
     for (const letters of [ahead, starts]) for (const [name, leases] of letters) this.#start(name, leases);
     for (const sent of verdicts.values()) this.#judge(sent);
     for (const [name, asked] of asks) this.#ask(name, asked);

@@ -19,7 +19,7 @@ const MINUTES = 10;
 /** Tokens that the tenant used, with more waiting than it may have. */
 function used(callMs: number): number {
   const settings = readSettings({
-    SLUICE_POOLS: JSON.stringify({ p: { rpm: 6_000, tpm: 6_000_000, ramp_tpm: null } }),
+    SLUICE_POOLS: JSON.stringify({ p: { rpm: 6_000, tpm: 6_000_000, burst_seconds: 60, ramp_tpm: null } }),
     SLUICE_KEYS: JSON.stringify([{ key_sha256: "a".repeat(64), tenant: "a", roles: ["submit"], tpm: TPM }]),
   });
   const store = new CoordinatorStore(openStorage().open());

@@ -16,10 +16,18 @@ export type Rule = {
   countsRefused: boolean;
   /** Where a fixed window begins, ms. */
   phaseMs: number;
+  /**
+   * What answers tell of the limits. `true`: the limit of a minute, what is left of what can be spent now, and when all of that is there again. `minute`: as if it were a bucket of a minute,
+   * whatever it is. Nothing by default.
+   */
+  headers?: Told;
 };
 
-/** Counts one resource. */
+export type Told = "none" | "true" | "minute";
+
+/** Counts one resource, of which `size` can be spent at once. */
 type Counter = {
+  size: number;
   room: (now: number) => number;
   add: (amount: number, now: number) => void;
   freeAt: (amount: number, now: number) => number;
@@ -40,6 +48,7 @@ function bucket(perMinute: number, seconds: number): Counter {
     seen = now;
   };
   return {
+    size,
     room: (now) => {
       fill(now);
       return level;
@@ -65,6 +74,7 @@ function fixed(perMinute: number, seconds: number, phaseMs: number): Counter {
     if (current !== index) [index, count] = [current, 0];
   };
   return {
+    size,
     room: (now) => {
       turn(now);
       return size - count;
@@ -91,6 +101,7 @@ function sliding(perMinute: number, seconds: number): Counter {
     if (first > 10_000) [log, first] = [log.slice(first), 0];
   };
   return {
+    size,
     room: (now) => {
       forget(now);
       return size - sum;
@@ -112,6 +123,9 @@ function counterOf({ name, phaseMs }: Rule, perMinute: number): Counter {
   if (kind === "bucket") return bucket(perMinute, seconds);
   return kind === "fixed" ? fixed(perMinute, seconds, phaseMs) : sliding(perMinute, seconds);
 }
+
+/** Of one resource as headers write it: whole units, whole ms. */
+export type Header = { limit: number; remaining: number; resetMs: number };
 
 export type Verdict = { ok: true } | { ok: false; retryAfterMs: number };
 
@@ -149,6 +163,22 @@ export class Upstream {
     const at = Math.max(this.#requests.freeAt(1, now), this.#tokens.freeAt(tokens, now));
     if (this.rule.countsRefused) this.#requests.add(1, now);
     return { ok: false, retryAfterMs: at - now };
+  }
+
+  /** What an answer's headers say at this instant; null if it has none. */
+  headers(now: number): { requests: Header; tokens: Header } | null {
+    const { headers = "none", name, rpm, tpm } = this.rule;
+    if (headers === "none") return null;
+    const window = windowOf(name);
+    const tell = (counter: Counter, limit: number): Header => {
+      const left = Math.max(0, counter.room(now));
+      const spent = counter.size - left;
+      if (headers === "minute") return { limit, remaining: Math.floor(limit - spent), resetMs: Math.ceil((spent / limit) * 60_000) };
+      // A bucket is whole again once what is spent has refilled; a window at its end.
+      const resetMs = window.kind === "bucket" ? (spent / limit) * 60_000 : counter.freeAt(spent, now) - now;
+      return { limit, remaining: Math.floor(left), resetMs: Math.ceil(spent > 0 ? resetMs : 0) };
+    };
+    return { requests: tell(this.#requests, rpm), tokens: tell(this.#tokens, tpm) };
   }
 
   /** An answer has ended: what it left unused, if the rule gives that back. */

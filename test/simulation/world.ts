@@ -2,9 +2,12 @@
 import type { SimJob } from "./loads.ts";
 import { Random } from "./random.ts";
 import { Time } from "./time.ts";
-import { type Rule, Upstream } from "./upstream.ts";
+import { type Header, type Rule, Upstream } from "./upstream.ts";
 
 export type Outcome = { kind: "done"; used: number } | { kind: "refused"; retryAfterMs: number };
+
+/** What an answer's headers say, reckoned as its call came. */
+export type Rates = { requests: Header; tokens: Header } | null;
 
 /** One way, ms. The difference is what two calls may come closer together, or further apart, on their way. */
 export const DELAY = { least: 20, most: 120 };
@@ -30,20 +33,21 @@ export class World {
   }
 
   /** Makes the call. `headers` is told at the caller's when the response begins, `back` when the answer has ended or the refusal has come. */
-  call(job: SimJob, back: (outcome: Outcome) => void, headers: () => void = () => {}): void {
+  call(job: SimJob, back: (outcome: Outcome) => void, headers: (rates: Rates) => void = () => {}): void {
     this.sends.push({ at: this.time.now, job });
     this.time.after(this.delay(), () => {
       const verdict = this.upstream.take(this.time.now, job.prompt, job.most);
+      const rates = this.upstream.headers(this.time.now);
       if (!verdict.ok) {
         this.time.after(this.delay(), () => {
-          headers();
+          headers(rates);
           back({ kind: "refused", retryAfterMs: verdict.retryAfterMs });
         });
         return;
       }
       this.taken.push({ at: this.time.now, job });
       const first = this.random.lognormal(400, 0.5);
-      this.time.after(first, headers);
+      this.time.after(first, () => headers(rates));
       const used = job.prompt + job.output;
       this.time.after(first + job.output * 8, () => {
         this.upstream.end(this.time.now, job.prompt, job.most, used);

@@ -12,7 +12,15 @@ const DISPATCHER_HEADER = "x-test-dispatcher";
 
 /** The environment, where the test has its own. */
 function worldly(env: Env): Env {
-  return Object.keys(world.env).length === 0 ? env : { ...env, ...world.env };
+  const own = { ...env, ...world.env };
+  return { ...own, SLUICE_POOLS: atOnce(own.SLUICE_POOLS) };
+}
+
+/** What a pool may spend at once is not to be learned first in each test: it is a minute of its rate, unless the test writes otherwise. Null: it is learned. */
+function atOnce(pools: unknown): unknown {
+  if (typeof pools !== "string") return pools;
+  const written = Object.entries(JSON.parse(pools) as Record<string, object>);
+  return JSON.stringify(Object.fromEntries(written.map(([id, pool]) => [id, { burst_seconds: 60, ...pool }])));
 }
 
 /** Upstream, told which dispatcher calls. */
