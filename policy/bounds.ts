@@ -3,6 +3,7 @@ import type { Limits, Resource } from "./budget.ts";
 import type { BurstChange, BurstRecord } from "./burst.ts";
 import type { DayRecord } from "./day.ts";
 import type { Kind } from "./levels.ts";
+import type { OwedRecord } from "./owed.ts";
 
 export type Minutes = { rpm: number; tpm: number };
 export type Days = { rpd: number | null; tpd: number | null };
@@ -16,6 +17,7 @@ export type LearnedRecord = {
   tpd?: DayRecord;
   asked?: Partial<Record<Kind, number>>;
   burst?: Partial<Record<Kind, BurstRecord>>;
+  owed?: Record<Kind, OwedRecord | null>;
 };
 /** A limit that is followed from now on; null is none. */
 export type LimitChange = { resource: Resource; from: number | null; to: number | null };

@@ -96,6 +96,16 @@ export function readiness(budget: Budget, tokens: number, now: number): Readines
   return ready;
 }
 
+/** The same, but that a limit holds no longer than until an instant of its own, ms, if there is one: from then on a call may find out whether it does. */
+export function readyUnless(budget: Budget, tokens: number, until: Partial<Record<Resource, number>>, now: number): number {
+  const others = readiness({ ...budget, meters: [] }, tokens, now).at;
+  const ats = budget.meters.map((meter) => {
+    const at = readyAt(meter.bucket, meter.rate, amountOf(meter, tokens), now);
+    return Math.min(at, Math.max(now, until[meter.resource] ?? Number.POSITIVE_INFINITY));
+  });
+  return Math.max(others, ...ats);
+}
+
 /** When a call of so many tokens can start and leave, as far as the limits hold both, what another of `other` takes; ms. */
 export function readyBesideAt(budget: Budget, tokens: number, other: number, now: number): number {
   const ats = budget.meters.map((meter) => readyAt(meter.bucket, meter.rate, amountOf(meter, tokens) + amountOf(meter, other), now));

@@ -1,7 +1,7 @@
 /** A pool's limits of a day, of requests and of tokens: what is asked of upstream where nothing is left of one that it told. */
 import { type Bounds, type Days, KINDS, type LearnedRecord, type LimitChange } from "./bounds.ts";
-import { type Budget, readiness } from "./budget.ts";
-import { Day } from "./day.ts";
+import type { Budget } from "./budget.ts";
+import { Day, type DayResource } from "./day.ts";
 import type { Kind } from "./levels.ts";
 
 export class LearnedDays {
@@ -15,15 +15,9 @@ export class LearnedDays {
     return this.#days[kind];
   }
 
-  /**
-   * When a call may be let go though nothing is left of a day's limit that upstream told, ms; from `now` on. No answer but a call's tells that there is more. Infinity:
-   * never, for the limit is the operator's.
-   */
-  askAt(budget: Budget, tokens: number, now: number): number {
-    const days = this.#learned.filter(({ resource }) => budget.meters.some((meter) => meter.resource === resource));
-    if (days.length === 0) return Number.POSITIVE_INFINITY;
-    const meters = budget.meters.filter(({ resource }) => days.every((day) => day.resource !== resource));
-    return Math.max(readiness({ ...budget, meters }, tokens, now).at, ...days.map(({ askAt }) => askAt));
+  /** Of each that upstream told, when a call may be let go though nothing is left of it, ms. No answer but a call's tells that there is more. */
+  get asks(): Partial<Record<DayResource, number>> {
+    return Object.fromEntries(this.#learned.map(({ askAt, resource }) => [resource, askAt]));
   }
 
   /** A call that was let go at `startedAt` (ms) was answered. If it asked, and no header has told what it found, it has found that there is more. */

@@ -6,7 +6,7 @@
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
 import { type Bounds, type Change, type Days, KINDS, type LearnedRecord, type LimitChange, type Minutes, type Name } from "./bounds.ts";
-import { type Budget, burstOf, correct, type Reservation, type Resource, retune, used } from "./budget.ts";
+import { type Budget, burstOf, correct, neverFits, type Reservation, type Resource, readyUnless, retune, used } from "./budget.ts";
 import { LearnedBursts, type Seen } from "./bursts.ts";
 import { Corrections } from "./corrections.ts";
 import { gone, LearnedDays } from "./days.ts";
@@ -14,15 +14,15 @@ import { Followed } from "./followed.ts";
 import { Foreign } from "./foreign.ts";
 import { Lateness } from "./lateness.ts";
 import { type Kind, Levels } from "./levels.ts";
+import { Owed } from "./owed.ts";
 import { OwnLimit } from "./own-limit.ts";
 import { periodOf } from "./period.ts";
+import { Untold } from "./untold.ts";
 
 /** Part of the pool's transit by which our calls are thought to come late on the average: what upstream counts then is still ours. */
 const LATE = 1 / 4;
 /** A bucket that no answer has told of for so long is none of ours any more, ms. */
 const TOLD_MS = 60_000;
-/** So long after a call was let go, and none since has told of the minute's limit, nobody tells it any more, ms. */
-const FORGET_MS = 600_000;
 /** What others spend between two answers is spent for them beforehand, as long as answers come; so much of it is left free besides, for they come by chance. */
 const FORESEEN = { everyMs: 100, silenceMs: 15_000, spareMs: 1_000 };
 /** So much of what came back is believed of each answer, and none for so long after a refusal: headers that a refusal belies are not to be built on. */
@@ -37,17 +37,15 @@ export class Learned {
   readonly #minutes: Record<Kind, Followed>;
   readonly days: LearnedDays;
   readonly bursts: LearnedBursts;
+  /** What the minute's limits may owe since they were lowered. */
+  readonly #owed: Record<Kind, Owed> = { requests: new Owed("requests", "rpm"), tokens: new Owed("tokens", "tpm") };
   readonly #foreign: Record<Name, Foreign> = { requests: new Foreign(), tokens: new Foreign(), projectTokens: new Foreign() };
   readonly #own: Record<Name, OwnLimit> = { requests: new OwnLimit(), tokens: new OwnLimit(), projectTokens: new OwnLimit() };
   readonly #total = { requests: 0, tokens: 0 };
   /** Of these, what upstream turned away: it may not be in what is spent there. */
   readonly #refused = { requests: 0, tokens: 0 };
   #refusedAt = Number.NEGATIVE_INFINITY;
-  /** When the first call was let go since the minute's limit was told, ms; null if none was. */
-  readonly #asked: Record<Kind, number | null> = { requests: null, tokens: null };
-  /** The same, once such a call was answered and did not tell of a limit that is not as configured; and as it is written. */
-  readonly #untold: Partial<Record<Kind, number>> = {};
-  #written: Partial<Record<Kind, number>> = {};
+  readonly #untold = new Untold();
   readonly #late = new Lateness();
   #foreseenAt = Number.NEGATIVE_INFINITY;
   readonly #corrections = new Corrections();
@@ -71,23 +69,18 @@ export class Learned {
     this.#total.tokens += tokens;
     this.#note(budget, now);
     return KINDS.flatMap(([kind, resource]) => {
-      this.days.of(kind).started(budget, kind === "requests" ? 1 : tokens, now);
-      this.#asked[kind] ??= now;
+      const amount = kind === "requests" ? 1 : tokens;
+      this.days.of(kind).started(budget, amount, now);
+      this.#owed[kind].started(budget, amount, now);
       // As configured again, but by steps: what was cut may still be.
-      return now - this.#asked[kind] > FORGET_MS ? this.#follow(kind, resource, this.#bounds.limits[resource], budget, now) : [];
+      return this.#untold.started(kind, now) ? this.#follow(kind, resource, this.#bounds.limits[resource], budget, now) : [];
     });
   }
 
-  /**
-   * A call was answered that was let go at `startedAt` (ms), and its headers were heard before. If they told nothing that is to be written: who sleeps from one call to
-   * the next would count the ten minutes from each.
-   */
+  /** A call was answered that was let go at `startedAt` (ms), and its headers were heard before. */
   untold(startedAt: number): void {
-    for (const [kind, resource] of KINDS) {
-      const since = this.#asked[kind];
-      const isCut = this.#minutes[kind].limit !== this.#bounds.limits[resource];
-      if (isCut && since !== null && startedAt >= since) this.#untold[kind] = since;
-    }
+    for (const [kind, resource] of KINDS)
+      if (this.#minutes[kind].limit !== this.#bounds.limits[resource]) this.#untold.answered(kind, startedAt);
   }
 
   /** Time goes by: a limit that was told without being believed, and that nobody has denied, is believed. */
@@ -96,6 +89,28 @@ export class Learned {
       const told = names.flatMap((name) => this.#undenied(name, now));
       return told.length > 0 ? this.#follow(kind, resource, this.#lowest(names, Math.max(...told)), budget, now) : [];
     });
+  }
+
+  /**
+   * When a call of so many tokens may be let go, ms; from `now` on. Also with nothing left of a limit of which only a call can tell whether that is so: a day's that
+   * upstream told, or one that was lowered.
+   */
+  readyAt(budget: Budget, tokens: number, now: number): number {
+    // What a limit never holds would be refused whether or not anything is owed.
+    const owed = neverFits(budget, tokens) ? {} : { rpm: this.#owed.requests.seeAt, tpm: this.#owed.tokens.seeAt };
+    return readyUnless(budget, tokens, { ...this.days.asks, ...owed }, now);
+  }
+
+  /** Whether it matters, before a call that was let go then (ms) has ended, that upstream takes it. */
+  sees(startedAt: number): boolean {
+    return KINDS.some(([kind]) => this.#owed[kind].sees(startedAt));
+  }
+
+  /** A call that was let go then was taken. */
+  taken(startedAt: number, budget: Budget, now: number): void {
+    for (const [kind, resource] of KINDS)
+      if (this.#owed[kind].sees(startedAt))
+        this.#corrected(kind, correct(budget, resource, -this.#owed[kind].forgive(budget, now), now), budget, now);
   }
 
   /** A call that ended had used so many tokens more than it was let go with. */
@@ -124,13 +139,14 @@ export class Learned {
     const tpd = this.#givesBack && this.days.of("tokens").isTold ? tokens : 0;
     // One of before a restart is in nothing that is known here.
     if (since === undefined) return { tpd };
-    const back = this.#corrections.backSince(since);
-    for (const [kind, amount, kept] of [["requests", 1, 1] as const, ["tokens", tokens, Math.max(0, tokens - back)] as const]) {
-      const perMs = this.#minutes[kind].limit / 60_000;
+    const back: Partial<Record<Resource, number>> = { tpd };
+    for (const [kind, resource] of KINDS) {
+      const amount = kind === "requests" ? 1 : tokens;
+      back[resource] = this.#corrections.backSince(kind, since);
       this.#total[kind] -= amount;
-      this.levels.strike(kind, since, amount, kept, perMs);
+      this.levels.strike(kind, since, amount, Math.max(0, amount - back[resource]), this.#minutes[kind].limit / 60_000);
     }
-    return { tpm: back, tpd };
+    return back;
   }
 
   /** Learns from an answer's headers; changes the budget. `call`: what its call was let go with here, and when, ms; null if that is not known. No call that started earlier was longer on its way. `refused`: for the rate. */
@@ -185,32 +201,33 @@ export class Learned {
       this.#minutes[kind].restore(this.#bounds.limits[resource]);
       this.#retune(kind, resource, budget);
       this.days.of(kind).reset(budget, now);
+      this.#owed[kind].restore(null);
       for (const name of names) [this.#foreign[name], this.#own[name]] = [new Foreign(), new OwnLimit()];
     }
   }
 
   /** Whether more was learned than what was written tells, though no limit changed. */
   get isNotable(): boolean {
-    return this.days.isNotable || this.bursts.isNotable || KINDS.some(([kind]) => this.#untold[kind] !== this.#written[kind]);
+    const { bursts, days } = this;
+    return days.isNotable || bursts.isNotable || KINDS.some(([kind]) => this.#untold.isNotable(kind) || this.#owed[kind].isNotable);
   }
 
   record(): LearnedRecord {
     const { limits } = this.#bounds;
     const other = (kind: Kind, configured: number) => (this.#minutes[kind].limit === configured ? null : this.#minutes[kind].limit);
-    this.#written = { ...this.#untold };
-    const minutes = { rpm: other("requests", limits.rpm), tpm: other("tokens", limits.tpm), asked: this.#written };
-    return { ...minutes, ...this.days.record(), ...this.bursts.record() };
+    const minutes = { rpm: other("requests", limits.rpm), tpm: other("tokens", limits.tpm), asked: this.#untold.record() };
+    const owed = { requests: this.#owed.requests.record(), tokens: this.#owed.tokens.record() };
+    return { ...minutes, ...this.days.record(), ...this.bursts.record(), owed };
   }
 
   /** After a wake: goes on with what was learned, within the bounds of now. */
   restore(record: LearnedRecord, budget: Budget, now: number): void {
-    this.#written = { ...record.asked };
-    Object.assign(this.#asked, this.#written);
-    Object.assign(this.#untold, this.#written);
+    this.#untold.restore(record.asked ?? {});
     this.bursts.restore(record.burst);
     for (const [kind, resource, day] of KINDS) {
       this.#minutes[kind].restore(record[resource] ?? this.#minutes[kind].limit);
       this.#retune(kind, resource, budget);
+      this.#owed[kind].restore(record.owed?.[kind] ?? null);
       if (record[day]) this.days.of(kind).restore(record[day], budget, now);
     }
   }
@@ -220,6 +237,8 @@ export class Learned {
     const from = followed.limit;
     if (!followed.follow(told, now)) return [];
     this.#retune(kind, resource, budget);
+    // What a window still counts is known.
+    if (followed.limit < from && !this.#bounds.limits.windowSeconds) this.#owed[kind].lowered(budget, now);
     return [{ resource, from, to: followed.limit }];
   }
 
@@ -250,8 +269,7 @@ export class Learned {
     if (period === "day") return this.days.of(kind).hear(name, told.limit, reading.at) ? [{ told }] : [];
     const foreign = this.#foreign[name];
     if (period === null || reading.at < foreign.heardAt || !this.#own[name].told(told.limit, reading.sentAt, reading.at)) return [];
-    this.#asked[kind] = null;
-    delete this.#untold[kind];
+    this.#untold.told(kind);
     foreign.heardAt = reading.at;
     foreign.limit = told.limit;
     return [{ foreign, told }];
@@ -367,7 +385,7 @@ export class Learned {
 
   #corrected(kind: Kind, amount: number, budget: Budget, now: number): void {
     this.#note(budget, now);
-    this.#corrections.note(kind, amount, now);
+    this.#corrections.add(kind, amount, now);
   }
 
   /** Others go on as they did, until an answer tells. */

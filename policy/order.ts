@@ -62,6 +62,13 @@ export class Order {
     return this.#isWaitedFor;
   }
 
+  /** The next job: the one that was passed, or the first of the flow with the least virtual time. */
+  get head(): Waiting | undefined {
+    if (this.#passed) return this.#passed.waiting;
+    const lane = this.#least();
+    return lane?.first(lane.nextKind());
+  }
+
   add(waiting: Waiting): void {
     const lane = this.#lane(waiting.flow);
     if (lane.size === 0) rejoin(lane, this.#virtual);
@@ -120,7 +127,7 @@ export class Order {
   next(gate: Gate): Waiting | null {
     let chosen: Waiting | null = null;
     this.#isWaitedFor = false;
-    for (let head = this.#head(); head && !chosen; head = this.#head()) {
+    for (let head = this.head; head && !chosen; head = this.head) {
       const lane = this.lanes.get(head.flow)!;
       if (lane.owes) {
         this.#pay(lane, head, gate);
@@ -177,13 +184,6 @@ export class Order {
       ahead += Math.min(lane.size, startsBefore(lane, this.#begins(lane, step), turn, isNamedFirst(lane, own), step));
     }
     return ahead + 1;
-  }
-
-  /** The next job: the one that was passed, or the first of the flow with the least virtual time. */
-  #head(): Waiting | undefined {
-    if (this.#passed) return this.#passed.waiting;
-    const lane = this.#least();
-    return lane?.first(lane.nextKind());
   }
 
   #least(): Lane | undefined {

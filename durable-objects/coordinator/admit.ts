@@ -109,8 +109,7 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
     return held.answer;
   }
   const flow = readiness(pool.budget, waiting.tokens, now);
-  const ofDay = flow.limitedBy === "rpd" || flow.limitedBy === "tpd";
-  const at = ofDay ? Math.min(flow.at, askAt(book, pool, waiting.tokens, now)) : flow.at;
+  const at = flow.at > now ? Math.min(flow.at, askAt(book, pool, waiting.tokens, now)) : now;
   if (at > now) {
     pool.wakeAt = Math.min(pool.wakeAt, at);
     if (flow.limitedBy === "rpm" || flow.limitedBy === "rpd") return "requests";

@@ -85,9 +85,19 @@ export function started(book: Book, pool: Pool, tokens: number, now: number): vo
   if (changes.length > 0 || learned?.isNotable) report(book, pool, changes);
 }
 
-/** When a call of so many tokens may be let go that a day's limit keeps, ms: one that upstream told may have gone since. Infinity: only with that limit. */
+/** When a call of so many tokens may be let go though a limit holds it, ms: upstream may not keep it any more. Infinity: only as that limit has it. */
 export function askAt(book: Book, pool: Pool, tokens: number, now: number): number {
-  return book.limits.of(pool.id)?.days.askAt(pool.budget, tokens, now) ?? Number.POSITIVE_INFINITY;
+  return book.limits.of(pool.id)?.readyAt(pool.budget, tokens, now) ?? Number.POSITIVE_INFINITY;
+}
+
+/** Whether a call that was just let go finds out what nothing else tells. */
+export function sees(book: Book, { reservation, row }: Entry): boolean {
+  return reservation?.at !== undefined && book.limits.of(row.pool)?.sees(reservation.at) === true;
+}
+
+/** Upstream took its call. */
+export function wasTaken(book: Book, { reservation, row }: Entry, now: number): void {
+  if (reservation?.at !== undefined) book.limits.of(row.pool)?.taken(reservation.at, book.pools.get(row.pool)!.budget, now);
 }
 
 /** A call that was let go then was answered. Its headers were heard before. */

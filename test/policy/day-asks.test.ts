@@ -27,7 +27,7 @@ function usedUp({ rpd = null as number | null, most = rpd, tells = 60 } = {}) {
   start(-5);
   tell(-1, day(tells, tells - 1));
   for (let call = 1; call < 60; call++) start(call / 10);
-  const askAt = (seconds: number) => (learned.days.askAt(budget, 10, at(seconds)) - START) / 1_000;
+  const askAt = (seconds: number) => (learned.readyAt(budget, 10, at(seconds)) - START) / 1_000;
   return { askAt, at, bounds, budget, learned, start, tell, left: (seconds: number) => free(budget, "rpd", at(seconds)) };
 }
 
@@ -125,12 +125,12 @@ describe("a day's limit that is used up", () => {
     const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
     const at = START + 1_000;
     learned.take({ pool: "p", job: "j", sentAt: at - 50, at, requests: day(60, 0), tokens: null }, null, budget, at);
-    expect(learned.days.askAt(budget, 10, at)).toBe(at + 20_000);
+    expect(learned.readyAt(budget, 10, at)).toBe(at + 20_000);
   });
 
   it("that is the operator's: nothing is let go beyond it", () => {
-    const { askAt } = usedUp({ rpd: 60, tells: 60 });
-    expect(askAt(6)).toBe(Number.POSITIVE_INFINITY);
+    const { askAt, at, budget } = usedUp({ rpd: 60, tells: 60 });
+    expect(at(askAt(6))).toBe(readiness(budget, 10, at(6)).at);
     expect(usedUp({ rpd: 1_000 }).askAt(6)).toBeCloseTo(25.9);
   });
 
@@ -152,11 +152,7 @@ describe("a day's limit that is used up", () => {
       const tell = (now: number, left: number) =>
         learned.take({ pool: "p", job: "j", sentAt: now - 50, at: now, requests: null, tokens: told(left) }, null, budget, now);
       tell(START + 100, 1_000);
-      for (
-        let now = learned.days.askAt(budget, 50_000, START + 60_000);
-        now < START + 7_200_000;
-        now = learned.days.askAt(budget, 50_000, now)
-      ) {
+      for (let now = learned.readyAt(budget, 50_000, START + 60_000); now < START + 7_200_000; now = learned.readyAt(budget, 50_000, now)) {
         reserve(budget, 50_000, now);
         learned.started(budget, 50_000, now);
         tell(now + 200, 0);
@@ -165,7 +161,7 @@ describe("a day's limit that is used up", () => {
       const later = START + 7_200_000;
       expect(free(budget, "tpd", later)).toBe(0);
       expect(free(budget, "tpd", later + 7_200_000)).toBeGreaterThan(20_000);
-      const asks = learned.days.askAt(budget, 500_000, later + 7_200_000);
+      const asks = learned.readyAt(budget, 500_000, later + 7_200_000);
       reserve(budget, 500_000, asks);
       learned.started(budget, 500_000, asks);
       tell(asks + 200, 990_000);
@@ -186,6 +182,6 @@ describe("a day's limit that is used up", () => {
     expect(learned.isNotable).toBe(false);
     const woken = new Learned(bounds, at(150));
     woken.restore(learned.record(), budget, at(150));
-    expect(woken.days.askAt(budget, 10, at(150))).toBeCloseTo(at(5.9 + 20 + 40 + 80 + 160), -2);
+    expect(woken.readyAt(budget, 10, at(150))).toBeCloseTo(at(5.9 + 20 + 40 + 80 + 160), -2);
   });
 });

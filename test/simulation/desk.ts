@@ -82,9 +82,9 @@ export function openDesk(pool: object = POOL, keys: object[] = [], others: Recor
     notices,
     turn,
     send,
-    /** An answer's headers say so. */
-    told(limit: number, resource: "requests" | "tokens" = "tokens") {
-      const told = { limit, remaining: limit - Math.ceil(limit / 100), resetMs: 600 };
+    /** An answer's headers say so; and what is left, in hundredths. */
+    told(limit: number, resource: "requests" | "tokens" = "tokens", left = 99) {
+      const told = { limit, remaining: Math.floor((limit * left) / 100), resetMs: 600 * (100 - left) };
       const reading = { pool: "p", job: "none", sentAt: state.now - 50, at: state.now, requests: null, tokens: null, [resource]: told };
       turn((book, now) => read(book, [reading], now));
     },

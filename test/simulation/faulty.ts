@@ -1,6 +1,7 @@
 /** A small world in which everything breaks until, after a while, it stops: then every job must have come to its one end. */
-import type { Book } from "../../durable-objects/coordinator/book.ts";
+import type { Book, Pool } from "../../durable-objects/coordinator/book.ts";
 import { freeAt } from "../../policy/bucket.ts";
+import { readiness } from "../../policy/budget.ts";
 import { overflowOf } from "./checks.ts";
 import type { Faults } from "./lines.ts";
 import { LOADS } from "./loads.ts";
@@ -70,7 +71,16 @@ function invariantOf(book: Book, now: number): string | null {
     for (const { bucket, rate, whole, resource } of pool.budget.meters) {
       if (freeAt(bucket, rate, now) < rate.burst - whole - rate.perMs * 5_000 - 1e-6) return `${resource} is overdrawn`;
     }
-    if (waiting > 0 && pool.wakeAt === Number.POSITIVE_INFINITY && pool.budget.heldUntil <= now) return "work waits and nobody will look";
+    const idle = idlenessOf(pool, now);
+    if (idle) return idle;
   }
   return null;
+}
+
+/** Promise 2: what fits is let go at once, and what does not as soon as it does. */
+function idlenessOf({ budget, order, wakeAt }: Pool, now: number): string | null {
+  const { head } = order;
+  const fitsAt = head && readiness(budget, head.tokens, now).at;
+  if (fitsAt === undefined || wakeAt <= fitsAt) return null;
+  return fitsAt <= now ? "work waits that fits" : `work waits that fits at ${fitsAt}, and nobody will look before ${wakeAt}`;
 }

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { costOf } from "./cost.ts";
 import { errorOf } from "./estimates.ts";
+import { leastJain, quietBesideNoisy } from "./fairness.ts";
 import { faultyRun } from "./faulty.ts";
 import { LOADS, POOL } from "./loads.ts";
 import { type Report, runSluice, runStrategy, type Scene, steadyWaits } from "./run.ts";
@@ -119,6 +120,23 @@ function estimates(): void {
   say();
 }
 
+function fairness(): void {
+  say("## Shares");
+  say();
+  say("Tenants that all wait, with jobs of unlike sizes: the least of Jain's index of their dominant service, over any minute of three.");
+  say();
+  row(["tenants", "Jain's index"]);
+  row(["---", "---"]);
+  for (const tenants of [2, 4, 8]) row([tenants, leastJain(tenants, SCALE, 1).toFixed(6)]);
+  say();
+  const { aloneMs, besideMs, serviceMs } = quietBesideNoisy(SCALE, 1);
+  const ms = (value: number) => `${value.toFixed(0)} ms`;
+  say(
+    `A job every three seconds beside a neighbour with a thousand times that load, and a backlog: 99th percentile of its waits ${ms(besideMs)}, alone ${ms(aloneMs)}; one service, of the largest job, takes ${ms(serviceMs)}.`,
+  );
+  say();
+}
+
 function others(): void {
   say(`## What people use instead, with work for ${THEIR_MINUTES} minutes`);
   say();
@@ -193,6 +211,7 @@ intro();
 sluice();
 learned();
 estimates();
+fairness();
 others();
 million();
 costs();

@@ -9,7 +9,7 @@ import * as ramp from "../../../policy/ramp.ts";
 import * as silence from "../../../policy/silence.ts";
 import { probeAt } from "../../../policy/stop.ts";
 import type { Book, Entry, Pool } from "../book.ts";
-import { believe } from "../limits.ts";
+import { believe, sees } from "../limits.ts";
 import { keptUntil } from "./kept.ts";
 import { letGo } from "./refusals.ts";
 
@@ -53,9 +53,10 @@ export function isProbeDue(book: Book, { id }: Pool, now: number): boolean {
 }
 
 /** Whether it matters, before a call that was just let go has ended, that upstream takes it. */
-export function isProbe(book: Book, { address, credit: lent, row }: Entry): boolean {
+export function isProbe(book: Book, entry: Entry): boolean {
+  const { address, credit: lent, row } = entry;
   const { stop, vain } = book.conditions.of(row.pool);
-  return lent === "risked" || stop?.probe === row.job || vain.has(address.tenant);
+  return lent === "risked" || stop?.probe === row.job || vain.has(address.tenant) || sees(book, entry);
 }
 
 /** What time alone changes: a limit is believed, a pool that was cut has come back, and a new minute has a level of its own. */

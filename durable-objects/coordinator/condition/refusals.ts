@@ -5,6 +5,7 @@ import { isDespite } from "../../../policy/pace.ts";
 import * as silence from "../../../policy/silence.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
+import { wasTaken } from "../limits.ts";
 import type { Conditions, PoolState, Refusal } from "./conditions.ts";
 import { isInVain } from "./kept.ts";
 
@@ -47,6 +48,7 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
   entry.refusals = { times: 0, at: Number.NEGATIVE_INFINITY };
   state.vain.delete(entry.address.tenant);
   if (state.silence && silence.tells(state.silence, startedAt)) state.silence = null;
+  wasTaken(book, entry, now);
   if (entry.credit === "counted") return;
   const before = state.credit;
   state.credit = taken(before, entry.credit === "risked", now);
