@@ -52,9 +52,9 @@ describe("what is not written", () => {
   it("of windows it is all that one holds, and nothing is learned", () => {
     const config = PoolConfig.parse({ ...limits, window_seconds: 60 });
     const [budget, learned] = [poolBudget(config), learnedOf(config, START)!];
-    expect(burstOf(budget, "rpm")).toBe(60);
+    expect(burstOf(budget, "rpm")).toBe(600);
     for (const at of [0, 2_000, 4_000]) learned.take(reading(START + at, bucket(50)), null, budget, START + at);
-    expect(burstOf(budget, "rpm")).toBe(60);
+    expect(burstOf(budget, "rpm")).toBe(600);
   });
 });
 
