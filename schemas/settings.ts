@@ -13,7 +13,7 @@ export const PoolConfig = z.strictObject({
   /** How much of a rate may be spent at once, in seconds of that rate. */
   burst_seconds: z.number().positive().max(86_400).default(60),
   /**
-   * Upstream counts in windows of so many seconds instead of refilling a bucket: the rate is then lowered so that no window, wherever
+   * Upstream counts in windows of so many seconds instead of refilling a bucket: what was taken when is remembered, so that no window, wherever
    * it begins, can overflow. Null: a bucket, as OpenAI's headers show.
    */
   window_seconds: limit,
