@@ -13,7 +13,7 @@ export const PoolConfig = z.strictObject({
   /** How much of a rate may be spent at once, in seconds of that rate. Null: a second, and up to a minute where upstream's headers show such a bucket. */
   burst_seconds: z.number().positive().max(86_400).nullable().default(null),
   /**
-   * Upstream counts in windows of so many seconds instead of refilling a bucket: the rate is then lowered so that no window, wherever
+   * Upstream counts in windows of so many seconds instead of refilling a bucket: what was taken when is remembered, so that no window, wherever
    * it begins, can overflow. Null: a bucket, as OpenAI's headers show.
    */
   window_seconds: limit,
