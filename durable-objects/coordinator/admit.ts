@@ -14,7 +14,7 @@ import { waitingOf } from "./waiting.ts";
 const ASIDE_MOST = 2_000;
 
 export function admit(book: Book, now: number): void {
-  for (const [name, tenant] of book.tenants) if (tenant.wakeAt <= now) book.readmit(name);
+  book.readmitDue(now);
   const late = new Set<Pool>();
   for (const pool of book.pools.values()) {
     pool.wakeAt = Number.POSITIVE_INFINITY;
@@ -104,8 +104,8 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
   const tenant = book.tenant(waiting.tenant);
   const held = heldBack(book, pool, waiting, now);
   if (held) {
-    const whose = held.answer === "lane" ? tenant : pool;
-    whose.wakeAt = Math.min(whose.wakeAt, held.at);
+    if (held.answer === "lane") book.keep(tenant, held.at);
+    else pool.wakeAt = Math.min(pool.wakeAt, held.at);
     return held.answer;
   }
   const flow = readiness(pool.budget, waiting.tokens, now);
@@ -118,7 +118,7 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
   }
   const ownAt = Math.max(readiness(tenant.budget, waiting.tokens, now).at, liveAt(book, waiting, now));
   if (ownAt > now) {
-    tenant.wakeAt = Math.min(tenant.wakeAt, ownAt);
+    book.keep(tenant, ownAt);
     return "lane";
   }
   return null;

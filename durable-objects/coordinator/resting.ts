@@ -21,8 +21,8 @@ const AWAKE_MOST = 20_000;
 const AWAKE_AFTER = 3 / 4;
 /** The first of each lane and kind stay awake: at most so many, and with many lanes fewer. */
 const KEEP = { most: 256, least: 8 };
-/** If not enough may rest, it is tried again when this factor more are awake, or after so many turns: to look through all is dear. */
-const PATIENCE = { factor: 1.25, turns: 1_024 };
+/** If not enough may rest, it is tried again when this factor more are awake, or after so many turns, and no more than so many are looked at in a turn on average: each takes half a microsecond. */
+const PATIENCE = { factor: 1.25, turns: 1_024, looks: 4 };
 /** As a part of these, so many may stand aside awake. */
 const ASIDE_PART = 1 / 4;
 /** Segments woken for their deadline in one turn. */
@@ -196,8 +196,10 @@ export class Resting {
     if (awake <= this.#patience.above && this.#patience.turns-- > 0) return;
     const keep = this.#keep();
     let excess = awake - this.awakeMost * AWAKE_AFTER;
+    let looked = 0;
     for (const pool of pools.values()) {
       for (const lane of pool.order.lanes.values()) {
+        looked += Math.max(0, lane.awake - keep);
         if (lane.awake > keep) excess -= this.#restLane(store, pool, lane, keep);
         if (excess > 0) continue;
         this.#patience = { above: 0, turns: 0 };
@@ -205,7 +207,7 @@ export class Resting {
       }
     }
     // Those that came in this very turn may rest after the next.
-    const turns = this.#book.fresh.size * 2 < excess ? PATIENCE.turns : 0;
+    const turns = this.#book.fresh.size * 2 < excess ? Math.max(PATIENCE.turns, looked / PATIENCE.looks) : 0;
     this.#patience = { above: this.#book.awake * PATIENCE.factor, turns };
   }
 
@@ -302,7 +304,8 @@ export class Resting {
     const stored = this.#store!.segment(run.segment);
     const segment = this.#book.segments.restore(stored, true);
     const entries = stored.tickets.map(({ index, row }) => {
-      const entry = this.#book.enter({ ...row, pool: run.pool }, now);
+      row.pool = run.pool;
+      const entry = this.#book.enter(row, now);
       this.#book.segments.put(segment, index, entry);
       return entry;
     });

@@ -76,6 +76,19 @@ export function confirmStart(
   loseOtherBoots(book, dispatcher, boot, now, random);
 }
 
+/** Most starts are confirmed as they were sent: nothing follows from that, and nothing of it is written, so it takes no turn. Answers whether it was so; if not, nothing is noted. */
+export function isConfirmed(book: Book, dispatcher: string, boot: string, held: Held[], sent: Held[], now: number): boolean {
+  if (held !== sent) return false;
+  const leased = book.leased.get(dispatcher);
+  for (const entry of leased ?? []) if (entry.boot !== null && entry.boot !== boot) return false;
+  book.heardAt.set(dispatcher, now);
+  for (const { attempt, job } of sent) {
+    const entry = leaseOf(book, dispatcher, job, attempt);
+    if (entry) [entry.boot, entry.expiresAt] = [boot, now + LEASE_MS];
+  }
+  return true;
+}
+
 /** Renews what is held; answers with what the dispatcher must give up. */
 export function heartbeat(book: Book, dispatcher: string, boot: string, held: Held[], now: number, random: () => number): Held[] {
   const stop: Held[] = [];

@@ -5,7 +5,7 @@ import { placeOf } from "../../durable-objects/coordinator/inspect.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
-import { confirmStart, heartbeat, heldBy, lose, reconcile } from "../../durable-objects/coordinator/sweep.ts";
+import { confirmStart, heartbeat, heldBy, isConfirmed, lose, reconcile } from "../../durable-objects/coordinator/sweep.ts";
 import { decide, record } from "../../durable-objects/coordinator/turn.ts";
 import type { Settings } from "../../platform/settings.ts";
 import type { Held, Lease, Settlement, Verdict } from "../../schemas/rpc.ts";
@@ -239,6 +239,7 @@ export class Sluice implements Client {
           if (entry?.row.phase === "leased" && entry.row.attempt === attempt) lose(this.book, entry, now, random());
         }
       },
+      ({ boot, held }, now) => isConfirmed(this.book, name, boot, held, leases, now),
     );
   }
 
@@ -272,15 +273,23 @@ export class Sluice implements Client {
     );
   }
 
-  /** Calls another object, and brings the answer back as a turn, if this incarnation still lives. */
-  #answered<R>(call: () => R, then: (answer: R, now: number) => void, failed: (now: number) => void): void {
+  /** Calls another object, and brings the answer back as a turn, if this incarnation still lives. `noted`: it takes none. */
+  #answered<R>(
+    call: () => R,
+    then: (answer: R, now: number) => void,
+    failed: (now: number) => void,
+    noted: (answer: R, now: number) => boolean = () => false,
+  ): void {
     const incarnation = this.#incarnation;
     const turn = (step: (now: number) => void) => {
       if (incarnation === this.#incarnation) this.#attempt(() => this.#turn(step));
     };
     this.lines.call(
       call,
-      (answer) => turn((now) => then(answer, now)),
+      (answer) => {
+        if (incarnation === this.#incarnation && this.#up && noted(answer, this.world.time.now)) return;
+        turn((now) => then(answer, now));
+      },
       () => turn(failed),
     );
   }

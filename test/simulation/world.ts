@@ -60,8 +60,14 @@ export class World {
 /** What is tried in a world: jobs come in, calls go out. */
 export type Client = { submit: (job: SimJob) => void };
 
-/** Plays a load through a client to its end. */
+/** Plays a load through a client to its end. What comes at one instant is one event: of a million jobs that are there from the beginning not each need be planned. */
 export function play(world: World, jobs: SimJob[], client: Client): void {
-  for (const job of jobs) world.time.at(job.at, () => client.submit(job));
+  const inTurn = jobs.toSorted((a, b) => a.at - b.at);
+  let next = 0;
+  const arrive = () => {
+    for (; next < inTurn.length && inTurn[next]!.at <= world.time.now; next++) client.submit(inTurn[next]!);
+    if (next < inTurn.length) world.time.at(inTurn[next]!.at, arrive);
+  };
+  arrive();
   world.time.run();
 }
