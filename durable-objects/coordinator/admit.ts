@@ -116,6 +116,7 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
     if (flow.limitedBy === "rpm" || flow.limitedBy === "rpd") return "requests";
     return flow.limitedBy === "tpm" || flow.limitedBy === "tpd" ? "tokens" : "pool";
   }
+  if (tenant.budget.meters.length === 0) return null;
   const ownAt = Math.max(readiness(tenant.budget, waiting.tokens, now).at, liveAt(book, waiting, now));
   if (ownAt > now) {
     book.keep(tenant, ownAt);

@@ -23,7 +23,7 @@ import { LimitBook } from "./limits.ts";
 import { Resting } from "./resting.ts";
 import { type Segment, Segments } from "./segments.ts";
 import type { CoordinatorStore, StoredSegment, TicketRow } from "./store/store.ts";
-import { flowOfMailbox, waitingOf } from "./waiting.ts";
+import { flowOfMailbox, NO_REFUSALS, type Refusals, waitingOf } from "./waiting.ts";
 import { Watching } from "./watching.ts";
 
 /** A lease unheard of for this long is lost; dispatchers renew four times in it. */
@@ -47,7 +47,7 @@ export type Entry = {
   /** When its call last said that the pool's calls cannot succeed, ms. */
   refusedAt: number | null;
   /** How often its calls were refused for want of room since one was taken, and when last, ms. */
-  refusals: { times: number; at: number };
+  refusals: Refusals;
   /** Its lease: let go on its pool's credit, or not, or counted already as taken. */
   credit: "none" | "risked" | "counted";
   /** How often its call took too long. */
@@ -141,6 +141,8 @@ export class Book {
   readonly leased = new Map<string, Set<Entry>>();
   /** When each of these dispatchers was last heard of, or asked. */
   readonly heardAt = new Map<string, number>();
+  /** The incarnation of a dispatcher that alone has taken what it holds, as far as that is known. */
+  readonly boots = new Map<string, string>();
   readonly addresses: Addresses;
   /** The next look at the leases. */
   leaseCheckAt = Number.POSITIVE_INFINITY;
@@ -225,7 +227,7 @@ export class Book {
       expiresAt: Number.POSITIVE_INFINITY,
       boot: null,
       refusedAt: null,
-      refusals: { times: 0, at: Number.NEGATIVE_INFINITY },
+      refusals: NO_REFUSALS,
       credit: "none",
       tooLong: 0,
       backAt: null,

@@ -43,8 +43,6 @@ export class Sluice implements Client {
   book: Book;
   crashes = 0;
   turns = 0;
-  /** p50 and p95 that a job was told as it came in, seconds, and when. */
-  readonly told = new Map<string, { at: number; p50: number; p95: number }>();
   /** Admissions, in order. */
   readonly starts: { at: number; job: SimJob }[] = [];
   readonly #options: Options;
@@ -155,7 +153,7 @@ export class Sluice implements Client {
     const { now } = this.world.time;
     for (const { job } of rows) {
       const eta = placeOf(this.book, job.id, now)?.eta;
-      if (eta && !this.told.has(job.id)) this.told.set(job.id, { at: now, p50: eta.p50, p95: eta.p95 });
+      if (eta) job.told ??= { at: now, p50: eta.p50, p95: eta.p95 };
     }
   }
 

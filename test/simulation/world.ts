@@ -17,7 +17,6 @@ export class World {
   readonly sends: { at: number; job: SimJob }[] = [];
   /** Those that upstream took, when they came there. */
   readonly taken: { at: number; job: SimJob }[] = [];
-  readonly done = new Map<string, number>();
   lost = 0;
 
   constructor(rule: Rule, seed: number) {
@@ -32,6 +31,7 @@ export class World {
   /** Makes the call. `headers` is told at the caller's when the response begins, `back` when the answer has ended or the refusal has come. */
   call(job: SimJob, back: (outcome: Outcome) => void, headers: () => void = () => {}): void {
     this.sends.push({ at: this.time.now, job });
+    job.sentAt = this.time.now;
     this.time.after(this.delay(), () => {
       const verdict = this.upstream.take(this.time.now, job.prompt, job.most);
       if (!verdict.ok) {
@@ -53,7 +53,7 @@ export class World {
   }
 
   finish(job: SimJob): void {
-    this.done.set(job.id, (this.done.get(job.id) ?? 0) + 1);
+    job.done++;
   }
 }
 
