@@ -16,6 +16,8 @@ export class SimDispatcher {
   #queue: (() => void)[] = [];
   #settlements: Settlement[] = [];
   #settling = false;
+  /** Until then settlements wait for others. */
+  #quietUntil = 0;
   #beating = false;
 
   constructor(name: string, sluice: Sluice) {
@@ -90,7 +92,15 @@ export class SimDispatcher {
 
   #end({ job, attempt }: Held, outcome: Outcome, headersMs: number | null = null): void {
     this.#settlements.push({ job, attempt, outcome, headersMs });
-    if (!this.#settling) this.#settle();
+    if (this.#settling) return;
+    const { time } = this.#sluice.world;
+    if (time.now >= this.#quietUntil) {
+      this.#settle();
+      return;
+    }
+    const { boot } = this;
+    this.#settling = true;
+    time.at(this.#quietUntil, () => boot === this.boot && this.#settle());
   }
 
   #settle(): void {
@@ -109,7 +119,9 @@ export class SimDispatcher {
         () => {
           if (boot !== this.boot) return;
           for (const { job, attempt } of batch) if (this.#calls.get(job) === attempt) this.#calls.delete(job);
-          time.after(SETTLE_GAP_MS, () => boot === this.boot && this.#settle());
+          this.#quietUntil = time.now + SETTLE_GAP_MS;
+          this.#settling = this.#settlements.length > 0;
+          if (this.#settling) time.at(this.#quietUntil, () => boot === this.boot && this.#settle());
         },
         () => time.after(SETTLE_RETRY_MS, send),
       );
@@ -136,6 +148,7 @@ export class SimDispatcher {
     this.#queue = [];
     this.#settlements = [];
     this.#settling = false;
+    this.#quietUntil = 0;
     this.#beating = false;
   }
 }

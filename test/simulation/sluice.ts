@@ -1,7 +1,6 @@
 /** Sluice in a simulated world: the coordinator's own code, and mailboxes and dispatchers as actors around it. */
 import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
-import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
-import { placeOf } from "../../durable-objects/coordinator/inspect.ts";
+import { answer, enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
@@ -137,23 +136,27 @@ export class Sluice implements Client {
         notBefore: null,
         deadline: null,
       }));
-      const confirm = () => {
-        for (const row of own) row.confirmed = true;
-        this.#note(own);
+      const address = { tenant, channel: CHANNEL };
+      const call = () => {
+        const problems = this.#turn((now) => enqueue(this.book, address, tickets, now));
+        const { now } = this.world.time;
+        return problems.map((problem, index) => answer(this.book, address, tickets[index]!, problem, now));
       };
       this.lines.call(
-        () => this.#turn((now) => enqueue(this.book, { tenant, channel: CHANNEL }, tickets, now)),
-        confirm,
+        call,
+        (answers) => this.#note(own, answers),
         () => this.world.time.after(RESEND_MS, () => this.#handOver(own)),
       );
     }
   }
 
-  #note(rows: Row[]): void {
+  /** What each is told with its 202. */
+  #note(rows: Row[], answers: ReturnType<typeof answer>[]): void {
     const { now } = this.world.time;
-    for (const { job } of rows) {
-      const eta = placeOf(this.book, job.id, now)?.eta;
-      if (eta) job.told ??= { at: now, p50: eta.p50, p95: eta.p95 };
+    for (const [index, row] of rows.entries()) {
+      row.confirmed = true;
+      const said = answers[index]!;
+      if (said.ok && said.place.eta) row.job.told ??= { at: now, p50: said.place.eta.p50, p95: said.place.eta.p95 };
     }
   }
 

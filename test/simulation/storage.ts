@@ -2,9 +2,13 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { Sql } from "../../platform/sql.ts";
 
-/** A database in memory that outlives the objects that use it. Statements are compiled once, as the platform does it. */
-export function openStorage(): { open: () => Sql } {
-  const database = new DatabaseSync(":memory:");
+/**
+ * A database that outlives the objects that use it. Statements are compiled once, as the platform does it. In memory, where a commit takes longer the more there is (all its pages are looked
+ * through); or in a file, with a log as the platform's.
+ */
+export function openStorage(path = ":memory:"): { open: () => Sql; close: () => void } {
+  const database = new DatabaseSync(path);
+  if (path !== ":memory:") database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF");
   const statements = new Map<string, StatementSync>();
   const prepared = (text: string) => {
     const statement = statements.get(text) ?? database.prepare(text);
@@ -31,5 +35,8 @@ export function openStorage(): { open: () => Sql } {
       throw error;
     }
   };
-  return { open: () => new Sql({ sql: { exec }, transactionSync } as unknown as DurableObjectStorage) };
+  return {
+    open: () => new Sql({ sql: { exec }, transactionSync } as unknown as DurableObjectStorage),
+    close: () => database.close(),
+  };
 }
