@@ -22,6 +22,13 @@ describe.each(RULES)("against %s", (rule) => {
   });
 });
 
+describe("what a job costs", () => {
+  it("is two turns: one in which it starts, one in which its call has ended; that its dispatcher has it takes none", () => {
+    const { jobs, sluice } = runSluice(scene("bucket 1 s", "shuffled"));
+    expect(sluice.turns / jobs.length).toBeLessThan(2.1);
+  });
+});
+
 describe("against a bucket whose length is known", () => {
   it.each(LOADS.slice(0, 4))("%s: drained as soon as the sums allow, the burst used", (load) => {
     expect(runSluice(scene("bucket 10 s", load)).report.drain).toBeLessThan(1.005);
