@@ -91,10 +91,11 @@ function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["s
 }
 
 /** Of what upstream took, over the middle half, where neither the burst nor the end of the work shows. */
-function utilisationOf({ taken }: World, perMs: { requests: number; tokens: number }, ceiling: number): number {
-  const middle = taken.slice(Math.floor(taken.length / 4), Math.floor((taken.length * 3) / 4));
-  const length = middle.at(-1)!.at - middle[0]!.at;
-  const tokens = middle.reduce((sum, { job }) => sum + job.prompt + job.most, 0);
+function utilisationOf({ taken, takenAt }: World, perMs: { requests: number; tokens: number }, ceiling: number): number {
+  const [from, to] = [Math.floor(taken.length / 4), Math.floor((taken.length * 3) / 4)];
+  const middle = taken.slice(from, to);
+  const length = takenAt[to - 1]! - takenAt[from]!;
+  const tokens = middle.reduce((sum, { prompt, most }) => sum + prompt + most, 0);
   return Math.max(middle.length / (perMs.requests * length), tokens / (perMs.tokens * length)) / ceiling;
 }
 

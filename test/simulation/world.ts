@@ -15,8 +15,9 @@ export class World {
   readonly upstream: Upstream;
   /** Every call, when it left. */
   readonly sends: { at: number; job: SimJob }[] = [];
-  /** Those that upstream took, when they came there. */
-  readonly taken: { at: number; job: SimJob }[] = [];
+  /** Those that upstream took, and when they came there. */
+  readonly taken: SimJob[] = [];
+  readonly takenAt: number[] = [];
   lost = 0;
 
   constructor(rule: Rule, seed: number) {
@@ -41,7 +42,8 @@ export class World {
         });
         return;
       }
-      this.taken.push({ at: this.time.now, job });
+      this.taken.push(job);
+      this.takenAt.push(this.time.now);
       const first = this.random.lognormal(400, 0.5);
       this.time.after(first, headers);
       const used = job.prompt + job.output;
