@@ -155,8 +155,8 @@ function lease(book: Book, entry: Entry, now: number): void {
   book.dirty.add(entry);
   const letters = book.fresh.has(entry) ? book.letters.ahead : book.letters.starts;
   const leases = letters.get(post.name) ?? [];
-  const probe = isProbe(book, entry);
   const { attempt, job, unknown, waits } = row;
-  leases.push({ job, mailbox: entry.address, attempt, waits, unknown, ...(probe && { probe }) });
+  const lease = { job, mailbox: entry.address, attempt, waits, unknown };
+  leases.push(isProbe(book, entry) ? { ...lease, probe: true } : lease);
   letters.set(post.name, leases);
 }

@@ -1,7 +1,7 @@
 /** A dispatcher: six header slots, settlements in batches, heartbeats; forgets all when it is made anew. */
 import { HEADER_SLOTS } from "../../policy/placement.ts";
 import type { Held, Lease, Outcome, Settlement } from "../../schemas/rpc.ts";
-import type { Sluice } from "./sluice.ts";
+import type { Row, Sluice } from "./sluice.ts";
 
 const HEARTBEAT_MS = 10_000;
 const SETTLE_GAP_MS = 200;
@@ -34,8 +34,9 @@ export class SimDispatcher {
       if ((this.#calls.get(lease.job) ?? 0) >= lease.attempt) continue;
       this.#calls.set(lease.job, lease.attempt);
       const { boot } = this;
+      const row = this.#sluice.rows.get(lease.job)!;
       this.#sluice.world.time.after(1, () => {
-        if (boot === this.boot) this.#open(lease);
+        if (boot === this.boot) this.#open(lease, row);
       });
     }
     this.#beat();
@@ -46,26 +47,26 @@ export class SimDispatcher {
     return { boot: this.boot, held: [...this.#calls].map(([job, attempt]) => ({ job, attempt })) };
   }
 
-  #open(lease: Lease): void {
-    if (!this.#sluice.wants(lease)) {
+  #open(lease: Lease, row: Row): void {
+    if (!this.#sluice.wants(row, lease.attempt)) {
       this.#end(lease, { kind: "void" });
     } else if (this.#free > 0) {
       this.#free--;
-      this.#call(lease);
+      this.#call(lease, row);
     } else {
-      this.#queue.push(() => this.#call(lease));
+      this.#queue.push(() => this.#call(lease, row));
     }
   }
 
-  #call(lease: Lease): void {
-    const { world, lines, rows } = this.#sluice;
+  #call(lease: Lease, row: Row): void {
+    const { world, lines } = this.#sluice;
     if (lines.restarts()) {
       this.#restart();
       return;
     }
     const { boot } = this;
     const mine = () => boot === this.boot;
-    const { job } = rows.get(lease.job)!;
+    const { job } = row;
     const sentAt = world.time.now;
     let headersMs: number | null = null;
     const back = (outcome: Outcome) => {
@@ -76,7 +77,7 @@ export class SimDispatcher {
       (outcome) => {
         if (!mine()) return;
         if (outcome.kind === "refused") return back({ kind: "rate_limited", retryAfterMs: outcome.retryAfterMs });
-        this.#sluice.commit(lease);
+        this.#sluice.commit(row, lease.attempt);
         const usage = { prompt_tokens: job.prompt, completion_tokens: job.output, total_tokens: outcome.used };
         back({ kind: "committed", usage });
       },

@@ -22,7 +22,7 @@ const DOWN_MS = 50;
 const RESEND_MS = 5_000;
 
 /** A job as its mailbox has it. */
-type Row = { job: SimJob; attempt: number; ended: "done" | "failed" | null; confirmed: boolean };
+export type Row = { job: SimJob; attempt: number; ended: "done" | "failed" | null; confirmed: boolean };
 
 export type Options = {
   settings: Settings;
@@ -108,15 +108,13 @@ export class Sluice implements Client {
   }
 
   /** Whether the mailbox still wants this attempt. */
-  wants({ job, attempt }: Held): boolean {
-    const row = this.rows.get(job)!;
+  wants(row: Row, attempt: number): boolean {
     if (row.ended || attempt < row.attempt) return false;
     row.attempt = attempt;
     return true;
   }
 
-  commit({ job, attempt }: Held): void {
-    const row = this.rows.get(job)!;
+  commit(row: Row, attempt: number): void {
     if (row.ended || attempt < row.attempt) return;
     row.ended = "done";
     this.world.finish(row.job);
