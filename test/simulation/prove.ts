@@ -132,6 +132,9 @@ function costs(): void {
     "Of one start in a turn of its own, over what it takes where the fewest wait: to choose whose turn it is, and which of its jobs; to decide, which is all that is done in memory, the budget and what wakes from its rest included; and the whole turn, with what it writes of it, in a file on this machine.",
   );
   say(
+    "A thousand tickets are one for each tenant: there its start leaves a tenant with nothing to look at, and fewer have a job of either kind that might go ahead. From ten thousand on the work is the same.",
+  );
+  say(
     "Beyond some 20,000 tickets a start takes its part of what cannot be spared: each ticket that rested is read back once, 32 in a row of storage, and its segment's row, which is one where few wait as well, then lies outside the database's cache.",
   );
   say();
