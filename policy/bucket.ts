@@ -40,8 +40,9 @@ export function readyAt(bucket: Bucket, rate: Rate, amount: number, now: number)
 }
 
 export function take(bucket: Bucket, rate: Rate, amount: number, now: number): Bucket {
-  const [at, spent] = [Math.max(now, bucket.at), spentAt(bucket, rate, now)];
-  return { spent: spent + amount, at, lows: apart([...lowsBelow(bucket, spent), { until: at, least: spent }], rate) };
+  const at = Math.max(now, bucket.at);
+  const spent = spentAt(bucket, rate, now);
+  return { spent: spent + amount, at, lows: lowsWith(bucket, { until: at, least: spent }, rate) };
 }
 
 /** What was spent is less at once: it is not known when it was taken. */
@@ -71,6 +72,19 @@ function apart(lows: readonly Low[], { burst }: Rate): Low[] {
       few[few.length - 1] = { until: low.until, least: last.least };
     else few.push(low);
   }
+  return few;
+}
+
+/** Those below a new one, which is the last. They are apart from each other already: each start asks for this, so it is done at the cost of one list. */
+function lowsWith(bucket: Bucket, low: Low, { burst }: Rate): Low[] {
+  const lows = bucket.lows ?? [];
+  let below = lows.length;
+  while (below > 0 && lows[below - 1]!.least >= low.least) below--;
+  const few = lows.slice(0, below);
+  const last = few[below - 1];
+  if (last && (last.until === low.until || low.least - last.least < burst * APART))
+    few[below - 1] = { until: low.until, least: last.least };
+  else few.push(low);
   return few;
 }
 

@@ -235,8 +235,9 @@ export function dominantMs(budget: Budget, tokens: number): number {
 export type Pace = { requests?: number; tokens?: number };
 
 export function paceOf({ meters }: Budget): Pace {
-  const minutes = meters.filter(({ resource }) => resource === "rpm" || resource === "tpm");
-  return Object.fromEntries(minutes.map(({ counts, rate }) => [counts, rate.perMs]));
+  const pace: Pace = {};
+  for (const { counts, rate, resource } of meters) if (resource === "rpm" || resource === "tpm") pace[counts] = rate.perMs;
+  return pace;
 }
 
 /** The share of the scarcer of them that a call takes, ms. */

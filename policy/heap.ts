@@ -33,7 +33,7 @@ export class RankedHeap<T> {
   /** Takes the item in, or to where it belongs by now. */
   place(item: T): void {
     const at = this.#placeOf(item);
-    if (at >= 0) this.#sink(this.#rise(at, item), item);
+    if (at >= 0) this.#move(at, item);
     else this.#rise(this.#items.push(item) - 1, item);
   }
 
@@ -49,10 +49,16 @@ export class RankedHeap<T> {
     if (at < 0) return;
     this.#put(item, -1);
     const last = this.#items.pop()!;
-    if (last !== item) this.#sink(this.#rise(at, last), last);
+    if (last !== item) this.#move(at, last);
   }
 
-  #rise(from: number, item: T): number {
+  /** An item that may have changed goes up or down. */
+  #move(at: number, item: T): void {
+    if (at > 0 && this.#before(item, this.#items[(at - 1) >> 1]!)) this.#rise(at, item);
+    else this.#sink(at, item);
+  }
+
+  #rise(from: number, item: T): void {
     let at = from;
     while (at > 0) {
       const parent = (at - 1) >> 1;
@@ -61,7 +67,6 @@ export class RankedHeap<T> {
       at = parent;
     }
     this.#set(at, item);
-    return at;
   }
 
   #sink(from: number, item: T): void {

@@ -70,7 +70,8 @@ export class Lane {
 
   /** The kind of the job that is next. */
   nextKind(): Kind {
-    const [requests, tokens] = [this.first("requests"), this.first("tokens")];
+    const requests = this.#lines.requests.first();
+    const tokens = this.#lines.tokens.first();
     return tokens && (!requests || precedes(tokens, requests)) ? "tokens" : "requests";
   }
 

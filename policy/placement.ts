@@ -15,11 +15,11 @@ const MARGIN = 3;
 const MAX_HELD = 150;
 
 export type Post = { name: string /** Start times of calls not settled yet, oldest first. */; starts: number[]; held: number };
-/** `retired`: names that are called no more. */
-export type Fleet = { region: string; max: number; posts: Post[]; retired: Set<string>; headersMs: number };
+/** `retired`: names that are called no more. `known`: of the posts, those that were asked for by name. */
+export type Fleet = { region: string; max: number; posts: Post[]; known: Map<string, Post>; retired: Set<string>; headersMs: number };
 
 export function openFleet(region: string, max: number): Fleet {
-  return { region, max, posts: [], retired: new Set(), headersMs: FIRST_HEADERS_MS };
+  return { region, max, posts: [], known: new Map(), retired: new Set(), headersMs: FIRST_HEADERS_MS };
 }
 
 /** So many calls find a header slot at once. */
@@ -49,8 +49,9 @@ export function place(fleet: Fleet, now: number): Post {
 
 /** A call of this dispatcher has ended; `headersMs` as measured, null if no headers came. */
 export function vacate(fleet: Fleet, name: string, headersMs: number | null): void {
-  const post = fleet.posts.find((each) => each.name === name);
+  const post = fleet.known.get(name) ?? fleet.posts.find((each) => each.name === name);
   if (post) {
+    fleet.known.set(name, post);
     post.held = Math.max(0, post.held - 1);
     if (post.starts.length > post.held) post.starts.shift();
   }
@@ -60,6 +61,7 @@ export function vacate(fleet: Fleet, name: string, headersMs: number | null): vo
 /** This dispatcher is called no more; calls that it has go on. */
 export function retire(fleet: Fleet, name: string): void {
   fleet.retired.add(name);
+  fleet.known.delete(name);
   fleet.posts = fleet.posts.filter((each) => each.name !== name);
 }
 

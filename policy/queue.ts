@@ -1,7 +1,7 @@
 /**
  * The jobs of one flow in one pool, in the order in which they start: effective time, then arrival.
- * A sorted run with a head offset: appending and taking the first are O(1), rank and search O(log n),
- * and an insertion in the middle (a priority, a retry) is one memmove.
+ * Sorted runs of a thousand, the first with a head offset: appending and taking the first are O(1), a search is O(log n), a rank counts the runs before it, and an
+ * insertion in the middle (a priority, a retry) moves a thousand at the most, however many wait.
  */
 export type Waiting = {
   readonly job: string;
@@ -23,86 +23,149 @@ export type Waiting = {
 /** Where a job stands among its flow's own. */
 export type Place = Pick<Waiting, "effectiveAt" | "arrival">;
 
+/** Jobs in one of the runs of a queue; one that would hold more is cut in two. */
+const RUN_MOST = 1_024;
+
 export class Queue {
-  #run: Waiting[] = [];
+  /** In order, none empty. */
+  readonly #runs: Waiting[][] = [];
+  /** How many of the first run are gone. */
   #head = 0;
+  #size = 0;
 
   get size(): number {
-    return this.#run.length - this.#head;
+    return this.#size;
   }
 
   first(): Waiting | undefined {
-    return this.#run[this.#head];
+    return this.#runs[0]?.[this.#head];
   }
 
   add(waiting: Waiting): void {
-    const last = this.#run[this.#run.length - 1];
-    if (!last || this.size === 0 || !precedes(waiting, last)) this.#run.push(waiting);
-    else this.#run.splice(this.#find(waiting), 0, waiting);
+    this.#size++;
+    const at = this.#runOf(waiting);
+    const run = this.#runs[at] ?? this.#runs.at(-1);
+    if (!run || (at === this.#runs.length && run.length >= RUN_MOST)) {
+      this.#runs.push([waiting]);
+      return;
+    }
+    if (at === this.#runs.length) run.push(waiting);
+    else run.splice(this.#find(run, waiting, at === 0 ? this.#head : 0), 0, waiting);
+    if (run.length > RUN_MOST) this.#cut(Math.min(at, this.#runs.length - 1));
   }
 
   takeFirst(): Waiting | undefined {
-    const first = this.#run[this.#head];
-    if (!first) return undefined;
-    this.#head++;
-    // Freed in halves, so that each element is moved at most once on average.
-    if (this.#head > 1_024 && this.#head * 2 > this.#run.length) {
-      this.#run = this.#run.slice(this.#head);
-      this.#head = 0;
-    }
+    const [run] = this.#runs;
+    if (!run) return undefined;
+    const first = run[this.#head++];
+    this.#size--;
+    if (this.#head === run.length) this.#drop(0);
     return first;
   }
 
   remove(waiting: Waiting): boolean {
-    const index = this.#find(waiting);
-    if (this.#run[index] !== waiting) return false;
-    if (index === this.#head) this.takeFirst();
-    else this.#run.splice(index, 1);
+    const at = this.#runOf(waiting);
+    const run = this.#runs[at];
+    if (!run) return false;
+    const index = this.#find(run, waiting, at === 0 ? this.#head : 0);
+    if (run[index] !== waiting) return false;
+    if (at === 0 && index === this.#head) {
+      this.takeFirst();
+      return true;
+    }
+    this.#cutOut(at, index, 1);
     return true;
   }
 
   /** Takes these out, in order; what stands elsewhere is left out. Those that stand side by side go at once: what is behind them moves once. */
   removeAll(jobs: readonly Waiting[]): void {
     for (let next = 0; next < jobs.length; ) {
-      const index = this.#find(jobs[next]!);
+      const at = this.#runOf(jobs[next]!);
+      const run = this.#runs[at];
+      const index = run ? this.#find(run, jobs[next]!, at === 0 ? this.#head : 0) : 0;
       let together = 0;
-      while (next + together < jobs.length && this.#run[index + together] === jobs[next + together]) together++;
+      while (run && next + together < jobs.length && index + together < run.length && run[index + together] === jobs[next + together])
+        together++;
       if (together === 1) this.remove(jobs[next]!);
-      else if (together > 1) this.#run.splice(index, together);
+      else if (together > 1) this.#cutOut(at, index, together);
       next += Math.max(together, 1);
     }
   }
 
   /** How many of the queue start before this place. */
   rank(place: Place): number {
-    return this.#find(place) - this.#head;
+    const at = this.#runOf(place);
+    if (at === this.#runs.length) return this.#size;
+    let rank = -this.#head;
+    for (let before = 0; before < at; before++) rank += this.#runs[before]!.length;
+    return rank + this.#find(this.#runs[at]!, place, at === 0 ? this.#head : 0);
   }
 
   has(waiting: Waiting): boolean {
-    return this.#run[this.#find(waiting)] === waiting;
+    const at = this.#runOf(waiting);
+    const run = this.#runs[at];
+    return run !== undefined && run[this.#find(run, waiting, at === 0 ? this.#head : 0)] === waiting;
   }
 
   /** Those behind the first `keep`, the last first. Nothing may be added meanwhile; what was yielded may be removed. */
   *fromBack(keep: number): Iterable<Waiting> {
-    for (let index = this.#run.length - 1; index >= this.#head + keep; index--) {
-      const waiting = this.#run[index];
-      if (waiting) yield waiting;
+    let left = this.#size - keep;
+    for (let at = this.#runs.length - 1; at >= 0 && left > 0; at--) {
+      const run = this.#runs[at];
+      if (!run) continue;
+      for (let index = run.length - 1; index >= (at === 0 ? this.#head : 0) && left > 0; index--) {
+        const waiting = run[index];
+        if (!waiting) continue;
+        left--;
+        yield waiting;
+      }
     }
   }
 
   *[Symbol.iterator](): Iterator<Waiting> {
-    for (let index = this.#head; index < this.#run.length; index++) yield this.#run[index]!;
+    for (const [at, run] of this.#runs.entries()) yield* at === 0 ? run.slice(this.#head) : run;
   }
 
-  #find(place: Place): number {
-    let low = this.#head;
-    let high = this.#run.length;
+  /** The run in which a place is, or would be: the first whose last does not come before it; behind all, none. */
+  #runOf(place: Place): number {
+    let low = 0;
+    let high = this.#runs.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (precedes(this.#run[middle]!, place)) low = middle + 1;
+      if (precedes(this.#runs[middle]!.at(-1)!, place)) low = middle + 1;
       else high = middle;
     }
     return low;
+  }
+
+  #find(run: readonly Waiting[], place: Place, from: number): number {
+    let low = from;
+    let high = run.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (precedes(run[middle]!, place)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #cut(at: number): void {
+    const run = this.#runs[at]!;
+    if (at === 0) run.splice(0, this.#head);
+    if (at === 0) this.#head = 0;
+    if (run.length > 1) this.#runs.splice(at + 1, 0, run.splice(run.length >> 1));
+  }
+
+  #cutOut(at: number, index: number, count: number): void {
+    const run = this.#runs[at]!;
+    run.splice(index, count);
+    this.#size -= count;
+    if (run.length === (at === 0 ? this.#head : 0)) this.#drop(at);
+  }
+
+  #drop(at: number): void {
+    this.#runs.splice(at, 1);
+    if (at === 0) this.#head = 0;
   }
 }
 

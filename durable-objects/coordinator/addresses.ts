@@ -41,7 +41,7 @@ export class Addresses {
   }
 
   write(store: CoordinatorStore): void {
-    for (const number of this.#fresh.splice(0)) store.addMailbox(number, this.#byNumber.get(number)!);
+    if (this.#fresh.length > 0) for (const number of this.#fresh.splice(0)) store.addMailbox(number, this.#byNumber.get(number)!);
     if (this.#byNumber.size <= this.#kept) return;
     this.#byNumber.clear();
     this.#numbers.clear();

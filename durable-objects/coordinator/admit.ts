@@ -14,7 +14,7 @@ import { waitingOf } from "./waiting.ts";
 const ASIDE_MOST = 2_000;
 
 export function admit(book: Book, now: number): void {
-  for (const [name, tenant] of book.tenants) if (tenant.wakeAt <= now) book.readmit(name);
+  book.readmitDue(now);
   const late = new Set<Pool>();
   for (const pool of book.pools.values()) {
     pool.wakeAt = Number.POSITIVE_INFINITY;
@@ -104,8 +104,8 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
   const tenant = book.tenant(waiting.tenant);
   const held = heldBack(book, pool, waiting, now);
   if (held) {
-    const whose = held.answer === "lane" ? tenant : pool;
-    whose.wakeAt = Math.min(whose.wakeAt, held.at);
+    if (held.answer === "lane") book.keep(tenant, held.at);
+    else pool.wakeAt = Math.min(pool.wakeAt, held.at);
     return held.answer;
   }
   const flow = readiness(pool.budget, waiting.tokens, now);
@@ -115,9 +115,10 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
     if (flow.limitedBy === "rpm" || flow.limitedBy === "rpd") return "requests";
     return flow.limitedBy === "tpm" || flow.limitedBy === "tpd" ? "tokens" : "pool";
   }
+  if (tenant.budget.meters.length === 0) return null;
   const ownAt = Math.max(readiness(tenant.budget, waiting.tokens, now).at, liveAt(book, waiting, now));
   if (ownAt > now) {
-    tenant.wakeAt = Math.min(tenant.wakeAt, ownAt);
+    book.keep(tenant, ownAt);
     return "lane";
   }
   return null;
@@ -153,8 +154,8 @@ function lease(book: Book, entry: Entry, now: number): void {
   book.dirty.add(entry);
   const letters = book.fresh.has(entry) ? book.letters.ahead : book.letters.starts;
   const leases = letters.get(post.name) ?? [];
-  const probe = isProbe(book, entry);
   const { attempt, job, unknown, waits } = row;
-  leases.push({ job, mailbox: entry.address, attempt, waits, unknown, ...(probe && { probe }) });
+  const lease = { job, mailbox: entry.address, attempt, waits, unknown };
+  leases.push(isProbe(book, entry) ? { ...lease, probe: true } : lease);
   letters.set(post.name, leases);
 }

@@ -23,7 +23,7 @@ import { LimitBook } from "./limits.ts";
 import { Resting } from "./resting.ts";
 import { type Segment, Segments } from "./segments.ts";
 import type { CoordinatorStore, StoredSegment, TicketRow } from "./store/store.ts";
-import { flowOfMailbox, waitingOf } from "./waiting.ts";
+import { flowOfMailbox, NO_REFUSALS, type Refusals, waitingOf } from "./waiting.ts";
 import { Watching } from "./watching.ts";
 
 /** A lease unheard of for this long is lost; dispatchers renew four times in it. */
@@ -47,7 +47,7 @@ export type Entry = {
   /** When its call last said that the pool's calls cannot succeed, ms. */
   refusedAt: number | null;
   /** How often its calls were refused for want of room since one was taken, and when last, ms. */
-  refusals: { times: number; at: number };
+  refusals: Refusals;
   /** Its lease: let go on its pool's credit, or not, or counted already as taken. */
   credit: "none" | "risked" | "counted";
   /** How often its call took too long. */
@@ -78,6 +78,7 @@ export type Pool = {
 
 /** `record`: what of its budget is written. */
 export type TenantDesk = {
+  readonly name: string;
   budget: Budget;
   record: LedgerRecord | null;
   queued: number;
@@ -85,6 +86,8 @@ export type TenantDesk = {
   weight: number;
   /** When what keeps its jobs may let them go, ms; Infinity if only an event can tell. */
   wakeAt: number;
+  /** Where it stands among those that wake; -1 where it does not. */
+  slot: number;
 };
 
 export type Letters = {
@@ -119,6 +122,14 @@ export class Book {
   /** Among these, perhaps: behind the next probes of their pools. */
   readonly steppedBack = new Set<Entry>();
   readonly deadlines = heapOf("deadlines", ({ row }) => row.deadline!);
+  /** Tenants that something of their own keeps until an instant that is known: of a thousand, those few are looked at in a turn. */
+  readonly #kept = new RankedHeap<TenantDesk>(
+    (a, b) => a.wakeAt < b.wakeAt,
+    ({ slot }) => slot,
+    (desk, place) => {
+      desk.slot = place;
+    },
+  );
   readonly endings = new Endings();
   readonly watching = new Watching();
   readonly fleet: Fleet;
@@ -130,6 +141,8 @@ export class Book {
   readonly leased = new Map<string, Set<Entry>>();
   /** When each of these dispatchers was last heard of, or asked. */
   readonly heardAt = new Map<string, number>();
+  /** The incarnation of a dispatcher that alone has taken what it holds, as far as that is known. */
+  readonly boots = new Map<string, string>();
   readonly addresses: Addresses;
   /** The next look at the leases. */
   leaseCheckAt = Number.POSITIVE_INFINITY;
@@ -182,7 +195,7 @@ export class Book {
     if (!desk) {
       const { rpm, tpm, weight, maxQueued } = tenantOf(this.settings, name);
       const budget = openBudget({ rpm, tpm, rpd: null, tpd: null, concurrency: null, burstSeconds: 60 });
-      desk = { budget, record: null, queued: 0, maxQueued, weight, wakeAt: Number.POSITIVE_INFINITY };
+      desk = { name, budget, record: null, queued: 0, maxQueued, weight, wakeAt: Number.POSITIVE_INFINITY, slot: -1 };
       this.tenants.set(name, desk);
     }
     return desk;
@@ -214,7 +227,7 @@ export class Book {
       expiresAt: Number.POSITIVE_INFINITY,
       boot: null,
       refusedAt: null,
-      refusals: { times: 0, at: Number.NEGATIVE_INFINITY },
+      refusals: NO_REFUSALS,
       credit: "none",
       tooLong: 0,
       backAt: null,
@@ -289,9 +302,23 @@ export class Book {
     this.aside.put(entry, now);
   }
 
+  /** Something of the tenant's own keeps its jobs until then, ms; Infinity if only an event can tell. */
+  keep(desk: TenantDesk, until: number): void {
+    if (until >= desk.wakeAt) return;
+    desk.wakeAt = until;
+    this.#kept.place(desk);
+  }
+
+  /** Those whose time has come are asked again. */
+  readmitDue(now: number): void {
+    for (let desk = this.#kept.peek(); desk && desk.wakeAt <= now; desk = this.#kept.peek()) this.readmit(desk.name);
+  }
+
   /** What kept the tenant's jobs, beside their pool, may let them go again: they are asked. */
   readmit(tenant: string): void {
-    this.tenant(tenant).wakeAt = Number.POSITIVE_INFINITY;
+    const desk = this.tenant(tenant);
+    desk.wakeAt = Number.POSITIVE_INFINITY;
+    this.#kept.remove(desk);
     for (const { order } of this.pools.values()) for (const batch of [false, true]) order.readmit(flowOf(tenant, batch));
   }
 
@@ -343,7 +370,7 @@ export class Book {
   nextWake(): number {
     let at = this.leaseCheckAt;
     for (const pool of this.pools.values()) at = Math.min(at, pool.wakeAt);
-    for (const tenant of this.tenants.values()) at = Math.min(at, tenant.wakeAt);
+    at = Math.min(at, this.#kept.peek()?.wakeAt ?? at);
     at = Math.min(at, this.delayed.peek()?.row.ready_at ?? at, this.deadlines.peek()?.row.deadline ?? at, this.resting.deadlineAt);
     return Math.min(at, this.endings.nextAt);
   }

@@ -55,6 +55,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
       env,
       book: this.#book,
       random: () => this.random(),
+      now: () => this.now(),
       outside: this.outside(),
       turn: (step) => this.#turn(step),
       background: (work) => ctx.waitUntil(work),

@@ -44,6 +44,7 @@ export class DoubtBook {
   }
 
   write(store: CoordinatorStore): void {
+    if (this.#changed.size === 0) return;
     for (const [pool, tenants] of this.#changed) for (const tenant of tenants) store.putDoubts(pool, tenant, this.#of(pool).get(tenant)!);
     this.#changed.clear();
   }

@@ -54,6 +54,7 @@ export class EstimateBook {
   }
 
   write(store: CoordinatorStore): void {
+    if (this.#changed.size + this.#gone.size === 0) return;
     for (const { tenant, model } of this.#gone) store.dropOutputs(tenant, model);
     for (const pair of this.#changed) {
       store.putOutputs(pair.tenant, pair.model, pair.outputs);

@@ -39,6 +39,7 @@ export class LimitBook {
   }
 
   write(store: CoordinatorStore): void {
+    if (this.#changed.size === 0) return;
     for (const pool of this.#changed) store.putLimits(pool, this.#learned.get(pool)!.record());
     this.#changed.clear();
   }

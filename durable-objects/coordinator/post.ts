@@ -7,7 +7,7 @@ import type { Held, Lease, Move, Verdict } from "../../schemas/rpc.ts";
 import { alert, isAlert } from "./alert.ts";
 import { type Book, noLetters } from "./book.ts";
 import { leave } from "./settle.ts";
-import { confirmStart, heldBy, lose, reconcile, unsent } from "./sweep.ts";
+import { confirmStart, heldBy, isConfirmed, lose, reconcile, unsent } from "./sweep.ts";
 
 /** In one letter: a call between objects holds 32 MB, and each verdict has words of upstream in it. */
 const VERDICTS_MOST = 500;
@@ -16,6 +16,8 @@ export type Post = {
   env: Env;
   book: Book;
   random: () => number;
+  /** ms */
+  now: () => number;
   outside: Outside;
   /** Runs a step as a turn of its own. */
   turn: (step: (now: number) => void) => void;
@@ -60,7 +62,8 @@ async function start(post: Post, dispatcher: string, leases: Lease[]): Promise<v
       maybeSent = repeated;
       return repeated ? stub.report() : { ...(await stub.start(leases)), held: leases };
     });
-    post.turn((now) => confirmStart(book, dispatcher, boot, held, leases, now, random));
+    if (!isConfirmed(book, dispatcher, boot, held, leases, post.now()))
+      post.turn((now) => confirmStart(book, dispatcher, boot, held, leases, now, random));
   } catch (error) {
     post.turn((now) => {
       if (isOverloaded(error) && !maybeSent) return unsent(book, dispatcher, leases, now, random);

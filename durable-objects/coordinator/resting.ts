@@ -21,12 +21,14 @@ const AWAKE_MOST = 20_000;
 const AWAKE_AFTER = 3 / 4;
 /** The first of each lane and kind stay awake: at most so many, and with many lanes fewer. */
 const KEEP = { most: 256, least: 8 };
-/** If not enough may rest, it is tried again when this factor more are awake, or after so many turns: to look through all is dear. */
-const PATIENCE = { factor: 1.25, turns: 1_024 };
+/** If not enough may rest, it is tried again when this factor more are awake, or after so many turns, and no more than so many are looked at in a turn on average: each takes half a microsecond. */
+const PATIENCE = { factor: 1.25, turns: 1_024, looks: 4 };
 /** As a part of these, so many may stand aside awake. */
 const ASIDE_PART = 1 / 4;
 /** Segments woken for their deadline in one turn. */
 const OVERDUE = 32;
+
+const NO_BANDS: readonly [Place, Place][] = [];
 
 /** Of the segments that rest there may be tens of thousands: texts are shared, and places too. */
 export class Rested implements Run {
@@ -39,6 +41,7 @@ export class Rested implements Run {
   readonly tokens: number;
   readonly smallest: number;
   readonly priorities: [number, number][];
+  readonly bands: readonly [Place, Place][];
   readonly since: number;
   readonly deadline: number | null;
   readonly first: Place;
@@ -60,14 +63,21 @@ export class Rested implements Run {
     this.site = site;
     ({ size: this.size, tokens: this.tokens, priorities: this.priorities, since: this.since } = summary);
     this.smallest = summary.smallest ?? 0;
+    this.bands = summary.bands ?? NO_BANDS;
     ({ deadline: this.deadline, first: this.first, last: this.last } = summary);
     [this.least, this.most] = summary.numbers;
     const shared = (place: Place | null) => (place && !precedes(this.first, place) ? this.first : place);
     this.firstOf = { requests: shared(summary.firstOf.requests), tokens: shared(summary.firstOf.tokens) };
   }
 
+  /** Between the jobs of two priorities many a place is; its segment is looked through only for one among those of the same. */
   before(place: Place): number {
-    return this.site.before(this.segment, place);
+    let before = 0;
+    for (const [index, [first, last]] of this.bands.entries()) {
+      if (precedes(last, place)) before += this.priorities[index]![1];
+      else if (precedes(first, place)) return this.site.before(this.segment, place);
+    }
+    return this.bands.length > 0 ? before : this.site.before(this.segment, place);
   }
 }
 
@@ -196,8 +206,10 @@ export class Resting {
     if (awake <= this.#patience.above && this.#patience.turns-- > 0) return;
     const keep = this.#keep();
     let excess = awake - this.awakeMost * AWAKE_AFTER;
+    let looked = 0;
     for (const pool of pools.values()) {
       for (const lane of pool.order.lanes.values()) {
+        looked += Math.max(0, lane.awake - keep);
         if (lane.awake > keep) excess -= this.#restLane(store, pool, lane, keep);
         if (excess > 0) continue;
         this.#patience = { above: 0, turns: 0 };
@@ -205,7 +217,7 @@ export class Resting {
       }
     }
     // Those that came in this very turn may rest after the next.
-    const turns = this.#book.fresh.size * 2 < excess ? PATIENCE.turns : 0;
+    const turns = this.#book.fresh.size * 2 < excess ? Math.max(PATIENCE.turns, looked / PATIENCE.looks) : 0;
     this.#patience = { above: this.#book.awake * PATIENCE.factor, turns };
   }
 
@@ -302,7 +314,8 @@ export class Resting {
     const stored = this.#store!.segment(run.segment);
     const segment = this.#book.segments.restore(stored, true);
     const entries = stored.tickets.map(({ index, row }) => {
-      const entry = this.#book.enter({ ...row, pool: run.pool }, now);
+      row.pool = run.pool;
+      const entry = this.#book.enter(row, now);
       this.#book.segments.put(segment, index, entry);
       return entry;
     });
@@ -347,12 +360,14 @@ function summaryOf({ budget, id }: Pool, entries: readonly Entry[]): Summary {
   const deadlines = entries.flatMap(({ row }) => row.deadline ?? []);
   const placeOf = (found: Place | undefined): Place | null => (found ? { effectiveAt: found.effectiveAt, arrival: found.arrival } : null);
   const firstOf = (kind: "requests" | "tokens") => placeOf(jobs.find(({ tokens }) => dominantKind(budget, tokens) === kind));
+  const bands = [...Map.groupBy(jobs, ({ priority }) => priority)];
   return {
     pool: id,
     size: jobs.length,
     tokens: jobs.reduce((sum, { tokens }) => sum + tokens, 0),
     smallest: Math.min(...jobs.map(({ tokens }) => tokens)),
-    priorities: [...Map.groupBy(jobs, ({ priority }) => priority)].map(([priority, each]) => [priority, each.length]),
+    priorities: bands.map(([priority, each]) => [priority, each.length]),
+    ...(bands.length > 1 && { bands: bands.map(([, each]): [Place, Place] => [placeOf(each[0])!, placeOf(each.at(-1))!]) }),
     since: Math.min(...jobs.map(({ since }) => since)),
     deadline: deadlines.length > 0 ? Math.min(...deadlines) : null,
     first: placeOf(jobs[0])!,

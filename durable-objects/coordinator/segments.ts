@@ -43,6 +43,7 @@ export class Segments {
 
   /** Writes new tickets: those that wait in segments, the others by themselves. */
   write(store: CoordinatorStore, fresh: Entry[]): void {
+    if (fresh.length === 0) return;
     const byMailbox = Map.groupBy(fresh, (entry) => entry.row.mailbox);
     for (const [mailbox, entries] of byMailbox) {
       for (let from = 0; from < entries.length; from += MOST) {
@@ -83,6 +84,7 @@ export class Segments {
 
   /** Writes which tickets have left. */
   flush(store: CoordinatorStore): void {
+    if (this.#dirty.size === 0) return;
     for (const segment of this.#dirty) {
       if (segment.left === 0) store.dropSegment(segment.id);
       else store.markSegment(segment.id, segment.out);

@@ -52,7 +52,7 @@ function noteTurnedAway(book: Book, dispatcher: string, settlement: Settlement, 
 export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: number | null, now: number, random: number): void {
   const { row } = entry;
   vacate(book.fleet, row.dispatcher!, headersMs);
-  const { outcome, stood, ...lesson } = learn(book, entry, row.dispatcher!, said, now, random);
+  const { backAt, outcome, probe, silentUntil, stood } = learn(book, entry, row.dispatcher!, said, now, random);
   book.leased.get(row.dispatcher!)?.delete(entry);
   row.dispatcher = null;
   returnBudget(book, entry, outcome, now);
@@ -63,7 +63,7 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   }
   if (outcome.kind === "void" && outcome.failed) bury(book, entry, outcome.failed, row.attempt - row.waits - 1, now);
   const { attempt, first_started_at, unknown, waits } = row;
-  const record = { attempt, waits, unknown, alike: entry.tooLong, firstStartedAt: first_started_at ?? now, ...lesson };
+  const record = { attempt, waits, unknown, alike: entry.tooLong, firstStartedAt: first_started_at ?? now, probe, backAt, silentUntil };
   const next = afterAttempt(outcome, record, now, random);
   if (outcome.kind === "retryable" && outcome.repeats !== undefined && !("uncounted" in next)) entry.tooLong++;
   book.readmit(entry.address.tenant);

@@ -76,6 +76,17 @@ export function confirmStart(
   loseOtherBoots(book, dispatcher, boot, now, random);
 }
 
+/** Most starts are confirmed as they were sent: nothing follows from that, and nothing of it is written, so it takes no turn. Answers whether it was so; if not, nothing is noted. */
+export function isConfirmed(book: Book, dispatcher: string, boot: string, held: Held[], sent: Held[], now: number): boolean {
+  if (held !== sent || book.boots.get(dispatcher) !== boot) return false;
+  book.heardAt.set(dispatcher, now);
+  for (const { attempt, job } of sent) {
+    const entry = leaseOf(book, dispatcher, job, attempt);
+    if (entry) [entry.boot, entry.expiresAt] = [boot, now + LEASE_MS];
+  }
+  return true;
+}
+
 /** Renews what is held; answers with what the dispatcher must give up. */
 export function heartbeat(book: Book, dispatcher: string, boot: string, held: Held[], now: number, random: () => number): Held[] {
   const stop: Held[] = [];
@@ -105,6 +116,7 @@ export function reconcile(
 ): void {
   const alive = new Set(held.map((each) => `${each.job} ${each.attempt}`));
   book.heardAt.set(dispatcher, now);
+  if (book.boots.get(dispatcher) !== boot) book.boots.delete(dispatcher);
   for (const { job, attempt } of asked) {
     const entry = leaseOf(book, dispatcher, job, attempt);
     if (!entry) continue;
@@ -129,9 +141,11 @@ export function unsent(book: Book, dispatcher: string, leases: Held[], now: numb
 }
 
 function loseOtherBoots(book: Book, dispatcher: string, boot: string, now: number, random: () => number): void {
+  if (book.boots.get(dispatcher) === boot) return;
   for (const entry of book.leased.get(dispatcher) ?? []) {
     if (entry.boot !== null && entry.boot !== boot) lose(book, entry, now, random());
   }
+  book.boots.set(dispatcher, boot);
 }
 
 function leaseOf(book: Book, dispatcher: string, job: string, attempt: number): Entry | null {

@@ -57,7 +57,8 @@ function write(book: Book, store: CoordinatorStore, now: number): void {
     desk.record = record;
     store.putAllowance(tenant, record);
   }
-  book.spenders.clear();
+  // A set is made anew to be cleared: most turns have nothing in most of them.
+  if (book.spenders.size > 0) book.spenders.clear();
   book.conditions.write(store, now);
   book.limits.write(store);
   book.doubts.write(store);
@@ -78,7 +79,5 @@ function writeTickets(book: Book, store: CoordinatorStore): void {
   for (const entry of book.gone) if (!book.segments.leave(entry)) store.dropTicket(entry.row.job);
   book.segments.write(store, waiting);
   book.segments.flush(store);
-  book.dirty.clear();
-  book.fresh.clear();
-  book.gone.clear();
+  for (const noted of [book.dirty, book.fresh, book.gone]) if (noted.size > 0) noted.clear();
 }

@@ -5,6 +5,11 @@ import type { Waiting } from "../../policy/queue.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
 import type { TicketRow } from "./store/store.ts";
 
+/** How often calls of a job were refused since one was taken, and when last, ms. */
+export type Refusals = { readonly times: number; readonly at: number };
+/** Of most. */
+export const NO_REFUSALS: Refusals = { times: 0, at: Number.NEGATIVE_INFINITY };
+
 /** With whose jobs those of a mailbox stand in line. */
 export function flowOfMailbox({ channel, tenant }: MailboxAddress): string {
   return flowOf(tenant, isBatchChannel(channel));

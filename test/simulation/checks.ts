@@ -35,30 +35,60 @@ export function overflowOf(sends: Sends, windowMs: number, limit: { requests: nu
 export function fairnessGap(sends: Sends, jobs: SimJob[], scale: { rpm: number; tpm: number }): number {
   const cost = (job: SimJob) => Math.max(1 / scale.rpm, (job.prompt + job.output) / scale.tpm);
   const largest = jobs.reduce((most, job) => Math.max(most, cost(job)), 0);
-  const tenants = [...new Set(jobs.map((job) => job.tenant))];
+  const tenants = movesOf(sends, jobs, cost);
   let worst = 0;
   for (const [index, a] of tenants.entries()) {
-    for (const b of tenants.slice(index + 1)) worst = Math.max(worst, gapOf(a, b, sends, jobs, cost));
+    for (const b of tenants.slice(index + 1)) worst = Math.max(worst, gapOf(a, b));
   }
   return worst / largest;
 }
 
-function gapOf(a: string, b: string, sends: Sends, jobs: SimJob[], cost: (job: SimJob) => number): number {
-  const moves = [
+/** What came of one tenant's, at no cost, and left: in order. `order`: among those of one instant. */
+type Moves = { at: number[]; cost: number[]; order: number[] };
+
+function movesOf(sends: Sends, jobs: SimJob[], cost: (job: SimJob) => number): Moves[] {
+  const tenants = new Map<string, { came: number[]; moves: Moves }>();
+  for (const { at, tenant } of jobs) {
+    const known = tenants.get(tenant) ?? { came: [], moves: { at: [], cost: [], order: [] } };
+    tenants.set(tenant, known);
     // Told apart: what leaves before the coordinator has heard of both was nobody's to share.
-    ...jobs.filter(({ tenant }) => tenant === a || tenant === b).map((job) => ({ at: job.at + ARRIVAL_MS, job, waits: 1 })),
-    ...sends.filter(({ job }) => job.tenant === a || job.tenant === b).map(({ at, job }) => ({ at, job, waits: -1 })),
-  ].sort((x, y) => x.at - y.at || y.waits - x.waits);
-  const waiting: Record<string, number> = { [a]: 0, [b]: 0 };
+    known.came.push(at + ARRIVAL_MS);
+  }
+  for (const { came } of tenants.values()) came.sort((a, b) => b - a);
+  const note = ({ at, cost, order }: Moves, ...move: [number, number, number]) => {
+    at.push(move[0]);
+    cost.push(move[1]);
+    order.push(move[2]);
+  };
+  for (const [order, { at, job }] of sends.entries()) {
+    const { came, moves } = tenants.get(job.tenant)!;
+    while (came.length > 0 && came.at(-1)! <= at) note(moves, came.pop()!, 0, -1);
+    note(moves, at, cost(job), order);
+  }
+  return [...tenants.values()].map(({ moves }) => moves);
+}
+
+function gapOf(a: Moves, b: Moves): number {
+  const next = [0, 0];
+  const waiting = [0, 0];
   let [difference, least, most, worst] = [0, 0, 0, 0];
-  for (const [index, { at, job, waits }] of moves.entries()) {
-    if (waits < 0) difference += job.tenant === a ? cost(job) : -cost(job);
-    const both = waiting[a]! > 0 && waiting[b]! > 0;
+  for (;;) {
+    const [ofA, ofB] = [next[0]! < a.at.length, next[1]! < b.at.length];
+    if (!ofA && !ofB) return worst;
+    const whose = !ofB || (ofA && isFirst(a, next[0]!, b, next[1]!)) ? 0 : 1;
+    const moves = whose === 0 ? a : b;
+    const at = moves.at[next[whose]!]!;
+    const paid = moves.cost[next[whose]!++]!;
+    difference += whose === 0 ? paid : -paid;
     // What one turn lets go leaves together, in no order: letters go by dispatcher.
-    if (both && moves[index + 1]?.at !== at) [least, most] = [Math.min(least, difference), Math.max(most, difference)];
-    waiting[job.tenant]! += waits;
-    if (waiting[a]! <= 0 || waiting[b]! <= 0) [difference, least, most] = [0, 0, 0];
+    const isLast = a.at[next[0]!] !== at && b.at[next[1]!] !== at;
+    if (isLast && waiting[0]! > 0 && waiting[1]! > 0) [least, most] = [Math.min(least, difference), Math.max(most, difference)];
+    waiting[whose]! += paid > 0 ? -1 : 1;
+    if (waiting[0]! <= 0 || waiting[1]! <= 0) [difference, least, most] = [0, 0, 0];
     worst = Math.max(worst, most - least);
   }
-  return worst;
+}
+
+function isFirst(a: Moves, ofA: number, b: Moves, ofB: number): boolean {
+  return a.at[ofA]! < b.at[ofB]! || (a.at[ofA] === b.at[ofB] && a.order[ofA]! < b.order[ofB]!);
 }

@@ -1,69 +1,173 @@
-/** What a decision and a waiting ticket cost, by how many wait; and how soon an object that wakes with so many starts one. */
+/** What a start and a waiting ticket cost, by how many wait; and how soon an object that wakes with so many starts one. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
+import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
 import { decide, record } from "../../durable-objects/coordinator/turn.ts";
 import { jobId } from "../../platform/ids.ts";
 import { readSettings } from "../../platform/settings.ts";
+import type { Gate } from "../../policy/order.ts";
+import type { Lease } from "../../schemas/rpc.ts";
 import { openStorage } from "./storage.ts";
 
+/**
+ * Of a start, µs. `choose`: whose turn it is, and which of its jobs; `decide`: all that is done in memory, the budget and what wakes from its rest included;
+ * `turn`: with what is written of it.
+ */
+export type Times = { choose: number; decide: number; turn: number };
 /** `heapMb`: of all that wait, tenants included. `wakeMs`: from the object's beginning to its first start. */
-export type Cost = { queued: number; usPerStart: number; heapMb: number; bytesPerTicket: number; wakeMs: number };
+export type Cost = { queued: number; us: Times; heapMb: number; bytesPerTicket: number; wakeMs: number };
 
 const TENANTS = 1_000;
 /** A start each millisecond. */
-const POOLS = { p: { rpm: 60_000, tpm: 600_000_000, burst_seconds: 1, ramp_tpm: null } };
+const POOLS = { p: { rpm: 60_000, tpm: 600_000_000, burst_seconds: 0.01, transit_ms: 0, ramp_tpm: null } };
 const SETTINGS = readSettings({ SLUICE_POOLS: JSON.stringify(POOLS) });
+/** From when the burst is spent. */
+const BEGIN_MS = 1_000;
 const WARM_UP = 100;
-const STARTS = 400;
+/** Starts whose mean is taken; of so many such means the median: other work on the machine is not ours. With fewer that wait it takes several objects. */
+const TOGETHER = 300;
+const PARTS = 40;
+/** Those that run have ended by then. */
+const ENDED_AFTER = 100;
+/** Tickets in a message: as a mailbox sends them. Each tenant begins with a smaller one, or all would wake what rests at once. */
+const MESSAGE = 32;
 
 /** @param queued at least a thousand: they are spread over as many tenants. */
 export function costOf(queued: number): Cost {
-  const storage = openStorage();
-  const open = (now: number) => {
-    const store = new CoordinatorStore(storage.open());
-    return { store, book: openBook(SETTINGS, store, now) };
-  };
-  const before = heapUsed();
-  let { book, store } = open(0);
-  for (let tenant = 0; tenant < TENANTS; tenant++) {
-    const address = { tenant: `t${tenant}`, channel: "c" };
-    const tickets = Array.from({ length: queued / TENANTS }, (_, index) => ticket(address.tenant, index));
-    turn(book, store, 0, () => enqueue(book, address, tickets, 0));
+  const parts: Times[] = [];
+  let last: Omit<Cost, "us" | "queued">;
+  do {
+    last = measure(queued, parts);
+  } while (parts.length < PARTS);
+  const median = (of: keyof Times) => parts.map((part) => part[of]).sort((a, b) => a - b)[parts.length >> 1]!;
+  return { queued, us: { choose: median("choose"), decide: median("decide"), turn: median("turn") }, ...last };
+}
+
+function measure(queued: number, parts: Times[]): Omit<Cost, "us" | "queued"> {
+  const directory = mkdtempSync(join(tmpdir(), "cost-"));
+  const storage = openStorage(join(directory, "coordinator"));
+  try {
+    const before = heapUsed();
+    const desk = new CostDesk(storage);
+    desk.fill(queued / TENANTS);
+    const heap = heapUsed() - before;
+    desk.now = BEGIN_MS;
+    desk.starts(WARM_UP);
+    const most = Math.min(PARTS, Math.floor((queued * 0.9 - WARM_UP) / TOGETHER));
+    for (let part = 0; part < most; part++) parts.push(desk.starts(TOGETHER));
+    return { heapMb: heap / 2 ** 20, bytesPerTicket: heap / queued, wakeMs: desk.wake() };
+  } finally {
+    storage.close();
+    rmSync(directory, { recursive: true });
   }
-  const heap = heapUsed() - before;
-  // From when the burst is spent, a start is due each millisecond.
-  let now = 2_000;
-  const turns = (count: number) => {
-    for (let each = 0; each < count; each++, now++) turn(book, store, now, () => {});
-  };
-  turns(WARM_UP);
-  const began = performance.now();
-  turns(STARTS);
-  const usPerStart = ((performance.now() - began) * 1_000) / STARTS;
-  const wakeMs = wake(() => {
-    // What the dispatchers hold by then, what is spent: as it was written.
-    now += 60_000;
-    ({ book, store } = open(now));
-    return turn(book, store, now, () => {});
-  });
-  return { queued, usPerStart, heapMb: heap / 2 ** 20, bytesPerTicket: heap / queued, wakeMs };
 }
 
-/** One turn; answers how many it started. */
-function turn(book: Book, store: CoordinatorStore, now: number, step: () => unknown): number {
-  decide(book, now, () => 0.5, step);
-  record(book, store, now);
-  const started = [...book.letters.starts.values()].reduce((sum, leases) => sum + leases.length, 0);
-  book.letters = noLetters();
-  return started;
-}
+class CostDesk {
+  now = 0;
+  readonly #storage: ReturnType<typeof openStorage>;
+  #store!: CoordinatorStore;
+  #book!: Book;
+  #running: [dispatcher: string, lease: Lease][] = [];
+  #chooseMs = 0;
+  #decideMs = 0;
+  #turnMs = 0;
 
-function wake(start: () => number): number {
-  const began = performance.now();
-  if (start() === 0) throw new Error("nothing was started");
-  return performance.now() - began;
+  constructor(storage: ReturnType<typeof openStorage>) {
+    this.#storage = storage;
+    this.#open();
+  }
+
+  fill(each: number): void {
+    for (let tenant = 0; tenant < TENANTS; tenant++) {
+      const address = { tenant: `t${tenant}`, channel: "c" };
+      const tickets = Array.from({ length: each }, (_, index) => ticket(address.tenant, index));
+      for (let from = 0, size = 1 + (tenant % MESSAGE); from < each; from += size, size = MESSAGE)
+        this.#turn(() => enqueue(this.#book, address, tickets.slice(from, from + size), this.now));
+    }
+  }
+
+  /** So many turns, each of which starts one. */
+  starts(count: number): Times {
+    [this.#chooseMs, this.#decideMs, this.#turnMs] = [0, 0, 0];
+    let started = 0;
+    for (let turn = 0; turn < count; turn++) {
+      this.now++;
+      started += this.#turn(() => {});
+      if (this.#running.length >= ENDED_AFTER) this.#end();
+    }
+    const us = (ms: number) => (ms * 1_000) / started;
+    return { choose: us(this.#chooseMs), decide: us(this.#decideMs), turn: us(this.#turnMs) };
+  }
+
+  /** ms */
+  wake(): number {
+    this.#running = [];
+    this.now += 60_000;
+    const began = performance.now();
+    this.#open();
+    if (this.#turn(() => {}) === 0) throw new Error("nothing was started");
+    return performance.now() - began;
+  }
+
+  #open(): void {
+    this.#store = new CoordinatorStore(this.#storage.open());
+    this.#book = openBook(SETTINGS, this.#store, this.now);
+    this.#watchOrder();
+  }
+
+  /** Times how long the order takes to choose, without what it asks of the budget. */
+  #watchOrder(): void {
+    const { order } = this.#book.pools.get("p")!;
+    const next = order.next.bind(order);
+    order.next = (gate) => {
+      let asked = 0;
+      const starts: Gate["starts"] = (waiting, ahead) => {
+        const began = performance.now();
+        const answer = gate.starts(waiting, ahead);
+        asked += performance.now() - began;
+        return answer;
+      };
+      const began = performance.now();
+      const chosen = next({ ...gate, starts });
+      this.#chooseMs += performance.now() - began - asked;
+      return chosen;
+    };
+  }
+
+  /** Answers how many it started. */
+  #turn(step: () => unknown): number {
+    const began = performance.now();
+    decide(this.#book, this.now, () => 0.5, step);
+    this.#decideMs += performance.now() - began;
+    record(this.#book, this.#store, this.now);
+    this.#book.nextWake();
+    this.#turnMs += performance.now() - began;
+    const before = this.#running.length;
+    for (const letters of [this.#book.letters.ahead, this.#book.letters.starts])
+      for (const [dispatcher, leases] of letters) for (const lease of leases) this.#running.push([dispatcher, lease]);
+    this.#book.letters = noLetters();
+    return this.#running.length - before;
+  }
+
+  /** Those that run end, in a turn that is not timed. */
+  #end(): void {
+    const times = [this.#chooseMs, this.#decideMs, this.#turnMs] as const;
+    const byDispatcher = Map.groupBy(this.#running, ([dispatcher]) => dispatcher);
+    this.#running = [];
+    this.#turn(() => {
+      for (const [dispatcher, leases] of byDispatcher) {
+        const outcome = { kind: "committed" as const, usage: null };
+        const settlements = leases.map(([, { attempt, job }]) => ({ job, attempt, outcome, headersMs: 300 }));
+        settle(this.#book, { dispatcher, boot: "b", settlements }, this.now, () => 0.5);
+      }
+    });
+    [this.#chooseMs, this.#decideMs, this.#turnMs] = times;
+  }
 }
 
 function heapUsed(): number {

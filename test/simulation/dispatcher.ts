@@ -3,7 +3,7 @@ import { HEADER_SLOTS } from "../../policy/placement.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type { Held, Lease, Outcome, Settlement } from "../../schemas/rpc.ts";
 import { POOL } from "./loads.ts";
-import type { Sluice } from "./sluice.ts";
+import type { Row, Sluice } from "./sluice.ts";
 
 const HEARTBEAT_MS = 10_000;
 const SETTLE_GAP_MS = 200;
@@ -14,13 +14,14 @@ export class SimDispatcher {
   readonly #sluice: Sluice;
   #boot = 1;
   #calls = new Map<string, number>();
-  readonly #startedAt = new Map<string, number>();
   #free = HEADER_SLOTS;
   #queue: (() => void)[] = [];
   #settlements: Settlement[] = [];
   /** The newest, until it is told. */
   #reading: PoolReading | null = null;
   #settling = false;
+  /** Until then settlements wait for others. */
+  #quietUntil = 0;
   #beating = false;
 
   constructor(name: string, sluice: Sluice) {
@@ -37,9 +38,11 @@ export class SimDispatcher {
       if ((this.#calls.get(lease.job) ?? 0) >= lease.attempt) continue;
       this.#calls.set(lease.job, lease.attempt);
       const { boot } = this;
-      this.#startedAt.set(lease.job, this.#sluice.world.time.now);
-      this.#sluice.world.time.after(1, () => {
-        if (boot === this.boot) this.#open(lease);
+      const row = this.#sluice.rows.get(lease.job)!;
+      const { time } = this.#sluice.world;
+      const startedAt = time.now;
+      time.after(1, () => {
+        if (boot === this.boot) this.#open(lease, row, startedAt);
       });
     }
     this.#beat();
@@ -50,28 +53,28 @@ export class SimDispatcher {
     return { boot: this.boot, held: [...this.#calls].map(([job, attempt]) => ({ job, attempt })) };
   }
 
-  #open(lease: Lease): void {
-    if (!this.#sluice.wants(lease)) {
+  #open(lease: Lease, row: Row, startedAt: number): void {
+    if (!this.#sluice.wants(row, lease.attempt)) {
       this.#end(lease, { kind: "void" });
     } else if (this.#free > 0) {
       this.#free--;
-      this.#call(lease);
+      this.#call(lease, row, startedAt);
     } else {
-      this.#queue.push(() => this.#call(lease));
+      this.#queue.push(() => this.#call(lease, row, startedAt));
     }
   }
 
-  #call(lease: Lease): void {
-    const { world, lines, rows } = this.#sluice;
+  #call(lease: Lease, row: Row, startedAt: number): void {
+    const { world, lines } = this.#sluice;
     if (lines.restarts()) {
       this.#restart();
       return;
     }
     const { boot } = this;
     const mine = () => boot === this.boot;
-    const { job } = rows.get(lease.job)!;
+    const { job } = row;
     const sentAt = world.time.now;
-    const waitedMs = sentAt - this.#startedAt.get(lease.job)!;
+    const waitedMs = sentAt - startedAt;
     let headersMs: number | null = null;
     const back = (outcome: Outcome) => {
       if (mine()) this.#end(lease, outcome, headersMs, waitedMs);
@@ -81,7 +84,7 @@ export class SimDispatcher {
       (outcome) => {
         if (!mine()) return;
         if (outcome.kind === "refused") return back({ kind: "rate_limited", retryAfterMs: outcome.retryAfterMs });
-        this.#sluice.commit(lease);
+        this.#sluice.commit(row, lease.attempt);
         const usage = { prompt_tokens: job.prompt, completion_tokens: job.output, total_tokens: outcome.used };
         back({ kind: "committed", usage });
       },
@@ -97,9 +100,16 @@ export class SimDispatcher {
   }
 
   #end({ job, attempt }: Held, outcome: Outcome, headersMs: number | null = null, waitedMs = 0): void {
-    this.#startedAt.delete(job);
     this.#settlements.push({ job, attempt, outcome, headersMs, waitedMs });
-    if (!this.#settling) this.#settle();
+    if (this.#settling) return;
+    const { time } = this.#sluice.world;
+    if (time.now >= this.#quietUntil) {
+      this.#settle();
+      return;
+    }
+    const { boot } = this;
+    this.#settling = true;
+    time.at(this.#quietUntil, () => boot === this.boot && this.#settle());
   }
 
   #settle(): void {
@@ -120,7 +130,9 @@ export class SimDispatcher {
         () => {
           if (boot !== this.boot) return;
           for (const { job, attempt } of batch) if (this.#calls.get(job) === attempt) this.#calls.delete(job);
-          time.after(SETTLE_GAP_MS, () => boot === this.boot && this.#settle());
+          this.#quietUntil = time.now + SETTLE_GAP_MS;
+          this.#settling = this.#settlements.length > 0;
+          if (this.#settling) time.at(this.#quietUntil, () => boot === this.boot && this.#settle());
         },
         () => time.after(SETTLE_RETRY_MS, send),
       );
@@ -154,6 +166,7 @@ export class SimDispatcher {
     this.#settlements = [];
     this.#reading = null;
     this.#settling = false;
+    this.#quietUntil = 0;
     this.#beating = false;
   }
 }

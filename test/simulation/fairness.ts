@@ -1,6 +1,6 @@
 /** How even a pool is shared among tenants that all wait, and what a quiet one waits beside another with a thousand times its load. */
 import { jobId } from "../../platform/ids.ts";
-import { CHANNEL, LARGEST, type Scale, type SimJob } from "./loads.ts";
+import { CHANNEL, LARGEST, type Scale, type SimJob, UNDONE } from "./loads.ts";
 import { Random } from "./random.ts";
 import { settingsFor } from "./run.ts";
 import { Sluice } from "./sluice.ts";
@@ -27,7 +27,7 @@ function run(jobs: SimJob[], scale: Scale, seed: number): Starts {
 function jobOf(tenant: string, number: number, tokens: number, at = 0): SimJob {
   const most = Math.max(1, Math.round(tokens / 2));
   const id = jobId(tenant, { channel: CHANNEL, number, nonce: "000000", at: 0 });
-  return { id, tenant, at, prompt: Math.max(1, Math.round(tokens) - most), most, output: most, priority: 0 };
+  return { id, tenant, at, prompt: Math.max(1, Math.round(tokens) - most), most, output: most, priority: 0, ...UNDONE };
 }
 
 function costOf({ most, prompt }: SimJob, { rpm, tpm }: Scale): number {

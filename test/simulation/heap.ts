@@ -1,49 +1,67 @@
-/** A binary min-heap of nothing but what is pushed: a world has ten million events. */
+/**
+ * A min-heap of what is planned: by its instant, then in the order in which it came. A world has ten million events: instants and orders stand in arrays of
+ * plain numbers, and four children to a parent take half as many steps as two.
+ */
 export class MinHeap<T> {
+  readonly #ats: number[] = [];
+  readonly #orders: number[] = [];
   readonly #items: T[] = [];
-  readonly #before: (a: T, b: T) => boolean;
+  #pushed = 0;
 
-  constructor(before: (a: T, b: T) => boolean) {
-    this.#before = before;
+  /** The least instant; null if nothing is planned. */
+  get least(): number | null {
+    return this.#items.length > 0 ? this.#ats[0]! : null;
   }
 
-  peek(): T | undefined {
-    return this.#items[0];
-  }
-
-  push(item: T): void {
-    const items = this.#items;
+  push(at: number, item: T): void {
+    const [ats, orders, items] = [this.#ats, this.#orders, this.#items];
+    const order = this.#pushed++;
     let index = items.length;
+    ats.push(at);
+    orders.push(order);
     items.push(item);
     while (index > 0) {
-      const parent = (index - 1) >> 1;
-      if (!this.#before(item, items[parent]!)) break;
-      items[index] = items[parent]!;
+      const parent = (index - 1) >> 2;
+      // It came last: of one instant it is behind.
+      if (ats[parent]! <= at) break;
+      this.#move(parent, index);
       index = parent;
     }
+    ats[index] = at;
+    orders[index] = order;
     items[index] = item;
   }
 
   pop(): T | undefined {
-    const items = this.#items;
+    const [ats, orders, items] = [this.#ats, this.#orders, this.#items];
     const least = items[0];
+    const at = ats.pop();
+    const order = orders.pop();
     const last = items.pop();
-    if (least === undefined || last === undefined || items.length === 0) return least;
-    this.#sink(last);
+    if (at === undefined || items.length === 0) return least;
+    const { length } = items;
+    let index = 0;
+    for (let child = 1; child < length; child = 4 * index + 1) {
+      let first = child;
+      const end = Math.min(child + 4, length);
+      for (let each = child + 1; each < end; each++) if (comesFirst(ats[each]!, orders[each]!, ats[first]!, orders[first]!)) first = each;
+      if (!comesFirst(ats[first]!, orders[first]!, at, order!)) break;
+      this.#move(first, index);
+      index = first;
+    }
+    ats[index] = at;
+    orders[index] = order!;
+    items[index] = last!;
     return least;
   }
 
-  #sink(item: T): void {
-    const items = this.#items;
-    let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= items.length) break;
-      if (child + 1 < items.length && this.#before(items[child + 1]!, items[child]!)) child++;
-      if (!this.#before(items[child]!, item)) break;
-      items[index] = items[child]!;
-      index = child;
-    }
-    items[index] = item;
+  #move(from: number, to: number): void {
+    this.#ats[to] = this.#ats[from]!;
+    this.#orders[to] = this.#orders[from]!;
+    this.#items[to] = this.#items[from]!;
   }
+}
+
+function comesFirst(at: number, order: number, otherAt: number, otherOrder: number): boolean {
+  return at < otherAt || (at === otherAt && order < otherOrder);
 }

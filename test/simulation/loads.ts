@@ -17,7 +17,14 @@ export type SimJob = {
   /** What it takes. */
   output: number;
   priority: number;
+  /** What became of it: how often its result was committed, when its last call left (ms), and what it was told as it came in (s), and when (ms). Kept here: a world of a million has no map of them. */
+  done: number;
+  sentAt: number | null;
+  told: { at: number; p50: number; p95: number } | null;
 };
+
+/** Nothing has become of it yet. */
+export const UNDONE = { done: 0, sentAt: null, told: null } as const;
 
 export type LoadName = "big first" | "small first" | "shuffled" | "two tenants" | "noisy neighbour" | "steady" | "in bursts";
 /** Those whose work is there before it can go: what the limit lets through shows. */
@@ -44,6 +51,7 @@ export function makeLoad(name: LoadName, { rpm, tpm }: Scale, minutes: number, r
       // Between tenants service is what was used: where it is measured, all that was reserved is used.
       output: name === "two tenants" ? most : Math.max(1, Math.min(most, Math.round(random.lognormal(most / 3, 0.8)))),
       priority: 0,
+      ...UNDONE,
       ...more,
     };
   };

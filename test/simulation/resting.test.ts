@@ -1,5 +1,5 @@
 /** Tickets that rest: what asks for one of them by name, by time or by limit finds it. The coordinator's own code on Node's SQLite. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
 import { cancel } from "../../durable-objects/coordinator/cancel.ts";
 import { answer, enqueue } from "../../durable-objects/coordinator/enqueue.ts";
@@ -152,6 +152,20 @@ describe("when more wait than may be awake", () => {
     // Accepted at 301 ms, 250 ms ahead: after the job of 50 ms, and of 51 ms too, which came earlier.
     expect(order.slice(51, 54)).toEqual([51, 301, 52]);
     expect(order.at(-1)).toBe(303);
+  });
+
+  it("one that comes between two priorities of those that rest: its place is told, and nothing is read for it", () => {
+    const { fill, resting, send } = desk();
+    fill((number) => ({ priority: number % 10 === 0 ? -600 : 0 }));
+    expect(resting()).toBeGreaterThan(200);
+    const read = vi.spyOn(CoordinatorStore.prototype, "segment");
+    const [told] = send([ticket(301)]);
+    expect(told).toMatchObject({ ok: true, place: { position: 270 } });
+    expect(read).not.toHaveBeenCalled();
+    // Among those of its own priority it is looked for.
+    expect(send([ticket(302, { acceptedAt: START + 205.5 })])).toMatchObject([{ ok: true, place: { position: 185 } }]);
+    expect(read).toHaveBeenCalled();
+    read.mockRestore();
   });
 
   it("those that are watched stay awake, and what is told of a place is as if all were", () => {

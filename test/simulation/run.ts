@@ -3,7 +3,7 @@
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { HEADER_SLOTS } from "../../policy/placement.ts";
 import { fairnessGap, overflowOf } from "./checks.ts";
-import { type EtaError, errorOf, type Told, waitsOf } from "./estimates.ts";
+import { type EtaError, errorOf, waitsOf } from "./estimates.ts";
 import { type LoadName, makeLoad, POOL, type Scale, type SimJob } from "./loads.ts";
 import { Random } from "./random.ts";
 import { type Options, Sluice } from "./sluice.ts";
@@ -62,13 +62,13 @@ export function runSluice(scene: Scene, options: Omit<Options, "settings"> = {})
   const settings = settingsFor(scene.rule, scene.scale, scene.learns);
   const sluice = new Sluice(world, { settings, volatile: true, ...options });
   play(world, jobs, sluice);
-  return { world, jobs, sluice, report: reportOf(scene, world, jobs, sluice.starts, sluice.told) };
+  return { world, jobs, sluice, report: reportOf(scene, world, jobs, sluice.starts) };
 }
 
 export function runStrategy(scene: Scene, make: (world: World, scale: Scale) => Client): Report {
   const { world, jobs } = worldOf(scene);
   play(world, jobs, make(world, scene.scale));
-  return reportOf(scene, world, jobs, world.sends, new Map());
+  return reportOf(scene, world, jobs, world.sends);
 }
 
 /** What of a limit a client can use at most whose calls differ by the jitter: a window loses the jitter, a bucket nothing. */
@@ -77,23 +77,22 @@ export function ceilingOf(rule: RuleName): number {
   return kind === "bucket" ? 1 : (seconds * 1_000) / (seconds * 1_000 + DELAY.most - DELAY.least);
 }
 
-function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["sends"], told: Told): Report {
+function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["sends"]): Report {
   const { scale } = scene;
   const perMs = { requests: scale.rpm / 60_000, tokens: scale.tpm / 60_000 };
   const tokens = jobs.reduce((sum, job) => sum + world.upstream.chargeOf(job.prompt, job.most), 0);
   const optimum = Math.max(1, least(scene.rule, jobs.length / perMs.requests), least(scene.rule, tokens / perMs.tokens));
   const last = world.sends.at(-1)?.at ?? 0;
-  const starts = startsOf(world);
   return {
     utilisation: utilisationOf(world, perMs, ceilingOf(scene.rule)),
     refused: world.upstream.refused,
     drain: last / optimum,
     gap: fairnessGap(admitted, jobs, scale),
-    done: world.done.size,
+    done: jobs.reduce((count, { done }) => count + Math.min(done, 1), 0),
     jobs: jobs.length,
-    twice: [...world.done.values()].filter((count) => count > 1).length,
-    worstWait: worstWait(jobs, starts),
-    eta: errorOf(waitsOf(jobs, starts, told)),
+    twice: jobs.reduce((count, { done }) => count + (done > 1 ? 1 : 0), 0),
+    worstWait: worstWait(jobs),
+    eta: errorOf(waitsOf(jobs)),
     events: world.time.events,
   };
 }
@@ -106,17 +105,17 @@ function least(rule: RuleName, ms: number): number {
 }
 
 /** Of what upstream took, over the middle half, where neither the burst nor the end of the work shows. */
-function utilisationOf({ taken }: World, perMs: { requests: number; tokens: number }, ceiling: number): number {
-  const middle = taken.slice(Math.floor(taken.length / 4), Math.floor((taken.length * 3) / 4));
-  const length = middle.at(-1)!.at - middle[0]!.at;
-  const tokens = middle.reduce((sum, { job }) => sum + job.prompt + job.most, 0);
+function utilisationOf({ taken, takenAt }: World, perMs: { requests: number; tokens: number }, ceiling: number): number {
+  const [from, to] = [Math.floor(taken.length / 4), Math.floor((taken.length * 3) / 4)];
+  const middle = taken.slice(from, to);
+  const length = takenAt[to - 1]! - takenAt[from]!;
+  const tokens = middle.reduce((sum, { prompt, most }) => sum + prompt + most, 0);
   return Math.max(middle.length / (perMs.requests * length), tokens / (perMs.tokens * length)) / ceiling;
 }
 
-function worstWait(jobs: SimJob[], starts: Map<string, number>): number {
+function worstWait(jobs: SimJob[]): number {
   const lowest = jobs.reduce((least, { priority }) => Math.min(least, priority), Number.POSITIVE_INFINITY);
-  const waits = jobs.filter(({ priority }) => priority === lowest).map((job) => ((starts.get(job.id) ?? 0) - job.at) / 1_000);
-  return waits.reduce((most, each) => Math.max(most, each), 0);
+  return jobs.reduce((most, { at, priority, sentAt }) => (priority === lowest ? Math.max(most, ((sentAt ?? 0) - at) / 1_000) : most), 0);
 }
 
 /** By then a steady queue has shown how it moves. */
@@ -124,12 +123,8 @@ const SETTLED_MS = 300_000;
 
 /** What was told on a steady load, once it has shown itself. */
 export function steadyWaits(rule: RuleName, seed: number, scale: Scale) {
-  const { jobs, sluice, world } = runSluice({ rule, load: "steady", scale, minutes: 20, seed });
-  return waitsOf(jobs, startsOf(world), sluice.told, SETTLED_MS);
-}
-
-function startsOf({ sends }: World): Map<string, number> {
-  return new Map(sends.map(({ at, job }) => [job.id, at]));
+  const { jobs } = runSluice({ rule, load: "steady", scale, minutes: 20, seed });
+  return waitsOf(jobs, SETTLED_MS);
 }
 
 export { overflowOf };

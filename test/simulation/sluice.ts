@@ -1,12 +1,11 @@
 /** Sluice in a simulated world: the coordinator's own code, and mailboxes and dispatchers as actors around it. */
 import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
-import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
-import { placeOf } from "../../durable-objects/coordinator/inspect.ts";
+import { answer, enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { read } from "../../durable-objects/coordinator/limits.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
-import { confirmStart, heartbeat, heldBy, lose, reconcile } from "../../durable-objects/coordinator/sweep.ts";
+import { confirmStart, heartbeat, heldBy, isConfirmed, lose, reconcile } from "../../durable-objects/coordinator/sweep.ts";
 import { decide, record } from "../../durable-objects/coordinator/turn.ts";
 import type { Settings } from "../../platform/settings.ts";
 import type { Notice } from "../../platform/telemetry.ts";
@@ -25,7 +24,7 @@ const DOWN_MS = 50;
 const RESEND_MS = 5_000;
 
 /** A job as its mailbox has it. */
-type Row = { job: SimJob; attempt: number; ended: "done" | "failed" | null; confirmed: boolean };
+export type Row = { job: SimJob; attempt: number; ended: "done" | "failed" | null; confirmed: boolean };
 
 export type Options = {
   settings: Settings;
@@ -45,8 +44,6 @@ export class Sluice implements Client {
   book: Book;
   crashes = 0;
   turns = 0;
-  /** p50 and p95 that a job was told as it came in, seconds, and when. */
-  readonly told = new Map<string, { at: number; p50: number; p95: number }>();
   /** What was learned of how much may be spent at once, and when. */
   readonly bursts: ({ at: number } & Notice)[] = [];
   /** Admissions, in order. */
@@ -118,15 +115,13 @@ export class Sluice implements Client {
   }
 
   /** Whether the mailbox still wants this attempt. */
-  wants({ job, attempt }: Held): boolean {
-    const row = this.rows.get(job)!;
+  wants(row: Row, attempt: number): boolean {
     if (row.ended || attempt < row.attempt) return false;
     row.attempt = attempt;
     return true;
   }
 
-  commit({ job, attempt }: Held): void {
-    const row = this.rows.get(job)!;
+  commit(row: Row, attempt: number): void {
     if (row.ended || attempt < row.attempt) return;
     row.ended = "done";
     this.world.finish(row.job);
@@ -146,23 +141,27 @@ export class Sluice implements Client {
         notBefore: null,
         deadline: null,
       }));
-      const confirm = () => {
-        for (const row of own) row.confirmed = true;
-        this.#note(own);
+      const address = { tenant, channel: CHANNEL };
+      const call = () => {
+        const problems = this.#turn((now) => enqueue(this.book, address, tickets, now));
+        const { now } = this.world.time;
+        return problems.map((problem, index) => answer(this.book, address, tickets[index]!, problem, now));
       };
       this.lines.call(
-        () => this.#turn((now) => enqueue(this.book, { tenant, channel: CHANNEL }, tickets, now)),
-        confirm,
+        call,
+        (answers) => this.#note(own, answers),
         () => this.world.time.after(RESEND_MS, () => this.#handOver(own)),
       );
     }
   }
 
-  #note(rows: Row[]): void {
+  /** What each is told with its 202. */
+  #note(rows: Row[], answers: ReturnType<typeof answer>[]): void {
     const { now } = this.world.time;
-    for (const { job } of rows) {
-      const eta = placeOf(this.book, job.id, now)?.eta;
-      if (eta && !this.told.has(job.id)) this.told.set(job.id, { at: now, p50: eta.p50, p95: eta.p95 });
+    for (const [index, row] of rows.entries()) {
+      row.confirmed = true;
+      const said = answers[index]!;
+      if (said.ok && said.place.eta) row.job.told ??= { at: now, p50: said.place.eta.p50, p95: said.place.eta.p95 };
     }
   }
 
@@ -248,6 +247,7 @@ export class Sluice implements Client {
           if (entry?.row.phase === "leased" && entry.row.attempt === attempt) lose(this.book, entry, now, random());
         }
       },
+      ({ boot, held }, now) => isConfirmed(this.book, name, boot, held, leases, now),
     );
   }
 
@@ -281,15 +281,23 @@ export class Sluice implements Client {
     );
   }
 
-  /** Calls another object, and brings the answer back as a turn, if this incarnation still lives. */
-  #answered<R>(call: () => R, then: (answer: R, now: number) => void, failed: (now: number) => void): void {
+  /** Calls another object, and brings the answer back as a turn, if this incarnation still lives. `noted`: it takes none. */
+  #answered<R>(
+    call: () => R,
+    then: (answer: R, now: number) => void,
+    failed: (now: number) => void,
+    noted: (answer: R, now: number) => boolean = () => false,
+  ): void {
     const incarnation = this.#incarnation;
     const turn = (step: (now: number) => void) => {
       if (incarnation === this.#incarnation) this.#attempt(() => this.#turn(step));
     };
     this.lines.call(
       call,
-      (answer) => turn((now) => then(answer, now)),
+      (answer) => {
+        if (incarnation === this.#incarnation && this.#up && noted(answer, this.world.time.now)) return;
+        turn((now) => then(answer, now));
+      },
       () => turn(failed),
     );
   }

@@ -1,17 +1,14 @@
 /** Virtual time: events happen in order of their instant, those of one instant in the order in which they were planned. */
 import { MinHeap } from "./heap.ts";
 
-type Event = { at: number; order: number; run: () => void };
-
 export class Time {
   /** ms */
   now = 0;
   events = 0;
-  readonly #due = new MinHeap<Event>((a, b) => a.at < b.at || (a.at === b.at && a.order < b.order));
-  #order = 0;
+  readonly #due = new MinHeap<() => void>();
 
   at(when: number, run: () => void): void {
-    this.#due.push({ at: Math.max(when, this.now), order: this.#order++, run });
+    this.#due.push(Math.max(when, this.now), run);
   }
 
   after(ms: number, run: () => void): void {
@@ -20,11 +17,11 @@ export class Time {
 
   /** Runs until nothing is planned any more, or until an instant. @throws if that takes more events than it ever should. */
   run(until = Number.POSITIVE_INFINITY, most = 50_000_000): void {
-    for (let event = this.#due.peek(); event && event.at <= until; event = this.#due.peek()) {
-      this.#due.pop();
-      this.now = event.at;
+    for (let at = this.#due.least; at !== null && at <= until; at = this.#due.least) {
+      const run = this.#due.pop()!;
+      this.now = at;
       if (++this.events > most) throw new Error(`no end after ${most} events, at ${this.now} ms`);
-      event.run();
+      run();
     }
     if (until !== Number.POSITIVE_INFINITY) this.now = Math.max(this.now, until);
   }

@@ -18,9 +18,9 @@ export class World {
   readonly upstream: Upstream;
   /** Every call, when it left. */
   readonly sends: { at: number; job: SimJob }[] = [];
-  /** Those that upstream took, when they came there. */
-  readonly taken: { at: number; job: SimJob }[] = [];
-  readonly done = new Map<string, number>();
+  /** Those that upstream took, and when they came there. */
+  readonly taken: SimJob[] = [];
+  readonly takenAt: number[] = [];
   lost = 0;
 
   constructor(rule: Rule, seed: number) {
@@ -35,6 +35,7 @@ export class World {
   /** Makes the call. `headers` is told at the caller's when the response begins, `back` when the answer has ended or the refusal has come. */
   call(job: SimJob, back: (outcome: Outcome) => void, headers: (rates: Rates) => void = () => {}): void {
     this.sends.push({ at: this.time.now, job });
+    job.sentAt = this.time.now;
     this.time.after(this.delay(), () => {
       const verdict = this.upstream.take(this.time.now, job.prompt, job.most);
       const rates = this.upstream.headers(this.time.now);
@@ -45,7 +46,8 @@ export class World {
         });
         return;
       }
-      this.taken.push({ at: this.time.now, job });
+      this.taken.push(job);
+      this.takenAt.push(this.time.now);
       const first = this.random.lognormal(400, 0.5);
       this.time.after(first, () => headers(rates));
       const used = job.prompt + job.output;
@@ -57,15 +59,21 @@ export class World {
   }
 
   finish(job: SimJob): void {
-    this.done.set(job.id, (this.done.get(job.id) ?? 0) + 1);
+    job.done++;
   }
 }
 
 /** What is tried in a world: jobs come in, calls go out. */
 export type Client = { submit: (job: SimJob) => void };
 
-/** Plays a load through a client to its end. */
+/** Plays a load through a client to its end. What comes at one instant is one event: of a million jobs that are there from the beginning not each need be planned. */
 export function play(world: World, jobs: SimJob[], client: Client): void {
-  for (const job of jobs) world.time.at(job.at, () => client.submit(job));
+  const inTurn = jobs.toSorted((a, b) => a.at - b.at);
+  let next = 0;
+  const arrive = () => {
+    for (; next < inTurn.length && inTurn[next]!.at <= world.time.now; next++) client.submit(inTurn[next]!);
+    if (next < inTurn.length) world.time.at(inTurn[next]!.at, arrive);
+  };
+  arrive();
   world.time.run();
 }

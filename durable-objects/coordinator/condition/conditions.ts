@@ -120,6 +120,7 @@ export class Conditions {
 
   write(store: CoordinatorStore, now: number): void {
     for (const [id, { ramp }] of this.#pools) if (ramp && !isCovered(ramp, now)) this.changedPool(id);
+    if (this.#changed.size === 0) return;
     for (const scope of this.#changed) store.putCondition(scope, JSON.stringify(this.#recordOf(scope, now)));
     this.#changed.clear();
   }

@@ -6,6 +6,7 @@ import * as silence from "../../../policy/silence.ts";
 import type { Outcome } from "../../../schemas/rpc.ts";
 import type { Book, Entry } from "../book.ts";
 import { wasTaken } from "../limits.ts";
+import { NO_REFUSALS } from "../waiting.ts";
 import type { Conditions, PoolState, Refusal } from "./conditions.ts";
 import { isInVain } from "./kept.ts";
 
@@ -45,7 +46,7 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
   const startedAt = entry.reservation?.at ?? null;
   state.provenBy = Math.max(state.provenBy, startedAt ?? 0);
   conditions.retiredInVain = 0;
-  entry.refusals = { times: 0, at: Number.NEGATIVE_INFINITY };
+  entry.refusals = NO_REFUSALS;
   state.vain.delete(entry.address.tenant);
   if (state.silence && silence.tells(state.silence, startedAt)) state.silence = null;
   wasTaken(book, entry, now);
