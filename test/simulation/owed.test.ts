@@ -69,6 +69,15 @@ describe("a limit cut by half at full use", () => {
     expect(gone()).toEqual([]);
   });
 
+  it("what was found not to be owed is not owed to a coordinator that begins anew", () => {
+    const { gone, restart, runs } = cutByHalf(() => COMMITTED);
+    runs(5);
+    const before = gone().length;
+    restart();
+    runs(15);
+    expect(gone().length - before).toBeGreaterThan(0.6 * 15 * 5);
+  });
+
   it("a coordinator that begins anew does not ask any sooner", () => {
     const { gone, restart, runs } = cutByHalf(() => REFUSED);
     runs(9);
