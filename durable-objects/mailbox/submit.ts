@@ -3,7 +3,7 @@
  * sent before a write is not held back for it, so the coordinator's commit and ours run side by side. Should ours fail, the
  * coordinator holds tickets of jobs that never were, and their leases find nothing to open.
  */
-import { callCoordinator } from "../../platform/objects.ts";
+import { enqueueFrom } from "../../platform/objects.ts";
 import type { Refused } from "../../schemas/problem.ts";
 import type { OpenCall, Place, Submission, Submitted, Ticket } from "../../schemas/rpc.ts";
 import type { Pass } from "../../schemas/token.ts";
@@ -251,7 +251,7 @@ export class Intake {
     const answers: Answers = new Map();
     try {
       const tickets = rows.map((row) => this.#ticket(row, state, strict.has(row)));
-      const results = await callCoordinator(env, settings.region, (stub) => stub.enqueue(address, tickets));
+      const results = await enqueueFrom(env, settings.region, address, tickets);
       rows.forEach((row, index) => {
         const result = results[index]!;
         this.#unconfirmed.delete(row.n);
