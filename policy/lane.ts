@@ -99,7 +99,7 @@ export class Lane {
 
   /** Whether, of its kind, so many are awake before this one. */
   isFar(waiting: Waiting, keep: number): boolean {
-    return KINDS.some((kind) => this.#lines[kind].has(waiting) && this.#lines[kind].rank(waiting) >= keep);
+    return KINDS.some((kind) => this.#lines[kind].rankOf(waiting) >= keep);
   }
 
   /** Those that are awake behind the first `keep` of their kind, the farthest of each kind first. */

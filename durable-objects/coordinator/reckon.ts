@@ -17,9 +17,10 @@ export function reckon(book: Book, { row, address, flow }: Entry, waiting: Waiti
   const own = Math.min(rankOf(pool, waiting), position - 1);
   const mean = pool.waitingTokens / Math.max(1, pool.order.size);
   const behind = (jobs: number): Ahead => ({ jobs: jobs + 1, tokens: jobs * mean + row.tokens, callMs: pool.callMs });
+  const inTurn = etaOf(pool.budget, behind(position - 1), row.tokens, now);
   const bound = binding({
-    pool: etaOf(pool.budget, behind(position - 1), row.tokens, now),
-    alone: etaOf(pool.budget, behind(own), row.tokens, now),
+    pool: inTurn,
+    alone: own === position - 1 ? inTurn : etaOf(pool.budget, behind(own), row.tokens, now),
     cap: etaOf(book.tenant(address.tenant).budget, behind(own), row.tokens, now),
   });
   const rawMs = bound.eta.p50 * 1_000;

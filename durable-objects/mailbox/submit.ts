@@ -198,7 +198,7 @@ export class Intake {
     if (adopted) return { row: adopted, replayed: true };
     const exhausted = pass ? this.#quotas.take(pass) : null;
     if (exhausted) return { ok: false, problem: exhausted };
-    const row = { n: this.#next++, ...born(submission, now), ...placed(this.#desk.order.next()) };
+    const row = born(submission, this.#next++, this.#desk.order.next(), now);
     return { row, replayed: false, submission };
   }
 
@@ -319,21 +319,32 @@ export class Intake {
   }
 }
 
-function born(submission: Submission, now: number): Omit<JobRow, "n"> {
-  const { nonce, model, pool, priority, tokens, notBefore: not_before, retry, metadata, idempotency } = submission;
-  const deadline = deadlineOf(submission, now);
-  const { batch, call, doubtful, open, prompt, timeouts, webhook } = submission;
-  const details = { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key: idempotency?.key ?? null };
-  const rest = {
-    ...(call && { call }),
-    ...(batch && { batch }),
-    ...(prompt !== undefined && { prompt }),
-    ...(open && { open }),
-    ...(timeouts && { timeouts }),
-    ...(webhook !== undefined && { webhook }),
-    ...(doubtful && { doubtful }),
+function born(submission: Submission, n: number, place: number | undefined, now: number): JobRow {
+  const { batch, call, doubtful, idempotency, open, prompt, timeouts, webhook } = submission;
+  const row: JobRow = {
+    ...UNBORN,
+    n,
+    nonce: submission.nonce,
+    accepted_at: now,
+    model: submission.model,
+    pool: submission.pool,
+    priority: submission.priority,
+    tokens: submission.tokens,
+    not_before: submission.notBefore,
+    deadline: deadlineOf(submission, now),
+    retry: submission.retry,
+    metadata: submission.metadata,
+    idempotency_key: idempotency?.key ?? null,
   };
-  return { ...UNBORN, nonce, accepted_at: now, ...details, ...rest };
+  if (call) row.call = call;
+  if (batch) row.batch = batch;
+  if (prompt !== undefined) row.prompt = prompt;
+  if (open) row.open = open;
+  if (timeouts) row.timeouts = timeouts;
+  if (webhook !== undefined) row.webhook = webhook;
+  if (doubtful) row.doubtful = doubtful;
+  if (place !== undefined) row.place = place;
+  return row;
 }
 
 /** Its own, or the end of the time that it may wait from when it could start, whichever is first. */

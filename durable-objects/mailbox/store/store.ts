@@ -302,8 +302,14 @@ export class MailboxStore {
   /** As many as `insertion` takes. */
   #insert(jobs: readonly { row: JobRow; request: string }[]): void {
     const { accepted_at, n } = jobs[0]!.row;
-    const each = jobs.flatMap(({ row, request }) => [row.nonce, JSON.stringify(detailsOf(row)), isInline(request) ? request : null]);
-    this.sql.run(insertion(jobs.length), n, accepted_at, ...each);
+    const details = detailsTexts(jobs.map(({ row }) => row));
+    const isShared = details.every((each) => each === details[0]);
+    const each = jobs.flatMap(({ row, request }, index) => {
+      const inline = isInline(request) ? request : null;
+      return isShared ? [row.nonce, inline] : [row.nonce, inline, details[index]!];
+    });
+    if (isShared) this.sql.run(insertion(jobs.length, true), n, accepted_at, details[0]!, ...each);
+    else this.sql.run(insertion(jobs.length, false), n, accepted_at, ...each);
   }
 
   #putParts(n: number, kind: Kind, text: string): void {
@@ -317,15 +323,20 @@ export class MailboxStore {
   }
 }
 
-const insertions = new Map<number, string>();
+const insertions = new Map<string, string>();
 
-/** A row for each job: a statement for each, and each value bound, would cost as much again. */
-function insertion(count: number): string {
-  const known = insertions.get(count);
+/** A row for each job: a statement for each, and each value bound, would cost as much again. `isShared`: all have the same details, which are bound once. */
+function insertion(count: number, isShared: boolean): string {
+  const name = `${count} ${isShared}`;
+  const known = insertions.get(name);
   if (known) return known;
-  const rows = Array.from({ length: count }, (_, index) => `(?1 + ${index}, ?2, ?${3 * index + 3}, ?${3 * index + 4}, ?${3 * index + 5})`);
+  const row = (index: number) =>
+    isShared
+      ? `(?1 + ${index}, ?2, ?${2 * index + 4}, ?3, ?${2 * index + 5})`
+      : `(?1 + ${index}, ?2, ?${3 * index + 3}, ?${3 * index + 5}, ?${3 * index + 4})`;
+  const rows = Array.from({ length: count }, (_, index) => row(index));
   const text = `INSERT INTO jobs (n, accepted_at, nonce, details, request) VALUES ${rows.join(", ")}`;
-  insertions.set(count, text);
+  insertions.set(name, text);
   return text;
 }
 
@@ -333,37 +344,35 @@ function isInline(text: string): boolean {
   return text.length <= INLINE_CHARACTERS;
 }
 
-function detailsOf(row: JobRow): JobDetails {
-  const {
-    model,
-    pool,
-    priority,
-    tokens,
-    prompt,
-    not_before,
-    deadline,
-    retry,
-    metadata,
-    idempotency_key,
-    call,
-    batch,
-    webhook,
-    open,
-    timeouts,
-    doubtful,
-    place,
-  } = row;
-  const rest = {
-    ...(call && { call }),
-    ...(batch && { batch }),
-    ...(webhook !== undefined && { webhook }),
-    ...(prompt !== undefined && { prompt }),
-    ...(open && { open }),
-    ...(timeouts && { timeouts }),
-    ...(doubtful && { doubtful }),
-    ...(place !== undefined && { place }),
-  };
-  return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...rest };
+/** Those that every job has, and those that are missing of most. */
+const DETAILS = ["model", "pool", "priority", "tokens", "not_before", "deadline", "retry", "metadata", "idempotency_key"] as const;
+const EXTRAS = ["call", "batch", "webhook", "prompt", "open", "timeouts", "doubtful", "place"] as const;
+/** A detail that is in neither list would be forgotten. */
+type Listed = (typeof DETAILS)[number] | (typeof EXTRAS)[number];
+const _all: Exclude<keyof JobDetails, Listed> extends never ? true : never = true;
+
+/** Jobs that come together are mostly alike: a text is written once for all of the same details that follow each other. */
+function detailsTexts(rows: readonly JobRow[]): string[] {
+  let like: JobRow | null = null;
+  let text = "";
+  return rows.map((row) => {
+    if (!like || !isAlike(row, like)) text = detailsText(row);
+    like = row;
+    return text;
+  });
+}
+
+function isAlike(a: JobRow, b: JobRow): boolean {
+  for (const name of DETAILS) if (a[name] !== b[name]) return false;
+  for (const name of EXTRAS) if (a[name] !== b[name]) return false;
+  return true;
+}
+
+function detailsText(row: JobRow): string {
+  const details: Record<string, unknown> = {};
+  for (const name of DETAILS) details[name] = row[name];
+  for (const name of EXTRAS) if (row[name] !== undefined) details[name] = row[name];
+  return JSON.stringify(details);
 }
 
 function unpack({ details, ...state }: Stored): JobRow {
