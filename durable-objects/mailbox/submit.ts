@@ -208,18 +208,20 @@ export class Intake {
       this.#unconfirmed.add(row.n);
       this.#await(row);
     }
+    const written = fresh.map(({ row, submission: { request } }) => ({ row, request }));
     try {
       store.sql.transaction(() => {
         this.#writeCursor();
         this.#quotas.write(this.#desk.wakeBy);
         this.#desk.calls.began(fresh.map(({ row }) => row));
-        store.insert(fresh.map(({ row, submission: { request } }) => ({ row, request })));
+        store.insert(written);
         for (const { row, submission } of fresh) {
           if (submission.call) store.calls.add(submission.call.body, row.n, row.accepted_at);
           if (submission.pass) this.#passes.set(row.n, submission.pass);
           if (submission.idempotency) store.addIdempotent(submission.idempotency.key, submission.idempotency.fingerprint, row.n);
         }
       });
+      store.inserted(written);
     } catch (error) {
       for (const { row } of fresh) this.#forget(row.n);
       throw error;

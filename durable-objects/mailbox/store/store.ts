@@ -10,6 +10,7 @@ import { DeltaStore } from "./deltas.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { OutageStore } from "./outages.ts";
 import { PassStore } from "./passes.ts";
+import { Recent } from "./recent.ts";
 
 /** What was submitted and never changes. */
 export type JobDetails = {
@@ -84,6 +85,7 @@ export class MailboxStore {
   readonly deltas: DeltaStore;
   readonly consumers: ConsumerStore;
   readonly outages: OutageStore;
+  readonly #recent = new Recent();
 
   constructor(sql: Sql) {
     this.sql = sql;
@@ -110,7 +112,14 @@ export class MailboxStore {
     for (const { row, request } of jobs) if (!isInline(request)) this.#putParts(row.n, "request", request);
   }
 
+  /** What `insert` has written stands: it is known without being read. */
+  inserted(jobs: readonly { row: JobRow; request: string }[]): void {
+    this.#recent.add(jobs);
+  }
+
   job(n: number): JobRow | null {
+    const recent = this.#recent.row(n);
+    if (recent) return recent;
     const stored = this.sql.first<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE n = ?`, n);
     return stored && unpack(stored);
   }
@@ -146,6 +155,8 @@ export class MailboxStore {
   }
 
   text(n: number, kind: Kind): string | null {
+    const recent = kind === "request" ? this.#recent.request(n) : null;
+    if (recent !== null) return recent;
     const inline = this.sql.first<{ text: string | null }>(`SELECT ${kind} AS text FROM jobs WHERE n = ?`, n)?.text ?? null;
     if (inline !== null) return inline;
     const parts = this.sql.all<{ text: string }>("SELECT text FROM parts WHERE n = ? AND kind = ? ORDER BY part", n, kind);
@@ -154,6 +165,7 @@ export class MailboxStore {
 
   /** Writes what happens on the way: fence, counts, log. */
   update(row: JobRow): void {
+    this.#recent.forget(row.n);
     this.sql.run(
       "UPDATE jobs SET attempt = ?, attempts = ?, unknown = ?, started_at = ?, log = ? WHERE n = ?",
       row.attempt,
@@ -166,6 +178,7 @@ export class MailboxStore {
   }
 
   end(row: JobRow, response: string | null): void {
+    this.#recent.forget(row.n);
     const inline = response === null || isInline(response);
     this.sql.run(
       `UPDATE jobs SET status = ?, attempt = ?, attempts = ?, unknown = ?, started_at = ?, ended_at = ?, response = ?, usage = ?, error = ?, log = ?
@@ -186,6 +199,7 @@ export class MailboxStore {
   }
 
   remove(n: number): void {
+    this.#recent.forget(n);
     this.sql.run("DELETE FROM idempotency WHERE key = (SELECT details ->> 'idempotency_key' FROM jobs WHERE n = ?)", n);
     this.sql.run("DELETE FROM calls WHERE body = (SELECT details ->> '$.call.body' FROM jobs WHERE n = ?1) AND n = ?1", n);
     for (const table of ["jobs", "parts", "delta_rows", "deliveries"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
