@@ -78,12 +78,6 @@ export class Queue {
     return this.#find(place) - this.#head;
   }
 
-  /** How many start before one of the queue; -1 if it is none. */
-  rankOf(waiting: Waiting): number {
-    const index = this.#find(waiting);
-    return this.#run[index] === waiting ? index - this.#head : -1;
-  }
-
   /** Those behind the first `keep`, the last first. Nothing may be added meanwhile; what was yielded may be removed. */
   *fromBack(keep: number): Iterable<Waiting> {
     for (let index = this.#run.length - 1; index >= this.#head + keep; index--) {
