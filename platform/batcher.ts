@@ -19,8 +19,9 @@ export type BatcherOptions = {
   /** Least ms between the starts of two batches. */
   gapMs: number;
   /**
-   * Whether callers come back once they are answered, so that it is known whom to wait for: those of the batches under way, and those who wait. A batch starts within the gap as soon as nearly all are there, and else no sooner than a gap after the answer. Else they would fall
-   * apart into groups that take turns, each with a commit of its own.
+   * Whether callers come back once they are answered, so that it is known whom to wait for: those of the batches under way, and those who wait.
+   * A batch starts within the gap as soon as nearly all are there, and else no sooner than a gap after the answer. Else they would fall apart into
+   * groups that take turns, each with a commit of its own.
    */
   regroup: boolean;
   /**
