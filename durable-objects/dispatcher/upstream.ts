@@ -87,7 +87,8 @@ async function call(
   const streamed = { ...body, stream: true, stream_options: { ...options, include_usage: true } };
   try {
     // The response as it is: the SDK's own stream keeps what chunks mean, not how they were written.
-    const response = answers.get(await client.chat.completions.create(streamed as never, { signal, timeout }).asResponse())!;
+    const given = await client.chat.completions.create(streamed as never, { signal, timeout }).asResponse();
+    const response = answers.get(given) ?? given;
     return { ok: true, pieces: piecesOf(response, signal, alive), ...told(response.headers) };
   } catch (error) {
     // Whatever fetch threw the SDK has wrapped: this came before anything was sent, and would come again.
