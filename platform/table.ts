@@ -20,19 +20,35 @@ function columnOf(values: readonly unknown[]): Column {
   if (values.every((each) => Object.is(each, first))) return { one: first };
   const fields = fieldsOf(first);
   if (!fields || !values.every((each) => hasFields(each, fields))) return { each: [...values] };
-  return { fields, columns: fields.map((field) => columnOf(values.map((each) => (each as Record<string, unknown>)[field]))) };
+  return { fields, columns: fields.map((field) => columnOfField(values as readonly Row[], field)) };
+}
+
+type Row = Readonly<Record<string, unknown>>;
+
+function columnOfField(rows: readonly Row[], field: string): Column {
+  const first = rows[0]![field];
+  // Most fields are so: no list is made of them.
+  if (rows.every((row) => Object.is(row[field], first))) return { one: first };
+  return columnOf(rows.map((row) => row[field]));
 }
 
 /** Null of what is no plain object, or could not be made again by naming its fields. */
 function fieldsOf(value: unknown): string[] | null {
-  if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return null;
+  if (!isPlain(value)) return null;
   const fields = Object.keys(value);
   return fields.length === 0 || fields.includes("__proto__") ? null : fields;
 }
 
 function hasFields(value: unknown, fields: readonly string[]): boolean {
-  const own = fieldsOf(value);
-  return own?.length === fields.length && fields.every((field, index) => field === own[index]);
+  if (!isPlain(value)) return false;
+  let count = 0;
+  // A plain object inherits none; a list of its own would cost as much as all the rest.
+  for (const field in value) if (field !== fields[count++]) return false;
+  return count === fields.length;
+}
+
+function isPlain(value: unknown): value is object {
+  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 function valuesOf(column: Column, rows: number): unknown[] {
