@@ -1,8 +1,8 @@
 /** Sluice and the floors in one Worker, and a driver that runs them in turn: same process, same minute. */
 import { DurableObject } from "cloudflare:workers";
 import * as objects from "../durable-objects/index.ts";
-import type { Env } from "../platform/objects.ts";
-import type { CoordinatorRpc, MailboxRpc, Submission } from "../schemas/rpc.ts";
+import { type Env, submitTo } from "../platform/objects.ts";
+import type { CoordinatorRpc, Submission } from "../schemas/rpc.ts";
 import { route } from "../workers/ingress/router.ts";
 import { Floor, type FloorEnv, Hall } from "./floor.ts";
 
@@ -96,17 +96,17 @@ async function timed(count: number, parallel: number, call: () => Promise<unknow
 /** The measured calls by name; each answers with its ms. */
 function drivers(env: BenchEnv): Record<string, (count: number, parallel: number) => Promise<number>> {
   const floor = () => env.FLOOR.getByName("floor");
-  const mailbox = () => env.MAILBOX.getByName("bench/submit") as unknown as MailboxRpc;
+  const submit = (submissions: Submission[]) => submitTo(env, { tenant: "bench", channel: "submit" }, submissions);
   return {
     "floor-insert": (count, parallel) => timed(count, parallel, () => floor().insert(PAYLOAD) as Promise<void>),
-    "sluice-submit": (count, parallel) => timed(count, parallel, () => mailbox().submit([PARKED], false)),
+    "sluice-submit": (count, parallel) => timed(count, parallel, () => submit([PARKED])),
     "floor-bulk": (count) => {
       const bodies = Array.from({ length: count }, () => PAYLOAD);
       return timed(1, 1, () => floor().insertMany(bodies) as Promise<void>);
     },
     "sluice-bulk": (count) => {
       const submissions = Array.from({ length: count }, () => ({ ...PARKED }));
-      return timed(1, 1, () => mailbox().submit(submissions, false));
+      return timed(1, 1, () => submit(submissions));
     },
   };
 }

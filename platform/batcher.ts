@@ -6,7 +6,11 @@ type Waiting<T, R> = { item: T; resolve: (result: R) => void; reject: (reason: u
 
 /** The share of the callers that counts as nearly all of them. */
 const REGROUPED = 0.9;
-/** Beside a batch under way, with less than this share of the callers nothing starts for so many gaps: who comes late waits for the others. */
+/**
+ * Beside a batch under way, with less than this share of the callers nothing starts for so many gaps: who comes late waits for the others. With more,
+ * nothing starts before that batch is to be answered, or for as many gaps if that takes longer: where commits are slow, whoever starts beside one
+ * makes it slower still, and 32 callers would fall apart into ones and twos with a commit each.
+ */
 const LATE = { share: 0.5, gaps: 4 };
 
 export type BatcherOptions = {
@@ -15,9 +19,9 @@ export type BatcherOptions = {
   /** Least ms between the starts of two batches. */
   gapMs: number;
   /**
-   * Whether callers come back once they are answered, so that it is known whom to wait for: those of the last batch, and those who waited when it was
-   * answered. A batch starts within the gap as soon as nearly all are there, and else no sooner than a gap after the answer. Else they would fall
-   * apart into groups that take turns, each with a commit of its own.
+   * Whether callers come back once they are answered, so that it is known whom to wait for: those of the batches under way, and those who wait.
+   * A batch starts within the gap as soon as nearly all are there, and else no sooner than a gap after the answer. Else they would fall apart into
+   * groups that take turns, each with a commit of its own.
    */
   regroup: boolean;
   /**
@@ -32,8 +36,12 @@ export class Batcher<T, R> {
   #running = 0;
   #startedAt = Number.NEGATIVE_INFINITY;
   #answeredAt = Number.NEGATIVE_INFINITY;
-  /** Callers that are known of: the last batch's, and those who waited when one was answered. */
+  /** Callers that are known of: at the last start, or answer, those who waited and those whose batches were under way. */
   #callers = 0;
+  /** In batches. */
+  #underway = 0;
+  /** How long the last answer took, ms. */
+  #tookMs = 0;
   #timer: ReturnType<typeof setTimeout> | null = null;
   readonly #flush: (items: T[]) => Promise<R[]>;
   readonly #options: BatcherOptions;
@@ -56,7 +64,8 @@ export class Batcher<T, R> {
       this.#startedAt = Date.now();
       this.#running++;
       const batch = this.#waiting.splice(0, this.#options.maxItems);
-      this.#callers = batch.length;
+      this.#underway += batch.length;
+      this.#callers = this.#underway + this.#waiting.length;
       void this.#run(batch);
     }
   }
@@ -80,7 +89,9 @@ export class Batcher<T, R> {
     const gapOver = this.#startedAt + gapMs;
     if (!regroup) return gapOver;
     if (this.#running === 0) return Math.max(gapOver, this.#answeredAt + gapMs);
-    return this.#waiting.length < this.#callers * LATE.share ? this.#startedAt + gapMs * LATE.gaps : gapOver;
+    const late = gapMs * LATE.gaps;
+    if (this.#waiting.length < this.#callers * LATE.share) return this.#startedAt + late;
+    return Math.max(gapOver, this.#startedAt + Math.min(this.#tookMs, late));
   }
 
   #later(ms: number): void {
@@ -91,6 +102,7 @@ export class Batcher<T, R> {
   }
 
   async #run(batch: Waiting<T, R>[]): Promise<void> {
+    const began = Date.now();
     try {
       const results = await this.#flush(batch.map((each) => each.item));
       batch.forEach((each, index) => {
@@ -100,8 +112,10 @@ export class Batcher<T, R> {
       for (const each of batch) each.reject(reason);
     }
     this.#running--;
-    this.#callers = batch.length + this.#waiting.length;
+    this.#callers = this.#underway + this.#waiting.length;
+    this.#underway -= batch.length;
     this.#answeredAt = Date.now();
+    this.#tookMs = this.#answeredAt - began;
     this.#start();
   }
 }

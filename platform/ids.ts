@@ -30,10 +30,17 @@ export function parseJobId(tenant: string, id: string): JobName | null {
   return jobId(tenant, name) === id ? name : null;
 }
 
-/** What an id says to whoever does not know the tenant: a name of its mailbox (alike for two mailboxes once in 2^32), and the number there. Null if the text is no id. */
+/** Where in an id the tag, the time and the number begin. */
+const [TAG, TIME, NUMBER] = [4, 11, 26];
+
+/**
+ * What an id says to whoever does not know the tenant: a name of its mailbox (alike for two mailboxes once in 2^32), and the number there. Null if the text
+ * has not the form of an id. By hand: the coordinator asks for each ticket, and the pattern took a third of a microsecond.
+ */
 export function spotOf(id: string): { site: string; number: number } | null {
-  const parts = PATTERN.exec(id);
-  return parts && { site: `${parts[1]}_${parts[5]}`, number: Number.parseInt(parts[4]!, 36) };
+  const end = id.indexOf("_", NUMBER);
+  if (end <= NUMBER || !id.startsWith("job_")) return null;
+  return { site: id.slice(TAG, TIME) + id.slice(end), number: Number.parseInt(id.slice(NUMBER, end), 36) };
 }
 
 /** The name that the ids of a mailbox have for it: see `spotOf`. */

@@ -1,7 +1,8 @@
 /** How one object reaches another: a fresh stub for every attempt, and only what may be repeated is repeated. */
-import type { CoordinatorRpc, DispatcherRpc, MailboxAddress, MailboxRpc } from "../schemas/rpc.ts";
+import type { CoordinatorRpc, DispatcherRpc, Enqueued, MailboxAddress, MailboxRpc, Submission, Submitted, Ticket } from "../schemas/rpc.ts";
 import type { ArchiveRpc, BatchRpc } from "../schemas/rpc-batch.ts";
 import { batchChannel, isBatchChannel, mailboxName } from "./mailboxes.ts";
+import { pack, TABLE_FROM, unpack } from "./table.ts";
 
 /** The bindings of wrangler.toml. The OpenAI key is read in the dispatcher alone. */
 export type Env = {
@@ -40,6 +41,22 @@ export function callDispatcher<R>(
 /** `call` is told whether an earlier try may have come through. */
 export function callMailbox<R>(env: Env, address: MailboxAddress, call: (stub: MailboxRpc, repeated: boolean) => Promise<R>): Promise<R> {
   return repeat((repeated) => call(mailboxOf(env, address) as unknown as MailboxRpc, repeated));
+}
+
+/** Hands jobs to a mailbox. */
+export function submitTo(env: Env, address: MailboxAddress, submissions: Submission[]): Promise<Submitted[]> {
+  return callMailbox(env, address, async (stub, repeated) => {
+    if (submissions.length < TABLE_FROM) return stub.submit(submissions, repeated);
+    return unpack(await stub.submitMany(pack(submissions), repeated));
+  });
+}
+
+/** Hands a mailbox's tickets to the coordinator. */
+export function enqueueFrom(env: Env, region: string, address: MailboxAddress, tickets: Ticket[]): Promise<Enqueued[]> {
+  return callCoordinator(env, region, async (stub) => {
+    if (tickets.length < TABLE_FROM) return stub.enqueue(address, tickets);
+    return unpack(await stub.enqueueMany(address, pack(tickets)));
+  });
 }
 
 /** A batch is a mailbox too, of a class of its own. */

@@ -2,8 +2,8 @@
 import type { ChatRequest } from "../schemas/job.ts";
 import type { Problem, Refused } from "../schemas/problem.ts";
 import type { OpenOutput } from "../schemas/rpc.ts";
-import type { PoolsConfig } from "../schemas/settings.ts";
-import { neverFits } from "./budget.ts";
+import type { PoolConfig, PoolsConfig } from "../schemas/settings.ts";
+import { type Budget, neverFits } from "./budget.ts";
 import { estimatePromptTokens, reservedTokens } from "./estimate.ts";
 import { matches, poolBudget, poolOf } from "./pools.ts";
 import { isGoverned } from "./ramp.ts";
@@ -29,7 +29,7 @@ export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (
   const prompt = estimatePromptTokens(body);
   const tokens = reservedTokens(body, config.default_output_tokens, prompt);
   // A reservation that no full bucket could hold would wait for ever.
-  const meter = neverFits(poolBudget(config), tokens);
+  const meter = neverFits(wholeBudget(config), tokens);
   if (meter) {
     const message = `This request reserves ${tokens} tokens; the pool "${pool}" never holds more than ${Math.floor(meter.whole)} (${meter.resource.toUpperCase()}).`;
     return refuse(invalid(400, "reservation_exceeds_budget", message, "request"));
@@ -37,6 +37,15 @@ export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (
   const bounded = (body.max_completion_tokens ?? body.max_tokens ?? null) !== null;
   const open = { choices: body.n ?? 1, each: config.default_output_tokens };
   return { ok: true, request, model, pool, tokens, ...(isGoverned(config) && { prompt }), ...(!bounded && { open }) };
+}
+
+/** Full budgets by configuration: for each job anew it was half of the price's time. */
+const wholeBudgets = new WeakMap<PoolConfig, Budget>();
+
+function wholeBudget(config: PoolConfig): Budget {
+  const known = wholeBudgets.get(config) ?? poolBudget(config);
+  wholeBudgets.set(config, known);
+  return known;
 }
 
 /** Whether a list of patterns lets a model through; null lets any through. */

@@ -15,6 +15,8 @@ export type Ahead = {
 };
 
 export function etaOf(budget: Budget, ahead: Ahead, ownTokens: number, now: number): Eta {
+  // As most tenants' own: nothing is limited.
+  if (budget.meters.length === 0 && budget.concurrency === null && budget.heldUntil <= now) return eta(0, "none");
   const flow = clearanceMs(budget, ahead.jobs, ahead.tokens, ownTokens, now);
   const own = readiness(budget, ownTokens, now);
   let at = flow.at;

@@ -98,11 +98,6 @@ export class Lane {
     return awake + resting;
   }
 
-  /** Whether, of its kind, so many are awake before this one. */
-  isFar(waiting: Waiting, keep: number): boolean {
-    return KINDS.some((kind) => this.#lines[kind].has(waiting) && this.#lines[kind].rank(waiting) >= keep);
-  }
-
   /** Those that are awake behind the first `keep` of their kind, the farthest of each kind first. */
   *far(keep: number): Iterable<Waiting> {
     for (const kind of KINDS) yield* this.#lines[kind].fromBack(keep);

@@ -168,14 +168,18 @@ export class Order {
     if (lane) lane.credit += unusedMs / lane.weight;
   }
 
+  /** How many of its flow's own start before a job. */
+  rank(waiting: Waiting): number {
+    return this.lanes.get(waiting.flow)?.rank(waiting) ?? 0;
+  }
+
   /**
    * The place of a job in the whole pool, 1 being next: its rank among its flow's own, and of every other flow as many
    * as fair sharing starts before it. Exact while jobs cost the same and no tenant meets its cap; otherwise by this job's cost.
    */
-  position(waiting: Waiting, costMs: number): number {
+  position(waiting: Waiting, costMs: number, rank = this.rank(waiting)): number {
     const own = this.lanes.get(waiting.flow);
     if (!own) return 1;
-    const rank = own.rank(waiting);
     const step = Math.max(costMs, 1e-9);
     const begin = this.#begins(own, step);
     const turn = begin + chargeOf(own, rank, step);

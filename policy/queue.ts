@@ -101,12 +101,6 @@ export class Queue {
     return rank + this.#find(this.#runs[at]!, place, at === 0 ? this.#head : 0);
   }
 
-  has(waiting: Waiting): boolean {
-    const at = this.#runOf(waiting);
-    const run = this.#runs[at];
-    return run !== undefined && run[this.#find(run, waiting, at === 0 ? this.#head : 0)] === waiting;
-  }
-
   /** Those behind the first `keep`, the last first. Nothing may be added meanwhile; what was yielded may be removed. */
   *fromBack(keep: number): Iterable<Waiting> {
     let left = this.#size - keep;

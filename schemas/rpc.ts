@@ -3,6 +3,7 @@ import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } 
 import type { Problem, Refused } from "./problem.ts";
 import type { QueueState } from "./queue.ts";
 import type { PoolReading } from "./rate.ts";
+import type { Table } from "./table.ts";
 import type { Pass } from "./token.ts";
 import type { Delivery } from "./webhook.ts";
 import type { Standing } from "./why.ts";
@@ -137,9 +138,13 @@ export type Scope = { kind: "pool" | "tenant"; id: string } | { kind: "all" };
  */
 export type Lever = "pause" | "drain" | "resume";
 
+export type Enqueued = { ok: true; place: Place } | Refused;
+
 export interface CoordinatorRpc {
   /** Takes tickets in; those already known are left as they are. Answers in order. */
-  enqueue(mailbox: MailboxAddress, tickets: Ticket[]): Promise<({ ok: true; place: Place } | Refused)[]>;
+  enqueue(mailbox: MailboxAddress, tickets: Ticket[]): Promise<Enqueued[]>;
+  /** The same of many. */
+  enqueueMany(mailbox: MailboxAddress, tickets: Table<Ticket>): Promise<Table<Enqueued>>;
   /** Drops tickets; running calls are aborted. */
   cancel(jobs: string[]): Promise<void>;
   locate(jobs: string[]): Promise<(Place | null)[]>;
@@ -310,6 +315,8 @@ export type Missed = { events: ToldEvent[]; more: boolean };
 export interface MailboxRpc {
   /** `repeated`: an earlier try may have come through; jobs with a known nonce are answered, not made. */
   submit(submissions: Submission[], repeated: boolean): Promise<Submitted[]>;
+  /** The same of many. */
+  submitMany(submissions: Table<Submission>, repeated: boolean): Promise<Table<Submitted>>;
   /** Claims Idempotency-Keys for a tenant; false where the key stands for another request. */
   claim(claims: Claim[]): Promise<boolean[]>;
   /** The caller of a job was told to come back: it lives on for a day, whoever follows it. */

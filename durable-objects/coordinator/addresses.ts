@@ -25,7 +25,9 @@ export class Addresses {
 
   /** @throws if nobody has that number. */
   of(number: number): MailboxAddress {
-    const address = this.#byNumber.get(number) ?? this.#store.mailbox(number);
+    const known = this.#byNumber.get(number);
+    if (known) return known;
+    const address = this.#store.mailbox(number);
     if (!address) throw new Error(`no mailbox ${number}`);
     this.#keep(number, address);
     return address;
@@ -33,9 +35,11 @@ export class Addresses {
 
   /** The number of an address; a new one is given if it has none. */
   numberOf(address: MailboxAddress): number {
-    const known = this.#numbers.get(nameOf(address)) ?? this.#store.mailboxNumber(address);
-    const number = known ?? this.#next++;
-    if (known === null) this.#fresh.push(number);
+    const known = this.#numbers.get(nameOf(address));
+    if (known !== undefined) return known;
+    const stored = this.#store.mailboxNumber(address);
+    const number = stored ?? this.#next++;
+    if (stored === null) this.#fresh.push(number);
     this.#keep(number, address);
     return number;
   }

@@ -4,6 +4,7 @@ import type { Env } from "../../platform/objects.ts";
 import { OUTSIDE, type Outside } from "../../platform/outside.ts";
 import { readSettings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
+import { pack, unpack } from "../../platform/table.ts";
 import { shareOf } from "../../policy/share.ts";
 import type { Refused } from "../../schemas/problem.ts";
 import type { QueueState } from "../../schemas/queue.ts";
@@ -11,6 +12,7 @@ import type { PoolReading } from "../../schemas/rate.ts";
 import type {
   CoordinatorRpc,
   DeadLetter,
+  Enqueued,
   Held,
   Lever,
   MailboxAddress,
@@ -21,6 +23,7 @@ import type {
   Ticket,
   WatchWish,
 } from "../../schemas/rpc.ts";
+import type { Table } from "../../schemas/table.ts";
 import type { Standing } from "../../schemas/why.ts";
 import type { Book } from "./book.ts";
 import { cancel } from "./cancel.ts";
@@ -65,11 +68,15 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     if (this.#book.entries.size > 0) ctx.waitUntil(Promise.resolve().then(() => this.#turn(() => {})));
   }
 
-  async enqueue(mailbox: MailboxAddress, tickets: Ticket[]): Promise<({ ok: true; place: Place } | Refused)[]> {
+  async enqueue(mailbox: MailboxAddress, tickets: Ticket[]): Promise<Enqueued[]> {
     this.events++;
     const problems = this.#turn((now) => enqueue(this.#book, mailbox, tickets, now));
     const now = this.now();
     return problems.map((problem, index) => answer(this.#book, mailbox, tickets[index]!, problem, now));
+  }
+
+  async enqueueMany(mailbox: MailboxAddress, tickets: Table<Ticket>): Promise<Table<Enqueued>> {
+    return pack(await this.enqueue(mailbox, unpack(tickets)));
   }
 
   async cancel(jobs: string[]): Promise<void> {

@@ -13,13 +13,15 @@ export type Reckoning = Binding & { rawMs: number; position: number; ahead: { jo
 /** The tokens of those ahead are counted at the pool's mean. */
 export function reckon(book: Book, { row, address, flow }: Entry, waiting: Waiting, now: number): Reckoning {
   const pool = book.pools.get(row.pool)!;
-  const position = pool.order.position(waiting, book.costMs(row, row.tokens));
-  const own = Math.min(rankOf(pool, waiting), position - 1);
+  const rank = pool.order.rank(waiting);
+  const position = pool.order.position(waiting, book.costMs(row, row.tokens), rank);
+  const own = Math.min(rank + liveBefore(pool, waiting), position - 1);
   const mean = pool.waitingTokens / Math.max(1, pool.order.size);
   const behind = (jobs: number): Ahead => ({ jobs: jobs + 1, tokens: jobs * mean + row.tokens, callMs: pool.callMs });
+  const inTurn = etaOf(pool.budget, behind(position - 1), row.tokens, now);
   const bound = binding({
-    pool: etaOf(pool.budget, behind(position - 1), row.tokens, now),
-    alone: etaOf(pool.budget, behind(own), row.tokens, now),
+    pool: inTurn,
+    alone: own === position - 1 ? inTurn : etaOf(pool.budget, behind(own), row.tokens, now),
     cap: etaOf(book.tenant(address.tenant).budget, behind(own), row.tokens, now),
   });
   const rawMs = bound.eta.p50 * 1_000;
@@ -31,8 +33,7 @@ export function reckon(book: Book, { row, address, flow }: Entry, waiting: Waiti
   return { eta: wait, share, rawMs, position, ahead: { jobs: position - 1, tokens: Math.round((position - 1) * mean), own } };
 }
 
-/** How many of the tenant's own jobs in this pool start before: of a batch's job, all that are live. */
-function rankOf({ order: { lanes } }: Pool, waiting: Waiting): number {
-  const live = isBatches(waiting.flow) ? (lanes.get(waiting.tenant)?.size ?? 0) : 0;
-  return (lanes.get(waiting.flow)?.rank(waiting) ?? 0) + live;
+/** How many of the tenant's jobs in this pool start before those of its flow: before a batch's, all that are live. */
+function liveBefore({ order: { lanes } }: Pool, waiting: Waiting): number {
+  return isBatches(waiting.flow) ? (lanes.get(waiting.tenant)?.size ?? 0) : 0;
 }

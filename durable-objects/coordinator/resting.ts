@@ -240,12 +240,13 @@ export class Resting {
 
   /** Answers how many of the lane went to rest. */
   #restLane(store: CoordinatorStore, pool: Pool, lane: Lane, keep: number): number {
-    const mayRest = ({ waiting }: Entry) => waiting !== null && lane.isFar(waiting, keep);
-    const far = [...lane.far(keep)].map(({ job }) => this.#book.entries.get(job)!);
-    return this.#restThese(store, pool, far, (entry) => this.#mayRest(entry, pool) && mayRest(entry));
+    // Those that go to rest are among these, so that no other comes to the front by it.
+    const far = new Set<Entry>();
+    for (const { job } of lane.far(keep)) far.add(this.#book.entries.get(job)!);
+    return this.#restThese(store, pool, far, (entry) => far.has(entry) && this.#mayRest(entry, pool));
   }
 
-  #restThese(store: CoordinatorStore, pool: Pool, candidates: readonly Entry[], mayRest: (entry: Entry) => boolean): number {
+  #restThese(store: CoordinatorStore, pool: Pool, candidates: Iterable<Entry>, mayRest: (entry: Entry) => boolean): number {
     const seen = new Set<Segment>();
     const single = new Map<number, Entry[]>();
     let rested = 0;
@@ -257,16 +258,16 @@ export class Resting {
         if (seen.has(segment)) continue;
         seen.add(segment);
         const entries = segment.entries.filter((each) => each !== null);
-        if (!entries.every(mayRest)) continue;
-        const summary = summaryOf(pool, entries);
+        const summary = entries.every(mayRest) ? summaryOf(pool, entries) : null;
+        if (!summary) continue;
         if (!segment.resting) store.rest(segment.id, segment.mailbox, summary);
         rested += this.#putToRest(pool, segment, entries, summary);
-      } else if (mayRest(entry)) {
+      } else if (mayRest(entry) && spotOf(entry.row.job)) {
         const together = single.get(entry.row.mailbox) ?? [];
         single.set(entry.row.mailbox, together);
         if (together.push(entry) < MOST) continue;
         single.delete(entry.row.mailbox);
-        const summary = summaryOf(pool, together);
+        const summary = summaryOf(pool, together)!;
         rested += this.#putToRest(pool, this.#join(store, together, summary), together, summary);
       }
     }
@@ -277,7 +278,7 @@ export class Resting {
     const { dirty, fresh, watching } = this.#book;
     const { attempt, job, phase } = entry.row;
     if (phase !== "waiting" || attempt > 0 || entry.row.pool !== pool.id) return false;
-    return !dirty.has(entry) && !fresh.has(entry) && !watching.has(job) && spotOf(job) !== null;
+    return !dirty.has(entry) && !fresh.has(entry) && !watching.has(job);
   }
 
   #join(store: CoordinatorStore, entries: readonly Entry[], summary: Summary): Segment {
@@ -352,11 +353,14 @@ export class Resting {
   }
 }
 
-function summaryOf({ budget, id }: Pool, entries: readonly Entry[]): Summary {
+/** Null if one of them would not be found by its name. */
+function summaryOf({ budget, id }: Pool, entries: readonly Entry[]): Summary | null {
   const jobs = entries
     .map((entry) => entry.waiting ?? waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant }))
     .sort((a, b) => (precedes(a, b) ? -1 : 1));
-  const numbers = jobs.map(({ job }) => spotOf(job)!.number);
+  const spots = jobs.flatMap(({ job }) => spotOf(job) ?? []);
+  if (spots.length < jobs.length) return null;
+  const numbers = spots.map(({ number }) => number);
   const deadlines = entries.flatMap(({ row }) => row.deadline ?? []);
   const placeOf = (found: Place | undefined): Place | null => (found ? { effectiveAt: found.effectiveAt, arrival: found.arrival } : null);
   const firstOf = (kind: "requests" | "tokens") => placeOf(jobs.find(({ tokens }) => dominantKind(budget, tokens) === kind));
@@ -374,7 +378,7 @@ function summaryOf({ budget, id }: Pool, entries: readonly Entry[]): Summary {
     last: placeOf(jobs.at(-1))!,
     firstOf: { requests: firstOf("requests"), tokens: firstOf("tokens") },
     arrival: Math.max(...jobs.map(({ arrival }) => arrival)),
-    site: spotOf(jobs[0]!.job)!.site,
+    site: spots[0]!.site,
     numbers: [Math.min(...numbers), Math.max(...numbers)],
   };
 }

@@ -201,7 +201,7 @@ class Watch {
   ended: Outcome | null = null;
   readonly #controller: AbortController;
   #whole: ReturnType<typeof setTimeout> | null = null;
-  #step: { timer: ReturnType<typeof setTimeout>; seconds: number; end: Outcome } | null = null;
+  #step: { timer: ReturnType<typeof setTimeout>; dueAt: number; seconds: number; end: Outcome } | null = null;
   #lastSign = 0;
 
   constructor(controller: AbortController) {
@@ -222,8 +222,11 @@ class Watch {
   /** From now on a sign of life is due within `seconds` of the last, else the call ends so. */
   next(end: Outcome, seconds: number): void {
     this.sign();
-    if (this.#step) clearTimeout(this.#step.timer);
-    this.#step = { timer: setTimeout(() => this.#check(), seconds * 1_000), seconds, end };
+    const dueAt = this.#lastSign + seconds * 1_000;
+    // One that runs out before is moved on then.
+    const known = this.#step && this.#step.dueAt <= dueAt ? this.#step : null;
+    if (this.#step && !known) clearTimeout(this.#step.timer);
+    this.#step = { timer: known?.timer ?? this.#timer(seconds * 1_000), dueAt: known?.dueAt ?? dueAt, seconds, end };
   }
 
   stop(): void {
@@ -235,8 +238,16 @@ class Watch {
   #check(): void {
     const step = this.#step!;
     const left = this.#lastSign + step.seconds * 1_000 - Date.now();
-    if (left <= 0) this.#end(step.end);
-    else step.timer = setTimeout(() => this.#check(), left);
+    if (left <= 0) {
+      this.#end(step.end);
+      return;
+    }
+    step.timer = this.#timer(left);
+    step.dueAt = Date.now() + left;
+  }
+
+  #timer(ms: number): ReturnType<typeof setTimeout> {
+    return setTimeout(() => this.#check(), ms);
   }
 
   #end(end: Outcome): void {

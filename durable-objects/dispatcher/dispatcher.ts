@@ -2,6 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import { Batcher } from "../../platform/batcher.ts";
 import { callCoordinator, callMailbox, type Env } from "../../platform/objects.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
+import { aTurn } from "../../platform/turns.ts";
 import { HEADER_SLOTS } from "../../policy/placement.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type { CoordinatorRpc, DispatcherRpc, Held, Lease, Outcome, Settlement } from "../../schemas/rpc.ts";
@@ -68,6 +69,8 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
       this.ctx.waitUntil(this.#run(call));
     }
     this.#beat();
+    // To hear of it is not urgent: the calls go first.
+    await aTurn();
     return { boot: this.#boot };
   }
 

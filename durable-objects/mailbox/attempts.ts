@@ -186,11 +186,10 @@ export function finish(desk: Desk, row: JobRow, status: JobEnd, end: End): void 
   // A mailbox that slept meanwhile did not know that the job ran when its followers came: they would miss a number.
   if (running && desk.followers.watched(row.n))
     desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), event: "in_progress", ...running }));
-  if (desk.followers.watched(row.n)) tellEnd(desk, row);
+  if (desk.followers.watched(row.n)) tellEnd(desk, row, end.response ?? null);
 }
 
-function tellEnd(desk: Desk, row: JobRow): void {
-  const response = row.status === "completed" ? desk.store.text(row.n, "response") : null;
+function tellEnd(desk: Desk, row: JobRow, response: string | null): void {
   const job = jobOf(desk.address, row, { place: null, runningSince: null, now: desk.now() }, response);
   const [seq, event, , , place] = entriesOf(row).at(-1)!;
   desk.background(desk.followers.tell(row.n, { job: job.id, seq, event, data: job, prior: priorSeq(row), ...placed(place) }));

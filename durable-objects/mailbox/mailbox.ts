@@ -1,6 +1,7 @@
 import { Batcher } from "../../platform/batcher.ts";
 import { isBatchChannel } from "../../platform/mailboxes.ts";
 import type { Env } from "../../platform/objects.ts";
+import { pack, unpack } from "../../platform/table.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { Job } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
@@ -26,6 +27,7 @@ import type {
   UnfollowCall,
   Verdict,
 } from "../../schemas/rpc.ts";
+import type { Table } from "../../schemas/table.ts";
 import type { Pass } from "../../schemas/token.ts";
 import type { Delivery } from "../../schemas/webhook.ts";
 import { append, commit, judge, open } from "./attempts.ts";
@@ -59,6 +61,10 @@ export class Mailbox extends MailboxObject implements MailboxRpc {
 
   submit(submissions: Submission[], repeated: boolean): Promise<Submitted[]> {
     return this.#submits.add({ submissions, repeated });
+  }
+
+  async submitMany(submissions: Table<Submission>, repeated: boolean): Promise<Table<Submitted>> {
+    return pack(await this.submit(unpack(submissions), repeated));
   }
 
   async claim(claims: Claim[]): Promise<boolean[]> {

@@ -3,7 +3,7 @@
  * sent before a write is not held back for it, so the coordinator's commit and ours run side by side. Should ours fail, the
  * coordinator holds tickets of jobs that never were, and their leases find nothing to open.
  */
-import { callCoordinator } from "../../platform/objects.ts";
+import { enqueueFrom } from "../../platform/objects.ts";
 import type { Refused } from "../../schemas/problem.ts";
 import type { OpenCall, Place, Submission, Submitted, Ticket } from "../../schemas/rpc.ts";
 import type { Pass } from "../../schemas/token.ts";
@@ -198,7 +198,7 @@ export class Intake {
     if (adopted) return { row: adopted, replayed: true };
     const exhausted = pass ? this.#quotas.take(pass) : null;
     if (exhausted) return { ok: false, problem: exhausted };
-    const row = { n: this.#next++, ...born(submission, now), ...placed(this.#desk.order.next()) };
+    const row = born(submission, this.#next++, this.#desk.order.next(), now);
     return { row, replayed: false, submission };
   }
 
@@ -208,18 +208,20 @@ export class Intake {
       this.#unconfirmed.add(row.n);
       this.#await(row);
     }
+    const written = fresh.map(({ row, submission: { request } }) => ({ row, request }));
     try {
       store.sql.transaction(() => {
         this.#writeCursor();
         this.#quotas.write(this.#desk.wakeBy);
         this.#desk.calls.began(fresh.map(({ row }) => row));
-        store.insert(fresh.map(({ row, submission: { request } }) => ({ row, request })));
+        store.insert(written);
         for (const { row, submission } of fresh) {
           if (submission.call) store.calls.add(submission.call.body, row.n, row.accepted_at);
           if (submission.pass) this.#passes.set(row.n, submission.pass);
           if (submission.idempotency) store.addIdempotent(submission.idempotency.key, submission.idempotency.fingerprint, row.n);
         }
       });
+      store.inserted(written);
     } catch (error) {
       for (const { row } of fresh) this.#forget(row.n);
       throw error;
@@ -251,7 +253,7 @@ export class Intake {
     const answers: Answers = new Map();
     try {
       const tickets = rows.map((row) => this.#ticket(row, state, strict.has(row)));
-      const results = await callCoordinator(env, settings.region, (stub) => stub.enqueue(address, tickets));
+      const results = await enqueueFrom(env, settings.region, address, tickets);
       rows.forEach((row, index) => {
         const result = results[index]!;
         this.#unconfirmed.delete(row.n);
@@ -319,21 +321,32 @@ export class Intake {
   }
 }
 
-function born(submission: Submission, now: number): Omit<JobRow, "n"> {
-  const { nonce, model, pool, priority, tokens, notBefore: not_before, retry, metadata, idempotency } = submission;
-  const deadline = deadlineOf(submission, now);
-  const { batch, call, doubtful, open, prompt, timeouts, webhook } = submission;
-  const details = { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key: idempotency?.key ?? null };
-  const rest = {
-    ...(call && { call }),
-    ...(batch && { batch }),
-    ...(prompt !== undefined && { prompt }),
-    ...(open && { open }),
-    ...(timeouts && { timeouts }),
-    ...(webhook !== undefined && { webhook }),
-    ...(doubtful && { doubtful }),
+function born(submission: Submission, n: number, place: number | undefined, now: number): JobRow {
+  const { batch, call, doubtful, idempotency, open, prompt, timeouts, webhook } = submission;
+  const row: JobRow = {
+    ...UNBORN,
+    n,
+    nonce: submission.nonce,
+    accepted_at: now,
+    model: submission.model,
+    pool: submission.pool,
+    priority: submission.priority,
+    tokens: submission.tokens,
+    not_before: submission.notBefore,
+    deadline: deadlineOf(submission, now),
+    retry: submission.retry,
+    metadata: submission.metadata,
+    idempotency_key: idempotency?.key ?? null,
   };
-  return { ...UNBORN, nonce, accepted_at: now, ...details, ...rest };
+  if (call) row.call = call;
+  if (batch) row.batch = batch;
+  if (prompt !== undefined) row.prompt = prompt;
+  if (open) row.open = open;
+  if (timeouts) row.timeouts = timeouts;
+  if (webhook !== undefined) row.webhook = webhook;
+  if (doubtful) row.doubtful = doubtful;
+  if (place !== undefined) row.place = place;
+  return row;
 }
 
 /** Its own, or the end of the time that it may wait from when it could start, whichever is first. */

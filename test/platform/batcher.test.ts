@@ -151,6 +151,30 @@ describe("a batcher", () => {
     expect(times().at(-1)).toEqual([500, 6]);
   });
 
+  it("keeps 32 callers together whose commits are slow and go one after the other", async () => {
+    const sizes: number[] = [];
+    let idleAt = Date.now();
+    const commit = async (items: number[]) => {
+      sizes.push(items.length);
+      idleAt = Math.max(idleAt, Date.now()) + 10;
+      await new Promise((done) => setTimeout(done, idleAt - Date.now()));
+      return items;
+    };
+    const batcher = new Batcher<number, number>(commit, { maxItems: 256, gapMs: 4, regroup: true, abreast: 8 });
+    const caller = async (name: number) => {
+      for (let call = 0; call < 20; call++) {
+        await batcher.add(name);
+        // Who is answered with others comes back a little after them.
+        await new Promise((done) => setTimeout(done, name / 8));
+      }
+    };
+    const all = Array.from({ length: 32 }, (_, name) => caller(name));
+    await vi.advanceTimersByTimeAsync(30_000);
+    await Promise.all(all);
+    expect(sizes.reduce((sum, size) => sum + size)).toBe(32 * 20);
+    expect(sizes.length).toBeLessThan(2 * 20);
+  });
+
   it("keeps nobody waiting longer than the gap when the clock steps back", async () => {
     const { batcher, batches } = recorded({});
     void batcher.add(1);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type JobName, jobId, newNonce, parseJobId, tenantTag } from "../../platform/ids.ts";
+import { type JobName, jobId, newNonce, parseJobId, siteOf, spotOf, tenantTag } from "../../platform/ids.ts";
 import { CHANNEL_LIMIT } from "../../schemas/channel.ts";
 
 const NAME: JobName = { channel: "user-42", number: 7, nonce: "k3v9zq", at: 1_780_000_000_000 };
@@ -31,6 +31,17 @@ describe("a job id", () => {
       }),
       { numRuns: 1_000 },
     );
+  });
+
+  it("tells whoever does not know the tenant its mailbox and its number; what has not its form tells nothing", () => {
+    fc.assert(
+      fc.property(tenant, name, (tenant, name) => {
+        expect(spotOf(jobId(tenant, name))).toEqual({ site: siteOf(tenant, name.channel), number: name.number });
+      }),
+      { numRuns: 1_000 },
+    );
+    const id = jobId("alice", NAME);
+    for (const text of ["", "job_1", "batch_abc", id.slice(0, 26), id.slice(1), `x${id}`]) expect(spotOf(text)).toBeNull();
   });
 
   it("is nobody's but its tenant's", () => {

@@ -76,10 +76,10 @@ export async function route(request: Request, env: Env, ctx: ExecutionContext, n
   } catch (error) {
     response = refuse(error instanceof TokenOver ? error.problem : failure(error));
   }
-  // A WebSocket's answer cannot be copied; its headers can still be set.
   const requestId = `req_${crypto.randomUUID().replaceAll("-", "")}`;
   if (response.webSocket) return response;
-  const answer = new Response(response.body, response);
+  // What an object answered is not ours to write on. What a door made is, and to copy it costs as much as to make it.
+  const answer = response.url === "" ? response : new Response(response.body, response);
   answer.headers.set("x-request-id", requestId);
   openToPages(answer.headers);
   return answer;

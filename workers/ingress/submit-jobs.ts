@@ -1,6 +1,6 @@
 /** `POST /v1/jobs`: one job, an array, or JSONL. */
 import { claimsChannel } from "../../platform/mailboxes.ts";
-import { callMailbox, isOverloaded } from "../../platform/objects.ts";
+import { callMailbox, isOverloaded, submitTo } from "../../platform/objects.ts";
 import type { Job } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Submitted } from "../../schemas/rpc.ts";
@@ -65,12 +65,8 @@ export async function submitAll(context: Context, submissions: Accepted[]): Prom
     groupsOf(accepted).map(async (indexes) => {
       const group = indexes.map((index) => accepted[index] as Ready);
       try {
-        const submitted = await callMailbox(context.env, group[0]!.address, (stub, repeated) =>
-          stub.submit(
-            group.map((each) => each.submission),
-            repeated,
-          ),
-        );
+        const submissions = group.map((each) => each.submission);
+        const submitted = await submitTo(context.env, group[0]!.address, submissions);
         indexes.forEach((index, at) => {
           results[index] = submitted[at]!;
         });

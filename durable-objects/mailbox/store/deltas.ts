@@ -19,12 +19,17 @@ export class DeltaStore {
   readonly #sql: Sql;
   /** By job. Lost with the object: the next delta then begins a row. */
   readonly #tails = new Map<number, Tail>();
+  /** Jobs up to this number may have some from before the object woke; of later ones, these may. */
+  readonly #wokeAt: number;
+  readonly #begun = new Set<number>();
 
   constructor(sql: Sql) {
     this.#sql = sql;
+    this.#wokeAt = sql.first<{ n: number }>("SELECT coalesce(max(n), 0) AS n FROM jobs")!.n;
   }
 
   add(n: number, seq: number, attempt: number, chunks: Chunk[], place: number | undefined): void {
+    this.#begun.add(n);
     const tail = this.#tails.get(n);
     if (tail && tail.attempt === attempt && tail.last === seq - 1 && this.#join(n, tail, chunks, place)) return;
     const shorthand = new Shorthand();
@@ -57,6 +62,7 @@ export class DeltaStore {
 
   /** The greatest seq, 0 if there is none, and how many deltas an attempt has. */
   counts(n: number, attempt: number): { last: number; ofAttempt: number } {
+    if (!this.#mayHave(n)) return { last: 0, ofAttempt: 0 };
     return this.#sql.first(
       `SELECT coalesce(max(last), 0) AS last, coalesce(sum(CASE WHEN attempt = ? THEN last - first + 1 END), 0) AS ofAttempt
        FROM delta_rows WHERE n = ?`,
@@ -67,8 +73,14 @@ export class DeltaStore {
 
   /** The last attempt before this one that has deltas, null if none has. */
   attemptBefore(n: number, attempt: number): number | null {
+    if (!this.#mayHave(n)) return null;
     return this.#sql.first<{ last: number | null }>("SELECT max(attempt) AS last FROM delta_rows WHERE n = ? AND attempt < ?", n, attempt)!
       .last;
+  }
+
+  /** Nearly all have none, which is known without a look. */
+  #mayHave(n: number): boolean {
+    return n <= this.#wokeAt || this.#begun.has(n);
   }
 
   /** No more come: the job has ended. */
@@ -78,7 +90,9 @@ export class DeltaStore {
 
   /** Deletes those of a job. */
   forget(n: number): void {
+    if (!this.#mayHave(n)) return;
     this.#sql.run("DELETE FROM delta_rows WHERE n = ?", n);
+    this.#begun.delete(n);
   }
 
   /** Deletes those of jobs that ended by then (ms); answers when the first of the others ended, null if none has. */

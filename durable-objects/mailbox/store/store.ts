@@ -10,6 +10,7 @@ import { DeltaStore } from "./deltas.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { OutageStore } from "./outages.ts";
 import { PassStore } from "./passes.ts";
+import { Recent } from "./recent.ts";
 
 /** What was submitted and never changes. */
 export type JobDetails = {
@@ -84,6 +85,7 @@ export class MailboxStore {
   readonly deltas: DeltaStore;
   readonly consumers: ConsumerStore;
   readonly outages: OutageStore;
+  readonly #recent = new Recent();
 
   constructor(sql: Sql) {
     this.sql = sql;
@@ -110,7 +112,14 @@ export class MailboxStore {
     for (const { row, request } of jobs) if (!isInline(request)) this.#putParts(row.n, "request", request);
   }
 
+  /** What `insert` has written stands: it is known without being read. */
+  inserted(jobs: readonly { row: JobRow; request: string }[]): void {
+    this.#recent.add(jobs);
+  }
+
   job(n: number): JobRow | null {
+    const recent = this.#recent.row(n);
+    if (recent) return recent;
     const stored = this.sql.first<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE n = ?`, n);
     return stored && unpack(stored);
   }
@@ -146,6 +155,8 @@ export class MailboxStore {
   }
 
   text(n: number, kind: Kind): string | null {
+    const recent = kind === "request" ? this.#recent.request(n) : null;
+    if (recent !== null) return recent;
     const inline = this.sql.first<{ text: string | null }>(`SELECT ${kind} AS text FROM jobs WHERE n = ?`, n)?.text ?? null;
     if (inline !== null) return inline;
     const parts = this.sql.all<{ text: string }>("SELECT text FROM parts WHERE n = ? AND kind = ? ORDER BY part", n, kind);
@@ -154,6 +165,7 @@ export class MailboxStore {
 
   /** Writes what happens on the way: fence, counts, log. */
   update(row: JobRow): void {
+    this.#recent.forget(row.n);
     this.sql.run(
       "UPDATE jobs SET attempt = ?, attempts = ?, unknown = ?, started_at = ?, log = ? WHERE n = ?",
       row.attempt,
@@ -166,6 +178,7 @@ export class MailboxStore {
   }
 
   end(row: JobRow, response: string | null): void {
+    this.#recent.forget(row.n);
     const inline = response === null || isInline(response);
     this.sql.run(
       `UPDATE jobs SET status = ?, attempt = ?, attempts = ?, unknown = ?, started_at = ?, ended_at = ?, response = ?, usage = ?, error = ?, log = ?
@@ -186,6 +199,7 @@ export class MailboxStore {
   }
 
   remove(n: number): void {
+    this.#recent.forget(n);
     this.sql.run("DELETE FROM idempotency WHERE key = (SELECT details ->> 'idempotency_key' FROM jobs WHERE n = ?)", n);
     this.sql.run("DELETE FROM calls WHERE body = (SELECT details ->> '$.call.body' FROM jobs WHERE n = ?1) AND n = ?1", n);
     for (const table of ["jobs", "parts", "delta_rows", "deliveries"]) this.sql.run(`DELETE FROM ${table} WHERE n = ?`, n);
@@ -302,8 +316,14 @@ export class MailboxStore {
   /** As many as `insertion` takes. */
   #insert(jobs: readonly { row: JobRow; request: string }[]): void {
     const { accepted_at, n } = jobs[0]!.row;
-    const each = jobs.flatMap(({ row, request }) => [row.nonce, JSON.stringify(detailsOf(row)), isInline(request) ? request : null]);
-    this.sql.run(insertion(jobs.length), n, accepted_at, ...each);
+    const details = detailsTexts(jobs.map(({ row }) => row));
+    const isShared = details.every((each) => each === details[0]);
+    const each = jobs.flatMap(({ row, request }, index) => {
+      const inline = isInline(request) ? request : null;
+      return isShared ? [row.nonce, inline] : [row.nonce, inline, details[index]!];
+    });
+    if (isShared) this.sql.run(insertion(jobs.length, true), n, accepted_at, details[0]!, ...each);
+    else this.sql.run(insertion(jobs.length, false), n, accepted_at, ...each);
   }
 
   #putParts(n: number, kind: Kind, text: string): void {
@@ -317,15 +337,20 @@ export class MailboxStore {
   }
 }
 
-const insertions = new Map<number, string>();
+const insertions = new Map<string, string>();
 
-/** A row for each job: a statement for each, and each value bound, would cost as much again. */
-function insertion(count: number): string {
-  const known = insertions.get(count);
+/** A row for each job: a statement for each, and each value bound, would cost as much again. `isShared`: all have the same details, which are bound once. */
+function insertion(count: number, isShared: boolean): string {
+  const name = `${count} ${isShared}`;
+  const known = insertions.get(name);
   if (known) return known;
-  const rows = Array.from({ length: count }, (_, index) => `(?1 + ${index}, ?2, ?${3 * index + 3}, ?${3 * index + 4}, ?${3 * index + 5})`);
+  const row = (index: number) =>
+    isShared
+      ? `(?1 + ${index}, ?2, ?${2 * index + 4}, ?3, ?${2 * index + 5})`
+      : `(?1 + ${index}, ?2, ?${3 * index + 3}, ?${3 * index + 5}, ?${3 * index + 4})`;
+  const rows = Array.from({ length: count }, (_, index) => row(index));
   const text = `INSERT INTO jobs (n, accepted_at, nonce, details, request) VALUES ${rows.join(", ")}`;
-  insertions.set(count, text);
+  insertions.set(name, text);
   return text;
 }
 
@@ -333,37 +358,35 @@ function isInline(text: string): boolean {
   return text.length <= INLINE_CHARACTERS;
 }
 
-function detailsOf(row: JobRow): JobDetails {
-  const {
-    model,
-    pool,
-    priority,
-    tokens,
-    prompt,
-    not_before,
-    deadline,
-    retry,
-    metadata,
-    idempotency_key,
-    call,
-    batch,
-    webhook,
-    open,
-    timeouts,
-    doubtful,
-    place,
-  } = row;
-  const rest = {
-    ...(call && { call }),
-    ...(batch && { batch }),
-    ...(webhook !== undefined && { webhook }),
-    ...(prompt !== undefined && { prompt }),
-    ...(open && { open }),
-    ...(timeouts && { timeouts }),
-    ...(doubtful && { doubtful }),
-    ...(place !== undefined && { place }),
-  };
-  return { model, pool, priority, tokens, not_before, deadline, retry, metadata, idempotency_key, ...rest };
+/** Those that every job has, and those that are missing of most. */
+const DETAILS = ["model", "pool", "priority", "tokens", "not_before", "deadline", "retry", "metadata", "idempotency_key"] as const;
+const EXTRAS = ["call", "batch", "webhook", "prompt", "open", "timeouts", "doubtful", "place"] as const;
+/** A detail that is in neither list would be forgotten. */
+type Listed = (typeof DETAILS)[number] | (typeof EXTRAS)[number];
+const _all: Exclude<keyof JobDetails, Listed> extends never ? true : never = true;
+
+/** Jobs that come together are mostly alike: a text is written once for all of the same details that follow each other. */
+function detailsTexts(rows: readonly JobRow[]): string[] {
+  let like: JobRow | null = null;
+  let text = "";
+  return rows.map((row) => {
+    if (!like || !isAlike(row, like)) text = detailsText(row);
+    like = row;
+    return text;
+  });
+}
+
+function isAlike(a: JobRow, b: JobRow): boolean {
+  for (const name of DETAILS) if (a[name] !== b[name]) return false;
+  for (const name of EXTRAS) if (a[name] !== b[name]) return false;
+  return true;
+}
+
+function detailsText(row: JobRow): string {
+  const details: Record<string, unknown> = {};
+  for (const name of DETAILS) details[name] = row[name];
+  for (const name of EXTRAS) if (row[name] !== undefined) details[name] = row[name];
+  return JSON.stringify(details);
 }
 
 function unpack({ details, ...state }: Stored): JobRow {

@@ -1,0 +1,71 @@
+/**
+ * Many like objects as one message between objects. Structured clone writes and reads the name of every field of every object: 5 µs for a job. Column by
+ * column a name goes once, and so does a value that all have: 1 µs. Law: what is unpacked is what was packed, to the order of the fields.
+ */
+import type { Column, Table } from "../schemas/table.ts";
+
+/** Fewer are sent as they are: a table has a price too. */
+export const TABLE_FROM = 8;
+
+export function pack<T>(list: readonly T[]): Table<T> {
+  return { rows: list.length, column: columnOf(list) };
+}
+
+export function unpack<T>({ rows, column }: Table<T>): T[] {
+  return valuesOf(column, rows) as T[];
+}
+
+function columnOf(values: readonly unknown[]): Column {
+  const [first] = values;
+  if (values.every((each) => Object.is(each, first))) return { one: first };
+  const fields = fieldsOf(first);
+  if (!fields || !values.every((each) => hasFields(each, fields))) return { each: [...values] };
+  return { fields, columns: fields.map((field) => columnOfField(values as readonly Row[], field)) };
+}
+
+type Row = Readonly<Record<string, unknown>>;
+
+function columnOfField(rows: readonly Row[], field: string): Column {
+  const first = rows[0]![field];
+  // Most fields are so: no list is made of them.
+  if (rows.every((row) => Object.is(row[field], first))) return { one: first };
+  return columnOf(rows.map((row) => row[field]));
+}
+
+/** Null of what is no plain object, or could not be made again by naming its fields. */
+function fieldsOf(value: unknown): string[] | null {
+  if (!isPlain(value)) return null;
+  const fields = Object.keys(value);
+  return fields.length === 0 || fields.includes("__proto__") ? null : fields;
+}
+
+function hasFields(value: unknown, fields: readonly string[]): boolean {
+  if (!isPlain(value)) return false;
+  let count = 0;
+  // A plain object inherits none; a list of its own would cost as much as all the rest.
+  for (const field in value) if (field !== fields[count++]) return false;
+  return count === fields.length;
+}
+
+function isPlain(value: unknown): value is object {
+  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}
+
+function valuesOf(column: Column, rows: number): unknown[] {
+  if ("one" in column) return new Array(rows).fill(column.one);
+  if ("each" in column) return column.each;
+  const { columns, fields } = column;
+  // All fields in their order; those that differ are put in below. To copy it is cheaper than to build each object field by field.
+  const like: Record<string, unknown> = {};
+  const differing: [string, unknown[]][] = [];
+  fields.forEach((field, index) => {
+    const each = columns[index]!;
+    like[field] = "one" in each ? each.one : null;
+    if (!("one" in each)) differing.push([field, valuesOf(each, rows)]);
+  });
+  return Array.from({ length: rows }, (_, row) => {
+    const object = { ...like };
+    for (const [field, values] of differing) object[field] = values[row];
+    return object;
+  });
+}
