@@ -17,7 +17,7 @@ const DROPPED = 512;
  * packed all together. Of what goes in large pieces more, else it would be the one that keeps the other.
  */
 const OPENING = { requests: { ms: 250, least: 1 / 16, burst: 1 / 128 }, tokens: { ms: 100, least: 1 / 40, burst: 1 / 50 } };
-/** More than can leave at once leaves as fast as calls of before begin to be answered, ms. */
+/** More than can leave at once leaves as fast as calls of before begin to be answered, ms; or at the limit's own rate, if that is more: how soon they are answered, nobody knows. */
 const LEAVING_MS = 2_000;
 /** Where it is spent evenly, no more than this part goes at once. */
 const EVEN = 1 / 10;
@@ -314,5 +314,5 @@ function openingOf(limit: number, perMs: number, counts: keyof typeof OPENING, a
   const { burst: part, least, ms } = OPENING[counts];
   const [burst, all] = [limit * part, Math.max(limit / ms, perMs / least)];
   if (atOnce === null || limit <= atOnce) return { perMs: all, burst };
-  return { perMs: Math.min(all, atOnce / LEAVING_MS), burst: Math.min(burst, atOnce) };
+  return { perMs: Math.min(all, Math.max(perMs, atOnce / LEAVING_MS)), burst: Math.min(burst, atOnce) };
 }

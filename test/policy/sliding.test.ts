@@ -190,6 +190,23 @@ describe("a limit that is counted in windows", () => {
     expect(goes(null)).toBeLessThanOrEqual(250);
     expect(goes(100)).toBeGreaterThan(15_000);
   });
+
+  it("is used to the last thousandth, however few can leave at once", () => {
+    for (const [limit, windowMs, atOnce] of [
+      [30_000, 60_000, 768],
+      [500, 10_000, 30],
+    ] as const) {
+      const spanMs = windowMs + 250;
+      const tally = new Sliding(limit, spanMs, { perMs: limit / windowMs, burst: Number.POSITIVE_INFINITY }, "requests", atOnce);
+      let [now, taken] = [START, 0];
+      // From when the first span has opened.
+      for (; now < START + 6 * spanMs; now = Math.max(now, tally.readyAt(1, now))) {
+        tally.take(1, now);
+        if (now >= START + spanMs) taken++;
+      }
+      expect(taken / (5 * limit)).toBeGreaterThan(0.999);
+    }
+  });
 });
 
 const LIMITS: Limits = {
