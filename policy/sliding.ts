@@ -30,8 +30,8 @@ const LATE_MS = 250;
 /** Rounding of sums of many amounts, and of single ones. */
 const ROUNDING = { part: 1e-10, least: 5e-7 };
 
-/** What is written down. `ahead`: so much may be taken before it is written again. `taken`: when, and how much, the oldest first. */
-export type Past = { spanMs: number; limit: number; ahead: number; taken: [at: number, amount: number][] };
+/** What is written down. `ahead`: so much may be taken until `until` (ms) before it is written again; one of old has no end. `taken`: when, and how much, the oldest first. */
+export type Past = { spanMs: number; limit: number; ahead: number; until?: number; taken: [at: number, amount: number][] };
 
 export class Sliding implements Tally {
   readonly limit: number;
@@ -179,8 +179,8 @@ export class Sliding implements Tally {
     this.#evenlyUntil = Math.max(this.#evenlyUntil, until);
   }
 
-  /** To be written: from now on no more than `ahead` may be taken until it is written again. */
-  write(ahead: number, now: number): Past {
+  /** To be written: from now until `until` no more than `ahead` may be taken, and later nothing, until it is written again. */
+  write(ahead: number, until: number, now: number): Past {
     const taken: Past["taken"] = [];
     let since = Number.NEGATIVE_INFINITY;
     for (let index = this.#live(now); index < this.#sums.length; index++) {
@@ -195,24 +195,26 @@ export class Sliding implements Tally {
       }
     }
     this.#written = this.#total;
-    return { spanMs: this.spanMs, limit: this.limit, ahead: Math.min(ahead, this.limit), taken };
+    return { spanMs: this.spanMs, limit: this.limit, ahead: Math.min(ahead, this.limit), until, taken };
   }
 
-  /** Whether what was written last stands for what was taken until now. Where all of the limit was written ahead, it stands for ever. */
-  isWritten({ ahead, limit, spanMs }: Past, now: number): boolean {
+  /** Whether what was written last stands for what was taken until now. */
+  isWritten({ ahead, limit, spanMs, until = Number.POSITIVE_INFINITY }: Past, now: number): boolean {
     const since = this.#total - Math.max(this.#written, this.#before(this.#live(now)));
-    return limit === this.limit && spanMs === this.spanMs && (ahead >= limit || since <= ahead + this.#hair);
+    if (limit !== this.limit || spanMs !== this.spanMs) return false;
+    // Where all of the limit was written ahead, it stands for whatever was taken until then.
+    return since <= this.#hair || (this.#lasts.at(-1)! <= until && (ahead >= limit || since <= ahead + this.#hair));
   }
 
-  /** Goes on from what was written. When what it ran ahead was taken is not known: just now. */
-  restore({ ahead, limit, spanMs, taken }: Past, now: number): void {
+  /** Goes on from what was written. When what it ran ahead was taken is not known: as late as can be. */
+  restore({ ahead, limit, spanMs, taken, until = Number.POSITIVE_INFINITY }: Past, now: number): void {
     const first = taken[0]?.[0] ?? now;
     // Counted in shorter spans before, older calls were forgotten: no more than the limit of then in each.
     for (let at = first - Math.ceil(this.spanMs / spanMs) * spanMs; spanMs < this.spanMs && at <= first; at += spanMs)
       this.#record(limit, at, 0);
     for (const [at, amount] of taken) this.#record(amount, Math.max(at, Math.min(now, at + LATE_MS)), 0);
     this.#written = this.#total;
-    this.#record(ahead, Math.max(now, this.at), 0);
+    this.#record(ahead, Math.max(Math.min(now, until), this.at), 0);
   }
 
   /** After `rate` was kept to until `at`, by a bucket of which `burst` was spent. */
