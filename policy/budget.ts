@@ -145,11 +145,10 @@ function returnTo(meter: Meter, amount: number, since: number | undefined, now: 
   if (since !== undefined) meter.tally.giveBack(amount, since, now);
 }
 
-/** A call that was let go has waited so long until it left, ms: upstream counts it as of then. A bucket has no memory of when. */
-export function leftLate(budget: Budget, { at, tokens }: Reservation, waitedMs: number, now: number): void {
-  if (at === undefined) return;
+/** A call that was let go has waited, and left only at `leftAt` (ms): upstream counts it as of then. A bucket has no memory of when. After a restart it is not known what of it a window still has: all counts once more. */
+export function leftLate(budget: Budget, { at = Number.NEGATIVE_INFINITY, tokens }: Reservation, leftAt: number, now: number): void {
   for (const meter of budget.meters)
-    if (meter.tally instanceof Sliding) meter.tally.leave(amountOf(meter, tokens), at, Math.min(now, at + waitedMs), now);
+    if (meter.tally instanceof Sliding) meter.tally.leave(amountOf(meter, tokens), at, Math.min(now, leftAt), now);
 }
 
 /** A call that has ended used more tokens than it had reserved: they are spent as well, if need be as a debt. */

@@ -25,7 +25,7 @@ const EVEN = 1 / 10;
 const WRITTEN_GRAIN = 1 / 40;
 
 /** What is written may have left so much later, ms: more, and it is written again. */
-const LATE_MS = 250;
+export const LATE_MS = 250;
 
 /** Rounding of sums of many amounts, and of single ones. */
 const ROUNDING = { part: 1e-10, least: 5e-7 };
@@ -116,13 +116,13 @@ export class Sliding implements Tally {
     this.#takeOut(amount, since, this.#sums.length, now);
   }
 
-  /** What was taken at `since` left only at `until`: it counts from then. */
+  /** What was taken at `since` left only at `until`: it counts from then. Where it is forgotten since when it was there (-Infinity), it counts twice. */
   leave(amount: number, since: number, until: number, now: number): void {
     const to = this.#find(this.#lasts, until, this.#head);
     const next = this.#lasts[to] ?? Number.POSITIVE_INFINITY;
     let moved = this.#takeOut(amount, since, to, now);
     if (moved === 0 && since + this.spanMs <= now && now < until + this.spanMs) {
-      // It was thought to be over: it counts once more.
+      // It was thought to be over, or may be: it counts once more.
       for (let each = to; each < this.#sums.length; each++) this.#sums[each]! += amount;
       moved = amount;
     }
