@@ -179,6 +179,15 @@ export function retune(budget: Budget, resource: Resource, limits: Limits): void
   budget.meters.push(meter);
 }
 
+/** What was free of a limit still is when it was changed, as far as that holds it; a debt is as large as it was. Answers how much came back for that. */
+export function keeping(budget: Budget, resource: Resource, now: number, change: () => void): number {
+  const free = () => burstOf(budget, resource) - used(budget, resource, now);
+  const before = free();
+  change();
+  const missing = Math.min(before, burstOf(budget, resource)) - free();
+  return missing > 0 ? -correct(budget, resource, -missing, now) : 0;
+}
+
 /** What others spent may be owed beyond the bucket for so long: more would be their debt, not ours. */
 const OWED_MS = 10_000;
 
