@@ -83,9 +83,7 @@ export class Sliding implements Tally {
   }
 
   readyAt(amount: number, now: number): number {
-    const pace = this.#pace(now);
-    const opened = readyAt(this.#opened, this.#opening, amount, now);
-    const paced = pace ? Math.max(opened, readyAt(this.#bucket, pace, amount, now)) : opened;
+    const paced = Math.max(readyAt(this.#opened, this.#opening, amount, now), this.#pacedAt(amount, now));
     const live = this.#live(now);
     const before = this.#before(live);
     const missing = this.#total - before + Math.min(amount, this.limit) - this.limit;
@@ -229,6 +227,13 @@ export class Sliding implements Tally {
     const { burst, perMs } = this.#burst;
     const most = now < this.#evenlyUntil ? Math.min(burst, this.limit * EVEN) : burst;
     return most < this.limit ? { perMs, burst: most } : null;
+  }
+
+  /** When so much may go, as it goes then: it may be spent evenly for a while alone. */
+  #pacedAt(amount: number, now: number): number {
+    const pace = this.#pace(now);
+    const at = pace ? readyAt(this.#bucket, pace, amount, now) : now;
+    return now < this.#evenlyUntil && this.#evenlyUntil < at ? this.#pacedAt(amount, this.#evenlyUntil) : at;
   }
 
   /** Takes an amount out of the entry of its time, and answers how much was there; after `to` the sums stay. Of what is over, and so counts no more, nothing is. */

@@ -42,8 +42,11 @@ const step: fc.Arbitrary<Step> = fc.record({
 });
 
 describe("random histories of a limit that is counted in windows", () => {
-  function play(steps: Step[], watch: (tally: Sliding, log: Taken[], now: number, amount: number) => void = () => {}): Taken[] {
-    const tally = open();
+  function play(
+    steps: Step[],
+    watch: (tally: Sliding, log: Taken[], now: number, amount: number) => void = () => {},
+    tally = open(),
+  ): Taken[] {
     let log: Taken[] = [];
     let now = START;
     for (const { amount, do: what, ms } of steps) {
@@ -95,18 +98,24 @@ describe("random histories of a limit that is counted in windows", () => {
     );
   });
 
-  it("name the very instant at which a call can start", () => {
-    fc.assert(
-      fc.property(fc.array(step, { minLength: 10, maxLength: 60 }), (steps) => {
-        play(steps, (tally, _, now, amount) => {
-          const at = tally.readyAt(amount, now);
-          expect(tally.readyAt(amount, at)).toBe(at);
-          if (at - 1 > now) expect(tally.readyAt(amount, at - 1)).toBeGreaterThan(at - 1);
-        });
-      }),
-      { numRuns: 300 },
-    );
-  });
+  it.each([Number.POSITIVE_INFINITY, 300])(
+    "name the very instant at which a call can start, now and then spent evenly, at most %d at once",
+    (burst) => {
+      fc.assert(
+        fc.property(fc.array(step, { minLength: 10, maxLength: 60 }), (steps) => {
+          const watch = (tally: Sliding, _: Taken[], now: number, amount: number) => {
+            const at = tally.readyAt(amount, now);
+            expect(tally.readyAt(amount, at)).toBe(at);
+            for (const before of [1, 100, 5_000, 20_000])
+              if (at - before > now) expect(tally.readyAt(amount, at - before)).toBeGreaterThan(at - before);
+            if (amount % 10 === 0) tally.spendEvenly(now + amount * 40);
+          };
+          play(steps, watch, new Sliding(LIMIT, SPAN, { ...ANY, burst }, "requests"));
+        }),
+        { numRuns: 300 },
+      );
+    },
+  );
 });
 
 describe("a limit that is counted in windows", () => {
