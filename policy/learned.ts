@@ -237,14 +237,14 @@ export class Learned {
     return { ...minutes, ...this.days.record(), ...this.bursts.record(), owed: this.#owed.record() };
   }
 
-  /** After a wake: goes on with what was learned, within the bounds of now. */
+  /** After a wake: goes on with what was learned, within the bounds of now. Of windows it is known what they owe. */
   restore(record: LearnedRecord, budget: Budget, now: number): void {
     this.#untold.restore(record.asked ?? {});
     this.bursts.restore(record.burst);
     for (const [kind, resource, day] of KINDS) {
       this.#minutes[kind].restore(record[resource] ?? this.#minutes[kind].limit);
       this.#retune(kind, resource, budget);
-      this.#owed.of(kind).restore(record.owed?.[kind] ?? null);
+      this.#owed.of(kind).restore(this.#bounds.limits.windowSeconds ? null : (record.owed?.[kind] ?? null));
       if (record[day]) this.days.of(kind).restore(record[day], budget, now);
     }
   }
