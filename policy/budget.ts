@@ -145,11 +145,10 @@ function returnTo(meter: Meter, amount: number, since: number | undefined, now: 
   if (since !== undefined) meter.tally.giveBack(amount, since, now);
 }
 
-/** A call that was let go has waited so long until it left, ms: upstream counts it as of then. A bucket has no memory of when. */
-export function leftLate(budget: Budget, { at, tokens }: Reservation, waitedMs: number, now: number): void {
-  if (at === undefined) return;
+/** A call that was let go has waited, and left only at `leftAt` (ms): upstream counts it as of then. A bucket has no memory of when. After a restart it is not known what of it a window still has: all counts once more. */
+export function leftLate(budget: Budget, { at = Number.NEGATIVE_INFINITY, tokens }: Reservation, leftAt: number, now: number): void {
   for (const meter of budget.meters)
-    if (meter.tally instanceof Sliding) meter.tally.leave(amountOf(meter, tokens), at, Math.min(now, at + waitedMs), now);
+    if (meter.tally instanceof Sliding) meter.tally.leave(amountOf(meter, tokens), at, Math.min(now, leftAt), now);
 }
 
 /** A call that has ended used more tokens than it had reserved: they are spent as well, if need be as a debt. */
@@ -178,6 +177,15 @@ export function retune(budget: Budget, resource: Resource, limits: Limits): void
   if (!isWindow(meter)) meter.whole = Math.max(meter.whole, Math.min(before[0]?.whole ?? 0, limit));
   if (before[0]) meter.tally.succeed(before[0].tally);
   budget.meters.push(meter);
+}
+
+/** What was free of a limit still is when it was changed, as far as that holds it; a debt is as large as it was. Answers how much came back for that. */
+export function keeping(budget: Budget, resource: Resource, now: number, change: () => void): number {
+  const free = () => burstOf(budget, resource) - used(budget, resource, now);
+  const before = free();
+  change();
+  const missing = Math.min(before, burstOf(budget, resource)) - free();
+  return missing > 0 ? -correct(budget, resource, -missing, now) : 0;
 }
 
 /** What others spent may be owed beyond the bucket for so long: more would be their debt, not ours. */

@@ -16,8 +16,9 @@ import {
   type Minutes,
   type Name,
 } from "./bounds.ts";
-import { type Budget, burstOf, correct, neverFits, type Reservation, type Resource, readyUnless, retune, used } from "./budget.ts";
+import { type Budget, burstOf, correct, keeping, neverFits, type Reservation, type Resource, readyUnless, retune, used } from "./budget.ts";
 import { LearnedBursts, type Seen } from "./bursts.ts";
+import { cameBack } from "./came-back.ts";
 import { Corrections } from "./corrections.ts";
 import { LearnedDays } from "./days.ts";
 import { Followed } from "./followed.ts";
@@ -171,6 +172,8 @@ export class Learned {
     this.#foresee(budget, now);
     for (const [kind, resource, , names] of KINDS) {
       const told = names.flatMap((name) => this.#hear(kind, resource, name, reading));
+      // Also where they tell of no minute, and so of nothing else.
+      changes.push(...this.#resize(kind, resource, budget, now, false));
       if (told.length > 0) changes.push(...this.#followDay(kind, told, budget, reading, now));
       const heard = told.flatMap((each) => ("foreign" in each ? each : []));
       if (heard.length === 0) continue;
@@ -183,7 +186,7 @@ export class Learned {
       if (spent !== null && full.length === heard.length) seen[kind] = { told: full.map(({ told }) => told), limit, spent };
       // Before what is left is heeded, and only where it can be.
       if (!refused && seen[kind] && reading.at > this.#correctedAt) this.bursts.grow(kind, seen[kind], now);
-      changes.push(...this.#resize(kind, resource, budget));
+      changes.push(...this.#resize(kind, resource, budget, now, false));
       for (const { foreign, told } of full) {
         if (!this.#bounds.limits.windowSeconds && !backs) this.#observe(kind, foreign, told, reading.at, call);
         this.#bring(kind, resource, foreign, told, reading, budget, now);
@@ -193,7 +196,7 @@ export class Learned {
     this.#correctedAt = Math.max(this.#correctedAt, reading.at);
     if (!refused || !call) return changes;
     this.bursts.refused(seen, call, now);
-    return [...changes, ...KINDS.flatMap(([kind, resource]) => this.#resize(kind, resource, budget))];
+    return [...changes, ...KINDS.flatMap(([kind, resource]) => this.#resize(kind, resource, budget, now, true))];
   }
 
   /** What others spend of the pool a minute, as far as answers of the last minutes tell. */
@@ -212,6 +215,7 @@ export class Learned {
   reset(budget: Budget, now: number): void {
     this.bursts.reset();
     for (const [kind, resource, , names] of KINDS) {
+      this.#rebound(kind, resource, budget, now);
       this.#minutes[kind].restore(this.#bounds.limits[resource]);
       this.#retune(kind, resource, budget);
       this.days.of(kind).reset(budget, now);
@@ -233,14 +237,14 @@ export class Learned {
     return { ...minutes, ...this.days.record(), ...this.bursts.record(), owed: this.#owed.record() };
   }
 
-  /** After a wake: goes on with what was learned, within the bounds of now. */
+  /** After a wake: goes on with what was learned, within the bounds of now. Of windows it is known what they owe. */
   restore(record: LearnedRecord, budget: Budget, now: number): void {
     this.#untold.restore(record.asked ?? {});
     this.bursts.restore(record.burst);
     for (const [kind, resource, day] of KINDS) {
       this.#minutes[kind].restore(record[resource] ?? this.#minutes[kind].limit);
       this.#retune(kind, resource, budget);
-      this.#owed.of(kind).restore(record.owed?.[kind] ?? null);
+      this.#owed.of(kind).restore(this.#bounds.limits.windowSeconds ? null : (record.owed?.[kind] ?? null));
       if (record[day]) this.days.of(kind).restore(record[day], budget, now);
     }
   }
@@ -260,11 +264,18 @@ export class Learned {
     retune(budget, resource, { ...this.#bounds.limits, ...learned });
   }
 
-  /** What was spent stays spent: upstream has to refill it, whatever it held. */
-  #resize(kind: Kind, resource: "rpm" | "tpm", budget: Budget): Change[] {
+  /** `belied`, by a refusal: what was spent stays spent, upstream has to refill it, whatever it held. */
+  #resize(kind: Kind, resource: "rpm" | "tpm", budget: Budget, now: number, belied: boolean): Change[] {
     const change = this.bursts.change(kind);
-    if (change) this.#retune(kind, resource, budget);
+    if (change && belied) this.#retune(kind, resource, budget);
+    if (change && !belied) this.#rebound(kind, resource, budget, now);
     return change ? [change] : [];
+  }
+
+  /** Less goes at once, but of what went nothing was too much: the rate goes on. */
+  #rebound(kind: Kind, resource: "rpm" | "tpm", budget: Budget, now: number): void {
+    const back = keeping(budget, resource, now, () => this.#retune(kind, resource, budget));
+    if (back > 0) this.levels.forget(kind, back);
   }
 
   /** Of a bucket, what this answer tells of its minute or of its day, if it is not less than is known. */
@@ -348,25 +359,13 @@ export class Learned {
     this.#corrected(kind, correct(budget, resource, missing, now), budget, now);
   }
 
-  /**
-   * Tokens that upstream counts no more, though our calls had surely arrived and too little time has passed for them to refill, came back there: they may be spent again.
-   * Reckoned so that every doubt is upstream's: each call as late as any was, and what refilled in a bucket that may have been full is lost.
-   */
+  /** Tokens that came back upstream may be spent again. */
   #takeBack(heard: readonly { told: FullReading }[], { at, sentAt }: PoolReading, budget: Budget, now: number): void {
     if (at <= this.#correctedAt || !this.#believesBacks(now)) return;
-    const transitMs = this.#bounds.limits.transitMs ?? 0;
-    const arrived = this.#arrivedBy(sentAt);
-    const backs = heard.map(({ told: { limit, remaining } }) => {
-      const perMs = limit / 60_000;
-      const level = this.levels.remained("tokens", arrived, at, perMs);
-      if (level === null) return 0;
-      const counted = limit - remaining;
-      const lost = Math.max(0, perMs * (now - at) - counted);
-      return level + this.#corrections.since("tokens", arrived) - counted - perMs * transitMs - lost;
-    });
-    const back = Math.min(...backs) * REFUND.part;
-    if (back <= 0) return;
-    this.#corrected("tokens", correct(budget, "tpm", -back, now), budget, now);
+    const times = { arrived: this.#arrivedBy(sentAt), at, now, transitMs: this.#bounds.limits.transitMs ?? 0 };
+    const corrected = this.#corrections.since("tokens", times.arrived);
+    const back = Math.min(...heard.map(({ told }) => cameBack(told, this.levels, corrected, times))) * REFUND.part;
+    if (back > 0) this.#corrected("tokens", correct(budget, "tpm", -back, now), budget, now);
   }
 
   /** What refills by itself, units a ms; what is taken of a window is there until it is over. */

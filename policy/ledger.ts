@@ -10,7 +10,7 @@ import type { Budget, Meter, Resource } from "./budget.ts";
 import { type Past, Sliding } from "./sliding.ts";
 import { Refilling } from "./tally.ts";
 
-/** How far the record runs ahead. */
+/** How far the record runs ahead; of a window, also for how long. */
 export const AHEAD_MS = 5_000;
 /** And of a debt, in units: beyond rounding, for which a record would be written in each turn while it lasts. */
 const HAIR = 1e-3;
@@ -37,7 +37,7 @@ export function nextRecord(budget: Budget, last: LedgerRecord | null, now: numbe
     // More than the whole is a debt, or what an earlier record ran ahead: nothing starts until it is paid off, and restart after restart would add to it.
     spent[resource] = Math.max(level > whole ? level + HAIR : 0, Math.min(level, whole) + rate.perMs * AHEAD_MS);
     perMs[resource] = rate.perMs;
-    if (tally instanceof Sliding) past[resource] = tally.write(rate.perMs * AHEAD_MS, now);
+    if (tally instanceof Sliding) past[resource] = tally.write(rate.perMs * AHEAD_MS, at + AHEAD_MS, now);
   }
   return { at, heldUntil: budget.heldUntil, spent, perMs, ...(Object.keys(past).length > 0 && { past }) };
 }
@@ -90,6 +90,6 @@ function isFar({ at, past, spent }: LedgerRecord, budget: Budget, now: number): 
 }
 
 /** What a window's record would bring back. */
-function writtenAt({ ahead, spanMs, taken }: Past, now: number): number {
-  return taken.reduce((sum, [at, amount]) => sum + (at + spanMs > now ? amount : 0), ahead);
+function writtenAt({ ahead, spanMs, taken, until = Number.POSITIVE_INFINITY }: Past, now: number): number {
+  return [...taken, [until, ahead] as const].reduce((sum, [at, amount]) => sum + (at + spanMs > now ? amount : 0), 0);
 }

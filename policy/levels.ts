@@ -50,6 +50,11 @@ export class Levels {
     }
   }
 
+  /** So much of what was spent is held against nobody any more, nor was it at any time: what upstream still counts of it, its answers tell. */
+  forget(kind: Kind, amount: number): void {
+    for (const level of this.#levels) level[kind] = { ...level[kind], spent: Math.max(0, level[kind].spent - amount) };
+  }
+
   /** The most that was spent of a kind at any time from `from` to `to` (ms), refilled `perMs`; null if that is forgotten. */
   most(kind: Kind, from: number, to: number, perMs: number): number | null {
     const first = this.#before(from);

@@ -17,7 +17,7 @@ const DROPPED = 512;
  * packed all together. Of what goes in large pieces more, else it would be the one that keeps the other.
  */
 const OPENING = { requests: { ms: 250, least: 1 / 16, burst: 1 / 128 }, tokens: { ms: 100, least: 1 / 40, burst: 1 / 50 } };
-/** More than can leave at once leaves as fast as calls of before begin to be answered, ms. */
+/** More than can leave at once leaves as fast as calls of before begin to be answered, ms; or at the limit's own rate, if that is more: how soon they are answered, nobody knows. */
 const LEAVING_MS = 2_000;
 /** Where it is spent evenly, no more than this part goes at once. */
 const EVEN = 1 / 10;
@@ -25,13 +25,13 @@ const EVEN = 1 / 10;
 const WRITTEN_GRAIN = 1 / 40;
 
 /** What is written may have left so much later, ms: more, and it is written again. */
-const LATE_MS = 250;
+export const LATE_MS = 250;
 
 /** Rounding of sums of many amounts, and of single ones. */
 const ROUNDING = { part: 1e-10, least: 5e-7 };
 
-/** What is written down. `ahead`: so much may be taken before it is written again. `taken`: when, and how much, the oldest first. */
-export type Past = { spanMs: number; limit: number; ahead: number; taken: [at: number, amount: number][] };
+/** What is written down. `ahead`: so much may be taken until `until` (ms) before it is written again; one of old has no end. `taken`: when, and how much, the oldest first. */
+export type Past = { spanMs: number; limit: number; ahead: number; until?: number; taken: [at: number, amount: number][] };
 
 export class Sliding implements Tally {
   readonly limit: number;
@@ -83,9 +83,7 @@ export class Sliding implements Tally {
   }
 
   readyAt(amount: number, now: number): number {
-    const pace = this.#pace(now);
-    const opened = readyAt(this.#opened, this.#opening, amount, now);
-    const paced = pace ? Math.max(opened, readyAt(this.#bucket, pace, amount, now)) : opened;
+    const paced = Math.max(readyAt(this.#opened, this.#opening, amount, now), this.#pacedAt(amount, now));
     const live = this.#live(now);
     const before = this.#before(live);
     const missing = this.#total - before + Math.min(amount, this.limit) - this.limit;
@@ -116,13 +114,13 @@ export class Sliding implements Tally {
     this.#takeOut(amount, since, this.#sums.length, now);
   }
 
-  /** What was taken at `since` left only at `until`: it counts from then. */
+  /** What was taken at `since` left only at `until`: it counts from then. Where it is forgotten since when it was there (-Infinity), it counts twice. */
   leave(amount: number, since: number, until: number, now: number): void {
     const to = this.#find(this.#lasts, until, this.#head);
     const next = this.#lasts[to] ?? Number.POSITIVE_INFINITY;
     let moved = this.#takeOut(amount, since, to, now);
     if (moved === 0 && since + this.spanMs <= now && now < until + this.spanMs) {
-      // It was thought to be over: it counts once more.
+      // It was thought to be over, or may be: it counts once more.
       for (let each = to; each < this.#sums.length; each++) this.#sums[each]! += amount;
       moved = amount;
     }
@@ -179,8 +177,8 @@ export class Sliding implements Tally {
     this.#evenlyUntil = Math.max(this.#evenlyUntil, until);
   }
 
-  /** To be written: from now on no more than `ahead` may be taken until it is written again. */
-  write(ahead: number, now: number): Past {
+  /** To be written: from now until `until` no more than `ahead` may be taken, and later nothing, until it is written again. */
+  write(ahead: number, until: number, now: number): Past {
     const taken: Past["taken"] = [];
     let since = Number.NEGATIVE_INFINITY;
     for (let index = this.#live(now); index < this.#sums.length; index++) {
@@ -195,24 +193,26 @@ export class Sliding implements Tally {
       }
     }
     this.#written = this.#total;
-    return { spanMs: this.spanMs, limit: this.limit, ahead: Math.min(ahead, this.limit), taken };
+    return { spanMs: this.spanMs, limit: this.limit, ahead: Math.min(ahead, this.limit), until, taken };
   }
 
-  /** Whether what was written last stands for what was taken until now. Where all of the limit was written ahead, it stands for ever. */
-  isWritten({ ahead, limit, spanMs }: Past, now: number): boolean {
+  /** Whether what was written last stands for what was taken until now. */
+  isWritten({ ahead, limit, spanMs, until = Number.POSITIVE_INFINITY }: Past, now: number): boolean {
     const since = this.#total - Math.max(this.#written, this.#before(this.#live(now)));
-    return limit === this.limit && spanMs === this.spanMs && (ahead >= limit || since <= ahead + this.#hair);
+    if (limit !== this.limit || spanMs !== this.spanMs) return false;
+    // Where all of the limit was written ahead, it stands for whatever was taken until then.
+    return since <= this.#hair || (this.#lasts.at(-1)! <= until && (ahead >= limit || since <= ahead + this.#hair));
   }
 
-  /** Goes on from what was written. When what it ran ahead was taken is not known: just now. */
-  restore({ ahead, limit, spanMs, taken }: Past, now: number): void {
+  /** Goes on from what was written. When what it ran ahead was taken is not known: as late as can be. */
+  restore({ ahead, limit, spanMs, taken, until = Number.POSITIVE_INFINITY }: Past, now: number): void {
     const first = taken[0]?.[0] ?? now;
     // Counted in shorter spans before, older calls were forgotten: no more than the limit of then in each.
     for (let at = first - Math.ceil(this.spanMs / spanMs) * spanMs; spanMs < this.spanMs && at <= first; at += spanMs)
       this.#record(limit, at, 0);
     for (const [at, amount] of taken) this.#record(amount, Math.max(at, Math.min(now, at + LATE_MS)), 0);
     this.#written = this.#total;
-    this.#record(ahead, Math.max(now, this.at), 0);
+    this.#record(ahead, Math.max(Math.min(now, until), this.at), 0);
   }
 
   /** After `rate` was kept to until `at`, by a bucket of which `burst` was spent. */
@@ -227,6 +227,13 @@ export class Sliding implements Tally {
     const { burst, perMs } = this.#burst;
     const most = now < this.#evenlyUntil ? Math.min(burst, this.limit * EVEN) : burst;
     return most < this.limit ? { perMs, burst: most } : null;
+  }
+
+  /** When so much may go, as it goes then: it may be spent evenly for a while alone. */
+  #pacedAt(amount: number, now: number): number {
+    const pace = this.#pace(now);
+    const at = pace ? readyAt(this.#bucket, pace, amount, now) : now;
+    return now < this.#evenlyUntil && this.#evenlyUntil < at ? this.#pacedAt(amount, this.#evenlyUntil) : at;
   }
 
   /** Takes an amount out of the entry of its time, and answers how much was there; after `to` the sums stay. Of what is over, and so counts no more, nothing is. */
@@ -314,5 +321,5 @@ function openingOf(limit: number, perMs: number, counts: keyof typeof OPENING, a
   const { burst: part, least, ms } = OPENING[counts];
   const [burst, all] = [limit * part, Math.max(limit / ms, perMs / least)];
   if (atOnce === null || limit <= atOnce) return { perMs: all, burst };
-  return { perMs: Math.min(all, atOnce / LEAVING_MS), burst: Math.min(burst, atOnce) };
+  return { perMs: Math.min(all, Math.max(perMs, atOnce / LEAVING_MS)), burst: Math.min(burst, atOnce) };
 }

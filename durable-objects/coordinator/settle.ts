@@ -3,6 +3,7 @@ import { charge, hold, leftLate, refund, refundTokens, release, wholeTokens } fr
 import { unusedMs } from "../../policy/order.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
+import { LATE_MS } from "../../policy/sliding.ts";
 import type { JobEnd } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
@@ -20,14 +21,22 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
   const refused = new Set(batch.settlements.flatMap((settlement) => noteTurnedAway(book, batch.dispatcher, settlement, now)));
   read(book, batch.readings ?? [], now, refused);
   for (const settlement of batch.settlements) {
-    const { headersMs, outcome, waitedMs } = settlement;
+    const { headersMs, outcome } = settlement;
     const entry = leaseOf(book, batch.dispatcher, settlement);
     if (!entry) continue;
     if (outcome.kind === "committed") untold(book, entry);
     const { reservation, row } = entry;
+    const leftAt = leftAtOf(entry, settlement, now);
     conclude(book, entry, outcome, headersMs, now, random());
-    if (waitedMs && reservation && !neverLeft(outcome)) leftLate(book.pools.get(row.pool)!.budget, reservation, waitedMs, now);
+    if (leftAt !== null && !neverLeft(outcome)) leftLate(book.pools.get(row.pool)!.budget, reservation!, leftAt, now);
   }
+}
+
+/** When its call left, ms, if that was later than it was let go; null if not, or hardly. When one of before a restart was let go is written of first ones alone: another left no later than its answer allows. */
+function leftAtOf({ reservation, row }: Entry, { headersMs, waitedMs = 0 }: Settlement, now: number): number | null {
+  if (reservation?.at !== undefined) return waitedMs > 0 ? reservation.at + waitedMs : null;
+  if (waitedMs <= LATE_MS) return null;
+  return row.attempt === 1 && row.first_started_at !== null ? row.first_started_at + waitedMs : now - (headersMs ?? 0);
 }
 
 type Settlement = SettleBatch["settlements"][number];

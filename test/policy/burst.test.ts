@@ -271,15 +271,62 @@ describe("a refused call", () => {
   });
 });
 
+describe("a pool that has spent a minute at once, and is to spend a second from then on", () => {
+  const limits = { ...LIMITS, burstSeconds: 1, mostBurstSeconds: 60 };
+  /** Requests come free one in 100 ms, and are taken at once; from `since` on the headers show a bucket, or none. */
+  function spent() {
+    const [budget, learned] = [openBudget(limits), new Learned({ limits, most: { rpm: 600, tpm: 600_000 } }, START)];
+    for (const at of [0, 3_000, 6_000]) learned.take(reading(START + at, bucket(599)), null, budget, START + at);
+    expect(burstOf(budget, "rpm")).toBe(600);
+    const takeAll = (now: number) => {
+      let calls = 0;
+      for (; readiness(budget, 1, now).at <= now; calls++) {
+        reserve(budget, 1, now);
+        learned.started(budget, 1, now);
+      }
+      return calls;
+    };
+    return { budget, learned, takeAll };
+  }
+
+  it.each(["an operator resumes it", "its headers show no bucket any more"])(
+    "%s -> goes on at its rate, of what went nothing was refused",
+    (how) => {
+      const { budget, learned, takeAll } = spent();
+      const now = START + 70_000;
+      expect(takeAll(now)).toBe(600);
+      if (how === "an operator resumes it") learned.reset(budget, now + 500);
+      else
+        for (const after of [0, 1_000, 2_000]) {
+          const told = { ...bucket(100), resetMs: 30_000 - after };
+          learned.take(reading(now + 500 + after, told), null, budget, now + 500 + after);
+        }
+      expect(burstOf(budget, "rpm")).toBe(10);
+      expect([takeAll(now + 3_500), takeAll(now + 4_500), takeAll(now + 60_000)]).toEqual([10, 10, 10]);
+    },
+  );
+
+  it("what a refusal has shown to be too much is still paid off after a resume", () => {
+    const { budget, learned, takeAll } = spent();
+    const now = START + 70_000;
+    takeAll(now);
+    learned.take(reading(now + 100, bucket(10), bucket(10)), { at: now, tokens: 1 }, budget, now + 200, true);
+    expect(free(budget, "rpm", now + 200)).toBe(0);
+    learned.reset(budget, now + 200);
+    expect(readiness(budget, 1, now + 200).at).toBeGreaterThan(now + 29_000);
+  });
+});
+
 describe("while it grows", () => {
-  /** All that may go goes; upstream is a bucket of a minute, read with each answer, of which others take nearly all at once after so long, ms. */
-  function play(othersMs: number) {
+  /** All that may go goes; upstream is a bucket of a minute, read with each answer, of which others take nearly all at once after so long, ms. Headers take `lateMs`; at `resumes` an operator resumes the pool. */
+  function play(othersMs: number, { forMs, lateMs, resumes }: { forMs: number; lateMs: number; resumes: number[] }) {
     const limits = { ...LIMITS, transitMs: 1_000, burstSeconds: 1, mostBurstSeconds: 60 };
     const [budget, learned] = [openBudget(limits), new Learned({ limits, most: { rpm: 600, tpm: 600_000 } }, START)];
     const log: { at: number; burst: number }[] = [];
     const answers: { due: number; reading: PoolReading; at: number }[] = [];
     let [spent, refused] = [0, 0];
-    for (let now = START; now < START + 40_000; now += 50) {
+    for (let now = START; now < START + forMs; now += 50) {
+      if (resumes.includes(now - START)) learned.reset(budget, now);
       spent = Math.max(0, spent - 0.5);
       if (now === START + othersMs) spent = Math.max(spent, 500);
       for (const { at, reading } of answers.filter(({ due }) => due === now)) learned.take(reading, { at, tokens: 10 }, budget, now);
@@ -292,8 +339,8 @@ describe("while it grows", () => {
         const told = { limit: 600, remaining: Math.floor(600 - spent), resetMs: Math.round(spent * 100) };
         answers.push({
           at: now,
-          due: now + 200,
-          reading: { pool: "p", job: "j", sentAt: now, at: now + 50, requests: told, tokens: null },
+          due: now + lateMs + 150,
+          reading: { pool: "p", job: "j", sentAt: now, at: now + lateMs, requests: told, tokens: null },
         });
       }
     }
@@ -304,7 +351,7 @@ describe("while it grows", () => {
   it.each([1_000, 3_000, 5_000])(
     "no interval sees more than the burst of its end and the rate, and upstream refuses nothing, though others spent nearly all after %i ms",
     (othersMs) => {
-      const { learned, log, refused } = play(othersMs);
+      const { learned, log, refused } = play(othersMs, { forMs: 40_000, lateMs: 50, resumes: [] });
       expect(learned.bursts.seconds("requests")).toBe(60);
       expect(refused).toBe(0);
       let worst = Number.NEGATIVE_INFINITY;
@@ -312,6 +359,16 @@ describe("while it grows", () => {
         for (let last = first; last < log.length; last++)
           worst = Math.max(worst, last - first + 1 - log[last]!.burst - (log[last]!.at - log[first]!.at) / 100);
       expect(worst).toBeLessThan(1e-6);
+    },
+  );
+
+  it.each([50, 5_000])(
+    "an operator who resumes the pool each half minute loses nothing, and nothing is refused, though headers take %i ms",
+    (lateMs) => {
+      const minutes = { forMs: 200_000, lateMs };
+      const [left, resumed] = [[], [30_000, 60_000, 90_000, 120_000]].map((resumes) => play(1, { ...minutes, resumes }));
+      expect(resumed!.refused).toBe(0);
+      expect(resumed!.log.length).toBeGreaterThan(left!.log.length * 0.98);
     },
   );
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { free, openBudget, readiness, refund, reserve, used } from "../../policy/budget.ts";
 import { Learned } from "../../policy/learned.ts";
+import { nextRecord, restore } from "../../policy/ledger.ts";
 import { CONFIGURED, RPM, TPM } from "./account.ts";
 import { START } from "./intervals.ts";
 
@@ -40,6 +41,19 @@ describe("what a lowered limit may owe", () => {
 
   it("is not asked for where the limit of before is not spent, or a moment pays it off; nor where upstream is known to count in windows", () => {
     for (const pool of [cut(100), cut(301), cut(590, { windowSeconds: 60 })]) expect(pool.readyAt(1)).toBe(pool.fitsAt(1));
+  });
+
+  it("is not asked for after a restart with windows, which remember what they owe", () => {
+    const before = cut(590);
+    const record = nextRecord(before.budget, null, before.at(1))!;
+    const limits = { ...CONFIGURED, windowSeconds: 60 };
+    const budget = openBudget(limits);
+    const learned = new Learned({ limits, most: { rpm: RPM, tpm: TPM } }, before.at(1));
+    learned.restore(before.learned.record(), budget, before.at(1));
+    restore(budget, record, before.at(1));
+    const fitsAt = readiness(budget, 10, before.at(1)).at;
+    expect(fitsAt).toBeGreaterThan(before.at(20));
+    expect(learned.readyAt(budget, 10, before.at(1))).toBe(fitsAt);
   });
 
   it("is paid off -> nothing goes to see any more", () => {

@@ -14,7 +14,6 @@ import {
   retune,
   used,
 } from "../../policy/budget.ts";
-import { type LedgerRecord, nextRecord, restore } from "../../policy/ledger.ts";
 import { Sliding } from "../../policy/sliding.ts";
 import { START } from "./intervals.ts";
 
@@ -43,8 +42,11 @@ const step: fc.Arbitrary<Step> = fc.record({
 });
 
 describe("random histories of a limit that is counted in windows", () => {
-  function play(steps: Step[], watch: (tally: Sliding, log: Taken[], now: number, amount: number) => void = () => {}): Taken[] {
-    const tally = open();
+  function play(
+    steps: Step[],
+    watch: (tally: Sliding, log: Taken[], now: number, amount: number) => void = () => {},
+    tally = open(),
+  ): Taken[] {
     let log: Taken[] = [];
     let now = START;
     for (const { amount, do: what, ms } of steps) {
@@ -96,18 +98,24 @@ describe("random histories of a limit that is counted in windows", () => {
     );
   });
 
-  it("name the very instant at which a call can start", () => {
-    fc.assert(
-      fc.property(fc.array(step, { minLength: 10, maxLength: 60 }), (steps) => {
-        play(steps, (tally, _, now, amount) => {
-          const at = tally.readyAt(amount, now);
-          expect(tally.readyAt(amount, at)).toBe(at);
-          if (at - 1 > now) expect(tally.readyAt(amount, at - 1)).toBeGreaterThan(at - 1);
-        });
-      }),
-      { numRuns: 300 },
-    );
-  });
+  it.each([Number.POSITIVE_INFINITY, 300])(
+    "name the very instant at which a call can start, now and then spent evenly, at most %d at once",
+    (burst) => {
+      fc.assert(
+        fc.property(fc.array(step, { minLength: 10, maxLength: 60 }), (steps) => {
+          const watch = (tally: Sliding, _: Taken[], now: number, amount: number) => {
+            const at = tally.readyAt(amount, now);
+            expect(tally.readyAt(amount, at)).toBe(at);
+            for (const before of [1, 100, 5_000, 20_000])
+              if (at - before > now) expect(tally.readyAt(amount, at - before)).toBeGreaterThan(at - before);
+            if (amount % 10 === 0) tally.spendEvenly(now + amount * 40);
+          };
+          play(steps, watch, new Sliding(LIMIT, SPAN, { ...ANY, burst }, "requests"));
+        }),
+        { numRuns: 300 },
+      );
+    },
+  );
 });
 
 describe("a limit that is counted in windows", () => {
@@ -190,6 +198,23 @@ describe("a limit that is counted in windows", () => {
     expect(goes(null)).toBeLessThanOrEqual(250);
     expect(goes(100)).toBeGreaterThan(15_000);
   });
+
+  it("is used to the last thousandth, however few can leave at once", () => {
+    for (const [limit, windowMs, atOnce] of [
+      [30_000, 60_000, 768],
+      [500, 10_000, 30],
+    ] as const) {
+      const spanMs = windowMs + 250;
+      const tally = new Sliding(limit, spanMs, { perMs: limit / windowMs, burst: Number.POSITIVE_INFINITY }, "requests", atOnce);
+      let [now, taken] = [START, 0];
+      // From when the first span has opened.
+      for (; now < START + 6 * spanMs; now = Math.max(now, tally.readyAt(1, now))) {
+        tally.take(1, now);
+        if (now >= START + spanMs) taken++;
+      }
+      expect(taken / (5 * limit)).toBeGreaterThan(0.999);
+    }
+  });
 });
 
 const LIMITS: Limits = {
@@ -267,104 +292,5 @@ describe("a pool whose upstream counts in windows", () => {
     cameLate(roomy, 100, START);
     reserve(roomy, 30_000, START);
     expect(readiness(roomy, 20_000, START + 250).at).toBe(START + 250);
-  });
-});
-
-describe("a pool of windows after a restart", () => {
-  const again = (record: LedgerRecord, now: number, limits = LIMITS) => {
-    const budget = openBudget(limits);
-    restore(budget, JSON.parse(JSON.stringify(record)) as LedgerRecord, now);
-    return budget;
-  };
-
-  it("knows what was taken when: what a minute ago was taken is there again, and five seconds are lost", () => {
-    const budget = openBudget(LIMITS);
-    reserve(budget, 30_000, START);
-    reserve(budget, 20_000, START + 50_000);
-    const record = nextRecord(budget, null, START + 50_000)!;
-    const woken = again(record, START + 55_000);
-    expect(used(woken, "tpm", START + 55_000)).toBeCloseTo(50_000 + 60_000 * (5_000 / SPAN), 6);
-    expect(used(woken, "tpm", START + SPAN + 250)).toBeCloseTo(20_000 + 60_000 * (5_000 / SPAN), 6);
-    expect(used(woken, "tpm", START + 55_000 + SPAN)).toBe(0);
-  });
-
-  // Law: what is restored after a crash is never less spent than the truth, at any later instant.
-  it("never spends more than its limit in any interval, crash after crash", () => {
-    const life = fc.record({
-      ms: fc.oneof(fc.nat(50), fc.nat(3_000), fc.nat(70_000)),
-      share: fc.double({ min: 0, max: 1, noNaN: true }),
-      crash: fc.boolean(),
-      downMs: fc.nat(5_000),
-    });
-    const limits = fc.constantFrom(
-      LIMITS,
-      { ...LIMITS, windowSeconds: 10 },
-      { ...LIMITS, windowSeconds: 1 },
-      { ...LIMITS, burstSeconds: 2 },
-    );
-    fc.assert(
-      fc.property(
-        limits,
-        fc.array(life, { minLength: 10, maxLength: 60 }),
-        fc.array(fc.nat(120_000), { maxLength: 5 }),
-        (limits, steps, later) => {
-          const whole = (60_000 * limits.windowSeconds!) / 60;
-          let [budget, record, now] = [openBudget(limits), null as LedgerRecord | null, START];
-          const log: Taken[] = [];
-          for (const { crash, downMs, ms, share } of steps) {
-            now += ms;
-            const tokens = share * whole;
-            if (readiness(budget, tokens, now).at <= now) {
-              reserve(budget, tokens, now);
-              log.push({ at: now, amount: tokens });
-            }
-            record = nextRecord(budget, record, now) ?? record;
-            const truth = budget;
-            const woken = again(record!, now + downMs, limits);
-            for (const after of [0, ...later]) {
-              const at = now + downMs + after;
-              for (const each of ["rpm", "tpm"] as const)
-                expect(used(woken, each, at)).toBeGreaterThanOrEqual(used(truth, each, at) - 1e-3);
-            }
-            if (!crash) continue;
-            budget = woken;
-            now += downMs;
-          }
-          const span = limits.windowSeconds! * 1_000 + limits.transitMs!;
-          expect(worst(log, span)).toBeLessThanOrEqual(whole + 1e-3);
-        },
-      ),
-      { numRuns: 200 },
-    );
-  });
-
-  it("writes no more than a record for each five seconds of rate", () => {
-    const budget = openBudget(LIMITS);
-    let [record, writes] = [null as LedgerRecord | null, 0];
-    for (let now = START; now < START + 600_000; now += 100) {
-      if (readiness(budget, 100, now).at > now) continue;
-      reserve(budget, 100, now);
-      const next = nextRecord(budget, record, now);
-      if (next) writes++;
-      record = next ?? record;
-    }
-    expect(writes).toBeGreaterThan(50);
-    expect(writes).toBeLessThanOrEqual(600 / 5 + 1);
-    expect(JSON.stringify(record).length).toBeLessThan(4_000);
-  });
-
-  it("of a record that knows a bucket alone lets no window overflow, and does not stand for a whole one", () => {
-    const record = { at: START, heldUntil: 0, spent: { tpm: 11_000 }, perMs: { tpm: 54_000 / SPAN } };
-    const woken = again(record, START + 1_000);
-    expect(used(woken, "tpm", START + 1_000)).toBeGreaterThanOrEqual(60_000);
-    expect(readiness(woken, 5_000, START + 1_000).at).toBeLessThan(START + 15_000);
-    expect(used(again(record, START + 3 * SPAN), "tpm", START + 3 * SPAN)).toBe(0);
-  });
-
-  it("of windows that were shorter counts the limit of each that it does not know", () => {
-    const budget = openBudget({ ...LIMITS, windowSeconds: 10 });
-    reserve(budget, 10_000, START);
-    const woken = again(nextRecord(budget, null, START)!, START);
-    expect(used(woken, "tpm", START)).toBeGreaterThanOrEqual(6 * 10_000);
   });
 });
