@@ -20,10 +20,10 @@ const COORDINATOR_NAME = "account";
 const ATTEMPTS = 4;
 const FIRST_PAUSE_MS = 25;
 
-export function callCoordinator<R>(env: Env, region: string, call: (stub: CoordinatorRpc) => Promise<R>): Promise<R> {
-  return repeat(() =>
-    call(env.COORDINATOR.getByName(COORDINATOR_NAME, { locationHint: region as DurableObjectLocationHint }) as unknown as CoordinatorRpc),
-  );
+/** `call` is told whether an earlier try may have come through. */
+export function callCoordinator<R>(env: Env, region: string, call: (stub: CoordinatorRpc, repeated: boolean) => Promise<R>): Promise<R> {
+  const locationHint = region as DurableObjectLocationHint;
+  return repeat((repeated) => call(env.COORDINATOR.getByName(COORDINATOR_NAME, { locationHint }) as unknown as CoordinatorRpc, repeated));
 }
 
 /** `call` is told whether an earlier try may have come through. */
@@ -43,18 +43,18 @@ export function callMailbox<R>(env: Env, address: MailboxAddress, call: (stub: M
   return repeat((repeated) => call(mailboxOf(env, address) as unknown as MailboxRpc, repeated));
 }
 
-/** Hands jobs to a mailbox. */
+/** Hands jobs to a mailbox. By the plain door where the other failed: while a new program is rolled out, an object of the one before has no other. */
 export function submitTo(env: Env, address: MailboxAddress, submissions: Submission[]): Promise<Submitted[]> {
   return callMailbox(env, address, async (stub, repeated) => {
-    if (submissions.length < TABLE_FROM) return stub.submit(submissions, repeated);
+    if (repeated || submissions.length < TABLE_FROM) return stub.submit(submissions, repeated);
     return unpack(await stub.submitMany(pack(submissions), repeated));
   });
 }
 
-/** Hands a mailbox's tickets to the coordinator. */
+/** Hands a mailbox's tickets to the coordinator, by the same doors. */
 export function enqueueFrom(env: Env, region: string, address: MailboxAddress, tickets: Ticket[]): Promise<Enqueued[]> {
-  return callCoordinator(env, region, async (stub) => {
-    if (tickets.length < TABLE_FROM) return stub.enqueue(address, tickets);
+  return callCoordinator(env, region, async (stub, repeated) => {
+    if (repeated || tickets.length < TABLE_FROM) return stub.enqueue(address, tickets);
     return unpack(await stub.enqueueMany(address, pack(tickets)));
   });
 }

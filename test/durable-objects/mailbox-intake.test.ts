@@ -1,7 +1,7 @@
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Job } from "../../schemas/job.ts";
-import { Coordinator } from "../support/entry.ts";
+import { Coordinator, Mailbox } from "../support/entry.ts";
 import { advanceTo, call, crash, ended, evict, inside, job, mailbox, submit, until } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
@@ -47,6 +47,19 @@ describe("202 means durable", () => {
     );
     const contents = world.calls.map(({ messages }) => (messages as { content: string }[])[0]!.content);
     expect(contents.sort()).toEqual(texts.sort());
+  });
+
+  it("many reach an object of the program before, which knows no tables: while a new one is rolled out both are there", async () => {
+    const unknown = (door: string) => new TypeError(`The RPC receiver does not implement the method "${door}".`);
+    vi.spyOn(Mailbox.prototype, "submitMany").mockRejectedValue(unknown("submitMany"));
+    vi.spyOn(Coordinator.prototype, "enqueueMany").mockRejectedValue(unknown("enqueueMany"));
+    const { body, status } = await call<{ data: Job[] }>("POST", "/v1/jobs", {
+      jobs: Array.from({ length: 9 }, () => job({ channel: "c" })),
+    });
+    expect(status).toBe(202);
+    const ends = await Promise.all(body.data.map(({ id }) => ended(id)));
+    expect(ends.map((each) => each.status)).toEqual(Array(9).fill("completed"));
+    expect(world.calls).toHaveLength(9);
   });
 
   it("everything died before the coordinator knew: the mailbox brings it again when it wakes", async () => {

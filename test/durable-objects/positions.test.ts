@@ -166,9 +166,37 @@ describe("whatever dies", () => {
     await client.subscribe({ jobs: [ids[5]!] });
     await client.saw(ids[5]!, "position");
     await evict(mailbox("alice", "c"));
-    await start(5);
+    await start(2);
+    // Told before the next leaves: it asks as it wakes, and who stands at 3 by the answer is not told that it stood at 4.
+    await until(() => places(client, ids[5]!).at(-1) === 4);
+    await start(3);
     await until(() => places(client, ids[5]!).at(-1) === 1);
     expect(places(client, ids[5]!)).toEqual([6, 4, 3, 2, 1]);
+    gapless(await replayed(ids[5]!));
+  });
+
+  it("a mailbox that wakes slowly tells where the job stands by then, and no place that it had before", async () => {
+    const ids = await many(6, { channel: "c" });
+    const client = await connect();
+    await client.subscribe({ jobs: [ids[5]!] });
+    await client.saw(ids[5]!, "position");
+    await evict(mailbox("alice", "c"));
+    const { enqueue } = Coordinator.prototype;
+    let asked = () => {};
+    const held = new Promise<void>((answer) => {
+      asked = answer;
+    });
+    vi.spyOn(Coordinator.prototype, "enqueue").mockImplementation(async function (this: Coordinator, address, tickets) {
+      await held;
+      return enqueue.call(this, address, tickets);
+    });
+    await start(3);
+    asked();
+    await until(() => places(client, ids[5]!).at(-1) === 3);
+    expect(places(client, ids[5]!)).toEqual([6, 3]);
+    await start(2);
+    await until(() => places(client, ids[5]!).at(-1) === 1);
+    expect(places(client, ids[5]!)).toEqual([6, 3, 2, 1]);
     gapless(await replayed(ids[5]!));
   });
 
