@@ -3,6 +3,7 @@ import type { PoolConfig, PoolsConfig } from "../schemas/settings.ts";
 import { type Budget, type Limits, openBudget } from "./budget.ts";
 import { SMALL_SECONDS, WHOLE_SECONDS } from "./burst.ts";
 import { Learned } from "./learned.ts";
+import { EVEN } from "./sliding.ts";
 
 const DEFAULT_POOL = "default";
 
@@ -55,8 +56,12 @@ function mostOf({ learn, rpm, tpm, rpd, tpd }: PoolConfig): { rpm: number; tpm: 
 
 function limitsOf(config: PoolConfig): Limits {
   const { burst_seconds: written, window_seconds: windowSeconds, transit_ms: transitMs } = config;
-  // What is not written is learned; but not of windows, which let go what they hold.
-  const isLearned = written === null && windowSeconds === null;
-  const burst = isLearned ? { burstSeconds: SMALL_SECONDS, mostBurstSeconds: WHOLE_SECONDS } : { burstSeconds: written ?? WHOLE_SECONDS };
+  const burst = written === null ? unwritten(windowSeconds) : { burstSeconds: written };
   return { ...config, ...burst, windowSeconds, transitMs };
+}
+
+/** What is not written is learned. Of windows nothing is: a tenth goes at once, for of one that all went at once nobody who comes just after has anything, and no answer tells of a limit that is cut meanwhile. */
+function unwritten(windowSeconds: number | null): { burstSeconds: number; mostBurstSeconds?: number } {
+  if (windowSeconds !== null) return { burstSeconds: windowSeconds * EVEN };
+  return { burstSeconds: SMALL_SECONDS, mostBurstSeconds: WHOLE_SECONDS };
 }

@@ -20,7 +20,7 @@ const OPENING = { requests: { ms: 250, least: 1 / 16, burst: 1 / 128 }, tokens: 
 /** More than can leave at once leaves as fast as calls of before begin to be answered, ms; or at the limit's own rate, if that is more: how soon they are answered, nobody knows. */
 const LEAVING_MS = 2_000;
 /** Where it is spent evenly, no more than this part goes at once. */
-const EVEN = 1 / 10;
+export const EVEN = 1 / 10;
 /** What is written of it is coarser: a row of some 800 characters. */
 const WRITTEN_GRAIN = 1 / 40;
 

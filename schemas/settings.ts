@@ -10,7 +10,7 @@ export const PoolConfig = z.strictObject({
   rpd: limit,
   tpd: limit,
   concurrency: z.number().int().positive().nullable().default(null),
-  /** How much of a rate may be spent at once, in seconds of that rate. Null: a second, and up to a minute where upstream's headers show such a bucket. */
+  /** How much of a rate may be spent at once, in seconds of that rate. Null: a second, and up to a minute where upstream's headers show such a bucket; of a window a tenth. */
   burst_seconds: z.number().positive().max(86_400).nullable().default(null),
   /**
    * Upstream counts in windows of so many seconds instead of refilling a bucket: what was taken when is remembered, so that no window, wherever

@@ -49,7 +49,13 @@ describe("what is not written", () => {
     expect(burstOf(poolBudget(PoolConfig.parse({ ...limits, ...written })), "rpm")).toBe(10 * written.burst_seconds);
   });
 
-  it("of windows it is all that one holds, and nothing is learned", () => {
+  it("of windows a tenth goes at once where nothing is written, and all where that is", () => {
+    const atOnce = (more: object) => free(poolBudget(PoolConfig.parse({ ...limits, window_seconds: 60, ...more })), "rpm", START);
+    expect(atOnce({})).toBe(60);
+    expect(atOnce({ burst_seconds: 60 })).toBe(600);
+  });
+
+  it("of windows nothing is learned", () => {
     const config = PoolConfig.parse({ ...limits, window_seconds: 60 });
     const [budget, learned] = [poolBudget(config), learnedOf(config, START)!];
     expect(burstOf(budget, "rpm")).toBe(600);
