@@ -79,7 +79,7 @@ export function quietBesideNoisy(scale: Scale, seed: number, minutes = 10): Quie
     noisy.push(jobOf("noisy", number, random.lognormal(balanced / 2, 0.7), Math.max(0, (number - scale.rpm) * everyMs)));
   const waits = (starts: Starts) => starts.flatMap(({ at, job }) => (job.tenant === "quiet" ? at - job.at : [])).sort((a, b) => a - b);
   const p99 = (all: number[]) => all[Math.ceil(all.length * 0.99) - 1]!;
-  const serviceMs = Math.max(...[...quiet, ...noisy].map((job) => costOf(job, scale))) * MINUTE_MS;
+  const serviceMs = [...quiet, ...noisy].reduce((most, job) => Math.max(most, costOf(job, scale)), 0) * MINUTE_MS;
   return {
     aloneMs: p99(waits(run(quiet, scale, seed))),
     besideMs: p99(waits(run([...quiet, ...noisy], scale, seed))),
