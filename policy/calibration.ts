@@ -22,8 +22,8 @@ export const NAIVE: Calibration = { p50: 0, noise: Math.log(1.25) / 2.5, reach: 
 
 /** Waits below some seconds tell little of a factor: so much is added to both sides, ms. */
 const SOFTEN_MS = 2_000;
-/** Step of the middle, in units of the noise: small enough to stand still where the truth does, large enough to follow it. */
-const STEP = 0.2;
+/** Step of the middle, in units of the noise: small enough to stand still where the truth does, also where truths come by hundreds that are alike, as when a window opens; large enough to follow it. */
+const STEP = 0.05;
 /** Weight of a new truth in the noise. */
 const SMOOTHING = 0.01;
 /** Step of the reach. */
