@@ -16,15 +16,15 @@ import {
   type Minutes,
   type Name,
 } from "./bounds.ts";
-import { type Budget, burstOf, correct, keeping, neverFits, type Reservation, type Resource, readyUnless, retune, used } from "./budget.ts";
+import { type Budget, burstOf, correct, keeping, neverFits, type Reservation, type Resource, readyUnless, retune } from "./budget.ts";
 import { LearnedBursts, type Seen } from "./bursts.ts";
 import { cameBack } from "./came-back.ts";
-import { Corrections } from "./corrections.ts";
 import { LearnedDays } from "./days.ts";
 import { Followed } from "./followed.ts";
 import { Foreign } from "./foreign.ts";
 import { Lateness } from "./lateness.ts";
-import { type Kind, Levels } from "./levels.ts";
+import type { Kind } from "./levels.ts";
+import { Ours } from "./ours.ts";
 import { Debts } from "./owed.ts";
 import { OwnLimit } from "./own-limit.ts";
 import { periodOf } from "./period.ts";
@@ -44,7 +44,6 @@ const REFUND = { part: 1 / 2, distrustMs: 60_000 };
 type Heard = { told: LimitReading } | { told: LimitReading; foreign: Foreign };
 
 export class Learned {
-  readonly levels: Levels;
   readonly #bounds: Bounds;
   readonly #minutes: Record<Kind, Followed>;
   readonly days: LearnedDays;
@@ -53,22 +52,19 @@ export class Learned {
   readonly bursts: LearnedBursts;
   readonly #foreign: Record<Name, Foreign> = { requests: new Foreign(), tokens: new Foreign(), projectTokens: new Foreign() };
   readonly #own: Record<Name, OwnLimit> = { requests: new OwnLimit(), tokens: new OwnLimit(), projectTokens: new OwnLimit() };
-  readonly #total = { requests: 0, tokens: 0 };
-  /** Of these, what upstream turned away: it may not be in what is spent there. */
-  readonly #refused = { requests: 0, tokens: 0 };
+  readonly #ours: Ours;
   #refusedAt = Number.NEGATIVE_INFINITY;
   readonly #sharing = new Sharing();
   readonly #untold = new Untold();
   readonly #late = new Lateness();
   #foreseenAt = Number.NEGATIVE_INFINITY;
-  readonly #corrections = new Corrections();
   /** The last instant that a correction was drawn from: older readings knew less. */
   #correctedAt = Number.NEGATIVE_INFINITY;
 
   /** `now`: when the budget was opened, ms. */
   constructor(bounds: Bounds, now: number) {
     this.#bounds = bounds;
-    this.levels = new Levels(now);
+    this.#ours = new Ours(now);
     const { limits, most } = bounds;
     this.#minutes = { requests: new Followed(limits.rpm, most.rpm), tokens: new Followed(limits.tpm, most.tpm) };
     this.days = new LearnedDays(bounds);
@@ -79,9 +75,7 @@ export class Learned {
   started(budget: Budget, tokens: number, now: number): LimitChange[] {
     this.#foresee(budget, now);
     this.#sharing.keep(budget);
-    this.#total.requests++;
-    this.#total.tokens += tokens;
-    this.#note(budget, now);
+    this.#ours.started(budget, tokens, now);
     return KINDS.flatMap(([kind, resource]) => {
       const amount = kind === "requests" ? 1 : tokens;
       this.days.of(kind).started(budget, amount, now);
@@ -124,13 +118,12 @@ export class Learned {
   taken(startedAt: number, budget: Budget, now: number): void {
     for (const [kind, resource] of KINDS)
       if (this.#owed.of(kind).sees(startedAt))
-        this.#corrected(kind, correct(budget, resource, -this.#owed.of(kind).forgive(budget, now), now), budget, now);
+        this.#ours.corrected(kind, correct(budget, resource, -this.#owed.of(kind).forgive(budget, now), now), budget, now);
   }
 
   /** A call that ended had used so many tokens more than it was let go with. */
   charged(budget: Budget, tokens: number, now: number): void {
-    this.#total.tokens += tokens;
-    this.#note(budget, now);
+    this.#ours.charged(budget, tokens, now);
   }
 
   /** A call of so many tokens was refused for the rate. */
@@ -142,8 +135,7 @@ export class Learned {
 
   /** A call of so many tokens was not taken, for whatever reason. */
   turnedAway(tokens: number): void {
-    this.#refused.requests++;
-    this.#refused.tokens += tokens;
+    this.#ours.wasTurnedAway(tokens);
   }
 
   /**
@@ -155,12 +147,8 @@ export class Learned {
     // One of before a restart is in nothing that is known here.
     if (since === undefined) return { tpd };
     const back: Partial<Record<Resource, number>> = { tpd };
-    for (const [kind, resource] of KINDS) {
-      const amount = kind === "requests" ? 1 : tokens;
-      back[resource] = this.#corrections.backSince(kind, since);
-      this.#total[kind] -= amount;
-      this.levels.strike(kind, since, amount, Math.max(0, amount - back[resource]), this.#refillOf(this.#minutes[kind].limit));
-    }
+    for (const [kind, resource] of KINDS)
+      back[resource] = this.#ours.unmade({ at: since, tokens }, kind, this.#refillOf(this.#minutes[kind].limit));
     return back;
   }
 
@@ -182,7 +170,7 @@ export class Learned {
       const backs = kind === "tokens" && this.#bounds.refund;
       const full = heard.flatMap(({ foreign, told }) => (isFull(told) ? [{ foreign, told }] : []));
       const { limit } = this.#minutes[kind];
-      const spent = this.levels.most(kind, reading.sentAt, reading.at, limit / 60_000);
+      const spent = this.#ours.levels.most(kind, reading.sentAt, reading.at, limit / 60_000);
       if (spent !== null && full.length === heard.length) seen[kind] = { told: full.map(({ told }) => told), limit, spent };
       // Before what is left is heeded, and only where it can be.
       if (!refused && seen[kind] && reading.at > this.#correctedAt) this.bursts.grow(kind, seen[kind], now);
@@ -275,7 +263,7 @@ export class Learned {
   /** Less goes at once, but of what went nothing was too much: the rate goes on. */
   #rebound(kind: Kind, resource: "rpm" | "tpm", budget: Budget, now: number): void {
     const back = keeping(budget, resource, now, () => this.#retune(kind, resource, budget));
-    if (back > 0) this.levels.forget(kind, back);
+    if (back > 0) this.#ours.levels.forget(kind, back);
   }
 
   /** Of a bucket, what this answer tells of its minute or of its day, if it is not less than is known. */
@@ -310,7 +298,7 @@ export class Learned {
   /** The day's limit, and what is left of it. */
   #followDay(kind: Kind, heard: readonly Heard[], budget: Budget, reading: PoolReading, now: number): LimitChange[] {
     const ofDay = heard.flatMap((each) => ("foreign" in each ? [] : each.told));
-    const total = (at: number) => this.levels.total(kind, at);
+    const total = (at: number) => this.#ours.levels.total(kind, at);
     const totals = { told: total(reading.at), now: total(now), arrived: total(this.#arrivedBy(reading.sentAt)) };
     return this.days.follow(kind, ofDay, totals, this.#believesBacks(now) ? REFUND.part : 0, budget, reading, now);
   }
@@ -324,10 +312,10 @@ export class Learned {
     // What left last may not have been there yet: at the beginning it is not counted as spent, at the end it is.
     const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE + this.#late.answeredMs;
     const own = call && { at: call.at, amount: kind === "requests" ? 1 : call.tokens };
-    foreign.observe(told, at, own, this.#refused[kind], this.#late.answeredMs, (since, of) => {
-      const [before, until] = [this.levels.total(kind, since - lateMs), this.levels.total(kind, at)];
+    foreign.observe(told, at, own, this.#ours.turnedAway[kind], this.#late.answeredMs, (since, of) => {
+      const [before, until] = [this.#ours.levels.total(kind, since - lateMs), this.#ours.levels.total(kind, at)];
       if (before === null || until === null) return null;
-      const [arrived, left] = [this.levels.total(kind, since) ?? until, this.levels.total(kind, at - lateMs) ?? before];
+      const [arrived, left] = [this.#ours.levels.total(kind, since) ?? until, this.#ours.levels.total(kind, at - lateMs) ?? before];
       const known = of && of.at > since - lateMs ? of.amount : 0;
       return { least: Math.max(0, left - arrived), most: until - before, known };
     });
@@ -344,9 +332,9 @@ export class Learned {
     now: number,
   ): void {
     if (at <= this.#correctedAt) return;
-    const level = this.levels.most(kind, sentAt, at, this.#refillOf(told.limit));
+    const level = this.#ours.levels.most(kind, sentAt, at, this.#refillOf(told.limit));
     if (level === null) return;
-    const known = this.#corrections.since(kind, at);
+    const known = this.#ours.correctedSince(kind, at);
     const transitMs = this.#bounds.limits.transitMs ?? 0;
     // A bucket keeps back what its calls may arrive late by; of that a part is thought to be under way. Of a window as much is left to others, where there are any.
     const keeps = !this.#bounds.limits.windowSeconds || this.#sharing.isSeen(now);
@@ -356,16 +344,16 @@ export class Learned {
     const missing = burstOf(budget, resource) - level - known - told.remaining + kept + spare;
     if (missing <= 0) return;
     this.#sharing.seen(missing - kept, now);
-    this.#corrected(kind, correct(budget, resource, missing, now), budget, now);
+    this.#ours.corrected(kind, correct(budget, resource, missing, now), budget, now);
   }
 
   /** Tokens that came back upstream may be spent again. */
   #takeBack(heard: readonly { told: FullReading }[], { at, sentAt }: PoolReading, budget: Budget, now: number): void {
     if (at <= this.#correctedAt || !this.#believesBacks(now)) return;
     const times = { arrived: this.#arrivedBy(sentAt), at, now, transitMs: this.#bounds.limits.transitMs ?? 0 };
-    const corrected = this.#corrections.since("tokens", times.arrived);
-    const back = Math.min(...heard.map(({ told }) => cameBack(told, this.levels, corrected, times))) * REFUND.part;
-    if (back > 0) this.#corrected("tokens", correct(budget, "tpm", -back, now), budget, now);
+    const corrected = this.#ours.correctedSince("tokens", times.arrived);
+    const back = Math.min(...heard.map(({ told }) => cameBack(told, this.#ours.levels, corrected, times))) * REFUND.part;
+    if (back > 0) this.#ours.corrected("tokens", correct(budget, "tpm", -back, now), budget, now);
   }
 
   /** What refills by itself, units a ms; what is taken of a window is there until it is over. */
@@ -386,11 +374,6 @@ export class Learned {
     return sentAt - this.#late.leavingMs - (this.#bounds.limits.transitMs ?? 0);
   }
 
-  #corrected(kind: Kind, amount: number, budget: Budget, now: number): void {
-    this.#note(budget, now);
-    this.#corrections.add(kind, amount, now);
-  }
-
   /** Others go on as they did, until an answer tells. */
   #foresee(budget: Budget, now: number): void {
     const elapsed = now - this.#foreseenAt;
@@ -401,11 +384,6 @@ export class Learned {
       const taken = Math.max(0, ...heard.map((foreign) => this.#minutes[kind].limit - foreign.left(now)));
       if (taken > 0) correct(budget, resource, (taken / 60_000) * Math.min(elapsed, FORESEEN.silenceMs), now);
     }
-    this.#note(budget, now);
-  }
-
-  #note(budget: Budget, now: number): void {
-    const level = (kind: Kind, resource: "rpm" | "tpm") => ({ spent: used(budget, resource, now), total: this.#total[kind] });
-    this.levels.note({ at: now, requests: level("requests", "rpm"), tokens: level("tokens", "tpm") });
+    this.#ours.note(budget, now);
   }
 }

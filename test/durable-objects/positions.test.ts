@@ -160,12 +160,18 @@ describe("whatever dies", () => {
     expect(back.events(ids[5]!)).toEqual(away.events(ids[5]!).slice(2));
   });
 
-  it("a mailbox that slept goes on counting", async () => {
+  /** Six jobs, the last of them watched, and their mailbox sleeps. */
+  async function asleep() {
     const ids = await many(6, { channel: "c" });
     const client = await connect();
     await client.subscribe({ jobs: [ids[5]!] });
     await client.saw(ids[5]!, "position");
     await evict(mailbox("alice", "c"));
+    return { client, ids };
+  }
+
+  it("a mailbox that slept goes on counting", async () => {
+    const { client, ids } = await asleep();
     await start(2);
     // Told before the next leaves: it asks as it wakes, and who stands at 3 by the answer is not told that it stood at 4.
     await until(() => places(client, ids[5]!).at(-1) === 4);
@@ -176,11 +182,7 @@ describe("whatever dies", () => {
   });
 
   it("a mailbox that wakes slowly tells where the job stands by then, and no place that it had before", async () => {
-    const ids = await many(6, { channel: "c" });
-    const client = await connect();
-    await client.subscribe({ jobs: [ids[5]!] });
-    await client.saw(ids[5]!, "position");
-    await evict(mailbox("alice", "c"));
+    const { client, ids } = await asleep();
     const { enqueue } = Coordinator.prototype;
     let asked = () => {};
     const held = new Promise<void>((answer) => {

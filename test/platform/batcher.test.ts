@@ -157,6 +157,7 @@ describe("a batcher", () => {
     const commit = async (items: number[]) => {
       sizes.push(items.length);
       idleAt = Math.max(idleAt, Date.now()) + 10;
+      // In faked time, as above: nothing waits in truth.
       await new Promise((done) => setTimeout(done, idleAt - Date.now()));
       return items;
     };
@@ -164,7 +165,7 @@ describe("a batcher", () => {
     const caller = async (name: number) => {
       for (let call = 0; call < 20; call++) {
         await batcher.add(name);
-        // Who is answered with others comes back a little after them.
+        // Who is answered with others comes back a little after them. In faked time, too.
         await new Promise((done) => setTimeout(done, name / 8));
       }
     };

@@ -1,26 +1,10 @@
 /** What is written of windows. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Limits, openBudget, readiness, reserve, used } from "../../policy/budget.ts";
+import { openBudget, readiness, reserve, used } from "../../policy/budget.ts";
 import { type LedgerRecord, nextRecord, restore } from "../../policy/ledger.ts";
 import { START } from "./intervals.ts";
-
-const SPAN = 60_250;
-const LIMITS: Limits = {
-  rpm: 600,
-  tpm: 60_000,
-  rpd: null,
-  tpd: null,
-  concurrency: null,
-  burstSeconds: 60,
-  windowSeconds: 60,
-  transitMs: 250,
-};
-
-type Taken = { at: number; amount: number };
-/** The most that any interval of a span holds: each ends with a call. */
-const worst = (log: Taken[], span: number) =>
-  Math.max(0, ...log.map((last) => log.reduce((sum, { at, amount }) => sum + (at > last.at - span && at <= last.at ? amount : 0), 0)));
+import { LIMITS, SPAN, type Taken, worst } from "./windows.ts";
 
 describe("a pool of windows after a restart", () => {
   const again = (record: LedgerRecord, now: number, limits = LIMITS) => {

@@ -1,33 +1,17 @@
 /** A limit of windows against a log that forgets nothing. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  cameLate,
-  clearanceMs,
-  correct,
-  free,
-  type Limits,
-  openBudget,
-  readiness,
-  refund,
-  reserve,
-  retune,
-  used,
-} from "../../policy/budget.ts";
+import { cameLate, clearanceMs, correct, free, openBudget, readiness, refund, reserve, retune, used } from "../../policy/budget.ts";
 import { Sliding } from "../../policy/sliding.ts";
 import { START } from "./intervals.ts";
+import { LIMITS, SPAN, type Taken, within, worst } from "./windows.ts";
 
-const [LIMIT, SPAN] = [1_000, 60_250];
+const LIMIT = 1_000;
 const ANY = { perMs: LIMIT / 60_000, burst: Number.POSITIVE_INFINITY };
 /** Entries are so far apart at the most, and a window opens within so long. */
 const [GRAIN, OPENING] = [SPAN / 512 + 1, 251];
 const open = () => new Sliding(LIMIT, SPAN, ANY, "requests");
 
-type Taken = { at: number; amount: number };
-const within = (log: Taken[], now: number, span = SPAN) =>
-  log.reduce((sum, { at, amount }) => sum + (at > now - span && at <= now ? amount : 0), 0);
-/** The most that any interval of a span holds: each ends with a call. */
-const worst = (log: Taken[], span = SPAN) => Math.max(0, ...log.map(({ at }) => within(log, at, span)));
 /** When the log itself would let so much through. */
 const exactly = (log: Taken[], amount: number, now: number) =>
   [now, ...log.map(({ at }) => at + SPAN)]
@@ -216,17 +200,6 @@ describe("a limit that is counted in windows", () => {
     }
   });
 });
-
-const LIMITS: Limits = {
-  rpm: 600,
-  tpm: 60_000,
-  rpd: null,
-  tpd: null,
-  concurrency: null,
-  burstSeconds: 60,
-  windowSeconds: 60,
-  transitMs: 250,
-};
 
 describe("a pool whose upstream counts in windows", () => {
   const spent = () => {

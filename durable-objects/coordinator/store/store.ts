@@ -302,7 +302,7 @@ function opened({ id, mailbox, tickets, out }: SegmentRow): StoredSegment {
   return { id, mailbox, size: all.length, out: marks, tickets: left };
 }
 
-/** Written out: of 32 tickets that wake together, spreading three objects for each took more time than reading them. */
+/** `FRESH` is written out here: of 32 tickets that wake together, spreading objects for each took more time than reading them (a fifth of a wake with 100,000 waiting). */
 function rowOf(job: string, mailbox: number, fixed: Fixed): TicketRow {
   const { accepted_at, arrival, behind, deadline, doubtful, not_before, open, pool, priority, prompt, tokens } = fixed;
   const row: TicketRow = {
