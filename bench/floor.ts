@@ -19,10 +19,24 @@ export class Floor extends DurableObject<FloorEnv> {
     for (const body of bodies) this.ctx.storage.sql.exec("INSERT INTO rows (body) VALUES (?)", body);
   }
 
-  /** Worker -> object -> upstream, storing nothing. */
+  /** Worker -> object -> upstream. It stores nothing; of `durable` it writes the call before it makes it and its answer before it gives it: the least that a crash may cost. */
   override async fetch(request: Request): Promise<Response> {
     const body = (await request.json()) as Record<string, unknown>;
-    return fetch(`${this.env.UPSTREAM}/v1/chat/completions`, { method: "POST", body: JSON.stringify({ ...body, stream: true }) });
+    const durable = new URL(request.url).pathname.endsWith("/durable");
+    // What is sent after a write waits for its commit.
+    if (durable)
+      this.ctx.storage.sql.exec(
+        "INSERT INTO rows (n, body) VALUES (1, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
+        JSON.stringify(body),
+      );
+    const answer = await fetch(`${this.env.UPSTREAM}/v1/chat/completions`, {
+      method: "POST",
+      body: JSON.stringify({ ...body, stream: true }),
+    });
+    if (!durable) return answer;
+    const text = await answer.text();
+    this.ctx.storage.sql.exec("UPDATE rows SET body = ? WHERE n = 1", text);
+    return new Response(text, answer);
   }
 }
 

@@ -113,7 +113,7 @@ function drivers(env: BenchEnv): Record<string, (count: number, parallel: number
 
 async function bench(request: Request, env: BenchEnv): Promise<Response> {
   const url = new URL(request.url);
-  if (url.pathname === "/bench/proxy") return env.FLOOR.getByName("proxy").fetch(request);
+  if (url.pathname.startsWith("/bench/proxy")) return env.FLOOR.getByName("proxy").fetch(request);
   if (url.pathname === "/bench/counts") {
     const stub = env.COORDINATOR.getByName("account") as unknown as CoordinatorRpc & { counts(): Promise<object> };
     return Response.json(await stub.counts());
