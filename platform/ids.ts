@@ -43,6 +43,11 @@ export function spotOf(id: string): { site: string; number: number } | null {
   return { site: id.slice(TAG, TIME) + id.slice(end), number: Number.parseInt(id.slice(NUMBER, end), 36) };
 }
 
+/** The number alone of what has the form of an id; of other texts some number or NaN. */
+export function numberOf(id: string): number {
+  return Number.parseInt(id.slice(NUMBER, NUMBER + 11), 36);
+}
+
 /** The name that the ids of a mailbox have for it: see `spotOf`. */
 export function siteOf(tenant: string, channel: string): string {
   return `${tenantTag(tenant)}_${toBase64Url(channel)}`;

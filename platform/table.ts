@@ -55,13 +55,14 @@ function valuesOf(column: Column, rows: number): unknown[] {
   if ("one" in column) return new Array(rows).fill(column.one);
   if ("each" in column) return column.each;
   const { columns, fields } = column;
-  // All fields in their order; those that differ are put in below. To copy it is cheaper than to build each object field by field.
+  // The first row. To copy it is cheaper than to build each object field by field; what differs is put in below.
   const like: Record<string, unknown> = {};
   const differing: [string, unknown[]][] = [];
   fields.forEach((field, index) => {
     const each = columns[index]!;
-    like[field] = "one" in each ? each.one : null;
-    if (!("one" in each)) differing.push([field, valuesOf(each, rows)]);
+    const values = "one" in each ? null : valuesOf(each, rows);
+    like[field] = "one" in each ? each.one : values![0];
+    if (values) differing.push([field, values]);
   });
   return Array.from({ length: rows }, (_, row) => {
     const object = { ...like };

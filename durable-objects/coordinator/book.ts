@@ -254,8 +254,7 @@ export class Book {
 
   /** The ticket of a job; one that rested is awake thereby. */
   find(job: string, now: number): Entry | undefined {
-    if (!this.entries.has(job)) this.resting.find(job, now);
-    return this.entries.get(job);
+    return this.entries.get(job) ?? (this.resting.find(job, now) ? this.entries.get(job) : undefined);
   }
 
   /** Puts a waiting ticket into the order. A retried one comes back to its old place. */

@@ -8,36 +8,18 @@ import type { MailboxAddress, Place, Ticket } from "../../schemas/rpc.ts";
 import { beyondBounds } from "./aside.ts";
 import type { Book } from "./book.ts";
 import { placeAtEntry, placeOf } from "./inspect.ts";
-import { FRESH } from "./store/store.ts";
+import { freshRow, type TicketRow } from "./store/store.ts";
 
 /** Answers null where the ticket is in, in order. */
 export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], now: number): (Problem | null)[] {
+  let mailbox: number | null = null;
   return tickets.map((ticket) => {
     if (book.find(ticket.job, now)) return null;
     const problem = refusal(book, address, ticket);
     if (problem) return problem;
-    const { open, prompt } = ticket;
-    const delayed = ticket.notBefore !== null && ticket.notBefore > now;
-    const entry = book.insert(
-      {
-        job: ticket.job,
-        mailbox: book.addresses.numberOf(address),
-        pool: ticket.pool,
-        priority: ticket.priority,
-        tokens: open ? reserved(book, address, ticket, open) : ticket.tokens,
-        accepted_at: ticket.acceptedAt,
-        not_before: ticket.notBefore,
-        deadline: null,
-        arrival: book.nextArrival,
-        ...(open && { open }),
-        ...(prompt !== undefined && { prompt }),
-        ...FRESH,
-        ...(ticket.doubtful && { doubtful: true as const, doubt: 1 as const }),
-        phase: delayed ? "delayed" : "waiting",
-        ready_at: delayed ? ticket.notBefore! : 0,
-      },
-      now,
-    );
+    // Only now: a mailbox of which nothing comes in is not written down.
+    mailbox ??= book.addresses.numberOf(address);
+    const entry = book.insert(bornOf(book, address, ticket, mailbox, now), now);
     book.fresh.add(entry);
     const late = tooLate(book, ticket, now);
     if (late) {
@@ -67,6 +49,15 @@ export function answer(
   if (watched) book.watching.add(book, job, null, place.held ? null : place.position);
   if (call) place.share = shareOf(book.pools.get(pool)!.budget, book.tenant(tenant).budget, now);
   return { ok: true, place };
+}
+
+function bornOf(book: Book, address: MailboxAddress, ticket: Ticket, mailbox: number, now: number): TicketRow {
+  const { acceptedAt: accepted_at, doubtful, job, notBefore: not_before, open, pool, priority, prompt } = ticket;
+  const tokens = open ? reserved(book, address, ticket, open) : ticket.tokens;
+  const arrival = book.nextArrival;
+  const row = freshRow(job, mailbox, { pool, priority, tokens, accepted_at, not_before, deadline: null, arrival, prompt, open, doubtful });
+  if (not_before !== null && not_before > now) Object.assign(row, { phase: "delayed", ready_at: not_before });
+  return row;
 }
 
 /** What a request without bound reserves: by what its tenant's last answers of this model were, where enough is known of them. */

@@ -5,7 +5,7 @@
  *
  * Tickets that came one by one are joined to a segment as they go to rest. What is watched, delayed or was called before stays awake.
  */
-import { spotOf } from "../../platform/ids.ts";
+import { numberOf, spotOf } from "../../platform/ids.ts";
 import { dominantKind } from "../../policy/budget.ts";
 import { RankedHeap } from "../../policy/heap.ts";
 import type { Kind, Lane, Run } from "../../policy/lane.ts";
@@ -96,6 +96,8 @@ export class Resting {
   readonly #book: Book;
   readonly #all = new Set<Rested>();
   readonly #sites = new Map<string, Site>();
+  /** No job that rests has a greater number. */
+  #most = 0;
   readonly #deadlines = new RankedHeap<Rested>(
     (a, b) => a.deadline! < b.deadline!,
     ({ slot }) => slot,
@@ -142,18 +144,20 @@ export class Resting {
     return this.#deadlines.peek()?.deadline ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Wakes the segment of this job, if it rests. */
-  find(job: string, now: number): void {
-    if (this.#all.size === 0) return;
+  /** Wakes the segment of this job, if it rests; answers whether it did. */
+  find(job: string, now: number): boolean {
+    // Most who are asked for have just come: their number is beyond all that rest, and that is known at half the price.
+    if (this.#all.size === 0 || numberOf(job) > this.#most) return false;
     const spot = spotOf(job);
     const site = spot && this.#sites.get(spot.site);
-    if (!spot || !site || spot.number > site.most) return;
+    if (!spot || !site || spot.number > site.most) return false;
     for (const run of site.runs) {
       if (spot.number < run.least || spot.number > run.most) continue;
       if (!this.#store!.segment(run.segment).tickets.some(({ row }) => row.job === job)) continue;
       this.wake(run, now);
-      return;
+      return true;
     }
+    return false;
   }
 
   /** A job has left this lane: whoever is its next now, is awake. */
@@ -338,6 +342,7 @@ export class Resting {
     const run = new Rested(segment, owner, pool, site, summary);
     site.runs.add(run);
     site.most = Math.max(site.most, run.most);
+    this.#most = Math.max(this.#most, run.most);
     this.#all.add(run);
     if (run.deadline !== null) this.#deadlines.place(run);
     return run;

@@ -27,7 +27,8 @@ const NEWEST = 10_000;
 
 const NONE: ReadonlySet<JobRow> = new Set();
 
-type Answers = Map<number, { ok: true; place: Place } | Refused>;
+/** `id`: the job's, which was made for its ticket. */
+type Answers = Map<number, { ok: true; place: Place; id: string } | Refused>;
 type Fresh = { row: JobRow; replayed: false; submission: Submission };
 type Taken = Fresh | { row: JobRow; replayed: true } | Refused;
 
@@ -92,7 +93,9 @@ export class Intake {
       this.#handOver(
         fresh.map(({ row }) => row),
         "offered",
-        new Set(fresh.filter(({ submission }) => submission.deadlinePolicy === "strict").map(({ row }) => row)),
+        new Set(
+          fresh.filter(({ row, submission }) => row.deadline !== null && submission.deadlinePolicy === "strict").map(({ row }) => row),
+        ),
       ),
     ];
     this.#write(fresh);
@@ -107,7 +110,8 @@ export class Intake {
       const answer = answers.get(each.row.n);
       if (answer && !answer.ok) return answer;
       const place = answer?.place ?? null;
-      return { ok: true, job: this.#show(each.row, place), replayed: each.replayed, ...(place?.share && { share: place.share }) };
+      const job = this.#show(each.row, place, answer?.id);
+      return place?.share ? { ok: true, job, replayed: each.replayed, share: place.share } : { ok: true, job, replayed: each.replayed };
     });
   }
 
@@ -259,7 +263,7 @@ export class Intake {
         this.#unconfirmed.delete(row.n);
         if (result.ok) {
           this.#passes.delete(row.n);
-          answers.set(row.n, result);
+          answers.set(row.n, { ok: true, place: result.place, id: tickets[index]!.job });
           if (result.place.held) this.#desk.promised.set(row.n, result.place.held);
           this.#announce(row.n);
           if (tickets[index]!.watched) tellPlace(this.#desk, tickets[index]!.job, result.place);
@@ -287,29 +291,32 @@ export class Intake {
   }
 
   #ticket(row: JobRow, state: "offered" | "accepted", strict: boolean): Ticket {
-    return {
+    const { call, deadline, doubtful, model, open, priority, prompt, tokens } = row;
+    const ticket: Ticket = {
       job: idOf(this.#desk.address, row),
       pool: row.pool,
-      priority: row.priority,
-      tokens: row.tokens,
+      priority,
+      tokens,
       acceptedAt: row.accepted_at,
       notBefore: row.not_before,
-      deadline: row.deadline,
-      ...(strict && row.deadline !== null && { deadlinePolicy: "strict" as const }),
-      ...(this.#desk.followers.watched(row.n) && { watched: true as const }),
-      ...(row.call && { call: true as const }),
-      ...(state === "offered" && { offered: true as const }),
-      ...(row.prompt !== undefined && { prompt: row.prompt }),
-      ...(row.open && { open: { model: row.model, ...row.open } }),
-      ...(row.doubtful && { doubtful: true as const }),
+      deadline,
     };
+    // What few have is put in where it is there: thousands are made at a time.
+    if (strict && deadline !== null) ticket.deadlinePolicy = "strict";
+    if (this.#desk.followers.watched(row.n)) ticket.watched = true;
+    if (call) ticket.call = true;
+    if (state === "offered") ticket.offered = true;
+    if (prompt !== undefined) ticket.prompt = prompt;
+    if (open) ticket.open = { model, ...open };
+    if (doubtful) ticket.doubtful = true;
+    return ticket;
   }
 
-  #show(row: JobRow, place: Place | null) {
+  #show(row: JobRow, place: Place | null, id: string | undefined) {
     const { address, running, store, now } = this.#desk;
     const current = row.status === "queued" ? row : (store.job(row.n) ?? row);
     const standing = { place, runningSince: running.get(row.n)?.startedAt ?? null, now: now() };
-    return jobOf(address, current, standing, current.status === "completed" ? store.text(row.n, "response") : null);
+    return jobOf(address, current, standing, current.status === "completed" ? store.text(row.n, "response") : null, id);
   }
 
   #writeCursor(): void {

@@ -17,12 +17,12 @@ export function idOf(address: MailboxAddress, row: Pick<JobRow, "n" | "nonce" | 
   return jobId(address.tenant, { channel: address.channel, number: row.n, nonce: row.nonce, at: row.accepted_at });
 }
 
-/** `response` is the completion as JSON text, if there is one. */
-export function jobOf(address: MailboxAddress, row: JobRow, standing: Standing, response: string | null): Job {
+/** `response` is the completion as JSON text, if there is one; `id` that of the job, where it is known already. */
+export function jobOf(address: MailboxAddress, row: JobRow, standing: Standing, response: string | null, id = idOf(address, row)): Job {
   const { place } = standing;
   const status = statusOf(row, standing);
   return {
-    id: idOf(address, row),
+    id,
     object: "job",
     status,
     channel: publicChannel(address.channel),

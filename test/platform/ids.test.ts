@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type JobName, jobId, newNonce, parseJobId, siteOf, spotOf, tenantTag } from "../../platform/ids.ts";
+import { type JobName, jobId, newNonce, numberOf, parseJobId, siteOf, spotOf, tenantTag } from "../../platform/ids.ts";
 import { CHANNEL_LIMIT } from "../../schemas/channel.ts";
 
 const NAME: JobName = { channel: "user-42", number: 7, nonce: "k3v9zq", at: 1_780_000_000_000 };
@@ -37,6 +37,7 @@ describe("a job id", () => {
     fc.assert(
       fc.property(tenant, name, (tenant, name) => {
         expect(spotOf(jobId(tenant, name))).toEqual({ site: siteOf(tenant, name.channel), number: name.number });
+        expect(numberOf(jobId(tenant, name))).toBe(name.number);
       }),
       { numRuns: 1_000 },
     );

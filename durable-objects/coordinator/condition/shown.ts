@@ -65,9 +65,10 @@ export function inVain({ conditions }: Book, pool: string, tenant: string): { ca
 /** A wait that such turns make longer, since others wait: not longer than all that waits takes. `own`: its tenant's jobs that start until then, this one included, with so many tokens each. */
 export function outOfTurn(book: Book, pool: Pool, tenant: string, own: { jobs: number; tokens: number }, wait: Eta): Eta {
   const known = inVain(book, pool.id, tenant);
+  if (!known || wait.limited_by === "paused") return wait;
   const { lanes, size } = pool.order;
   const all = [false, true].reduce((sum, batch) => sum + (lanes.get(flowOf(tenant, batch))?.size ?? 0), 0);
-  if (!known || wait.limited_by === "paused" || all === size) return wait;
+  if (all === size) return wait;
   const waitMs = Math.min((own.jobs - 1) * known.turns, size) * paceMs(paceOf(pool.budget), own.tokens);
   return waitMs > wait.p50 * 1_000 ? eta(waitMs, "tenant_share") : wait;
 }
