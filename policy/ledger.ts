@@ -24,20 +24,20 @@ export type LedgerRecord = {
   past?: Partial<Record<Resource, Past>>;
 };
 
-/** A record to write now, or null while the last one still covers the truth, and is near it. */
-export function nextRecord(budget: Budget, last: LedgerRecord | null, now: number): LedgerRecord | null {
+/** A record to write now, or null while the last one still covers the truth, and is near it. `aheadMs`: how far it runs ahead; 0 before a sleep, each of which would cost that much. */
+export function nextRecord(budget: Budget, last: LedgerRecord | null, now: number, aheadMs = AHEAD_MS): LedgerRecord | null {
   // Where a clock stepped back, nothing refills until it has caught up with the buckets.
   const at = Math.max(now, ...budget.meters.map((meter) => meter.tally.at));
-  if (last && covers(last, budget, now) && covers(last, budget, at) && !isFar(last, budget, at)) return null;
+  if (last && covers(last, budget, now) && covers(last, budget, at) && !isFar(last, budget, at, aheadMs)) return null;
   const spent: LedgerRecord["spent"] = {};
   const perMs: LedgerRecord["perMs"] = {};
   const past: LedgerRecord["past"] = {};
   for (const { rate, resource, tally, whole } of budget.meters) {
     const level = tally.spent(now);
     // More than the whole is a debt, or what an earlier record ran ahead: nothing starts until it is paid off, and restart after restart would add to it.
-    spent[resource] = Math.max(level > whole ? level + HAIR : 0, Math.min(level, whole) + rate.perMs * AHEAD_MS);
+    spent[resource] = Math.max(level > whole ? level + HAIR : 0, Math.min(level, whole) + Math.max(rate.perMs * aheadMs, HAIR / 2));
     perMs[resource] = rate.perMs;
-    if (tally instanceof Sliding) past[resource] = tally.write(rate.perMs * AHEAD_MS, at + AHEAD_MS, now);
+    if (tally instanceof Sliding) past[resource] = tally.write(rate.perMs * aheadMs, at + aheadMs, now);
   }
   return { at, heldUntil: budget.heldUntil, spent, perMs, ...(Object.keys(past).length > 0 && { past }) };
 }
@@ -81,11 +81,11 @@ function covers(record: LedgerRecord, budget: Budget, now: number): boolean {
 }
 
 /** So much was given back since that it would be missing after a restart: what a call reserved and did not use, say. */
-function isFar({ at, past, spent }: LedgerRecord, budget: Budget, now: number): boolean {
+function isFar({ at, past, spent }: LedgerRecord, budget: Budget, now: number, aheadMs: number): boolean {
   return budget.meters.some(({ rate, resource, tally }) => {
     const window = past?.[resource];
     const recorded = window ? writtenAt(window, now) : spentAt({ spent: spent[resource] ?? 0, at }, rate, now);
-    return recorded - tally.spent(now) > 2 * rate.perMs * AHEAD_MS + HAIR;
+    return recorded - tally.spent(now) > 2 * rate.perMs * aheadMs + HAIR;
   });
 }
 

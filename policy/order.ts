@@ -12,6 +12,7 @@
 import { RankedHeap } from "./heap.ts";
 import { KINDS, type Kind, Lane, type Run } from "./lane.ts";
 import type { Waiting } from "./queue.ts";
+import { hadOf, type Standing } from "./standing.ts";
 
 /** `aside`: it may not start, and keeps nobody waiting; as the next, it stands in line no more. `lane`: only this flow must wait (its tenant's own cap), until `readmit` or a change of its jobs. `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
 export type Answer = "start" | "aside" | "lane" | "pool" | Kind;
@@ -44,6 +45,7 @@ export class Order {
   #virtual = 0;
   #size = 0;
   #isWaitedFor = false;
+  #hasMoved = false;
   /** The job that others were let ahead of: it stays the next until it starts, and was delayed by so much. */
   #passed: { waiting: Waiting; delayedMs: number } | null = null;
 
@@ -159,13 +161,39 @@ export class Order {
     const lane = this.#lane(waiting.flow);
     if (lane.size === 0) rejoin(lane, this.#virtual);
     lane.virtual += gate.costMs(waiting) / lane.weight;
+    this.#hasMoved = true;
     this.#rank(lane);
   }
 
   /** Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). */
   credit(flow: string, unusedMs: number): void {
     const lane = this.lanes.get(flow);
-    if (lane) lane.credit += unusedMs / lane.weight;
+    if (!lane) return;
+    lane.credit += unusedMs / lane.weight;
+    this.#hasMoved = true;
+  }
+
+  /** Whether somebody has had something since `standing` was last asked. */
+  get hasMoved(): boolean {
+    return this.#hasMoved;
+  }
+
+  /** What to write down, for `recall` after a restart. */
+  standing(): Standing {
+    this.#hasMoved = false;
+    const flows = hadOf(this.lanes.values(), this.#virtual);
+    return this.#passed ? { flows, passed: [this.#passed.waiting.job, this.#passed.delayedMs] } : { flows };
+  }
+
+  /** When all who wait are lined up again, and nobody has started. `find`: a job that waits, if it is awake. */
+  recall({ flows, passed }: Standing, find: (job: string) => Waiting | null): void {
+    for (const [flow, lead, credit, owes = false] of flows) {
+      const lane = this.#lane(flow);
+      Object.assign(lane, { virtual: this.#virtual + lead, credit, owes });
+      this.#rank(lane);
+    }
+    const waiting = passed && find(passed[0]);
+    if (waiting) this.#passed = { waiting, delayedMs: passed[1] };
   }
 
   /** How many of its flow's own start before a job. */
@@ -264,6 +292,7 @@ export class Order {
     const back = giveBack(lane, step);
     lane.virtual += step - back;
     lane.credit -= back;
+    this.#hasMoved = true;
     this.#changed(lane);
   }
 
@@ -286,6 +315,7 @@ export class Order {
   #pay(lane: Lane, first: Waiting, gate: Gate): void {
     lane.virtual += gate.costMs(first) / lane.weight;
     lane.owes = false;
+    this.#hasMoved = true;
     this.#rank(lane);
   }
 

@@ -65,6 +65,23 @@ export function mayHaveWorked(status: number | null): boolean {
   return status === null || [408, 502, 504].includes(status) || (status >= 520 && status <= 527);
 }
 
+/** Characters kept of what upstream says, and of its codes: a server that says the whole input again would not fit a row. */
+const KEPT = { message: 4_000, word: 256 };
+
+/** Upstream's message as it is kept: the beginning of a long one. */
+export function excerptOf(text: string): string {
+  if (text.length <= KEPT.message) return text;
+  // Half a surrogate pair is no character.
+  return `${text.slice(0, KEPT.message).replace(/[\ud800-\udbff]$/, "")}… (${text.length} characters)`;
+}
+
+/** A code, a type, the name of a field or of a call: null of what is none. Some servers send numbers. */
+export function wordOf(said: unknown): string | null {
+  if (typeof said !== "string" && typeof said !== "number") return null;
+  const word = String(said);
+  return word.length <= KEPT.word ? word : null;
+}
+
 /** ms that a failure is left alone for of which upstream says that another try would not help. */
 export const NOT_AGAIN_MS = 30_000;
 

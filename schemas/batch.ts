@@ -1,5 +1,6 @@
 /** OpenAI's files and batches, as clients see them. Times are Unix seconds. */
 import { z } from "zod";
+import { Name } from "./channel.ts";
 import { Metadata } from "./job.ts";
 import { WEBHOOK_URL_LIMIT } from "./webhook.ts";
 
@@ -58,12 +59,7 @@ export type BatchInput = z.infer<typeof BatchInput>;
 
 /** One line of an input file; its body is checked as any chat request is. */
 export const BatchLine = z.looseObject({
-  /** Half a surrogate pair would be another character in the result files. */
-  custom_id: z
-    .string()
-    .min(1)
-    .max(512)
-    .refine((id) => id.isWellFormed(), "must be well-formed Unicode"),
+  custom_id: Name.min(1).max(512),
   method: z.literal("POST", "must be POST"),
   url: z.literal(BATCH_ENDPOINT, `must be ${BATCH_ENDPOINT}`),
   body: z.looseObject({}),

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { Channel } from "./channel.ts";
+import { Channel, Name } from "./channel.ts";
 import type { ToldEvent } from "./event.ts";
 
 /** The subprotocol that a browser names; the pair is `sluice.v1, bearer.<token>`. */
@@ -23,7 +23,7 @@ export const ALL_SUBSCRIPTIONS_LIMIT = 50_000;
 
 /** Names under which one channel remembers how far somebody has come: so many of keys, and as many of tokens. */
 export const CONSUMERS_LIMIT = 100;
-const consumer = z.string().min(1).max(64);
+const consumer = Name.min(1).max(64);
 
 /** Of a job's id: its channel takes up to 512 characters of it. */
 const ID_LIMIT = 640;

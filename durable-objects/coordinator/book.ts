@@ -22,7 +22,7 @@ import { Expectations } from "./expectations.ts";
 import { LimitBook } from "./limits.ts";
 import { Resting } from "./resting.ts";
 import { type Segment, Segments } from "./segments.ts";
-import type { CoordinatorStore, StoredSegment, TicketRow } from "./store/store.ts";
+import type { CoordinatorStore, PoolRecord, StoredSegment, TicketRow } from "./store/store.ts";
 import { flowOfMailbox, NO_REFUSALS, type Refusals, waitingOf } from "./waiting.ts";
 import { Watching } from "./watching.ts";
 
@@ -64,7 +64,9 @@ export type Pool = {
   /** With the greatest limits that the operator lets it have. */
   readonly greatest: Budget;
   readonly order: Order;
-  record: LedgerRecord | null;
+  record: PoolRecord | null;
+  /** Whether that runs ahead of what was spent. */
+  runsAhead: boolean;
   /** When the head of the order can start; Infinity if only an event can tell. */
   wakeAt: number;
   /** Reserved tokens of all that wait in the order. */
@@ -155,6 +157,8 @@ export class Book {
   readonly gone = new Set<Entry>();
   /** Tenants that spent of limits of their own in this turn, or got back. */
   readonly spenders = new Set<string>();
+  /** And those whose record may run ahead since. */
+  readonly spentAhead = new Set<string>();
   readonly segments = new Segments();
   readonly resting = new Resting(this);
   readonly aside = new Aside(this);
@@ -181,6 +185,7 @@ export class Book {
         greatest: greatestBudget(config),
         order,
         record: null,
+        runsAhead: false,
         wakeAt: Number.POSITIVE_INFINITY,
         waitingTokens: 0,
         departed: 0,

@@ -32,6 +32,8 @@ export function openBook(settings: Settings, store: CoordinatorStore, now: numbe
     if (row.phase === "leased") resumeLease(book, entry, now);
   }
   book.resting.refillAll(now);
+  for (const { order, record } of book.pools.values())
+    if (record?.standing) order.recall(record.standing, (job) => book.entries.get(job)?.waiting ?? null);
   book.conditions.findProbes((pool, job) => {
     const row = book.entries.get(job)?.row;
     return row?.phase === "leased" && row.pool === pool;

@@ -4,9 +4,9 @@
  * that their mailbox opens only once it has heard of that commit.
  */
 import { cameLate } from "../../policy/budget.ts";
-import { nextRecord } from "../../policy/ledger.ts";
 import { admit } from "./admit.ts";
 import type { Book, Entry } from "./book.ts";
+import { writeLedgers } from "./ledgers.ts";
 import { reckon } from "./reckon.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 import { endLost, sweep } from "./sweep.ts";
@@ -44,21 +44,7 @@ function write(book: Book, store: CoordinatorStore, now: number): void {
   book.resting.rest(store);
   writeTickets(book, store);
   for (const letter of book.deadLetters) store.addDeadLetter(letter);
-  for (const pool of book.pools.values()) {
-    const record = nextRecord(pool.budget, pool.record, now);
-    if (!record) continue;
-    pool.record = record;
-    store.putBudget(pool.id, record);
-  }
-  for (const tenant of book.spenders) {
-    const desk = book.tenant(tenant);
-    const record = nextRecord(desk.budget, desk.record, now);
-    if (!record) continue;
-    desk.record = record;
-    store.putAllowance(tenant, record);
-  }
-  // A set is made anew to be cleared: most turns have nothing in most of them.
-  if (book.spenders.size > 0) book.spenders.clear();
+  writeLedgers(book, store, now);
   book.conditions.write(store, now);
   book.limits.write(store);
   book.doubts.write(store);
@@ -79,5 +65,6 @@ function writeTickets(book: Book, store: CoordinatorStore): void {
   for (const entry of book.gone) if (!book.segments.leave(entry)) store.dropTicket(entry.row.job);
   book.segments.write(store, waiting);
   book.segments.flush(store);
+  // A set is made anew to be cleared: most turns have nothing in most of them.
   for (const noted of [book.dirty, book.fresh, book.gone]) if (noted.size > 0) noted.clear();
 }

@@ -3,6 +3,7 @@ import OpenAI, { APIConnectionTimeoutError, APIError, APIUserAbortError } from "
 import type { Env } from "../../platform/objects.ts";
 import { text } from "../../platform/settings.ts";
 import { readRates, readRetryAfter } from "../../policy/rate-headers.ts";
+import { excerptOf, wordOf } from "../../policy/upstream-errors.ts";
 import type { RateReading } from "../../schemas/rate.ts";
 import { messagesOf } from "./sse.ts";
 
@@ -132,10 +133,10 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
     // The SDK puts the status before upstream's own words.
     const message = (error.error as { message?: unknown } | undefined)?.message;
     const details = {
-      code: code ?? null,
-      type: type ?? null,
-      param: param ?? null,
-      message: typeof message === "string" ? message : error.message,
+      code: wordOf(code),
+      type: wordOf(type),
+      param: wordOf(param),
+      message: excerptOf(typeof message === "string" ? message : error.message),
     };
     if (typeof status !== "number") return { ...empty, ...details, cause: broken };
     return {

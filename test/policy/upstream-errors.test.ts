@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { ERRORS, kindOf, mayHaveWorked, type Row } from "../../policy/upstream-errors.ts";
+import { ERRORS, excerptOf, kindOf, mayHaveWorked, type Row, wordOf } from "../../policy/upstream-errors.ts";
 
 type Said = Parameters<typeof kindOf>[0];
 const said = (some: Partial<Said>): Said => ({ status: null, code: null, type: null, ...some });
@@ -76,4 +76,24 @@ describe("upstream's own word on another try", () => {
 it("whether upstream may have done the work that it failed at: a gateway's word and a break leave it open, upstream's own do not", () => {
   expect([null, 408, 502, 504, 520, 524, 527].map(mayHaveWorked)).not.toContain(false);
   expect([409, 425, 500, 501, 503, 528].map(mayHaveWorked)).not.toContain(true);
+});
+
+describe("what upstream says", () => {
+  it("is kept as it was said", () => {
+    expect(excerptOf("No such model: ü 😀.")).toBe("No such model: ü 😀.");
+    expect(wordOf("model_not_found")).toBe("model_not_found");
+  });
+
+  it("is kept in part where it is long, and never with half a character", () => {
+    const kept = excerptOf("😀".repeat(3_000_000));
+    expect(kept.length).toBeLessThan(5_000);
+    expect(kept.isWellFormed()).toBe(true);
+    expect(kept).toMatch(/^😀+… \(6000000 characters\)$/u);
+    expect(excerptOf(`x${"😀".repeat(3_000_000)}`)).toMatch(/^x😀+… \(6000001 characters\)$/u);
+  });
+
+  it("has a code, if it has one, that is a short text or a number", () => {
+    expect(wordOf(400)).toBe("400");
+    for (const none of [undefined, null, { a: 1 }, ["a"], true, "x".repeat(100_000)]) expect(wordOf(none)).toBeNull();
+  });
 });

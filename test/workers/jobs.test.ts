@@ -93,6 +93,7 @@ describe("a job that cannot be", () => {
     ["a channel that is no text", job({ channel: 5 }), "channel", "invalid_job"],
     ["an empty channel", job({ channel: "" }), "channel", "invalid_job"],
     ["a channel of 129 characters", job({ channel: "x".repeat(129) }), "channel", "invalid_job"],
+    ["a channel cut in the middle of an emoji", job({ channel: "half \ud83d" }), "channel", "invalid_job"],
     ["a reserved channel", job({ channel: "~0" }), "channel", "invalid_job"],
     ["a lobby's channel", job({ channel: "~lobby-0" }), "channel", "invalid_job"],
     ["a priority beyond a day", job({ priority: 86_401 }), "priority", "invalid_job"],

@@ -7,6 +7,7 @@ import type { Kind } from "../../../policy/lane.ts";
 import type { LedgerRecord } from "../../../policy/ledger.ts";
 import type { Outputs } from "../../../policy/outputs.ts";
 import type { Place } from "../../../policy/queue.ts";
+import type { Standing } from "../../../policy/standing.ts";
 import type { Doubts } from "../../../schemas/queue.ts";
 import type { DeadLetter, MailboxAddress, Ticket } from "../../../schemas/rpc.ts";
 import { MIGRATIONS } from "./migrations.ts";
@@ -75,6 +76,9 @@ export type Summary = {
   numbers: [number, number];
 };
 type Stored = TicketState & { fixed: string };
+
+/** `standing`: of the order, where it was written before a sleep. */
+export type PoolRecord = LedgerRecord & { standing?: Standing };
 
 /** Dead letters kept; older ones make room. */
 export const DEAD_LETTERS_KEPT = 10_000;
@@ -190,13 +194,13 @@ export class CoordinatorStore {
     this.sql.run("DELETE FROM tickets WHERE job = ?", job);
   }
 
-  budgets(): { pool: string; record: LedgerRecord }[] {
+  budgets(): { pool: string; record: PoolRecord }[] {
     return this.sql
       .all<{ pool: string; record: string }>("SELECT pool, record FROM budgets")
-      .map((row) => ({ pool: row.pool, record: JSON.parse(row.record) as LedgerRecord }));
+      .map((row) => ({ pool: row.pool, record: JSON.parse(row.record) as PoolRecord }));
   }
 
-  putBudget(pool: string, record: LedgerRecord): void {
+  putBudget(pool: string, record: PoolRecord): void {
     this.sql.run("INSERT OR REPLACE INTO budgets (pool, record) VALUES (?, ?)", pool, JSON.stringify(record));
   }
 

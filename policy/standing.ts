@@ -1,0 +1,30 @@
+/**
+ * What an order knows that its jobs do not tell: who has had how much, and whose start others were let ahead of. It is written down before the object may
+ * sleep, or each wake would begin with the same flow, and let others ahead of the same job, for ever.
+ */
+import type { Lane } from "./lane.ts";
+
+/** Of a flow: how far its virtual time is beyond the present one, what it has to get back (both ms of the pool's rate, divided by its weight), and whether it has yet to pay for its first job. */
+export type Had = [flow: string, lead: number, credit: number, owes?: true];
+
+/** `passed`: the job that others were let ahead of, and by how much that delayed it, ms. */
+export type Standing = { flows: Had[]; passed?: [job: string, delayedMs: number] };
+
+/** Flows written, those first that had the most: of the others it is forgotten, as if they had had what is due to them. Half a kilobyte is a dozen. */
+const FLOWS_WRITTEN = 500;
+
+/** `present`: the virtual time of now. What stands as one that has just come would, is left out. */
+export function hadOf(lanes: Iterable<Lane>, present: number): Had[] {
+  const had: Had[] = [];
+  for (const lane of lanes) {
+    const { credit, flow, owes, size, virtual } = lane;
+    // One that is idle, or capped, does not wait for the pool: nothing is owed to it when it is back (`rejoin`).
+    const idle = size === 0 || lane.isCapped;
+    const lead = idle ? Math.max(0, virtual - credit - present) : virtual - present;
+    const back = idle ? 0 : credit;
+    if (lead === 0 && back === 0 && owes === lane.yields) continue;
+    had.push(owes ? [flow, lead, back, true] : [flow, lead, back]);
+  }
+  if (had.length <= FLOWS_WRITTEN) return had;
+  return had.sort(([, a], [, b]) => b - a).slice(0, FLOWS_WRITTEN);
+}
