@@ -4,6 +4,7 @@ import { unusedMs } from "../../policy/order.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
 import { LATE_MS } from "../../policy/sliding.ts";
+import { credible } from "../../policy/usage.ts";
 import type { JobEnd } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
@@ -21,15 +22,21 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
   const refused = new Set(batch.settlements.flatMap((settlement) => noteTurnedAway(book, batch.dispatcher, settlement, now)));
   read(book, batch.readings ?? [], now, refused);
   for (const settlement of batch.settlements) {
-    const { headersMs, outcome } = settlement;
     const entry = leaseOf(book, batch.dispatcher, settlement);
     if (!entry) continue;
+    const { headersMs } = settlement;
+    const outcome = believed(book, entry, settlement.outcome);
     if (outcome.kind === "committed") untold(book, entry);
     const { reservation, row } = entry;
     const leftAt = leftAtOf(entry, settlement, now);
     conclude(book, entry, outcome, headersMs, now, random());
     if (leftAt !== null && !neverLeft(outcome)) leftLate(book.pools.get(row.pool)!.budget, reservation!, leftAt, now);
   }
+}
+
+function believed(book: Book, { row }: Entry, outcome: Outcome): Outcome {
+  if (outcome.kind !== "committed" || !outcome.usage) return outcome;
+  return { ...outcome, usage: credible(outcome.usage, row.tokens, wholeTokens(book.pools.get(row.pool)!.budget)) };
 }
 
 /** When its call left, ms, if that was later than it was let go; null if not, or hardly. When one of before a restart was let go is written of first ones alone: another left no later than its answer allows. */

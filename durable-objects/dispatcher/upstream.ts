@@ -70,7 +70,8 @@ export function openUpstream(env: Env): Upstream {
     baseURL: baseURL ?? "https://api.openai.com/v1",
     maxRetries: 0,
     fetch: async (input, init) => {
-      const request = [input as string, init as RequestInit] as const;
+      // A prompt goes to whom the operator named, and nowhere else.
+      const request = [input as string, { ...(init as RequestInit), redirect: "manual" }] as const;
       return shown(await (simulated ? env.SIMULATOR.getByName("openai").fetch(new Request(...request)) : fetch(...request)));
     },
   });
@@ -130,13 +131,14 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
   if (error instanceof APIConnectionTimeoutError) return { ...empty, message: "Upstream did not answer in time.", cause: "network" };
   if (error instanceof APIError) {
     const { status, code, type, param, headers } = error;
+    const elsewhere = status !== undefined && status >= 300 && status < 400 ? headers?.get("location") : null;
     // The SDK puts the status before upstream's own words.
     const message = (error.error as { message?: unknown } | undefined)?.message;
     const details = {
       code: wordOf(code),
       type: wordOf(type),
       param: wordOf(param),
-      message: excerptOf(typeof message === "string" ? message : error.message),
+      message: excerptOf(elsewhere ? redirected(elsewhere) : typeof message === "string" ? message : error.message),
     };
     if (typeof status !== "number") return { ...empty, ...details, cause: broken };
     return {
@@ -148,6 +150,10 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
     };
   }
   return { ...empty, message: error instanceof Error ? error.message : "The connection broke.", cause: broken };
+}
+
+function redirected(location: string): string {
+  return `Upstream redirects to ${location}, where no prompt is sent: OPENAI_BASE_URL is to say where it is.`;
 }
 
 function unsendable(error: unknown): UpstreamFailure {

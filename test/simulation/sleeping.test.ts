@@ -100,3 +100,15 @@ it("what a tenant has of its own limit is used (sleeps: true)", () => {
   live(desk, 600_000, true);
   expect(desk.started.length).toBeGreaterThanOrEqual(30);
 });
+
+it("while a pool is halted, its probes are not all of the tenant whose call was refused", () => {
+  const desk = openDesk({ rpm: 600, tpm: 1_000_000, ramp_tpm: null });
+  const problem = { status: 401, type: "invalid_request_error", code: "invalid_api_key", message: "no", param: null };
+  const halted: Outcome = { kind: "halted", reason: "credentials", retryAfterMs: null, problem };
+  desk.send("alice", 100, 5);
+  live(desk, 120_000, true, () => halted);
+  expect(desk.queue().condition.state).toBe("halted");
+  const [other] = desk.send("bob", 100);
+  live(desk, 3_600_000, true, () => halted);
+  expect(desk.started.some(({ job }) => job === other!.job)).toBe(true);
+});

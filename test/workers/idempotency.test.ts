@@ -89,6 +89,16 @@ describe("Idempotency-Key", () => {
     expect(again.body.data[2]!.error.code).toBe("idempotency_key_conflict");
   });
 
+  it("of an array is nobody's who names an item of it", async () => {
+    const sent = { jobs: [job({}), job({})] };
+    const first = await call<{ data: { id: string }[] }>("POST", "/v1/jobs", sent, { headers: { "idempotency-key": "k" } });
+    for (const key of ["k#0", "k#1", "k0", "k"]) {
+      const other = await call("POST", "/v1/jobs", job({}), { headers: { "idempotency-key": key } });
+      expect(other.status).toBe(202);
+      expect(first.body.data.map(({ id }) => id)).not.toContain(other.body.id);
+    }
+  });
+
   it("counts for each line of JSONL by its number", async () => {
     const lines = [job(), job({ channel: "c" })].map((each) => JSON.stringify(each)).join("\n");
     const send = async () => {

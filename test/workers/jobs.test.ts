@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorBody } from "../../schemas/problem.ts";
-import { advanceTo, call, ended, job, send, submit } from "../support/service.ts";
+import { advanceTo, call, ended, job, send, story, submit, until } from "../support/service.ts";
 import { completion, EPOCH, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -66,6 +66,15 @@ describe("submitting one job", () => {
     await advanceTo(EPOCH + 61_000);
     expect(await ended(id)).toMatchObject({ status: "expired", error: { code: "deadline_exceeded" }, attempts: 0 });
     expect(world.calls).toHaveLength(0);
+  });
+
+  it("a redirect is not followed: a prompt goes to whom the operator named, and to nobody else", async () => {
+    world.upstream = () => new Response(null, { status: 307, headers: { location: "https://elsewhere.example/v1/chat/completions" } });
+    const { id } = await submit();
+    const retrying = () => call<{ limited_by: string }>("GET", `/v1/jobs/${id}/why`);
+    await until(async () => (await retrying()).body.limited_by === "retry");
+    expect(world.calls).toHaveLength(1);
+    expect(await story(id)).toContain("retrying");
   });
 
   it("keeps what upstream refused, in upstream's words", async () => {

@@ -1,6 +1,7 @@
 /** Request bodies, read within bounds: an object's memory is 128 MB for all that it does at once. */
 import { parseExact } from "../../platform/exact-json.ts";
 import type { Problem } from "../../schemas/problem.ts";
+import { excessOf } from "./measure-json.ts";
 import { invalid } from "./respond.ts";
 
 /** A JSON body, in bytes. */
@@ -41,13 +42,19 @@ export async function readJson(request: Request, none?: unknown): Promise<Json> 
   const body = await readText(request);
   if (!body.ok) return body;
   if (body.text === "" && none !== undefined) return { ...body, value: none };
-  const value = parseJson(body.text);
+  const excess = excessOf(body.text);
+  if (excess) return { ok: false, problem: invalid(`The JSON body is ${excess}.`, null, "invalid_json") };
+  const value = parsed(body.text);
   if (value !== undefined) return { ok: true, value, text: body.text };
   return { ok: false, problem: invalid("We could not parse the JSON body of your request.", null, "invalid_json") };
 }
 
-/** Undefined if it is no JSON. */
+/** Undefined if it is no JSON, or more than is read. */
 export function parseJson(text: string): unknown {
+  return excessOf(text) === null ? parsed(text) : undefined;
+}
+
+function parsed(text: string): unknown {
   try {
     return parseExact(text);
   } catch {

@@ -35,7 +35,7 @@ export async function submitJobs(context: Context): Promise<Response> {
   if (jobs === null) return submitOne(context, raw, key);
   if (!Array.isArray(jobs) || jobs.length > ARRAY_LIMIT) return refuse(invalid(`jobs is an array of at most ${ARRAY_LIMIT}.`, "jobs"));
   const spread = context.spread();
-  const accepted = await Promise.all(jobs.map((job, index) => acceptOne(context, job, key && `${key}#${index}`, spread)));
+  const accepted = await Promise.all(jobs.map((job, index) => acceptOne(context, job, partOf(key, index), spread)));
   const answers = await answersTo(context, accepted, await submitAll(context, accepted));
   return json({ object: "list", data: answers.map((each) => ("object" in each ? each : errorBody(each))) }, 202);
 }
@@ -45,6 +45,11 @@ export function idempotencyKeyOf({ headers }: Request): { ok: true; key: string 
   const key = headers.get("idempotency-key");
   if (key === null || (key !== "" && key.length <= IDEMPOTENCY_KEY_LIMIT)) return { ok: true, key };
   return { ok: false, problem: invalid(`Idempotency-Key has 1 to ${IDEMPOTENCY_KEY_LIMIT} characters.`, "Idempotency-Key") };
+}
+
+/** The key of one job of many. No header holds a line break: it is nobody's whole key. */
+function partOf(key: string | null, index: number): string | null {
+  return key && `${key}\n${index}`;
 }
 
 async function submitOne(context: Context, raw: unknown, key: string | null): Promise<Response> {
@@ -150,7 +155,7 @@ async function acceptLine(context: Context, line: Line, key: string | null, spre
   if (line.tooLong) return { ok: false, problem: tooLarge("The line", LINE_LIMIT) };
   const raw = parseJson(line.text);
   if (raw === undefined) return { ok: false, problem: invalid("The line is not valid JSON.", null, "invalid_json") };
-  return acceptOne(context, raw, key && `${key}#${line.number}`, spread);
+  return acceptOne(context, raw, partOf(key, line.number), spread);
 }
 
 function unavailable(overloaded: boolean): Submitted {
