@@ -68,6 +68,10 @@ export class Lane {
     return this.#lines[kind].first();
   }
 
+  second(kind: Kind): Waiting | undefined {
+    return this.#lines[kind].second();
+  }
+
   /** The kind of the job that is next. */
   nextKind(): Kind {
     const requests = this.#lines.requests.first();

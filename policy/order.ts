@@ -11,6 +11,7 @@
  */
 import { RankedHeap } from "./heap.ts";
 import { KINDS, type Kind, Lane, type Run } from "./lane.ts";
+import type { Line } from "./packing.ts";
 import type { Waiting } from "./queue.ts";
 
 /** `aside`: it may not start, and keeps nobody waiting; as the next, it stands in line no more. `lane`: only this flow must wait (its tenant's own cap), until `readmit` or a change of its jobs. `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
@@ -25,7 +26,7 @@ export type Gate = {
   /** How much later the head can start if the job goes ahead of it, as far as one resource tells, ms. */
   delayMs: (waiting: Waiting, resource: Kind, head: Waiting) => number;
   /** The resource that is about to be lost unless jobs of its kind go before the next; null: neither. */
-  idle: (head: Waiting) => Kind | null;
+  idle: (head: Waiting, line: Pick<Line, "large" | "small">) => Kind | null;
 };
 
 /** The part of a start's cost that is charged whatever its flow has to get back. */
@@ -33,6 +34,9 @@ const LEAST_CHARGE = 1 / 8;
 
 /** Lanes that are looked at for a job to let ahead: a decision stays cheap however many tenants there are. */
 const LANES_TRIED = 8;
+
+/** What small jobs take is the mean of about so many that started. */
+const SMALL_SEEN = 32;
 
 export class Order {
   readonly lanes = new Map<string, Lane>();
@@ -44,6 +48,8 @@ export class Order {
   #virtual = 0;
   #size = 0;
   #isWaitedFor = false;
+  /** What jobs that mostly take requests took of tokens, about. */
+  #small = 0;
   /** The job that others were let ahead of: it stays the next until it starts, and was delayed by so much. */
   #passed: { waiting: Waiting; delayedMs: number } | null = null;
 
@@ -133,7 +139,7 @@ export class Order {
         this.#pay(lane, head, gate);
         continue;
       }
-      const idle = gate.idle(head);
+      const idle = gate.idle(head, { large: this.#large(head, gate), small: this.#small });
       if (idle && idle !== this.#kindOf(head)) chosen = this.#letAhead(idle, head, gate);
       if (chosen) break;
       const answer = gate.starts(head);
@@ -189,6 +195,19 @@ export class Order {
       ahead += Math.min(lane.size, startsBefore(lane, this.#begins(lane, step), turn, isNamedFirst(lane, own), step));
     }
     return ahead + 1;
+  }
+
+  /** Tokens of the next two jobs that mostly take tokens, as far as can be told from those that are first. */
+  #large(head: Waiting, gate: Gate): number[] {
+    const heap = this.#heaps.tokens;
+    const lane = this.#kindOf(head) === "tokens" ? this.lanes.get(head.flow)! : heap.peek();
+    const first = lane?.first("tokens");
+    if (!lane || !first) return [];
+    const own = lane.second("tokens");
+    const other = heap.peek() === lane ? heap.second() : heap.peek();
+    const isOwn = own && (!other || lane.virtual + gate.costMs(first) / lane.weight <= other.virtual);
+    const next = isOwn ? own : other?.first("tokens");
+    return next ? [first.tokens, next.tokens] : [first.tokens];
   }
 
   #least(): Lane | undefined {
@@ -260,6 +279,7 @@ export class Order {
     // One that stayed would start again and again.
     if (!lane.remove(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
     this.#size--;
+    if (this.#kindOf(waiting) === "requests") this.#small += (waiting.tokens - this.#small) / (this.#small > 0 ? SMALL_SEEN : 1);
     const step = gate.costMs(waiting) / lane.weight;
     const back = giveBack(lane, step);
     lane.virtual += step - back;

@@ -1,7 +1,8 @@
 /** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
-import { delayMs, dominantMs, idleKind, neverFits, readiness, readyBesideAt, reserve } from "../../policy/budget.ts";
+import { delayMs, dominantMs, neverFits, readiness, readyBesideAt, reserve } from "../../policy/budget.ts";
 import { isBatches } from "../../policy/flow.ts";
 import type { Answer, Gate, Order } from "../../policy/order.ts";
+import { idleKind } from "../../policy/packing.ts";
 import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import { turns } from "../../policy/vain.ts";
@@ -84,7 +85,10 @@ function gateOf(book: Book, pool: Pool, now: number, late: Set<Pool> | null): Ga
     starts,
     costMs: ({ tenant, tokens }) => turns(vain.get(tenant)?.times ?? 0) * dominantMs(pool.budget, tokens),
     delayMs: ({ tokens }, resource, head) => delayMs(pool.budget, resource, head.tokens, tokens, now),
-    idle: ({ tokens }) => idleKind(pool.budget, tokens, pool.waitingTokens / Math.max(1, pool.order.size), now),
+    idle: ({ tokens }, line) => {
+      const mean = pool.waitingTokens / Math.max(1, pool.order.size);
+      return idleKind(pool.budget, { ...line, head: tokens, mean }, now);
+    },
   };
 }
 

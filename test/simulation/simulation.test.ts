@@ -34,6 +34,18 @@ describe.each(WINDOWS)("against windows of known length (%s)", (rule) => {
   });
 });
 
+describe("against windows of 10 s, large jobs and small ones", () => {
+  // Law: of what is the scarcer for those that wait, no window leaves anything. Requests are needed to the last one here: a window that left one would take a window more.
+  it.each(
+    (["big first", "small first"] as const).flatMap((load) =>
+      [1, 2.5].flatMap((times) => [1, 2, 3].map((seed) => [load, times, seed] as const)),
+    ),
+  )("%s, at %d times the rates, seed %i: every window takes all its requests", (load, times, seed) => {
+    const scale = { rpm: SCALE.rpm * times, tpm: SCALE.tpm * times };
+    expect(runSluice({ ...scene("fixed 10 s", load, seed), scale }).report.drain).toBeLessThan(1.005 / ceilingOf("fixed 10 s"));
+  });
+});
+
 describe("what a job costs", () => {
   it("is two turns: one in which it starts, one in which its call has ended; that its dispatcher has it takes none", () => {
     const { jobs, sluice } = runSluice(scene("bucket 1 s", "shuffled"));
