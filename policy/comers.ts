@@ -29,6 +29,8 @@ export class Comers {
 
   /** A lane gets back something of a call from before `since`: who came after that gets what the others have of it on average. */
   share(lane: Lane, back: number, since: number): void {
+    // One that has left has it forgiven on return: to give it to others would put those behind who were there.
+    if (!this.#waiting.has(lane)) return;
     const later: Lane[] = [];
     for (let index = this.#order.length - 1; index >= 0 && this.#order[index]!.came > since; index--)
       if (this.#stays(this.#order[index]!)) later.push(this.#order[index]!.lane);

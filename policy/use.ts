@@ -6,7 +6,7 @@
 /** The part of the last so many calls. Fewer differ by chance: by what they are off, all calls of a window are charged off. */
 const KEPT = 1_024;
 /** A flow that used little could have many calls under way that use all, and be charged for few of them: never less than this part, nor more than that. */
-const BOUNDS = { least: 1 / 2, most: 2 };
+const BOUNDS = { least: 1 / 4, most: 2 };
 
 export class Use {
   #seen = 0;

@@ -36,6 +36,14 @@ describe("who comes while others' calls are under way", () => {
     expect(startsOf("c")).toBeGreaterThanOrEqual(10);
   });
 
+  it("has nothing of what a flow gets back that has left: it would go ahead of those who were there", () => {
+    const order = filled([...many("a", 10), ...many("b", 60)]);
+    const calls = start(order, 20);
+    for (const each of many("c", 20)) order.add(each);
+    for (const { flow, since } of calls) if (flow === "a") order.credit(flow, COST / 2, since);
+    expect(["b", "c"].map((flow) => order.lanes.get(flow)!.credit)).toEqual([0, 0]);
+  });
+
   it("is not given what calls give back that started when it was there", () => {
     const order = filled([...many("a", 60), ...many("b", 60)]);
     for (const { flow, since } of start(order, 20)) if (flow === "a") order.credit(flow, COST / 2, since);
@@ -51,10 +59,10 @@ describe("what a flow is thought to use of what its calls reserve", () => {
     expect(use.part).toBeCloseTo(0.7, 2);
   });
 
-  it("is half at the least: one who made himself known by small calls is not let go for nothing with large ones", () => {
+  it("is a quarter at the least: one who made himself known by small calls is not let go for nothing with large ones", () => {
     const use = new Use();
     for (let call = 0; call < 100; call++) use.note(10_000, 10);
-    expect(use.part).toBe(0.5);
+    expect(use.part).toBe(0.25);
   });
 
   it("is charged at the start, and what the call used in the end", () => {
