@@ -223,7 +223,7 @@ export function correct(budget: Budget, resource: Resource, amount: number, now:
   return taken;
 }
 
-function isWindow({ tally }: Meter): boolean {
+export function isWindow({ tally }: Meter): boolean {
   return tally instanceof Sliding;
 }
 
@@ -262,26 +262,6 @@ export function dominantKind(budget: Budget, tokens: number): Meter["counts"] {
 export function delayMs(budget: Budget, counts: Meter["counts"], head: number, ahead: number, now: number): number {
   const meters = budget.meters.filter((meter) => meter.counts === counts);
   return Math.max(0, ...meters.map((meter) => meter.tally.delayMs(amountOf(meter, head), amountOf(meter, ahead), now)));
-}
-
-/** Of a window so much may be behind: less is chance, and would change the order for nothing. */
-const BEHIND = 1 / 256;
-
-/**
- * The resource of which something is about to be lost, if a call of `head` tokens goes next. In a bucket of tokens that would be full before the next request can follow this one: from
- * then on their refill is. Of windows, that of which less is used: once the other's is used up, nobody can use it. The one that is the scarcer for what waits, `mean` tokens each, is
- * kept ahead: of that nothing is to be left.
- */
-export function idleKind(budget: Budget, head: number, mean: number, now: number): Meter["counts"] | null {
-  const [requests, tokens] = (["rpm", "tpm"] as const).map((resource) => budget.meters.find((each) => each.resource === resource));
-  if (!tokens) return null;
-  if (!isWindow(tokens)) return tokens.tally.spent(now) <= tokens.rate.perMs * costMs(budget, "requests", 0) ? "tokens" : null;
-  if (!requests) return null;
-  const [oneRequest, itsTokens] = [1 / requests.rate.burst, head / tokens.rate.burst];
-  const lead = tokens.tally.spent(now) / tokens.rate.burst - requests.tally.spent(now) * oneRequest;
-  const after = lead + itsTokens - oneRequest;
-  if (mean / tokens.rate.burst > oneRequest) return after < 0 ? "tokens" : lead > BEHIND ? "requests" : null;
-  return after > 0 ? "requests" : lead < -BEHIND ? "tokens" : null;
 }
 
 /**

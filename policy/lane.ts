@@ -7,6 +7,7 @@
  */
 import { flowOf, isBatches } from "./flow.ts";
 import { type Place, precedes, Queue, type Waiting } from "./queue.ts";
+import { Use } from "./use.ts";
 
 /** What a job takes the greater share of: its dominant resource. */
 export type Kind = "requests" | "tokens";
@@ -38,6 +39,7 @@ export class Lane {
   virtual = 0;
   /** Service to be given back at the next start. */
   credit = 0;
+  readonly use = new Use();
   /** Where the lane stands in the heap of each kind; -1 where it does not. */
   readonly slots: Record<Kind, number> = { requests: -1, tokens: -1 };
   readonly #lines: Record<Kind, Queue> = { requests: new Queue(), tokens: new Queue() };
@@ -66,6 +68,10 @@ export class Lane {
 
   first(kind: Kind): Waiting | undefined {
     return this.#lines[kind].first();
+  }
+
+  second(kind: Kind): Waiting | undefined {
+    return this.#lines[kind].second();
   }
 
   /** The kind of the job that is next. */

@@ -9,10 +9,14 @@
  * Packing: while the next job waits for one resource, jobs of the other kind may go ahead, for what they mostly take would be left
  * unspent. In strict order, big jobs before small ones need up to twice the time that their sums do.
  */
-import { RankedHeap } from "./heap.ts";
+import { type Charged, Comers } from "./comers.ts";
+import type { RankedHeap } from "./heap.ts";
 import { KINDS, type Kind, Lane, type Run } from "./lane.ts";
+import type { Line } from "./packing.ts";
 import type { Waiting } from "./queue.ts";
+import { chargeOf, giveBack, lift, rejoin, startsBefore } from "./returns.ts";
 import { hadOf, type Standing } from "./standing.ts";
+import { byTurn, comesFirst, isNamedFirst } from "./turns.ts";
 
 /** `aside`: it may not start, and keeps nobody waiting; as the next, it stands in line no more. `lane`: only this flow must wait (its tenant's own cap), until `readmit` or a change of its jobs. `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
 export type Answer = "start" | "aside" | "lane" | "pool" | Kind;
@@ -21,19 +25,19 @@ export type Answer = "start" | "aside" | "lane" | "pool" | Kind;
 export type Gate = {
   /** Lets a job go; has then reserved for it. `ahead`: it is not the next, but may go before that. */
   starts: (waiting: Waiting, ahead?: boolean) => Answer;
-  /** Its dominant cost, in ms of the pool's rate. */
-  costMs: (waiting: Waiting) => number;
+  /** Its dominant cost, in ms of the pool's rate; or as if it took so many tokens. */
+  costMs: (waiting: Waiting, tokens?: number) => number;
   /** How much later the head can start if the job goes ahead of it, as far as one resource tells, ms. */
   delayMs: (waiting: Waiting, resource: Kind, head: Waiting) => number;
   /** The resource that is about to be lost unless jobs of its kind go before the next; null: neither. */
-  idle: (head: Waiting) => Kind | null;
+  idle: (head: Waiting, line: Pick<Line, "large" | "small">) => Kind | null;
 };
-
-/** The part of a start's cost that is charged whatever its flow has to get back. */
-const LEAST_CHARGE = 1 / 8;
 
 /** Lanes that are looked at for a job to let ahead: a decision stays cheap however many tenants there are. */
 const LANES_TRIED = 8;
+
+/** What small jobs take is the mean of about so many that started. */
+const SMALL_SEEN = 32;
 
 export class Order {
   readonly lanes = new Map<string, Lane>();
@@ -43,16 +47,19 @@ export class Order {
   readonly #kindOf: (waiting: Waiting) => Kind;
   /** Virtual time of the last start in turn: where a returning flow begins. */
   #virtual = 0;
+  readonly #comers = new Comers();
   #size = 0;
   #isWaitedFor = false;
   #hasMoved = false;
+  /** What jobs that mostly take requests took of tokens, about. */
+  #small = 0;
   /** The job that others were let ahead of: it stays the next until it starts, and was delayed by so much. */
   #passed: { waiting: Waiting; delayedMs: number } | null = null;
 
   constructor(weightOf: (flow: string) => number, kindOf: (waiting: Waiting) => Kind) {
     this.#weightOf = weightOf;
     this.#kindOf = kindOf;
-    this.#heaps = { requests: openHeap("requests"), tokens: openHeap("tokens") };
+    this.#heaps = { requests: byTurn("requests"), tokens: byTurn("tokens") };
   }
 
   get size(): number {
@@ -73,7 +80,7 @@ export class Order {
 
   add(waiting: Waiting): void {
     const lane = this.#lane(waiting.flow);
-    if (lane.size === 0) rejoin(lane, this.#virtual);
+    if (lane.size === 0) this.#arrive(lane);
     lane.add(waiting, this.#kindOf(waiting));
     this.#size++;
     this.#rank(lane);
@@ -98,7 +105,7 @@ export class Order {
   /** A run that rested elsewhere, or since before the object woke, takes its place. */
   restored(flow: string, run: Run): void {
     const lane = this.#lane(flow);
-    if (lane.size === 0) rejoin(lane, this.#virtual);
+    if (lane.size === 0) this.#arrive(lane);
     lane.rest([], run);
     this.#size += run.size;
   }
@@ -135,7 +142,7 @@ export class Order {
         this.#pay(lane, head, gate);
         continue;
       }
-      const idle = gate.idle(head);
+      const idle = gate.idle(head, { large: this.#large(head, gate), small: this.#small });
       if (idle && idle !== this.#kindOf(head)) chosen = this.#letAhead(idle, head, gate);
       if (chosen) break;
       const answer = gate.starts(head);
@@ -160,17 +167,32 @@ export class Order {
   charge(waiting: Waiting, gate: Gate): void {
     const lane = this.#lane(waiting.flow);
     if (lane.size === 0) rejoin(lane, this.#virtual);
-    lane.virtual += gate.costMs(waiting) / lane.weight;
+    lane.virtual += chargeMs(lane, waiting, gate) / lane.weight;
     this.#hasMoved = true;
     this.#rank(lane);
   }
 
-  /** Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). */
-  credit(flow: string, unusedMs: number): void {
+  /**
+   * Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). `since`: as of its start. Who came after that
+   * was not there to be kept waiting: he gets as much, and what all have in common is forgotten.
+   */
+  credit(flow: string, unusedMs: number, since: number = Number.POSITIVE_INFINITY): void {
     const lane = this.lanes.get(flow);
     if (!lane) return;
-    lane.credit += unusedMs / lane.weight;
+    const back = unusedMs / lane.weight;
+    lane.credit += back;
+    this.#comers.share(lane, back, since);
     this.#hasMoved = true;
+  }
+
+  /** A call of the flow took so many tokens of those that it had reserved. */
+  used(flow: string, reserved: number, tokens: number): void {
+    this.lanes.get(flow)?.use.note(reserved, tokens);
+  }
+
+  /** How a job of the flow is charged that starts now. */
+  charged(flow: string, tokens: number): Charged {
+    return { tokens: tokens * (this.lanes.get(flow)?.use.part ?? 1), since: this.#comers.count };
   }
 
   /** Whether somebody has had something since `standing` was last asked. */
@@ -217,6 +239,19 @@ export class Order {
       ahead += Math.min(lane.size, startsBefore(lane, this.#begins(lane, step), turn, isNamedFirst(lane, own), step));
     }
     return ahead + 1;
+  }
+
+  /** Tokens of the next two jobs that mostly take tokens, as far as can be told from those that are first. */
+  #large(head: Waiting, gate: Gate): number[] {
+    const heap = this.#heaps.tokens;
+    const lane = this.#kindOf(head) === "tokens" ? this.lanes.get(head.flow)! : heap.peek();
+    const first = lane?.first("tokens");
+    if (!lane || !first) return [];
+    const own = lane.second("tokens");
+    const other = heap.peek() === lane ? heap.second() : heap.peek();
+    const isOwn = own && (!other || lane.virtual + chargeMs(lane, first, gate) / lane.weight <= other.virtual);
+    const next = isOwn ? own : other?.first("tokens");
+    return next ? [first.tokens, next.tokens] : [first.tokens];
   }
 
   #least(): Lane | undefined {
@@ -266,8 +301,8 @@ export class Order {
   /** Whether the lane, were it let ahead, would lead no other by more than a largest job, the head's start counted. */
   #isFair(lane: Lane, candidate: Waiting, head: Waiting, gate: Gate): boolean {
     const own = this.lanes.get(head.flow)!;
-    const step = gate.costMs(candidate) / lane.weight;
-    const headStep = gate.costMs(head) / own.weight;
+    const step = chargeMs(lane, candidate, gate) / lane.weight;
+    const headStep = chargeMs(own, head, gate) / own.weight;
     const after = lane.virtual + step + (lane === own ? headStep : 0);
     return after - this.#leastBut(lane) <= Math.max(step, headStep);
   }
@@ -288,7 +323,8 @@ export class Order {
     // One that stayed would start again and again.
     if (!lane.remove(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
     this.#size--;
-    const step = gate.costMs(waiting) / lane.weight;
+    if (this.#kindOf(waiting) === "requests") this.#small += (waiting.tokens - this.#small) / (this.#small > 0 ? SMALL_SEEN : 1);
+    const step = chargeMs(lane, waiting, gate) / lane.weight;
     const back = giveBack(lane, step);
     lane.virtual += step - back;
     lane.credit -= back;
@@ -296,8 +332,14 @@ export class Order {
     this.#changed(lane);
   }
 
+  #arrive(lane: Lane): void {
+    rejoin(lane, this.#virtual);
+    this.#comers.add(lane);
+  }
+
   /** A job has left: a batch that waited for its tenant's live work may go. */
   #changed(lane: Lane): void {
+    if (lane.size === 0) this.#comers.remove(lane);
     this.#rank(lane);
     if (lane.follower) this.readmit(lane.follower);
   }
@@ -313,7 +355,7 @@ export class Order {
 
   /** A flow that yields comes in behind those that are there, by what its first job costs. */
   #pay(lane: Lane, first: Waiting, gate: Gate): void {
-    lane.virtual += gate.costMs(first) / lane.weight;
+    lane.virtual += chargeMs(lane, first, gate) / lane.weight;
     lane.owes = false;
     this.#hasMoved = true;
     this.#rank(lane);
@@ -342,67 +384,6 @@ export class Order {
   }
 }
 
-function openHeap(kind: Kind): RankedHeap<Lane> {
-  return new RankedHeap<Lane>(
-    comesFirst,
-    (lane) => lane.slots[kind],
-    (lane, place) => {
-      lane.slots[kind] = place;
-    },
-  );
-}
-
-function comesFirst(a: Lane, b: Lane): boolean {
-  return a.virtual < b.virtual || (a.virtual === b.virtual && isNamedFirst(a, b));
-}
-
-/** Who is first of those that were served alike. */
-function isNamedFirst(a: Lane, b: Lane): boolean {
-  return a.yields === b.yields ? a.flow < b.flow : b.yields;
-}
-
-/** A flow comes back from idleness. What it may get back is taken off first: the present forgives the rest of its charge. */
-function rejoin(lane: Lane, present: number): void {
-  lane.virtual -= lane.credit;
-  lane.credit = 0;
-  lift(lane, present);
-}
-
-/** Nothing is owed to it of what was before. */
-function lift(lane: Lane, present: number): void {
-  if (lane.virtual >= present) return;
-  lane.virtual = present;
-  lane.owes = lane.yields;
-}
-
-/**
- * What of its credit a flow gets back at a start: of what that is charged, no more than all but an eighth. All of it at once would let a flow to which a pause has brought
- * back much go before whoever comes, many times in a row; so whoever comes has its turn at once, and one in nine for as long as that lasts. What its calls took beyond their charge it
- * pays in full.
- */
-function giveBack({ credit }: Lane, step: number): number {
-  return Math.min(credit, step * (1 - LEAST_CHARGE));
-}
-
-/**
- * What a call gives back to its flow that used so much of what it was charged: no more than a like start gets back. What it gave beyond that, no such start would ever
- * take; it would grow for as long as calls reserve far more than they use, and be paid by whoever comes later.
- */
-export function unusedMs(chargedMs: number, usedMs: number): number {
-  return Math.min(chargedMs - usedMs, chargedMs * (1 - LEAST_CHARGE));
-}
-
-/** What so many starts of this cost are charged in all, credit counted. */
-function chargeOf({ credit, weight }: Lane, starts: number, costMs: number): number {
-  const full = (starts * costMs) / weight;
-  return starts === 0 ? 0 : Math.max(full * LEAST_CHARGE, full - credit);
-}
-
-/** How many jobs of this cost a lane that begins then starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
-function startsBefore(lane: Lane, begin: number, turn: number, tied: boolean, costMs: number): number {
-  if (tied ? begin > turn : begin >= turn) return 0;
-  const step = costMs / lane.weight;
-  const more = Math.min((turn - begin) / (step * LEAST_CHARGE), (turn - begin + lane.credit) / step);
-  // What it has to pay counts from its first start on.
-  return Math.max(1, tied ? Math.floor(more) + 1 : Math.ceil(more));
+function chargeMs(lane: Lane, waiting: Waiting, gate: Gate): number {
+  return gate.costMs(waiting, waiting.tokens * lane.use.part);
 }

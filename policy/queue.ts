@@ -41,6 +41,10 @@ export class Queue {
     return this.#runs[0]?.[this.#head];
   }
 
+  second(): Waiting | undefined {
+    return this.#runs[0]?.[this.#head + 1] ?? this.#runs[1]?.[0];
+  }
+
   add(waiting: Waiting): void {
     this.#size++;
     const at = this.#runOf(waiting);

@@ -82,6 +82,11 @@ export class Sliding implements Tally {
     return pace ? Math.min(free, freeAt(this.#bucket, pace, now)) : free;
   }
 
+  /** What is not taken yet of the window that is under way, where windows go as soon as they open: what was taken half a span ago and more was of one before. */
+  left(now: number): number {
+    return this.limit - this.#total + this.#before(this.#find(this.#lasts, now - this.spanMs / 2, this.#head));
+  }
+
   readyAt(amount: number, now: number): number {
     const paced = Math.max(readyAt(this.#opened, this.#opening, amount, now), this.#pacedAt(amount, now));
     const live = this.#live(now);

@@ -1,7 +1,8 @@
 /** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
-import { delayMs, dominantMs, idleKind, neverFits, readiness, readyBesideAt, reserve } from "../../policy/budget.ts";
+import { delayMs, dominantMs, neverFits, readiness, readyBesideAt, reserve } from "../../policy/budget.ts";
 import { isBatches } from "../../policy/flow.ts";
 import type { Answer, Gate, Order } from "../../policy/order.ts";
+import { idleKind } from "../../policy/packing.ts";
 import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import { turns } from "../../policy/vain.ts";
@@ -82,9 +83,12 @@ function gateOf(book: Book, pool: Pool, now: number, late: Set<Pool> | null): Ga
   };
   return {
     starts,
-    costMs: ({ tenant, tokens }) => turns(vain.get(tenant)?.times ?? 0) * dominantMs(pool.budget, tokens),
+    costMs: ({ tenant, tokens: reserved }, tokens = reserved) => turns(vain.get(tenant)?.times ?? 0) * dominantMs(pool.budget, tokens),
     delayMs: ({ tokens }, resource, head) => delayMs(pool.budget, resource, head.tokens, tokens, now),
-    idle: ({ tokens }) => idleKind(pool.budget, tokens, pool.waitingTokens / Math.max(1, pool.order.size), now),
+    idle: ({ tokens }, line) => {
+      const mean = pool.waitingTokens / Math.max(1, pool.order.size);
+      return idleKind(pool.budget, { ...line, head: tokens, mean }, now);
+    },
   };
 }
 
@@ -146,6 +150,7 @@ function lease(book: Book, entry: Entry, now: number): void {
   book.pools.get(entry.row.pool)!.expectations.started(entry, now);
   const post = place(book.fleet, now);
   const { row } = entry;
+  entry.charged = book.pools.get(row.pool)!.order.charged(entry.flow, row.tokens);
   row.phase = "leased";
   row.dispatcher = post.name;
   row.attempt++;

@@ -4,6 +4,7 @@
  */
 import { type Settings, tenantOf } from "../../platform/settings.ts";
 import { type Budget, dominantKind, dominantMs, openBudget, type Reservation } from "../../policy/budget.ts";
+import type { Charged } from "../../policy/comers.ts";
 import { flowOf, weightOfFlow } from "../../policy/flow.ts";
 import { RankedHeap } from "../../policy/heap.ts";
 import type { LedgerRecord } from "../../policy/ledger.ts";
@@ -40,6 +41,8 @@ export type Entry = {
   /** Where it is written, while it shares a row. */
   place: { segment: Segment; index: number } | null;
   reservation: Reservation | null;
+  /** How its flow's turn was charged; null if a restart forgot it. */
+  charged: Charged | null;
   leasedAt: number;
   expiresAt: number;
   /** The dispatcher's incarnation that took the lease; null until it said so. */
@@ -228,6 +231,7 @@ export class Book {
       waiting: null,
       place: null,
       reservation: null,
+      charged: null,
       leasedAt: now,
       expiresAt: Number.POSITIVE_INFINITY,
       boot: null,

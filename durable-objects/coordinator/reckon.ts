@@ -14,7 +14,7 @@ export type Reckoning = Binding & { rawMs: number; position: number; ahead: { jo
 export function reckon(book: Book, { row, address, flow }: Entry, waiting: Waiting, now: number): Reckoning {
   const pool = book.pools.get(row.pool)!;
   const rank = pool.order.rank(waiting);
-  const position = pool.order.position(waiting, book.costMs(row, row.tokens), rank);
+  const position = pool.order.position(waiting, book.costMs(row, pool.order.charged(flow, row.tokens).tokens), rank);
   const own = Math.min(rank + liveBefore(pool, waiting), position - 1);
   const mean = pool.waitingTokens / Math.max(1, pool.order.size);
   const behind = (jobs: number): Ahead => ({ jobs: jobs + 1, tokens: jobs * mean + row.tokens, callMs: pool.callMs });

@@ -1,8 +1,8 @@
 /** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
 import { charge, hold, leftLate, refund, refundTokens, release, wholeTokens } from "../../policy/budget.ts";
-import { unusedMs } from "../../policy/order.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
+import { unusedMs } from "../../policy/returns.ts";
 import { LATE_MS } from "../../policy/sliding.ts";
 import { credible } from "../../policy/usage.ts";
 import type { JobEnd } from "../../schemas/job.ts";
@@ -94,10 +94,13 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const tenant = book.spending(address.tenant);
   const reservation = entry.reservation!;
   entry.reservation = null;
+  const { charged } = entry;
+  entry.charged = null;
+  const chargedMs = book.costMs(row, charged?.tokens ?? reservation.tokens);
   if (neverLeft(outcome)) {
     refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
     refund(tenant, reservation, now);
-    if (!cameToNothing(outcome)) pool.order.credit(entry.flow, unusedMs(book.costMs(row, reservation.tokens), 0));
+    if (!cameToNothing(outcome)) pool.order.credit(entry.flow, unusedMs(chargedMs, 0), charged?.since);
     return;
   }
   release(pool.budget);
@@ -119,7 +122,8 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const beyond = Math.max(0, used - reservation.tokens);
   if (beyond > 0) chargeBeyond(book, pool, address.tenant, beyond, now);
   else refundTokens(tenant, reservation.tokens - used, reservation.at, now);
-  pool.order.credit(entry.flow, unusedMs(book.costMs(row, reservation.tokens), book.costMs(row, used)));
+  pool.order.credit(entry.flow, unusedMs(chargedMs, book.costMs(row, used)), charged?.since);
+  pool.order.used(entry.flow, reservation.tokens, used);
   book.estimates.note(row.pool, address.tenant, row.open ?? null, reservation.tokens, outcome.usage);
 }
 

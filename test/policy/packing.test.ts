@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { delayMs, dominantKind, dominantMs, idleKind, openBudget, readiness, reserve, retune } from "../../policy/budget.ts";
+import { delayMs, dominantKind, dominantMs, openBudget, readiness, reserve, retune } from "../../policy/budget.ts";
 import { type Gate, Order } from "../../policy/order.ts";
+import { idleKind } from "../../policy/packing.ts";
 import type { Waiting } from "../../policy/queue.ts";
 
 type Load = { tenant: string; tokens: number }[];
@@ -44,7 +45,7 @@ function drain(load: Load, { weights = {}, burstSeconds = 2, packing = true, par
     },
     costMs: ({ tokens }) => dominantMs(budget, tokens),
     delayMs: ({ tokens }, resource, head) => delayMs(budget, resource, head.tokens, tokens, now),
-    idle: ({ tokens }) => (packing ? idleKind(budget, tokens, BALANCED, now) : null),
+    idle: ({ tokens }, line) => (packing ? idleKind(budget, { ...line, head: tokens, mean: BALANCED }, now) : null),
   };
   while (order.size > 0) {
     wakeAt = Number.POSITIVE_INFINITY;
@@ -153,5 +154,28 @@ describe("packing", () => {
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe("of windows in which requests are the scarcer", () => {
+  const HEAD = 40 * BALANCED;
+  const FEW = BALANCED / 10;
+  /** So many requests and tokens of a window are left. */
+  const idleWith = (requests: number, tokens: number, large: number[], small = FEW) => {
+    const limits = { rpm: R * 60, tpm: T * 60, rpd: null, tpd: null, concurrency: null, burstSeconds: 60 };
+    const budget = openBudget({ ...limits, windowSeconds: 60, transitMs: 0 });
+    for (let call = 0; call < R * 60 - requests; call++) reserve(budget, (T * 60 - tokens) / (R * 60 - requests), 0);
+    return idleKind(budget, { head: large[0] ?? FEW, mean: BALANCED * 0.9, large, small }, 1_000);
+  };
+
+  it("small ones go while there is room, if the second large one would leave the last requests without tokens", () => {
+    expect(idleWith(32, 2 * HEAD + 29 * FEW, [HEAD, HEAD])).toBe("requests");
+    expect(idleWith(32, HEAD + 30 * FEW, [HEAD, 60 * BALANCED])).toBe("requests");
+  });
+
+  it("the large one goes where the rest has enough for all requests, or the second does not fit", () => {
+    expect(idleWith(32, 2 * HEAD + 46 * FEW, [HEAD, HEAD])).not.toBe("requests");
+    expect(idleWith(32, 2 * HEAD - 1, [HEAD, HEAD])).not.toBe("requests");
+    expect(idleWith(2, 2 * HEAD, [HEAD, HEAD])).not.toBe("requests");
   });
 });

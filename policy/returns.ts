@@ -1,0 +1,51 @@
+/** What a flow gets back of what its calls were charged and did not use; and what its starts are charged then. */
+import type { Lane } from "./lane.ts";
+
+/** The part of a start's cost that is charged whatever its flow has to get back. */
+const LEAST_CHARGE = 1 / 8;
+
+/**
+ * What of its credit a flow gets back at a start: of what that is charged, no more than all but an eighth. All of it at once would let a flow to which a pause has brought
+ * back much go before whoever comes, many times in a row; so whoever comes has its turn at once, and one in nine for as long as that lasts. What its calls took beyond their charge it
+ * pays in full.
+ */
+export function giveBack({ credit }: Lane, step: number): number {
+  return Math.min(credit, step * (1 - LEAST_CHARGE));
+}
+
+/**
+ * What a call gives back to its flow that used so much of what it was charged: no more than a like start gets back. What it gave beyond that, no such start would ever
+ * take; it would grow for as long as calls reserve far more than they use, and be paid by whoever comes later.
+ */
+export function unusedMs(chargedMs: number, usedMs: number): number {
+  return Math.min(chargedMs - usedMs, chargedMs * (1 - LEAST_CHARGE));
+}
+
+/** What so many starts of this cost are charged in all, credit counted. */
+export function chargeOf({ credit, weight }: Lane, starts: number, costMs: number): number {
+  const full = (starts * costMs) / weight;
+  return starts === 0 ? 0 : Math.max(full * LEAST_CHARGE, full - credit);
+}
+
+/** How many jobs of this cost a lane that begins then starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
+export function startsBefore(lane: Lane, begin: number, turn: number, tied: boolean, costMs: number): number {
+  if (tied ? begin > turn : begin >= turn) return 0;
+  const step = costMs / lane.weight;
+  const more = Math.min((turn - begin) / (step * LEAST_CHARGE), (turn - begin + lane.credit) / step);
+  // What it has to pay counts from its first start on.
+  return Math.max(1, tied ? Math.floor(more) + 1 : Math.ceil(more));
+}
+
+/** A flow comes back from idleness. What it may get back is taken off first: the present forgives the rest of its charge. */
+export function rejoin(lane: Lane, present: number): void {
+  lane.virtual -= lane.credit;
+  lane.credit = 0;
+  lift(lane, present);
+}
+
+/** Nothing is owed to it of what was before. */
+export function lift(lane: Lane, present: number): void {
+  if (lane.virtual >= present) return;
+  lane.virtual = present;
+  lane.owes = lane.yields;
+}
