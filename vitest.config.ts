@@ -1,5 +1,9 @@
+import { availableParallelism } from "node:os";
 import { cloudflareTest } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
+
+/** Files at once: by default a machine of two cores runs one, and half of it idles. What takes real time (`e2e`) has the machine to itself. */
+const WORKERS = Math.max(2, availableParallelism() - 1);
 
 export default defineConfig({
   test: {
@@ -10,6 +14,8 @@ export default defineConfig({
           name: "pure",
           include: ["test/{bench,client,policy,schemas,simulation,simulator,platform,scripts}/**/*.test.ts"],
           testTimeout: 30_000,
+          maxWorkers: WORKERS,
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -21,11 +27,24 @@ export default defineConfig({
             miniflare: { bindings: { SLUICE_LOCAL: "1" } },
           }),
         ],
-        test: { name: "runtime", include: ["test/{durable-objects,workers,crash}/**/*.test.ts"], testTimeout: 30_000 },
+        test: {
+          name: "runtime",
+          include: ["test/{durable-objects,workers,crash}/**/*.test.ts"],
+          testTimeout: 30_000,
+          maxWorkers: WORKERS,
+          sequence: { groupOrder: 1 },
+        },
       },
       {
         // The whole service as a process of its own, killed and started again.
-        test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 180_000, hookTimeout: 60_000, fileParallelism: false },
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          testTimeout: 180_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+        },
       },
     ],
   },
