@@ -10,8 +10,10 @@
  * unspent. In strict order, big jobs before small ones need up to twice the time that their sums do.
  */
 import { RankedHeap } from "./heap.ts";
+import { came, inflowAt } from "./inflow.ts";
 import { KINDS, type Kind, Lane, type Run } from "./lane.ts";
 import type { Waiting } from "./queue.ts";
+import { chargeOf, comesFirst, giveBack, isNamedFirst, type Other, startsBefore, startsUntil } from "./turns.ts";
 
 /** `aside`: it may not start, and keeps nobody waiting; as the next, it stands in line no more. `lane`: only this flow must wait (its tenant's own cap), until `readmit` or a change of its jobs. `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
 export type Answer = "start" | "aside" | "lane" | "pool" | Kind;
@@ -28,9 +30,6 @@ export type Gate = {
   idle: (head: Waiting) => Kind | null;
 };
 
-/** The part of a start's cost that is charged whatever its flow has to get back. */
-const LEAST_CHARGE = 1 / 8;
-
 /** Lanes that are looked at for a job to let ahead: a decision stays cheap however many tenants there are. */
 const LANES_TRIED = 8;
 
@@ -43,6 +42,8 @@ export class Order {
   /** Virtual time of the last start in turn: where a returning flow begins. */
   #virtual = 0;
   #size = 0;
+  /** When the first job of all came, ms. */
+  #since = Number.POSITIVE_INFINITY;
   #isWaitedFor = false;
   /** The job that others were let ahead of: it stays the next until it starts, and was delayed by so much. */
   #passed: { waiting: Waiting; delayedMs: number } | null = null;
@@ -69,10 +70,19 @@ export class Order {
     return lane?.first(lane.nextKind());
   }
 
+  /** A job of the flow has come to the pool, whether it had to wait or not. */
+  came(flow: string, now: number): void {
+    this.#since = Math.min(this.#since, now);
+    const lane = this.#lane(flow);
+    lane.inflow = came(lane.inflow, now);
+  }
+
   add(waiting: Waiting): void {
     const lane = this.#lane(waiting.flow);
     if (lane.size === 0) rejoin(lane, this.#virtual);
-    lane.add(waiting, this.#kindOf(waiting));
+    const kind = this.#kindOf(waiting);
+    lane.add(waiting, kind);
+    if (lane.sizeOf(kind) === 1) lane.begin(kind);
     this.#size++;
     this.#rank(lane);
   }
@@ -191,6 +201,26 @@ export class Order {
     return ahead + 1;
   }
 
+  /**
+   * How many of the pool start before a job, and of them how many of its flow's own. `startMs`: how often one starts, ms. Unlike its place, which tells of those that wait in the order as it stands,
+   * this counts those that will come as well, and a kind that goes ahead of the other.
+   */
+  before(waiting: Waiting, costMs: number, startMs: number, now: number): { jobs: number; own: number } {
+    const lane = this.lanes.get(waiting.flow);
+    if (!lane) return { jobs: 0, own: 0 };
+    const step = Math.max(costMs, 1e-9);
+    const own = lane.before(waiting, this.#kindOf(waiting));
+    const turn = this.#begins(lane, step) + chargeOf(lane, own, step);
+    const others: Other[] = [];
+    for (const other of this.lanes.values()) {
+      const inflow = other === lane ? 0 : inflowAt(other.inflow, this.#since, now) * startMs;
+      if (other === lane || (other.size === 0 && inflow === 0)) continue;
+      const begin = other.size === 0 ? Math.max(other.virtual, this.#virtual) : this.#begins(other, step);
+      others.push({ fair: startsBefore(other, begin, turn, isNamedFirst(other, lane), step), waiting: other.size, inflow });
+    }
+    return { jobs: startsUntil(own, others), own };
+  }
+
   #least(): Lane | undefined {
     const [a, b] = [this.#heaps.requests.peek(), this.#heaps.tokens.peek()];
     return a && b ? (comesFirst(a, b) ? a : b) : (a ?? b);
@@ -258,7 +288,7 @@ export class Order {
   #take(waiting: Waiting, gate: Gate): void {
     const lane = this.lanes.get(waiting.flow)!;
     // One that stayed would start again and again.
-    if (!lane.remove(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
+    if (!lane.start(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
     this.#size--;
     const step = gate.costMs(waiting) / lane.weight;
     const back = giveBack(lane, step);
@@ -322,15 +352,6 @@ function openHeap(kind: Kind): RankedHeap<Lane> {
   );
 }
 
-function comesFirst(a: Lane, b: Lane): boolean {
-  return a.virtual < b.virtual || (a.virtual === b.virtual && isNamedFirst(a, b));
-}
-
-/** Who is first of those that were served alike. */
-function isNamedFirst(a: Lane, b: Lane): boolean {
-  return a.yields === b.yields ? a.flow < b.flow : b.yields;
-}
-
 /** A flow comes back from idleness. What it may get back is taken off first: the present forgives the rest of its charge. */
 function rejoin(lane: Lane, present: number): void {
   lane.virtual -= lane.credit;
@@ -343,36 +364,4 @@ function lift(lane: Lane, present: number): void {
   if (lane.virtual >= present) return;
   lane.virtual = present;
   lane.owes = lane.yields;
-}
-
-/**
- * What of its credit a flow gets back at a start: of what that is charged, no more than all but an eighth. All of it at once would let a flow to which a pause has brought
- * back much go before whoever comes, many times in a row; so whoever comes has its turn at once, and one in nine for as long as that lasts. What its calls took beyond their charge it
- * pays in full.
- */
-function giveBack({ credit }: Lane, step: number): number {
-  return Math.min(credit, step * (1 - LEAST_CHARGE));
-}
-
-/**
- * What a call gives back to its flow that used so much of what it was charged: no more than a like start gets back. What it gave beyond that, no such start would ever
- * take; it would grow for as long as calls reserve far more than they use, and be paid by whoever comes later.
- */
-export function unusedMs(chargedMs: number, usedMs: number): number {
-  return Math.min(chargedMs - usedMs, chargedMs * (1 - LEAST_CHARGE));
-}
-
-/** What so many starts of this cost are charged in all, credit counted. */
-function chargeOf({ credit, weight }: Lane, starts: number, costMs: number): number {
-  const full = (starts * costMs) / weight;
-  return starts === 0 ? 0 : Math.max(full * LEAST_CHARGE, full - credit);
-}
-
-/** How many jobs of this cost a lane that begins then starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
-function startsBefore(lane: Lane, begin: number, turn: number, tied: boolean, costMs: number): number {
-  if (tied ? begin > turn : begin >= turn) return 0;
-  const step = costMs / lane.weight;
-  const more = Math.min((turn - begin) / (step * LEAST_CHARGE), (turn - begin + lane.credit) / step);
-  // What it has to pay counts from its first start on.
-  return Math.max(1, tied ? Math.floor(more) + 1 : Math.ceil(more));
 }

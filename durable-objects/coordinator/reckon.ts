@@ -1,4 +1,5 @@
 /** Where a waiting job stands, when it will start, and whom it waits for. */
+import { paceMs, paceOf } from "../../policy/budget.ts";
 import { calibrate } from "../../policy/calibration.ts";
 import { type Ahead, etaOf, inSeconds } from "../../policy/eta.ts";
 import { isBatches } from "../../policy/flow.ts";
@@ -10,7 +11,7 @@ import { outOfTurn, prolonged } from "./condition/shown.ts";
 /** `rawMs`: the estimate before what was learned of such estimates. */
 export type Reckoning = Binding & { rawMs: number; position: number; ahead: { jobs: number; tokens: number; own: number } };
 
-/** The tokens of those ahead are counted at the pool's mean. */
+/** Told of its place is what the order says as it stands; of its wait what will come as well. The tokens of those ahead are counted at the pool's mean. */
 export function reckon(book: Book, { row, address, flow }: Entry, waiting: Waiting, now: number): Reckoning {
   const pool = book.pools.get(row.pool)!;
   const rank = pool.order.rank(waiting);
@@ -18,10 +19,12 @@ export function reckon(book: Book, { row, address, flow }: Entry, waiting: Waiti
   const own = Math.min(rank + liveBefore(pool, waiting), position - 1);
   const mean = pool.waitingTokens / Math.max(1, pool.order.size);
   const behind = (jobs: number): Ahead => ({ jobs: jobs + 1, tokens: jobs * mean + row.tokens, callMs: pool.callMs });
-  const inTurn = etaOf(pool.budget, behind(position - 1), row.tokens, now);
+  const until = pool.order.before(waiting, book.costMs(row, row.tokens), paceMs(paceOf(pool.budget), mean), now);
+  const ownUntil = Math.min(until.own + liveBefore(pool, waiting), until.jobs);
+  const inTurn = etaOf(pool.budget, behind(until.jobs), row.tokens, now);
   const bound = binding({
     pool: inTurn,
-    alone: own === position - 1 ? inTurn : etaOf(pool.budget, behind(own), row.tokens, now),
+    alone: ownUntil === until.jobs ? inTurn : etaOf(pool.budget, behind(ownUntil), row.tokens, now),
     cap: etaOf(book.tenant(address.tenant).budget, behind(own), row.tokens, now),
   });
   const rawMs = bound.eta.p50 * 1_000;

@@ -1,9 +1,9 @@
 /** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
 import { charge, hold, leftLate, refund, refundTokens, release, wholeTokens } from "../../policy/budget.ts";
-import { unusedMs } from "../../policy/order.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
 import { LATE_MS } from "../../policy/sliding.ts";
+import { unusedMs } from "../../policy/turns.ts";
 import type { JobEnd } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";

@@ -26,8 +26,9 @@ export function decide<T>(book: Book, now: number, random: () => number, step: (
 function expect(book: Book, now: number): void {
   for (const entry of book.fresh) {
     const { waiting } = entry;
-    if (!waiting) continue;
     const pool = book.pools.get(entry.row.pool)!;
+    if (entry.row.phase !== "delayed") pool.order.came(entry.flow, now);
+    if (!waiting) continue;
     pool.expectations.expect(entry, () => reckon(book, entry, waiting, now).rawMs, now);
     const own = pool.order.lanes.get(entry.flow)?.size ?? 0;
     if (own <= book.fresh.size && own < pool.order.size) cameLate(pool.budget, entry.row.tokens, now);
