@@ -22,12 +22,12 @@ export type Calibration = {
 };
 
 /** Nothing learned: the estimate stands, and a quarter more is allowed for. */
-export const NAIVE: Calibration = { p50: 0, noise: Math.log(1.25) / 2, reach: 2, misses: [], beyond: 0, seen: 0 };
+export const NAIVE: Calibration = { p50: 0, noise: Math.log(1.25) / 1.5, reach: 1.5, misses: [], beyond: 0, seen: 0 };
 
 /** Waits below some seconds tell little of a factor: so much is added to both sides, ms. */
 const SOFTEN_MS = 2_000;
 /** Step of the middle, in units of the noise: what an estimate cannot know changes slowly, and of waits that end together none tells more than one. A larger step swings by more than it corrects. */
-const STEP = 0.005;
+const STEP = 0.01;
 /** Weight of a new truth in the noise at the least; the first ones weigh more, and the naive noise as much as so many. */
 const SMOOTHING = { least: 0.01, naive: 10 };
 /** Of a miss no more counts than so many times the noise. */
@@ -35,9 +35,13 @@ const CLIP = 4;
 /** Step of the reach. */
 const REACH_STEP = 0.005;
 /** Misses that are remembered: of some waits in a row. */
-const MISSES = 256;
-/** Until so many truths were seen, nothing is known, and what was told then tells nothing of later misses. */
+const MISSES = 192;
+/** Until so many truths were seen, nothing is known. */
 export const ENOUGH = 16;
+/** What was told before so many were, tells nothing of later misses: those whose wait was under way when the first came knew no more than these. */
+export const TOLD_WELL = 64;
+/** No estimate is better than this: messages are on their way, and a window that opens lets its calls go one after the other. ms. */
+const GRAIN_MS = 250;
 /** A factor beyond e³ is a stop of the pool, not an error of the estimate. */
 const BOUND = 3;
 
@@ -49,7 +53,7 @@ export function learn(known: Calibration, told: Calibration, rawMs: number, took
   const truth = Math.min(BOUND, Math.max(-BOUND, Math.log((tookMs + SOFTEN_MS) / (rawMs + SOFTEN_MS))));
   const p50 = known.p50 + STEP * known.noise * (truth > known.p50 ? 0.5 : -0.5);
   const next = { ...known, p50, seen: known.seen + 1 };
-  if (told.seen < ENOUGH) return next;
+  if (told.seen < TOLD_WELL) return next;
   const missed = truth - told.p50;
   const weight = Math.max(SMOOTHING.least, 1 / (known.seen + SMOOTHING.naive));
   const misses = [...known.misses.slice(known.misses.length < MISSES ? 0 : 1), missed];
@@ -64,8 +68,10 @@ export function learn(known: Calibration, told: Calibration, rawMs: number, took
 
 /** The estimate as it is told, ms. */
 export function calibrate({ beyond, noise, p50, reach }: Calibration, rawMs: number): { p50: number; p95: number } {
+  if (rawMs <= 0) return { p50: 0, p95: 0 };
   const by = (log: number) => Math.max(0, (rawMs + SOFTEN_MS) * Math.exp(log) - SOFTEN_MS);
-  return rawMs <= 0 ? { p50: 0, p95: 0 } : { p50: by(p50), p95: by(p50 + Math.max(reach * noise, beyond)) };
+  const middle = by(p50);
+  return { p50: middle, p95: Math.max(middle + GRAIN_MS, by(p50 + Math.max(reach * noise, beyond))) };
 }
 
 /** What one in twenty exceed, or the greatest. Only the greatest are put in order: it is asked for with each truth. */

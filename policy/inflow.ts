@@ -15,12 +15,12 @@ export function came({ at, first, perMs, together }: Inflow, now: number): Inflo
   return { first: Math.min(first, now), at: Math.max(at, now), together: beside, perMs: perMs * Math.exp(-since / MEMORY_MS) + one };
 }
 
-/** Until there was so much time to look, the less is believed of it, ms. */
+/** Until there was so much time to look, ms, what came may be a heap that was sent one by one: the shorter, the less it counts, and the less is believed of it. */
 const LOOK_MS = 20_000;
 
 /** Jobs a ms. `since`: when the first of all came. */
 export function inflowAt({ at, perMs }: Inflow, since: number, now: number): number {
-  const looked = Math.max(1, now - since);
-  const seen = 1 - Math.exp(-looked / MEMORY_MS);
-  return Math.min(1, looked / LOOK_MS) * ((perMs * Math.exp(-Math.max(0, now - at) / MEMORY_MS)) / seen);
+  const looked = Math.max(0, now - since);
+  const seen = 1 - Math.exp(-Math.max(LOOK_MS, looked) / MEMORY_MS);
+  return (Math.min(1, looked / LOOK_MS) * perMs * Math.exp(-Math.max(0, now - at) / MEMORY_MS)) / seen;
 }

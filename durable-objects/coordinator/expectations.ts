@@ -2,11 +2,11 @@
  * What was estimated of waits, held against what they turned out to be: of a sample of jobs, by pool and line. A line is the jobs of a flow that take more of the one resource: the kinds of a
  * flow wait unlike each other where one of them is let ahead. In memory alone: after a wake it is learned anew.
  */
-import { type Calibration, ENOUGH, learn, NAIVE } from "../../policy/calibration.ts";
+import { type Calibration, ENOUGH, learn, NAIVE, TOLD_WELL } from "../../policy/calibration.ts";
 import type { Entry } from "./book.ts";
 
 /** Jobs whose wait is under way and will be learned from: of one line, and of all where each has some. */
-const SAMPLES = 64;
+const SAMPLES = TOLD_WELL;
 const SAMPLES_OF_ALL = 4_096;
 const SAMPLES_AT_LEAST = 2;
 
