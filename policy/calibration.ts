@@ -22,7 +22,7 @@ export type Calibration = {
 };
 
 /** Nothing learned: the estimate stands, and a quarter more is allowed for. */
-export const NAIVE: Calibration = { p50: 0, noise: Math.log(1.25) / 1.5, reach: 1.5, misses: [], beyond: 0, seen: 0 };
+export const NAIVE: Calibration = { p50: 0, noise: Math.log(1.25) / 2, reach: 2, misses: [], beyond: 0, seen: 0 };
 
 /** Waits below some seconds tell little of a factor: so much is added to both sides, ms. */
 const SOFTEN_MS = 2_000;
@@ -38,7 +38,7 @@ const REACH_STEP = 0.005;
 const MISSES = 192;
 /** Until so many truths were seen, nothing is known. */
 export const ENOUGH = 16;
-/** What was told before so many were, tells nothing of later misses: those whose wait was under way when the first came knew no more than these. */
+/** What was told before so many were, is not learned from: those whose wait was under way when the first ended knew no more than these, and how the others come had not been seen for long. Learned from as well, it moved all that was told for five waits. */
 export const TOLD_WELL = 64;
 /** No estimate is better than this: messages are on their way, and a window that opens lets its calls go one after the other. ms. */
 const GRAIN_MS = 250;
@@ -51,14 +51,14 @@ const BOUND = 3;
  */
 export function learn(known: Calibration, told: Calibration, rawMs: number, tookMs: number): Calibration {
   const truth = Math.min(BOUND, Math.max(-BOUND, Math.log((tookMs + SOFTEN_MS) / (rawMs + SOFTEN_MS))));
-  const p50 = known.p50 + STEP * known.noise * (truth > known.p50 ? 0.5 : -0.5);
-  const next = { ...known, p50, seen: known.seen + 1 };
-  if (told.seen < TOLD_WELL) return next;
+  const seen = known.seen + 1;
+  if (told.seen < TOLD_WELL) return { ...known, seen };
   const missed = truth - told.p50;
-  const weight = Math.max(SMOOTHING.least, 1 / (known.seen + SMOOTHING.naive));
+  const weight = Math.max(SMOOTHING.least, 1 / (known.misses.length + SMOOTHING.naive));
   const misses = [...known.misses.slice(known.misses.length < MISSES ? 0 : 1), missed];
   return {
-    ...next,
+    seen,
+    p50: known.p50 + STEP * known.noise * (truth > known.p50 ? 0.5 : -0.5),
     noise: known.noise + weight * (Math.min(Math.abs(missed), CLIP * known.noise) - known.noise),
     reach: Math.max(0, known.reach + REACH_STEP * (missed > known.reach * known.noise ? 0.95 : -0.05)),
     misses,
