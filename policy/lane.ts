@@ -6,6 +6,8 @@
  * rest wakes them when `due` says so.
  */
 import { flowOf, isBatches } from "./flow.ts";
+import { before, began, type Gaps, startedOne, UNSEEN } from "./gaps.ts";
+import { type Inflow, STILL } from "./inflow.ts";
 import { type Place, precedes, Queue, type Waiting } from "./queue.ts";
 import { Use } from "./use.ts";
 
@@ -20,8 +22,9 @@ export type Run = {
   readonly first: Place;
   readonly last: Place;
   readonly firstOf: Readonly<Record<Kind, Place | null>>;
-  /** How many of it start before a place between its first and its last. */
-  before: (place: Place) => number;
+  /** How many of it are of a kind; and how many of these start before a place between its first and its last. */
+  sizeOf: (kind: Kind) => number;
+  before: (place: Place, kind: Kind) => number;
 };
 
 export class Lane {
@@ -42,10 +45,15 @@ export class Lane {
   readonly use = new Use();
   /** Where the lane stands in the heap of each kind; -1 where it does not. */
   readonly slots: Record<Kind, number> = { requests: -1, tokens: -1 };
+  /** What comes to it. */
+  inflow: Inflow = STILL;
+  /** Jobs that it started, and how many of them for each of a kind. */
+  #starts = 0;
+  readonly #gaps: Record<Kind, Gaps> = { requests: UNSEEN, tokens: UNSEEN };
   readonly #lines: Record<Kind, Queue> = { requests: new Queue(), tokens: new Queue() };
   /** Those with jobs of each kind, by the first of them. A run of both kinds stands in both. */
   readonly #runs: Record<Kind, Run[]> = { requests: [], tokens: [] };
-  #resting = 0;
+  readonly #restingOf: Record<Kind, number> = { requests: 0, tokens: 0 };
   /** None that rests stands behind it; null while none does. */
   #last: Place | null = null;
 
@@ -59,7 +67,7 @@ export class Lane {
 
   /** Of those that rest, too. */
   get size(): number {
-    return this.awake + this.#resting;
+    return this.sizeOf("requests") + this.sizeOf("tokens");
   }
 
   get awake(): number {
@@ -90,16 +98,45 @@ export class Lane {
     return this.#lines.requests.remove(waiting) || this.#lines.tokens.remove(waiting);
   }
 
+  /** A job of the kind waits, where none did. */
+  begin(kind: Kind): void {
+    this.#gaps[kind] = began(this.#gaps[kind], this.#starts);
+  }
+
+  /** The job starts, and waits no more. Answers whether it was there, awake. */
+  start(waiting: Waiting): boolean {
+    const length = { requests: this.sizeOf("requests"), tokens: this.sizeOf("tokens") };
+    const kind = KINDS.find((each) => this.#lines[each].remove(waiting));
+    if (!kind) return false;
+    this.#starts++;
+    this.#gaps[kind] = startedOne(this.#gaps[kind], this.#starts, length[kind]);
+    return true;
+  }
+
+  /** How many of a kind wait, those that rest too. */
+  sizeOf(kind: Kind): number {
+    return this.#lines[kind].size + this.#restingOf[kind];
+  }
+
+  /** How many of the lane will have started before a job of a kind at this place does, as its kind went of late. */
+  before(place: Place, kind: Kind): number {
+    return before(this.#gaps[kind], this.#starts, this.#rankOf(place, kind)) ?? this.rank(place);
+  }
+
   /** How many of the lane start before this place. */
   rank(place: Place): number {
-    const awake = this.#lines.requests.rank(place) + this.#lines.tokens.rank(place);
+    return this.#rankOf(place, "requests") + this.#rankOf(place, "tokens");
+  }
+
+  #rankOf(place: Place, kind: Kind): number {
+    const awake = this.#lines[kind].rank(place);
     if (!this.#last) return awake;
     // Most that are asked for have just come in, and stand behind all.
-    if (precedes(this.#last, place)) return awake + this.#resting;
+    if (precedes(this.#last, place)) return awake + this.#restingOf[kind];
     let resting = 0;
-    for (const run of this.#eachRun()) {
-      if (precedes(run.last, place)) resting += run.size;
-      else if (precedes(run.first, place)) resting += run.before(place);
+    for (const run of this.#runs[kind]) {
+      if (precedes(run.last, place)) resting += run.sizeOf(kind);
+      else if (precedes(run.first, place)) resting += run.before(place, kind);
     }
     return awake + resting;
   }
@@ -112,15 +149,15 @@ export class Lane {
   /** These rest as a run from now on. `jobs`: in order, none if they were never awake here. */
   rest(jobs: readonly Waiting[], run: Run): void {
     for (const kind of KINDS) this.#lines[kind].removeAll(jobs);
-    this.#resting += run.size;
+    for (const kind of KINDS) this.#restingOf[kind] += run.sizeOf(kind);
     if (!this.#last || precedes(this.#last, run.last)) this.#last = run.last;
     for (const kind of KINDS) if (run.firstOf[kind]) this.#runs[kind].splice(this.#placeOf(run, kind), 0, run);
   }
 
   /** The run's jobs come back one by one. */
   wake(run: Run): void {
-    this.#resting -= run.size;
-    if (this.#resting === 0) this.#last = null;
+    for (const kind of KINDS) this.#restingOf[kind] -= run.sizeOf(kind);
+    if (this.#restingOf.requests + this.#restingOf.tokens === 0) this.#last = null;
     for (const kind of KINDS) if (run.firstOf[kind]) this.#runs[kind].splice(this.#placeOf(run, kind), 1);
   }
 
@@ -156,10 +193,5 @@ export class Lane {
       else high = middle;
     }
     return low;
-  }
-
-  *#eachRun(): Iterable<Run> {
-    yield* this.#runs.requests;
-    for (const run of this.#runs.tokens) if (!run.firstOf.requests) yield run;
   }
 }

@@ -10,13 +10,13 @@
  * unspent. In strict order, big jobs before small ones need up to twice the time that their sums do.
  */
 import { type Charged, Comers } from "./comers.ts";
-import type { RankedHeap } from "./heap.ts";
-import { KINDS, type Kind, Lane, type Run } from "./lane.ts";
+import { came, inflowAt } from "./inflow.ts";
+import { type Kind, Lane, type Run } from "./lane.ts";
 import type { Line } from "./packing.ts";
 import type { Waiting } from "./queue.ts";
 import { chargeOf, giveBack, lift, rejoin, startsBefore } from "./returns.ts";
 import { hadOf, type Standing } from "./standing.ts";
-import { byTurn, comesFirst, isNamedFirst } from "./turns.ts";
+import { isNamedFirst, type Other, startsUntil, Turns } from "./turns.ts";
 
 /** `aside`: it may not start, and keeps nobody waiting; as the next, it stands in line no more. `lane`: only this flow must wait (its tenant's own cap), until `readmit` or a change of its jobs. `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
 export type Answer = "start" | "aside" | "lane" | "pool" | Kind;
@@ -41,14 +41,15 @@ const SMALL_SEEN = 32;
 
 export class Order {
   readonly lanes = new Map<string, Lane>();
-  /** Lanes with jobs of a kind, by virtual time. */
-  readonly #heaps: Record<Kind, RankedHeap<Lane>>;
+  readonly #turns = new Turns();
   readonly #weightOf: (flow: string) => number;
   readonly #kindOf: (waiting: Waiting) => Kind;
   /** Virtual time of the last start in turn: where a returning flow begins. */
   #virtual = 0;
   readonly #comers = new Comers();
   #size = 0;
+  /** When the first job of all came, ms. */
+  #since = Number.POSITIVE_INFINITY;
   #isWaitedFor = false;
   #hasMoved = false;
   /** What jobs that mostly take requests took of tokens, about. */
@@ -59,7 +60,6 @@ export class Order {
   constructor(weightOf: (flow: string) => number, kindOf: (waiting: Waiting) => Kind) {
     this.#weightOf = weightOf;
     this.#kindOf = kindOf;
-    this.#heaps = { requests: byTurn("requests"), tokens: byTurn("tokens") };
   }
 
   get size(): number {
@@ -74,14 +74,23 @@ export class Order {
   /** The next job: the one that was passed, or the first of the flow with the least virtual time. */
   get head(): Waiting | undefined {
     if (this.#passed) return this.#passed.waiting;
-    const lane = this.#least();
+    const lane = this.#turns.least();
     return lane?.first(lane.nextKind());
+  }
+
+  /** A job of the flow has come to the pool, whether it had to wait or not. */
+  came(flow: string, now: number): void {
+    this.#since = Math.min(this.#since, now);
+    const lane = this.#lane(flow);
+    lane.inflow = came(lane.inflow, now);
   }
 
   add(waiting: Waiting): void {
     const lane = this.#lane(waiting.flow);
     if (lane.size === 0) this.#arrive(lane);
-    lane.add(waiting, this.#kindOf(waiting));
+    const kind = this.#kindOf(waiting);
+    lane.add(waiting, kind);
+    if (lane.sizeOf(kind) === 1) lane.begin(kind);
     this.#size++;
     this.#rank(lane);
   }
@@ -243,7 +252,7 @@ export class Order {
 
   /** Tokens of the next two jobs that mostly take tokens, as far as can be told from those that are first. */
   #large(head: Waiting, gate: Gate): number[] {
-    const heap = this.#heaps.tokens;
+    const heap = this.#turns.of.tokens;
     const lane = this.#kindOf(head) === "tokens" ? this.lanes.get(head.flow)! : heap.peek();
     const first = lane?.first("tokens");
     if (!lane || !first) return [];
@@ -254,14 +263,29 @@ export class Order {
     return next ? [first.tokens, next.tokens] : [first.tokens];
   }
 
-  #least(): Lane | undefined {
-    const [a, b] = [this.#heaps.requests.peek(), this.#heaps.tokens.peek()];
-    return a && b ? (comesFirst(a, b) ? a : b) : (a ?? b);
+  /**
+   * How many of the pool start before a job, and of them how many of its flow's own. `startMs`: how often one starts, ms. Unlike its place, which tells of those that wait in the order as it stands,
+   * this counts those that will come as well, and a kind that goes ahead of the other.
+   */
+  before(waiting: Waiting, costMs: number, startMs: number, now: number): { jobs: number; own: number } {
+    const lane = this.lanes.get(waiting.flow);
+    if (!lane) return { jobs: 0, own: 0 };
+    const step = Math.max(costMs, 1e-9);
+    const own = lane.before(waiting, this.#kindOf(waiting));
+    const turn = this.#begins(lane, step) + chargeOf(lane, own, step);
+    const others: Other[] = [];
+    for (const other of this.lanes.values()) {
+      const inflow = other === lane ? 0 : inflowAt(other.inflow, this.#since, now) * startMs;
+      if (other === lane || (other.size === 0 && inflow === 0)) continue;
+      const begin = other.size === 0 ? Math.max(other.virtual, this.#virtual) : this.#begins(other, step);
+      others.push({ fair: startsBefore(other, begin, turn, isNamedFirst(other, lane), step), waiting: other.size, inflow });
+    }
+    return { jobs: startsUntil(own, others), own };
   }
 
   /** Lets a job of this kind ahead of the head, if that is fair and the head bears it. */
   #letAhead(kind: Kind, head: Waiting, gate: Gate): Waiting | null {
-    const heap = this.#heaps[kind];
+    const heap = this.#turns.of[kind];
     const skipped: Lane[] = [];
     let tried = 0;
     let chosen: Waiting | null = null;
@@ -304,24 +328,13 @@ export class Order {
     const step = chargeMs(lane, candidate, gate) / lane.weight;
     const headStep = chargeMs(own, head, gate) / own.weight;
     const after = lane.virtual + step + (lane === own ? headStep : 0);
-    return after - this.#leastBut(lane) <= Math.max(step, headStep);
-  }
-
-  /** The least virtual time of all lanes but one. */
-  #leastBut(lane: Lane): number {
-    let least = Number.POSITIVE_INFINITY;
-    for (const kind of KINDS) {
-      const heap = this.#heaps[kind];
-      const other = heap.peek() === lane ? heap.second() : heap.peek();
-      if (other) least = Math.min(least, other.virtual);
-    }
-    return least;
+    return after - this.#turns.leastBut(lane) <= Math.max(step, headStep);
   }
 
   #take(waiting: Waiting, gate: Gate): void {
     const lane = this.lanes.get(waiting.flow)!;
     // One that stayed would start again and again.
-    if (!lane.remove(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
+    if (!lane.start(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
     this.#size--;
     if (this.#kindOf(waiting) === "requests") this.#small += (waiting.tokens - this.#small) / (this.#small > 0 ? SMALL_SEEN : 1);
     const step = chargeMs(lane, waiting, gate) / lane.weight;
@@ -372,14 +385,11 @@ export class Order {
   #rank(lane: Lane): void {
     if (lane.isCapped) lift(lane, this.#virtual);
     lane.isCapped = false;
-    for (const kind of KINDS) {
-      if (lane.first(kind)) this.#heaps[kind].place(lane);
-      else this.#heaps[kind].remove(lane);
-    }
+    this.#turns.place(lane);
   }
 
   #cap(lane: Lane): void {
-    for (const kind of KINDS) this.#heaps[kind].remove(lane);
+    this.#turns.remove(lane);
     lane.isCapped = true;
   }
 }

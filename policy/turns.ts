@@ -1,9 +1,42 @@
-/** Whose turn it is: the flow's with the least virtual time. */
+/** How flows take turns: the one with the least virtual time is next. Virtual times are in ms of the pool's rate, divided by weight. */
 import { RankedHeap } from "./heap.ts";
-import type { Kind, Lane } from "./lane.ts";
+import { KINDS, type Kind, type Lane } from "./lane.ts";
 
-/** Lanes by their turn, each with jobs of this kind. */
-export function byTurn(kind: Kind): RankedHeap<Lane> {
+/** Those with work waiting, by virtual time. */
+export class Turns {
+  /** Those with jobs of a kind. */
+  readonly of: Readonly<Record<Kind, RankedHeap<Lane>>> = { requests: openHeap("requests"), tokens: openHeap("tokens") };
+
+  /** Puts a lane where it belongs. */
+  place(lane: Lane): void {
+    for (const kind of KINDS) {
+      if (lane.first(kind)) this.of[kind].place(lane);
+      else this.of[kind].remove(lane);
+    }
+  }
+
+  remove(lane: Lane): void {
+    for (const kind of KINDS) this.of[kind].remove(lane);
+  }
+
+  least(): Lane | undefined {
+    const [a, b] = [this.of.requests.peek(), this.of.tokens.peek()];
+    return a && b ? (comesFirst(a, b) ? a : b) : (a ?? b);
+  }
+
+  /** The least virtual time of all lanes but one. */
+  leastBut(lane: Lane): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const kind of KINDS) {
+      const heap = this.of[kind];
+      const other = heap.peek() === lane ? heap.second() : heap.peek();
+      if (other) least = Math.min(least, other.virtual);
+    }
+    return least;
+  }
+}
+
+function openHeap(kind: Kind): RankedHeap<Lane> {
   return new RankedHeap<Lane>(
     comesFirst,
     (lane) => lane.slots[kind],
@@ -13,11 +46,39 @@ export function byTurn(kind: Kind): RankedHeap<Lane> {
   );
 }
 
-export function comesFirst(a: Lane, b: Lane): boolean {
+function comesFirst(a: Lane, b: Lane): boolean {
   return a.virtual < b.virtual || (a.virtual === b.virtual && isNamedFirst(a, b));
 }
 
 /** Who is first of those that were served alike. */
 export function isNamedFirst(a: Lane, b: Lane): boolean {
   return a.yields === b.yields ? a.flow < b.flow : b.yields;
+}
+
+/** Another flow: how many it starts before a turn if it has them, how many it has, and how many come to it for each start of the pool. */
+export type Other = { fair: number; waiting: number; inflow: number };
+
+/** More than so much of the pool cannot be told to go to others: what little it leaves is not known that well. */
+const MOST_OTHERS = 0.98;
+/** Each round finds at least one flow that does not use its turns; nearly always two or three find all. */
+const ROUNDS = 8;
+
+/**
+ * How many jobs a pool starts before the turn of one that `own` of its flow are before. Others start what waits and what comes until then, up to their fair share: as far as they do not use that, what comes to them
+ * grows with the wait. Rounds begin with the longest wait that can be, and come down to the least that bears itself (Newton's steps on a concave function).
+ */
+export function startsUntil(own: number, others: readonly Other[]): number {
+  let starts = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < ROUNDS; round++) {
+    let [known, growing] = [own, 0];
+    for (const { fair, inflow, waiting } of others) {
+      if (inflow === 0) known += Math.min(waiting, fair);
+      else if (waiting + inflow * starts >= fair) known += fair;
+      else [known, growing] = [known + waiting, growing + inflow];
+    }
+    const next = known / (1 - Math.min(growing, MOST_OTHERS));
+    if (starts - next < 1 / 2) return Math.min(starts, next);
+    starts = next;
+  }
+  return starts;
 }

@@ -1,58 +1,58 @@
 /**
- * What was estimated of waits, held against what they turned out to be: of a sample of jobs, by pool and flow. In memory alone: after a wake it
- * is learned anew.
+ * What was estimated of waits, held against what they turned out to be: of a sample of jobs, by pool and line. A line is the jobs of a flow that take more of the one resource: the kinds of a
+ * flow wait unlike each other where one of them is let ahead. In memory alone: after a wake it is learned anew.
  */
-import { type Calibration, learn, NAIVE } from "../../policy/calibration.ts";
+import { type Calibration, ENOUGH, learn, NAIVE, TOLD_WELL } from "../../policy/calibration.ts";
 import type { Entry } from "./book.ts";
 
-/** Jobs whose wait is under way and will be learned from: of one flow, and of all where each has some. */
-const SAMPLES = 256;
+/** Jobs whose wait is under way and will be learned from: of one line, and of all where each has some. */
+const SAMPLES = TOLD_WELL;
 const SAMPLES_OF_ALL = 4_096;
 const SAMPLES_AT_LEAST = 2;
-/** Until a flow's own waits have taught so much, it is told what all of the pool taught. */
-const ENOUGH = 16;
 
-type Sample = { since: number; rawMs: number; told: Calibration };
+type Line = { known: Calibration | null; samples: number; passed: number };
+type Sample = { line: Line; since: number; rawMs: number; told: Calibration };
 
 export class Expectations {
   #whole = NAIVE;
-  readonly #byFlow = new Map<string, Calibration>();
-  /** By flow and job: a job that rests meanwhile teaches as well. */
-  readonly #samples = new Map<string, Map<string, Sample>>();
-  #sampled = 0;
+  readonly #lines = new Map<string, Line>();
+  /** By job: one that rests meanwhile teaches as well. */
+  readonly #samples = new Map<string, Sample>();
 
-  of(flow: string): Calibration {
-    const own = this.#byFlow.get(flow);
-    return own && own.seen >= ENOUGH ? own : this.#whole;
+  /** Until a line's own waits have taught enough, it is told what all of the pool taught. */
+  of(line: string): Calibration {
+    const known = this.#lines.get(line)?.known;
+    return known && known.seen >= ENOUGH ? known : this.#whole;
   }
 
-  /** A job begins to wait; `rawMs` as reckoned, without calibration. */
-  expect(entry: Entry, rawMs: () => number, now: number): void {
-    const { flow } = entry;
-    const samples = this.#samples.get(flow) ?? new Map<string, Sample>();
-    if (samples.size >= (this.#sampled < SAMPLES_OF_ALL ? SAMPLES : SAMPLES_AT_LEAST)) return;
-    this.#sampled++;
-    this.#samples.set(flow, samples.set(entry.row.job, { since: now, rawMs: rawMs(), told: this.of(flow) }));
+  /** A job begins to wait, in a line of so many; `rawMs` as reckoned, without calibration. One of some is learned from, so that those whose wait is under way are spread over all of it: taken as they come, they would end together, and nothing would be learned until the next do. */
+  expect(entry: Entry, name: string, length: number, rawMs: () => number, now: number): void {
+    const line = this.#lines.get(name) ?? { known: null, samples: 0, passed: Number.POSITIVE_INFINITY };
+    this.#lines.set(name, line);
+    line.passed++;
+    const most = this.#samples.size < SAMPLES_OF_ALL ? SAMPLES : SAMPLES_AT_LEAST;
+    if (line.samples >= most || line.passed <= length / SAMPLES) return;
+    line.samples++;
+    line.passed = 0;
+    this.#samples.set(entry.row.job, { line, since: now, rawMs: rawMs(), told: this.of(name) });
   }
 
   /** Its wait is over: it starts. */
   started(entry: Entry, now: number): void {
-    const sample = this.#samples.get(entry.flow)?.get(entry.row.job);
+    const sample = this.#samples.get(entry.row.job);
     if (!sample) return;
     this.gone(entry);
-    const { flow } = entry;
-    const { rawMs, since, told } = sample;
-    const own = this.#byFlow.get(flow) ?? { ...this.#whole, seen: 0 };
+    const { line, rawMs, since, told } = sample;
+    const own = line.known ?? { ...this.#whole, seen: 0, misses: [] };
     this.#whole = learn(this.#whole, told, rawMs, now - since);
-    this.#byFlow.set(flow, learn(own, told, rawMs, now - since));
+    line.known = learn(own, told, rawMs, now - since);
   }
 
   /** It waits no more, for another reason: that teaches nothing. */
   gone(entry: Entry): void {
-    const { flow } = entry;
-    const samples = this.#samples.get(flow);
-    if (!samples?.delete(entry.row.job)) return;
-    this.#sampled--;
-    if (samples.size === 0) this.#samples.delete(flow);
+    const sample = this.#samples.get(entry.row.job);
+    if (!sample) return;
+    this.#samples.delete(entry.row.job);
+    sample.line.samples--;
   }
 }

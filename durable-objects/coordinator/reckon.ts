@@ -1,4 +1,5 @@
 /** Where a waiting job stands, when it will start, and whom it waits for. */
+import { dominantKind, paceMs, paceOf } from "../../policy/budget.ts";
 import { calibrate } from "../../policy/calibration.ts";
 import { type Ahead, etaOf, inSeconds } from "../../policy/eta.ts";
 import { isBatches } from "../../policy/flow.ts";
@@ -10,27 +11,35 @@ import { outOfTurn, prolonged } from "./condition/shown.ts";
 /** `rawMs`: the estimate before what was learned of such estimates. */
 export type Reckoning = Binding & { rawMs: number; position: number; ahead: { jobs: number; tokens: number; own: number } };
 
-/** The tokens of those ahead are counted at the pool's mean. */
-export function reckon(book: Book, { row, address, flow }: Entry, waiting: Waiting, now: number): Reckoning {
+/** Told of its place is what the order says as it stands; of its wait what will come as well. The tokens of those ahead are counted at the pool's mean. */
+export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, now: number): Reckoning {
   const pool = book.pools.get(row.pool)!;
   const rank = pool.order.rank(waiting);
-  const position = pool.order.position(waiting, book.costMs(row, pool.order.charged(flow, row.tokens).tokens), rank);
+  const costMs = book.costMs(row, pool.order.charged(waiting.flow, row.tokens).tokens);
+  const position = pool.order.position(waiting, costMs, rank);
   const own = Math.min(rank + liveBefore(pool, waiting), position - 1);
   const mean = pool.waitingTokens / Math.max(1, pool.order.size);
   const behind = (jobs: number): Ahead => ({ jobs: jobs + 1, tokens: jobs * mean + row.tokens, callMs: pool.callMs });
-  const inTurn = etaOf(pool.budget, behind(position - 1), row.tokens, now);
+  const until = pool.order.before(waiting, costMs, paceMs(paceOf(pool.budget), mean), now);
+  const ownUntil = Math.min(until.own + liveBefore(pool, waiting), until.jobs);
+  const inTurn = etaOf(pool.budget, behind(until.jobs), row.tokens, now);
   const bound = binding({
     pool: inTurn,
-    alone: own === position - 1 ? inTurn : etaOf(pool.budget, behind(own), row.tokens, now),
+    alone: ownUntil === until.jobs ? inTurn : etaOf(pool.budget, behind(ownUntil), row.tokens, now),
     cap: etaOf(book.tenant(address.tenant).budget, behind(own), row.tokens, now),
   });
   const rawMs = bound.eta.p50 * 1_000;
-  const told = calibrate(pool.expectations.of(flow), rawMs);
+  const told = calibrate(pool.expectations.of(lineOf(pool, waiting)), rawMs);
   const eta = { ...bound.eta, p50: inSeconds(told.p50), p95: inSeconds(told.p95) };
   const behindPool = prolonged(book, pool, address.tenant, behind(position - 1), eta, now);
   const wait = outOfTurn(book, pool, address.tenant, { jobs: own + 1, tokens: row.tokens }, behindPool);
   const share = wait !== behindPool ? "vain" : wait === eta ? bound.share : null;
   return { eta: wait, share, rawMs, position, ahead: { jobs: position - 1, tokens: Math.round((position - 1) * mean), own } };
+}
+
+/** The line of its flow that a job stands in, by what it takes the greater share of. */
+export function lineOf({ budget }: Pool, { flow, tokens }: Waiting): string {
+  return `${dominantKind(budget, tokens)} ${flow}`;
 }
 
 /** How many of the tenant's jobs in this pool start before those of its flow: before a batch's, all that are live. */

@@ -12,7 +12,8 @@ import type { Kind, Lane, Run } from "../../policy/lane.ts";
 import { type Place, precedes } from "../../policy/queue.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { MOST, type Segment } from "./segments.ts";
-import type { CoordinatorStore, Summary } from "./store/store.ts";
+import type { CoordinatorStore, StoredSegment, Summary } from "./store/store.ts";
+import { requestsOf, summaryOf } from "./summary.ts";
 import { flowOfMailbox, waitingOf } from "./waiting.ts";
 
 /** Waiting tickets that are in memory; each takes some hundred bytes of 128 MB in all. */
@@ -41,6 +42,7 @@ export class Rested implements Run {
   readonly tokens: number;
   readonly smallest: number;
   readonly priorities: [number, number][];
+  readonly requests: readonly number[];
   readonly bands: readonly [Place, Place][];
   readonly since: number;
   readonly deadline: number | null;
@@ -64,28 +66,40 @@ export class Rested implements Run {
     ({ size: this.size, tokens: this.tokens, priorities: this.priorities, since: this.since } = summary);
     this.smallest = summary.smallest ?? 0;
     this.bands = summary.bands ?? NO_BANDS;
+    this.requests = requestsOf(summary);
     ({ deadline: this.deadline, first: this.first, last: this.last } = summary);
     [this.least, this.most] = summary.numbers;
     const shared = (place: Place | null) => (place && !precedes(this.first, place) ? this.first : place);
     this.firstOf = { requests: shared(summary.firstOf.requests), tokens: shared(summary.firstOf.tokens) };
   }
 
+  sizeOf(kind: Kind): number {
+    const requests = this.requests.reduce((sum, each) => sum + each, 0);
+    return kind === "requests" ? requests : this.size - requests;
+  }
+
   /** Between the jobs of two priorities many a place is; its segment is looked through only for one among those of the same. */
-  before(place: Place): number {
+  before(place: Place, kind: Kind): number {
     let before = 0;
     for (const [index, [first, last]] of this.bands.entries()) {
-      if (precedes(last, place)) before += this.priorities[index]![1];
-      else if (precedes(first, place)) return this.site.before(this.segment, place);
+      const requests = this.requests[index]!;
+      if (precedes(last, place)) before += kind === "requests" ? requests : this.priorities[index]![1] - requests;
+      else if (precedes(first, place)) return this.site.before(this, place, kind);
     }
-    return this.bands.length > 0 ? before : this.site.before(this.segment, place);
+    return this.bands.length > 0 ? before : this.site.before(this, place, kind);
   }
 }
 
 /** Whose what rests is. */
 type Owner = { tenant: string; flow: string };
 
-/** What rests of one mailbox, and a number that no job of it exceeds. `before`: how many of a segment stand before a place among them. */
-type Site = { readonly name: string; readonly runs: Set<Rested>; most: number; readonly before: (segment: number, place: Place) => number };
+/** What rests of one mailbox, and a number that no job of it exceeds. `before`: how many of a run stand before a place among them, of a kind. */
+type Site = {
+  readonly name: string;
+  readonly runs: Set<Rested>;
+  most: number;
+  readonly before: (run: Rested, place: Place, kind: Kind) => number;
+};
 
 /** Where it does not matter. */
 const NOBODY: Owner = { tenant: "", flow: "" };
@@ -350,40 +364,14 @@ export class Resting {
 
   #openSite(name: string): Site {
     // What a summary cannot answer: its segment is looked through.
-    const before = (segment: number, place: Place) =>
-      this.#store!.segment(segment).tickets.filter(({ row }) => precedes(waitingOf(row, NOBODY), place)).length;
+    const before = ({ pool, segment }: Rested, place: Place, kind: Kind) => {
+      const { budget } = this.#book.pools.get(pool)!;
+      const isBefore = ({ row }: StoredSegment["tickets"][number]) =>
+        dominantKind(budget, row.tokens) === kind && precedes(waitingOf(row, NOBODY), place);
+      return this.#store!.segment(segment).tickets.filter(isBefore).length;
+    };
     const site: Site = { name, runs: new Set(), most: 0, before };
     this.#sites.set(name, site);
     return site;
   }
-}
-
-/** Null if one of them would not be found by its name. */
-function summaryOf({ budget, id }: Pool, entries: readonly Entry[]): Summary | null {
-  const jobs = entries
-    .map((entry) => entry.waiting ?? waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant }))
-    .sort((a, b) => (precedes(a, b) ? -1 : 1));
-  const spots = jobs.flatMap(({ job }) => spotOf(job) ?? []);
-  if (spots.length < jobs.length) return null;
-  const numbers = spots.map(({ number }) => number);
-  const deadlines = entries.flatMap(({ row }) => row.deadline ?? []);
-  const placeOf = (found: Place | undefined): Place | null => (found ? { effectiveAt: found.effectiveAt, arrival: found.arrival } : null);
-  const firstOf = (kind: "requests" | "tokens") => placeOf(jobs.find(({ tokens }) => dominantKind(budget, tokens) === kind));
-  const bands = [...Map.groupBy(jobs, ({ priority }) => priority)];
-  return {
-    pool: id,
-    size: jobs.length,
-    tokens: jobs.reduce((sum, { tokens }) => sum + tokens, 0),
-    smallest: Math.min(...jobs.map(({ tokens }) => tokens)),
-    priorities: bands.map(([priority, each]) => [priority, each.length]),
-    ...(bands.length > 1 && { bands: bands.map(([, each]): [Place, Place] => [placeOf(each[0])!, placeOf(each.at(-1))!]) }),
-    since: Math.min(...jobs.map(({ since }) => since)),
-    deadline: deadlines.length > 0 ? Math.min(...deadlines) : null,
-    first: placeOf(jobs[0])!,
-    last: placeOf(jobs.at(-1))!,
-    firstOf: { requests: firstOf("requests"), tokens: firstOf("tokens") },
-    arrival: Math.max(...jobs.map(({ arrival }) => arrival)),
-    site: spots[0]!.site,
-    numbers: [Math.min(...numbers), Math.max(...numbers)],
-  };
 }

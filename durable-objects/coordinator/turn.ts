@@ -7,7 +7,7 @@ import { cameLate } from "../../policy/budget.ts";
 import { admit } from "./admit.ts";
 import type { Book, Entry } from "./book.ts";
 import { writeLedgers } from "./ledgers.ts";
-import { reckon } from "./reckon.ts";
+import { lineOf, reckon } from "./reckon.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 import { endLost, sweep } from "./sweep.ts";
 
@@ -26,10 +26,11 @@ export function decide<T>(book: Book, now: number, random: () => number, step: (
 function expect(book: Book, now: number): void {
   for (const entry of book.fresh) {
     const { waiting } = entry;
-    if (!waiting) continue;
     const pool = book.pools.get(entry.row.pool)!;
-    pool.expectations.expect(entry, () => reckon(book, entry, waiting, now).rawMs, now);
+    if (entry.row.phase !== "delayed") pool.order.came(entry.flow, now);
+    if (!waiting) continue;
     const own = pool.order.lanes.get(entry.flow)?.size ?? 0;
+    pool.expectations.expect(entry, lineOf(pool, waiting), own, () => reckon(book, entry, waiting, now).rawMs, now);
     if (own <= book.fresh.size && own < pool.order.size) cameLate(pool.budget, entry.row.tokens, now);
   }
 }

@@ -61,6 +61,20 @@ describe("a calibration", () => {
     expect(Math.abs(share(tooks, known, 200, "p95") - 0.95)).toBeLessThan(0.02);
   });
 
+  // As beside a window: most are told to the percent, and whoever does not get into the window waits for the next.
+  it("waits of which one in eight ends a window later: few more than that are told of it", () => {
+    const tooks = numbers(2_000).map((u) => RAW_MS * (u < 0.875 ? 1 + u / 100 : 1.5 + u / 10));
+    const known = taught(tooks, 64);
+    expect(Math.abs(share(tooks, known, 64, "p95") - 0.95)).toBeLessThan(0.03);
+    for (const each of known.slice(500)) expect(calibrate(each, RAW_MS).p95 / RAW_MS).toBeLessThan(1.7);
+  });
+
+  it("what was told while nothing was known does not make later ones careful", () => {
+    const known = taught([...Array(60).fill(RAW_MS * 6), ...Array(200).fill(RAW_MS)] as number[], 70);
+    const { p50, p95 } = calibrate(known.at(-1)!, RAW_MS);
+    expect(p95 / p50).toBeLessThan(1.25);
+  });
+
   it("follows when the waits change", () => {
     const tooks = [...Array(2_000).fill(50_000), ...Array(3_000).fill(200_000)] as number[];
     expect(calibrate(taught(tooks).at(-1)!, RAW_MS).p50 / 200_000).toBeCloseTo(1, 1);

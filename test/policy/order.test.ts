@@ -98,7 +98,14 @@ describe("an order", () => {
     for (const each of [big, small]) order.add(each);
     const lacksTokens = gate(({ tokens }) => (tokens > 5 ? "tokens" : "start"));
     expect(order.next(lacksTokens)).toBe(small);
-    const run = { size: 1, first: big, last: big, firstOf: { requests: null, tokens: big }, before: () => 0 };
+    const run = {
+      size: 1,
+      first: big,
+      last: big,
+      firstOf: { requests: null, tokens: big },
+      sizeOf: (kind: string) => (kind === "tokens" ? 1 : 0),
+      before: () => 0,
+    };
     order.rest("a", [big], run);
     expect(order.size).toBe(1);
     expect(order.next(gate(always))).toBeNull();

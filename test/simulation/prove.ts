@@ -123,12 +123,17 @@ function estimates(): void {
     `Behind a minute's work that waits already, as much comes for 20 minutes as can go, from tenants of unlike size, a tenth of it with a head start; ${STEADY_SEEDS} seeds together, from the fifth minute on.`,
   );
   say();
-  row(["rule", "waits", "p50 off (median)", "p50 off (median, signed)", "within p95"]);
-  row(["---", "---", "---", "---", "---"]);
-  for (const rule of ["bucket 1 s", "fixed 60 s"] as const) {
+  row(["rule", "burst", "waits", "p50 off (median)", "p50 off (median, signed)", "within p95"]);
+  row(["---", "---", "---", "---", "---", "---"]);
+  const scenes = [
+    ...(["bucket 1 s", "bucket 10 s", "fixed 10 s", "fixed 60 s", "sliding 60 s"] as const).map((rule) => ({ rule, learns: false })),
+    // Where a minute's burst is known, a minute's work does not wait.
+    ...(["bucket 1 s", "bucket 10 s", "bucket 60 s"] as const).map((rule) => ({ rule, learns: true })),
+  ];
+  for (const { learns, rule } of scenes) {
     const seeds = Array.from({ length: STEADY_SEEDS }, (_, index) => index + 1);
-    const { bias, covered, off, waits } = errorOf(seeds.flatMap((seed) => steadyWaits(rule, seed, SCALE)))!;
-    row([rule, waits, percent(off), percent(bias), percent(covered)]);
+    const { bias, covered, off, waits } = errorOf(seeds.flatMap((seed) => steadyWaits(rule, seed, SCALE, learns)))!;
+    row([rule, learns ? "learned" : "known", waits, percent(off), percent(bias), percent(covered)]);
   }
   say();
 }

@@ -122,9 +122,9 @@ function worstWait(jobs: SimJob[]): number {
 const SETTLED_MS = 300_000;
 
 /** What was told on a steady load, once it has shown itself. */
-export function steadyWaits(rule: RuleName, seed: number, scale: Scale) {
-  const { jobs } = runSluice({ rule, load: "steady", scale, minutes: 20, seed });
-  return waitsOf(jobs, SETTLED_MS);
+export function steadyWaits(rule: RuleName, seed: number, scale: Scale, learns = false, which: (job: SimJob) => boolean = () => true) {
+  const { jobs } = runSluice({ rule, load: "steady", scale, minutes: 20, seed, learns });
+  return waitsOf(jobs.filter(which), SETTLED_MS);
 }
 
 export { overflowOf };

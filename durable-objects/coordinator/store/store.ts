@@ -60,6 +60,8 @@ export type Summary = {
   smallest?: number;
   /** How many of each priority. */
   priorities: [number, number][];
+  /** And of these how many take more of the requests; missing in what was written before it was asked for. */
+  requests?: number[];
   /** Of each of these where the first and the last stand, if there are several; missing in what was written before it was asked for. */
   bands?: [Place, Place][];
   /** Since when the first of them waits. */

@@ -1,0 +1,26 @@
+/** How fast jobs come in, as of late. Those of one instant are a heap that waits, and not a stream: but for a few of them they do not count. */
+export type Inflow = { readonly first: number; readonly at: number; readonly together: number; readonly perMs: number };
+
+export const STILL: Inflow = { first: Number.POSITIVE_INFINITY, at: 0, together: 0, perMs: 0 };
+
+/** What is older counts less and less, ms. */
+const MEMORY_MS = 120_000;
+/** So many of one ms count. */
+const TOGETHER = 8;
+
+export function came({ at, first, perMs, together }: Inflow, now: number): Inflow {
+  const since = Math.max(0, now - at);
+  const beside = since === 0 ? together + 1 : 1;
+  const one = beside > TOGETHER ? 0 : 1 / MEMORY_MS;
+  return { first: Math.min(first, now), at: Math.max(at, now), together: beside, perMs: perMs * Math.exp(-since / MEMORY_MS) + one };
+}
+
+/** Until there was so much time to look, ms, what came may be a heap that was sent one by one: the shorter, the less it counts, and the less is believed of it. */
+const LOOK_MS = 20_000;
+
+/** Jobs a ms. `since`: when the first of all came. */
+export function inflowAt({ at, perMs }: Inflow, since: number, now: number): number {
+  const looked = Math.max(0, now - since);
+  const seen = 1 - Math.exp(-Math.max(LOOK_MS, looked) / MEMORY_MS);
+  return (Math.min(1, looked / LOOK_MS) * perMs * Math.exp(-Math.max(0, now - at) / MEMORY_MS)) / seen;
+}
