@@ -22,7 +22,7 @@ export type Calibration = {
 };
 
 /** Nothing learned: the estimate stands, and a quarter more is allowed for. */
-export const NAIVE: Calibration = { p50: 0, noise: Math.log(1.25) / 2, reach: 2, misses: [], beyond: 0, seen: 0 };
+export const NAIVE: Calibration = { p50: 0, noise: Math.log(1.25) / 1.5, reach: 1.5, misses: [], beyond: 0, seen: 0 };
 
 /** Waits below some seconds tell little of a factor: so much is added to both sides, ms. */
 const SOFTEN_MS = 2_000;
