@@ -9,7 +9,6 @@
  * Packing: while the next job waits for one resource, jobs of the other kind may go ahead, for what they mostly take would be left
  * unspent. In strict order, big jobs before small ones need up to twice the time that their sums do.
  */
-import { type Charged, Comers } from "./comers.ts";
 import { came, inflowAt } from "./inflow.ts";
 import { type Kind, Lane, type Run } from "./lane.ts";
 import type { Line } from "./packing.ts";
@@ -26,7 +25,7 @@ export type Gate = {
   /** Lets a job go; has then reserved for it. `ahead`: it is not the next, but may go before that. */
   starts: (waiting: Waiting, ahead?: boolean) => Answer;
   /** Its dominant cost, in ms of the pool's rate; or as if it took so many tokens. */
-  costMs: (waiting: Waiting, tokens?: number) => number;
+  costMs: (waiting: Waiting) => number;
   /** How much later the head can start if the job goes ahead of it, as far as one resource tells, ms. */
   delayMs: (waiting: Waiting, resource: Kind, head: Waiting) => number;
   /** The resource that is about to be lost unless jobs of its kind go before the next; null: neither. */
@@ -46,7 +45,6 @@ export class Order {
   readonly #kindOf: (waiting: Waiting) => Kind;
   /** Virtual time of the last start in turn: where a returning flow begins. */
   #virtual = 0;
-  readonly #comers = new Comers();
   #size = 0;
   /** When the first job of all came, ms. */
   #since = Number.POSITIVE_INFINITY;
@@ -87,7 +85,7 @@ export class Order {
 
   add(waiting: Waiting): void {
     const lane = this.#lane(waiting.flow);
-    if (lane.size === 0) this.#arrive(lane);
+    if (lane.size === 0) rejoin(lane, this.#virtual);
     const kind = this.#kindOf(waiting);
     lane.add(waiting, kind);
     if (lane.sizeOf(kind) === 1) lane.begin(kind);
@@ -114,7 +112,7 @@ export class Order {
   /** A run that rested elsewhere, or since before the object woke, takes its place. */
   restored(flow: string, run: Run): void {
     const lane = this.#lane(flow);
-    if (lane.size === 0) this.#arrive(lane);
+    if (lane.size === 0) rejoin(lane, this.#virtual);
     lane.rest([], run);
     this.#size += run.size;
   }
@@ -176,32 +174,17 @@ export class Order {
   charge(waiting: Waiting, gate: Gate): void {
     const lane = this.#lane(waiting.flow);
     if (lane.size === 0) rejoin(lane, this.#virtual);
-    lane.virtual += chargeMs(lane, waiting, gate) / lane.weight;
+    lane.virtual += gate.costMs(waiting) / lane.weight;
     this.#hasMoved = true;
     this.#rank(lane);
   }
 
-  /**
-   * Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). `since`: as of its start. Who came after that
-   * was not there to be kept waiting: he gets as much, and what all have in common is forgotten.
-   */
-  credit(flow: string, unusedMs: number, since: number = Number.POSITIVE_INFINITY): void {
+  /** Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). */
+  credit(flow: string, unusedMs: number): void {
     const lane = this.lanes.get(flow);
     if (!lane) return;
-    const back = unusedMs / lane.weight;
-    lane.credit += back;
-    this.#comers.share(lane, back, since);
+    lane.credit += unusedMs / lane.weight;
     this.#hasMoved = true;
-  }
-
-  /** A call of the flow took so many tokens of those that it had reserved. */
-  used(flow: string, reserved: number, tokens: number): void {
-    this.lanes.get(flow)?.use.note(reserved, tokens);
-  }
-
-  /** How a job of the flow is charged that starts now. */
-  charged(flow: string, tokens: number): Charged {
-    return { tokens: tokens * (this.lanes.get(flow)?.use.part ?? 1), since: this.#comers.count };
   }
 
   /** Whether somebody has had something since `standing` was last asked. */
@@ -212,12 +195,16 @@ export class Order {
   /** What to write down, for `recall` after a restart. */
   standing(): Standing {
     this.#hasMoved = false;
-    const flows = hadOf(this.lanes.values(), this.#virtual);
-    return this.#passed ? { flows, passed: [this.#passed.waiting.job, this.#passed.delayedMs] } : { flows };
+    const had = hadOf(this.lanes.values(), this.#virtual);
+    return this.#passed ? { ...had, passed: [this.#passed.waiting.job, this.#passed.delayedMs] } : had;
   }
 
   /** When all who wait are lined up again, and nobody has started. `find`: a job that waits, if it is awake. */
-  recall({ flows, passed }: Standing, find: (job: string) => Waiting | null): void {
+  recall({ flows, others = 0, passed }: Standing, find: (job: string) => Waiting | null): void {
+    for (const lane of others > 0 ? this.lanes.values() : []) {
+      lane.virtual = this.#virtual + others;
+      this.#rank(lane);
+    }
     for (const [flow, lead, credit, owes = false] of flows) {
       const lane = this.#lane(flow);
       Object.assign(lane, { virtual: this.#virtual + lead, credit, owes });
@@ -258,7 +245,7 @@ export class Order {
     if (!lane || !first) return [];
     const own = lane.second("tokens");
     const other = heap.peek() === lane ? heap.second() : heap.peek();
-    const isOwn = own && (!other || lane.virtual + chargeMs(lane, first, gate) / lane.weight <= other.virtual);
+    const isOwn = own && (!other || lane.virtual + gate.costMs(first) / lane.weight <= other.virtual);
     const next = isOwn ? own : other?.first("tokens");
     return next ? [first.tokens, next.tokens] : [first.tokens];
   }
@@ -325,8 +312,8 @@ export class Order {
   /** Whether the lane, were it let ahead, would lead no other by more than a largest job, the head's start counted. */
   #isFair(lane: Lane, candidate: Waiting, head: Waiting, gate: Gate): boolean {
     const own = this.lanes.get(head.flow)!;
-    const step = chargeMs(lane, candidate, gate) / lane.weight;
-    const headStep = chargeMs(own, head, gate) / own.weight;
+    const step = gate.costMs(candidate) / lane.weight;
+    const headStep = gate.costMs(head) / own.weight;
     const after = lane.virtual + step + (lane === own ? headStep : 0);
     return after - this.#turns.leastBut(lane) <= Math.max(step, headStep);
   }
@@ -337,7 +324,7 @@ export class Order {
     if (!lane.start(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
     this.#size--;
     if (this.#kindOf(waiting) === "requests") this.#small += (waiting.tokens - this.#small) / (this.#small > 0 ? SMALL_SEEN : 1);
-    const step = chargeMs(lane, waiting, gate) / lane.weight;
+    const step = gate.costMs(waiting) / lane.weight;
     const back = giveBack(lane, step);
     lane.virtual += step - back;
     lane.credit -= back;
@@ -345,14 +332,8 @@ export class Order {
     this.#changed(lane);
   }
 
-  #arrive(lane: Lane): void {
-    rejoin(lane, this.#virtual);
-    this.#comers.add(lane);
-  }
-
   /** A job has left: a batch that waited for its tenant's live work may go. */
   #changed(lane: Lane): void {
-    if (lane.size === 0) this.#comers.remove(lane);
     this.#rank(lane);
     if (lane.follower) this.readmit(lane.follower);
   }
@@ -368,7 +349,7 @@ export class Order {
 
   /** A flow that yields comes in behind those that are there, by what its first job costs. */
   #pay(lane: Lane, first: Waiting, gate: Gate): void {
-    lane.virtual += chargeMs(lane, first, gate) / lane.weight;
+    lane.virtual += gate.costMs(first) / lane.weight;
     lane.owes = false;
     this.#hasMoved = true;
     this.#rank(lane);
@@ -392,8 +373,4 @@ export class Order {
     this.#turns.remove(lane);
     lane.isCapped = true;
   }
-}
-
-function chargeMs(lane: Lane, waiting: Waiting, gate: Gate): number {
-  return gate.costMs(waiting, waiting.tokens * lane.use.part);
 }

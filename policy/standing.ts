@@ -7,14 +7,17 @@ import type { Lane } from "./lane.ts";
 /** Of a flow: how far its virtual time is beyond the present one, what it has to get back (both ms of the pool's rate, divided by its weight), and whether it has yet to pay for its first job. */
 export type Had = [flow: string, lead: number, credit: number, owes?: true];
 
-/** `passed`: the job that others were let ahead of, and by how much that delayed it, ms. */
-export type Standing = { flows: Had[]; passed?: [job: string, delayedMs: number] };
+/** `others`: the lead of those that wait and are not named. `passed`: the job that others were let ahead of, and by how much that delayed it, ms. */
+export type Standing = { flows: Had[]; others?: number; passed?: [job: string, delayedMs: number] };
 
-/** Flows written, those first that had the most: of the others it is forgotten, as if they had had what is due to them. Half a kilobyte is a dozen. */
-const FLOWS_WRITTEN = 500;
+/** Flows written, those that had the most: a hundred kilobytes of a row of two million, once before a sleep. Were there more, a turn of each would take half a day where the object sleeps between two. */
+const FLOWS_WRITTEN = 5_000;
 
-/** `present`: the virtual time of now. What stands as one that has just come would, is left out. */
-export function hadOf(lanes: Iterable<Lane>, present: number): Had[] {
+/**
+ * `present`: the virtual time of now. What stands as one that has just come would, is left out. Where there are too many, those that had less count as if they had had as much as the last that is named:
+ * were they taken for such as had nothing, the first of them would have its turn again at each wake.
+ */
+export function hadOf(lanes: Iterable<Lane>, present: number): Pick<Standing, "flows" | "others"> {
   const had: Had[] = [];
   for (const lane of lanes) {
     const { credit, flow, owes, size, virtual } = lane;
@@ -25,6 +28,7 @@ export function hadOf(lanes: Iterable<Lane>, present: number): Had[] {
     if (lead === 0 && back === 0 && owes === lane.yields) continue;
     had.push(owes ? [flow, lead, back, true] : [flow, lead, back]);
   }
-  if (had.length <= FLOWS_WRITTEN) return had;
-  return had.sort(([, a], [, b]) => b - a).slice(0, FLOWS_WRITTEN);
+  if (had.length <= FLOWS_WRITTEN) return { flows: had };
+  const flows = had.sort(([, a], [, b]) => b - a).slice(0, FLOWS_WRITTEN);
+  return { flows, others: flows.at(-1)![1] };
 }

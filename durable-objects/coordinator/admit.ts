@@ -83,7 +83,7 @@ function gateOf(book: Book, pool: Pool, now: number, late: Set<Pool> | null): Ga
   };
   return {
     starts,
-    costMs: ({ tenant, tokens: reserved }, tokens = reserved) => turns(vain.get(tenant)?.times ?? 0) * dominantMs(pool.budget, tokens),
+    costMs: ({ tenant, tokens }) => turns(vain.get(tenant)?.times ?? 0) * dominantMs(pool.budget, tokens),
     delayMs: ({ tokens }, resource, head) => delayMs(pool.budget, resource, head.tokens, tokens, now),
     idle: ({ tokens }, line) => {
       const mean = pool.waitingTokens / Math.max(1, pool.order.size);
@@ -150,7 +150,6 @@ function lease(book: Book, entry: Entry, now: number): void {
   book.pools.get(entry.row.pool)!.expectations.started(entry, now);
   const post = place(book.fleet, now);
   const { row } = entry;
-  entry.charged = book.pools.get(row.pool)!.order.charged(entry.flow, row.tokens);
   row.phase = "leased";
   row.dispatcher = post.name;
   row.attempt++;

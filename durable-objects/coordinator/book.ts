@@ -4,7 +4,6 @@
  */
 import { type Settings, tenantOf } from "../../platform/settings.ts";
 import { type Budget, dominantKind, dominantMs, openBudget, type Reservation } from "../../policy/budget.ts";
-import type { Charged } from "../../policy/comers.ts";
 import { flowOf, weightOfFlow } from "../../policy/flow.ts";
 import { RankedHeap } from "../../policy/heap.ts";
 import type { LedgerRecord } from "../../policy/ledger.ts";
@@ -41,8 +40,6 @@ export type Entry = {
   /** Where it is written, while it shares a row. */
   place: { segment: Segment; index: number } | null;
   reservation: Reservation | null;
-  /** How its flow's turn was charged; null if a restart forgot it. */
-  charged: Charged | null;
   leasedAt: number;
   expiresAt: number;
   /** The dispatcher's incarnation that took the lease; null until it said so. */
@@ -149,6 +146,8 @@ export class Book {
   /** The incarnation of a dispatcher that alone has taken what it holds, as far as that is known. */
   readonly boots = new Map<string, string>();
   readonly addresses: Addresses;
+  /** When what is known in memory alone is written, if nothing happens until then; Infinity if nothing is. */
+  quietAt = Number.POSITIVE_INFINITY;
   /** The next look at the leases. */
   leaseCheckAt = Number.POSITIVE_INFINITY;
   nextArrival = 0;
@@ -231,7 +230,6 @@ export class Book {
       waiting: null,
       place: null,
       reservation: null,
-      charged: null,
       leasedAt: now,
       expiresAt: Number.POSITIVE_INFINITY,
       boot: null,
@@ -376,7 +374,7 @@ export class Book {
 
   /** The next instant at which something is due; Infinity if nothing is. */
   nextWake(): number {
-    let at = this.leaseCheckAt;
+    let at = Math.min(this.leaseCheckAt, this.quietAt);
     for (const pool of this.pools.values()) at = Math.min(at, pool.wakeAt);
     at = Math.min(at, this.#kept.peek()?.wakeAt ?? at);
     at = Math.min(at, this.delayed.peek()?.row.ready_at ?? at, this.deadlines.peek()?.row.deadline ?? at, this.resting.deadlineAt);

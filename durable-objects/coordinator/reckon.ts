@@ -15,7 +15,7 @@ export type Reckoning = Binding & { rawMs: number; position: number; ahead: { jo
 export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, now: number): Reckoning {
   const pool = book.pools.get(row.pool)!;
   const rank = pool.order.rank(waiting);
-  const costMs = book.costMs(row, pool.order.charged(waiting.flow, row.tokens).tokens);
+  const costMs = book.costMs(row, row.tokens);
   const position = pool.order.position(waiting, costMs, rank);
   const own = Math.min(rank + liveBefore(pool, waiting), position - 1);
   const mean = pool.waitingTokens / Math.max(1, pool.order.size);

@@ -94,13 +94,11 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const tenant = book.spending(address.tenant);
   const reservation = entry.reservation!;
   entry.reservation = null;
-  const { charged } = entry;
-  entry.charged = null;
-  const chargedMs = book.costMs(row, charged?.tokens ?? reservation.tokens);
+  const chargedMs = book.costMs(row, reservation.tokens);
   if (neverLeft(outcome)) {
     refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
     refund(tenant, reservation, now);
-    if (!cameToNothing(outcome)) pool.order.credit(entry.flow, unusedMs(chargedMs, 0), charged?.since);
+    if (!cameToNothing(outcome)) pool.order.credit(entry.flow, unusedMs(chargedMs, 0));
     return;
   }
   release(pool.budget);
@@ -122,8 +120,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const beyond = Math.max(0, used - reservation.tokens);
   if (beyond > 0) chargeBeyond(book, pool, address.tenant, beyond, now);
   else refundTokens(tenant, reservation.tokens - used, reservation.at, now);
-  pool.order.credit(entry.flow, unusedMs(chargedMs, book.costMs(row, used)), charged?.since);
-  pool.order.used(entry.flow, reservation.tokens, used);
+  pool.order.credit(entry.flow, unusedMs(chargedMs, book.costMs(row, used)));
   book.estimates.note(row.pool, address.tenant, row.open ?? null, reservation.tokens, outcome.usage);
 }
 

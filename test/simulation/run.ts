@@ -81,7 +81,9 @@ function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["s
   const { scale } = scene;
   const perMs = { requests: scale.rpm / 60_000, tokens: scale.tpm / 60_000 };
   const tokens = jobs.reduce((sum, job) => sum + world.upstream.chargeOf(job.prompt, job.most), 0);
-  const optimum = Math.max(1, least(scene.rule, jobs.length / perMs.requests), least(scene.rule, tokens / perMs.tokens));
+  // Nobody starts what has not come.
+  const lastCame = jobs.reduce((last, { at }) => Math.max(last, at), 1);
+  const optimum = Math.max(lastCame, least(scene.rule, jobs.length / perMs.requests), least(scene.rule, tokens / perMs.tokens));
   const last = world.sends.at(-1)?.at ?? 0;
   return {
     utilisation: utilisationOf(world, perMs, ceilingOf(scene.rule)),

@@ -46,25 +46,6 @@ describe("against windows of 10 s, large jobs and small ones", () => {
   });
 });
 
-describe("tenants whose calls use less than they reserve", () => {
-  // What a call does not use is known at its end: of a window that goes at once, of none. Who knew what calls use on average would keep them within about three.
-  it.each(RULES.flatMap((rule) => [1, 2].map((seed) => [rule, seed] as const)))(
-    "%s, seed %i: stay within four largest jobs",
-    (rule, seed) => {
-      const scale = { rpm: SCALE.rpm * 2.5, tpm: SCALE.tpm * 2.5 };
-      expect(runSluice({ ...scene(rule, "shuffled", seed), scale }).report.gap).toBeLessThan(4);
-    },
-  );
-
-  it.each(RULES.flatMap((rule) => [1, 2].map((seed) => [rule, seed] as const)))(
-    "%s, seed %i: one who came when all was spent is within two of who spent it, as soon as there is something again",
-    (rule, seed) => {
-      const scale = { rpm: SCALE.rpm * 2.5, tpm: SCALE.tpm * 2.5 };
-      expect(runSluice({ ...scene(rule, "noisy neighbour", seed), scale }).report.gap).toBeLessThanOrEqual(2);
-    },
-  );
-});
-
 describe("what a job costs", () => {
   it("is two turns: one in which it starts, one in which its call has ended; that its dispatcher has it takes none", () => {
     const { jobs, sluice } = runSluice(scene("bucket 1 s", "shuffled"));
