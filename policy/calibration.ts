@@ -2,10 +2,10 @@
  * How far estimates of waits are off, learned from waits that are over. An estimate knows who waits and how fast others come, not who will come: jobs with a head start, tenants
  * that are quiet now, calls that cost other than was thought.
  *
- * Of the log of (truth / estimate) the middle is followed step by step: each truth beyond it raises it, each other lowers it. What p95 allows for beyond the middle is the greater of two
- * measures, for each alone is wrong somewhere. A multiple of the mean miss is too little where most waits are told to the percent and one in seven ends a window later: no multiple reaches that.
- * The quantile of the last misses reaches it, but is too little where misses go together for as long as a wait: of those that are remembered, only a few then are independent. The multiple is
- * followed as well, so that in the long run the share that keeps within p95 is right whatever the distribution (adaptive conformal inference: Gibbs & Candès, NeurIPS 2021).
+ * Of the log of (truth / estimate) the middle is followed step by step: each truth beyond it raises it, each other lowers it. What p95 allows for beyond the middle is a multiple of the mean miss, followed in the same way, so
+ * that in the long run the share that keeps within p95 is right whatever the distribution (adaptive conformal inference: Gibbs & Candès, NeurIPS 2021). It is too little where most waits are told to the percent and one
+ * in seven ends a window later: no multiple reaches that (83 %). So where one in twenty of the last misses is far beyond it, that counts. Not wherever it is greater: of misses that go together for as long as a wait only a few are
+ * independent, and the greater of the two allowed for 97 to 98 % where 95 was meant.
  */
 export type Calibration = {
   /** Log of the factor that the estimate is multiplied by. */
@@ -40,6 +40,8 @@ const MISSES = 192;
 export const ENOUGH = 16;
 /** What was told before so many were, is not learned from: those whose wait was under way when the first ended knew no more than these, and how the others come had not been seen for long. Learned from as well, it moved all that was told for five waits. */
 export const TOLD_WELL = 64;
+/** Beyond so many times what is allowed for otherwise, the last misses are no chance. */
+const FAR = 2;
 /** No estimate is better than this: messages are on their way, and a window that opens lets its calls go one after the other. ms. */
 const GRAIN_MS = 250;
 /** A factor beyond e³ is a stop of the pool, not an error of the estimate. */
@@ -71,7 +73,8 @@ export function calibrate({ beyond, noise, p50, reach }: Calibration, rawMs: num
   if (rawMs <= 0) return { p50: 0, p95: 0 };
   const by = (log: number) => Math.max(0, (rawMs + SOFTEN_MS) * Math.exp(log) - SOFTEN_MS);
   const middle = by(p50);
-  return { p50: middle, p95: Math.max(middle + GRAIN_MS, by(p50 + Math.max(reach * noise, beyond))) };
+  const margin = beyond > FAR * reach * noise ? beyond : reach * noise;
+  return { p50: middle, p95: Math.max(middle + GRAIN_MS, by(p50 + margin)) };
 }
 
 /** What one in twenty exceed, or the greatest. Only the greatest are put in order: it is asked for with each truth. */
