@@ -149,7 +149,7 @@ export class Order {
         this.#pay(lane, head, gate);
         continue;
       }
-      const idle = gate.idle(head, { large: this.#large(head, gate), small: this.#small });
+      const idle = gate.idle(head, { large: () => this.#large(head, gate), small: this.#small });
       if (idle && idle !== this.#kindOf(head)) chosen = this.#letAhead(idle, head, gate);
       if (chosen) break;
       const answer = gate.starts(head);

@@ -9,7 +9,7 @@ const BEHIND = 1 / 256;
 const SPARE = 1.5;
 
 /** What stands in line, in tokens. `mean`: of all that wait. `large`: the next of those that mostly take tokens, in their order, as far as it is asked. `small`: what the others took, about. */
-export type Line = { head: number; mean: number; large: readonly number[]; small: number };
+export type Line = { head: number; mean: number; large: () => readonly number[]; small: number };
 
 /**
  * The resource of which something is about to be lost, if the head goes next. In a bucket of tokens that would be full before the next request can follow this one: from
@@ -36,7 +36,7 @@ export function idleKind(budget: Budget, line: Line, now: number): Meter["counts
  */
 function strandsRequests({ large, small }: Line, calls: number, tokens: number): boolean {
   let [requests, left] = [calls, tokens];
-  for (const each of large) {
+  for (const each of large()) {
     requests--;
     left -= each;
     if (left < 0) return false;

@@ -165,7 +165,7 @@ describe("of windows in which requests are the scarcer", () => {
     const limits = { rpm: R * 60, tpm: T * 60, rpd: null, tpd: null, concurrency: null, burstSeconds: 60 };
     const budget = openBudget({ ...limits, windowSeconds: 60, transitMs: 0 });
     for (let call = 0; call < R * 60 - requests; call++) reserve(budget, (T * 60 - tokens) / (R * 60 - requests), 0);
-    return idleKind(budget, { head: large[0] ?? FEW, mean: BALANCED * 0.9, large, small }, 1_000);
+    return idleKind(budget, { head: large[0] ?? FEW, mean: BALANCED * 0.9, large: () => large, small }, 1_000);
   };
 
   it("small ones go while there is room, if the second large one would leave the last requests without tokens", () => {
