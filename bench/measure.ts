@@ -141,17 +141,26 @@ export async function drain(bundle: Bundle, upstream: BenchUpstream): Promise<{ 
   }
 }
 
-/** Coordinator events for each job while 500 a second arrive one by one, as far as they are answered: `achieved` says how many a second were. */
-export async function events(runtime: Runtime, seconds: number): Promise<{ events: number; rows: number; achieved: number }> {
+/** Coordinator events for each job while 500 a second arrive one by one, as far as they are answered: `achieved` says how many a second were, `closed` how many connections workerd closed unanswered. */
+export async function events(
+  runtime: Runtime,
+  seconds: number,
+): Promise<{ events: number; rows: number; achieved: number; closed: number }> {
   const counts = async () => (await (await fetch(`${runtime.url}/bench/counts`)).json()) as { events: number; rows: number };
   const before = await counts();
   const began = performance.now();
   const pending = new Set<Promise<unknown>>();
+  let closed = 0;
   const total = 500 * seconds;
   for (let sent = 0; sent < total; ) {
     const due = Math.min(total, Math.floor(((performance.now() - began) / 1_000) * 500));
     for (; sent < due && pending.size < OUTSTANDING; sent++) {
-      const submitted: Promise<unknown> = submitOne(runtime, null).finally(() => pending.delete(submitted));
+      const submitted: Promise<unknown> = submitOne(runtime, null)
+        .catch((error) => {
+          if (!(error instanceof TypeError)) throw error;
+          closed++;
+        })
+        .finally(() => pending.delete(submitted));
       pending.add(submitted);
     }
     await new Promise((done) => setTimeout(done, 1));
@@ -160,7 +169,13 @@ export async function events(runtime: Runtime, seconds: number): Promise<{ event
   const elapsed = (performance.now() - began) / 1_000;
   await new Promise((done) => setTimeout(done, 2_000));
   const after = await counts();
-  return { events: (after.events - before.events) / total, rows: (after.rows - before.rows) / total, achieved: total / elapsed };
+  const answered = total - closed;
+  return {
+    events: (after.events - before.events) / answered,
+    rows: (after.rows - before.rows) / answered,
+    achieved: answered / elapsed,
+    closed,
+  };
 }
 
 function job(channel: string | null): { request: Json; channel?: string } {
