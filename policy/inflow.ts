@@ -1,18 +1,18 @@
 /** How fast jobs come in, as of late. Those of one instant are a heap that waits, and not a stream: but for a few of them they do not count. */
-export type Inflow = { readonly first: number; readonly at: number; readonly together: number; readonly perMs: number };
+export type Inflow = { readonly at: number; readonly together: number; readonly perMs: number };
 
-export const STILL: Inflow = { first: Number.POSITIVE_INFINITY, at: 0, together: 0, perMs: 0 };
+export const STILL: Inflow = { at: 0, together: 0, perMs: 0 };
 
 /** What is older counts less and less, ms. */
 const MEMORY_MS = 120_000;
 /** So many of one ms count. */
 const TOGETHER = 8;
 
-export function came({ at, first, perMs, together }: Inflow, now: number): Inflow {
+export function came({ at, perMs, together }: Inflow, now: number): Inflow {
   const since = Math.max(0, now - at);
   const beside = since === 0 ? together + 1 : 1;
   const one = beside > TOGETHER ? 0 : 1 / MEMORY_MS;
-  return { first: Math.min(first, now), at: Math.max(at, now), together: beside, perMs: perMs * Math.exp(-since / MEMORY_MS) + one };
+  return { at: Math.max(at, now), together: beside, perMs: perMs * Math.exp(-since / MEMORY_MS) + one };
 }
 
 /** Until there was so much time to look, ms, what came may be a heap that was sent one by one: the shorter, the less it counts, and the less is believed of it. */

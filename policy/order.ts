@@ -24,7 +24,7 @@ export type Answer = "start" | "aside" | "lane" | "pool" | Kind;
 export type Gate = {
   /** Lets a job go; has then reserved for it. `ahead`: it is not the next, but may go before that. */
   starts: (waiting: Waiting, ahead?: boolean) => Answer;
-  /** Its dominant cost, in ms of the pool's rate; or as if it took so many tokens. */
+  /** Its dominant cost, in ms of the pool's rate. */
   costMs: (waiting: Waiting) => number;
   /** How much later the head can start if the job goes ahead of it, as far as one resource tells, ms. */
   delayMs: (waiting: Waiting, resource: Kind, head: Waiting) => number;
