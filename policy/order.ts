@@ -9,13 +9,15 @@
  * Packing: while the next job waits for one resource, jobs of the other kind may go ahead, for what they mostly take would be left
  * unspent. In strict order, big jobs before small ones need up to twice the time that their sums do.
  */
-import { came, inflowAt } from "./inflow.ts";
+import { came } from "./inflow.ts";
 import { type Kind, Lane, type Run } from "./lane.ts";
 import type { Line } from "./packing.ts";
+import { type Cost, Places } from "./places.ts";
 import type { Waiting } from "./queue.ts";
-import { chargeOf, giveBack, lift, rejoin, startsBefore } from "./returns.ts";
+import { giveBack, lift, rejoin } from "./returns.ts";
 import { hadOf, type Standing } from "./standing.ts";
-import { isNamedFirst, type Other, startsUntil, Turns } from "./turns.ts";
+import { Turns } from "./turns.ts";
+import { Use } from "./use.ts";
 
 /** `aside`: it may not start, and keeps nobody waiting; as the next, it stands in line no more. `lane`: only this flow must wait (its tenant's own cap), until `readmit` or a change of its jobs. `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
 export type Answer = "start" | "aside" | "lane" | "pool" | Kind;
@@ -24,8 +26,8 @@ export type Answer = "start" | "aside" | "lane" | "pool" | Kind;
 export type Gate = {
   /** Lets a job go; has then reserved for it. `ahead`: it is not the next, but may go before that. */
   starts: (waiting: Waiting, ahead?: boolean) => Answer;
-  /** Its dominant cost, in ms of the pool's rate. */
-  costMs: (waiting: Waiting) => number;
+  /** Its dominant cost, in ms of the pool's rate; or as if it took so many tokens. */
+  costMs: (waiting: Waiting, tokens?: number) => number;
   /** How much later the head can start if the job goes ahead of it, as far as one resource tells, ms. */
   delayMs: (waiting: Waiting, resource: Kind, head: Waiting) => number;
   /** The resource that is about to be lost unless jobs of its kind go before the next; null: neither. */
@@ -50,6 +52,11 @@ export class Order {
   #since = Number.POSITIVE_INFINITY;
   #isWaitedFor = false;
   #hasMoved = false;
+  /** What calls of all flows use of what they reserve. */
+  readonly #use = new Use();
+  readonly #places = new Places(this.lanes, this.#use);
+  /** The greatest virtual time that live work has had. */
+  #farthest = 0;
   /** What jobs that mostly take requests took of tokens, about. */
   #small = 0;
   /** The job that others were let ahead of: it stays the next until it starts, and was delayed by so much. */
@@ -174,9 +181,14 @@ export class Order {
   charge(waiting: Waiting, gate: Gate): void {
     const lane = this.#lane(waiting.flow);
     if (lane.size === 0) rejoin(lane, this.#virtual);
-    lane.virtual += gate.costMs(waiting) / lane.weight;
-    this.#hasMoved = true;
+    this.#charge(lane, this.#chargeMs(lane, waiting, gate) / lane.weight);
     this.#rank(lane);
+  }
+
+  /** Of how many tokens the job of the flow that started last was charged; null if nobody else is touched by what it takes: nothing of it is to be settled. */
+  charged({ flow, tokens }: Waiting): number | null {
+    const lane = this.lanes.get(flow);
+    return !lane || lane.wasAlone ? null : tokens * this.#partOf(lane);
   }
 
   /** Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). */
@@ -185,6 +197,12 @@ export class Order {
     if (!lane) return;
     lane.credit += unusedMs / lane.weight;
     this.#hasMoved = true;
+  }
+
+  /** A call of the flow took so many tokens of those that it had reserved. */
+  used(flow: string, reserved: number, tokens: number): void {
+    this.lanes.get(flow)?.use.note(reserved, tokens);
+    this.#use.note(reserved, tokens);
   }
 
   /** Whether somebody has had something since `standing` was last asked. */
@@ -203,11 +221,13 @@ export class Order {
   recall({ flows, others = 0, passed }: Standing, find: (job: string) => Waiting | null): void {
     for (const lane of others > 0 ? this.lanes.values() : []) {
       lane.virtual = this.#virtual + others;
+      this.#reached(lane);
       this.#rank(lane);
     }
     for (const [flow, lead, credit, owes = false] of flows) {
       const lane = this.#lane(flow);
       Object.assign(lane, { virtual: this.#virtual + lead, credit, owes });
+      this.#reached(lane);
       this.#rank(lane);
     }
     const waiting = passed && find(passed[0]);
@@ -219,22 +239,9 @@ export class Order {
     return this.lanes.get(waiting.flow)?.rank(waiting) ?? 0;
   }
 
-  /**
-   * The place of a job in the whole pool, 1 being next: its rank among its flow's own, and of every other flow as many
-   * as fair sharing starts before it. Exact while jobs cost the same and no tenant meets its cap; otherwise by this job's cost.
-   */
-  position(waiting: Waiting, costMs: number, rank = this.rank(waiting)): number {
-    const own = this.lanes.get(waiting.flow);
-    if (!own) return 1;
-    const step = Math.max(costMs, 1e-9);
-    const begin = this.#begins(own, step);
-    const turn = begin + chargeOf(own, rank, step);
-    let ahead = rank;
-    for (const lane of this.lanes.values()) {
-      if (lane === own) continue;
-      ahead += Math.min(lane.size, startsBefore(lane, this.#begins(lane, step), turn, isNamedFirst(lane, own), step));
-    }
-    return ahead + 1;
+  /** Its place in the whole pool, 1 being next. */
+  position(waiting: Waiting, cost: Cost, rank = this.rank(waiting)): number {
+    return this.#places.position(waiting, cost, rank, this.#virtual);
   }
 
   /** Tokens of the next two jobs that mostly take tokens, as far as can be told from those that are first. */
@@ -245,29 +252,17 @@ export class Order {
     if (!lane || !first) return [];
     const own = lane.second("tokens");
     const other = heap.peek() === lane ? heap.second() : heap.peek();
-    const isOwn = own && (!other || lane.virtual + gate.costMs(first) / lane.weight <= other.virtual);
+    const isOwn = own && (!other || lane.virtual + this.#chargeMs(lane, first, gate) / lane.weight <= other.virtual);
     const next = isOwn ? own : other?.first("tokens");
     return next ? [first.tokens, next.tokens] : [first.tokens];
   }
 
-  /**
-   * How many of the pool start before a job, and of them how many of its flow's own. `startMs`: how often one starts, ms. Unlike its place, which tells of those that wait in the order as it stands,
-   * this counts those that will come as well, and a kind that goes ahead of the other.
-   */
-  before(waiting: Waiting, costMs: number, startMs: number, now: number): { jobs: number; own: number } {
+  /** How many of the pool start before a job, and of them how many of its flow's own, as kinds went of late. `startMs`: how often one starts, ms. */
+  before(waiting: Waiting, cost: Cost, startMs: number, now: number): { jobs: number; own: number } {
     const lane = this.lanes.get(waiting.flow);
     if (!lane) return { jobs: 0, own: 0 };
-    const step = Math.max(costMs, 1e-9);
     const own = lane.before(waiting, this.#kindOf(waiting));
-    const turn = this.#begins(lane, step) + chargeOf(lane, own, step);
-    const others: Other[] = [];
-    for (const other of this.lanes.values()) {
-      const inflow = other === lane ? 0 : inflowAt(other.inflow, this.#since, now) * startMs;
-      if (other === lane || (other.size === 0 && inflow === 0)) continue;
-      const begin = other.size === 0 ? Math.max(other.virtual, this.#virtual) : this.#begins(other, step);
-      others.push({ fair: startsBefore(other, begin, turn, isNamedFirst(other, lane), step), waiting: other.size, inflow });
-    }
-    return { jobs: startsUntil(own, others), own };
+    return { jobs: this.#places.before(waiting, cost, own, this.#virtual, { startMs, since: this.#since, now }), own };
   }
 
   /** Lets a job of this kind ahead of the head, if that is fair and the head bears it. */
@@ -312,8 +307,8 @@ export class Order {
   /** Whether the lane, were it let ahead, would lead no other by more than a largest job, the head's start counted. */
   #isFair(lane: Lane, candidate: Waiting, head: Waiting, gate: Gate): boolean {
     const own = this.lanes.get(head.flow)!;
-    const step = gate.costMs(candidate) / lane.weight;
-    const headStep = gate.costMs(head) / own.weight;
+    const step = this.#chargeMs(lane, candidate, gate) / lane.weight;
+    const headStep = this.#chargeMs(own, head, gate) / own.weight;
     const after = lane.virtual + step + (lane === own ? headStep : 0);
     return after - this.#turns.leastBut(lane) <= Math.max(step, headStep);
   }
@@ -324,12 +319,32 @@ export class Order {
     if (!lane.start(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
     this.#size--;
     if (this.#kindOf(waiting) === "requests") this.#small += (waiting.tokens - this.#small) / (this.#small > 0 ? SMALL_SEEN : 1);
-    const step = gate.costMs(waiting) / lane.weight;
+    const step = this.#chargeMs(lane, waiting, gate) / lane.weight;
     const back = giveBack(lane, step);
-    lane.virtual += step - back;
+    this.#charge(lane, step - back);
     lane.credit -= back;
-    this.#hasMoved = true;
     this.#changed(lane);
+  }
+
+  /** What it is charged at its start, ms of the pool's rate. */
+  #chargeMs(lane: Lane, waiting: Waiting, gate: Gate): number {
+    return gate.costMs(waiting, waiting.tokens * this.#partOf(lane));
+  }
+
+  #partOf(lane: Lane): number {
+    return lane.use.part(this.#use);
+  }
+
+  /** Who comes while a flow is alone, and has had the most of all, begins where that is then: what it is charged until then touches nobody. */
+  #charge(lane: Lane, step: number): void {
+    lane.wasAlone = !lane.yields && lane.size === this.#size && lane.virtual >= this.#farthest;
+    lane.virtual += step;
+    this.#reached(lane);
+    this.#hasMoved = true;
+  }
+
+  #reached(lane: Lane): void {
+    if (!lane.yields) this.#farthest = Math.max(this.#farthest, lane.virtual);
   }
 
   /** A job has left: a batch that waited for its tenant's live work may go. */
@@ -349,17 +364,10 @@ export class Order {
 
   /** A flow that yields comes in behind those that are there, by what its first job costs. */
   #pay(lane: Lane, first: Waiting, gate: Gate): void {
-    lane.virtual += gate.costMs(first) / lane.weight;
+    lane.virtual += this.#chargeMs(lane, first, gate) / lane.weight;
     lane.owes = false;
     this.#hasMoved = true;
     this.#rank(lane);
-  }
-
-  /** The virtual time at which a flow's first job starts, if that costs so much. */
-  #begins(lane: Lane, costMs: number): number {
-    const isBehind = lane.isCapped && lane.virtual < this.#virtual;
-    const owed = lane.owes || (isBehind && lane.yields) ? costMs / lane.weight : 0;
-    return (isBehind ? this.#virtual : lane.virtual) + owed;
   }
 
   /** Puts a lane where it belongs in the heaps, or out of them. One that was capped was like one that is idle: it did not wait for the pool, so nothing is owed to it. */

@@ -14,23 +14,22 @@ export function giveBack({ credit }: Lane, step: number): number {
 }
 
 /**
- * What a call gives back to its flow that used so much of what it was charged: no more than a like start gets back. What it gave beyond that, no such start would ever
- * take; it would grow for as long as calls reserve far more than they use, and be paid by whoever comes later.
+ * What a call gives back to its flow that used so much of what it was charged; less than nothing where it used more. No more than a like start gets back: what it gave beyond that, no
+ * such start would ever take; it would grow for as long as calls reserve far more than they use, and be paid by whoever comes later.
  */
-export function unusedMs(chargedMs: number, usedMs: number): number {
-  return Math.min(chargedMs - usedMs, chargedMs * (1 - LEAST_CHARGE));
+export function unusedMs(chargedMs: number, usedMs: number, reservedMs: number): number {
+  return Math.min(chargedMs - usedMs, Math.max(0, chargedMs - reservedMs * LEAST_CHARGE));
 }
 
-/** What so many starts of this cost are charged in all, credit counted. */
-export function chargeOf({ credit, weight }: Lane, starts: number, costMs: number): number {
-  const full = (starts * costMs) / weight;
+/** What so many starts are charged in all that are charged `step` each, credit counted. */
+export function chargeOf({ credit }: Lane, starts: number, step: number): number {
+  const full = starts * step;
   return starts === 0 ? 0 : Math.max(full * LEAST_CHARGE, full - credit);
 }
 
-/** How many jobs of this cost a lane that begins then starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
-export function startsBefore(lane: Lane, begin: number, turn: number, tied: boolean, costMs: number): number {
+/** How many jobs that are charged `step` each a lane that begins then starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
+export function startsBefore(lane: Lane, begin: number, turn: number, tied: boolean, step: number): number {
   if (tied ? begin > turn : begin >= turn) return 0;
-  const step = costMs / lane.weight;
   const more = Math.min((turn - begin) / (step * LEAST_CHARGE), (turn - begin + lane.credit) / step);
   // What it has to pay counts from its first start on.
   return Math.max(1, tied ? Math.floor(more) + 1 : Math.ceil(more));

@@ -35,7 +35,7 @@ function pass(book: Book, pool: Pool, late: Set<Pool> | null, now: number): void
 }
 
 function start(book: Book, pool: Pool, gate: Gate, now: number): void {
-  for (let next = pool.order.next(gate); next; next = pool.order.next(gate)) lease(book, book.entries.get(next.job)!, now);
+  for (let next = pool.order.next(gate); next; next = pool.order.next(gate)) lease(book, pool, next, now);
 }
 
 /** Who was refused last finds out nothing new: the probe is a job of another tenant, if one waits. */
@@ -60,7 +60,7 @@ function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
   if (mayStart(book, pool, waiting, now) !== "start") return;
   pool.order.charge(waiting, gate);
   book.aside.leave(entry);
-  lease(book, entry, now);
+  lease(book, pool, waiting, now);
 }
 
 function gateOf(book: Book, pool: Pool, now: number, late: Set<Pool> | null): Gate {
@@ -83,7 +83,7 @@ function gateOf(book: Book, pool: Pool, now: number, late: Set<Pool> | null): Ga
   };
   return {
     starts,
-    costMs: ({ tenant, tokens }) => turns(vain.get(tenant)?.times ?? 0) * dominantMs(pool.budget, tokens),
+    costMs: ({ tenant, tokens: reserved }, tokens = reserved) => turns(vain.get(tenant)?.times ?? 0) * dominantMs(pool.budget, tokens),
     delayMs: ({ tokens }, resource, head) => delayMs(pool.budget, resource, head.tokens, tokens, now),
     idle: ({ tokens }, line) => {
       const mean = pool.waitingTokens / Math.max(1, pool.order.size);
@@ -145,11 +145,13 @@ function liveLanes(book: Book, { flow, tenant }: Waiting): Order[] {
   return [...book.pools.values()].map(({ order }) => order).filter(({ lanes }) => (lanes.get(tenant)?.awake ?? 0) > 0);
 }
 
-function lease(book: Book, entry: Entry, now: number): void {
-  book.taken(entry, now);
-  book.pools.get(entry.row.pool)!.expectations.started(entry, now);
-  const post = place(book.fleet, now);
+function lease(book: Book, pool: Pool, waiting: Waiting, now: number): void {
+  const entry = book.entries.get(waiting.job)!;
   const { row } = entry;
+  row.charged = pool.order.charged(waiting);
+  book.taken(entry, now);
+  pool.expectations.started(entry, now);
+  const post = place(book.fleet, now);
   row.phase = "leased";
   row.dispatcher = post.name;
   row.attempt++;

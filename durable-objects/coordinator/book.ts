@@ -3,7 +3,7 @@
  * rebuilt at wake. Steps change it and note what to write and whom to tell; the class then writes and tells.
  */
 import { type Settings, tenantOf } from "../../platform/settings.ts";
-import { type Budget, dominantKind, dominantMs, openBudget, type Reservation } from "../../policy/budget.ts";
+import { type Budget, dominantKind, openBudget, type Reservation } from "../../policy/budget.ts";
 import { flowOf, weightOfFlow } from "../../policy/flow.ts";
 import { RankedHeap } from "../../policy/heap.ts";
 import type { LedgerRecord } from "../../policy/ledger.ts";
@@ -366,10 +366,6 @@ export class Book {
     this.dirty.delete(entry);
     if (!this.fresh.delete(entry)) this.gone.add(entry);
     if (entry.row.phase !== "ending") this.tenant(entry.address.tenant).queued--;
-  }
-
-  costMs(row: TicketRow, tokens: number): number {
-    return dominantMs(this.pools.get(row.pool)!.budget, tokens);
   }
 
   /** The next instant at which something is due; Infinity if nothing is. */

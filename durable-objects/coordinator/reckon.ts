@@ -1,5 +1,5 @@
 /** Where a waiting job stands, when it will start, and whom it waits for. */
-import { dominantKind, paceMs, paceOf } from "../../policy/budget.ts";
+import { costMs, dominantKind, paceMs, paceOf } from "../../policy/budget.ts";
 import { calibrate } from "../../policy/calibration.ts";
 import { type Ahead, etaOf, inSeconds } from "../../policy/eta.ts";
 import { isBatches } from "../../policy/flow.ts";
@@ -15,12 +15,12 @@ export type Reckoning = Binding & { rawMs: number; position: number; ahead: { jo
 export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, now: number): Reckoning {
   const pool = book.pools.get(row.pool)!;
   const rank = pool.order.rank(waiting);
-  const costMs = book.costMs(row, row.tokens);
-  const position = pool.order.position(waiting, costMs, rank);
+  const cost = { requests: costMs(pool.budget, "requests", row.tokens), tokens: costMs(pool.budget, "tokens", row.tokens) };
+  const position = pool.order.position(waiting, cost, rank);
   const own = Math.min(rank + liveBefore(pool, waiting), position - 1);
   const mean = pool.waitingTokens / Math.max(1, pool.order.size);
   const behind = (jobs: number): Ahead => ({ jobs: jobs + 1, tokens: jobs * mean + row.tokens, callMs: pool.callMs });
-  const until = pool.order.before(waiting, costMs, paceMs(paceOf(pool.budget), mean), now);
+  const until = pool.order.before(waiting, cost, paceMs(paceOf(pool.budget), mean), now);
   const ownUntil = Math.min(until.own + liveBefore(pool, waiting), until.jobs);
   const inTurn = etaOf(pool.budget, behind(until.jobs), row.tokens, now);
   const bound = binding({

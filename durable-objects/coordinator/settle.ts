@@ -1,5 +1,5 @@
 /** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
-import { charge, hold, leftLate, refund, refundTokens, release, wholeTokens } from "../../policy/budget.ts";
+import { charge, dominantMs, hold, leftLate, refund, refundTokens, release, wholeTokens } from "../../policy/budget.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
 import { unusedMs } from "../../policy/returns.ts";
@@ -94,11 +94,18 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const tenant = book.spending(address.tenant);
   const reservation = entry.reservation!;
   entry.reservation = null;
-  const chargedMs = book.costMs(row, reservation.tokens);
+  const { charged } = row;
+  row.charged = null;
+  /** What it took, in ms of the pool's rate, is what its flow's turn has cost. */
+  const settleTurn = (takenMs: number) => {
+    if (charged === null) return;
+    const costOf = (tokens: number) => dominantMs(pool.budget, tokens);
+    pool.order.credit(entry.flow, unusedMs(costOf(charged), takenMs, costOf(reservation.tokens)));
+  };
   if (neverLeft(outcome)) {
     refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
     refund(tenant, reservation, now);
-    if (!cameToNothing(outcome)) pool.order.credit(entry.flow, unusedMs(chargedMs, 0));
+    if (!cameToNothing(outcome)) settleTurn(0);
     return;
   }
   release(pool.budget);
@@ -111,16 +118,21 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
     return;
   }
   release(tenant);
-  if (outcome.kind !== "committed") return;
-  answered(book, pool, reservation.at);
-  pool.callMs += (now - entry.leasedAt - pool.callMs) * SMOOTHING;
-  if (!outcome.usage) return;
+  if (outcome.kind === "committed") {
+    answered(book, pool, reservation.at);
+    pool.callMs += (now - entry.leasedAt - pool.callMs) * SMOOTHING;
+  }
+  if (outcome.kind !== "committed" || !outcome.usage) {
+    settleTurn(dominantMs(pool.budget, reservation.tokens));
+    return;
+  }
   // The tenant pays what it used, not what was reserved. The upstream bucket keeps the reservation, and is charged what went beyond it.
   const { total_tokens: used } = outcome.usage;
   const beyond = Math.max(0, used - reservation.tokens);
   if (beyond > 0) chargeBeyond(book, pool, address.tenant, beyond, now);
   else refundTokens(tenant, reservation.tokens - used, reservation.at, now);
-  pool.order.credit(entry.flow, unusedMs(chargedMs, book.costMs(row, used)));
+  settleTurn(dominantMs(pool.budget, used));
+  pool.order.used(entry.flow, reservation.tokens, used);
   book.estimates.note(row.pool, address.tenant, row.open ?? null, reservation.tokens, outcome.usage);
 }
 

@@ -1,5 +1,6 @@
 /** Jobs, gates and orders for tests of who is next. */
 import { type Answer, type Gate, Order } from "../../policy/order.ts";
+import type { Cost } from "../../policy/places.ts";
 import type { Waiting } from "../../policy/queue.ts";
 
 let arrivals = 0;
@@ -8,7 +9,9 @@ export const job = (tenant: string, cost = 1, effectiveAt = 0): Waiting => {
   const arrival = arrivals++;
   return { job: `job_${arrival}`, tenant, flow: tenant, tokens: cost, priority: 0, effectiveAt, since: effectiveAt, arrival };
 };
-export const costOf = (waiting: Waiting): number => waiting.tokens;
+export const costOf = ({ tokens: reserved }: Waiting, tokens = reserved): number => tokens;
+/** What one job costs that is of requests alone. */
+export const even = (requests: number): Cost => ({ requests, tokens: 0 });
 export const always = () => "start" as const;
 export const alike = () => "requests" as const;
 /** All jobs are of one kind, so that none goes ahead of another. */

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Order } from "../../policy/order.ts";
 import type { Waiting } from "../../policy/queue.ts";
-import { alike, always, drain, equal, filled, gate, job, tenants } from "./lanes.ts";
+import { alike, always, drain, equal, even, filled, gate, job, tenants } from "./lanes.ts";
 
 const startsOf = (tenant: string, jobs: Waiting[]): number => jobs.filter((each) => each.tenant === tenant).length;
 
@@ -77,7 +77,7 @@ describe("an order", () => {
     const come = [job("b", 4), job("b", 4), job("b", 4)];
     for (const each of come) order.add(each);
     order.credit("a", 32);
-    expect(come.map((each) => order.position(each, 4))).toEqual([1, 3, 12]);
+    expect(come.map((each) => order.position(each, even(4)))).toEqual([1, 3, 12]);
     expect(tenants(drain(order).slice(0, 12))).toBe("babaaaaaaaab");
   });
 
@@ -86,7 +86,7 @@ describe("an order", () => {
     const order = filled(jobs);
     const first = order.next(gate(always));
     order.credit("a", -4);
-    const told = new Map(jobs.map((each) => [each, order.position(each, 1)]));
+    const told = new Map(jobs.map((each) => [each, order.position(each, even(1))]));
     const rest = drain(order);
     expect(first?.tenant + tenants(rest.slice(0, 8))).toBe("ababbbbba");
     expect(rest.map((each) => told.get(each))).toEqual(rest.map((_, index) => index + 1));
@@ -338,11 +338,11 @@ describe("a position", () => {
   it("tells tenants that came together one from the other", () => {
     const jobs = [..."abcde"].map((each) => job(each));
     const order = filled(jobs);
-    expect(jobs.map((each) => order.position(each, 1))).toEqual([1, 2, 3, 4, 5]);
+    expect(jobs.map((each) => order.position(each, even(1)))).toEqual([1, 2, 3, 4, 5]);
   });
 
   it("of a job that nobody holds is the first", () => {
-    expect(new Order(equal, alike).position(job("a"), 1)).toBe(1);
+    expect(new Order(equal, alike).position(job("a"), even(1))).toBe(1);
   });
 
   // Law: while jobs cost the same, a position is the number of starts until then, this one included: nothing else comes or goes.
@@ -359,7 +359,7 @@ describe("a position", () => {
         const places = new Map<Waiting, number>();
         const rest = play(weights, steps, {
           ended: (order, waiting) => {
-            for (const each of waiting) places.set(each, order.position(each, 4));
+            for (const each of waiting) places.set(each, order.position(each, even(4)));
           },
         });
         expect(rest.map((each) => places.get(each))).toEqual(rest.map((_, index) => index + 1));

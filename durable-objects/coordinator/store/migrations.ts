@@ -125,4 +125,11 @@ export const MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: "007_charged",
+    sql: `
+      -- Of how many tokens a lease's flow was charged for its turn; null where nothing of it is settled when it ends.
+      ALTER TABLE tickets ADD COLUMN charged REAL;
+    `,
+  },
 ];

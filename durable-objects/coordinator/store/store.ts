@@ -44,6 +44,8 @@ type TicketState = {
   dispatcher: string | null;
   verdict: string | null;
   doubt: 0 | 1;
+  /** Of how many tokens its flow was charged for this lease; null where nothing of it is to be settled, and without one. */
+  charged: number | null;
 };
 
 export type TicketRow = TicketState & Fixed;
@@ -132,8 +134,8 @@ export class CoordinatorStore {
       return;
     }
     this.sql.run(
-      `INSERT OR REPLACE INTO tickets (job, mailbox, fixed, phase, ready_at, attempt, waits, unknown, first_started_at, dispatcher, verdict, doubt)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO tickets (job, mailbox, fixed, phase, ready_at, attempt, waits, unknown, first_started_at, dispatcher, verdict, doubt, charged)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       row.job,
       row.mailbox,
       fixed,
@@ -146,6 +148,7 @@ export class CoordinatorStore {
       row.dispatcher,
       row.verdict,
       row.doubt,
+      row.charged,
     );
   }
 
@@ -320,6 +323,7 @@ export function freshRow(job: string, mailbox: number, fixed: Fixed): TicketRow 
     dispatcher: null,
     verdict: null,
     doubt: doubtful ? 1 : 0,
+    charged: null,
   };
   if (prompt !== undefined) row.prompt = prompt;
   if (behind !== undefined) row.behind = behind;

@@ -1,0 +1,43 @@
+/** Law: what is decided between tenants does not depend on whether the coordinator slept, or was restarted, while calls were under way. */
+import { expect, it } from "vitest";
+import { openWorld } from "./served.ts";
+
+const R = 10_000;
+/** Less than the time after which a quiet coordinator writes its order would hide it: each ends in a turn. */
+const TICK_MS = 6_000;
+const loads = () => ({
+  alice: { reserves: R, keeps: 40, callMs: 12_000, outcome: () => R / 4 },
+  bob: { reserves: R, keeps: 40, callMs: 12_000, outcome: () => R },
+});
+
+it.each([false, true])(
+  "calls longer than the sleep, of which one tenant's use a quarter: both are served alike in what they use (sleeps: %s)",
+  (sleeps) => {
+    const { ended, play } = openWorld({ rpm: 600, tpm: 200_000, concurrency: 1, ramp_tpm: null }, loads());
+    play(100 * 12_000, { sleeps, tickMs: TICK_MS });
+    const gap = Math.abs((ended.alice! * R) / 4 - ended.bob! * R);
+    expect(gap).toBeLessThanOrEqual(2 * R);
+  },
+);
+
+it.each([false, true])("what a flow has to get back stays within what it has under way (sleeps: %s)", (sleeps) => {
+  const { desk, play } = openWorld({ rpm: 600, tpm: 200_000, concurrency: 1, ramp_tpm: null }, loads());
+  play(100 * 12_000, { sleeps, tickMs: TICK_MS });
+  const wholeCallMs = (R / 200_000) * 60_000;
+  expect(desk.book.pools.get("p")!.order.lanes.get("alice")!.credit).toBeLessThanOrEqual(2 * wholeCallMs);
+});
+
+it.each([false, true])(
+  "hundreds of calls under way, one tenant's use a quarter: both are served alike in what they use (restarts: %s)",
+  (restarts) => {
+    const all = loads();
+    const { desk, ended, play } = openWorld({ rpm: 6_000, tpm: 6_000_000, burst_seconds: 1, ramp_tpm: null }, all);
+    play(120_000);
+    if (restarts) desk.restart();
+    const before = { ...ended };
+    play(120_000);
+    const [alice, bob] = [ended.alice! - before.alice!, ended.bob! - before.bob!];
+    // Calls that were under way at either end of the time differ by what fits in it.
+    expect(Math.abs(alice / 4 - bob)).toBeLessThanOrEqual(20);
+  },
+);
