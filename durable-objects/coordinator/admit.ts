@@ -6,7 +6,7 @@ import { idleKind } from "../../policy/packing.ts";
 import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import { turns } from "../../policy/vain.ts";
-import type { Book, Entry, Pool } from "./book.ts";
+import type { Book, Pool } from "./book.ts";
 import { begun, heldBack, isProbe, isProbeDue, refresh } from "./condition/gate.ts";
 import { askAt, started } from "./limits.ts";
 import { waitingOf } from "./waiting.ts";
