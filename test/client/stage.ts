@@ -62,7 +62,7 @@ export class FakeSocket extends EventTarget {
     return this.#frames.filter(({ type }) => type === "ack").map(({ type: _, ...ack }) => ack);
   }
 
-  get #frames(): { type: string }[] {
+  get #frames(): { type: string; after?: Record<string, number>; channel?: string; consumer?: string; jobs?: string[] }[] {
     return this.sent.filter((text) => text !== "ping").map((text) => JSON.parse(text));
   }
 }

@@ -1,6 +1,6 @@
 /** A pool that learns, in front of an account that others may use too: to see what each gets of it. */
 
-import type { LimitChange } from "../../policy/bounds.ts";
+import type { Change } from "../../policy/bounds.ts";
 import { type Budget, openBudget, readiness, reserve } from "../../policy/budget.ts";
 import { Learned } from "../../policy/learned.ts";
 import type { LimitReading, PoolReading } from "../../schemas/rate.ts";
@@ -204,7 +204,7 @@ export function play({
   const ends: { at: number }[] = [];
   const calls: { at: number; leasedAt: number; sentAt: number }[] = [];
   const told: { due: number; startedAt: number; reading: PoolReading }[] = [];
-  const seen = { ours: 0, refused: 0, theirs: 0, changes: [] as LimitChange[], foreign: [] as number[], foreignTokens: [] as number[] };
+  const seen = { ours: 0, refused: 0, theirs: 0, changes: [] as Change[], foreign: [] as number[], foreignTokens: [] as number[] };
   for (let now = START; now < START + minutes * 60_000; now += 10) {
     const minute = (now - START) / 60_000;
     change(account, minute);

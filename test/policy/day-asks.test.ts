@@ -1,6 +1,6 @@
 /** A day's limit that upstream told and of which nothing is left: no answer but a call's tells that there is more again. */
 import { describe, expect, it } from "vitest";
-import type { LimitChange } from "../../policy/bounds.ts";
+import type { Change } from "../../policy/bounds.ts";
 import { correct, free, openBudget, readiness, reserve } from "../../policy/budget.ts";
 import { Learned } from "../../policy/learned.ts";
 import type { LimitReading } from "../../schemas/rate.ts";
@@ -12,7 +12,7 @@ const day = (limit: number, left: number): LimitReading => ({ limit, remaining: 
 const minute = (left: number): LimitReading => ({ limit: RPM, remaining: left, resetMs: ((RPM - left) / RPM) * 60_000 });
 
 /** A pool whose answers tell of sixty requests a day, all of which it spends within six seconds. */
-function usedUp({ rpd = null as number | null, most = rpd, tells = 60 } = {}) {
+function usedUp({ rpd = null, most = rpd, tells = 60 }: { rpd?: number | null; most?: number | null; tells?: number } = {}) {
   const limits = { ...CONFIGURED, rpd };
   const budget = openBudget(limits);
   const bounds = { limits, most: { rpm: RPM, tpm: TPM, rpd: most } };
@@ -22,7 +22,7 @@ function usedUp({ rpd = null as number | null, most = rpd, tells = 60 } = {}) {
     reserve(budget, 10, at(seconds));
     learned.started(budget, 10, at(seconds));
   };
-  const tell = (seconds: number, requests: LimitReading | null, sent = seconds - 0.05): LimitChange[] =>
+  const tell = (seconds: number, requests: LimitReading | null, sent = seconds - 0.05): Change[] =>
     learned.take({ pool: "p", job: "j", sentAt: at(sent), at: at(seconds), requests, tokens: null }, null, budget, at(seconds));
   start(-5);
   tell(-1, day(tells, tells - 1));

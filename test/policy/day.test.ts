@@ -11,8 +11,9 @@ describe("what an answer tells of the day", () => {
   const limits = { ...CONFIGURED, rpd: 10_000, tpd: 5_000_000 };
   const of = (limit: number, left: number): LimitReading => ({ limit, remaining: left, resetMs: ((limit - left) / limit) * DAY });
 
+  type Heard = { calls: number; tokens: LimitReading | null; at: number; now: number; more: object };
   /** Our calls of the first second, and after it what an answer of `at` says, heard then or later. */
-  function heard(requests: LimitReading, { calls = 100, tokens = null as LimitReading | null, at = 2_000, now = at, more = {} } = {}) {
+  function heard(requests: LimitReading, { calls = 100, tokens = null, at = 2_000, now = at, more = {} }: Partial<Heard> = {}) {
     const budget = openBudget({ ...limits, ...more });
     const learned = new Learned({ limits: { ...limits, ...more }, most: { rpm: RPM, tpm: TPM } }, START);
     for (let call = 0; call < calls; call++) {
@@ -84,7 +85,7 @@ describe("the limit of a day itself", () => {
   const of = (limit: number, left = limit - 10): LimitReading => ({ limit, remaining: left, resetMs: ((limit - left) / limit) * DAY });
   const minute: LimitReading = { limit: RPM, remaining: RPM - 10, resetMs: (10 / RPM) * 60_000 };
 
-  function open({ rpd = null as number | null, most = rpd } = {}) {
+  function open({ rpd = null, most = rpd }: { rpd?: number | null; most?: number | null } = {}) {
     const limits = { ...CONFIGURED, rpd };
     const bounds = { limits, most: { rpm: RPM, tpm: TPM, rpd: most } };
     const budget = openBudget(limits);

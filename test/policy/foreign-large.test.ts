@@ -42,7 +42,7 @@ describe("the call whose answer tells", () => {
       const at = START + n * 10_000;
       [foreign.limit, foreign.heardAt] = [LIMIT, at];
       const call = { ...CALL, at: at - 200 };
-      foreign.observe({ limit: LIMIT, remaining: LIMIT - used }, at, call, refused, 200, (_, of) => ({
+      foreign.observe({ limit: LIMIT, remaining: LIMIT - used, resetMs: (used / LIMIT) * 60_000 }, at, call, refused, 200, (_, of) => ({
         ...{ least: 60_000, most: 120_000 },
         known: of!.amount,
       }));

@@ -10,7 +10,7 @@ function tell(foreign: Foreign, used: readonly number[], from = START): void {
   for (const [index, each] of used.entries()) {
     const at = from + index * 10_000;
     [foreign.limit, foreign.heardAt] = [LIMIT, at];
-    foreign.observe({ limit: LIMIT, remaining: LIMIT - each }, at, null, 0, 0, () => NONE);
+    foreign.observe({ limit: LIMIT, remaining: LIMIT - each, resetMs: each * 100 }, at, null, 0, 0, () => NONE);
   }
 }
 
@@ -34,7 +34,7 @@ describe("what others spend", () => {
   it("is not measured between two limits", () => {
     const foreign = new Foreign();
     tell(foreign, [100]);
-    foreign.observe({ limit: LIMIT * 2, remaining: LIMIT }, START + 10_000, null, 0, 0, () => NONE);
+    foreign.observe({ limit: LIMIT * 2, remaining: LIMIT, resetMs: 30_000 }, START + 10_000, null, 0, 0, () => NONE);
     expect(foreign.pace(START + 10_000)).toBe(0);
   });
 });

@@ -4,11 +4,13 @@ import type { Job } from "../../schemas/job.ts";
 import { type Grant, TokenInput } from "../../schemas/token.ts";
 
 const grant = (more: Partial<Grant> = {}): Grant => ({
+  id: "t",
   key: "0123456789abcdef",
   channels: ["c"],
   jobs: ["job_x"],
   actions: ["read", "submit", "cancel"],
   models: null,
+  maxJobs: null,
   expiresAt: 1,
   ...more,
 });

@@ -145,7 +145,7 @@ describe("a limit that upstream changes", () => {
 
   it("is followed down at once and up by steps, to where it was", () => {
     const { changes, learned, refused } = play({ minutes: 10, account: halved });
-    const requests = changes.filter(({ resource }) => resource === "rpm").map(({ to }) => to);
+    const requests = changes.flatMap((change) => ("resource" in change && change.resource === "rpm" ? [change.to!] : []));
     expect(requests[0]).toBe(RPM / 2);
     expect(requests.length).toBeGreaterThan(2);
     for (const [index, to] of requests.entries()) if (index > 0) expect(to / requests[index - 1]!).toBeLessThanOrEqual(1.25);

@@ -347,7 +347,7 @@ describe("a position", () => {
 
   // Law: while jobs cost the same, a position is the number of starts until then, this one included: nothing else comes or goes.
   it.each([
-    { name: "of equal weights", weights: fc.constant([1, 1, 1, 1, 1]) },
+    { name: "of equal weights", weights: fc.constant<number[]>([1, 1, 1, 1, 1]) },
     { name: "of weights whose shares are exact", weights: fc.array(fc.constantFrom(1, 2, 4), { minLength: 5, maxLength: 5 }) },
   ])("among tenants $name is the place at which the job starts", ({ weights }) => {
     const same = anyStep.map((step): Step => {

@@ -57,7 +57,7 @@ describe("a limit that is told no more", () => {
         const changes = learned.started(budget, 10, now);
         const requests = { limit: RPM / 2, remaining: RPM / 4, resetMs: 30_000 };
         const reading = { pool: "p", job: "j", sentAt: now, at: now + 50, requests, tokens: null };
-        if (told(learned, life)) learned.take(reading, now, budget, now + 50);
+        if (told(learned, life)) learned.take(reading, { at: now, tokens: 10 }, budget, now + 50);
         learned.untold(now);
         if (changes.length === 0 && !learned.isNotable) continue;
         written++;

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ERRORS, excerptOf, kindOf, mayHaveWorked, type Row, wordOf } from "../../policy/upstream-errors.ts";
 
@@ -27,7 +28,7 @@ describe("each row of the table", () => {
   });
 
   it("stands in docs/operating.md, and nothing else does", () => {
-    const docs = readFileSync(new URL("../../docs/operating.md", import.meta.url), "utf8");
+    const docs = readFileSync(join(import.meta.dirname, "../../docs/operating.md"), "utf8");
     const table = docs.slice(docs.indexOf("### Errors of upstream")).split("\n## ")[0]!;
     const rows = [...table.matchAll(/^\| (.+?) \| `(\w+)` \|$/gm)];
     expect(rows.map(([, what, kind]) => `${what!.replaceAll("`", "")} -> ${kind}`)).toEqual(

@@ -25,7 +25,7 @@ describe("the event of a job", () => {
 
   it("what is too long is left out, and said to be", () => {
     expect(eventOf({ ...job, response: null }, true).data).toMatchObject({ response: null, truncated: true });
-    const error = { message: "x".repeat(1_000_000), type: "server_error", code: null, param: null };
+    const error = { message: "x".repeat(1_000_000), type: "server_error", code: null, param: null, status: 500 };
     const { data } = eventOf({ ...job, status: "failed", response: null, error }, false);
     expect([data.error?.message.length, data.truncated]).toEqual([10_000, true]);
   });

@@ -196,7 +196,7 @@ describe("the answer", () => {
     ["completed", {}, "The job has ended: completed."],
     ["cancelled", {}, "The job has ended: cancelled."],
     ["expired", {}, "The job has ended: it did not start before its deadline and expired."],
-    ["failed", { error: { type: "t", code: "busy", message: "m", param: null } }, "The job has ended: failed (busy)."],
+    ["failed", { error: { type: "t", code: "busy", message: "m", param: null, status: 500 } }, "The job has ended: failed (busy)."],
     ["queued", {}, "The job is stored and on its way to the queue: its place is not known yet."],
   ] as const)("of a job that is %s and has no ticket", (status, more, reason) => {
     expect(explain(job(status, more), null)).toEqual({

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { findModel } from "../../workers/simulator/catalog.ts";
+import type { Spoil } from "../../workers/simulator/faults.ts";
 import { Ledger } from "../../workers/simulator/ledger.ts";
 import { answer } from "../../workers/simulator/model.ts";
 import type { ChatRequest } from "../../workers/simulator/request.ts";
-import { playStream, type Spoil } from "../../workers/simulator/stream.ts";
+import { playStream } from "../../workers/simulator/stream.ts";
 import { Ticker } from "../../workers/simulator/ticker.ts";
 import { Transcript } from "../../workers/simulator/transcript.ts";
 
