@@ -9,7 +9,7 @@ import { flowOf, isBatches } from "./flow.ts";
 import { before, began, type Gaps, startedOne, UNSEEN } from "./gaps.ts";
 import { type Inflow, STILL } from "./inflow.ts";
 import { type Place, precedes, Queue, type Waiting } from "./queue.ts";
-import { Use } from "./use.ts";
+import { type Use, unseen } from "./use.ts";
 
 /** What a job takes the greater share of: its dominant resource. */
 export type Kind = "requests" | "tokens";
@@ -43,9 +43,9 @@ export class Lane {
   /** Service to be given back at the next start. */
   credit = 0;
   /** What its calls use of what they reserve. */
-  readonly use = new Use();
-  /** Whether nobody else waited at its last start, nor was ahead of it. */
-  wasAlone = false;
+  readonly use: Use = unseen();
+  /** Whether what its last start was charged is kept, if the call uses less. */
+  keeps = false;
   /** Where the lane stands in the heap of each kind; -1 where it does not. */
   readonly slots: Record<Kind, number> = { requests: -1, tokens: -1 };
   /** What comes to it. */

@@ -17,7 +17,7 @@ import type { Waiting } from "./queue.ts";
 import { giveBack, lift, rejoin } from "./returns.ts";
 import { hadOf, type Standing } from "./standing.ts";
 import { Turns } from "./turns.ts";
-import { Use } from "./use.ts";
+import { Uses } from "./use.ts";
 
 /** `aside`: it may not start, and keeps nobody waiting; as the next, it stands in line no more. `lane`: only this flow must wait (its tenant's own cap), until `readmit` or a change of its jobs. `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
 export type Answer = "start" | "aside" | "lane" | "pool" | Kind;
@@ -52,11 +52,8 @@ export class Order {
   #since = Number.POSITIVE_INFINITY;
   #isWaitedFor = false;
   #hasMoved = false;
-  /** What calls of all flows use of what they reserve. */
-  readonly #use = new Use();
-  readonly #places = new Places(this.lanes, this.#use);
-  /** The greatest virtual time that live work has had. */
-  #farthest = 0;
+  readonly #uses = new Uses();
+  readonly #places = new Places(this.lanes, this.#uses);
   /** What jobs that mostly take requests took of tokens, about. */
   #small = 0;
   /** The job that others were let ahead of: it stays the next until it starts, and was delayed by so much. */
@@ -185,10 +182,10 @@ export class Order {
     this.#rank(lane);
   }
 
-  /** Of how many tokens the job of the flow that started last was charged; null if nobody else is touched by what it takes: nothing of it is to be settled. */
+  /** Of how many tokens its flow was charged for a job that has just started; null if of all, and that is kept though the call use less. */
   charged({ flow, tokens }: Waiting): number | null {
-    const lane = this.lanes.get(flow);
-    return !lane || lane.wasAlone ? null : tokens * this.#partOf(lane);
+    const lane = this.lanes.get(flow)!;
+    return lane.keeps ? null : tokens * this.#uses.partOf(lane.use);
   }
 
   /** Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). */
@@ -199,10 +196,10 @@ export class Order {
     this.#hasMoved = true;
   }
 
-  /** A call of the flow took so many tokens of those that it had reserved. */
-  used(flow: string, reserved: number, tokens: number): void {
-    this.lanes.get(flow)?.use.note(reserved, tokens);
-    this.#use.note(reserved, tokens);
+  /** A call of the flow took so many tokens of those that it had reserved: all of them, if nobody can tell. */
+  used(flow: string, reserved: number, tokens = reserved): void {
+    const lane = this.lanes.get(flow);
+    if (lane) this.#uses.note(lane.use, reserved, tokens);
   }
 
   /** Whether somebody has had something since `standing` was last asked. */
@@ -213,23 +210,22 @@ export class Order {
   /** What to write down, for `recall` after a restart. */
   standing(): Standing {
     this.#hasMoved = false;
-    const had = hadOf(this.lanes.values(), this.#virtual);
+    const had = { ...hadOf(this.lanes.values(), this.#virtual), ...(!this.#uses.isEmpty && { part: this.#uses.part }) };
     return this.#passed ? { ...had, passed: [this.#passed.waiting.job, this.#passed.delayedMs] } : had;
   }
 
   /** When all who wait are lined up again, and nobody has started. `find`: a job that waits, if it is awake. */
-  recall({ flows, others = 0, passed }: Standing, find: (job: string) => Waiting | null): void {
+  recall({ flows, others = 0, part, passed }: Standing, find: (job: string) => Waiting | null): void {
     for (const lane of others > 0 ? this.lanes.values() : []) {
       lane.virtual = this.#virtual + others;
-      this.#reached(lane);
       this.#rank(lane);
     }
     for (const [flow, lead, credit, owes = false] of flows) {
       const lane = this.#lane(flow);
       Object.assign(lane, { virtual: this.#virtual + lead, credit, owes });
-      this.#reached(lane);
       this.#rank(lane);
     }
+    if (part !== undefined) this.#uses.recall(part);
     const waiting = passed && find(passed[0]);
     if (waiting) this.#passed = { waiting, delayedMs: passed[1] };
   }
@@ -320,7 +316,7 @@ export class Order {
     this.#size--;
     if (this.#kindOf(waiting) === "requests") this.#small += (waiting.tokens - this.#small) / (this.#small > 0 ? SMALL_SEEN : 1);
     const step = this.#chargeMs(lane, waiting, gate) / lane.weight;
-    const back = giveBack(lane, step);
+    const back = giveBack(lane, step, gate.costMs(waiting) / lane.weight);
     this.#charge(lane, step - back);
     lane.credit -= back;
     this.#changed(lane);
@@ -328,23 +324,23 @@ export class Order {
 
   /** What it is charged at its start, ms of the pool's rate. */
   #chargeMs(lane: Lane, waiting: Waiting, gate: Gate): number {
-    return gate.costMs(waiting, waiting.tokens * this.#partOf(lane));
+    return gate.costMs(waiting, waiting.tokens * this.#uses.partOf(lane.use));
   }
 
-  #partOf(lane: Lane): number {
-    return lane.use.part(this.#use);
-  }
-
-  /** Who comes while a flow is alone, and has had the most of all, begins where that is then: what it is charged until then touches nobody. */
   #charge(lane: Lane, step: number): void {
-    lane.wasAlone = !lane.yields && lane.size === this.#size && lane.virtual >= this.#farthest;
+    lane.keeps = this.#uses.isEmpty && this.#isAlone(lane);
     lane.virtual += step;
-    this.#reached(lane);
     this.#hasMoved = true;
   }
 
-  #reached(lane: Lane): void {
-    if (!lane.yields) this.#farthest = Math.max(this.#farthest, lane.virtual);
+  /**
+   * Whether it competes with nobody. As long as nothing is known of what calls use, what such a flow is charged too much may be a whole window's work, and was no loss to it: given back later, it would be
+   * taken from who comes meanwhile.
+   */
+  #isAlone({ flow, yields }: Lane): boolean {
+    for (const other of this.lanes.values())
+      if (other.flow !== flow && other.yields === yields && other.size > 0 && !other.isCapped) return false;
+    return true;
   }
 
   /** A job has left: a batch that waited for its tenant's live work may go. */

@@ -2,9 +2,9 @@
 import { inflowAt } from "./inflow.ts";
 import type { Kind, Lane } from "./lane.ts";
 import type { Waiting } from "./queue.ts";
-import { chargeOf, startsBefore } from "./returns.ts";
+import { type Charge, chargeOf, LEAST_CHARGE, startsBefore } from "./returns.ts";
 import { isNamedFirst, type Other, startsUntil } from "./turns.ts";
-import type { Use } from "./use.ts";
+import type { Uses } from "./use.ts";
 
 /** What a job takes of each resource, in ms of the pool's rate. */
 export type Cost = Readonly<Record<Kind, number>>;
@@ -14,12 +14,11 @@ const LEAST_MS = 1e-9;
 
 export class Places {
   readonly #lanes: ReadonlyMap<string, Lane>;
-  /** What calls of all flows use of what they reserve. */
-  readonly #use: Use;
+  readonly #uses: Uses;
 
-  constructor(lanes: ReadonlyMap<string, Lane>, use: Use) {
+  constructor(lanes: ReadonlyMap<string, Lane>, uses: Uses) {
     this.#lanes = lanes;
-    this.#use = use;
+    this.#uses = uses;
   }
 
   /**
@@ -29,12 +28,13 @@ export class Places {
   position({ flow }: Waiting, cost: Cost, rank: number, present: number): number {
     const own = this.#lanes.get(flow);
     if (!own) return 1;
-    const turn = this.#turnOf(own, rank, cost, present);
+    const known = this.#uses.part;
+    const turn = turnOf(own, rank, this.#charge(own, cost, known), present);
     let ahead = rank;
     for (const lane of this.#lanes.values()) {
-      if (lane === own) continue;
-      const step = this.#step(lane, cost);
-      ahead += Math.min(lane.size, startsBefore(lane, begins(lane, step, present), turn, isNamedFirst(lane, own), step));
+      if (lane === own || lane.size === 0) continue;
+      const charge = this.#charge(lane, cost, known);
+      ahead += Math.min(lane.size, startsBefore(lane, begins(lane, charge, present), turn, isNamedFirst(lane, own), charge));
     }
     return ahead + 1;
   }
@@ -45,32 +45,34 @@ export class Places {
    */
   before({ flow }: Waiting, cost: Cost, own: number, present: number, inflow: { startMs: number; since: number; now: number }): number {
     const lane = this.#lanes.get(flow)!;
-    const turn = this.#turnOf(lane, own, cost, present);
+    const known = this.#uses.part;
+    const turn = turnOf(lane, own, this.#charge(lane, cost, known), present);
     const others: Other[] = [];
     for (const other of this.#lanes.values()) {
       const comes = other === lane ? 0 : inflowAt(other.inflow, inflow.since, inflow.now) * inflow.startMs;
       if (other === lane || (other.size === 0 && comes === 0)) continue;
-      const step = this.#step(other, cost);
-      const begin = other.size === 0 ? Math.max(other.virtual, present) : begins(other, step, present);
-      others.push({ fair: startsBefore(other, begin, turn, isNamedFirst(other, lane), step), waiting: other.size, inflow: comes });
+      const charge = this.#charge(other, cost, known);
+      const begin = other.size === 0 ? Math.max(other.virtual, present) : begins(other, charge, present);
+      others.push({ fair: startsBefore(other, begin, turn, isNamedFirst(other, lane), charge), waiting: other.size, inflow: comes });
     }
     return startsUntil(own, others);
   }
 
   /** What a flow is charged for a start of this cost. */
-  #step(lane: Lane, { requests, tokens }: Cost): number {
-    return Math.max(requests, tokens * lane.use.part(this.#use), LEAST_MS) / lane.weight;
-  }
-
-  /** The virtual time at which a job of a flow starts that `rank` of its own are before, all of this cost. */
-  #turnOf(lane: Lane, rank: number, cost: Cost, present: number): number {
-    const step = this.#step(lane, cost);
-    return begins(lane, step, present) + chargeOf(lane, rank, step);
+  #charge({ use, weight }: Lane, { requests, tokens }: Cost, known: number): Charge {
+    const reserved = Math.max(requests, tokens, LEAST_MS);
+    const charged = Math.max(requests, tokens * this.#uses.partOf(use, known), LEAST_MS);
+    return { step: charged / weight, least: (reserved * LEAST_CHARGE) / weight };
   }
 }
 
+/** The virtual time at which a job of a flow starts that `rank` of its own are before, all charged alike. */
+function turnOf(lane: Lane, rank: number, charge: Charge, present: number): number {
+  return begins(lane, charge, present) + chargeOf(lane, rank, charge);
+}
+
 /** The virtual time at which a flow's first job starts, if that is charged so much. */
-function begins(lane: Lane, step: number, present: number): number {
+function begins(lane: Lane, { step }: Charge, present: number): number {
   const isBehind = lane.isCapped && lane.virtual < present;
   const owed = lane.owes || (isBehind && lane.yields) ? step : 0;
   return (isBehind ? present : lane.virtual) + owed;

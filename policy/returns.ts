@@ -1,16 +1,19 @@
 /** What a flow gets back of what its calls were charged and did not use; and what its starts are charged then. */
 import type { Lane } from "./lane.ts";
 
-/** The part of a start's cost that is charged whatever its flow has to get back. */
-const LEAST_CHARGE = 1 / 8;
+/** Of a start. */
+const ROUNDING = 1e-6;
+
+/** The part of what a start reserves that is charged whatever its flow has to get back. */
+export const LEAST_CHARGE = 1 / 8;
 
 /**
- * What of its credit a flow gets back at a start: of what that is charged, no more than all but an eighth. All of it at once would let a flow to which a pause has brought
+ * What of its credit a flow gets back at a start that is charged `step`, of `reserved` that it reserves (both divided by its weight): it pays an eighth of this at the least. All of it at once would let a flow to which a pause has brought
  * back much go before whoever comes, many times in a row; so whoever comes has its turn at once, and one in nine for as long as that lasts. What its calls took beyond their charge it
  * pays in full.
  */
-export function giveBack({ credit }: Lane, step: number): number {
-  return Math.min(credit, step * (1 - LEAST_CHARGE));
+export function giveBack({ credit }: Lane, step: number, reserved: number): number {
+  return Math.min(credit, Math.max(0, step - reserved * LEAST_CHARGE));
 }
 
 /**
@@ -21,18 +24,26 @@ export function unusedMs(chargedMs: number, usedMs: number, reservedMs: number):
   return Math.min(chargedMs - usedMs, Math.max(0, chargedMs - reservedMs * LEAST_CHARGE));
 }
 
-/** What so many starts are charged in all that are charged `step` each, credit counted. */
-export function chargeOf({ credit }: Lane, starts: number, step: number): number {
-  const full = starts * step;
-  return starts === 0 ? 0 : Math.max(full * LEAST_CHARGE, full - credit);
+/** What a start is charged, and what of it at the least: both divided by its flow's weight. */
+export type Charge = { step: number; least: number };
+
+/** What so many starts are charged in all, credit counted. */
+export function chargeOf({ credit }: Lane, starts: number, { least, step }: Charge): number {
+  return starts === 0 ? 0 : Math.max(starts * least, starts * step - credit);
 }
 
-/** How many jobs that are charged `step` each a lane that begins then starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
-export function startsBefore(lane: Lane, begin: number, turn: number, tied: boolean, step: number): number {
+/** How many jobs a lane that begins then starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
+export function startsBefore(lane: Lane, begin: number, turn: number, tied: boolean, { least, step }: Charge): number {
   if (tied ? begin > turn : begin >= turn) return 0;
-  const more = Math.min((turn - begin) / (step * LEAST_CHARGE), (turn - begin + lane.credit) / step);
+  const more = exact(Math.min((turn - begin) / least, (turn - begin + lane.credit) / step));
   // What it has to pay counts from its first start on.
   return Math.max(1, tied ? Math.floor(more) + 1 : Math.ceil(more));
+}
+
+/** So many starts, where a sum of steps is off by its rounding: flows that are charged alike have their turns at the same virtual time, which decides for all of them. */
+function exact(starts: number): number {
+  const whole = Math.round(starts);
+  return Math.abs(starts - whole) < ROUNDING ? whole : starts;
 }
 
 /** A flow comes back from idleness. What it may get back is taken off first: the present forgives the rest of its charge. */

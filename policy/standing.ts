@@ -7,8 +7,8 @@ import type { Lane } from "./lane.ts";
 /** Of a flow: how far its virtual time is beyond the present one, what it has to get back (both ms of the pool's rate, divided by its weight), and whether it has yet to pay for its first job. */
 export type Had = [flow: string, lead: number, credit: number, owes?: true];
 
-/** `others`: the lead of those that wait and are not named. `passed`: the job that others were let ahead of, and by how much that delayed it, ms. */
-export type Standing = { flows: Had[]; others?: number; passed?: [job: string, delayedMs: number] };
+/** `others`: the lead of those that wait and are not named. `part`: what is thought that calls use of what they reserve. `passed`: the job that others were let ahead of, and by how much that delayed it, ms. */
+export type Standing = { flows: Had[]; others?: number; part?: number; passed?: [job: string, delayedMs: number] };
 
 /** Flows written, those that had the most: a hundred kilobytes of a row of two million, once before a sleep. Were there more, a turn of each would take half a day where the object sleeps between two. */
 const FLOWS_WRITTEN = 5_000;

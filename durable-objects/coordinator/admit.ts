@@ -148,7 +148,9 @@ function liveLanes(book: Book, { flow, tenant }: Waiting): Order[] {
 function lease(book: Book, pool: Pool, waiting: Waiting, now: number): void {
   const entry = book.entries.get(waiting.job)!;
   const { row } = entry;
-  row.charged = pool.order.charged(waiting);
+  const charged = pool.order.charged(waiting);
+  row.charged = charged;
+  row.charged_ms = charged === null ? null : dominantMs(pool.budget, charged);
   book.taken(entry, now);
   pool.expectations.started(entry, now);
   const post = place(book.fleet, now);

@@ -94,18 +94,12 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const tenant = book.spending(address.tenant);
   const reservation = entry.reservation!;
   entry.reservation = null;
-  const { charged } = row;
-  row.charged = null;
-  /** What it took, in ms of the pool's rate, is what its flow's turn has cost. */
-  const settleTurn = (takenMs: number) => {
-    if (charged === null) return;
-    const costOf = (tokens: number) => dominantMs(pool.budget, tokens);
-    pool.order.credit(entry.flow, unusedMs(costOf(charged), takenMs, costOf(reservation.tokens)));
-  };
+  const turn = { charged: row.charged, chargedMs: row.charged_ms, reserved: reservation.tokens };
+  Object.assign(row, { charged: null, charged_ms: null });
   if (neverLeft(outcome)) {
     refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
     refund(tenant, reservation, now);
-    if (!cameToNothing(outcome)) settleTurn(0);
+    settleTurn(pool, entry.flow, turn, cameToNothing(outcome) ? reservation.tokens : null);
     return;
   }
   release(pool.budget);
@@ -115,6 +109,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
     // Nor can it count more than it ever lets through: what was let go to see whether a lowered limit is back leaves no debt.
     const never = reservation.tokens - wholeTokens(pool.budget);
     if (never > 0) refundTokens(pool.budget, never, reservation.at, now);
+    settleTurn(pool, entry.flow, turn, reservation.tokens);
     return;
   }
   release(tenant);
@@ -123,7 +118,8 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
     pool.callMs += (now - entry.leasedAt - pool.callMs) * SMOOTHING;
   }
   if (outcome.kind !== "committed" || !outcome.usage) {
-    settleTurn(dominantMs(pool.budget, reservation.tokens));
+    settleTurn(pool, entry.flow, turn, reservation.tokens);
+    pool.order.used(entry.flow, reservation.tokens);
     return;
   }
   // The tenant pays what it used, not what was reserved. The upstream bucket keeps the reservation, and is charged what went beyond it.
@@ -131,9 +127,20 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const beyond = Math.max(0, used - reservation.tokens);
   if (beyond > 0) chargeBeyond(book, pool, address.tenant, beyond, now);
   else refundTokens(tenant, reservation.tokens - used, reservation.at, now);
-  settleTurn(dominantMs(pool.budget, used));
+  settleTurn(pool, entry.flow, turn, used);
   pool.order.used(entry.flow, reservation.tokens, used);
   book.estimates.note(row.pool, address.tenant, row.open ?? null, reservation.tokens, outcome.usage);
+}
+
+type Turn = { charged: number | null; chargedMs: number | null; reserved: number };
+
+/** What its call took, in tokens (null: nothing at all), is what a flow's turn has cost: by the rate that it was charged by, for limits change meanwhile. */
+function settleTurn({ budget, order }: Pool, flow: string, { charged, chargedMs, reserved }: Turn, taken: number | null): void {
+  const costOf = (tokens: number) => dominantMs(budget, tokens);
+  const nowMs = costOf(charged ?? reserved);
+  const back = unusedMs(nowMs, taken === null ? 0 : costOf(taken), costOf(reserved));
+  if (chargedMs === null) order.credit(flow, Math.min(0, back));
+  else order.credit(flow, nowMs > 0 ? (back * chargedMs) / nowMs : 0);
 }
 
 function chargeBeyond(book: Book, pool: Pool, tenant: string, tokens: number, now: number): void {

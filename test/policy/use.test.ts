@@ -1,50 +1,86 @@
 /** Law: a start is charged what its flow's calls are known to use; what is not known of the flow is taken from the pool, and what is not known of that is all that was reserved. */
 import { describe, expect, it } from "vitest";
-import { Use } from "../../policy/use.ts";
+import { type Use, Uses, unseen } from "../../policy/use.ts";
 import { always, drain, filled, gate, job } from "./lanes.ts";
 
-function seen(calls: number, part: number): Use {
-  const use = new Use();
-  for (let call = 0; call < calls; call++) use.note(100, 100 * part);
+function seen(uses: Uses, calls: number, part: number): Use {
+  const use = unseen();
+  for (let call = 0; call < calls; call++) uses.note(use, 100, 100 * part);
   return use;
 }
 
-describe("the part that calls use", () => {
+/** What is charged of a flow's calls after so many, in a pool of which nothing else is known. */
+function partAfter(calls: number, part: number): number {
+  const use = seen(new Uses(), calls, part);
+  return new Uses().partOf(use);
+}
+
+describe("the part that is charged", () => {
   it("is all as long as no call has ended", () => {
-    expect(new Use().part()).toBe(1);
-    expect(new Use().part(new Use())).toBe(1);
+    expect(new Uses().partOf(unseen())).toBe(1);
+    expect(new Uses().isEmpty).toBe(true);
   });
 
-  it("comes nearer to what they used with each that ends", () => {
-    const parts = [1, 4, 16, 64, 256].map((calls) => seen(calls, 1 / 2).part());
+  it("comes nearer to what a flow's calls used with each that ends", () => {
+    const parts = [1, 4, 16, 64, 256].map((calls) => partAfter(calls, 1 / 2));
     expect(parts).toEqual(parts.toSorted((a, b) => b - a));
     expect(parts[2]).toBeCloseTo(3 / 4, 6);
     expect(parts[4]).toBeLessThan(0.54);
   });
 
-  it("is the pool's for a flow of which nothing is known, and its own for one of which much is", () => {
-    const pool = seen(10_000, 1 / 2);
-    expect(new Use().part(pool)).toBe(pool.part());
-    expect(seen(10_000, 1).part(pool)).toBeGreaterThan(0.95);
-  });
-
   it("weighs calls by what they reserve: a large one counts for many small ones", () => {
-    const use = new Use();
-    for (let call = 0; call < 256; call++) use.note(call % 2 ? 1 : 999, call % 2 ? 0 : 999);
-    expect(use.part()).toBeGreaterThan(0.95);
+    const [uses, use] = [new Uses(), unseen()];
+    for (let call = 0; call < 256; call++) uses.note(use, call % 2 ? 1 : 999, call % 2 ? 0 : 999);
+    expect(uses.partOf(use)).toBeGreaterThan(0.95);
   });
 
   it.each([
     [1 / 1_000, 1 / 4],
     [1_000, 4],
   ])("of %s is taken for no less than a quarter and no more than four times: %s", (part, bound) => {
-    expect(Math.abs(Math.log2(seen(10_000, part).part() / bound))).toBeLessThan(0.01);
+    expect(partAfter(10_000, part) / bound).toBeCloseTo(1, 1);
   });
 
   it("follows a change within some hundreds of calls", () => {
-    const use = seen(10_000, 1 / 4);
-    for (let call = 0; call < 768; call++) use.note(100, 100);
-    expect(use.part()).toBeGreaterThan(0.9);
+    const uses = new Uses();
+    const use = seen(uses, 10_000, 1 / 4);
+    for (let call = 0; call < 768; call++) uses.note(use, 100, 100);
+    expect(uses.partOf(use)).toBeGreaterThan(0.9);
+  });
+});
+
+describe("of a flow of which nothing is known", () => {
+  it("it is that of the flow whose calls use most, however many calls others have had", () => {
+    const uses = new Uses();
+    seen(uses, 10_000, 1 / 50);
+    expect(uses.partOf(unseen())).toBe(1 / 4);
+    const half = seen(uses, 100, 1 / 2);
+    expect(uses.partOf(unseen())).toBe(1 / 2);
+    // It uses less by now.
+    for (let call = 0; call < 10_000; call++) uses.note(half, 100, 25);
+    expect(uses.partOf(unseen())).toBeLessThan(0.3);
+  });
+
+  it("it is no more than all, though others use more than they reserve", () => {
+    const uses = new Uses();
+    seen(uses, 10_000, 4);
+    expect(uses.partOf(unseen())).toBe(1);
+  });
+
+  it("a flow that has had a few calls tells nothing of it", () => {
+    const uses = new Uses();
+    seen(uses, 15, 1 / 4);
+    expect(uses.partOf(unseen())).toBe(1);
+    expect(uses.isEmpty).toBe(true);
+  });
+
+  it("it is after a restart what it was before, until some are known again", () => {
+    const uses = new Uses();
+    uses.recall(0.4);
+    expect(uses.isEmpty).toBe(false);
+    expect(uses.partOf(unseen())).toBe(0.4);
+    seen(uses, 16, 1);
+    expect(uses.partOf(unseen())).toBe(1);
   });
 });
 
@@ -65,11 +101,25 @@ it.each(["a", "b"] as const)(
   },
 );
 
-it("who starts alone, and has had the most, touches nobody: nothing of that start is to be settled; of any other it is what was charged", () => {
-  const order = filled([job("a", COST), job("a", COST)]);
-  const alone = order.next(gate(always))!;
-  expect(order.charged(alone)).toBeNull();
-  order.add(job("b", COST));
-  const beside = order.next(gate(always))!;
-  expect(order.charged(beside)).toBe(COST);
+it("as long as nothing is known, what a flow is charged that competes with nobody is kept; beside another, or once something is known, it is settled", () => {
+  const order = filled([1, 2, 3, 4].map(() => job("a", COST)));
+  expect(order.charged(order.next(gate(always))!)).toBeNull();
+  const other = job("b", COST);
+  order.add(other);
+  expect(order.charged(order.next(gate(always))!)).toBe(COST);
+  order.remove(other);
+  expect(order.charged(order.next(gate(always))!)).toBeNull();
+  for (let call = 0; call < 16; call++) order.used("a", COST);
+  expect(order.charged(order.next(gate(always))!)).toBe(COST);
+});
+
+it("of 200 tenants of which nothing is known, beside one whose calls use a third: a place is the one at which the job starts", () => {
+  const TENANTS = 200;
+  const jobs = Array.from({ length: 10 * TENANTS }, (_, index) => job(`t${String(index % TENANTS).padStart(3, "0")}`, COST));
+  const order = filled([job("z", COST), ...jobs]);
+  for (let call = 0; call < 300; call++) order.used("z", COST, COST * 0.37);
+  for (let start = 0; start <= TENANTS; start++) order.next(gate(always));
+  const told = new Map(jobs.slice(TENANTS).map((each) => [each, order.position(each, { requests: 0, tokens: COST })]));
+  const off = drain(order).map((each, index) => Math.abs(told.get(each)! - index - 1));
+  expect(Math.max(...off)).toBeLessThanOrEqual(1);
 });

@@ -52,5 +52,5 @@ export function openWorld(pool: object, loads: Record<string, Load>, keys: objec
       note();
     }
   };
-  return { desk, loads, starts, ended, running, play };
+  return { desk, loads, ownerOf, starts, ended, running, play };
 }

@@ -128,8 +128,9 @@ export const MIGRATIONS: readonly Migration[] = [
   {
     id: "007_charged",
     sql: `
-      -- Of how many tokens a lease's flow was charged for its turn; null where nothing of it is settled when it ends.
+      -- Of how many tokens a lease's flow was charged for its turn, and what that was then, in ms of the pool's rate; null where that is all that it reserved, and is kept.
       ALTER TABLE tickets ADD COLUMN charged REAL;
+      ALTER TABLE tickets ADD COLUMN charged_ms REAL;
     `,
   },
 ];

@@ -44,8 +44,9 @@ type TicketState = {
   dispatcher: string | null;
   verdict: string | null;
   doubt: 0 | 1;
-  /** Of how many tokens its flow was charged for this lease; null where nothing of it is to be settled, and without one. */
+  /** Of how many tokens its flow was charged for this lease, and what that was then, in ms of the pool's rate; null where that is all that it reserved, and kept. */
   charged: number | null;
+  charged_ms: number | null;
 };
 
 export type TicketRow = TicketState & Fixed;
@@ -134,8 +135,8 @@ export class CoordinatorStore {
       return;
     }
     this.sql.run(
-      `INSERT OR REPLACE INTO tickets (job, mailbox, fixed, phase, ready_at, attempt, waits, unknown, first_started_at, dispatcher, verdict, doubt, charged)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO tickets (job, mailbox, fixed, phase, ready_at, attempt, waits, unknown, first_started_at, dispatcher, verdict, doubt, charged, charged_ms)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       row.job,
       row.mailbox,
       fixed,
@@ -149,6 +150,7 @@ export class CoordinatorStore {
       row.verdict,
       row.doubt,
       row.charged,
+      row.charged_ms,
     );
   }
 
@@ -324,6 +326,7 @@ export function freshRow(job: string, mailbox: number, fixed: Fixed): TicketRow 
     verdict: null,
     doubt: doubtful ? 1 : 0,
     charged: null,
+    charged_ms: null,
   };
   if (prompt !== undefined) row.prompt = prompt;
   if (behind !== undefined) row.behind = behind;
