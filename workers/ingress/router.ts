@@ -1,5 +1,6 @@
 /** The menu: every door of Sluice, and the role that opens it. */
 import { Router } from "itty-router";
+import { LookUp } from "../../platform/look-up.ts";
 import { callCoordinator, type Env, isOverloaded } from "../../platform/objects.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import type { Need } from "../../policy/grant.ts";
@@ -68,8 +69,16 @@ const router = Router()
     return refuse(invalid(`Unknown request URL: ${request.method} ${pathname}.`, null, "unknown_url", 404));
   });
 
+/** Of the local runtime: Cloudflare's does not run all on one thread. */
+const lookUp = new LookUp(Date.now);
+
 /** `now`: when the request came in, ms. */
-export async function route(request: Request, env: Env, ctx: ExecutionContext, now = Date.now()): Promise<Response> {
+export function route(request: Request, env: Env, ctx: ExecutionContext, now = Date.now()): Promise<Response> {
+  const answered = () => answer(request, env, ctx, now);
+  return env.SLUICE_LOCAL === "1" ? lookUp.during(answered, (timer) => ctx.waitUntil(timer)) : answered();
+}
+
+async function answer(request: Request, env: Env, ctx: ExecutionContext, now: number): Promise<Response> {
   let response: Response;
   try {
     response = preflight(request) ?? ((await router.fetch(request, env, ctx, now)) as Response);
@@ -79,10 +88,10 @@ export async function route(request: Request, env: Env, ctx: ExecutionContext, n
   const requestId = `req_${crypto.randomUUID().replaceAll("-", "")}`;
   if (response.webSocket) return response;
   // What an object answered is not ours to write on. What a door made is, and to copy it costs as much as to make it.
-  const answer = response.url === "" ? response : new Response(response.body, response);
-  answer.headers.set("x-request-id", requestId);
-  openToPages(answer.headers);
-  return answer;
+  const own = response.url === "" ? response : new Response(response.body, response);
+  own.headers.set("x-request-id", requestId);
+  openToPages(own.headers);
+  return own;
 }
 
 function behind(need: Need, door: Door) {
