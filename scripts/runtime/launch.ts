@@ -87,6 +87,11 @@ async function run(options: LaunchOptions, state: string, lock: Lock, ended: () 
     ended();
   });
   const output = collect(child);
+  // Its last words may still be in the pipe when it has gone.
+  const silent = new Promise<void>((done) => {
+    child.once("error", () => done());
+    child.once("close", () => done());
+  });
   const discardConfig = () => rmSync(config, { recursive: true, force: true });
   const kill = () => {
     if (child.pid !== undefined) markKilled(child.pid);
@@ -97,7 +102,10 @@ async function run(options: LaunchOptions, state: string, lock: Lock, ended: () 
       lock.record(child.pid);
       tieToThisProcess(child);
     }
-    const early = exited.then((code) => Promise.reject(explain(code, output.errors(), host, port)));
+    const early = exited.then(async (code) => {
+      await silent;
+      throw explain(code, output.errors(), host, port);
+    });
     inner.resolve(await within(READY_MS, "workerd to listen", listening(child.stdio[3] as Readable, SOCKET), early));
     const listensAt = front?.port ?? (await inner.promise);
     discardConfig();
