@@ -40,6 +40,7 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
+          globalSetup: ["test/e2e/support/bundles.ts"],
           testTimeout: 180_000,
           hookTimeout: 60_000,
           fileParallelism: false,

@@ -3,5 +3,11 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   // Apart from the others: these need a browser.
-  test: { root: join(import.meta.dirname, "../.."), include: ["test/browser/**/*.test.ts"], testTimeout: 90_000, hookTimeout: 60_000 },
+  test: {
+    root: join(import.meta.dirname, "../.."),
+    include: ["test/browser/**/*.test.ts"],
+    globalSetup: ["test/e2e/support/bundles.ts"],
+    testTimeout: 90_000,
+    hookTimeout: 60_000,
+  },
 });

@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     root: join(import.meta.dirname, "../.."),
     include: ["test/ecosystem/*.test.ts"],
+    globalSetup: ["test/e2e/support/bundles.ts"],
     testTimeout: 90_000,
     hookTimeout: 60_000,
     fileParallelism: false,

@@ -2,18 +2,15 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { onTestFinished } from "vitest";
-import { type Bundle, bundle, launch, type Runtime } from "../../../scripts/runtime.ts";
+import { inject, onTestFinished } from "vitest";
+import { type Bundle, launch, type Runtime } from "../../../scripts/runtime.ts";
 
-const root = join(import.meta.dirname, "../../..");
-
-const built = new Map<string, Promise<Bundle>>();
-
-/** Once for each test file: a second or two. */
-function bundled(config: string): Promise<Bundle> {
-  const known = built.get(config) ?? bundle(join(root, config));
-  built.set(config, known);
-  return known;
+/** Made once for all files by `bundles.ts`. */
+declare module "vitest" {
+  export interface ProvidedContext {
+    service: Bundle;
+    simulator: Bundle;
+  }
 }
 
 export type Options = { state?: string; port?: number; vars?: Record<string, string> };
@@ -21,13 +18,13 @@ export type Options = { state?: string; port?: number; vars?: Record<string, str
 /** As `npm start` runs it. On a free port and a state directory of its own, unless told otherwise. */
 export async function startService({ state = stateDirectory(), port = 0, vars = {} }: Options = {}): Promise<Runtime> {
   const own = { OPENAI_API_KEY: "", OPENAI_BASE_URL: "", SLUICE_LOCAL: "1", ...vars };
-  return tied(await launch({ bundle: await bundled("wrangler.toml"), port, front: true, state, vars: own }));
+  return tied(await launch({ bundle: inject("service"), port, front: true, state, vars: own }));
 }
 
 /** The upstream outlives the service that calls it, and so does its ledger. */
 export async function startSimulator(settings: object = {}, port = 0): Promise<Runtime> {
   const vars = { SIMULATOR_SETTINGS: JSON.stringify(settings) };
-  return tied(await launch({ bundle: await bundled("workers/simulator/wrangler.toml"), port, state: null, vars, health: null }));
+  return tied(await launch({ bundle: inject("simulator"), port, state: null, vars, health: null }));
 }
 
 /** What makes a service call that simulator. */
