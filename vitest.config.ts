@@ -2,8 +2,12 @@ import { availableParallelism } from "node:os";
 import { cloudflareTest } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
 
-/** Files at once: by default a machine of two cores runs one, and half of it idles. What takes real time (`e2e`) has the machine to itself. */
+/** Files at once: by default a machine of two cores runs one, and half of it idles. */
 const WORKERS = Math.max(2, availableParallelism() - 1);
+/** The whole service as a process of its own, killed and started again. */
+const WHOLE = { globalSetup: ["test/e2e/support/bundles.ts"], testTimeout: 180_000, hookTimeout: 60_000 };
+/** Of these the rates, the memory or the pauses of the service are measured: each has the machine to itself. */
+const MEASURED = ["budget", "crash", "drop-in", "faults", "large-files", "newcomers", "storm"].map((name) => `test/e2e/${name}.test.ts`);
 
 export default defineConfig({
   test: {
@@ -36,16 +40,10 @@ export default defineConfig({
         },
       },
       {
-        // The whole service as a process of its own, killed and started again.
-        test: {
-          name: "e2e",
-          include: ["test/e2e/**/*.test.ts"],
-          globalSetup: ["test/e2e/support/bundles.ts"],
-          testTimeout: 180_000,
-          hookTimeout: 60_000,
-          fileParallelism: false,
-          sequence: { groupOrder: 2 },
-        },
+        test: { ...WHOLE, name: "e2e", include: ["test/e2e/**/*.test.ts"], exclude: MEASURED, maxWorkers: 2, sequence: { groupOrder: 2 } },
+      },
+      {
+        test: { ...WHOLE, name: "e2e-measured", include: MEASURED, fileParallelism: false, sequence: { groupOrder: 3 } },
       },
     ],
   },
