@@ -149,8 +149,7 @@ function lease(book: Book, pool: Pool, waiting: Waiting, now: number): void {
   const entry = book.entries.get(waiting.job)!;
   const { row } = entry;
   const charged = pool.order.charged(waiting);
-  row.charged = charged;
-  row.charged_ms = charged === null ? null : dominantMs(pool.budget, charged);
+  row.charged = charged === null ? undefined : [charged, dominantMs(pool.budget, charged)];
   book.taken(entry, now);
   pool.expectations.started(entry, now);
   const post = place(book.fleet, now);

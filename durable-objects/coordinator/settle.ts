@@ -12,6 +12,7 @@ import type { Book, Entry, Pool } from "./book.ts";
 import { learn } from "./condition/learn.ts";
 import { cameToNothing, goBehind, TURNED_AWAY } from "./condition/refusals.ts";
 import { answered, read, untold } from "./limits.ts";
+import type { TicketRow } from "./store/store.ts";
 
 /** Weight of a new measurement of a call's length. */
 const SMOOTHING = 0.05;
@@ -94,8 +95,8 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const tenant = book.spending(address.tenant);
   const reservation = entry.reservation!;
   entry.reservation = null;
-  const turn = { charged: row.charged, chargedMs: row.charged_ms, reserved: reservation.tokens };
-  Object.assign(row, { charged: null, charged_ms: null });
+  const turn = { charged: row.charged, reserved: reservation.tokens };
+  row.charged = undefined;
   if (neverLeft(outcome)) {
     refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
     refund(tenant, reservation, now);
@@ -132,12 +133,13 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   book.estimates.note(row.pool, address.tenant, row.open ?? null, reservation.tokens, outcome.usage);
 }
 
-type Turn = { charged: number | null; chargedMs: number | null; reserved: number };
+type Turn = { charged: TicketRow["charged"]; reserved: number };
 
 /** What its call took, in tokens (null: nothing at all), is what a flow's turn has cost: by the rate that it was charged by, for limits change meanwhile. */
-function settleTurn({ budget, order }: Pool, flow: string, { charged, chargedMs, reserved }: Turn, taken: number | null): void {
+function settleTurn({ budget, order }: Pool, flow: string, { charged, reserved }: Turn, taken: number | null): void {
   const costOf = (tokens: number) => dominantMs(budget, tokens);
-  const nowMs = costOf(charged ?? reserved);
+  const [tokens, chargedMs] = charged ?? [reserved, null];
+  const nowMs = costOf(tokens);
   const back = unusedMs(nowMs, taken === null ? 0 : costOf(taken), costOf(reserved));
   if (chargedMs === null) order.credit(flow, Math.min(0, back));
   else order.credit(flow, nowMs > 0 ? (back * chargedMs) / nowMs : 0);

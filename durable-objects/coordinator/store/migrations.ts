@@ -125,12 +125,4 @@ export const MIGRATIONS: readonly Migration[] = [
       ) WITHOUT ROWID;
     `,
   },
-  {
-    id: "007_charged",
-    sql: `
-      -- Of how many tokens a lease's flow was charged for its turn, and what that was then, in ms of the pool's rate; null where that is all that it reserved, and is kept.
-      ALTER TABLE tickets ADD COLUMN charged REAL;
-      ALTER TABLE tickets ADD COLUMN charged_ms REAL;
-    `,
-  },
 ];

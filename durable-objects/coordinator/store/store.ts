@@ -12,7 +12,7 @@ import type { Doubts } from "../../../schemas/queue.ts";
 import type { DeadLetter, MailboxAddress, Ticket } from "../../../schemas/rpc.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
-/** What was enqueued and never changes. Times in ms. */
+/** What was enqueued and never changes, but for what is charged for a lease: an older program can read it so, and leaves it out. Times in ms. */
 type Fixed = {
   pool: string;
   priority: number;
@@ -28,6 +28,8 @@ type Fixed = {
   arrival: number;
   /** Missing of a job whose answer is bounded. */
   open?: Ticket["open"] | undefined;
+  /** Of a lease: of how many tokens its flow was charged, and what that was then, in ms of the pool's rate. Missing without one, and where that is all that it reserved, and kept. */
+  charged?: [tokens: number, ms: number] | undefined;
   /** It is a job again whose last call had an unknown outcome; else missing. */
   doubtful?: true | undefined;
 };
@@ -44,9 +46,6 @@ type TicketState = {
   dispatcher: string | null;
   verdict: string | null;
   doubt: 0 | 1;
-  /** Of how many tokens its flow was charged for this lease, and what that was then, in ms of the pool's rate; null where that is all that it reserved, and kept. */
-  charged: number | null;
-  charged_ms: number | null;
 };
 
 export type TicketRow = TicketState & Fixed;
@@ -135,8 +134,8 @@ export class CoordinatorStore {
       return;
     }
     this.sql.run(
-      `INSERT OR REPLACE INTO tickets (job, mailbox, fixed, phase, ready_at, attempt, waits, unknown, first_started_at, dispatcher, verdict, doubt, charged, charged_ms)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO tickets (job, mailbox, fixed, phase, ready_at, attempt, waits, unknown, first_started_at, dispatcher, verdict, doubt)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       row.job,
       row.mailbox,
       fixed,
@@ -149,8 +148,6 @@ export class CoordinatorStore {
       row.dispatcher,
       row.verdict,
       row.doubt,
-      row.charged,
-      row.charged_ms,
     );
   }
 
@@ -325,8 +322,6 @@ export function freshRow(job: string, mailbox: number, fixed: Fixed): TicketRow 
     dispatcher: null,
     verdict: null,
     doubt: doubtful ? 1 : 0,
-    charged: null,
-    charged_ms: null,
   };
   if (prompt !== undefined) row.prompt = prompt;
   if (behind !== undefined) row.behind = behind;
@@ -339,11 +334,25 @@ export function isMarked(out: Uint8Array, index: number): boolean {
   return (out[index >> 3]! & (0x80 >> (index & 7))) !== 0;
 }
 
-function fixedOf({ pool, priority, tokens, prompt, accepted_at, not_before, behind, deadline, arrival, open, doubtful }: TicketRow): Fixed {
+function fixedOf({
+  pool,
+  priority,
+  tokens,
+  prompt,
+  accepted_at,
+  not_before,
+  behind,
+  deadline,
+  arrival,
+  open,
+  doubtful,
+  charged,
+}: TicketRow): Fixed {
   const fixed: Fixed = { pool, priority, tokens, accepted_at, not_before, deadline, arrival };
   if (behind !== undefined) fixed.behind = behind;
   if (prompt !== undefined) fixed.prompt = prompt;
   if (open) fixed.open = open;
   if (doubtful) fixed.doubtful = doubtful;
+  if (charged) fixed.charged = charged;
   return fixed;
 }
