@@ -4,7 +4,7 @@
  */
 
 /**
- * `rate_limit`: a wait. `no_capacity`: a wait for this call alone. `slow_down`: traffic grew too fast. `billing`, `credentials`: nothing will succeed before somebody acts. `region`: refused
+ * `rate_limit`: a wait. `no_capacity`: a wait for this call alone. `slow_down`: traffic grew too fast. `billing`, `credentials` (or the address): nothing will succeed before somebody acts. `region`: refused
  * where the dispatcher stands. `failed`: upstream failed, another attempt may not. `refused`: this request will never be taken.
  */
 export type ErrorKind = "rate_limit" | "no_capacity" | "slow_down" | "billing" | "credentials" | "region" | "failed" | "refused";
@@ -25,6 +25,8 @@ export const ERRORS: readonly Row[] = [
   { code: "billing_not_active", kind: "billing" },
   { code: "billing_hard_limit_reached", kind: "billing" },
   { code: "unsupported_country_region_territory", kind: "region" },
+  // No job is at fault: the address of upstream is.
+  { code: "unknown_url", kind: "credentials" },
   { code: "model_not_found", kind: "refused" },
   { code: "context_length_exceeded", kind: "refused" },
   { code: "content_policy_violation", kind: "refused" },

@@ -13,12 +13,13 @@ const root = join(import.meta.dirname, "..");
 const config = join(root, "wrangler.toml");
 const own = ["--check", "--with-simulator"];
 const given = process.argv.slice(2);
-const passed = given.filter((argument) => !own.includes(argument));
+const simulated = given.includes("--with-simulator");
+const passed = [...given.filter((argument) => !own.includes(argument)), ...(simulated ? ["--var", "SLUICE_SIMULATOR:1"] : [])];
 
 try {
   const { vars } = await bundle(config, passed);
   const stored = await storedSecrets();
-  const found = problems({ vars, stored, withSimulator: given.includes("--with-simulator") });
+  const found = problems({ vars, stored, withSimulator: simulated });
   if (found.length > 0) throw new Error(`not ready to deploy:\n${found.map((problem) => `  - ${problem}`).join("\n")}`);
   for (const note of notes({ vars, stored })) console.log(note);
   console.log("Ready to deploy.");

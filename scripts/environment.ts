@@ -55,7 +55,10 @@ export function plan(values: Values, declared: readonly string[]): Plan {
   if (developmentKeys) vars.SLUICE_LOCAL = "1";
   const { pools } = readSettings(vars);
   const upstream = upstreamOf(values);
-  if (upstream === SIMULATOR) vars.SIMULATOR_SETTINGS = simulatorSettings(values.SIMULATOR_SETTINGS, pools);
+  if (upstream === SIMULATOR) {
+    vars.SLUICE_SIMULATOR = "1";
+    vars.SIMULATOR_SETTINGS = simulatorSettings(values.SIMULATOR_SETTINGS, pools);
+  }
   return {
     port: readPort(values.PORT, 8787),
     host,

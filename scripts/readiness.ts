@@ -41,7 +41,7 @@ export function notes({ vars, stored }: Pick<Deployment, "vars" | "stored">): st
 }
 
 const NO_UPSTREAM =
-  "The secret OPENAI_API_KEY is not set, so the built-in simulator would answer: npx wrangler secret put OPENAI_API_KEY, or pass --with-simulator if that is meant.";
+  "The secret OPENAI_API_KEY is not set, so nobody would be called: npx wrangler secret put OPENAI_API_KEY, or pass --with-simulator for the built-in simulator to answer.";
 
 function malformed(vars: Deployment["vars"]): string[] {
   try {

@@ -60,11 +60,15 @@ function shown(answer: Response): Response {
   return bare;
 }
 
-/** The simulator if neither a key nor an endpoint is set. */
+/**
+ * With neither a key nor an endpoint: the simulator, where it is meant. A deployment whose key was deleted, or has another name, would else answer with invented text: it calls nobody, as with a key that is
+ * refused, so that its jobs wait for one.
+ */
 export function openUpstream(env: Env): Upstream {
   const apiKey = text(env.OPENAI_API_KEY);
   const baseURL = text(env.OPENAI_BASE_URL);
-  const simulated = apiKey === null && baseURL === null;
+  const simulated = env.SLUICE_LOCAL === "1" || env.SLUICE_SIMULATOR === "1";
+  const elsewhere = simulated ? (request: Request) => env.SIMULATOR.getByName("openai").fetch(request) : async () => keyless();
   const client = new OpenAI({
     apiKey: apiKey ?? "none",
     baseURL: baseURL ?? "https://api.openai.com/v1",
@@ -72,7 +76,7 @@ export function openUpstream(env: Env): Upstream {
     fetch: async (input, init) => {
       // A prompt goes to whom the operator named, and nowhere else.
       const request = [input as string, { ...(init as RequestInit), redirect: "manual" }] as const;
-      return shown(await (simulated ? env.SIMULATOR.getByName("openai").fetch(new Request(...request)) : fetch(...request)));
+      return shown(await (apiKey === null && baseURL === null ? elsewhere(new Request(...request)) : fetch(...request)));
     },
   });
   return { call: (body, signal, timeoutMs, alive) => call(client, body, signal, timeoutMs, alive) };
@@ -133,12 +137,13 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
     const { status, code, type, param, headers } = error;
     const elsewhere = status !== undefined && status >= 300 && status < 400 ? headers?.get("location") : null;
     // The SDK puts the status before upstream's own words.
-    const message = (error.error as { message?: unknown } | undefined)?.message;
+    const own = (error.error as { message?: unknown } | undefined)?.message;
+    const message = typeof own === "string" ? own : error.message;
     const details = {
-      code: wordOf(code),
+      code: isNowhere(status, message) ? "unknown_url" : wordOf(code),
       type: wordOf(type),
       param: wordOf(param),
-      message: excerptOf(elsewhere ? redirected(elsewhere) : typeof message === "string" ? message : error.message),
+      message: excerptOf(elsewhere ? redirected(elsewhere) : message),
     };
     if (typeof status !== "number") return { ...empty, ...details, cause: broken };
     return {
@@ -150,6 +155,16 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
     };
   }
   return { ...empty, message: error instanceof Error ? error.message : "The connection broke.", cause: broken };
+}
+
+function keyless(): Response {
+  const error = { message: "OPENAI_API_KEY is not set.", type: "invalid_request_error", code: "key_missing", param: null };
+  return Response.json({ error }, { status: 401 });
+}
+
+/** An address where nothing is: OpenAI says so in words alone, others by a page. */
+function isNowhere(status: number | undefined, message: string): boolean {
+  return status === 404 && /^(Invalid URL\b|404 <)/.test(message);
 }
 
 function redirected(location: string): string {

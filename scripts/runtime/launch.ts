@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -62,8 +62,10 @@ export async function launch(options: LaunchOptions): Promise<Runtime> {
   };
   try {
     mkdirSync(join(state, "objects"), { recursive: true });
-    lock = await claim(state);
-    return await run(options, state, lock, ended);
+    // Two names of one directory are one state: who holds it is known by its path.
+    const real = realpathSync(state);
+    lock = await claim(real);
+    return await run(options, real, lock, ended);
   } catch (error) {
     ended();
     throw error;

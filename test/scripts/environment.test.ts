@@ -58,7 +58,7 @@ describe("what starts", () => {
     const given = { PORT: "1", HOST: "0.0.0.0", SLUICE_STATE: "x", SLUICE_LOCAL: "1", SLUICE_KEYS: KEYS };
     const { developmentKeys, vars } = plan(given, []);
     expect(developmentKeys).toBe(false);
-    expect(Object.keys(vars).sort()).toEqual(["SIMULATOR_SETTINGS", "SLUICE_KEYS"]);
+    expect(Object.keys(vars).sort()).toEqual(["SIMULATOR_SETTINGS", "SLUICE_KEYS", "SLUICE_SIMULATOR"]);
   });
 
   test("a host that others reach needs keys of its own, or an explicit word for the development keys", () => {

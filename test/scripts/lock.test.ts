@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -20,6 +20,15 @@ test("a state that a live Sluice holds is refused, and nothing of it is touched"
   await first.stop();
   expect(existsSync(lockOf(state))).toBe(false);
   expect(await json(await start({ state }), "/read")).toEqual(["still"]);
+});
+
+test("a state that a live Sluice holds is refused under another name of its directory as well", async () => {
+  const state = directory();
+  const link = `${state}-link`;
+  symlinkSync(state, link);
+  await start({ state });
+  await expect(start({ state: link })).rejects.toThrow("Sluice already runs on this state");
+  rmSync(link);
 });
 
 test("of two that start at once, one gets the state", async () => {
