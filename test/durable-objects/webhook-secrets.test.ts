@@ -18,7 +18,11 @@ describe("secrets", () => {
   const key = async (name: string, more: object = {}) => ({ key_sha256: await sha256(name), tenant: "alice", ...more });
 
   it("two of them -> each event bears a signature of each, and a third one's holder is not fooled", async () => {
-    world.env = { SLUICE_KEYS: JSON.stringify([await key("sk-dev-alice", { webhook_secrets: [OLD, NEW] })]), SLUICE_LOCAL: "0" };
+    world.env = {
+      SLUICE_KEYS: JSON.stringify([await key("sk-dev-alice", { webhook_secrets: [OLD, NEW] })]),
+      SLUICE_LOCAL: "0",
+      SLUICE_SIMULATOR: "1",
+    };
     const received = receive();
     const { id } = await hooked();
     await delivery(id, { status: "delivered" });
@@ -34,6 +38,7 @@ describe("secrets", () => {
     const keys = async (secrets: string[]) => ({
       SLUICE_KEYS: JSON.stringify([await key("sk-dev-alice", { webhook_secrets: secrets })]),
       SLUICE_LOCAL: "0",
+      SLUICE_SIMULATOR: "1",
     });
     const received = receive();
     world.upstream = script().answer;
