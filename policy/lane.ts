@@ -44,8 +44,12 @@ export class Lane {
   credit = 0;
   /** What its calls use of what they reserve. */
   readonly use: Use = unseen();
+  /** Calls under way, but for those of before a restart. */
+  running = 0;
   /** Whether what its last start was charged is kept, if the call uses less. */
   keeps = false;
+  /** Whether it is among those that are asked for their next. */
+  asks = false;
   /** Where the lane stands in the heap of each kind; -1 where it does not. */
   readonly slots: Record<Kind, number> = { requests: -1, tokens: -1 };
   /** What comes to it. */

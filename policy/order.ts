@@ -17,7 +17,7 @@ import type { Waiting } from "./queue.ts";
 import { giveBack, lift, rejoin } from "./returns.ts";
 import { hadOf, type Standing } from "./standing.ts";
 import { Turns } from "./turns.ts";
-import { Uses } from "./use.ts";
+import { isKnown, Uses } from "./use.ts";
 
 /** `aside`: it may not start, and keeps nobody waiting; as the next, it stands in line no more. `lane`: only this flow must wait (its tenant's own cap), until `readmit` or a change of its jobs. `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
 export type Answer = "start" | "aside" | "lane" | "pool" | Kind;
@@ -36,6 +36,12 @@ export type Gate = {
 
 /** Lanes that are looked at for a job to let ahead: a decision stays cheap however many tenants there are. */
 const LANES_TRIED = 8;
+
+/**
+ * Of a flow that has so many calls under way, of which nothing is known, and which competes with nobody, what a start is charged too much is not given back: it may be a whole window's work, and was no loss to it. Later it
+ * would be taken from who came meanwhile. Of fewer it is, for one that is alone only for a moment loses by it.
+ */
+const MANY = 16;
 
 /** What small jobs take is the mean of about so many that started. */
 const SMALL_SEEN = 32;
@@ -182,16 +188,17 @@ export class Order {
     this.#rank(lane);
   }
 
-  /** Of how many tokens its flow was charged for a job that has just started; null if of all, and that is kept though the call use less. */
-  charged({ flow, tokens }: Waiting): number | null {
-    const lane = this.lanes.get(flow)!;
-    return lane.keeps ? null : tokens * this.#uses.partOf(lane.use);
+  /** Of how many tokens its flow was charged for a job that has just started; and whether that is kept though the call use less. */
+  charged({ flow, tokens }: Waiting): { tokens: number; keeps: boolean } {
+    const { keeps, use } = this.lanes.get(flow)!;
+    return { tokens: tokens * this.#uses.partOf(use, tokens), keeps };
   }
 
-  /** Gives back virtual time for what a job turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). */
+  /** A call is over. Gives back virtual time for what it turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). */
   credit(flow: string, unusedMs: number): void {
     const lane = this.lanes.get(flow);
     if (!lane) return;
+    lane.running = Math.max(0, lane.running - 1);
     lane.credit += unusedMs / lane.weight;
     this.#hasMoved = true;
   }
@@ -210,7 +217,7 @@ export class Order {
   /** What to write down, for `recall` after a restart. */
   standing(): Standing {
     this.#hasMoved = false;
-    const had = { ...hadOf(this.lanes.values(), this.#virtual), ...(!this.#uses.isEmpty && { part: this.#uses.part }) };
+    const had = { ...hadOf(this.lanes.values(), this.#virtual), part: this.#uses.part };
     return this.#passed ? { ...had, passed: [this.#passed.waiting.job, this.#passed.delayedMs] } : had;
   }
 
@@ -324,23 +331,13 @@ export class Order {
 
   /** What it is charged at its start, ms of the pool's rate. */
   #chargeMs(lane: Lane, waiting: Waiting, gate: Gate): number {
-    return gate.costMs(waiting, waiting.tokens * this.#uses.partOf(lane.use));
+    return gate.costMs(waiting, waiting.tokens * this.#uses.partOf(lane.use, waiting.tokens));
   }
 
   #charge(lane: Lane, step: number): void {
-    lane.keeps = this.#uses.isEmpty && this.#isAlone(lane);
+    lane.keeps = lane.running++ >= MANY && !isKnown(lane.use) && this.#turns.isAlone(lane);
     lane.virtual += step;
     this.#hasMoved = true;
-  }
-
-  /**
-   * Whether it competes with nobody. As long as nothing is known of what calls use, what such a flow is charged too much may be a whole window's work, and was no loss to it: given back later, it would be
-   * taken from who comes meanwhile.
-   */
-  #isAlone({ flow, yields }: Lane): boolean {
-    for (const other of this.lanes.values())
-      if (other.flow !== flow && other.yields === yields && other.size > 0 && !other.isCapped) return false;
-    return true;
   }
 
   /** A job has left: a batch that waited for its tenant's live work may go. */

@@ -25,15 +25,15 @@ export class Places {
    * The place of a job in the whole pool, 1 being next: its rank among its flow's own, and of every other flow as many
    * as fair sharing starts before it. Exact while jobs cost the same and no tenant meets its cap; otherwise by this job's cost. `present`: the virtual time of now.
    */
-  position({ flow }: Waiting, cost: Cost, rank: number, present: number): number {
+  position({ flow, tokens }: Waiting, cost: Cost, rank: number, present: number): number {
     const own = this.#lanes.get(flow);
     if (!own) return 1;
     const known = this.#uses.part;
-    const turn = turnOf(own, rank, this.#charge(own, cost, known), present);
+    const turn = turnOf(own, rank, this.#charge(own, cost, tokens, known), present);
     let ahead = rank;
     for (const lane of this.#lanes.values()) {
       if (lane === own || lane.size === 0) continue;
-      const charge = this.#charge(lane, cost, known);
+      const charge = this.#charge(lane, cost, tokens, known);
       ahead += Math.min(lane.size, startsBefore(lane, begins(lane, charge, present), turn, isNamedFirst(lane, own), charge));
     }
     return ahead + 1;
@@ -43,15 +43,21 @@ export class Places {
    * How many of the pool start before the turn of a job that `own` of its flow are before. `startMs`: how often one starts, ms. Unlike its place, which tells of those that wait in the order as it stands,
    * this counts those that will come as well. `since`: when the first of all came, ms.
    */
-  before({ flow }: Waiting, cost: Cost, own: number, present: number, inflow: { startMs: number; since: number; now: number }): number {
+  before(
+    { flow, tokens }: Waiting,
+    cost: Cost,
+    own: number,
+    present: number,
+    inflow: { startMs: number; since: number; now: number },
+  ): number {
     const lane = this.#lanes.get(flow)!;
     const known = this.#uses.part;
-    const turn = turnOf(lane, own, this.#charge(lane, cost, known), present);
+    const turn = turnOf(lane, own, this.#charge(lane, cost, tokens, known), present);
     const others: Other[] = [];
     for (const other of this.#lanes.values()) {
       const comes = other === lane ? 0 : inflowAt(other.inflow, inflow.since, inflow.now) * inflow.startMs;
       if (other === lane || (other.size === 0 && comes === 0)) continue;
-      const charge = this.#charge(other, cost, known);
+      const charge = this.#charge(other, cost, tokens, known);
       const begin = other.size === 0 ? Math.max(other.virtual, present) : begins(other, charge, present);
       others.push({ fair: startsBefore(other, begin, turn, isNamedFirst(other, lane), charge), waiting: other.size, inflow: comes });
     }
@@ -59,9 +65,9 @@ export class Places {
   }
 
   /** What a flow is charged for a start of this cost. */
-  #charge({ use, weight }: Lane, { requests, tokens }: Cost, known: number): Charge {
-    const reserved = Math.max(requests, tokens, LEAST_MS);
-    const charged = Math.max(requests, tokens * this.#uses.partOf(use, known), LEAST_MS);
+  #charge({ use, weight }: Lane, cost: Cost, tokens: number, known: number): Charge {
+    const reserved = Math.max(cost.requests, cost.tokens, LEAST_MS);
+    const charged = Math.max(cost.requests, cost.tokens * this.#uses.partOf(use, tokens, known), LEAST_MS);
     return { step: charged / weight, least: (reserved * LEAST_CHARGE) / weight };
   }
 }

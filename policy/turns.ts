@@ -7,8 +7,12 @@ export class Turns {
   /** Those with jobs of a kind. */
   readonly of: Readonly<Record<Kind, RankedHeap<Lane>>> = { requests: openHeap("requests"), tokens: openHeap("tokens") };
 
+  /** Those of them that are live, and that are batches. */
+  readonly #asking = { live: 0, batches: 0 };
+
   /** Puts a lane where it belongs. */
   place(lane: Lane): void {
+    this.#note(lane, lane.first("requests") !== undefined || lane.first("tokens") !== undefined);
     for (const kind of KINDS) {
       if (lane.first(kind)) this.of[kind].place(lane);
       else this.of[kind].remove(lane);
@@ -16,7 +20,19 @@ export class Turns {
   }
 
   remove(lane: Lane): void {
+    this.#note(lane, false);
     for (const kind of KINDS) this.of[kind].remove(lane);
+  }
+
+  /** Whether it competes with no other: batches are behind all that is live. */
+  isAlone(lane: Lane): boolean {
+    return this.#asking[lane.yields ? "batches" : "live"] === (lane.asks ? 1 : 0);
+  }
+
+  #note(lane: Lane, asks: boolean): void {
+    if (asks === lane.asks) return;
+    lane.asks = asks;
+    this.#asking[lane.yields ? "batches" : "live"] += asks ? 1 : -1;
   }
 
   least(): Lane | undefined {

@@ -7,15 +7,17 @@
 const KEPT = 256;
 /** A flow whose calls used little may have calls under way that use all of it: until these end it is ahead by what it was not charged. Never less than this part, nor more than that. */
 const BOUNDS = { least: 1 / 4, most: 4 };
-/** So many calls of its own count as much as what is thought of flows of which nothing is known; and of fewer nothing is thought of others. */
-const OWN = 16;
+/** So many of its own calls of the size in question count as much as what is thought of flows of which nothing is known. */
+const OWN = 8;
+/** Of a flow that has had fewer, nothing is thought of others. */
+const KNOWN = 16;
 /** Parts of others are told apart in so many steps. */
 const STEPS = 64;
 
-/** Of a flow: calls seen, and means of what the last of them reserved and used, tokens. */
-export type Use = { seen: number; reserved: number; used: number };
+/** Of a flow: what its last calls reserved and used, added up, tokens; and the squares of what they reserved. */
+export type Use = { reserved: number; used: number; squares: number };
 
-export const unseen = (): Use => ({ seen: 0, reserved: 0, used: 0 });
+export const unseen = (): Use => ({ reserved: 0, used: 0, squares: 0 });
 
 /**
  * Of all flows of a pool. One of which nothing is known is thought to use as much as the one that uses most, and no more than it reserves: were it the mean, a tenant whose calls use next to nothing
@@ -25,31 +27,29 @@ export class Uses {
   /** Flows that are known, by their part in steps, rounded up. */
   readonly #counts = new Uint32Array(STEPS + 1);
   #most = 0;
-  #recalled: number | null = null;
+  #recalled = 1;
 
-  /** A call of a flow is over. Of one whose use nobody can tell: all that it reserved. */
+  /** A call of a flow is over. Of one whose use nobody can tell: all that it reserved. Many small calls make no large one forgotten: each counts by what it reserves. */
   note(use: Use, reserved: number, used: number): void {
-    if (use.seen >= OWN) this.#count(use, -1);
-    use.seen++;
-    const kept = Math.min(KEPT, use.seen);
-    use.reserved += (reserved - use.reserved) / kept;
-    use.used += (used - use.used) / kept;
-    if (use.seen >= OWN) this.#count(use, 1);
+    if (!(reserved > 0)) return;
+    if (isKnown(use)) this.#count(use, -1);
+    const kept = Math.exp(-reserved / (KEPT * Math.max(reserved, sizeOf(use))));
+    use.reserved = use.reserved * kept + reserved;
+    use.used = use.used * kept + used;
+    use.squares = use.squares * kept + reserved * reserved;
+    if (isKnown(use)) this.#count(use, 1);
   }
 
-  /** What is charged of what a call of the flow reserves. `known`: `part`, for who asks for many. */
-  partOf(use: Use, known = this.part): number {
-    return use.seen === 0 ? known : known + ((ownPart(use) - known) * use.seen) / (use.seen + OWN);
+  /** What is charged of what a call of the flow reserves. Small calls tell little of a large one. `known`: `part`, for who asks for many. */
+  partOf(use: Use, tokens: number, known = this.part): number {
+    if (use.reserved === 0) return known;
+    const calls = use.reserved / Math.max(1, tokens);
+    return known + ((ownPart(use) - known) * calls) / (calls + OWN);
   }
 
   /** What is thought of a flow of which nothing is known. */
   get part(): number {
-    return this.#most > 0 ? this.#most / STEPS : (this.#recalled ?? 1);
-  }
-
-  /** Whether nothing is known of any. */
-  get isEmpty(): boolean {
-    return this.#most === 0 && this.#recalled === null;
+    return this.#most > 0 ? this.#most / STEPS : this.#recalled;
   }
 
   /** What was thought before a restart. */
@@ -65,6 +65,15 @@ export class Uses {
   }
 }
 
+/** The size of its calls, tokens: the larger weigh more. */
+function sizeOf({ reserved, squares }: Use): number {
+  return reserved > 0 ? squares / reserved : 0;
+}
+
+export function isKnown(use: Use): boolean {
+  return use.reserved >= KNOWN * sizeOf(use) && use.reserved > 0;
+}
+
 function ownPart({ reserved, used }: Use): number {
-  return reserved > 0 ? Math.min(BOUNDS.most, Math.max(BOUNDS.least, used / reserved)) : 1;
+  return Math.min(BOUNDS.most, Math.max(BOUNDS.least, used / reserved));
 }

@@ -83,7 +83,10 @@ function gateOf(book: Book, pool: Pool, now: number, late: Set<Pool> | null): Ga
   };
   return {
     starts,
-    costMs: ({ tenant, tokens: reserved }, tokens = reserved) => turns(vain.get(tenant)?.times ?? 0) * dominantMs(pool.budget, tokens),
+    costMs: ({ tenant, tokens: reserved }, tokens = reserved) => {
+      const times = turns(vain.get(tenant)?.times ?? 0);
+      return times > 1 ? times * dominantMs(pool.budget, reserved) : dominantMs(pool.budget, tokens);
+    },
     delayMs: ({ tokens }, resource, head) => delayMs(pool.budget, resource, head.tokens, tokens, now),
     idle: ({ tokens }, line) => {
       const mean = pool.waitingTokens / Math.max(1, pool.order.size);
@@ -148,8 +151,10 @@ function liveLanes(book: Book, { flow, tenant }: Waiting): Order[] {
 function lease(book: Book, pool: Pool, waiting: Waiting, now: number): void {
   const entry = book.entries.get(waiting.job)!;
   const { row } = entry;
+  const isVain = turns(book.conditions.of(pool.id).vain.get(waiting.tenant)?.times ?? 0) > 1;
   const charged = pool.order.charged(waiting);
-  row.charged = charged === null ? undefined : [charged, dominantMs(pool.budget, charged)];
+  if (isVain) charged.tokens = row.tokens;
+  row.charged = [charged.tokens, dominantMs(pool.budget, charged.tokens), charged.keeps];
   book.taken(entry, now);
   pool.expectations.started(entry, now);
   const post = place(book.fleet, now);

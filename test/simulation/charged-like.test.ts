@@ -50,30 +50,3 @@ it.each([1 / 50, 1, 4])(
     expect(most).toBeLessThanOrEqual(8);
   },
 );
-
-/** What each tenant used while a limit alternates, each time for as long as a call lasts. */
-function usedWhile(low: number, part: number): { alice: number; bob: number } {
-  const alike = { ...LIKE, keeps: 300, callMs: 20_000 };
-  const { desk, play, starts } = openWorld({ ...POOL, burst_seconds: 5 }, { alice: { ...alike, outcome: () => R / part }, bob: alike });
-  let before = { ...starts };
-  for (let turn = 0; turn < 24; turn++) {
-    if (turn === 4) before = { ...starts };
-    desk.told(turn % 2 ? low : 6_000_000);
-    play(20_000, { tickMs: 100 });
-  }
-  return { alice: (starts.alice! - before.alice!) / part, bob: starts.bob! - before.bob! };
-}
-
-it.each([
-  [1, 8],
-  [2, 8],
-  [6, 8],
-  [2, 4],
-  [6, 4],
-])(
-  "a limit falls to 1/%i and comes back with each length of a call: a tenant whose calls use 1/%i is served no more than one whose use all",
-  (by, part) => {
-    const { alice, bob } = usedWhile(6_000_000 / by, part);
-    expect(alice / bob).toBeLessThanOrEqual(1.3);
-  },
-);
