@@ -234,6 +234,8 @@ export type Submission = {
   queueMs?: number;
   /** As in the ticket. */
   doubtful?: true;
+  /** Why no new job may be made of it, its deadline having passed, say: it stands for one that is there already, or for none. */
+  refusal?: Problem;
 };
 
 /** Seconds that a job allows each of its upstream calls, where they are not the deployment's. */

@@ -200,6 +200,10 @@ export class Intake {
     }
     const adopted = submission.call && !idempotency ? calls.adopt(submission.call, nonce) : null;
     if (adopted) return { row: adopted, replayed: true };
+    if (submission.refusal) {
+      if (submission.call) calls.refused(submission.call);
+      return { ok: false, problem: submission.refusal };
+    }
     const exhausted = pass ? this.#quotas.take(pass) : null;
     if (exhausted) return { ok: false, problem: exhausted };
     const row = born(submission, this.#next++, this.#desk.order.next(), now);

@@ -66,16 +66,50 @@ describe("an array of jobs", () => {
     expect(numberOf(body.data[5]!)).toBe(5);
   });
 
-  it("may be empty", async () => {
-    expect(await call<List>("POST", "/v1/jobs", { jobs: [] })).toMatchObject({ status: 202, body: { object: "list", data: [] } });
+  it("may come bare", async () => {
+    const { status, body } = await call<List>("POST", "/v1/jobs", [
+      numbered(0),
+      { request: {} },
+      [numbered(2)],
+      numbered(3, { channel: "c" }),
+    ]);
+    expect([status, body.object]).toEqual([202, "list"]);
+    expect(body.data.map((each) => each.error?.code ?? numberOf(each))).toEqual([0, "invalid_job", "invalid_job", 3]);
+  });
+
+  it("bare and in its object are one request to an Idempotency-Key", async () => {
+    const jobs = [numbered(0), numbered(1)];
+    const post = (body: unknown) => call<List>("POST", "/v1/jobs", body, { headers: { "idempotency-key": "k" } });
+    const ids = ({ body }: { body: List }) => body.data.map(({ id }) => id);
+    expect(ids(await post(jobs))).toEqual(ids(await post({ jobs })));
   });
 
   it.each([
-    ["no array", { a: 1 }],
-    ["too long", Array(10_001).fill(0)],
-  ])("%s: refused as a whole", async (_, jobs) => {
-    const { status, body } = await call<ErrorBody>("POST", "/v1/jobs", { jobs });
+    ["in its object", { jobs: [] }],
+    ["bare", []],
+  ])("may be empty, %s", async (_, sent) => {
+    expect(await call<List>("POST", "/v1/jobs", sent)).toMatchObject({ status: 202, body: { object: "list", data: [] } });
+  });
+
+  it.each([
+    ["no array", { jobs: { a: 1 } }],
+    ["too long", { jobs: Array(10_001).fill(0) }],
+    ["too long and bare", Array(10_001).fill(0)],
+  ])("%s: refused as a whole", async (_, sent) => {
+    const { status, body } = await call<ErrorBody>("POST", "/v1/jobs", sent);
     expect([status, body.error.param]).toEqual([400, "jobs"]);
+  });
+
+  it("a mailbox that does not answer may have stored its jobs all the same, and its answers say so", async () => {
+    let lost = 0;
+    world.between.set("mailbox.submit", async (go) => {
+      await go();
+      lost++;
+      throw new Error("the answer was lost");
+    });
+    const { body } = await call<List>("POST", "/v1/jobs", [numbered(0, { channel: "c" })]);
+    expect(lost).toBeGreaterThan(0);
+    expect(body.data[0]!.error).toMatchObject({ code: "unavailable", message: "The job may not have been stored; try again." });
   });
 });
 

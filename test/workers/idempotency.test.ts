@@ -1,12 +1,15 @@
 import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Job } from "../../schemas/job.ts";
 import type { ErrorBody } from "../../schemas/problem.ts";
-import { call, crash, ended, job } from "../support/service.ts";
-import { resetWorld, world } from "../support/world.ts";
+import { advanceTo, call, crash, ended, job, ticketRows } from "../support/service.ts";
+import { EPOCH, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
-afterEach(reset);
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
 
 type Answer = Job & ErrorBody;
 const post = (key: string, body: unknown, tenant = "alice", headers: Record<string, string> = {}) =>
@@ -111,5 +114,75 @@ describe("Idempotency-Key", () => {
     const first = await send();
     expect(await send()).toEqual(first);
     expect(new Set(first).size).toBe(2);
+  });
+});
+
+/** Time passes for the objects, and for the door, which reads the machine's clock. */
+async function passTo(at: number): Promise<void> {
+  const real = Date.now;
+  const ahead = at - real();
+  vi.spyOn(Date, "now").mockImplementation(() => real() + ahead);
+  await advanceTo(at);
+}
+
+describe("Idempotency-Key, when the job could not be made any more", () => {
+  const dated = (more: Record<string, unknown> = {}) => job({ deadline: EPOCH / 1_000 + 60, channel: "c", ...more });
+  const inChannel = async () => (await call<{ data: Job[] }>("GET", "/v1/jobs?channel=c")).body.data.map(({ id }) => id);
+
+  it("its deadline has passed since: the same job", async () => {
+    const first = await post("k", dated());
+    await ended(first.body.id);
+    await passTo(EPOCH + 61_000);
+    const again = await post("k", dated());
+    expect([again.status, again.body.id, again.body.status]).toEqual([202, first.body.id, "completed"]);
+    expect((await post("k", dated({ priority: 1 }))).body.error.code).toBe("idempotency_key_conflict");
+  });
+
+  it("its deadline has passed since: the same job for each item of a list", async () => {
+    type List = { data: Answer[] };
+    const jobs = [dated(), dated({ metadata: { n: "1" } })];
+    const first = (await post("k", { jobs })) as unknown as { body: List };
+    await passTo(EPOCH + 61_000);
+    const again = (await post("k", { jobs: [...jobs, dated({ metadata: { n: "2" } })] })) as unknown as { body: List };
+    expect(again.body.data.map(({ error, id }) => id ?? error.code)).toEqual([...first.body.data.map(({ id }) => id), "deadline_passed"]);
+  });
+
+  it("its deadline has passed since: the same job for each line of JSONL", async () => {
+    const lines = [dated(), dated({ metadata: { n: "1" } })].map((each) => JSON.stringify(each)).join("\n");
+    const send = async () => {
+      const { body } = (await post("k", lines, "alice", { "content-type": "application/jsonl" })) as unknown as { body: string };
+      return body
+        .trim()
+        .split("\n")
+        .map((line) => (JSON.parse(line) as Job).id);
+    };
+    const first = await send();
+    await passTo(EPOCH + 61_000);
+    expect(await send()).toEqual(first);
+  });
+
+  it.each(["strict", "best_effort"])("its deadline has passed, and there is no job: refused without a trace (%s)", async (policy) => {
+    await passTo(EPOCH + 61_000);
+    const before = await ticketRows();
+    const { status, body } = await post("k", dated({ deadline_policy: policy }));
+    expect([status, body.error]).toEqual([
+      400,
+      { message: "The deadline has passed.", type: "invalid_request_error", code: "deadline_passed", param: "deadline" },
+    ]);
+    expect([await inChannel(), await ticketRows()]).toEqual([[], before]);
+    // Neither is the key used up.
+    expect((await post("k", job({ channel: "c" }))).status).toBe(202);
+  });
+
+  it.each([
+    ["no bucket would hold it", { default: { rpm: 500, tpm: 5 } }, 400, "reservation_exceeds_budget"],
+    ["no pool takes its model", { other: { models: ["other"], rpm: 500, tpm: 50_000 } }, 404, "model_not_found"],
+  ])("%s any more: the same job; a new one is refused", async (_, pools, status, code) => {
+    const first = await post("k", job({ channel: "c" }));
+    world.env.SLUICE_POOLS = JSON.stringify(pools);
+    expect((await post("k", job({ channel: "c" }))).body.id).toBe(first.body.id);
+    const other = await post("l", job({ channel: "c" }));
+    expect([other.status, other.body.error.code]).toEqual([status, code]);
+    expect(await inChannel()).toEqual([first.body.id]);
   });
 });

@@ -2,7 +2,7 @@
 import { newNonce } from "../../platform/ids.ts";
 import { SPREAD, spreadChannel } from "../../platform/mailboxes.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
-import { price } from "../../policy/admission.ts";
+import { type Priced, price } from "../../policy/admission.ts";
 import { channelMeant } from "../../policy/grant.ts";
 import { JobInput } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
@@ -28,11 +28,14 @@ export type Acceptance = {
   now: number;
   /** The Idempotency-Key of this very job. */
   idempotencyKey: string | null;
-  /** Perhaps a job of before is meant, that had its deadline then: whether it has passed, the mailbox and the coordinator see. */
+  /** Perhaps a job of before is meant, as where there is an Idempotency-Key: whether it is there, the mailbox sees. */
   maybeKnown?: boolean;
   /** Which of the spread mailboxes takes jobs without a channel. */
   spread: number;
 };
+
+/** Of what has no price any more, a mailbox can but give the job that there is. */
+const UNPRICED: Priced = { ok: true, request: "", model: "", pool: "", tokens: 0 };
 
 export async function accept(raw: unknown, context: Acceptance): Promise<Accepted> {
   const parsed = JobInput.safeParse(raw);
@@ -45,8 +48,11 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
   const { grant, key, settings } = context;
   const meant = channelMeant(grant, input.channel ?? null);
   if (!meant.ok) return refuse(notThatChannel(meant.reason));
-  const priced = price(input.request, settings.pools, [key.models, grant?.models ?? null]);
-  if (!priced.ok) return priced;
+  const name = context.idempotencyKey;
+  const asked = price(input.request, settings.pools, [key.models, grant?.models ?? null]);
+  const problem = asked.ok ? badTimes(input, context.now) : asked.problem;
+  if (problem && name === null && !context.maybeKnown) return refuse(problem);
+  const priced = asked.ok ? asked : UNPRICED;
   const webhook = webhookOf(input, key, settings);
   if (!webhook.ok) return refuse(webhook.problem);
   const token = input.token === true ? {} : (input.token ?? null);
@@ -54,9 +60,6 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
   if (objected) return refuse(objected);
   if (grant && webhook.url !== null) return refuse(notByToken("name a webhook", "webhook"));
   if (grant && (input.priority ?? 0) > 0) return refuse(notByToken("go before its tenant's other jobs", "priority"));
-  const problem = badTimes(input, context.maybeKnown ? Number.NEGATIVE_INFINITY : context.now);
-  if (problem) return refuse(problem);
-  const name = context.idempotencyKey;
   const idempotency =
     name === null ? null : { key: grant ? keyInChannel(meant.channel, name) : name, fingerprint: await sha256(JSON.stringify(input)) };
   const spread = idempotency ? Number.parseInt((await sha256(idempotency.key)).slice(0, 6), 16) : context.spread;
@@ -83,6 +86,7 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
       ...callTimeoutsOf(input),
       ...(webhook.url !== null && { webhook: webhook.url }),
       ...(grant && { pass: passOf(grant) }),
+      ...(problem && { refusal: problem }),
     },
   };
 }

@@ -31,13 +31,19 @@ export async function submitJobs(context: Context): Promise<Response> {
   const body = await readJson(request);
   if (!body.ok) return refuse(body.problem);
   const raw = body.value;
-  const jobs = typeof raw === "object" && raw !== null && "jobs" in raw ? (raw as { jobs: unknown }).jobs : null;
+  const jobs = jobsIn(raw);
   if (jobs === null) return submitOne(context, raw, key);
   if (!Array.isArray(jobs) || jobs.length > ARRAY_LIMIT) return refuse(invalid(`jobs is an array of at most ${ARRAY_LIMIT}.`, "jobs"));
   const spread = context.spread();
   const accepted = await Promise.all(jobs.map((job, index) => acceptOne(context, job, partOf(key, index), spread)));
   const answers = await answersTo(context, accepted, await submitAll(context, accepted));
   return json({ object: "list", data: answers.map((each) => ("object" in each ? each : errorBody(each))) }, 202);
+}
+
+/** Null if it is one job by itself. */
+function jobsIn(raw: unknown): unknown {
+  if (Array.isArray(raw)) return raw;
+  return typeof raw === "object" && raw !== null && "jobs" in raw ? raw.jobs : null;
 }
 
 /** Null if the client sent none. */
@@ -85,7 +91,8 @@ export async function submitAll(context: Context, submissions: Accepted[]): Prom
 
 /** Turns away jobs whose Idempotency-Key the tenant has used for another request. */
 async function claimKeys({ env, key, request }: Context, accepted: Accepted[]): Promise<Accepted[]> {
-  const claims = accepted.flatMap((each) => (each.ok && each.submission.idempotency) || []);
+  // What becomes no new job uses no key up.
+  const claims = accepted.flatMap((each) => (each.ok && !each.submission.refusal && each.submission.idempotency) || []);
   if (claims.length === 0) return accepted;
   const channel = claimsChannel(request.headers.get("idempotency-key") ?? "");
   const granted = await callMailbox(env, { tenant: key.tenant, channel }, (stub) => stub.claim(claims));
@@ -159,7 +166,7 @@ async function acceptLine(context: Context, line: Line, key: string | null, spre
 }
 
 function unavailable(overloaded: boolean): Submitted {
-  const message = overloaded ? "Too many jobs arrive at this channel; slow down." : "The job could not be stored; try again.";
+  const message = overloaded ? "Too many jobs arrive at this channel; slow down." : "The job may not have been stored; try again.";
   return {
     ok: false,
     problem: { status: 503, type: "server_error", code: overloaded ? "overloaded" : "unavailable", message, param: null },

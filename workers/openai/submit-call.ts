@@ -28,7 +28,7 @@ export async function submitCall(context: Context, caller: Caller, request: Reco
     { request, ...caller.job },
     {
       ...{ key, grant, settings, now: Date.now(), idempotencyKey: idempotency.key, spread: Number.parseInt(body.slice(0, 6), 16) },
-      maybeKnown: caller.retried || idempotency.key !== null,
+      maybeKnown: caller.retried,
     },
   );
   if (!accepted.ok) return { ok: false, problem: asOfCall(accepted.problem) };
