@@ -1,17 +1,20 @@
 import type { Sql } from "./sql.ts";
+import { report } from "./telemetry.ts";
 
 export type Migration = { id: string; sql: string };
 
 /**
  * Brings a database to the newest schema. The list is append-only: what was applied must be its beginning.
- * @throws if the database was written by a newer or another program.
+ * @throws if the database was written by a newer or another program. Told here: whoever called the object is not shown why it cannot be made.
  */
 export function migrate(sql: Sql, migrations: readonly Migration[]): void {
   sql.run("CREATE TABLE IF NOT EXISTS migrations (id TEXT PRIMARY KEY) WITHOUT ROWID");
   const applied = sql.all<{ id: string }>("SELECT id FROM migrations ORDER BY id").map((row) => row.id);
   applied.forEach((id, index) => {
-    if (migrations[index]?.id !== id)
-      throw new Error(`This database has migration "${id}" where this program has "${migrations[index]?.id ?? "none"}".`);
+    if (migrations[index]?.id === id) return;
+    const message = `This database has migration "${id}" where this program has "${migrations[index]?.id ?? "none"}".`;
+    report({ level: "error", event: "unknown_migration", message });
+    throw new Error(message);
   });
   if (applied.length === migrations.length) return;
   sql.transaction(() => {

@@ -58,7 +58,12 @@ const TOKEN_SECRET_CHARACTERS = 32;
 
 const PLAIN_TENANT: Tenant = { weight: 1, rpm: null, tpm: null, maxQueued: null };
 
-/** @throws if a variable is malformed; the message names it and never repeats a secret. */
+/** A variable is malformed. Its message is logged: it names the variable, and never repeats a secret. */
+export class SettingsError extends Error {
+  override readonly name = "SettingsError";
+}
+
+/** @throws SettingsError */
 export function readSettings(env: Record<string, unknown>): Settings {
   const local = env.SLUICE_LOCAL === "1";
   const keys = parse("SLUICE_KEYS", env.SLUICE_KEYS, z.array(KeyConfig), []);
@@ -98,9 +103,9 @@ function readTokenSecret(value: unknown, local: boolean): string | null {
   const secret = text(value);
   if (secret === null) return local ? DEVELOPMENT_TOKEN_SECRET : null;
   if (secret.length < TOKEN_SECRET_CHARACTERS)
-    throw new Error(`SLUICE_TOKEN_SECRET must have ${TOKEN_SECRET_CHARACTERS} characters at least.`);
+    throw new SettingsError(`SLUICE_TOKEN_SECRET must have ${TOKEN_SECRET_CHARACTERS} characters at least.`);
   if (!local && secret === DEVELOPMENT_TOKEN_SECRET)
-    throw new Error("SLUICE_TOKEN_SECRET is the development secret, which everybody knows.");
+    throw new SettingsError("SLUICE_TOKEN_SECRET is the development secret, which everybody knows.");
   return secret;
 }
 
@@ -108,7 +113,7 @@ function readAlertUrl(value: unknown, local: boolean): string | null {
   const url = text(value);
   if (url === null) return null;
   const { protocol } = URL.parse(url) ?? {};
-  if (protocol !== "https:" && !(local && protocol === "http:")) throw new Error("SLUICE_ALERT_URL must be an https URL.");
+  if (protocol !== "https:" && !(local && protocol === "http:")) throw new SettingsError("SLUICE_ALERT_URL must be an https URL.");
   return url;
 }
 
@@ -121,7 +126,7 @@ function number(name: string, value: unknown, fallback: number): number {
   if ((value ?? null) === null || (typeof value === "string" && text(value) === null)) return fallback;
   // wrangler.toml gives numbers as numbers.
   const parsed = typeof value === "number" || typeof value === "string" ? Number(value) : Number.NaN;
-  if (!(parsed > 0 && Number.isFinite(parsed))) throw new Error(`${name} must be a number above 0.`);
+  if (!(parsed > 0 && Number.isFinite(parsed))) throw new SettingsError(`${name} must be a number above 0.`);
   return parsed;
 }
 
@@ -130,12 +135,12 @@ function parse<S extends z.ZodType>(name: string, value: unknown, schema: S, fal
   try {
     if (typeof raw === "string") raw = raw.trim() === "" ? null : JSON.parse(raw);
   } catch {
-    throw new Error(`${name} is not valid JSON.`);
+    throw new SettingsError(`${name} is not valid JSON.`);
   }
   const result = schema.safeParse(raw ?? fallback);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   // A field that nobody knows may be a key put in the wrong place.
   const hidden = name === "SLUICE_KEYS" && issue?.code === "unrecognized_keys";
-  throw new Error(`${name}: ${issue?.path.join(".") ?? ""} ${(!hidden && issue?.message) || "has a field that is not known"}`);
+  throw new SettingsError(`${name}: ${issue?.path.join(".") ?? ""} ${(!hidden && issue?.message) || "has a field that is not known"}`);
 }

@@ -4,6 +4,7 @@ import { LookUp } from "../../platform/look-up.ts";
 import { callCoordinator, type Env, isOverloaded } from "../../platform/objects.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import type { Need } from "../../policy/grant.ts";
+import type { Problem } from "../../schemas/problem.ts";
 import { cancelBatch, createBatch, getBatch, listBatches } from "../openai/batches.ts";
 import { chatCompletions } from "../openai/chat-completions.ts";
 import { deleteFile, fileContent, getFile, listFiles } from "../openai/files.ts";
@@ -15,6 +16,7 @@ import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
 import { openToPages, preflight } from "./cors.ts";
 import { listDeliveries, redeliverEvent } from "./deliveries.ts";
+import { reportThrown } from "./internal-error.ts";
 import { jobEvents } from "./job-events.ts";
 import { makeToken } from "./make-token.ts";
 import { TokenOver } from "./passes.ts";
@@ -79,13 +81,13 @@ export function route(request: Request, env: Env, ctx: ExecutionContext, now = D
 }
 
 async function answer(request: Request, env: Env, ctx: ExecutionContext, now: number): Promise<Response> {
+  const requestId = `req_${crypto.randomUUID().replaceAll("-", "")}`;
   let response: Response;
   try {
     response = preflight(request) ?? ((await router.fetch(request, env, ctx, now)) as Response);
   } catch (error) {
-    response = refuse(error instanceof TokenOver ? error.problem : failure(error));
+    response = refuse(problemOf(error, request, requestId));
   }
-  const requestId = `req_${crypto.randomUUID().replaceAll("-", "")}`;
   if (response.webSocket) return response;
   // What an object answered is not ours to write on. What a door made is, and to copy it costs as much as to make it.
   const own = response.url === "" ? response : new Response(response.body, response);
@@ -133,9 +135,12 @@ function settingsOf(env: Env): Settings {
   return known.settings;
 }
 
-/** What was thrown is a bug, or an object that could not be reached; neither's words are the client's business. */
-function failure(error: unknown) {
-  const overloaded = isOverloaded(error);
-  const message = overloaded ? "Too much at once; slow down." : "The server had an error while processing your request.";
-  return { status: overloaded ? 503 : 500, type: "server_error", code: overloaded ? "overloaded" : "internal_error", message, param: null };
+/** What else was thrown is a bug, settings that are malformed, or an object that could not be reached: no client's business, but its operator's. */
+function problemOf(error: unknown, request: Request & { route?: string }, requestId: string): Problem {
+  if (error instanceof TokenOver) return error.problem;
+  const type = "server_error";
+  if (isOverloaded(error)) return { status: 503, type, code: "overloaded", message: "Too much at once; slow down.", param: null };
+  reportThrown(error, { requestId, method: request.method, route: request.route ?? null });
+  const message = "The server had an error while processing your request.";
+  return { status: 500, type, code: "internal_error", message, param: null };
 }
