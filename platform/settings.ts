@@ -1,6 +1,6 @@
 /** The environment, checked once at the door. Nothing deeper sees `env`, and the OpenAI key is not in here. */
 import { z } from "zod";
-import { KeyConfig, PoolsConfig, type Role, TimeoutsConfig } from "../schemas/settings.ts";
+import { KeyConfig, KeysConfig, PoolsConfig, type Role, TimeoutsConfig } from "../schemas/settings.ts";
 
 export type Tenant = { weight: number; rpm: number | null; tpm: number | null; maxQueued: number | null };
 export type Key = {
@@ -25,6 +25,8 @@ export type Settings = {
   tokenSecret: string | null;
   /** Told of what needs an operator; null: the log alone. A secret, as such URLs are. */
   alertUrl: string | null;
+  /** An endpoint other than OpenAI's; may carry a name and a password. */
+  baseUrl: string | null;
   /** Location hint of the coordinator and the dispatchers. */
   region: string;
   maxDispatchers: number;
@@ -56,6 +58,9 @@ const DEVELOPMENT_TOKEN_SECRET = "sluice-development-token-secret-known-to-every
 /** HS256 wants a key as long as its hash. */
 const TOKEN_SECRET_CHARACTERS = 32;
 
+/** Location hints of Durable Objects. Another one the platform takes, and ignores. */
+const REGIONS: readonly string[] = ["wnam", "enam", "sam", "weur", "eeur", "apac", "apac-ne", "apac-se", "oc", "afr", "me"];
+
 const PLAIN_TENANT: Tenant = { weight: 1, rpm: null, tpm: null, maxQueued: null };
 
 /** A variable is malformed. Its message is logged: it names the variable, and never repeats a secret. */
@@ -66,25 +71,37 @@ export class SettingsError extends Error {
 /** @throws SettingsError */
 export function readSettings(env: Record<string, unknown>): Settings {
   const local = env.SLUICE_LOCAL === "1";
-  const keys = parse("SLUICE_KEYS", env.SLUICE_KEYS, z.array(KeyConfig), []);
+  const keys = parse("SLUICE_KEYS", env.SLUICE_KEYS, KeysConfig, []);
   const all = local ? [...z.array(KeyConfig).parse(DEVELOPMENT_KEYS), ...keys] : keys;
   return {
     local,
     pools: parse("SLUICE_POOLS", env.SLUICE_POOLS, PoolsConfig, { default: { rpm: 500, tpm: 200_000 } }),
     keys: new Map(all.map((key) => [key.key_sha256.toLowerCase(), keyOf(key)])),
-    tenants: new Map(all.map((key) => [key.tenant, { weight: key.weight, rpm: key.rpm, tpm: key.tpm, maxQueued: key.max_queued }])),
+    tenants: tenantsOf(all),
     webhookSecrets: secretsOf(all),
     timeouts: parse("SLUICE_TIMEOUTS", env.SLUICE_TIMEOUTS, TimeoutsConfig, {}),
     tokenSecret: readTokenSecret(env.SLUICE_TOKEN_SECRET, local),
     alertUrl: readAlertUrl(env.SLUICE_ALERT_URL, local),
-    region: text(env.SLUICE_REGION) ?? "wnam",
-    maxDispatchers: number("SLUICE_MAX_DISPATCHERS", env.SLUICE_MAX_DISPATCHERS, 128),
+    baseUrl: readBaseUrl(env.OPENAI_BASE_URL),
+    region: readRegion(env.SLUICE_REGION),
+    maxDispatchers: whole("SLUICE_MAX_DISPATCHERS", env.SLUICE_MAX_DISPATCHERS, 128),
     retentionMs: number("SLUICE_RETENTION_HOURS", env.SLUICE_RETENTION_HOURS, 72) * 3_600_000,
   };
 }
 
 function keyOf({ tenant, roles, models, on_disconnect }: KeyConfig): Key {
   return { tenant, roles, models, onDisconnect: on_disconnect };
+}
+
+/** What any of a tenant's keys says. That none says otherwise is seen to. */
+function tenantsOf(keys: readonly KeyConfig[]): Map<string, Tenant> {
+  const tenants = new Map<string, Tenant>();
+  for (const { tenant, weight, rpm, tpm, max_queued } of keys) {
+    const known = tenants.get(tenant) ?? PLAIN_TENANT;
+    const maxQueued = max_queued ?? known.maxQueued;
+    tenants.set(tenant, { weight: weight ?? known.weight, rpm: rpm ?? known.rpm, tpm: tpm ?? known.tpm, maxQueued });
+  }
+  return tenants;
 }
 
 function secretsOf(keys: readonly KeyConfig[]): Map<string, string[]> {
@@ -117,6 +134,22 @@ function readAlertUrl(value: unknown, local: boolean): string | null {
   return url;
 }
 
+/** The error does not repeat it, for the sake of a password in it. */
+function readBaseUrl(value: unknown): string | null {
+  const url = text(value);
+  if (url === null) return null;
+  const { protocol } = URL.parse(url) ?? {};
+  if (protocol !== "https:" && protocol !== "http:")
+    throw new Error("OPENAI_BASE_URL must be a whole URL that begins with http:// or https://.");
+  return url;
+}
+
+function readRegion(value: unknown): string {
+  const region = text(value) ?? REGIONS[0]!;
+  if (!REGIONS.includes(region)) throw new Error(`SLUICE_REGION must be one of Cloudflare's location hints: ${REGIONS.join(", ")}.`);
+  return region;
+}
+
 /** A variable that is set and not blank. */
 export function text(value: unknown): string | null {
   return typeof value === "string" && value.trim() !== "" ? value.trim() : null;
@@ -127,6 +160,12 @@ function number(name: string, value: unknown, fallback: number): number {
   // wrangler.toml gives numbers as numbers.
   const parsed = typeof value === "number" || typeof value === "string" ? Number(value) : Number.NaN;
   if (!(parsed > 0 && Number.isFinite(parsed))) throw new SettingsError(`${name} must be a number above 0.`);
+  return parsed;
+}
+
+function whole(name: string, value: unknown, fallback: number): number {
+  const parsed = number(name, value, fallback);
+  if (!Number.isInteger(parsed)) throw new Error(`${name} must be a whole number above 0.`);
   return parsed;
 }
 

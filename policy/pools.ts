@@ -1,11 +1,9 @@
 /** Which pool a model spends from: the most specific pattern wins, then the pool named `default`. */
-import type { PoolConfig, PoolsConfig } from "../schemas/settings.ts";
+import { DEFAULT_POOL, type PoolConfig, type PoolsConfig } from "../schemas/settings.ts";
 import { type Budget, type Limits, openBudget } from "./budget.ts";
 import { SMALL_SECONDS, WHOLE_SECONDS } from "./burst.ts";
 import { Learned } from "./learned.ts";
 import { EVEN } from "./sliding.ts";
-
-const DEFAULT_POOL = "default";
 
 export function poolOf(pools: PoolsConfig, model: string): string | null {
   let best: { pool: string; says: number } | null = null;

@@ -2,9 +2,13 @@ import { z } from "zod";
 
 const limit = z.number().positive().nullable().default(null);
 
+/** The pool of the models that no other pool takes. */
+export const DEFAULT_POOL = "default";
+
 /** One upstream limit, shared by the models that match. `*` at the end of a pattern matches any rest. */
 export const PoolConfig = z.strictObject({
-  models: z.array(z.string().min(1)).default([]),
+  /** Not written: the model that is named as the pool is; of the default pool none by name. */
+  models: z.array(z.string().min(1)).optional(),
   rpm: z.number().positive(),
   tpm: z.number().positive(),
   rpd: limit,
@@ -44,8 +48,25 @@ export type PoolConfig = z.infer<typeof PoolConfig>;
 
 export const PoolsConfig = z
   .record(z.string().min(1).max(64), PoolConfig)
-  .refine((pools) => Object.keys(pools).length > 0, "name at least one pool");
+  .refine((pools) => Object.keys(pools).length > 0, "name at least one pool")
+  .transform((pools) => Object.fromEntries(Object.entries(pools).map(([id, pool]) => [id, { ...pool, models: modelsOf(id, pool) }])))
+  .superRefine((pools, context) => {
+    const owners = new Map<string, string>();
+    for (const [id, { models }] of Object.entries(pools)) {
+      const refuse = (message: string) => context.addIssue({ code: "custom", path: [id, "models"], message });
+      for (const pattern of models) {
+        if (pattern.slice(0, -1).includes("*")) refuse(`have a * before the end of "${pattern}"`);
+        const owner = owners.get(pattern) ?? id;
+        if (owner !== id) refuse(`name "${pattern}", as the pool "${owner}" does`);
+        owners.set(pattern, owner);
+      }
+    }
+  });
 export type PoolsConfig = z.infer<typeof PoolsConfig>;
+
+function modelsOf(id: string, { models }: PoolConfig): string[] {
+  return models ?? (id === DEFAULT_POOL ? [] : [id]);
+}
 
 export const Role = z.enum(["submit", "read", "operate"]);
 export type Role = z.infer<typeof Role>;
@@ -67,7 +88,8 @@ export const KeyConfig = z.strictObject({
     .max(64)
     .regex(/^[A-Za-z0-9_.-]+$/, "letters, digits, and _ . -"),
   roles: z.array(Role).min(1).default(["submit", "read"]),
-  weight: z.number().positive().max(1_000_000).default(1),
+  /** 1, if no key of the tenant says. */
+  weight: z.number().positive().max(1_000_000).optional(),
   models: z.array(z.string().min(1)).nullable().default(null),
   rpm: limit,
   tpm: limit,
@@ -78,6 +100,28 @@ export const KeyConfig = z.strictObject({
   webhook_secrets: z.array(WebhookSecret).max(2).default([]),
 });
 export type KeyConfig = z.infer<typeof KeyConfig>;
+
+/** What a tenant may use: any of its keys may say it, none otherwise than another. */
+const OF_TENANT = ["weight", "rpm", "tpm", "max_queued"] as const;
+
+export const KeysConfig = z.array(KeyConfig).superRefine((keys, context) => {
+  const places = new Map<string, number>();
+  const said = new Map<string, number>();
+  for (const [place, key] of keys.entries()) {
+    const refuse = (field: string, message: string) => context.addIssue({ code: "custom", path: [place, field], message });
+    const hash = key.key_sha256.toLowerCase();
+    const twin = places.get(hash);
+    if (twin !== undefined) refuse("key_sha256", `is that of entry ${twin} too`);
+    places.set(hash, place);
+    for (const field of OF_TENANT) {
+      const value = key[field] ?? null;
+      if (value === null) continue;
+      const name = `${key.tenant} ${field}`;
+      if ((said.get(name) ?? value) !== value) refuse(field, `is not what another key of the tenant "${key.tenant}" says`);
+      said.set(name, value);
+    }
+  }
+});
 
 /** Seconds after which an upstream call is given up. */
 export const TimeoutsConfig = z.strictObject({

@@ -53,8 +53,8 @@ export function plan(values: Values, declared: readonly string[]): Plan {
   const vars: Values = Object.fromEntries(declared.map((name) => [name, ""]));
   for (const [name, value] of Object.entries(values)) if (!RUNNER.has(name)) vars[name] = value;
   if (developmentKeys) vars.SLUICE_LOCAL = "1";
-  const { pools } = readSettings(vars);
-  const upstream = upstreamOf(values);
+  const { baseUrl, pools } = readSettings(vars);
+  const upstream = upstreamOf(values.OPENAI_API_KEY, baseUrl);
   if (upstream === SIMULATOR) {
     vars.SLUICE_SIMULATOR = "1";
     vars.SIMULATOR_SETTINGS = simulatorSettings(values.SIMULATOR_SETTINGS, pools);
@@ -102,14 +102,13 @@ export function checkSimulatorSettings(given: string | undefined): object {
 
 const SIMULATOR = "the built-in simulator (set OPENAI_API_KEY for OpenAI itself)";
 
-function upstreamOf({ OPENAI_API_KEY: key, OPENAI_BASE_URL: base }: Values): string {
-  if (base !== undefined) return withoutSecrets(base);
+function upstreamOf(key: string | undefined, base: string | null): string {
+  if (base !== null) return withoutSecrets(base);
   return key === undefined ? SIMULATOR : "https://api.openai.com/v1";
 }
 
 /** A base URL may carry a name and a password. */
 function withoutSecrets(base: string): string {
-  if (!URL.canParse(base)) throw new Error("OPENAI_BASE_URL is not a URL.");
   const { origin, pathname } = new URL(base);
   return origin + pathname;
 }

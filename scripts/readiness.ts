@@ -12,7 +12,8 @@ export type Deployment = {
 /** @returns what must be mended before a deployment, each with the way to do it. */
 export function problems({ vars, stored, withSimulator }: Deployment): string[] {
   const uploaded = Object.keys(vars).filter((name) => vars[name]?.kind === "secret");
-  const has = (name: string) => uploaded.includes(name) || (!(stored instanceof Error) && stored.includes(name));
+  // What comes with the upload takes the place of what is stored, be it blank.
+  const has = (name: string) => (vars[name] ? !isEmpty(name, vars[name].value) : !(stored instanceof Error) && stored.includes(name));
   const plain = (name: string) => vars[name] !== undefined && vars[name].kind !== "secret" && vars[name].value.trim() !== "";
   const found: string[] = [];
   for (const name of ["SLUICE_LOCAL", "SLUICE_DEV_KEYS"]) {
@@ -38,6 +39,12 @@ export function notes({ vars, stored }: Pick<Deployment, "vars" | "stored">): st
   return [
     "Without the secret SLUICE_TOKEN_SECRET there are no browser tokens: openssl rand -base64 48 | npx wrangler secret put SLUICE_TOKEN_SECRET",
   ];
+}
+
+/** As good as not set: blank, or a list of no keys. One that is malformed is told of by itself. */
+function isEmpty(name: string, value: string): boolean {
+  if (name !== "SLUICE_KEYS" || malformed({ SLUICE_KEYS: { kind: "secret", value } }).length > 0) return value.trim() === "";
+  return readSettings({ SLUICE_KEYS: value }).keys.size === 0;
 }
 
 const NO_UPSTREAM =

@@ -6,6 +6,7 @@ import { DEVELOPMENT_WEBHOOK_SECRET, readSettings, tenantOf, text } from "../../
 const sha256 = (key: string): string => createHash("sha256").update(key).digest("hex");
 const SECRET = "sk-live-0123456789-secret";
 const key = (more: object = {}) => ({ key_sha256: sha256("k"), tenant: "acme", ...more });
+const other = (name: string, more: object = {}) => key({ key_sha256: sha256(name), ...more });
 const keys = (...all: unknown[]) => ({ SLUICE_KEYS: JSON.stringify(all) });
 const DEVELOPMENT = { "sk-dev-alice": "alice", "sk-dev-bob": "bob", "sk-dev-operator": "operator" };
 
@@ -82,6 +83,40 @@ describe("keys", () => {
     expect(tenantOf(settings, "acme")).toEqual({ weight: 3, rpm: 10, tpm: 1_000, maxQueued: 5 });
     expect(tenantOf(settings, "gone")).toEqual({ weight: 1, rpm: null, tpm: null, maxQueued: null });
   });
+
+  it("of one tenant: what any of them says counts, in whatever order they stand", () => {
+    const [one, two, three] = [
+      key({ weight: 3, rpm: 10 }),
+      other("l", { roles: ["read"] }),
+      other("m", { rpm: 10, tpm: 1_000, max_queued: 5 }),
+    ];
+    for (const all of [
+      [one, two, three],
+      [three, two, one],
+    ]) {
+      expect(tenantOf(readSettings(keys(...all)), "acme")).toEqual({ weight: 3, rpm: 10, tpm: 1_000, maxQueued: 5 });
+    }
+  });
+
+  it.each([
+    ["weight", 1, 2],
+    ["rpm", 10, 20],
+    ["tpm", 10, 20],
+    ["max_queued", 10, 20],
+  ])("of one tenant that say different %s are refused, by the tenant's name", (field, one, two) => {
+    const message = messageOf(keys(key({ [field]: one }), other("l"), other("m", { [field]: two })));
+    expect(message).toBe(`SLUICE_KEYS: 2.${field} is not what another key of the tenant "acme" says`);
+  });
+
+  it("that stand there twice are refused, by their places", () => {
+    const twin = key({ key_sha256: sha256("k").toUpperCase(), tenant: "shop" });
+    expect(messageOf(keys(key(), other("l"), twin))).toBe("SLUICE_KEYS: 2.key_sha256 is that of entry 0 too");
+  });
+
+  it("of development may stand there with other limits", () => {
+    const own = key({ key_sha256: sha256("sk-dev-alice"), tenant: "alice", max_queued: 1 });
+    expect(tenantOf(readSettings({ SLUICE_LOCAL: "1", ...keys(own) }), "alice").maxQueued).toBe(1);
+  });
 });
 
 const secret = (bytes: number) => `whsec_${Buffer.alloc(bytes, 7).toString("base64")}`;
@@ -108,11 +143,61 @@ describe("signing secrets", () => {
   });
 });
 
+describe("pools", () => {
+  const pool = { rpm: 1, tpm: 1 };
+  const read = (pools: object) => readSettings({ SLUICE_POOLS: JSON.stringify(pools) }).pools;
+
+  it("without models take the one of their own name; the default takes what is left, and an empty list nothing", () => {
+    const { "gpt-5": own, default: rest, none } = read({ "gpt-5": pool, default: pool, none: { ...pool, models: [] } });
+    expect([own?.models, rest?.models, none?.models]).toEqual([["gpt-5"], [], []]);
+  });
+
+  it("that share a pattern are refused, whether it is written or a name", () => {
+    const message = 'SLUICE_POOLS: b.models name "gpt-5", as the pool "a" does';
+    expect(messageOf({ SLUICE_POOLS: JSON.stringify({ a: { ...pool, models: ["gpt-5"] }, b: { ...pool, models: ["x", "gpt-5"] } }) })).toBe(
+      message,
+    );
+    expect(messageOf({ SLUICE_POOLS: JSON.stringify({ a: { ...pool, models: ["gpt-5"] }, "gpt-5": pool }) })).toContain('"gpt-5"');
+    expect(read({ a: { ...pool, models: ["gpt-5", "gpt-5*"] }, b: { ...pool, models: ["gpt-5-*"] } })).toBeTruthy();
+  });
+
+  it.each(["gpt-*-mini", "*mini", "gpt-5**"])("with the pattern %s are refused: a * stands for the rest, at the end", (pattern) => {
+    const message = messageOf({ SLUICE_POOLS: JSON.stringify({ a: { ...pool, models: [pattern] } }) });
+    expect(message).toBe(`SLUICE_POOLS: a.models have a * before the end of "${pattern}"`);
+    expect(messageOf({ SLUICE_POOLS: JSON.stringify({ [pattern]: pool }) })).toContain("before the end");
+  });
+});
+
+describe("upstream's URL", () => {
+  it("is an absolute one of http or https", () => {
+    const at = (url: string) => readSettings({ OPENAI_BASE_URL: url }).baseUrl;
+    expect(at(" https://example.com/v1 ")).toBe("https://example.com/v1");
+    expect(at("http://127.0.0.1:1/v1")).toBe("http://127.0.0.1:1/v1");
+    expect(at(" ")).toBeNull();
+  });
+
+  it.each(["localhost", "localhost:8931/v1", "ftp://me:hidden@example.com", "/v1", "http://me:hidden@"])(
+    "%s is refused, unrepeated",
+    (url) => {
+      expect(messageOf({ OPENAI_BASE_URL: url })).toBe("OPENAI_BASE_URL must be a whole URL that begins with http:// or https://.");
+    },
+  );
+});
+
+describe("the region", () => {
+  it("is one that Cloudflare has", () => {
+    expect(readSettings({ SLUICE_REGION: " weur " }).region).toBe("weur");
+    for (const region of ["WNAM", "us-east-1", "wnam,enam"])
+      expect(messageOf({ SLUICE_REGION: region })).toMatch(/^SLUICE_REGION must be one of Cloudflare's location hints: wnam, enam, /);
+  });
+});
+
 const NAMES = [
   "SLUICE_KEYS",
   "SLUICE_POOLS",
   "SLUICE_TIMEOUTS",
   "SLUICE_ALERT_URL",
+  "OPENAI_BASE_URL",
   "SLUICE_REGION",
   "SLUICE_MAX_DISPATCHERS",
   "SLUICE_RETENTION_HOURS",
@@ -161,6 +246,9 @@ describe("a malformed variable", () => {
     ["SLUICE_TIMEOUTS", JSON.stringify({ first: 1 })],
     ["SLUICE_MAX_DISPATCHERS", "many"],
     ["SLUICE_MAX_DISPATCHERS", "0"],
+    ["SLUICE_MAX_DISPATCHERS", "0.5"],
+    ["SLUICE_MAX_DISPATCHERS", "2.5"],
+    ["SLUICE_MAX_DISPATCHERS", 1.5],
     ["SLUICE_MAX_DISPATCHERS", "-3"],
     ["SLUICE_MAX_DISPATCHERS", "Infinity"],
     ["SLUICE_MAX_DISPATCHERS", 0],

@@ -80,6 +80,8 @@ describe("what starts", () => {
     [{ SLUICE_KEYS: '[{"tenant":"x"}]' }, "SLUICE_KEYS: 0.key_sha256"],
     [{ SIMULATOR_SETTINGS: '{"sped":1}' }, "SIMULATOR_SETTINGS"],
     [{ OPENAI_BASE_URL: "localhost" }, "OPENAI_BASE_URL"],
+    [{ OPENAI_BASE_URL: "localhost:8931/v1" }, "OPENAI_BASE_URL"],
+    [{ SLUICE_REGION: "moon" }, "SLUICE_REGION"],
   ])("%j is refused in one line", (values, message) => {
     expect(() => plan(values, [])).toThrow(message);
     expect(() => plan(values, [])).toThrow(/^[^\n]+$/);

@@ -5,6 +5,7 @@ import type { Variable } from "../../scripts/runtime.ts";
 const text = (value: string): Variable => ({ kind: "text", value });
 const secret = (value: string): Variable => ({ kind: "secret", value });
 const POOLS = text('{"default":{"rpm":500,"tpm":200000}}');
+const KEYS = JSON.stringify([{ key_sha256: "0".repeat(64), tenant: "acme" }]);
 const ready = { vars: { SLUICE_POOLS: POOLS }, stored: ["SLUICE_KEYS", "OPENAI_API_KEY"], withSimulator: false };
 
 describe("a deployment", () => {
@@ -25,6 +26,17 @@ describe("a deployment", () => {
     expect(problems(without)).toEqual([expect.stringContaining("--with-simulator")]);
     expect(problems({ ...without, withSimulator: true })).toEqual([]);
     expect(problems({ ...without, vars: { ...ready.vars, OPENAI_BASE_URL: text("https://example.com/v1") } })).toEqual([]);
+  });
+
+  test("a secret that it brings along blank, or a list of no keys, is as good as none, whatever is stored", () => {
+    const bring = (more: Record<string, Variable>) => problems({ ...ready, vars: { ...ready.vars, ...more } });
+    for (const blank of [secret("  "), text("  ")]) {
+      expect(bring({ OPENAI_API_KEY: blank })).toEqual([expect.stringContaining("wrangler secret put OPENAI_API_KEY")]);
+    }
+    for (const none of [secret("[]"), secret(" [ ] "), secret(""), text("")]) {
+      expect(bring({ SLUICE_KEYS: none })).toEqual([expect.stringContaining("wrangler secret put SLUICE_KEYS")]);
+    }
+    expect(bring({ SLUICE_KEYS: secret("[") })).toEqual(["SLUICE_KEYS is not valid JSON."]);
   });
 
   test("keeps its secrets secret", () => {
@@ -52,7 +64,10 @@ describe("a deployment", () => {
   });
 
   test("that brings its secrets along need not ask", () => {
-    const vars = { ...ready.vars, SLUICE_KEYS: secret("[]"), OPENAI_API_KEY: secret("sk-1") };
-    expect(problems({ ...ready, vars, stored: new Error("offline") })).toEqual([]);
+    const vars = { ...ready.vars, SLUICE_KEYS: secret(KEYS), OPENAI_API_KEY: secret("sk-1") };
+    const offline = (more: Record<string, Variable>) => problems({ ...ready, vars: { ...vars, ...more }, stored: new Error("offline") });
+    expect(offline({})).toEqual([]);
+    expect(offline({ SLUICE_KEYS: secret("[]") })).toEqual([expect.stringContaining("SLUICE_KEYS")]);
+    expect(offline({ OPENAI_API_KEY: secret(" ") })).toEqual([expect.stringContaining("OPENAI_API_KEY")]);
   });
 });

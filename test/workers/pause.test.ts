@@ -1,8 +1,9 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ErrorBody } from "../../schemas/problem.ts";
 import type { QueueState } from "../../schemas/queue.ts";
 import type { JobWhy } from "../../schemas/why.ts";
-import { advanceTo, call, crash, ended, submit, until } from "../support/service.ts";
+import { advanceTo, call, crash, ended, hashOf, submit, until } from "../support/service.ts";
 import { completion, EPOCH, refusal, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -72,12 +73,43 @@ describe("an operator's pause", () => {
 
   it.each<[unknown, number, string | null]>([
     [{ pool: "gone" }, 404, "pool_not_found"],
+    [{ tenant: "alcie" }, 404, "tenant_not_found"],
     [{ pool: "gpt-5-mini", tenant: "alice" }, 400, null],
     [{ pools: ["gpt-5-mini"] }, 400, null],
     ["not json", 400, "invalid_json"],
   ])("%j -> %i", async (scope, status, code) => {
     const answer = await call<{ error: { code: string | null } }>("POST", "/v1/queue/pause", scope, operator);
     expect([answer.status, answer.body.error.code]).toEqual([status, code]);
+  });
+
+  it.each(["resume", "drain"] as const)("%s of a tenant that no key names -> 404", async (name) => {
+    const answer = await call<ErrorBody>("POST", `/v1/queue/${name}`, { tenant: "alcie" }, operator);
+    expect([answer.status, answer.body.error]).toEqual([
+      404,
+      { message: 'No key names a tenant "alcie".', type: "invalid_request_error", param: "tenant", code: "tenant_not_found" },
+    ]);
+  });
+
+  it.each(["pause", "drain"] as const)("a tenant whose key was taken out meanwhile can still be let go of (%s)", async (name) => {
+    const withKey = async () => JSON.stringify([{ key_sha256: await hashOf("sk-shop"), tenant: "shop" }]);
+    world.env.SLUICE_KEYS = await withKey();
+    await crash();
+    expect((await call("POST", `/v1/queue/${name}`, { tenant: "shop" }, operator)).status).toBe(200);
+    world.env.SLUICE_KEYS = "[]";
+    await crash();
+    const { body, status } = await lever("resume", { tenant: "shop" });
+    expect([status, body.paused_tenants, body.draining_tenants]).toEqual([200, [], []]);
+    expect((await lever("resume", { tenant: "shop" })).status).toBe(404);
+  });
+
+  it("a tenant whose key was taken out and that has jobs can be paused", async () => {
+    world.env.SLUICE_KEYS = JSON.stringify([{ key_sha256: await hashOf("sk-shop"), tenant: "shop" }]);
+    await crash();
+    await lever("pause");
+    await submit({}, {}, "sk-shop");
+    world.env.SLUICE_KEYS = "[]";
+    await crash();
+    expect((await lever("pause", { tenant: "shop" })).body).toMatchObject({ paused_tenants: ["shop"] });
   });
 
   it("is the operator's alone", async () => {

@@ -79,11 +79,17 @@ function forget(book: Book, id: string, now: number): void {
   book.limits.changed(id, []);
 }
 
-/** Any name may be a tenant's: one whose key was taken out may still have jobs. */
 function unknown(book: Book, scope: Scope): Problem | null {
-  if (scope.kind !== "pool" || book.pools.has(scope.id)) return null;
-  const message = `No pool "${scope.id}" is configured.`;
-  return { status: 404, type: "invalid_request_error", code: "pool_not_found", message, param: "pool" };
+  if (scope.kind === "all") return null;
+  if (scope.kind === "pool" ? book.pools.has(scope.id) : knowsTenant(book, scope.id)) return null;
+  const message = scope.kind === "pool" ? `No pool "${scope.id}" is configured.` : `No key names a tenant "${scope.id}".`;
+  return { status: 404, type: "invalid_request_error", code: `${scope.kind}_not_found`, message, param: scope.kind };
+}
+
+/** One whose key was taken out may still have jobs, or be paused or drained: it can still be held, and let go of. */
+function knowsTenant({ conditions, settings, tenants }: Book, id: string): boolean {
+  if (settings.tenants.has(id) || (tenants.get(id)?.queued ?? 0) > 0) return true;
+  return conditions.pausedTenants.has(id) || conditions.drains.has({ kind: "tenant", id });
 }
 
 function named(scope: Scope): { scope: string; id: string | null } {
