@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { cancel } from "../../durable-objects/coordinator/cancel.ts";
 import { LEVERS } from "../../durable-objects/coordinator/condition/levers.ts";
-import { openDesk, START } from "./desk.ts";
+import { keyOf, openDesk, START } from "./desk.ts";
 
 const HOUR_MS = 3_600_000;
 type Desk = ReturnType<typeof openDesk>;
@@ -10,7 +10,7 @@ const pause = ({ turn }: Desk, id: string) => turn((book, now) => LEVERS.pause(b
 
 describe("where a limit is below what a job reserves, and nothing else may be called", () => {
   it("the job of a paused tenant waits as well: the one that stands aside is called all the same", () => {
-    const desk = openDesk();
+    const desk = openDesk(undefined, [keyOf("paused")]);
     const { passes, send, started, state, told } = desk;
     pause(desk, "paused");
     send("paused", 1_000);
@@ -22,7 +22,7 @@ describe("where a limit is below what a job reserves, and nothing else may be ca
   });
 
   it("a paused tenant's own is not called, and keeps no other from it", () => {
-    const desk = openDesk();
+    const desk = openDesk(undefined, [keyOf("paused")]);
     const { passes, send, started, state, told } = desk;
     pause(desk, "paused");
     told(50_000);

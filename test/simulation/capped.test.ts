@@ -27,7 +27,7 @@ it("starts as soon as one of its calls gives back what it did not use", () => {
 });
 
 it("starts as soon as an operator lets it", () => {
-  const { send, started, turn } = openDesk(FAST);
+  const { send, started, turn } = openDesk(FAST, [keyOf("a")]);
   const scope = { kind: "tenant" as const, id: "a" };
   turn((book, now) => LEVERS.pause(book, scope, now));
   send("a", 10);
