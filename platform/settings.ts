@@ -140,13 +140,14 @@ function readBaseUrl(value: unknown): string | null {
   if (url === null) return null;
   const { protocol } = URL.parse(url) ?? {};
   if (protocol !== "https:" && protocol !== "http:")
-    throw new Error("OPENAI_BASE_URL must be a whole URL that begins with http:// or https://.");
+    throw new SettingsError("OPENAI_BASE_URL must be a whole URL that begins with http:// or https://.");
   return url;
 }
 
 function readRegion(value: unknown): string {
   const region = text(value) ?? REGIONS[0]!;
-  if (!REGIONS.includes(region)) throw new Error(`SLUICE_REGION must be one of Cloudflare's location hints: ${REGIONS.join(", ")}.`);
+  if (!REGIONS.includes(region))
+    throw new SettingsError(`SLUICE_REGION must be one of Cloudflare's location hints: ${REGIONS.join(", ")}.`);
   return region;
 }
 
@@ -165,7 +166,7 @@ function number(name: string, value: unknown, fallback: number): number {
 
 function whole(name: string, value: unknown, fallback: number): number {
   const parsed = number(name, value, fallback);
-  if (!Number.isInteger(parsed)) throw new Error(`${name} must be a whole number above 0.`);
+  if (!Number.isInteger(parsed)) throw new SettingsError(`${name} must be a whole number above 0.`);
   return parsed;
 }
 
