@@ -63,8 +63,12 @@ function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
   lease(book, pool, waiting, now);
 }
 
+/** The turns that the tenant's next call takes, for those in a row that came to nothing. */
+function turnsOf(book: Book, pool: Pool, tenant: string): number {
+  return turns(book.conditions.of(pool.id).vain.get(tenant)?.times ?? 0);
+}
+
 function gateOf(book: Book, pool: Pool, now: number, late: Set<Pool> | null): Gate {
-  const { vain } = book.conditions.of(pool.id);
   let left = ASIDE_MOST;
   const starts = (waiting: Waiting, ahead = false): Answer => {
     // Its tenant's own limit may be meant for live work that is yet to be asked. It keeps its turn until then: in a pool that others keep busy there would be nothing left.
@@ -84,7 +88,8 @@ function gateOf(book: Book, pool: Pool, now: number, late: Set<Pool> | null): Ga
   return {
     starts,
     costMs: ({ tenant, tokens: reserved }, tokens = reserved) => {
-      const times = turns(vain.get(tenant)?.times ?? 0);
+      const times = turnsOf(book, pool, tenant);
+      // What calls use that are taken says nothing of one that will be refused: upstream counts all of it.
       return times > 1 ? times * dominantMs(pool.budget, reserved) : dominantMs(pool.budget, tokens);
     },
     delayMs: ({ tokens }, resource, head) => delayMs(pool.budget, resource, head.tokens, tokens, now),
@@ -151,10 +156,9 @@ function liveLanes(book: Book, { flow, tenant }: Waiting): Order[] {
 function lease(book: Book, pool: Pool, waiting: Waiting, now: number): void {
   const entry = book.entries.get(waiting.job)!;
   const { row } = entry;
-  const isVain = turns(book.conditions.of(pool.id).vain.get(waiting.tenant)?.times ?? 0) > 1;
-  const charged = pool.order.charged(waiting);
-  if (isVain) charged.tokens = row.tokens;
-  row.charged = [charged.tokens, dominantMs(pool.budget, charged.tokens), charged.keeps];
+  const { keeps, tokens } = pool.order.charged(waiting);
+  const charged = turnsOf(book, pool, waiting.tenant) > 1 ? row.tokens : tokens;
+  row.charged = [charged, dominantMs(pool.budget, charged), keeps];
   book.taken(entry, now);
   pool.expectations.started(entry, now);
   const post = place(book.fleet, now);

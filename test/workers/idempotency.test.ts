@@ -15,6 +15,15 @@ type Answer = Job & ErrorBody;
 const post = (key: string, body: unknown, tenant = "alice", headers: Record<string, string> = {}) =>
   call<Answer>("POST", "/v1/jobs", body, { key: `sk-dev-${tenant}`, headers: { "idempotency-key": key, ...headers } });
 
+/** The ids of the jobs of these lines, in order. */
+async function sendLines(lines: string): Promise<string[]> {
+  const { body } = (await post("k", lines, "alice", { "content-type": "application/jsonl" })) as unknown as { body: string };
+  return body
+    .trim()
+    .split("\n")
+    .map((line) => (JSON.parse(line) as Job).id);
+}
+
 describe("Idempotency-Key", () => {
   it("the same key and body give the same job, while it runs and after it ended", async () => {
     const first = await post("k", job());
@@ -104,15 +113,8 @@ describe("Idempotency-Key", () => {
 
   it("counts for each line of JSONL by its number", async () => {
     const lines = [job(), job({ channel: "c" })].map((each) => JSON.stringify(each)).join("\n");
-    const send = async () => {
-      const { body } = (await post("k", lines, "alice", { "content-type": "application/jsonl" })) as unknown as { body: string };
-      return body
-        .trim()
-        .split("\n")
-        .map((line) => (JSON.parse(line) as Job).id);
-    };
-    const first = await send();
-    expect(await send()).toEqual(first);
+    const first = await sendLines(lines);
+    expect(await sendLines(lines)).toEqual(first);
     expect(new Set(first).size).toBe(2);
   });
 });
@@ -149,16 +151,9 @@ describe("Idempotency-Key, when the job could not be made any more", () => {
 
   it("its deadline has passed since: the same job for each line of JSONL", async () => {
     const lines = [dated(), dated({ metadata: { n: "1" } })].map((each) => JSON.stringify(each)).join("\n");
-    const send = async () => {
-      const { body } = (await post("k", lines, "alice", { "content-type": "application/jsonl" })) as unknown as { body: string };
-      return body
-        .trim()
-        .split("\n")
-        .map((line) => (JSON.parse(line) as Job).id);
-    };
-    const first = await send();
+    const first = await sendLines(lines);
     await passTo(EPOCH + 61_000);
-    expect(await send()).toEqual(first);
+    expect(await sendLines(lines)).toEqual(first);
   });
 
   it.each(["strict", "best_effort"])("its deadline has passed, and there is no job: refused without a trace (%s)", async (policy) => {
