@@ -100,7 +100,8 @@ export type Outcome =
   | { kind: "region"; problem: Problem }
   /**
    * Worth another attempt; `unknown` when upstream may have done the work. `upstream`: it was upstream that failed, not one of us. `repeats`: so
-   * often at the most, for it would come again. `unsent`, here and below: it is certain that upstream was not called.
+   * often at the most, for it would come again. `unsent`, here and below: it is certain that upstream was not called;
+   * with `upstream`, since it could not be reached.
    */
   | { kind: "retryable"; unknown: boolean; retryAfterMs: number | null; problem: Problem; upstream?: true; repeats?: number; unsent?: true }
   | { kind: "fatal"; problem: Problem; unsent?: true };

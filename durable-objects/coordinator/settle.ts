@@ -10,7 +10,7 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome, SettleBatch, Verdict } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { learn } from "./condition/learn.ts";
-import { cameToNothing, goBehind, TURNED_AWAY } from "./condition/refusals.ts";
+import { goBehind, TURNED_AWAY } from "./condition/refusals.ts";
 import { answered, read, untold } from "./limits.ts";
 import type { TicketRow } from "./store/store.ts";
 
@@ -100,7 +100,8 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   if (neverLeft(outcome)) {
     refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
     refund(tenant, reservation, now);
-    settleTurn(pool, entry.flow, turn, cameToNothing(outcome) ? reservation.tokens : null);
+    // Whoever could not reach upstream has had its turn as well.
+    settleTurn(pool, entry.flow, turn, outcome.kind === "retryable" ? reservation.tokens : null);
     return;
   }
   release(pool.budget);

@@ -5,10 +5,10 @@ import { assembler } from "../../policy/completion.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type { AppendCall, Appended, CommitCall, Committed, Lease, Opened, Outcome } from "../../schemas/rpc.ts";
 import type { TimeoutsConfig } from "../../schemas/settings.ts";
-import { classify, unknownEnd } from "./classify.ts";
+import { classify, type UnknownEnd, unknownEnd, untakenEnd } from "./classify.ts";
 import { Delivery } from "./delivery.ts";
 import type { Slots } from "./slots.ts";
-import { describe, type Upstream } from "./upstream.ts";
+import { describe, type Upstream, type UpstreamFailure } from "./upstream.ts";
 
 /** After this a mailbox that cannot be reached is taken for broken, and the call's outcome for unknown. */
 const COMMIT_PATIENCE_MS = 120_000;
@@ -110,7 +110,7 @@ async function callUpstream(
     release();
     if (stream.rates) ports.read({ ...stream.rates, pool, job: call.lease.job, sentAt: startedAt, at: ports.now() });
     requestId = stream.requestId;
-    if (!stream.ok) return clock.ended ?? named(classify(stream.failure, false), requestId);
+    if (!stream.ok) return clock.endedBy(stream.failure) ?? named(classify(stream.failure, false), requestId);
     call.headersMs = ports.now() - startedAt;
     const expected = typeof body.n === "number" ? body.n : 1;
     const answer = assembler({ choices: expected });
@@ -137,7 +137,7 @@ async function callUpstream(
   }
 }
 
-function timedOut(code: string, message: string, blame: boolean): Outcome {
+function timedOut(code: string, message: string, blame: boolean): UnknownEnd {
   return unknownEnd(code, message, { blame, repeats: TIMEOUT_REPEATS });
 }
 
@@ -198,14 +198,19 @@ async function persist(commit: () => Promise<Committed>, call: Call, now: () => 
 /** The time-outs of a call: one for the whole, one for the next sign of life. */
 class Watch {
   /** The outcome, once a time-out has run. */
-  ended: Outcome | null = null;
+  ended: UnknownEnd | null = null;
   readonly #controller: AbortController;
   #whole: ReturnType<typeof setTimeout> | null = null;
-  #step: { timer: ReturnType<typeof setTimeout>; dueAt: number; seconds: number; end: Outcome } | null = null;
+  #step: { timer: ReturnType<typeof setTimeout>; dueAt: number; seconds: number; end: UnknownEnd } | null = null;
   #lastSign = 0;
 
   constructor(controller: AbortController) {
     this.#controller = controller;
+  }
+
+  /** The same, of a call that had no answer until then. */
+  endedBy(failure: UpstreamFailure): UnknownEnd | null {
+    return this.ended && failure.untaken ? untakenEnd(this.ended, failure) : this.ended;
   }
 
   total(seconds: number): void {
@@ -220,7 +225,7 @@ class Watch {
   }
 
   /** From now on a sign of life is due within `seconds` of the last, else the call ends so. */
-  next(end: Outcome, seconds: number): void {
+  next(end: UnknownEnd, seconds: number): void {
     this.sign();
     const dueAt = this.#lastSign + seconds * 1_000;
     // One that runs out before is moved on then.
@@ -250,7 +255,7 @@ class Watch {
     return setTimeout(() => this.#check(), ms);
   }
 
-  #end(end: Outcome): void {
+  #end(end: UnknownEnd): void {
     this.ended = end;
     this.#controller.abort("timed out");
   }

@@ -5,6 +5,7 @@ import { text } from "../../platform/settings.ts";
 import { readRates, readRetryAfter } from "../../policy/rate-headers.ts";
 import { excerptOf, wordOf } from "../../policy/upstream-errors.ts";
 import type { RateReading } from "../../schemas/rate.ts";
+import { SENDING, Sending } from "./sending.ts";
 import { messagesOf } from "./sse.ts";
 
 /** What is longer is no id of OpenAI's. */
@@ -24,6 +25,8 @@ export type UpstreamFailure = {
   shouldRetry: boolean | null;
   /** `abort`: we broke it off. `unsent`: nothing left for upstream. */
   cause: "response" | "network" | "stream" | "abort" | "unsent";
+  /** It is certain that upstream has not taken the request, whatever the cause. */
+  untaken?: true;
 };
 
 /**
@@ -74,9 +77,13 @@ export function openUpstream(env: Env): Upstream {
     baseURL: baseURL ?? "https://api.openai.com/v1",
     maxRetries: 0,
     fetch: async (input, init) => {
+      const { [SENDING]: sending, ...given } = init as RequestInit & { [SENDING]: Sending };
       // A prompt goes to whom the operator named, and nowhere else.
-      const request = [input as string, { ...(init as RequestInit), redirect: "manual" }] as const;
-      return shown(await (apiKey === null && baseURL === null ? elsewhere(new Request(...request)) : fetch(...request)));
+      const request = { ...given, redirect: "manual" as const };
+      if (apiKey === null && baseURL === null) return shown(await elsewhere(new Request(input as string, request)));
+      // Deployed, the connection is made by Cloudflare's network, whoever takes the body.
+      if (env.SLUICE_LOCAL === "1") request.body = sending.inPieces(request.body as string);
+      return shown(await sending.heard(await fetch(input as string, request)));
     },
   });
   return { call: (body, signal, timeoutMs, alive) => call(client, body, signal, timeoutMs, alive) };
@@ -91,15 +98,19 @@ async function call(
 ): Promise<Stream> {
   const options = (body.stream_options ?? {}) as Record<string, unknown>;
   const streamed = { ...body, stream: true, stream_options: { ...options, include_usage: true } };
+  const sending = new Sending();
   try {
     // The response as it is: the SDK's own stream keeps what chunks mean, not how they were written.
-    const given = await client.chat.completions.create(streamed as never, { signal, timeout }).asResponse();
+    const given = await client.chat.completions
+      .create(streamed as never, { signal, timeout, fetchOptions: { [SENDING]: sending } as object })
+      .asResponse();
     const response = answers.get(given) ?? given;
     return { ok: true, pieces: piecesOf(response, signal, alive), ...told(response.headers) };
   } catch (error) {
     // Whatever fetch threw the SDK has wrapped: this came before anything was sent, and would come again.
     if (!(error instanceof APIError) && !signal.aborted) return { ok: false, failure: unsendable(error), ...told(undefined) };
-    return { ok: false, failure: describe(error, signal, "network"), ...told(error instanceof APIError ? error.headers : undefined) };
+    const failure = untaken(describe(error, signal, "network"), sending);
+    return { ok: false, failure, ...told(error instanceof APIError ? error.headers : undefined) };
   }
 }
 
@@ -155,6 +166,11 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
     };
   }
   return { ...empty, message: error instanceof Error ? error.message : "The connection broke.", cause: broken };
+}
+
+function untaken(failure: UpstreamFailure, { untaken: why }: Sending): UpstreamFailure {
+  if (why === null) return failure;
+  return { ...failure, code: "upstream_unreachable", message: `Upstream could not be reached: ${why}.`, untaken: true };
 }
 
 function keyless(): Response {

@@ -2,9 +2,9 @@ import { expect, test } from "vitest";
 import type { Job } from "../../schemas/job.ts";
 import type { QueueState } from "../../schemas/queue.ts";
 import { Chronicle } from "./support/chronicle.ts";
-import { control, ended, find, job, type Ledger, ledger, submit, submitAll, until } from "./support/client.ts";
+import { call, control, ended, find, job, type Ledger, ledger, submit, submitAll, until } from "./support/client.ts";
 import { Follower } from "./support/follower.ts";
-import { callsTo, pools, startService, startSimulator } from "./support/service.ts";
+import { callsTo, crash, pools, startService, startSimulator } from "./support/service.ts";
 
 const SLUICE_POOLS = pools({ rpm: 100_000, tpm: 100_000_000 });
 /** An answer of some forty tokens comes within 200 ms, the first byte within 100. */
@@ -45,6 +45,25 @@ test("upstream answers 500 for a while -> every job completes, nothing is suspec
   expect(Math.min(...probes)).toBe(0);
   expect(probes.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(2);
   await annotate(`${books.calls} calls for 60 jobs, ${Math.max(...done.map(({ attempts }) => attempts))} at most for one`);
+});
+
+test("upstream is not there -> its jobs wait for it, even those that may not be called twice, and nothing is suspected of having been done twice", async () => {
+  const gone = await startSimulator(UPSTREAM);
+  const vars = { ...callsTo(gone), SLUICE_POOLS, SLUICE_TIMEOUTS };
+  await crash(gone);
+  const service = await startService({ vars });
+  const jobs = await submitAll(
+    service,
+    Array.from({ length: 8 }, (_, n) => job({ retry: "never" }, { metadata: { simulate_key: `k${n}` } })),
+  );
+  await until("the breaker", async () => {
+    const { body } = await call<QueueState>(service, "GET", "/v1/queue", { key: "sk-dev-operator" });
+    return body.pools.find(({ id }) => id === "gpt-5-mini")?.condition.state === "open";
+  });
+  const back = await startSimulator(UPSTREAM, gone.port);
+  const done = await Promise.all(jobs.map(({ id }) => ended(service, id)));
+  expect(done.map((each) => [each.status, each.attempts, each.possible_duplicates])).toEqual(jobs.map(() => ["completed", 1, 0]));
+  expect((await ledger(back)).calls).toBe(8);
 });
 
 /** Ends of which upstream said nothing: it may have done, and billed, the work. */

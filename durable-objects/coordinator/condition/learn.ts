@@ -65,11 +65,11 @@ function blamed({ refusedAt }: Entry, { provenBy }: PoolState, outcome: Outcome)
   return { kind: "fatal", problem: outcome.problem };
 }
 
-/** For the breaker: whoever answers, whatever it says, is up. */
+/** For the breaker: whoever answers, whatever it says, is up; whoever cannot be reached is not. */
 function count({ recent }: PoolState, job: string, outcome: Outcome, now: number): void {
-  if (neverLeft(outcome) || outcome.kind === "aborted") return;
-  if (outcome.kind !== "retryable") noteEnded(recent, { at: now, job, failed: false });
-  else if (outcome.upstream) noteEnded(recent, { at: now, job, failed: true });
+  if (outcome.kind === "retryable") {
+    if (outcome.upstream) noteEnded(recent, { at: now, job, failed: true });
+  } else if (!neverLeft(outcome) && outcome.kind !== "aborted") noteEnded(recent, { at: now, job, failed: false });
 }
 
 function signOf({ recent }: PoolState, outcome: Outcome, now: number): Sign {

@@ -185,13 +185,13 @@ export function goBehind({ refusals, row }: Entry, backAt: number, now: number):
   if (refusals.times > 1) row.behind = backAt + Math.min(ASIDE_MS.some, now - row.accepted_at);
 }
 
-/** It was told, or found out, something of itself alone. */
+/** It was told, or found out, something of itself alone: that upstream cannot be reached is true of all. */
 function waitsAlone(outcome: Outcome): boolean {
-  return outcome.kind === "no_capacity" || (outcome.kind === "retryable" && outcome.unsent === true);
+  return outcome.kind === "no_capacity" || (outcome.kind === "retryable" && outcome.unsent === true && !outcome.upstream);
 }
 
 /** Nothing was done, and it will be let go again: nothing says that it will do better then than its tenant's others. */
-export function cameToNothing(outcome: Outcome): boolean {
+function cameToNothing(outcome: Outcome): boolean {
   return TURNED_AWAY.has(outcome.kind) || waitsAlone(outcome);
 }
 
