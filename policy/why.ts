@@ -1,5 +1,5 @@
 /** Why a job waits: which limit binds it, and the sentence that says so. */
-import type { Eta, Job, LimitedBy } from "../schemas/job.ts";
+import type { Eta, Job, LastFailure, LimitedBy } from "../schemas/job.ts";
 import type { PoolCondition } from "../schemas/queue.ts";
 import type { JobWhy, Standing } from "../schemas/why.ts";
 import { isEnd } from "./lifecycle.ts";
@@ -34,6 +34,7 @@ export function explain(job: Job, standing: Standing | null): JobWhy {
     pool: known?.pool ?? null,
     tenant: known?.tenant ?? null,
     attempts: known ? known.attempts : job.attempts,
+    ...(known?.last_failure && { last_failure: known.last_failure }),
     ...(known?.retry_at != null && { retry_at: known.retry_at }),
     ...(not_before !== null && { not_before }),
     ...(deadline !== null && { deadline }),
@@ -47,8 +48,30 @@ function withoutTicket({ status, error }: Job): string {
   return `The job has ended: ${status}.`;
 }
 
-/** One sentence a developer understands. */
+/** A sentence or two that a developer understands. */
 export function reasonOf(standing: Standing): string {
+  const { eta, last_failure, now, retry_at, status } = standing;
+  if (status !== "queued" || !last_failure) return waitOf(standing);
+  const last = lastOf(standing, last_failure);
+  if (retry_at === null || eta?.limited_by === "paused") return `${waitOf(standing)} ${last}`;
+  return `${last} The next may start in ${seconds(retry_at - now)}.`;
+}
+
+/** Which call failed, when and with what. */
+function lastOf({ attempts, now }: Standing, { attempt, code, counted, failed_at, message, status, times }: LastFailure): string {
+  const name = !counted
+    ? `Call ${count(attempt)}`
+    : attempt === attempts
+      ? `Attempt ${attempts}`
+      : `Attempt ${attempts} (call ${count(attempt)})`;
+  const named = code === null ? String(status) : `${status} (${code})`;
+  const said = message === null ? "." : /[.!?…]$/.test(message) ? `: "${message}"` : `: "${message}".`;
+  const all = times === attempt ? `All ${count(times)} calls so far` : `The last ${count(times)} calls`;
+  const alike = times > 1 ? ` ${all} ended so${counted ? "" : ", none of them an attempt"}.` : counted ? "" : " It was no attempt.";
+  return `${name} failed ${seconds(now - failed_at)} ago with ${named}${said}${alike}`;
+}
+
+function waitOf(standing: Standing): string {
   const { attempts, eta, not_before, now, retry_at, started_at, status } = standing;
   if (status === "in_progress") {
     const since = started_at === null ? "" : ` since ${seconds(now - started_at)}`;

@@ -99,6 +99,24 @@ export type Eta = { p50: number; p95: number; limited_by: LimitedBy };
 
 export type Usage = { prompt_tokens: number; completion_tokens: number; total_tokens: number; [more: string]: unknown };
 
+/** The last call of a job that came to nothing. Times are Unix seconds. */
+export type LastFailure = {
+  /** Its number among all calls of the job, as its events have it: those count, too, that were no attempt. */
+  attempt: number;
+  /** Whether it was an attempt: a call that was turned away for a limit, or that never left, is none. */
+  counted: boolean;
+  /** HTTP status and code of upstream's refusal, or of Sluice's own where upstream said nothing. */
+  status: number;
+  code: string | null;
+  /** The beginning of what upstream said, as it said it; null if it said nothing that is for this job. */
+  message: string | null;
+  /** So many calls in a row, this one the last, ended with this status and code. */
+  times: number;
+  failed_at: number;
+  /** When the next may be made; null while the job runs, and of one that has its place in line, which decides. */
+  retry_at: number | null;
+};
+
 /** A job as clients see it. Times are Unix seconds. */
 export type Job = {
   id: string;
@@ -125,4 +143,6 @@ export type Job = {
   /** `status`: the HTTP status of upstream's refusal, or of Sluice's own. */
   error: Problem | null;
   metadata: Record<string, string> | null;
+  /** Of a job that has not ended, if a call of it came to nothing, and the coordinator could be asked. */
+  last_failure?: LastFailure;
 };

@@ -1,5 +1,5 @@
 import type { Chunk, JobEvent, ToldEvent } from "./event.ts";
-import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, RetryPolicy, Usage } from "./job.ts";
+import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, LastFailure, RetryPolicy, Usage } from "./job.ts";
 import type { Problem, Refused } from "./problem.ts";
 import type { QueueState } from "./queue.ts";
 import type { PoolReading } from "./rate.ts";
@@ -54,6 +54,8 @@ export type Place = {
   attempt?: number;
   held?: { attempt: number; dispatcher: string; startedAt: number };
   share?: Share;
+  /** Missing if no call of it came to nothing. */
+  failure?: LastFailure;
 };
 
 /** A job that somebody watches, and the place that was told of it last. */
@@ -88,12 +90,12 @@ export type Outcome =
   | { kind: "void"; failed?: Problem }
   /** Broken off on the job's cancellation, after upstream was called. */
   | { kind: "aborted" }
-  /** 429: a wait, not an attempt. `retryAfterMs` is a minimum. */
-  | { kind: "rate_limited"; retryAfterMs: number | null }
+  /** 429: a wait, not an attempt. `retryAfterMs` is a minimum. `problem`, here and of the next two: what upstream said; missing from an older program. */
+  | { kind: "rate_limited"; retryAfterMs: number | null; problem?: Problem }
   /** Upstream has no room for this call just now: a wait for its job alone. */
-  | { kind: "no_capacity"; retryAfterMs: number | null }
+  | { kind: "no_capacity"; retryAfterMs: number | null; problem?: Problem }
   /** Traffic grew too fast: a wait, and the whole pool is cut. */
-  | { kind: "slow_down"; retryAfterMs: number | null }
+  | { kind: "slow_down"; retryAfterMs: number | null; problem?: Problem }
   /** No call of the pool can succeed before somebody acts: a wait, and the pool is halted. */
   | { kind: "halted"; reason: "billing" | "credentials"; retryAfterMs: number | null; problem: Problem }
   /** Refused where the dispatcher stands: a wait, and another dispatcher makes the call. */
@@ -265,9 +267,18 @@ export type Appended =
 export type CommitCall = Held & { startedAt: number; response: string; usage: Usage | null; lacking?: true };
 export type Committed = { ok: true } | { ok: false; reason: "ended" | "fenced" | "unknown_job" };
 
-/** The coordinator tells a mailbox how attempts went that ended without a result. */
+/** The coordinator tells a mailbox how attempts went that ended without a result. Times in ms; `failedAt` is missing from an older program. */
 export type Verdict =
-  | { job: string; attempt: number; kind: "retrying"; attempts: number; unknown: number; retryAt: number; problem: Problem | null }
+  | {
+      job: string;
+      attempt: number;
+      kind: "retrying";
+      attempts: number;
+      unknown: number;
+      retryAt: number;
+      failedAt?: number;
+      problem: Problem | null;
+    }
   | { job: string; attempt: number; kind: JobEnd; attempts: number; unknown: number; problem: Problem };
 
 /**

@@ -1,4 +1,4 @@
-import type { Eta, JobStatus, LimitedBy } from "./job.ts";
+import type { Eta, JobStatus, LastFailure, LimitedBy } from "./job.ts";
 import type { PoolCondition } from "./queue.ts";
 
 /** What the coordinator knows of why a job waits. Times are Unix seconds. */
@@ -16,6 +16,8 @@ export type Standing = {
   /** Tokens that the job itself reserves. */
   tokens: number;
   attempts: number;
+  /** Missing if no call of it came to nothing, or an older program saw it. */
+  last_failure?: LastFailure;
   started_at: number | null;
   retry_at: number | null;
   not_before: number | null;
@@ -66,6 +68,7 @@ export type JobWhy = {
   pool: WhyPool | null;
   tenant: WhyTenant | null;
   attempts: number;
+  last_failure?: LastFailure;
   retry_at?: number;
   not_before?: number;
   deadline?: number;

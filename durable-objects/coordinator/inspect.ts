@@ -1,6 +1,8 @@
 /** What the coordinator can say of itself: where a job stands, and the whole queue, counted. */
 import { free, neverFits, used } from "../../policy/budget.ts";
 import { eta } from "../../policy/eta.ts";
+import { toldFailure } from "../../policy/last-failure.ts";
+import type { LastFailure } from "../../schemas/job.ts";
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import type { Place } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
@@ -15,6 +17,17 @@ import { sinceOf } from "./waiting.ts";
 export function placeOf(book: Book, job: string, now: number): Place | null {
   const entry = book.find(job, now);
   if (!entry || entry.row.phase === "ending") return null;
+  const place = standingPlace(book, entry, now);
+  const failure = failureTold(entry);
+  return failure ? { ...place, failure } : place;
+}
+
+/** What failed last of a job that has not ended; undefined if nothing did. */
+export function failureTold({ row }: Entry): LastFailure | undefined {
+  return row.failure && toldFailure(row.failure, row.phase === "delayed" ? row.ready_at : null);
+}
+
+function standingPlace(book: Book, entry: Entry, now: number): Place {
   const { row, waiting } = entry;
   if (row.phase === "leased") {
     const held = { attempt: row.attempt, dispatcher: row.dispatcher!, startedAt: entry.leasedAt };

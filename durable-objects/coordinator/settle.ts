@@ -1,5 +1,6 @@
 /** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
 import { charge, dominantMs, hold, leftLate, refund, refundTokens, release, wholeTokens } from "../../policy/budget.ts";
+import { failureOf } from "../../policy/last-failure.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
 import { unusedMs } from "../../policy/returns.ts";
@@ -82,6 +83,8 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   const { attempt, first_started_at, unknown, waits } = row;
   const record = { attempt, waits, unknown, alike: entry.tooLong, firstStartedAt: first_started_at ?? now, probe, backAt, silentUntil };
   const next = afterAttempt(outcome, record, now, random);
+  const counted = next.kind === "retry" && !next.uncounted;
+  if (next.kind === "retry" || next.kind === "wait") row.failure = failureOf(outcome, { attempt, counted, before: row.failure, now });
   if (outcome.kind === "retryable" && outcome.repeats !== undefined && !("uncounted" in next)) entry.tooLong++;
   book.readmit(entry.address.tenant);
   apply(book, entry, next, now);
@@ -179,7 +182,7 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
       row.phase = "delayed";
       row.ready_at = next.at;
       book.delayed.place(entry);
-      tell(book, entry, { ...facts(entry), kind: "retrying", retryAt: next.at, problem: next.problem });
+      tell(book, entry, { ...facts(entry), kind: "retrying", retryAt: next.at, failedAt: now, problem: next.problem });
       break;
     case "fail":
       end(book, entry, "failed", next.problem, now);

@@ -6,7 +6,7 @@ import { isBatches } from "../../policy/flow.ts";
 import type { Standing, WhyPool, WhyTenant } from "../../schemas/why.ts";
 import type { Book, Pool } from "./book.ts";
 import { inVain, pausedBy, shown, silentUntil } from "./condition/shown.ts";
-import { isTooLarge, placeOf } from "./inspect.ts";
+import { failureTold, isTooLarge, placeOf } from "./inspect.ts";
 import { inForce } from "./limits.ts";
 import { reckon } from "./reckon.ts";
 
@@ -21,6 +21,7 @@ export function standingOf(book: Book, job: string, now: number): Standing | nul
   const between = row.phase === "delayed" && row.attempt > 0;
   const { rpm, tpm } = tenantOf(book.settings, address.tenant);
   const paused = pausedBy(book, row.pool, address.tenant);
+  const last_failure = failureTold(entry);
   return {
     now: now / 1_000,
     status: place.state === "running" ? "in_progress" : place.state === "scheduled" ? "scheduled" : "queued",
@@ -30,6 +31,7 @@ export function standingOf(book: Book, job: string, now: number): Standing | nul
     share: reckoned?.share ?? null,
     tokens: row.tokens,
     attempts: row.attempt - row.waits,
+    ...(last_failure && { last_failure }),
     started_at: place.held ? place.held.startedAt / 1_000 : null,
     retry_at: between ? row.ready_at / 1_000 : null,
     not_before: inSeconds(row.not_before),

@@ -143,7 +143,7 @@ function timedOut(code: string, message: string, blame: boolean): UnknownEnd {
 
 /** The outcome, with upstream's name for the call where it is to be complained of. */
 function named(outcome: Outcome, requestId: string | null): Outcome {
-  if (requestId === null || !("problem" in outcome)) return outcome;
+  if (requestId === null || !("problem" in outcome) || !outcome.problem) return outcome;
   return { ...outcome, problem: { ...outcome.problem, upstream_request_id: requestId } };
 }
 

@@ -18,11 +18,11 @@ export function classify(failure: UpstreamFailure, begun: boolean): Outcome {
   if (kind === "failed" || begun) return { kind: "retryable", unknown: mayHaveWorked(status), retryAfterMs, problem, upstream: true };
   switch (kind) {
     case "rate_limit":
-      return { kind: "rate_limited", retryAfterMs };
+      return { kind: "rate_limited", retryAfterMs, problem };
     case "no_capacity":
-      return { kind: "no_capacity", retryAfterMs };
+      return { kind: "no_capacity", retryAfterMs, problem };
     case "slow_down":
-      return { kind: "slow_down", retryAfterMs };
+      return { kind: "slow_down", retryAfterMs, problem };
     case "billing":
     case "credentials":
       return { kind: "halted", reason: kind, retryAfterMs, problem };

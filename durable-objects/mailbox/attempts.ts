@@ -151,10 +151,17 @@ export function judge(desk: Desk, verdict: Verdict): Problem | null {
   desk.running.delete(row.n);
   desk.streams.over(row.n);
   if (!saysRetrying(row, verdict.attempt)) {
-    const error = verdict.problem && { message: verdict.problem.message, code: verdict.problem.code };
-    note(desk, row, "retrying", { attempt: verdict.attempt, retry_at: verdict.retryAt / 1_000, error });
+    note(desk, row, "retrying", { attempt: verdict.attempt, retry_at: verdict.retryAt / 1_000, ...reasonOf(verdict) });
   }
   return null;
+}
+
+type Retrying = Extract<Verdict, { kind: "retrying" }>;
+
+/** Why, and since when; an older coordinator does not say when. */
+function reasonOf({ failedAt, problem }: Retrying): object {
+  const error = problem && { message: problem.message, code: problem.code, status: problem.status };
+  return { error, ...(failedAt !== undefined && { failed_at: failedAt / 1_000 }) };
 }
 
 type End = { problem?: Problem; response?: string; startedAt?: number };

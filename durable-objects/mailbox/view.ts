@@ -42,6 +42,7 @@ export function jobOf(address: MailboxAddress, row: JobRow, standing: Standing, 
     response: response === null ? null : JSON.parse(response),
     error: parse(row.error),
     metadata: row.metadata,
+    ...(row.ended_at === null && place?.failure && { last_failure: place.failure }),
   };
 }
 

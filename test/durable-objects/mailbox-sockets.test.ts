@@ -168,7 +168,8 @@ describe("ends", () => {
     world.upstream = () => refusal(503, "busy");
     await start();
     const { data } = await client.saw(id, "retrying");
-    expect(data).toEqual({ attempt: 1, retry_at: EPOCH / 1_000 + 60.5, error: { message: expect.any(String), code: "busy" } });
+    const error = { message: "refused: busy", code: "busy", status: 503 };
+    expect(data).toEqual({ attempt: 1, retry_at: EPOCH / 1_000 + 60.5, error, failed_at: EPOCH / 1_000 + 60 });
     const upstream = script();
     world.upstream = upstream.answer;
     await advanceTo(EPOCH + 61_000);

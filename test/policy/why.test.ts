@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { binding, explain, reasonOf } from "../../policy/why.ts";
-import type { Eta, Job, JobStatus, LimitedBy } from "../../schemas/job.ts";
+import type { Eta, Job, JobStatus, LastFailure, LimitedBy } from "../../schemas/job.ts";
 import type { PoolCondition } from "../../schemas/queue.ts";
 import type { Standing } from "../../schemas/why.ts";
 
@@ -171,6 +171,65 @@ describe("in words", () => {
     expect(reasonOf(waiting({ ...nowhere, eta: eta(1.5, "retry"), attempts: 0, retry_at: NOW + 1.5 }))).toBe(
       "The job was turned away, or could not be sent; it is tried again in 1.5 seconds.",
     );
+  });
+});
+
+describe("what failed last", () => {
+  const failure: LastFailure = {
+    ...{ attempt: 1, counted: true, status: 503, code: "busy", message: "Try later.", times: 1 },
+    ...{ failed_at: NOW - 3, retry_at: NOW + 1.5 },
+  };
+  const between = (more: Partial<Standing>, last: Partial<LastFailure> = {}) =>
+    reasonOf(
+      waiting({ position: null, ahead: null, eta: eta(1.5, "retry"), retry_at: NOW + 1.5, last_failure: { ...failure, ...last }, ...more }),
+    );
+  const next = "The next may start in 1.5 seconds.";
+
+  it.each<[string, Partial<Standing>, Partial<LastFailure>, string]>([
+    ["an attempt", { attempts: 1 }, {}, `Attempt 1 failed 3 seconds ago with 503 (busy): "Try later."`],
+    [
+      "one after calls that were none",
+      { attempts: 1 },
+      { attempt: 4 },
+      `Attempt 1 (call 4) failed 3 seconds ago with 503 (busy): "Try later."`,
+    ],
+    ["without a code", { attempts: 1 }, { code: null, message: "Busy" }, `Attempt 1 failed 3 seconds ago with 503: "Busy".`],
+    ["without a word", { attempts: 1 }, { message: null }, "Attempt 1 failed 3 seconds ago with 503 (busy)."],
+    [
+      "several alike",
+      { attempts: 3 },
+      { attempt: 5, times: 2, message: null },
+      "Attempt 3 (call 5) failed 3 seconds ago with 503 (busy). The last 2 calls ended so.",
+    ],
+    [
+      "a call that was none",
+      {},
+      { counted: false, status: 429, message: null },
+      "Call 1 failed 3 seconds ago with 429 (busy). It was no attempt.",
+    ],
+    [
+      "429s alone",
+      {},
+      { attempt: 1_204, times: 1_204, counted: false, status: 429, code: "rate_limit_exceeded", message: "Slow." },
+      `Call 1,204 failed 3 seconds ago with 429 (rate_limit_exceeded): "Slow." All 1,204 calls so far ended so, none of them an attempt.`,
+    ],
+  ])("%s", (_, standing, last, words) => {
+    expect(between(standing, last)).toBe(`${words} ${next}`);
+  });
+
+  it("stands behind what keeps a job that is in line again, or whose pool stands still", () => {
+    const last = { ...failure, attempt: 2, counted: false, status: 429, message: null, retry_at: null };
+    const said = "Call 2 failed 3 seconds ago with 429 (busy). It was no attempt.";
+    expect(reasonOf(waiting({ last_failure: last }))).toBe(`${reasonOf(waiting())} ${said}`);
+    const still = { eta: eta(6, "paused"), retry_at: NOW + 31, pool: { ...waiting().pool, condition: stopped } };
+    expect(reasonOf(waiting({ ...still, last_failure: last }))).toBe(`${reasonOf(waiting(still))} ${said}`);
+  });
+
+  it("is no reason of a job that runs, but stands beside it", () => {
+    const running = waiting({ status: "in_progress", eta: null, attempts: 2, started_at: NOW - 3, last_failure: failure });
+    expect(reasonOf(running)).toBe("The job is running since 3 seconds: attempt 2.");
+    expect(explain(job("in_progress"), running).last_failure).toEqual(failure);
+    expect(explain(job("completed"), running)).not.toHaveProperty("last_failure");
   });
 });
 

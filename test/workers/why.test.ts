@@ -1,9 +1,11 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Job } from "../../schemas/job.ts";
 import type { ErrorBody } from "../../schemas/problem.ts";
 import type { JobWhy } from "../../schemas/why.ts";
 import { Coordinator } from "../support/entry.ts";
-import { advanceTo, call, ended, hashOf, job, submit, until } from "../support/service.ts";
+import { advanceTo, call, coordinator, ended, hashOf, inside, job, submit, until } from "../support/service.ts";
+import { kill } from "../support/stand.ts";
 import { completion, EPOCH, refusal, resetWorld, script, silence, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -105,6 +107,53 @@ describe("why a job waits", () => {
     });
     expect(answer).toMatchObject({ status: "queued", attempts: 1, position: null });
     expect(answer.retry_at).toBeGreaterThan(EPOCH / 1_000);
+    const last = { attempt: 1, counted: true, status: 503, code: "busy", message: "refused: busy", times: 1 };
+    expect(answer.last_failure).toEqual({ ...last, failed_at: EPOCH / 1_000, retry_at: answer.retry_at });
+    expect(answer.reason).toMatch(/^Attempt 1 failed 0 seconds ago with 503 \(busy\): "refused: busy"\. The next may start in /);
+  });
+
+  it("its next attempt, over a crash of the coordinator; the job itself says so too, until it has ended", async () => {
+    world.upstream = () => refusal(503, "busy");
+    const { id } = await submit();
+    await until(async () => (await why(id)).last_failure);
+    await kill(coordinator());
+    const { last_failure } = await why(id);
+    expect(last_failure).toMatchObject({ attempt: 1, code: "busy", failed_at: EPOCH / 1_000 });
+    const shown = (await call<Job>("GET", `/v1/jobs/${id}`)).body;
+    expect(shown).toMatchObject({ status: "queued", error: null, last_failure });
+    const listed = (await call<{ data: Job[] }>("GET", "/v1/jobs")).body.data;
+    expect(listed.find((each) => each.id === id)?.last_failure).toEqual(last_failure);
+    world.upstream = () => completion("ok");
+    await advanceTo(EPOCH + 2_000);
+    expect(await ended(id)).not.toHaveProperty("last_failure");
+    expect(await why(id)).not.toHaveProperty("last_failure");
+  });
+
+  it("429s alone", async () => {
+    world.upstream = () => refusal(429, "rate_limit_exceeded", { "retry-after": "20" });
+    const { id } = await submit();
+    for (let times = 1; times <= 3; times++) {
+      await until(async () => (await why(id)).last_failure?.times === times);
+      await advanceTo(world.now + 25_000 * times);
+    }
+    const answer = await until(async () => {
+      const found = await why(id);
+      return found.last_failure?.times === 4 && found;
+    });
+    expect(answer).toMatchObject({ attempts: 0, last_failure: { attempt: 4, counted: false, status: 429, code: "rate_limit_exceeded" } });
+    expect(answer.reason).toMatch(
+      /with 429 \(rate_limit_exceeded\): "refused: rate_limit_exceeded"\. All 4 calls so far ended so, none of them an attempt\./,
+    );
+  });
+
+  it("its next attempt, as an older program wrote it", async () => {
+    world.upstream = () => refusal(503, "busy");
+    const { id } = await submit();
+    await until(async () => (await why(id)).last_failure);
+    await inside(coordinator(), (_, state) => state.storage.sql.exec("UPDATE tickets SET fixed = json_remove(fixed, '$.failure')"));
+    await kill(coordinator());
+    const answer = await why(id);
+    expect(answer).not.toHaveProperty("last_failure");
     expect(answer.reason).toMatch(/^Attempt 1 did not succeed; the next may start in /);
   });
 
@@ -116,7 +165,7 @@ describe("why a job waits", () => {
       return found.limited_by === "retry" && found;
     });
     expect(answer).toMatchObject({ status: "queued", attempts: 0, position: null, pool: { held_until: expect.any(Number) } });
-    expect(answer.reason).toMatch(/^The job was turned away, or could not be sent/);
+    expect(answer.reason).toMatch(/^Call 1 failed 0 seconds ago with 429 .* It was no attempt\. The next may start in 21 seconds/);
   });
 
   it("the coordinator does not know of it yet", async () => {

@@ -4,6 +4,7 @@ import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { LearnedRecord } from "../../../policy/bounds.ts";
 import type { Kind } from "../../../policy/lane.ts";
+import type { Failure } from "../../../policy/last-failure.ts";
 import type { LedgerRecord } from "../../../policy/ledger.ts";
 import type { Outputs } from "../../../policy/outputs.ts";
 import type { Place } from "../../../policy/queue.ts";
@@ -12,7 +13,7 @@ import type { Doubts } from "../../../schemas/queue.ts";
 import type { DeadLetter, MailboxAddress, Ticket } from "../../../schemas/rpc.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
-/** What was enqueued and never changes, but for what is charged for a lease: an older program can read it so, and leaves it out. Times in ms. */
+/** What was enqueued and never changes, but for what is charged for a lease, and what failed last: an older program can read it so, and leaves it out. Times in ms. */
 type Fixed = {
   pool: string;
   priority: number;
@@ -32,6 +33,8 @@ type Fixed = {
   charged?: [tokens: number, ms: number, keeps: boolean] | undefined;
   /** It is a job again whose last call had an unknown outcome; else missing. */
   doubtful?: true | undefined;
+  /** Missing if no call of it came to nothing, or an older program wrote the row since. */
+  failure?: Failure | undefined;
 };
 
 type TicketState = {
@@ -347,6 +350,7 @@ function fixedOf({
   open,
   doubtful,
   charged,
+  failure,
 }: TicketRow): Fixed {
   const fixed: Fixed = { pool, priority, tokens, accepted_at, not_before, deadline, arrival };
   if (behind !== undefined) fixed.behind = behind;
@@ -354,5 +358,6 @@ function fixedOf({
   if (open) fixed.open = open;
   if (doubtful) fixed.doubtful = doubtful;
   if (charged) fixed.charged = charged;
+  if (failure) fixed.failure = failure;
   return fixed;
 }

@@ -1,0 +1,67 @@
+/** What is remembered of the last call of a job that came to nothing: told to whoever asks why it waits. */
+import type { LastFailure } from "../schemas/job.ts";
+import type { Problem } from "../schemas/problem.ts";
+import type { Outcome } from "../schemas/rpc.ts";
+
+/** As a ticket has it: `at` in ms, `message` null if none is told. `times`: so many calls in a row ended so. */
+export type Failure = Omit<LastFailure, "failed_at" | "retry_at"> & { at: number };
+
+/** Characters of upstream's message: each job that waits for a retry is in memory, with all that is known of it. */
+const MESSAGE_CHARACTERS = 200;
+
+/** What upstream says, where an older program did not pass it on. */
+const USUAL = {
+  rate_limited: { status: 429, code: "rate_limit_exceeded" },
+  no_capacity: { status: 429, code: "resource_unavailable" },
+  slow_down: { status: 503, code: "slow_down" },
+};
+
+export type Facts = {
+  /** Of the call. */
+  attempt: number;
+  /** It was an attempt. */
+  counted: boolean;
+  before: Failure | undefined;
+  now: number;
+};
+
+/** After a call after which the job waits for another; undefined if nothing failed. */
+export function failureOf(outcome: Outcome, { attempt, before, counted, now }: Facts): Failure | undefined {
+  const said = saidBy(outcome);
+  if (!said) return undefined;
+  const again = before?.status === said.status && before.code === said.code && before.counted === counted;
+  return { attempt, counted, ...said, times: again ? before.times + 1 : 1, at: now };
+}
+
+/** As a client is told it; `retryAt` (ms): null of a job that is in line again. */
+export function toldFailure({ at, ...failure }: Failure, retryAt: number | null): LastFailure {
+  return { ...failure, failed_at: at / 1_000, retry_at: retryAt === null ? null : retryAt / 1_000 };
+}
+
+function saidBy(outcome: Outcome): Pick<Failure, "status" | "code" | "message"> | null {
+  switch (outcome.kind) {
+    case "rate_limited":
+    case "no_capacity":
+    case "slow_down":
+      return outcome.problem ? worded(outcome.problem) : { ...USUAL[outcome.kind], message: null };
+    case "halted":
+      // The account's own affair; of a key, what is said of it may name it.
+      return { ...worded(outcome.problem), message: null };
+    case "region":
+    case "retryable":
+      return worded(outcome.problem);
+    default:
+      return null;
+  }
+}
+
+function worded({ code, message, status }: Problem): Pick<Failure, "status" | "code" | "message"> {
+  return { status, code, message: message === "" ? null : beginningOf(message) };
+}
+
+function beginningOf(text: string): string {
+  if (text.length <= MESSAGE_CHARACTERS) return text;
+  // Letter by letter: a slice of a long text keeps all of it in memory. Half a surrogate pair is no character.
+  const kept = text.slice(0, MESSAGE_CHARACTERS).replace(/[\ud800-\udbff]$/, "");
+  return [...kept, "…"].join("");
+}
