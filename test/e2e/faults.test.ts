@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Job } from "../../schemas/job.ts";
 import type { QueueState } from "../../schemas/queue.ts";
+import type { JobWhy } from "../../schemas/why.ts";
 import { Chronicle } from "./support/chronicle.ts";
 import { call, control, ended, find, job, type Ledger, ledger, submit, submitAll, until } from "./support/client.ts";
 import { Follower } from "./support/follower.ts";
@@ -64,6 +65,24 @@ test("upstream is not there -> its jobs wait for it, even those that may not be 
   const done = await Promise.all(jobs.map(({ id }) => ended(service, id)));
   expect(done.map((each) => [each.status, each.attempts, each.possible_duplicates])).toEqual(jobs.map(() => ["completed", 1, 0]));
   expect((await ledger(back)).calls).toBe(8);
+});
+
+test.each([
+  ["nobody listens there", "http://127.0.0.1:1/v1"],
+  ["no such host", "http://nobody.invalid/v1"],
+  ["it speaks no TLS", null],
+])("upstream cannot be reached, %s -> the job says so, and waits", async (_, url) => {
+  const simulator = await startSimulator(UPSTREAM);
+  const vars = { OPENAI_API_KEY: "sk-e2e", OPENAI_BASE_URL: url ?? `${simulator.url.replace("http:", "https:")}/v1` };
+  const service = await startService({ vars: { ...vars, SLUICE_POOLS, SLUICE_TIMEOUTS } });
+  const { id } = await submit(service, job({ retry: "never" }));
+  const why = await until("the second call", async () => {
+    const { body } = await call<JobWhy>(service, "GET", `/v1/jobs/${id}/why`);
+    return (body.last_failure?.times ?? 0) > 1 && body.status === "queued" && body;
+  });
+  expect(why).toMatchObject({ attempts: 0, last_failure: { counted: false, code: "upstream_unreachable" } });
+  expect(why.reason).toMatch(/calls so far ended so, none of them an attempt\. The next may start in /);
+  expect((await ledger(simulator)).calls).toBe(0);
 });
 
 /** Ends of which upstream said nothing: it may have done, and billed, the work. */
