@@ -43,7 +43,7 @@ export class Expectations {
     if (!sample) return;
     this.gone(entry);
     const { line, rawMs, since, told } = sample;
-    const own = line.known ?? { ...this.#whole, seen: 0, misses: [] };
+    const own = line.known ?? { ...this.#whole, seen: 0, learned: 0 };
     this.#whole = learn(this.#whole, told, rawMs, now - since);
     line.known = learn(own, told, rawMs, now - since);
   }

@@ -69,6 +69,22 @@ describe("a calibration", () => {
     for (const each of known.slice(500)) expect(calibrate(each, RAW_MS).p95 / RAW_MS).toBeLessThan(1.7);
   });
 
+  // As a queue's order changes now and then: those who were told before all wait longer, and nobody after them.
+  it.each([
+    { run: 40, every: 400, lag: 64 },
+    { run: 50, every: 600, lag: 100 },
+    { run: 40, every: 300, lag: 64 },
+  ])(
+    "$run in each $every wait longer, told $lag waits ago: 95 of 100 within p95, and no more allowed for than they take",
+    ({ every, lag, run }) => {
+      const tooks = numbers(20_000).map((u, index) => RAW_MS * (index % every < run ? 1.1 + u / 20 : 0.95 + u / 10));
+      const known = taught(tooks, lag);
+      expect(Math.abs(share(tooks, known, lag, "p95") - 0.95)).toBeLessThan(0.02);
+      // Once the beginning, of which nothing was known, is forgotten.
+    for (const each of known.slice(5_000)) expect(calibrate(each, RAW_MS).p95 / RAW_MS).toBeLessThan(1.2);
+    },
+  );
+
   it("what was told while nothing was known does not make later ones careful", () => {
     const known = taught([...Array(60).fill(RAW_MS * 6), ...Array(200).fill(RAW_MS)] as number[], 70);
     const { p50, p95 } = calibrate(known.at(-1)!, RAW_MS);

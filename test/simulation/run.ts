@@ -124,8 +124,11 @@ function worstWait(jobs: SimJob[]): number {
 const SETTLED_MS = 300_000;
 
 /** What was told on a steady load, once it has shown itself. */
-export function steadyWaits(rule: RuleName, seed: number, scale: Scale, learns = false, which: (job: SimJob) => boolean = () => true) {
-  const { jobs } = runSluice({ rule, load: "steady", scale, minutes: 20, seed, learns });
+export function steadyWaits(
+  { minutes = 20, ...scene }: Omit<Scene, "load" | "minutes"> & { minutes?: number },
+  which: (job: SimJob) => boolean = () => true,
+) {
+  const { jobs } = runSluice({ ...scene, load: "steady", minutes });
   return waitsOf(jobs.filter(which), SETTLED_MS);
 }
 

@@ -106,7 +106,7 @@ describe("estimates on a steady load, once it has shown itself", () => {
   it.each(["bucket 1 s", "fixed 10 s", "fixed 60 s", "sliding 60 s"] as const)(
     "%s: p50 is right within a tenth, and p95 holds for most",
     (rule) => {
-      const { bias, covered, off } = errorOf(steadyWaits(rule, 1, SCALE))!;
+      const { bias, covered, off } = errorOf(steadyWaits({ rule, seed: 1, scale: SCALE }))!;
       expect(off).toBeLessThan(0.1);
       expect(Math.abs(bias)).toBeLessThan(0.1);
       expect(covered).toBeGreaterThan(0.9);
@@ -115,7 +115,7 @@ describe("estimates on a steady load, once it has shown itself", () => {
 
   // Beside a window the kind that takes more of what is left is let ahead: its jobs wait half a minute while the others of their tenant wait two.
   it("fixed 10 s: of the larger jobs, which packing lets ahead, half are told within a fifth, too", () => {
-    const larger = steadyWaits("fixed 10 s", 1, SCALE, false, ({ most, prompt }) => prompt + most > SCALE.tpm / SCALE.rpm);
+    const larger = steadyWaits({ rule: "fixed 10 s", seed: 1, scale: SCALE }, ({ most, prompt }) => prompt + most > SCALE.tpm / SCALE.rpm);
     expect(errorOf(larger)!.off).toBeLessThan(0.2);
   });
 });
