@@ -44,8 +44,9 @@ export class Lane {
   credit = 0;
   /** What its calls use of what they reserve. */
   readonly use: Use = unseen();
-  /** Calls under way, but for those of before a restart. */
+  /** Calls under way, but for those of before a restart; and these. */
   running = 0;
+  earlier = 0;
   /** Whether what its last start was charged is kept, if the call uses less. */
   keeps = false;
   /** Whether it is among those that are asked for their next. */

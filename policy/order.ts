@@ -188,6 +188,11 @@ export class Order {
     this.#rank(lane);
   }
 
+  /** A call of the flow is under way since before a restart. */
+  resumed(flow: string): void {
+    this.#lane(flow).earlier++;
+  }
+
   /** Of how many tokens its flow was charged for a job that has just started; and whether that is kept though the call use less. */
   charged({ flow, tokens }: Waiting): { tokens: number; keeps: boolean } {
     const { keeps, use } = this.lanes.get(flow)!;
@@ -198,7 +203,9 @@ export class Order {
   credit(flow: string, unusedMs: number): void {
     const lane = this.lanes.get(flow);
     if (!lane) return;
-    lane.running = Math.max(0, lane.running - 1);
+    // Those that began first, as most do, end first.
+    if (lane.earlier > 0) lane.earlier--;
+    else lane.running = Math.max(0, lane.running - 1);
     lane.credit += unusedMs / lane.weight;
     this.#hasMoved = true;
   }
@@ -224,12 +231,15 @@ export class Order {
   /** When all who wait are lined up again, and nobody has started. `find`: a job that waits, if it is awake. */
   recall({ flows, others = 0, part, passed }: Standing, find: (job: string) => Waiting | null): void {
     for (const lane of others > 0 ? this.lanes.values() : []) {
+      if (lane.size === 0) continue;
       lane.virtual = this.#virtual + others;
       this.#rank(lane);
     }
     for (const [flow, lead, credit, owes = false] of flows) {
       const lane = this.#lane(flow);
       Object.assign(lane, { virtual: this.#virtual + lead, credit, owes });
+      // It was idle, and has work by now.
+      if (lane.size > 0) lift(lane, this.#virtual);
       this.#rank(lane);
     }
     if (part !== undefined) this.#uses.recall(part);

@@ -20,10 +20,11 @@ const FLOWS_WRITTEN = 5_000;
 export function hadOf(lanes: Iterable<Lane>, present: number): Pick<Standing, "flows" | "others"> {
   const had: Had[] = [];
   for (const lane of lanes) {
-    const { credit, flow, owes, size, virtual } = lane;
-    // One that is idle, or capped, does not wait for the pool: nothing is owed to it when it is back (`rejoin`).
+    const { credit, earlier, flow, owes, running, size, virtual } = lane;
+    // One that is idle, or capped, does not wait for the pool: nothing is owed to it when it is back (`rejoin`). But what its calls under way will have taken beyond their charge counts from where it stands.
     const idle = size === 0 || lane.isCapped;
-    const lead = idle ? Math.max(0, virtual - credit - present) : virtual - present;
+    const least = size === 0 && earlier + running > 0 ? Number.NEGATIVE_INFINITY : 0;
+    const lead = idle ? Math.max(least, virtual - credit - present) : virtual - present;
     const back = idle ? 0 : credit;
     if (lead === 0 && back === 0 && owes === lane.yields) continue;
     had.push(owes ? [flow, lead, back, true] : [flow, lead, back]);

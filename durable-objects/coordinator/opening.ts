@@ -45,6 +45,7 @@ function resumeLease(book: Book, entry: Entry, now: number): void {
   const pool = book.pools.get(entry.row.pool)!;
   entry.reservation = { tokens: entry.row.tokens };
   pool.budget.inFlight++;
+  pool.order.resumed(entry.flow);
   book.hold(entry, now);
   // It takes no more calls, and no one counts those that it has.
   if (book.fleet.retired.has(entry.row.dispatcher!)) return;

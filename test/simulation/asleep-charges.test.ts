@@ -41,3 +41,25 @@ it.each([false, true])(
     expect(Math.abs(alice / 4 - bob)).toBeLessThanOrEqual(20);
   },
 );
+
+it.each([
+  [1, false],
+  [1, true],
+  [8, false],
+  [8, true],
+])(
+  "one that sends its next job when its last has ended, whose calls use %i times what they reserve, is served no more than one that has a backlog (sleeps: %s)",
+  (times, sleeps) => {
+    const alice = { reserves: R, keeps: 0, callMs: 24_000, outcome: () => times * R };
+    const bob = { reserves: R, keeps: 40, callMs: 12_000, outcome: () => R };
+    const { desk, play, running, starts } = openWorld({ rpm: 60_000, tpm: 60_000_000, concurrency: 2, ramp_tpm: null }, { alice, bob });
+    for (let tick = 0; tick < 400; tick++) {
+      const waits = (desk.book.pools.get("p")!.order.lanes.get("alice")?.size ?? 0) > 0;
+      alice.keeps = waits || running.some(({ tenant }) => tenant === "alice") ? 0 : 1;
+      play(TICK_MS, { sleeps, tickMs: TICK_MS });
+      alice.keeps = 0;
+    }
+    // Of hers eight jobs' worth may be under way.
+    expect(times * starts.alice!).toBeLessThanOrEqual(starts.bob! + 2 * times);
+  },
+);
