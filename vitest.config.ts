@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { cloudflareTest } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
+import { oneModule } from "./test/one-module.ts";
 
 /** Files at once: by default a machine of two cores runs one, and half of it idles. */
 const WORKERS = Math.max(2, availableParallelism() - 1);
@@ -25,6 +26,7 @@ export default defineConfig({
       {
         // Objects and doors, inside the Workers runtime.
         plugins: [
+          oneModule(),
           cloudflareTest({
             main: "./test/support/entry.ts",
             wrangler: { configPath: "./wrangler.toml" },
