@@ -5,13 +5,13 @@
  * A module of the service becomes a list of what it exports, and stands in one module with all others: a test that imports it gets what
  * the objects run. So `vi.spyOn` on a class holds there as well; `vi.mock` of one of these modules does not, and is needed nowhere.
  */
-import { globSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type OutputChunk, rolldown } from "rolldown";
 import type { Plugin } from "vitest/config";
 
 const ROOT = join(import.meta.dirname, "..");
-const SERVICE = "{workers,durable-objects,platform,policy,schemas}/**/*.ts";
+const ROOMS = ["workers", "durable-objects", "platform", "policy", "schemas"];
 /** What tests import beside the service, which has it as well. */
 const PACKAGES = ["eventsource-parser", "eventsource-parser/stream", "jose", "openai"];
 /** As the plugin for the Workers runtime asks of Vite. */
@@ -47,10 +47,11 @@ export function oneModule(): Plugin {
 
 /** The chunks by the files they stand for, and the paths of those that others share by the names they are imported by. */
 async function build() {
-  const input = [...globSync(SERVICE, { cwd: ROOT }), ...PACKAGES];
+  const files = ROOMS.flatMap((room) => readdirSync(join(ROOT, room), { recursive: true }).map((path) => join(ROOT, room, String(path))));
+  const input = [...files.filter((path) => path.endsWith(".ts")), ...PACKAGES];
   const bundle = await rolldown({
     cwd: ROOT,
-    input: Object.fromEntries(input.map((path, n) => [`entry-${n}`, path.endsWith(".ts") ? join(ROOT, path) : path])),
+    input: Object.fromEntries(input.map((path, n) => [`entry-${n}`, path])),
     external: [/^cloudflare:/, /^node:/],
     platform: "browser",
     resolve: { conditionNames: CONDITIONS },
