@@ -3,7 +3,7 @@ import { parseExact } from "../../platform/exact-json.ts";
 import { backoffMs } from "../../policy/backoff.ts";
 import { assembler } from "../../policy/completion.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
-import type { AppendCall, Appended, CommitCall, Committed, Lease, Opened, Outcome } from "../../schemas/rpc.ts";
+import type { AppendCall, Appended, CallTimeouts, CommitCall, Committed, Lease, Opened, Outcome } from "../../schemas/rpc.ts";
 import type { TimeoutsConfig } from "../../schemas/settings.ts";
 import { classify, type UnknownEnd, unknownEnd, untakenEnd } from "./classify.ts";
 import { Delivery } from "./delivery.ts";
@@ -42,6 +42,7 @@ export class Call {
   readonly #startedAt: number;
   /** A watch that came before the attempt was opened. */
   watched = false;
+  #body: Record<string, unknown> | null = null;
 
   constructor(lease: Lease, now: number) {
     this.lease = lease;
@@ -50,6 +51,18 @@ export class Call {
 
   sent(now: number): void {
     this.waitedMs = now - this.#startedAt;
+  }
+
+  /** What is to be sent. */
+  give(body: Record<string, unknown>): void {
+    this.#body = body;
+  }
+
+  /** The body, once: nothing holds on to it while its answer is read. */
+  take(): Record<string, unknown> {
+    const body = this.#body!;
+    this.#body = null;
+    return body;
   }
 
   abort(reason: string): void {
@@ -83,16 +96,19 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome | null>
   );
   const release = await ports.slots.take(controller.signal);
   if (release === null) return { kind: "void" };
-  return callUpstream(call, ports, opened, parseExact(opened.request) as Record<string, unknown>, release);
+  const { pool, request, timeouts } = opened;
+  const body = parseExact(request) as Record<string, unknown>;
+  call.give(body);
+  return callUpstream(call, ports, { pool, timeouts, choices: typeof body.n === "number" ? body.n : 1 }, release);
 }
 
-async function callUpstream(
-  call: Call,
-  ports: Ports,
-  { pool, timeouts: own }: Extract<Opened, { ok: true }>,
-  body: Record<string, unknown>,
-  release: () => void,
-): Promise<Outcome> {
+/**
+ * Of an opened job what its call must know to its end. Neither the request's text nor its body: they were held until the answer was read whole, and 150 calls of a
+ * megabyte were 300 MB of the 128 that an isolate has.
+ */
+type Asked = { pool: string; timeouts: CallTimeouts | undefined; choices: number };
+
+async function callUpstream(call: Call, ports: Ports, { choices, pool, timeouts: own }: Asked, release: () => void): Promise<Outcome> {
   const timeouts = { ...ports.timeouts, ...own };
   const startedAt = ports.now();
   call.sent(startedAt);
@@ -104,7 +120,7 @@ async function callUpstream(
   let begun = false;
   let requestId: string | null = null;
   try {
-    const stream = await ports.upstream.call(body, call.controller.signal, timeouts.total * 1_000 + SDK_TIMEOUT_MARGIN_MS, () =>
+    const stream = await ports.upstream.call(call.take(), call.controller.signal, timeouts.total * 1_000 + SDK_TIMEOUT_MARGIN_MS, () =>
       clock.sign(),
     );
     release();
@@ -112,8 +128,7 @@ async function callUpstream(
     requestId = stream.requestId;
     if (!stream.ok) return clock.endedBy(stream.failure) ?? named(classify(stream.failure, false), requestId);
     call.headersMs = ports.now() - startedAt;
-    const expected = typeof body.n === "number" ? body.n : 1;
-    const answer = assembler({ choices: expected });
+    const answer = assembler({ choices });
     const fellSilent = (blame: boolean) => timedOut("stream_stalled", "Upstream's stream fell silent.", blame);
     clock.next(fellSilent(timeouts.idle >= ports.timeouts.idle), timeouts.idle);
     for await (const piece of stream.pieces) {
