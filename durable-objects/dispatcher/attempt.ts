@@ -2,6 +2,7 @@
 import { parseExact } from "../../platform/exact-json.ts";
 import { backoffMs } from "../../policy/backoff.ts";
 import { assembler } from "../../policy/completion.ts";
+import type { Problem } from "../../schemas/problem.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type { AppendCall, Appended, CallTimeouts, CommitCall, Committed, Lease, Opened, Outcome } from "../../schemas/rpc.ts";
 import type { TimeoutsConfig } from "../../schemas/settings.ts";
@@ -14,6 +15,11 @@ import { describe, type Upstream, type UpstreamFailure } from "./upstream.ts";
 const COMMIT_PATIENCE_MS = 120_000;
 /** Calls of one job that may run into a time-out: each is perhaps paid for, and what took too long once will take too long again. */
 const TIMEOUT_REPEATS = 3;
+/**
+ * Of an answer as JSON text. A message between objects, or to a socket, has 32 MiB, and a character up to three bytes: a longer answer (log probabilities of a long one, say) would
+ * reach no mailbox however often it was sent, nor would that of another call, which is paid for as well.
+ */
+const ANSWER_CHARACTERS = 10_000_000;
 /** The SDK's own time-out only backs up ours, which can tell a slow start from a silent stream. */
 const SDK_TIMEOUT_MARGIN_MS = 60_000;
 
@@ -181,6 +187,7 @@ async function deliver(
   }
   const { job, attempt: number } = call.lease;
   const response = JSON.stringify(result.completion);
+  if (response.length > ANSWER_CHARACTERS) return { kind: "fatal", problem: tooLarge(response.length) };
   const lacking = call.delivery!.isLacking && { lacking: true as const };
   try {
     await persist(
@@ -194,6 +201,11 @@ async function deliver(
       : unknownEnd("mailbox_unreachable", "The job's mailbox took no result.", { blame: false });
   }
   return { kind: "committed", usage: result.usage };
+}
+
+function tooLarge(characters: number): Problem {
+  const message = `The answer has ${characters} characters: no more than ${ANSWER_CHARACTERS} can be kept. It was not asked for again.`;
+  return { status: 502, type: "server_error", code: "answer_too_large", message, param: null };
 }
 
 /** A result is paid for: its mailbox is asked again for as long as the lease stands, and no longer than `COMMIT_PATIENCE_MS`. */

@@ -15,8 +15,9 @@ const headers = { authorization: "Bearer sk-dev-alice", "content-type": "applica
 const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 };
 
 /** A stream of a few large pieces: the test is about storage, not about chunks. */
-function largeAnswer(content: string): Response {
-  const pieces = [content.slice(0, content.length >> 1), content.slice(content.length >> 1)];
+function largeAnswer(content: string, count = 2): Response {
+  const length = Math.ceil(content.length / count);
+  const pieces = Array.from({ length: count }, (_, index) => content.slice(index * length, (index + 1) * length));
   const choice = (delta: unknown, end: string | null = null) => chunk([{ index: 0, delta, logprobs: null, finish_reason: end }]);
   return stream([
     choice({ role: "assistant", content: "" }),
@@ -43,6 +44,21 @@ describe("large jobs", () => {
     world.upstream = () => largeAnswer(answer);
     const { id } = await submit();
     expect(answerOf(await ended(id)) === answer).toBe(true);
+  });
+
+  it("in_progress -> failed: an answer that no message between objects holds is paid for once", async () => {
+    world.upstream = () => largeAnswer("x".repeat(34_000_000), 9);
+    const { id } = await submit();
+    expect(await ended(id)).toMatchObject({ status: "failed", attempts: 1, response: null, error: { code: "answer_too_large", status: 502 } });
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it("the longest answer that is kept comes back whole, in letters of three bytes, to who reads it and to who waits for it", async () => {
+    const answer = "漢".repeat(9_999_000);
+    world.upstream = () => largeAnswer(answer, 3);
+    const { id } = await submit();
+    expect(answerOf(await ended(id)) === answer).toBe(true);
+    expect(answerOf((await call("GET", `/v1/jobs/${id}`)).body) === answer).toBe(true);
   });
 
   it("a lone half of a surrogate pair in a prompt does no harm", async () => {
