@@ -49,7 +49,12 @@ describe("large jobs", () => {
   it("in_progress -> failed: an answer that no message between objects holds is paid for once", async () => {
     world.upstream = () => largeAnswer("x".repeat(34_000_000), 9);
     const { id } = await submit();
-    expect(await ended(id)).toMatchObject({ status: "failed", attempts: 1, response: null, error: { code: "answer_too_large", status: 502 } });
+    expect(await ended(id)).toMatchObject({
+      status: "failed",
+      attempts: 1,
+      response: null,
+      error: { code: "answer_too_large", status: 502 },
+    });
     expect(world.calls).toHaveLength(1);
   });
 
