@@ -252,6 +252,8 @@ export type Opened =
   | { ok: true; request: string; pool: string; watched: boolean; verbatim?: boolean; timeouts?: CallTimeouts }
   /** `unwanted`: the job has ended, or a newer attempt runs. `unleased`: the coordinator does not stand by this lease: forget it. */
   | { ok: false; reason: "unwanted" | "unleased" }
+  /** There is no room for an answer; there may be later. */
+  | { ok: false; reason: "full" }
   /** An earlier call's outcome is unknown and the job's policy allows no other: it has failed. */
   | { ok: false; reason: "given_up"; problem: Problem };
 

@@ -89,11 +89,11 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome | null>
   try {
     opened = await ports.open(lease);
   } catch {
-    const problem = { status: 502, type: "server_error", code: "mailbox_unreachable", message: "The job's mailbox could not be reached." };
-    return { kind: "retryable", unknown: false, retryAfterMs: null, problem: { ...problem, param: null }, unsent: true };
+    return unopened("mailbox_unreachable", "The job's mailbox could not be reached.");
   }
   if (!opened.ok) {
     if (opened.reason === "given_up") return { kind: "void", failed: opened.problem };
+    if (opened.reason === "full") return unopened("storage_full", "The job's mailbox has no room for an answer.");
     return opened.reason === "unwanted" ? { kind: "void" } : null;
   }
   const { job, attempt: number } = lease;
@@ -106,6 +106,12 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome | null>
   const body = parseExact(request) as Record<string, unknown>;
   call.give(body);
   return callUpstream(call, ports, { pool, timeouts, choices: typeof body.n === "number" ? body.n : 1 }, release);
+}
+
+/** Nothing was called. */
+function unopened(code: string, message: string): Outcome {
+  const problem = { status: 502, type: "server_error", code, message, param: null };
+  return { kind: "retryable", unknown: false, retryAfterMs: null, problem, unsent: true };
 }
 
 /**

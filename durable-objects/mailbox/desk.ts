@@ -38,6 +38,8 @@ export type Desk = {
   readonly background: (work: Promise<unknown>) => void;
   /** A job has ended. */
   readonly ended: (status: JobEnd) => void;
+  /** Bytes that this object stores. */
+  readonly stored: () => number;
   /** How long an ended job is kept, ms. */
   readonly retentionMs: number;
   /** Makes sure that the object is awake by then (ms). */

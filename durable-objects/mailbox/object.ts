@@ -86,6 +86,7 @@ export abstract class MailboxObject extends DurableObject<Env> {
       now: () => this.now(),
       background: (work) => ctx.waitUntil(work),
       ended: (status) => this.ended(status),
+      stored: () => this.stored(),
       retentionMs: this.retentionMs(settings),
       wakeBy: (at) => this.#alarm.wakeBy(at),
     };
@@ -169,6 +170,11 @@ export abstract class MailboxObject extends DurableObject<Env> {
   /** Of events that are held for subscriptions that wait for the past. */
   protected heldCharacters(): number {
     return HELD_CHARACTERS;
+  }
+
+  /** Bytes. */
+  protected stored(): number {
+    return this.ctx.storage.sql.databaseSize;
   }
 
   protected outside(): Outside {

@@ -4,7 +4,8 @@
  * coordinator holds tickets of jobs that never were, and their leases find nothing to open.
  */
 import { enqueueFrom } from "../../platform/objects.ts";
-import type { Refused } from "../../schemas/problem.ts";
+import { report } from "../../platform/telemetry.ts";
+import type { Problem, Refused } from "../../schemas/problem.ts";
 import type { OpenCall, Place, Submission, Submitted, Ticket } from "../../schemas/rpc.ts";
 import type { Pass } from "../../schemas/token.ts";
 import { find, finish } from "./attempts.ts";
@@ -12,6 +13,7 @@ import type { Desk } from "./desk.ts";
 import { placed } from "./order.ts";
 import { tellPlace } from "./positions.ts";
 import { Quotas } from "./quotas.ts";
+import { takesJobs } from "./room.ts";
 import type { JobRow } from "./store/store.ts";
 import { asAccepted, idOf, jobOf, UNBORN } from "./view.ts";
 
@@ -48,6 +50,8 @@ export class Intake {
   readonly #quotas: Quotas;
   /** The tokens of new jobs: of one that the coordinator refuses, the count is given back. */
   readonly #passes = new Map<number, Pass>();
+  /** Looked at once for all that come together. */
+  #isFull = false;
 
   constructor(desk: Desk) {
     this.#desk = desk;
@@ -84,6 +88,7 @@ export class Intake {
     // Never back: lists are paged by time, and within a mailbox by number.
     const now = Math.max(this.#desk.now(), this.#lastAt);
     this.#lastAt = now;
+    this.#lookForRoom();
     const taken: Taken[] = [];
     const again = submissions.flatMap(({ repeated, submission }) => (repeated ? submission.nonce : []));
     const known = this.#desk.store.byNonces(again, NEWEST);
@@ -204,10 +209,20 @@ export class Intake {
       if (submission.call) calls.refused(submission.call);
       return { ok: false, problem: submission.refusal };
     }
+    if (this.#isFull) return { ok: false, problem: noRoom() };
     const exhausted = pass ? this.#quotas.take(pass) : null;
     if (exhausted) return { ok: false, problem: exhausted };
     const row = born(submission, this.#next++, this.#desk.order.next(), now);
     return { row, replayed: false, submission };
+  }
+
+  #lookForRoom(): void {
+    const { address, stored } = this.#desk;
+    const bytes = stored();
+    const isFull = !takesJobs(bytes);
+    // Told once, not with each job that is refused for it.
+    if (isFull && !this.#isFull) report({ level: "error", event: "storage_full", tenant: address.tenant, bytes });
+    this.#isFull = isFull;
   }
 
   #write(fresh: Fresh[]): void {
@@ -364,6 +379,11 @@ function born(submission: Submission, n: number, place: number | undefined, now:
 function deadlineOf({ deadline, notBefore, queueMs }: Submission, now: number): number | null {
   if (queueMs === undefined) return deadline;
   return Math.min(deadline ?? Number.POSITIVE_INFINITY, Math.round(Math.max(now, notBefore ?? 0) + queueMs));
+}
+
+function noRoom(): Problem {
+  const message = "This channel has no room for new jobs until older ones are deleted: use another.";
+  return { status: 503, type: "server_error", code: "storage_full", message, param: "channel" };
 }
 
 function conflict(): Refused {

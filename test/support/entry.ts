@@ -144,6 +144,10 @@ export class Mailbox extends objects.Mailbox {
     return world.heldCharacters ?? super.heldCharacters();
   }
 
+  protected override stored(): number {
+    return world.stored ?? super.stored();
+  }
+
   protected override relayMs(): number {
     return world.relayMs ?? super.relayMs();
   }

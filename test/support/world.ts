@@ -41,6 +41,8 @@ export const world = {
   restMs: 10,
   /** Characters that a lobby may hold for who waits for the past; null is the real number. An object reads it as it is made. */
   heldCharacters: null as number | null,
+  /** Bytes that a mailbox stores, as it is told; null is the real number. */
+  stored: null as number | null,
   /** How often a mailbox was constructed, by its name: who sleeps through an event shows it here. */
   wakes: new Map<string, number>(),
 };
@@ -60,6 +62,7 @@ export function resetWorld(): void {
     relayMs: null,
     restMs: 10,
     heldCharacters: null,
+    stored: null,
     upstream: () => completion("ok"),
     receiver: () => new Response("no receiver", { status: 500 }),
     webhookTimeoutMs: null,

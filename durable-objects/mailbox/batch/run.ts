@@ -32,9 +32,9 @@ const GROUP = { lines: 250, characters: 4_000_000 };
 const PROBE = 10;
 /** What is wrong with a file is told so many times at most. */
 const ERRORS_LIMIT = 100;
-/** The tenant's queue is full or drained, or something could not be reached. */
+/** The tenant's queue is full or drained, there is no room, or something could not be reached. */
 const AGAIN_MS = 5_000;
-const LATER = ["queue_full", "draining"];
+const LATER = ["queue_full", "draining", "storage_full"];
 /** Among the webhooks of jobs, the batch's own: no job has this number. */
 export const ITSELF = 0;
 
