@@ -30,7 +30,7 @@ import { cancel } from "./cancel.ts";
 import { proven } from "./condition/learn.ts";
 import { LEVERS } from "./condition/levers.ts";
 import { answer, enqueue } from "./enqueue.ts";
-import { inspect, placeOf } from "./inspect.ts";
+import { inspect, locate } from "./inspect.ts";
 import { read } from "./limits.ts";
 import { openBook } from "./opening.ts";
 import { askDispatchers, type Post, send, sendAhead } from "./post.ts";
@@ -85,8 +85,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   }
 
   async locate(jobs: string[]): Promise<(Place | null)[]> {
-    const now = this.now();
-    return jobs.map((job) => placeOf(this.#book, job, now));
+    return this.#surely(() => locate(this.#book, jobs, this.now()));
   }
 
   async watch(wishes: WatchWish[]): Promise<(Place | null)[]> {
@@ -181,13 +180,20 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
 
   #turn<T>(step: (now: number) => T): T {
     const now = this.now();
-    try {
+    return this.#surely(() => {
       const result = decide(this.#book, now, this.#post.random, step);
       sendAhead(this.#post);
       record(this.#book, this.#store, now);
       send(this.#post, now);
       this.#timekeeper.wakeAt(this.#book.nextWake(), now);
       return result;
+    });
+  }
+
+  /** What may write. */
+  #surely<T>(work: () => T): T {
+    try {
+      return work();
     } catch (error) {
       // The book may have run ahead of what is written: begin again from storage.
       this.ctx.abort(`coordinator turn failed: ${String(error)}`);

@@ -45,6 +45,13 @@ function standingPlace(book: Book, entry: Entry, now: number): Place {
   return { state: "waiting", position, eta: expected, attempt: row.attempt };
 }
 
+/** Where these jobs stand, in order. A list of a long channel asks for all that wait there, and in a pool that stands still no turn comes that would put them to rest again. */
+export function locate(book: Book, jobs: string[], now: number): (Place | null)[] {
+  const places = jobs.map((job) => placeOf(book, job, now));
+  book.resting.restAgain();
+  return places;
+}
+
 /** Its client's own `not_before` lies ahead. Whoever was called before is queued, whatever it waits for. */
 function isScheduled({ attempt, phase }: TicketRow): boolean {
   return phase === "delayed" && attempt === 0;

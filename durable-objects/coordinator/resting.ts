@@ -239,6 +239,12 @@ export class Resting {
     this.#patience = { above: this.#book.awake * PATIENCE.factor, turns };
   }
 
+  /** Between two turns, when nothing is to be written of any ticket: those that were woken by their names rest again, if they are too many. */
+  restAgain(): void {
+    const store = this.#store;
+    if (store && this.#book.awake > this.awakeMost) store.sql.transaction(() => this.rest(store));
+  }
+
   /** Whatever stands aside may rest; a few do not. */
   #restAside(store: CoordinatorStore): void {
     const { aside, pools } = this.#book;

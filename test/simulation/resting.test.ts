@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
 import { cancel } from "../../durable-objects/coordinator/cancel.ts";
 import { answer, enqueue } from "../../durable-objects/coordinator/enqueue.ts";
-import { inspect, placeOf } from "../../durable-objects/coordinator/inspect.ts";
+import { inspect, locate, placeOf } from "../../durable-objects/coordinator/inspect.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
@@ -88,6 +88,12 @@ function desk(pool: object = { rpm: 60, tpm: 600_000, burst_seconds: 1, transit_
       const count = (table: string) => storage.open().first<{ n: number }>(`SELECT count(*) AS n FROM ${table}`)!.n;
       return { tickets: count("tickets"), segments: count("segments"), resting: count("resting") };
     },
+    locate: (numbers: number[]) =>
+      locate(
+        book,
+        numbers.map((number) => id(number)),
+        state.now,
+      ),
     place: (number: number) => placeOf(book, id(number), state.now),
     why: (number: number) => standingOf(book, id(number), state.now),
     queue: () => inspect(book, state.now).pools[0]!,
@@ -112,6 +118,19 @@ describe("when more wait than may be awake", () => {
     expect(started).toEqual(Array.from({ length: 300 }, (_, index) => id(index + 1)));
     expect(resting()).toBe(0);
     expect(stored()).toMatchObject({ segments: 0, resting: 0 });
+  });
+
+  it("who asks for each of them by name is told its place, and keeps none of them awake", () => {
+    const { advance, awake, fill, locate, started, stored } = desk();
+    fill();
+    const before = { awake: awake(), stored: stored() };
+    expect(before.awake).toBeLessThanOrEqual(AWAKE);
+    const numbers = Array.from({ length: 299 }, (_, index) => index + 2);
+    expect(locate(numbers).map((place) => place?.position)).toEqual(Array.from({ length: 299 }, (_, index) => index + 1));
+    expect(awake()).toBeLessThanOrEqual(AWAKE);
+    expect(stored()).toEqual(before.stored);
+    advance(299);
+    expect(started).toEqual(Array.from({ length: 300 }, (_, index) => id(index + 1)));
   });
 
   it("those that came one by one are joined, and rest as well", () => {
