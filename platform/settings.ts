@@ -71,7 +71,7 @@ export class SettingsError extends Error {
 /** @throws SettingsError */
 export function readSettings(env: Record<string, unknown>): Settings {
   const local = env.SLUICE_LOCAL === "1";
-  const keys = parse("SLUICE_KEYS", env.SLUICE_KEYS, KeysConfig, []);
+  const keys = readKeys(env);
   const all = local ? [...z.array(KeyConfig).parse(DEVELOPMENT_KEYS), ...keys] : keys;
   return {
     local,
@@ -87,6 +87,17 @@ export function readSettings(env: Record<string, unknown>): Settings {
     maxDispatchers: whole("SLUICE_MAX_DISPATCHERS", env.SLUICE_MAX_DISPATCHERS, 128),
     retentionMs: number("SLUICE_RETENTION_HOURS", env.SLUICE_RETENTION_HOURS, 72) * 3_600_000,
   };
+}
+
+/** Cloudflare takes 5 KB in a variable or secret, which some thirty keys fill: `SLUICE_KEYS_2` and so on hold the rest. */
+export const isOfKeys = (name: string): boolean => /^SLUICE_KEYS(_\d+)?$/.test(name);
+
+/** As if all stood in one list. */
+function readKeys(env: Record<string, unknown>): KeyConfig[] {
+  const names = Object.keys(env).filter(isOfKeys).sort();
+  const lists = names.map((name) => parse(name, env[name], KeysConfig, []));
+  // Each is sound by itself: what is wrong now is between two.
+  return lists.length > 1 ? parse(names.join(" and "), lists.flat(), KeysConfig, []) : lists.flat();
 }
 
 function keyOf({ tenant, roles, models, on_disconnect }: KeyConfig): Key {
@@ -181,6 +192,6 @@ function parse<S extends z.ZodType>(name: string, value: unknown, schema: S, fal
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   // A field that nobody knows may be a key put in the wrong place.
-  const hidden = name === "SLUICE_KEYS" && issue?.code === "unrecognized_keys";
+  const hidden = name.startsWith("SLUICE_KEYS") && issue?.code === "unrecognized_keys";
   throw new SettingsError(`${name}: ${issue?.path.join(".") ?? ""} ${(!hidden && issue?.message) || "has a field that is not known"}`);
 }

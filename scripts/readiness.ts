@@ -1,4 +1,4 @@
-import { readSettings } from "../platform/settings.ts";
+import { isOfKeys, readSettings } from "../platform/settings.ts";
 import type { Variable } from "./runtime.ts";
 
 export type Deployment = {
@@ -19,7 +19,7 @@ export function problems({ vars, stored, withSimulator }: Deployment): string[] 
   for (const name of ["SLUICE_LOCAL", "SLUICE_DEV_KEYS"]) {
     if (name in vars) found.push(`${name} must not be deployed: it would let anybody in with a development key. Remove it from [vars].`);
   }
-  for (const name of ["SLUICE_KEYS", "OPENAI_API_KEY", "SLUICE_TOKEN_SECRET", "SLUICE_ALERT_URL"]) {
+  for (const name of [...Object.keys(vars).filter(isOfKeys), "OPENAI_API_KEY", "SLUICE_TOKEN_SECRET", "SLUICE_ALERT_URL"]) {
     if (plain(name)) found.push(`${name} must be a secret, not a plain variable. Remove it from [vars].`);
   }
   // Secrets that come with the upload need no login to be seen; what Cloudflare has does.
@@ -29,7 +29,7 @@ export function problems({ vars, stored, withSimulator }: Deployment): string[] 
     if (!has("SLUICE_KEYS")) found.push("The secret SLUICE_KEYS is not set, so nobody could log in: npx wrangler secret put SLUICE_KEYS");
     if (!has("OPENAI_API_KEY") && !plain("OPENAI_BASE_URL") && !withSimulator) found.push(NO_UPSTREAM);
   }
-  return [...found, ...malformed(vars)];
+  return [...found, ...tooLarge(vars), ...malformed(vars)];
 }
 
 /** @returns what a deployment may lack, and what is then missing. */
@@ -49,6 +49,18 @@ function isEmpty(name: string, value: string): boolean {
 
 const NO_UPSTREAM =
   "The secret OPENAI_API_KEY is not set, so nobody would be called: npx wrangler secret put OPENAI_API_KEY, or pass --with-simulator for the built-in simulator to answer.";
+
+/** Of a variable or a secret; more Cloudflare does not take. */
+const VARIABLE_BYTES = 5 * 1_024;
+
+function tooLarge(vars: Deployment["vars"]): string[] {
+  return Object.entries(vars).flatMap(([name, { value }]) => {
+    const bytes = Buffer.byteLength(value);
+    if (bytes <= VARIABLE_BYTES) return [];
+    const way = isOfKeys(name) ? "Put the rest of the list into SLUICE_KEYS_2, SLUICE_KEYS_3 …" : "Write it shorter.";
+    return [`${name} has ${bytes} bytes, and Cloudflare takes ${VARIABLE_BYTES} in one variable. ${way}`];
+  });
+}
 
 function malformed(vars: Deployment["vars"]): string[] {
   try {

@@ -325,3 +325,24 @@ function messageOf(env: Record<string, unknown>): string | null {
   }
   return null;
 }
+
+describe("keys that do not fit in one variable", () => {
+  const list = (...all: unknown[]) => JSON.stringify(all);
+
+  it("stand in several, as if they were one list", () => {
+    const [a, b, c] = [key({ weight: 2 }), other("b", { tenant: "b" }), other("c", { rpm: 7 })];
+    const split = readSettings({ SLUICE_KEYS: list(a), SLUICE_KEYS_2: list(b), SLUICE_KEYS_10: list(c), SLUICE_KEYS_3: " " });
+    const whole = readSettings(keys(a, b, c));
+    expect(new Map([...split.keys].sort())).toEqual(new Map([...whole.keys].sort()));
+    expect(split.tenants).toEqual(whole.tenants);
+    expect(tenantOf(split, "acme")).toMatchObject({ weight: 2, rpm: 7 });
+  });
+
+  it("are refused where two contradict each other, or one is malformed", () => {
+    expect(() => readSettings({ SLUICE_KEYS: list(key()), SLUICE_KEYS_2: list(key()) })).toThrow(
+      "SLUICE_KEYS and SLUICE_KEYS_2: 1.key_sha256 is that of entry 0 too",
+    );
+    expect(() => readSettings({ SLUICE_KEYS: list(key()), SLUICE_KEYS_2: "[" })).toThrow("SLUICE_KEYS_2 is not valid JSON.");
+    expect(() => readSettings({ SLUICE_KEYS_2: list(key({ [SECRET]: 1 })) })).toThrow(/^(?!.*sk-live)SLUICE_KEYS_2/);
+  });
+});

@@ -21,6 +21,18 @@ describe("a deployment", () => {
     expect(problems({ ...ready, stored: ["OPENAI_API_KEY"] })).toEqual([expect.stringContaining("wrangler secret put SLUICE_KEYS")]);
   });
 
+  test("is refused with a variable that is larger than Cloudflare takes, and told where the rest of the keys may stand", () => {
+    const list = (count: number) =>
+      JSON.stringify(Array.from({ length: count }, (_, n) => ({ key_sha256: String(n).padStart(64, "0"), tenant: `tenant-${n}` })));
+    const bring = (more: Record<string, Variable>) => problems({ ...ready, vars: { ...ready.vars, ...more } });
+    expect(bring({ SLUICE_KEYS: secret(list(40)) })).toEqual([]);
+    expect(bring({ SLUICE_KEYS: secret(list(50)) })).toEqual([expect.stringMatching(/^SLUICE_KEYS has \d+ bytes.* SLUICE_KEYS_2/)]);
+    expect(bring({ SLUICE_KEYS_2: secret(list(50)) })).toEqual([expect.stringMatching(/^SLUICE_KEYS_2 has/)]);
+    expect(bring({ SLUICE_KEYS_2: text(list(1)) })).toEqual([expect.stringMatching(/^SLUICE_KEYS_2 must be a secret/)]);
+    const pools = JSON.stringify({ default: { rpm: 500, tpm: 200_000, models: Array.from({ length: 400 }, (_, n) => `漢字-${n}`) } });
+    expect(bring({ SLUICE_POOLS: text(pools) })).toEqual([expect.stringMatching(/^SLUICE_POOLS has \d+ bytes.* Write it shorter\.$/)]);
+  });
+
   test("needs an account, an endpoint, or the word that the simulator is meant", () => {
     const without = { ...ready, stored: ["SLUICE_KEYS"] };
     expect(problems(without)).toEqual([expect.stringContaining("--with-simulator")]);
