@@ -2,14 +2,15 @@ import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { BadRequestError, NotFoundError } from "openai";
 import type { Batch } from "openai/resources/batches";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
 import { readSettings } from "../../platform/settings.ts";
 import type { BatchRpc } from "../../schemas/rpc-batch.ts";
 import { client, request, requests, upload, WINDOW } from "../support/batch.ts";
 import { HOOK, receive, verified } from "../support/receiver.ts";
 import { sdk } from "../support/sdk.ts";
 import { advanceTo, call, crash, hashOf, inside, until } from "../support/service.ts";
-import { completion, EPOCH, refusal, resetWorld, silence, world } from "../support/world.ts";
+import { chunk, completion, EPOCH, refusal, resetWorld, silence, stream, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
@@ -54,6 +55,22 @@ async function results(id: string | null | undefined): Promise<Result[]> {
     .split("\n")
     .map((line) => JSON.parse(line) as Result);
 }
+
+it("finalizing -> completed: how long its results are is known without reading one of them", async () => {
+  // One is kept in its row, the other in parts.
+  const answers = { r0: "漢é😀", r1: "漢é😀".repeat(50_000) };
+  world.upstream = ({ body }) => {
+    const name = (body.messages as { content: "r0" | "r1" }[])[0]!.content;
+    const choice = { index: 0, delta: { content: answers[name] }, logprobs: null, finish_reason: "stop" };
+    return stream([{ ...chunk([choice]), usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } }, "[DONE]"]);
+  };
+  const read = vi.spyOn(MailboxStore.prototype, "text");
+  const { output_file_id } = await reaches((await start(requests(2))).id, "completed");
+  expect(read.mock.calls.filter(([, kind]) => kind === "response")).toEqual([]);
+  read.mockRestore();
+  const { bytes } = await client().files.retrieve(output_file_id!);
+  expect((await (await client().files.content(output_file_id!)).arrayBuffer()).byteLength).toBe(bytes);
+});
 
 describe("a batch that is created again", () => {
   const create = (file: string, headers: Record<string, string> = {}, more: object = {}) =>

@@ -39,8 +39,14 @@ function lineOf(desk: Desk, row: EndedRow): string {
   const id = idOf(desk.address, row);
   if (row.status === "failed") return failure(id, row.custom_id, JSON.parse(row.error!) as Problem);
   if (row.status !== "completed") return failure(id, row.custom_id, unexecuted(row.status));
-  const head = JSON.stringify({ id: requestId(id), custom_id: row.custom_id }).slice(0, -1);
-  const body = desk.store.text(row.n as JobRow["n"], "response") ?? "null";
+  return success(id, row.custom_id, desk.store.text(row.n as JobRow["n"], "response") ?? NO_ANSWER);
+}
+
+const NO_ANSWER = "null";
+
+/** `body`: the answer as JSON text. */
+function success(id: string, customId: string, body: string): string {
+  const head = JSON.stringify({ id: requestId(id), custom_id: customId }).slice(0, -1);
   return `${head},"response":{"status_code":200,"request_id":${JSON.stringify(id)},"body":${body}},"error":null}\n`;
 }
 
@@ -65,17 +71,21 @@ function requestId(id: string): string {
   return `batch_req_${id}`;
 }
 
-/** Bytes of both files, as they will be read. */
+/**
+ * Bytes of both files, as they will be read. Answers are not read for it: those of 50,000 lines may be more than a gigabyte, and what takes 30 seconds of the processor resets the
+ * object, at every wake anew.
+ */
 export function resultBytes(desk: Desk, store: BatchStore): Record<ResultKind, number> {
-  const bytesOf = (kind: ResultKind) => {
-    const encoder = new TextEncoder();
-    let bytes = 0;
-    for (let after: number | null = 0; after !== null; ) {
-      const { next, text } = page(desk, store, kind, after);
-      bytes += encoder.encode(text).length;
-      after = next;
-    }
-    return bytes;
-  };
-  return { output: bytesOf("output"), error: bytesOf("error") };
+  const encoder = new TextEncoder();
+  const bytesOf = (text: string) => encoder.encode(text).length;
+  let error = 0;
+  for (let after: number | null = 0; after !== null; ) {
+    const { next, text } = page(desk, store, "error", after);
+    error += bytesOf(text);
+    after = next;
+  }
+  let output = 0;
+  for (let rows = store.ended(true, 0, ROWS); rows.length > 0; rows = store.ended(true, rows.at(-1)!.n, ROWS))
+    for (const row of rows) output += bytesOf(success(idOf(desk.address, row), row.custom_id, "")) + (row.bytes ?? NO_ANSWER.length);
+  return { output, error };
 }

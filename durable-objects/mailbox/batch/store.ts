@@ -19,7 +19,16 @@ const TABLES = `
 `;
 
 export type RefusedRow = { line: number; custom_id: string; problem: string };
-export type EndedRow = { n: number; nonce: string; accepted_at: number; status: JobEnd; error: string | null; custom_id: string };
+/** `bytes`: of its answer, null if it has none. */
+export type EndedRow = {
+  n: number;
+  nonce: string;
+  accepted_at: number;
+  status: JobEnd;
+  error: string | null;
+  custom_id: string;
+  bytes: number | null;
+};
 
 /** `expired`: those of the failed for which time had run out. */
 export type Counts = { open: number; completed: number; failed: number; expired: number };
@@ -75,10 +84,11 @@ export class BatchStore {
     return counts;
   }
 
-  /** Ended jobs beyond a number, in the order in which they became jobs. */
+  /** Ended jobs beyond a number, in the order in which they became jobs. How long an answer is, SQLite knows without reading it. */
   ended(completed: boolean, after: number, limit: number): EndedRow[] {
     return this.#sql.all(
-      `SELECT n, nonce, accepted_at, status, error, details ->> '$.batch.customId' AS custom_id
+      `SELECT n, nonce, accepted_at, status, error, details ->> '$.batch.customId' AS custom_id,
+         coalesce(octet_length(response), (SELECT sum(octet_length(text)) FROM parts WHERE parts.n = jobs.n AND kind = 'response')) AS bytes
        FROM jobs WHERE n > ?1 AND status <> 'queued' AND (status = 'completed') = ?2 ORDER BY n LIMIT ?3`,
       after,
       completed ? 1 : 0,
