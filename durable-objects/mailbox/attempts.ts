@@ -13,7 +13,6 @@ import type { Desk } from "./desk.ts";
 import { append as appendTo, entriesOf, priorSeq, saysRetrying, saysRetryingSince, saysRunning } from "./log.ts";
 import { placed } from "./order.ts";
 import { deltasKeptMs } from "./retention.ts";
-import { keepsAnswers } from "./room.ts";
 import type { JobRow } from "./store/store.ts";
 import { idOf, jobOf, statusOf } from "./view.ts";
 
@@ -43,7 +42,7 @@ export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
     finish(desk, row, "failed", { problem: unknownOutcome(null) });
     return givenUp(row);
   }
-  if (!keepsAnswers(desk.stored())) return { ok: false, reason: "full" };
+  if (!desk.room.keepsAnswers) return { ok: false, reason: "full" };
   const startedAt = desk.now();
   desk.running.set(row.n, { attempt: lease.attempt, dispatcher, startedAt });
   desk.promised.delete(row.n);

@@ -8,6 +8,7 @@ import type { Calls } from "./calls.ts";
 import type { Followers } from "./followers.ts";
 import type { Inquiries } from "./inquiries.ts";
 import type { Order } from "./order.ts";
+import type { Room } from "./room.ts";
 import type { MailboxStore } from "./store/store.ts";
 import type { Streams } from "./streams.ts";
 import type { Webhooks } from "./webhooks.ts";
@@ -38,8 +39,7 @@ export type Desk = {
   readonly background: (work: Promise<unknown>) => void;
   /** A job has ended. */
   readonly ended: (status: JobEnd) => void;
-  /** Bytes that this object stores. */
-  readonly stored: () => number;
+  readonly room: Room;
   /** How long an ended job is kept, ms. */
   readonly retentionMs: number;
   /** Makes sure that the object is awake by then (ms). */

@@ -22,6 +22,7 @@ import { Order } from "./order.ts";
 import { closeOver } from "./passes.ts";
 import { newest } from "./replay.ts";
 import { retire } from "./retention.ts";
+import { Room } from "./room.ts";
 import { acceptSocket, callIn, callOf, closeSocket, grantIn, isCalled, socketId } from "./sockets.ts";
 import { MailboxStore } from "./store/store.ts";
 import { Streams } from "./streams.ts";
@@ -86,7 +87,10 @@ export abstract class MailboxObject extends DurableObject<Env> {
       now: () => this.now(),
       background: (work) => ctx.waitUntil(work),
       ended: (status) => this.ended(status),
-      stored: () => this.stored(),
+      room: new Room(
+        () => this.stored(),
+        () => this.now(),
+      ),
       retentionMs: this.retentionMs(settings),
       wakeBy: (at) => this.#alarm.wakeBy(at),
     };

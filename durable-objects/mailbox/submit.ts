@@ -13,7 +13,6 @@ import type { Desk } from "./desk.ts";
 import { placed } from "./order.ts";
 import { tellPlace } from "./positions.ts";
 import { Quotas } from "./quotas.ts";
-import { takesJobs } from "./room.ts";
 import type { JobRow } from "./store/store.ts";
 import { asAccepted, idOf, jobOf, UNBORN } from "./view.ts";
 
@@ -217,11 +216,10 @@ export class Intake {
   }
 
   #lookForRoom(): void {
-    const { address, stored } = this.#desk;
-    const bytes = stored();
-    const isFull = !takesJobs(bytes);
+    const { address, room } = this.#desk;
+    const isFull = !room.takesJobs;
     // Told once, not with each job that is refused for it.
-    if (isFull && !this.#isFull) report({ level: "error", event: "storage_full", tenant: address.tenant, bytes });
+    if (isFull && !this.#isFull) report({ level: "error", event: "storage_full", tenant: address.tenant, bytes: room.stored });
     this.#isFull = isFull;
   }
 

@@ -11,12 +11,18 @@ afterEach(reset);
 const [ROOMY, FULL, BRIM] = [8_999_999_999, 9_000_000_000, 9_800_000_000];
 const channel = "c";
 
+/** From now on. What a mailbox knows of it is a second old at the most. */
+function stores(bytes: number | null): void {
+  world.stored = bytes;
+  world.now += 1_000;
+}
+
 describe("a mailbox that stores nearly all that an object holds", () => {
   it("takes no new jobs, says so, and tells its operator once", async () => {
     const told = vi.spyOn(console, "error").mockImplementation(() => {});
-    world.stored = ROOMY;
+    stores(ROOMY);
     await submit({ channel });
-    world.stored = FULL;
+    stores(FULL);
     for (const _ of [1, 2]) {
       const { body, status } = await call<ErrorBody>("POST", "/v1/jobs", job({ channel }));
       expect({ status, error: body.error }).toMatchObject({
@@ -26,7 +32,7 @@ describe("a mailbox that stores nearly all that an object holds", () => {
     }
     expect(told.mock.calls).toEqual([[JSON.stringify({ level: "error", event: "storage_full", tenant: "alice", bytes: FULL })]]);
     told.mockRestore();
-    world.stored = ROOMY;
+    stores(ROOMY);
     expect((await submit({ channel })).status).not.toBe("failed");
   });
 
@@ -34,7 +40,7 @@ describe("a mailbox that stores nearly all that an object holds", () => {
     await call("POST", "/v1/queue/pause", {}, { key: "sk-dev-operator" });
     const headers = { "idempotency-key": "k" };
     const { body } = await call("POST", "/v1/jobs", job({ channel }), { headers });
-    world.stored = FULL;
+    stores(FULL);
     expect((await call("POST", "/v1/jobs", job({ channel }), { headers })).body.id).toBe(body.id);
     await call("POST", "/v1/queue/resume", {}, { key: "sk-dev-operator" });
     expect(await ended(body.id)).toMatchObject({ status: "completed", attempts: 1 });
@@ -43,7 +49,7 @@ describe("a mailbox that stores nearly all that an object holds", () => {
   it("has nothing called that it could not keep: the job waits for room, and that was no attempt", async () => {
     await call("POST", "/v1/queue/pause", {}, { key: "sk-dev-operator" });
     const { id } = await submit({ channel });
-    world.stored = BRIM;
+    stores(BRIM);
     const opened: unknown[] = [];
     world.between.set("mailbox.open", async (go) => {
       opened.push(await go());
@@ -54,7 +60,7 @@ describe("a mailbox that stores nearly all that an object holds", () => {
     expect(opened).toEqual([[{ ok: false, reason: "full" }]]);
     await until(async () => (await pool()).in_flight === 0);
     expect(world.calls).toHaveLength(0);
-    world.stored = null;
+    stores(null);
     await advanceTo(world.now + 60_000);
     expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
     expect(world.calls).toHaveLength(1);
