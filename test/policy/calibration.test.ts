@@ -81,7 +81,7 @@ describe("a calibration", () => {
       const known = taught(tooks, lag);
       expect(Math.abs(share(tooks, known, lag, "p95") - 0.95)).toBeLessThan(0.02);
       // Once the beginning, of which nothing was known, is forgotten.
-    for (const each of known.slice(5_000)) expect(calibrate(each, RAW_MS).p95 / RAW_MS).toBeLessThan(1.2);
+      for (const each of known.slice(5_000)) expect(calibrate(each, RAW_MS).p95 / RAW_MS).toBeLessThan(1.2);
     },
   );
 
