@@ -287,7 +287,10 @@ export type Verdict =
  * A page, newest first. `before` bounds it: jobs accepted before `at` (ms), and of those accepted at that very ms the ones with
  * a number below `number`.
  */
-export type ListQuery = { status: JobStatus | null; before: { at: number; number: number } | null; limit: number };
+/** `room`: characters of answers in what is listed, and one job beyond. */
+export type ListQuery = { status: JobStatus | null; before: { at: number; number: number } | null; limit: number; room: number };
+/** `cut`: there are more that were asked for, and there was no room. */
+export type Listed = { jobs: Job[]; cut: boolean };
 
 /** A lobby (the mailbox that holds a client's socket) follows another mailbox. */
 export type FollowCall = {
@@ -343,7 +346,7 @@ export interface MailboxRpc {
   abandon(id: string): Promise<void>;
   /** Null when there is no such job. */
   get(id: string): Promise<Job | null>;
-  list(query: ListQuery): Promise<Job[]>;
+  list(query: ListQuery): Promise<Listed>;
   /** What is written of a job's events after a seq, in order, `limit` of them at most; null when there is no such job. */
   events(id: string, after: number, deltas: boolean, limit?: number): Promise<Logged | null>;
   cancel(id: string): Promise<Job | null>;

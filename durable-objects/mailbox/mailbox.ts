@@ -13,6 +13,7 @@ import type {
   Committed,
   FollowCall,
   Followed,
+  Listed,
   ListQuery,
   Logged,
   MailboxAddress,
@@ -87,7 +88,7 @@ export class Mailbox extends MailboxObject implements MailboxRpc {
     return get(this.desk, id);
   }
 
-  list(query: ListQuery): Promise<Job[]> {
+  list(query: ListQuery): Promise<Listed> {
     return list(this.desk, query);
   }
 

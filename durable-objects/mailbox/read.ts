@@ -3,7 +3,7 @@
 import { callCoordinator } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { Job, JobStatus } from "../../schemas/job.ts";
-import type { ListQuery, Place } from "../../schemas/rpc.ts";
+import type { Listed, ListQuery, Place } from "../../schemas/rpc.ts";
 import { find, finish } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import type { JobRow } from "./store/store.ts";
@@ -22,13 +22,20 @@ export async function get(desk: Desk, id: string): Promise<Job | null> {
 }
 
 /** Newest first. */
-export async function list(desk: Desk, query: ListQuery): Promise<Job[]> {
-  const { before, status: wanted } = query;
-  if (wanted !== null && isEnd(wanted)) return desk.store.jobs(wanted, before, query.limit).map((row) => show(desk, row, null));
-  if (wanted !== null) return listOpen(desk, wanted, before, query.limit);
-  const rows = desk.store.jobs(null, before, query.limit);
+export async function list(desk: Desk, query: ListQuery): Promise<Listed> {
+  const { before, limit, status: wanted } = query;
+  // These have no answers.
+  if (wanted !== null && !isEnd(wanted)) return { jobs: await listOpen(desk, wanted, before, limit), cut: false };
+  const rows = desk.store.jobs(wanted, before, limit);
   const places = await placesOf(desk, rows);
-  return rows.map((row, index) => show(desk, row, places[index] ?? null));
+  const jobs: Job[] = [];
+  let { room } = query;
+  for (const [index, row] of rows.entries()) {
+    if (room <= 0) return { jobs, cut: true };
+    jobs.push(show(desk, row, places[index] ?? null));
+    if (row.status === "completed") room -= desk.store.length(row.n, "response");
+  }
+  return { jobs, cut: false };
 }
 
 /** Those of the jobs without an end that have this status. The few that run may stand behind thousands that wait. */

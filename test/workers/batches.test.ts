@@ -146,7 +146,7 @@ describe("a batch", () => {
     await until(async () => (await ring(id)) && world.calls.length === 1);
     const listed = await call<{ data: { id: string }[] }>("GET", `/v1/jobs?batch=${id}`);
     const job = await inside(batchStub(id), async (object) => {
-      const [first] = await (object as unknown as BatchRpc).list({ status: null, before: null, limit: 1 });
+      const [first] = (await (object as unknown as BatchRpc).list({ status: null, before: null, limit: 1, room: 1 })).jobs;
       return first!.id;
     });
     expect(listed.body.data.map((each) => each.id)).toEqual([job]);

@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Job } from "../../schemas/job.ts";
 import type { ErrorBody } from "../../schemas/problem.ts";
-import { advanceTo, call, coordinator, ended, job, submit, until } from "../support/service.ts";
-import { completion, EPOCH, refusal, resetWorld, script, silence, world } from "../support/world.ts";
+import { advanceTo, call, coordinator, ended, inside, job, mailbox, submit, until } from "../support/service.ts";
+import { chunk, completion, EPOCH, refusal, resetWorld, script, silence, stream, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
@@ -46,6 +46,47 @@ describe("listing", () => {
     expect(await list("", "sk-dev-bob")).toEqual(none);
     expect(await list("?channel=c", "sk-dev-bob")).toEqual(none);
     expect(await list("?channel=nowhere")).toEqual(none);
+  });
+
+  it("has no gaps and no repeats where answers are too long to stand on a page together", async () => {
+    // Nobody tells which channel's are long: short ones stand between them.
+    const answers: Record<string, string> = { a: "x".repeat(3_000_000), b: "", c: "漢".repeat(1_400_000) };
+    world.upstream = ({ body }) => {
+      const name = (body.messages as { content: string }[])[0]!.content;
+      const choice = { index: 0, delta: { content: answers[name] }, logprobs: null, finish_reason: "stop" };
+      return stream([{ ...chunk([choice]), usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } }, "[DONE]"]);
+    };
+    const ids: string[] = [];
+    for (const channel of ["b", "a", "c", "a", "b", "c", "c", "a", "b", "a"]) {
+      world.now += 1;
+      const { id } = await submit({ channel }, { messages: [{ role: "user", content: channel }] });
+      await ended(id);
+      ids.unshift(id);
+    }
+    const lengths: number[] = [];
+    const seen: string[] = [];
+    for (let after = "", more = true; more; after = `&after=${seen.at(-1)}`) {
+      const listed = await list(`?limit=100${after}`);
+      lengths.push(JSON.stringify(listed).length);
+      seen.push(...idsOf(listed));
+      more = listed.has_more;
+    }
+    expect(seen).toEqual(ids);
+    expect(lengths.length).toBeGreaterThan(1);
+    expect(Math.max(...lengths)).toBeLessThan(16_000_000);
+  });
+
+  it("a hundred answers that no message between objects holds together are listed, some at a time", async () => {
+    await ended((await submit({ channel: "c" })).id);
+    await inside(mailbox("alice", "c"), (_, { storage }) => {
+      const others = `WITH RECURSIVE others(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM others WHERE n < 100)
+        INSERT INTO jobs (n, nonce, status, accepted_at, details, ended_at, response, log)
+        SELECT others.n, nonce, status, accepted_at, details, ended_at, ?, log FROM others, jobs WHERE jobs.n = 1`;
+      storage.sql.exec(others, JSON.stringify({ content: "x".repeat(400_000) }));
+    });
+    const first = await list("?channel=c&limit=100");
+    expect(first).toMatchObject({ has_more: true, data: { length: 20 } });
+    expect(idsOf(await list(`?channel=c&limit=100&after=${first.last_id}`))).toHaveLength(20);
   });
 
   it("20 unless told, and says when there are more", async () => {

@@ -18,6 +18,8 @@ import { waitOf } from "./wait.ts";
 const PAGE = { standard: 20, most: 100 };
 /** A list over all channels asks each of them; with more, the client must name one. */
 const CHANNELS_LIMIT = 200;
+/** Characters of the answers on a page, and one job of each channel beyond: they are in memory several times, as they come and as they are written, and a message holds 32 MiB. */
+const PAGE_CHARACTERS = 8_000_000;
 
 export async function getJob(context: Context): Promise<Response> {
   const { grant, key, params } = context;
@@ -76,19 +78,32 @@ export async function listJobs(context: Context): Promise<Response> {
     named === null ? await callCoordinator(env, settings.region, (stub) => stub.channels(key.tenant, CHANNELS_LIMIT + 1)) : [named];
   if (channels.length > CHANNELS_LIMIT)
     return refuse(invalid(`This tenant has more than ${CHANNELS_LIMIT} channels: name one.`, "channel", "channel_required"));
+  const room = Math.floor(PAGE_CHARACTERS / Math.max(1, channels.length));
   const pages = await Promise.all(
     channels.map(async (channel) => {
-      const query: ListQuery = { status: status as JobStatus | null, before: boundOf(channel, cursor), limit: limit + 1 };
-      const jobs = await readMailbox(context, { tenant: key.tenant, channel }, (stub) => stub.list(query));
-      return jobs.map((job) => ({ job, name: parseJobId(key.tenant, job.id)! }));
+      const query: ListQuery = { status: status as JobStatus | null, before: boundOf(channel, cursor), limit: limit + 1, room };
+      const { cut, jobs } = await readMailbox(context, { tenant: key.tenant, channel }, (stub) => stub.list(query));
+      return { cut, jobs: jobs.map((job) => ({ job, name: parseJobId(key.tenant, job.id)! })) };
     }),
   );
-  const merged = pages.flat().sort((a, b) => newestFirst(a.name, b.name));
+  const known = merged(pages);
   return json(
     page(
-      merged.slice(0, limit).map(({ job }) => job),
-      merged.length > limit,
+      known.slice(0, limit).map(({ job }) => job),
+      known.length > limit || pages.some(({ cut }) => cut),
     ),
+  );
+}
+
+type Named = { job: Job; name: JobName };
+
+/** Newest first; no further than each channel told: the next of one that was cut stands before what is older than its last. */
+function merged(pages: { cut: boolean; jobs: Named[] }[]): Named[] {
+  const all = pages.flatMap(({ jobs }) => jobs).sort((a, b) => newestFirst(a.name, b.name));
+  const lasts = pages.flatMap(({ cut, jobs }) => (cut ? jobs.at(-1)! : []));
+  return all.slice(
+    0,
+    lasts.reduce((least, last) => Math.min(least, all.indexOf(last) + 1), all.length),
   );
 }
 
