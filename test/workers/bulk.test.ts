@@ -178,6 +178,20 @@ describe("lines of JSON", () => {
     expect(rest).toContain('"n":"500"');
   });
 
+  it("reads to the end though the client reads no answer before it has sent all", async () => {
+    world.upstream = silence();
+    const pipe = new TransformStream<Uint8Array, Uint8Array>();
+    const answer = send("/v1/jobs", { method: "POST", headers, body: pipe.readable });
+    const writer = pipe.writable.getWriter();
+    for (let n = 0; n < 3_000; n += 500) {
+      const lines = [...Array(500).keys()].map((index) => `${JSON.stringify(numbered(n + index))}\n`).join("");
+      await writer.write(new TextEncoder().encode(lines));
+    }
+    await writer.close();
+    const lines = (await (await answer).text()).trim().split("\n");
+    expect(lines.map((line) => numberOf(JSON.parse(line) as Job))).toEqual([...Array(3_000).keys()]);
+  });
+
   it("what was answered before the client's body broke off is accepted", async () => {
     const pipe = new TransformStream<Uint8Array, Uint8Array>();
     const writer = pipe.writable.getWriter();

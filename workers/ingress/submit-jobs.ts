@@ -9,6 +9,7 @@ import { LINE_LIMIT, type Line, linesOf, parseJson, readJson, tooLarge } from ".
 import type { Context } from "./context.ts";
 import { answersTo } from "./job-token.ts";
 import { errorBody, invalid, json, refuse } from "./respond.ts";
+import { Unread } from "./unread.ts";
 
 /** Jobs in one JSON array. */
 const ARRAY_LIMIT = 10_000;
@@ -17,6 +18,8 @@ const LINES_LIMIT = 50_000;
 /** A message to a mailbox holds 32 MiB: so many jobs, or characters of them, go together. */
 const GROUP_JOBS = 500;
 const GROUP_CHARACTERS = 4_000_000;
+/** Bytes of answers that are held for a client that does not read yet: those of 50,000 lines with little of their own. */
+const UNREAD_MOST = 32 * 1024 * 1024;
 const IDEMPOTENCY_KEY_LIMIT = 255;
 
 type Ready = Extract<Accepted, { ok: true }>;
@@ -123,14 +126,15 @@ function groupsOf(accepted: Accepted[]): number[][] {
   return groups;
 }
 
-/** Answers line by line while it reads; a line is answered once its job is durable. */
+/** Answers line by line while it reads, whether the client reads already or not; a line is answered once its job is durable. */
 function submitLines(context: Context, key: string | null): Response {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
+  const unread = new Unread(writer, UNREAD_MOST);
   const encoder = new TextEncoder();
   const write = (answers: (Job | Problem)[], lines: Line[]) => {
     const text = answers.map((each, index) => JSON.stringify("object" in each ? each : { ...errorBody(each), line: lines[index]!.number }));
-    return writer.write(encoder.encode(`${text.join("\n")}\n`));
+    return unread.write(encoder.encode(`${text.join("\n")}\n`));
   };
   const pump = async () => {
     let lines: Line[] = [];
@@ -149,7 +153,7 @@ function submitLines(context: Context, key: string | null): Response {
       if (lines.length >= GROUP_JOBS || characters >= GROUP_CHARACTERS) await flush();
     }
     await flush();
-    await writer.close();
+    await unread.close();
   };
   // The client went away, or its body broke off: what was answered is accepted, the rest is not.
   context.background(pump().catch((error) => writer.abort(error).catch(() => {})));
