@@ -58,6 +58,9 @@ export type Place = {
   failure?: LastFailure;
 };
 
+/** The states of those that are few, and in no line. */
+export type Unlined = Exclude<Place["state"], "waiting">;
+
 /** A job that somebody watches, and the place that was told of it last. */
 export type WatchWish = { job: string; told: number | null };
 
@@ -150,7 +153,8 @@ export interface CoordinatorRpc {
   enqueueMany(mailbox: MailboxAddress, tickets: Table<Ticket>): Promise<Table<Enqueued>>;
   /** Drops tickets; running calls are aborted. */
   cancel(jobs: string[]): Promise<void>;
-  locate(jobs: string[]): Promise<(Place | null)[]>;
+  /** Where jobs stand, in order. `state`: null is said of those in another, which is known sooner than where they stand. */
+  locate(jobs: string[], state?: Unlined): Promise<(Place | null)[]>;
   /** Locates jobs, whose places are told to their mailbox from now on, as they change. Forgotten at a job's end, and with the object. */
   watch(wishes: WatchWish[]): Promise<(Place | null)[]>;
   /** Why a job waits, in numbers; null if there is no ticket of it. */

@@ -21,6 +21,7 @@ import type {
   SettleBatch,
   Share,
   Ticket,
+  Unlined,
   WatchWish,
 } from "../../schemas/rpc.ts";
 import type { Table } from "../../schemas/table.ts";
@@ -84,8 +85,8 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     this.#turn((now) => cancel(this.#book, jobs, now));
   }
 
-  async locate(jobs: string[]): Promise<(Place | null)[]> {
-    return this.#surely(() => locate(this.#book, jobs, this.now()));
+  async locate(jobs: string[], state?: Unlined): Promise<(Place | null)[]> {
+    return this.#surely(() => locate(this.#book, jobs, state, this.now()));
   }
 
   async watch(wishes: WatchWish[]): Promise<(Place | null)[]> {

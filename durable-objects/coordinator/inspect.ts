@@ -4,7 +4,7 @@ import { eta } from "../../policy/eta.ts";
 import { toldFailure } from "../../policy/last-failure.ts";
 import type { LastFailure } from "../../schemas/job.ts";
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
-import type { Place } from "../../schemas/rpc.ts";
+import type { Place, Unlined } from "../../schemas/rpc.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { shown } from "./condition/shown.ts";
 import { burstInForce, inForce } from "./limits.ts";
@@ -45,11 +45,21 @@ function standingPlace(book: Book, entry: Entry, now: number): Place {
   return { state: "waiting", position, eta: expected, attempt: row.attempt };
 }
 
-/** Where these jobs stand, in order. A list of a long channel asks for all that wait there, and in a pool that stands still no turn comes that would put them to rest again. */
-export function locate(book: Book, jobs: string[], now: number): (Place | null)[] {
+/**
+ * Where these jobs stand, in order; `state`: those alone that are in it. A list of a long channel asks for all that wait there, and in a pool that stands still no turn comes that would put them to rest again. For the few that
+ * run or are scheduled none of the others is woken or reckoned with: of 40,000 that took 5 s, in which nothing else was decided.
+ */
+export function locate(book: Book, jobs: string[], state: Unlined | undefined, now: number): (Place | null)[] {
+  if (state) return jobs.map((job) => (isIn(book.entries.get(job), state) ? placeOf(book, job, now) : null));
   const places = jobs.map((job) => placeOf(book, job, now));
   book.resting.restAgain();
   return places;
+}
+
+/** One that rests is in neither. */
+function isIn(entry: Entry | undefined, state: Unlined): boolean {
+  if (!entry) return false;
+  return state === "running" ? entry.row.phase === "leased" : isScheduled(entry.row);
 }
 
 /** Its client's own `not_before` lies ahead. Whoever was called before is queued, whatever it waits for. */

@@ -3,7 +3,7 @@
 import { callCoordinator } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { Job, JobStatus } from "../../schemas/job.ts";
-import type { Listed, ListQuery, Place } from "../../schemas/rpc.ts";
+import type { Listed, ListQuery, Place, Unlined } from "../../schemas/rpc.ts";
 import { find, finish } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import type { JobRow } from "./store/store.ts";
@@ -11,6 +11,8 @@ import { idOf, jobOf, statusOf } from "./view.ts";
 
 /** Rows looked at in one go for a page of a list: jobs that wait or run are told apart only by asking. */
 const SCAN_LIMIT = 2_000;
+/** Of those that are asked for alone, as the coordinator calls them. */
+const STATES: Partial<Record<JobStatus, Unlined>> = { in_progress: "running", scheduled: "scheduled" };
 
 export async function get(desk: Desk, id: string): Promise<Job | null> {
   const row = find(desk, id);
@@ -43,7 +45,7 @@ async function listOpen(desk: Desk, wanted: JobStatus, before: ListQuery["before
   const found: Job[] = [];
   for (let bound = before; ; ) {
     const rows = desk.store.jobs("queued", bound, SCAN_LIMIT);
-    const places = await placesOf(desk, rows);
+    const places = await placesOf(desk, rows, STATES[wanted]);
     const now = desk.now();
     for (const [index, row] of rows.entries()) {
       const standing = { place: places[index] ?? null, runningSince: desk.running.get(row.n)?.startedAt ?? null, now };
@@ -77,12 +79,12 @@ function show(desk: Desk, row: JobRow, place: Place | null): Job {
   return jobOf(desk.address, row, standing, row.status === "completed" ? desk.store.text(row.n, "response") : null);
 }
 
-/** Where jobs stand, in order; null for those that have ended, and for all if the coordinator cannot be asked. */
-export async function placesOf(desk: Desk, rows: JobRow[]): Promise<(Place | null)[]> {
+/** Where jobs stand, in order; null for those that have ended or are not in the `state` that is asked for, and for all if the coordinator cannot be asked. */
+export async function placesOf(desk: Desk, rows: JobRow[], state?: Unlined): Promise<(Place | null)[]> {
   const open = rows.filter((row) => !isEnd(row.status));
   if (open.length === 0) return rows.map(() => null);
   const ids = open.map((row) => idOf(desk.address, row));
-  const places = await callCoordinator(desk.env, desk.settings.region, (stub) => stub.locate(ids)).catch(() => []);
+  const places = await callCoordinator(desk.env, desk.settings.region, (stub) => stub.locate(ids, state)).catch(() => []);
   const byNumber = new Map(open.map((row, index) => [row.n, places[index] ?? null]));
   return rows.map((row) => byNumber.get(row.n) ?? null);
 }

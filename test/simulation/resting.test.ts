@@ -12,7 +12,7 @@ import { watch } from "../../durable-objects/coordinator/watching.ts";
 import { standingOf } from "../../durable-objects/coordinator/why.ts";
 import { jobId } from "../../platform/ids.ts";
 import { readSettings } from "../../platform/settings.ts";
-import type { Ticket } from "../../schemas/rpc.ts";
+import type { Ticket, Unlined } from "../../schemas/rpc.ts";
 import { openStorage } from "./storage.ts";
 
 const COMMITTED = { kind: "committed" as const, usage: null };
@@ -88,10 +88,11 @@ function desk(pool: object = { rpm: 60, tpm: 600_000, burst_seconds: 1, transit_
       const count = (table: string) => storage.open().first<{ n: number }>(`SELECT count(*) AS n FROM ${table}`)!.n;
       return { tickets: count("tickets"), segments: count("segments"), resting: count("resting") };
     },
-    locate: (numbers: number[]) =>
+    locate: (numbers: number[], unlined?: Unlined) =>
       locate(
         book,
         numbers.map((number) => id(number)),
+        unlined,
         state.now,
       ),
     place: (number: number) => placeOf(book, id(number), state.now),
@@ -131,6 +132,18 @@ describe("when more wait than may be awake", () => {
     expect(stored()).toEqual(before.stored);
     advance(299);
     expect(started).toEqual(Array.from({ length: 300 }, (_, index) => id(index + 1)));
+  });
+
+  it("who asks for those of them that run, or are scheduled, wakes none", () => {
+    const { advance, book, fill, locate } = desk();
+    fill((number) => (number === 7 ? { notBefore: START + 60_000 } : {}));
+    advance(1);
+    const wakes = vi.spyOn(book.resting, "find");
+    const numbers = Array.from({ length: 300 }, (_, index) => index + 1);
+    const found = (unlined: Unlined) => locate(numbers, unlined).flatMap((place, index) => (place ? [[index + 1, place.state]] : []));
+    expect(found("running")).toEqual([[2, "running"]]);
+    expect(found("scheduled")).toEqual([[7, "scheduled"]]);
+    expect(wakes).not.toHaveBeenCalled();
   });
 
   it("those that came one by one are joined, and rest as well", () => {
