@@ -24,11 +24,12 @@ export class Alarm {
     });
   }
 
-  /** Makes sure that the object is awake by then (ms). `now`: where it is known, an alarm that was lost is set again. */
+  /** Makes sure that the object is awake by then (ms). `now`: where it is known, an alarm that was lost is made good at once: what it was wished for is due, and nobody will wish for it again. */
   wakeBy(at: number, now = Number.NEGATIVE_INFINITY): void {
-    if (this.#at !== null && this.#at <= at && this.#at > now - LOST_MS) return;
-    this.#at = at;
-    if (this.#known) this.#ctx.waitUntil(this.#ctx.storage.setAlarm(at));
+    const lost = this.#at !== null && this.#at <= now - LOST_MS;
+    if (this.#at !== null && this.#at <= at && !lost) return;
+    this.#at = lost ? Math.min(at, now) : at;
+    if (this.#known) this.#ctx.waitUntil(this.#ctx.storage.setAlarm(this.#at));
   }
 
   /** The alarm went off: none is set now. */

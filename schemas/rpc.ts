@@ -176,6 +176,8 @@ export interface CoordinatorRpc {
   strikeDeadLetter(job: string): Promise<void>;
   /** Wakes the object and proves that its storage answers. */
   ping(): Promise<void>;
+  /** Starts whatever may start, and sees to it that the object wakes for the rest. */
+  look(): Promise<void>;
 }
 
 export interface DispatcherRpc {

@@ -34,11 +34,11 @@ import { answer, enqueue } from "./enqueue.ts";
 import { inspect, locate } from "./inspect.ts";
 import { read } from "./limits.ts";
 import { openBook } from "./opening.ts";
-import { askDispatchers, type Post, send, sendAhead } from "./post.ts";
+import { askDispatchers, type Post } from "./post.ts";
+import { Rounds } from "./rounds.ts";
 import { settle } from "./settle.ts";
 import { CoordinatorStore } from "./store/store.ts";
 import { heartbeat } from "./sweep.ts";
-import { decide, record } from "./turn.ts";
 import { watch } from "./watching.ts";
 import { standingOf } from "./why.ts";
 
@@ -46,7 +46,7 @@ import { standingOf } from "./why.ts";
 export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   readonly #store: CoordinatorStore;
   readonly #book: Book;
-  readonly #post: Post;
+  readonly #rounds: Rounds;
   readonly #timekeeper: Timekeeper;
   /** Events received: enqueue, settle, cancel, heartbeat, watch. */
   events = 0;
@@ -55,23 +55,24 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     super(ctx, env);
     this.#store = new CoordinatorStore(new Sql(ctx.storage));
     this.#book = openBook(readSettings(env), this.#store, this.now());
-    this.#post = {
+    const post: Post = {
       env,
       book: this.#book,
       random: () => this.random(),
       now: () => this.now(),
       outside: this.outside(),
-      turn: (step) => this.#turn(step),
+      turn: (step) => this.#rounds.turn(step),
       background: (work) => ctx.waitUntil(work),
     };
-    this.#timekeeper = new Timekeeper(ctx, () => this.#turn(() => {}));
-    askDispatchers(this.#post);
-    if (this.#book.entries.size > 0) ctx.waitUntil(Promise.resolve().then(() => this.#turn(() => {})));
+    this.#timekeeper = new Timekeeper(ctx, () => this.#rounds.turn(() => {}));
+    this.#rounds = new Rounds({ post, store: this.#store, timekeeper: this.#timekeeper, abort: (reason) => ctx.abort(reason) });
+    askDispatchers(post);
+    if (this.#book.entries.size > 0) ctx.waitUntil(Promise.resolve().then(() => this.#rounds.turn(() => {})));
   }
 
   async enqueue(mailbox: MailboxAddress, tickets: Ticket[]): Promise<Enqueued[]> {
     this.events++;
-    const problems = this.#turn((now) => enqueue(this.#book, mailbox, tickets, now));
+    const problems = this.#rounds.turn((now) => enqueue(this.#book, mailbox, tickets, now));
     const now = this.now();
     return problems.map((problem, index) => answer(this.#book, mailbox, tickets[index]!, problem, now));
   }
@@ -82,11 +83,11 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
 
   async cancel(jobs: string[]): Promise<void> {
     this.events++;
-    this.#turn((now) => cancel(this.#book, jobs, now));
+    this.#rounds.turn((now) => cancel(this.#book, jobs, now));
   }
 
   async locate(jobs: string[], state?: Unlined): Promise<(Place | null)[]> {
-    return this.#surely(() => locate(this.#book, jobs, state, this.now()));
+    return this.#rounds.surely(() => locate(this.#book, jobs, state, this.now()));
   }
 
   async watch(wishes: WatchWish[]): Promise<(Place | null)[]> {
@@ -100,21 +101,21 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
 
   async settle(batch: SettleBatch): Promise<void> {
     this.events++;
-    this.#turn((now) => settle(this.#book, batch, now, this.#post.random));
+    this.#rounds.turn((now) => settle(this.#book, batch, now, () => this.random()));
   }
 
   async heartbeat(dispatcher: string, boot: string, held: Held[], readings: PoolReading[] = []): Promise<{ stop: Held[] }> {
     this.events++;
-    const stop = this.#turn((now) => {
+    const stop = this.#rounds.turn((now) => {
       read(this.#book, readings, now);
-      return heartbeat(this.#book, dispatcher, boot, held, now, this.#post.random);
+      return heartbeat(this.#book, dispatcher, boot, held, now, () => this.random());
     });
     return { stop };
   }
 
   async proven(dispatcher: string, job: string, attempt: number, readings: PoolReading[] = []): Promise<void> {
     this.events++;
-    this.#turn((now) => {
+    this.#rounds.turn((now) => {
       read(this.#book, readings, now);
       proven(this.#book, dispatcher, job, attempt, now);
     });
@@ -125,7 +126,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   }
 
   async pull(lever: Lever, scope: Scope): Promise<QueueState | Refused> {
-    const problem = this.#turn((now) => LEVERS[lever](this.#book, scope, now));
+    const problem = this.#rounds.turn((now) => LEVERS[lever](this.#book, scope, now));
     return problem ? { ok: false, problem } : this.inspect();
   }
 
@@ -154,9 +155,13 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     this.#store.channels("", 1);
   }
 
+  async look(): Promise<void> {
+    this.#rounds.turn(() => {});
+  }
+
   override async alarm(): Promise<void> {
     this.#timekeeper.rang();
-    this.#turn(() => {});
+    this.#rounds.turn(() => {});
   }
 
   /** Rows written since the object woke: what the platform bills. */
@@ -177,28 +182,5 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   /** Whom alerts reach. */
   protected outside(): Outside {
     return OUTSIDE;
-  }
-
-  #turn<T>(step: (now: number) => T): T {
-    const now = this.now();
-    return this.#surely(() => {
-      const result = decide(this.#book, now, this.#post.random, step);
-      sendAhead(this.#post);
-      record(this.#book, this.#store, now);
-      send(this.#post, now);
-      this.#timekeeper.wakeAt(this.#book.nextWake(), now);
-      return result;
-    });
-  }
-
-  /** What may write. */
-  #surely<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      // The book may have run ahead of what is written: begin again from storage.
-      this.ctx.abort(`coordinator turn failed: ${String(error)}`);
-      throw error;
-    }
   }
 }

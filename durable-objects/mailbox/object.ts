@@ -75,7 +75,7 @@ export abstract class MailboxObject extends DurableObject<Env> {
         now: () => this.now(),
         background: (work) => ctx.waitUntil(work),
         rest: () => new Promise((done) => setTimeout(done, this.restMs())),
-        wakeBy: (at) => this.#alarm.wakeBy(at),
+        wakeBy: (at) => this.#alarm.wakeBy(at, this.now()),
       }),
       inquiries: new Inquiries(() => this.desk),
       order: new Order(store),
@@ -92,7 +92,7 @@ export abstract class MailboxObject extends DurableObject<Env> {
         () => this.now(),
       ),
       retentionMs: this.retentionMs(settings),
-      wakeBy: (at) => this.#alarm.wakeBy(at),
+      wakeBy: (at) => this.#alarm.wakeBy(at, this.now()),
     };
     this.intake = new Intake(this.desk);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
@@ -141,7 +141,7 @@ export abstract class MailboxObject extends DurableObject<Env> {
       this.desk.store.passes.drop(this.now()),
     ];
     const next = Math.min(...wishes.map((wish) => wish ?? Number.POSITIVE_INFINITY));
-    if (next !== Number.POSITIVE_INFINITY) this.#alarm.wakeBy(next);
+    if (next !== Number.POSITIVE_INFINITY) this.#alarm.wakeBy(next, this.now());
   }
 
   async #gone(socket: WebSocket): Promise<void> {

@@ -36,6 +36,19 @@ describe("an alarm of many wishes", () => {
   });
 });
 
+describe("an alarm that is long overdue and never rang", () => {
+  it("is made good at once by the next wish, however late that is for: what it stood for is due", async () => {
+    const { ctx, sets, ready } = await context(20_000);
+    const alarm = new Alarm(ctx);
+    await ready();
+    // It may be late, or be tried again.
+    alarm.wakeBy(900_000, 79_000);
+    expect(sets).toEqual([]);
+    for (const now of [81_000, 82_000]) alarm.wakeBy(900_000, now);
+    expect(sets).toEqual([81_000]);
+  });
+});
+
 describe("wishes while the object is made, before it is known what stands", () => {
   it.each([
     ["later than that -> nothing is set: what was due stays due", 60, [72, 80], []],
@@ -62,7 +75,7 @@ describe("a timekeeper", () => {
     timekeeper.wakeAt(100_000, 79_000);
     expect(sets).toEqual([20_000]);
     for (const now of [81_000, 82_000]) timekeeper.wakeAt(100_000, now);
-    expect(sets).toEqual([20_000, 100_000]);
+    expect(sets).toEqual([20_000, 81_000]);
   });
 
   it("what is far off has the alarm alone", async () => {
