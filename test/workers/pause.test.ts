@@ -126,7 +126,7 @@ describe("upstream refuses", () => {
     const reason = "upstream refuses its calls (insufficient_quota): one job is called in 30 seconds to see.";
     expect(await why(id)).toMatchObject({
       ...{ status: "queued", attempts: 0, limited_by: "paused", eta: { p50: 31 } },
-      reason: `The job goes on once its pool does: the pool "gpt-5-mini" stands still, for ${reason}`,
+      reason: `The job goes on once its pool does: the pool "gpt-5-mini" stands still, for ${reason} Call 1 failed 0 seconds ago with 429 (insufficient_quota). It was no attempt.`,
       pool: { condition: { state: "halted", reason: "billing" } },
     });
     const next = await submit();
