@@ -1,10 +1,10 @@
 /** An alarm that the platform gave up: what it was set for happens all the same. */
-import { env } from "cloudflare:test";
+import { createScheduledController, env } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { Env } from "../../platform/objects.ts";
-import { look } from "../../workers/look.ts";
+import worker from "../../workers/index.ts";
 import { alarm, enqueue, playAll, ticket } from "../support/desk.ts";
-import { coordinator, evict, inside, until } from "../support/service.ts";
+import { coordinator, ended, evict, inside, mailbox, submit, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
@@ -12,6 +12,10 @@ beforeEach(resetWorld);
 afterEach(cleared);
 
 const HOUR_MS = 3_600_000;
+const RETENTION_MS = 72 * HOUR_MS;
+
+/** The platform's clock calls. */
+const clock = () => worker.scheduled(createScheduledController(), env as unknown as Env);
 
 it.each([
   ["sleeps", () => evict(coordinator())],
@@ -22,8 +26,34 @@ it.each([
   await inside(coordinator(), (_, state) => state.storage.deleteAlarm());
   await ends();
   world.now = EPOCH + HOUR_MS;
-  await look(env as unknown as Env);
+  await clock();
   await until(() => played.jobs().includes("a"));
   expect(played.jobs()).toEqual(["a"]);
   expect(await alarm()).not.toBeNull();
+});
+
+it("a coordinator that is awake all along and has lost its alarm starts what is due once the clock calls, and has an alarm again", async () => {
+  const played = playAll();
+  await enqueue([ticket("a", { notBefore: EPOCH + HOUR_MS }), ticket("b", { notBefore: EPOCH + 2 * HOUR_MS })]);
+  await inside(coordinator(), (_, state) => state.storage.deleteAlarm());
+  world.now = EPOCH + HOUR_MS + 300_000;
+  await clock();
+  await until(() => played.jobs().includes("a"));
+  expect(await alarm()).not.toBeNull();
+});
+
+it.each([
+  ["lives on", async () => {}],
+  ["slept", () => evict(mailbox("alice", "c"))],
+])("a mailbox that %s and whose alarm is long overdue is woken at once by its next job", async (_, passes) => {
+  const alarmAt = () => inside(mailbox("alice", "c"), (_, state) => state.storage.getAlarm());
+  const { id } = await submit({ channel: "c" });
+  await ended(id);
+  const due = (await alarmAt())!;
+  expect(due).toBeLessThanOrEqual(EPOCH + RETENTION_MS);
+  await passes();
+  world.now = due + HOUR_MS;
+  await submit({ channel: "c" });
+  await until(async () => (await alarmAt()) !== due);
+  expect(await alarmAt()).toBe(world.now);
 });
