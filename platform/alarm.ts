@@ -12,6 +12,8 @@ export class Alarm {
   /** When it stands; before that is known, the earliest wish. */
   #at: number | null = null;
   #known = false;
+  /** The time as the last wish told it, for those of the constructor. */
+  #now = 0;
 
   /** Made in the object's constructor: nothing else is let in before it is known what was set. What the constructor itself wishes is kept until then. */
   constructor(ctx: DurableObjectState) {
@@ -20,12 +22,13 @@ export class Alarm {
       const set = await ctx.storage.getAlarm();
       const wish = this.#at;
       [this.#at, this.#known] = [set, true];
-      if (wish !== null) this.wakeBy(wish);
+      if (wish !== null) this.wakeBy(wish, this.#now);
     });
   }
 
-  /** Makes sure that the object is awake by then (ms). `now`: where it is known, an alarm that was lost is made good at once: what it was wished for is due, and nobody will wish for it again. */
-  wakeBy(at: number, now = Number.NEGATIVE_INFINITY): void {
+  /** Makes sure that the object is awake by then (ms). An alarm that was lost is made good at once: what it was wished for is due, and nobody will wish for it again. */
+  wakeBy(at: number, now: number): void {
+    this.#now = now;
     const lost = this.#at !== null && this.#at <= now - LOST_MS;
     if (this.#at !== null && this.#at <= at && !lost) return;
     this.#at = lost ? Math.min(at, now) : at;

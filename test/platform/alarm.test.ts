@@ -20,7 +20,7 @@ describe("an alarm of many wishes", () => {
     const { ctx, sets, ready } = await context();
     const alarm = new Alarm(ctx);
     await ready();
-    for (const at of [50, 70, 50, 30, 40]) alarm.wakeBy(at);
+    for (const at of [50, 70, 50, 30, 40]) alarm.wakeBy(at, 0);
     expect(sets).toEqual([50, 30]);
   });
 
@@ -28,10 +28,10 @@ describe("an alarm of many wishes", () => {
     const { ctx, sets, ready } = await context(40);
     const alarm = new Alarm(ctx);
     await ready();
-    alarm.wakeBy(60);
+    alarm.wakeBy(60, 0);
     expect(sets).toEqual([]);
     alarm.rang();
-    alarm.wakeBy(60);
+    alarm.wakeBy(60, 0);
     expect(sets).toEqual([60]);
   });
 });
@@ -49,6 +49,16 @@ describe("an alarm that is long overdue and never rang", () => {
   });
 });
 
+describe("an alarm that was long overdue when the object was made", () => {
+  it("is made good by what the constructor wishes: nothing else may be wished for", async () => {
+    const { ctx, sets, ready } = await context(20_000);
+    const alarm = new Alarm(ctx);
+    alarm.wakeBy(900_000, 81_000);
+    await ready();
+    expect(sets).toEqual([81_000]);
+  });
+});
+
 describe("wishes while the object is made, before it is known what stands", () => {
   it.each([
     ["later than that -> nothing is set: what was due stays due", 60, [72, 80], []],
@@ -58,7 +68,7 @@ describe("wishes while the object is made, before it is known what stands", () =
   ])("%s", async (_, standing, wishes, expected) => {
     const { ctx, sets, ready } = await context(standing);
     const alarm = new Alarm(ctx);
-    for (const at of wishes) alarm.wakeBy(at);
+    for (const at of wishes) alarm.wakeBy(at, 0);
     expect(sets).toEqual([]);
     await ready();
     expect(sets).toEqual(expected);
