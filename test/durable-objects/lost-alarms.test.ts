@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import type { Env } from "../../platform/objects.ts";
 import worker from "../../workers/index.ts";
 import { alarm, enqueue, playAll, ticket } from "../support/desk.ts";
+import type { Coordinator } from "../support/entry.ts";
 import { coordinator, ended, evict, inside, mailbox, submit, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
@@ -56,4 +57,12 @@ it.each([
   await submit({ channel: "c" });
   await until(async () => (await alarmAt()) !== due);
   expect(await alarmAt()).toBe(world.now);
+});
+
+it("a coordinator that has nothing to do and is called by the clock writes nothing, and sleeps on", async () => {
+  await clock();
+  await evict(coordinator());
+  await clock();
+  expect(await inside(coordinator(), (object) => (object as unknown as Coordinator).rowsWritten())).toBe(0);
+  expect(await alarm()).toBeNull();
 });
