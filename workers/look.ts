@@ -7,5 +7,5 @@ import { readSettings } from "../platform/settings.ts";
 
 /** The coordinator starts what may start, and sets its alarm anew. @throws if it cannot be reached: the platform's log shows it, and the next call is minutes away. */
 export async function look(env: Env): Promise<void> {
-  await callCoordinator(env, readSettings(env as unknown as Record<string, unknown>).region, (stub) => stub.look());
+  await callCoordinator(env, readSettings(env).region, (stub) => stub.look());
 }

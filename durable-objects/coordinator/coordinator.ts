@@ -87,7 +87,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   }
 
   async locate(jobs: string[], state?: Unlined): Promise<(Place | null)[]> {
-    return this.#rounds.surely(() => locate(this.#book, jobs, state, this.now()));
+    return this.#rounds.orAbort(() => locate(this.#book, jobs, state, this.now()));
   }
 
   async watch(wishes: WatchWish[]): Promise<(Place | null)[]> {

@@ -22,7 +22,7 @@ export class Rounds {
   turn<T>(step: (now: number) => T): T {
     const { post, store, timekeeper } = this.#of;
     const now = post.now();
-    return this.surely(() => {
+    return this.orAbort(() => {
       const result = decide(post.book, now, post.random, step);
       sendAhead(post);
       record(post.book, store, now);
@@ -32,8 +32,8 @@ export class Rounds {
     });
   }
 
-  /** What may write. @throws what it throws; the object then ends, for its book may have run ahead of what is written. */
-  surely<T>(work: () => T): T {
+  /** Does what may write. @throws what it throws; the object then ends, for its book may have run ahead of what is written. */
+  orAbort<T>(work: () => T): T {
     try {
       return work();
     } catch (error) {

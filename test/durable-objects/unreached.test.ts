@@ -4,7 +4,7 @@ import { classify } from "../../durable-objects/dispatcher/classify.ts";
 import { openUpstream } from "../../durable-objects/dispatcher/upstream.ts";
 import type { Env } from "../../platform/objects.ts";
 import type { Outcome } from "../../schemas/rpc.ts";
-import { committed, enqueue, playAll, problem, retryable, settle, ticket } from "../support/desk.ts";
+import { enqueue, playAll, problem, settle, ticket } from "../support/desk.ts";
 import { advanceTo, drained, ended, pool, submit, until, world } from "../support/service.ts";
 import { cleared } from "../support/stand.ts";
 import { completion, EPOCH, resetWorld } from "../support/world.ts";
@@ -160,7 +160,7 @@ describe("what it says of upstream", () => {
     expect((await pool()).used).toEqual({ requests: 0, tokens: 0 });
   });
 
-  it("nothing against its tenant: its others do not go before it", async () => {
+  it("nothing, if it is so for one job alone: its pool goes on, and none of its calls is an attempt", async () => {
     const played = playAll();
     await enqueue([ticket("a")]);
     for (let attempt = 1; attempt <= 5; attempt++) {
@@ -170,19 +170,5 @@ describe("what it says of upstream", () => {
     }
     expect((await pool()).condition.state).toBe("normal");
     expect(played.starts.every(({ waits, attempt }) => waits === attempt - 1)).toBe(true);
-  });
-
-  it("a doubt that was there stays: the call after it is the repetition", async () => {
-    const played = playAll();
-    await enqueue([ticket("a", { tokens: 70 })]);
-    await settle("a", 1, retryable(true));
-    await advanceTo(EPOCH + 2_000);
-    await until(() => played.starts.length === 2);
-    await settle("a", 2, unreached);
-    expect((await pool()).doubts).toMatchObject({ unknown_outcomes: 1, possible_duplicates: 0 });
-    await advanceTo(EPOCH + 120_000);
-    await until(() => played.starts.length === 3);
-    await settle("a", 3, committed);
-    expect((await pool()).doubts).toMatchObject({ possible_duplicates: 1, possible_duplicate_tokens: 70 });
   });
 });

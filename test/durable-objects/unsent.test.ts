@@ -10,6 +10,7 @@ beforeEach(resetWorld);
 afterEach(cleared);
 
 const unmade: Outcome = { kind: "retryable", unknown: false, retryAfterMs: null, problem, unsent: true };
+const unreached: Outcome = { ...unmade, upstream: true };
 const unwritable: Outcome = { kind: "fatal", problem, unsent: true };
 const halted: Outcome = { kind: "halted", reason: "credentials", retryAfterMs: null, problem };
 
@@ -68,13 +69,16 @@ describe("what it says of upstream", () => {
   });
 });
 
-it("a call after one of unknown outcome that was not sent repeats nothing: the one after it does", async () => {
+it.each([
+  ["was not sent", unmade],
+  ["did not reach upstream", unreached],
+])("a call after one of unknown outcome that %s repeats nothing: the one after it does", async (_, outcome) => {
   const played = playAll();
   await enqueue([ticket("a", { tokens: 70 })]);
   await settle("a", 1, retryable(true));
   await advanceTo(EPOCH + 2_000);
   await until(() => played.starts.length === 2);
-  await settle("a", 2, unmade);
+  await settle("a", 2, outcome);
   expect((await pool()).doubts).toMatchObject({ unknown_outcomes: 1, possible_duplicates: 0 });
   await advanceTo(EPOCH + 120_000);
   await until(() => played.starts.length === 3);

@@ -49,7 +49,7 @@ it("while an answer streams, neither the request's text nor its body is held", a
   const lease: Lease = { job: "job", mailbox: { tenant: "t", channel: "c" }, attempt: 1, waits: 0, unknown: 0 };
   const outcome = attempt(new Call(lease, 0), ports);
   await headers;
-  // What a WeakRef was asked for, or made with, stays to the end of the turn.
+  // A turn of the event loop, not time: what a WeakRef was asked for, or made with, stays to the end of one.
   await new Promise((done) => setTimeout(done, 0));
   collect();
   expect(held.map((each) => each.deref())).toEqual([undefined, undefined]);
