@@ -6,7 +6,10 @@ import type { Env } from "../../platform/objects.ts";
 import type { CoordinatorRpc, DispatcherRpc, MailboxRpc } from "../../schemas/rpc.ts";
 import type { ArchiveRpc, BatchRpc } from "../../schemas/rpc-batch.ts";
 import { route } from "../../workers/ingress/router.ts";
+import { keepAtHand } from "./at-hand.ts";
 import { world } from "./world.ts";
+
+keepAtHand(import.meta.filename);
 
 const DISPATCHER_HEADER = "x-test-dispatcher";
 
