@@ -31,16 +31,29 @@ export async function submitJobs(context: Context): Promise<Response> {
   const { key } = idempotency;
   const type = (request.headers.get("content-type") ?? "").split(";")[0]!.trim().toLowerCase();
   if (["application/jsonl", "application/x-ndjson", "application/x-jsonlines"].includes(type)) return submitLines(context, key);
-  const body = await readJson(request);
-  if (!body.ok) return refuse(body.problem);
-  const raw = body.value;
-  const jobs = jobsIn(raw);
-  if (jobs === null) return submitOne(context, raw, key);
-  if (!Array.isArray(jobs) || jobs.length > ARRAY_LIMIT) return refuse(invalid(`jobs is an array of at most ${ARRAY_LIMIT}.`, "jobs"));
-  const spread = context.spread();
-  const accepted = await Promise.all(jobs.map((job, index) => acceptOne(context, job, partOf(key, index), spread)));
+  const read = await readJobs(context, key);
+  if (!read.ok) return refuse(read.problem);
+  const { accepted, isOne } = read;
   const answers = await answersTo(context, accepted, await submitAll(context, accepted));
-  return json({ object: "list", data: answers.map((each) => ("object" in each ? each : errorBody(each))) }, 202);
+  if (!isOne) return json({ object: "list", data: answers.map((each) => ("object" in each ? each : errorBody(each))) }, 202);
+  const [answer] = answers;
+  return "object" in answer! ? json(answer, 202, { location: `/v1/jobs/${answer.id}` }) : refuse(answer!);
+}
+
+/** The jobs of a JSON body. What was read is not held while they are submitted: of a body of many MB text and value would be two more of what each of its jobs is already. */
+async function readJobs(
+  context: Context,
+  key: string | null,
+): Promise<{ ok: true; accepted: Accepted[]; isOne: boolean } | { ok: false; problem: Problem }> {
+  const body = await readJson(context.request);
+  if (!body.ok) return body;
+  const jobs = jobsIn(body.value);
+  const spread = context.spread();
+  if (jobs === null) return { ok: true, accepted: [await acceptOne(context, body.value, key, spread)], isOne: true };
+  if (!Array.isArray(jobs) || jobs.length > ARRAY_LIMIT)
+    return { ok: false, problem: invalid(`jobs is an array of at most ${ARRAY_LIMIT}.`, "jobs") };
+  const accepted = await Promise.all(jobs.map((job, index) => acceptOne(context, job, partOf(key, index), spread)));
+  return { ok: true, accepted, isOne: false };
 }
 
 /** Null if it is one job by itself. */
@@ -59,12 +72,6 @@ export function idempotencyKeyOf({ headers }: Request): { ok: true; key: string 
 /** The key of one job of many. No header holds a line break: it is nobody's whole key. */
 function partOf(key: string | null, index: number): string | null {
   return key && `${key}\n${index}`;
-}
-
-async function submitOne(context: Context, raw: unknown, key: string | null): Promise<Response> {
-  const accepted = [await acceptOne(context, raw, key, context.spread())];
-  const [answer] = await answersTo(context, accepted, await submitAll(context, accepted));
-  return "object" in answer! ? json(answer, 202, { location: `/v1/jobs/${answer.id}` }) : refuse(answer!);
 }
 
 function acceptOne({ grant, key, settings }: Context, raw: unknown, idempotencyKey: string | null, spread: number): Promise<Accepted> {

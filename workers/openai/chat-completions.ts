@@ -5,7 +5,7 @@ import { invalid, notByToken, refuse } from "../ingress/respond.ts";
 import { shouldRetry } from "./answers.ts";
 import { callerOf } from "./caller.ts";
 import { plain } from "./plain.ts";
-import { streamed } from "./streamed.ts";
+import { askedIn, streamed } from "./streamed.ts";
 import { submitCall } from "./submit-call.ts";
 
 export async function chatCompletions(context: Context): Promise<Response> {
@@ -26,5 +26,5 @@ export async function chatCompletions(context: Context): Promise<Response> {
     const { status } = placed.problem;
     return refuse(placed.problem, shouldRetry(status === 429 || status >= 500));
   }
-  return body.stream === true ? streamed(context, caller, body, placed) : plain(context, caller, placed);
+  return body.stream === true ? streamed(context, caller, askedIn(body), placed) : plain(context, caller, placed);
 }

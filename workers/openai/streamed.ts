@@ -25,10 +25,20 @@ const HEADERS_MS = 5_000;
 
 type Json = Record<string, unknown>;
 
+/** What a streamed call asks of its answer. All that is kept of its body: as many streams as an object of 128 MB serves are open at once, each for as long as its job waits and runs. */
+export type Asked = { includeUsage: boolean; choices: number };
+
+export function askedIn(body: Json): Asked {
+  return {
+    includeUsage: (body.stream_options as Json | undefined)?.include_usage === true,
+    choices: typeof body.n === "number" ? body.n : 1,
+  };
+}
+
 export async function streamed(
   context: Context,
   caller: Caller,
-  body: Json,
+  asked: Asked,
   { address, job, replayed, share }: Extract<Placed, { ok: true }>,
 ): Promise<Response> {
   const { background, env, grant, request } = context;
@@ -52,7 +62,7 @@ export async function streamed(
   }
   let answer: Answer | undefined;
   const write = async (writer: SseWriter) => {
-    answer = new Answer(writer, body);
+    answer = new Answer(writer, asked);
     for (const event of early.told) await answer.take(event);
     for (let next = early.next; !answer.over; next = events.next()) {
       const { done, value } = await next;
@@ -103,10 +113,10 @@ class Answer {
   readonly #ending: Ending;
   #chunks = 0;
 
-  constructor(writer: SseWriter, body: Json) {
+  constructor(writer: SseWriter, { choices, includeUsage }: Asked) {
     this.#writer = writer;
-    this.#includeUsage = (body.stream_options as Json | undefined)?.include_usage === true;
-    this.#ending = new Ending(typeof body.n === "number" ? body.n : 1);
+    this.#includeUsage = includeUsage;
+    this.#ending = new Ending(choices);
   }
 
   async take({ data, event, job }: JobEvent): Promise<void> {
