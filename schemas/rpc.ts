@@ -252,10 +252,13 @@ export type CallTimeouts = { first_byte?: number; idle?: number; total?: number 
 
 export type Submitted = { ok: true; job: Job; replayed: boolean; share?: Share } | Refused;
 
-export type OpenCall = { lease: Lease; dispatcher: string };
+/** `inPieces`: who asks takes a long body piece by piece; missing from an older program. */
+export type OpenCall = { lease: Lease; dispatcher: string; inPieces?: true };
+/** A body that is asked for piece by piece (`piece`), and about how many characters it has. */
+export type InPieces = { pieces: number; characters: number };
 export type Opened =
   /** Call upstream with this body; `watched`: send the deltas; `verbatim`: each chunk as upstream wrote it. */
-  | { ok: true; request: string; pool: string; watched: boolean; verbatim?: boolean; timeouts?: CallTimeouts }
+  | { ok: true; request: string | InPieces; pool: string; watched: boolean; verbatim?: boolean; timeouts?: CallTimeouts }
   /** `unwanted`: the job has ended, or a newer attempt runs. `unleased`: the coordinator does not stand by this lease: forget it. */
   | { ok: false; reason: "unwanted" | "unleased" }
   /** There is no room for an answer; there may be later. */
@@ -363,6 +366,8 @@ export interface MailboxRpc {
   /** The request of a failed job again, as a new job; null if there is none that failed. */
   redrive(id: string, nonce: string, repeated: boolean): Promise<Submitted | null>;
   open(calls: OpenCall[]): Promise<Opened[]>;
+  /** A piece of a long body, the first is 0; null if the job is gone. */
+  piece(job: string, index: number): Promise<string | null>;
   append(calls: AppendCall[]): Promise<Appended[]>;
   commit(calls: CommitCall[]): Promise<Committed[]>;
   /** Answers in order: why a job that is to be tried again was given up instead, null if it was not. */

@@ -1,14 +1,13 @@
-/** One attempt: ask the mailbox, take a header slot, call upstream, read the stream, commit the result. */
-import { parseExact } from "../../platform/exact-json.ts";
+/** One attempt: prepare the call, make it, read the stream, commit the result. */
 import { backoffMs } from "../../policy/backoff.ts";
 import { assembler } from "../../policy/completion.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
-import type { AppendCall, Appended, CallTimeouts, CommitCall, Committed, Lease, Opened, Outcome } from "../../schemas/rpc.ts";
+import type { AppendCall, Appended, CommitCall, Committed, Lease, Opened, Outcome } from "../../schemas/rpc.ts";
 import type { TimeoutsConfig } from "../../schemas/settings.ts";
 import { classify, type UnknownEnd, unknownEnd, untakenEnd } from "./classify.ts";
-import { Delivery } from "./delivery.ts";
-import type { Slots } from "./slots.ts";
+import type { Delivery } from "./delivery.ts";
+import { type Asked, type Holds, prepare } from "./prepare.ts";
 import { describe, type Upstream, type UpstreamFailure } from "./upstream.ts";
 
 /** After this a mailbox that cannot be reached is taken for broken, and the call's outcome for unknown. */
@@ -25,9 +24,10 @@ const SDK_TIMEOUT_MARGIN_MS = 60_000;
 
 export type Ports = {
   upstream: Upstream;
-  slots: Slots;
+  holds: Holds;
   timeouts: TimeoutsConfig;
   open: (lease: Lease) => Promise<Opened>;
+  piece: (lease: Lease, index: number) => Promise<string | null>;
   append: (lease: Lease, call: AppendCall) => Promise<Appended>;
   commit: (lease: Lease, call: CommitCall) => Promise<Committed>;
   /** Tells that upstream has taken a probe: its answer has begun. */
@@ -84,41 +84,9 @@ export class Call {
 
 /** Makes the attempt and says how it ended; null if its lease is not one. Never throws. */
 export async function attempt(call: Call, ports: Ports): Promise<Outcome | null> {
-  const { lease, controller } = call;
-  let opened: Opened;
-  try {
-    opened = await ports.open(lease);
-  } catch {
-    return unopened("mailbox_unreachable", "The job's mailbox could not be reached.");
-  }
-  if (!opened.ok) {
-    if (opened.reason === "given_up") return { kind: "void", failed: opened.problem };
-    if (opened.reason === "full") return unopened("storage_full", "The job's mailbox has no room for an answer.");
-    return opened.reason === "unwanted" ? { kind: "void" } : null;
-  }
-  const { job, attempt: number } = lease;
-  call.delivery = new Delivery(opened.watched || call.watched, opened.verbatim ?? false, (batch) =>
-    ports.append(lease, { job, attempt: number, ...batch }),
-  );
-  const release = await ports.slots.take(controller.signal);
-  if (release === null) return { kind: "void" };
-  const { pool, request, timeouts } = opened;
-  const body = parseExact(request) as Record<string, unknown>;
-  call.give(body);
-  return callUpstream(call, ports, { pool, timeouts, choices: typeof body.n === "number" ? body.n : 1 }, release);
+  const prepared = await prepare(call, ports);
+  return prepared.ok ? callUpstream(call, ports, prepared.asked, prepared.release) : prepared.outcome;
 }
-
-/** Nothing was called. */
-function unopened(code: string, message: string): Outcome {
-  const problem = { status: 502, type: "server_error", code, message, param: null };
-  return { kind: "retryable", unknown: false, retryAfterMs: null, problem, unsent: true };
-}
-
-/**
- * Of an opened job what its call must know to its end. Neither the request's text nor its body: they were held until the answer was read whole, and 150 calls of a
- * megabyte were 300 MB of the 128 that an isolate has.
- */
-type Asked = { pool: string; timeouts: CallTimeouts | undefined; choices: number };
 
 async function callUpstream(call: Call, ports: Ports, { choices, pool, timeouts: own }: Asked, release: () => void): Promise<Outcome> {
   const timeouts = { ...ports.timeouts, ...own };

@@ -3,12 +3,11 @@ import { Batcher } from "../../platform/batcher.ts";
 import { callCoordinator, callMailbox, type Env } from "../../platform/objects.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { aTurn } from "../../platform/turns.ts";
-import { HEADER_SLOTS } from "../../policy/placement.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type { CoordinatorRpc, DispatcherRpc, Held, Lease, Outcome, Settlement } from "../../schemas/rpc.ts";
 import { attempt, Call, type Ports } from "./attempt.ts";
 import { unknownEnd } from "./classify.ts";
-import { Slots } from "./slots.ts";
+import { openHolds } from "./prepare.ts";
 import { openUpstream } from "./upstream.ts";
 
 /** Leases are renewed this often: four times in the term after which the coordinator takes them for lost. */
@@ -46,9 +45,13 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
     const { timeouts } = this.#settings;
     this.#ports = {
       upstream: openUpstream(env),
-      slots: new Slots(HEADER_SLOTS),
+      holds: openHolds(),
       timeouts,
-      open: async (lease) => (await callMailbox(env, lease.mailbox, (stub) => stub.open([{ lease, dispatcher: ctx.id.name ?? "" }])))[0]!,
+      open: async (lease) => {
+        const call = { lease, dispatcher: ctx.id.name ?? "", inPieces: true as const };
+        return (await callMailbox(env, lease.mailbox, (stub) => stub.open([call])))[0]!;
+      },
+      piece: (lease, index) => callMailbox(env, lease.mailbox, (stub) => stub.piece(lease.job, index)),
       append: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.append([call])))[0]!,
       commit: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.commit([call])))[0]!,
       // Lost, the pool hears of it at the call's end.

@@ -30,7 +30,7 @@ const CAUSE_CHARACTERS = 300;
 const UNWANTED: Opened = { ok: false, reason: "unwanted" };
 
 /** A dispatcher is about to call upstream: it gets the body, unless the call is no longer wanted. */
-export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
+export function open(desk: Desk, { dispatcher, inPieces, lease }: OpenCall): Opened {
   const row = find(desk, lease.job);
   if (row?.status === "failed") return givenUp(row);
   if (row?.status !== "queued" || lease.attempt < row.attempt) return UNWANTED;
@@ -59,12 +59,18 @@ export function open(desk: Desk, { lease, dispatcher }: OpenCall): Opened {
   }
   return {
     ok: true,
-    request: desk.store.text(row.n, "request") ?? "{}",
+    request: (inPieces ? desk.store.request(row.n) : desk.store.text(row.n, "request")) ?? "{}",
     pool: row.pool,
     watched: row.call?.stream || desk.followers.wantsDeltas(row.n),
     ...(row.call?.stream && { verbatim: true }),
     ...(row.timeouts && { timeouts: row.timeouts }),
   };
+}
+
+/** What a dispatcher has room for at a time: prompts of many MB, asked for at once, would be more than an object can hold. */
+export function piece(desk: Desk, job: string, index: number): string | null {
+  const row = find(desk, job);
+  return row && desk.store.parts.piece(row.n, index);
 }
 
 /** Said again to who asks again: the coordinator has yet to hear that the job was given up here. */

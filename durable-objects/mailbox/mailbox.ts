@@ -31,7 +31,7 @@ import type {
 import type { Table } from "../../schemas/table.ts";
 import type { Pass } from "../../schemas/token.ts";
 import type { Delivery } from "../../schemas/webhook.ts";
-import { append, commit, judge, open } from "./attempts.ts";
+import { append, commit, judge, open, piece } from "./attempts.ts";
 import { claim } from "./claims.ts";
 import { deliveries, redeliver } from "./deliveries.ts";
 import { MailboxObject } from "./object.ts";
@@ -118,6 +118,10 @@ export class Mailbox extends MailboxObject implements MailboxRpc {
     return Promise.all(
       calls.map(async (call) => ((await this.intake.stands(call)) ? open(this.desk, call) : { ok: false, reason: "unleased" })),
     );
+  }
+
+  async piece(job: string, index: number): Promise<string | null> {
+    return piece(this.desk, job, index);
   }
 
   async append(calls: AppendCall[]): Promise<Appended[]> {

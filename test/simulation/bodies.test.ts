@@ -3,7 +3,7 @@ import v8 from "node:v8";
 import vm from "node:vm";
 import { expect, it } from "vitest";
 import { attempt, Call, type Ports } from "../../durable-objects/dispatcher/attempt.ts";
-import { Slots } from "../../durable-objects/dispatcher/slots.ts";
+import { openHolds } from "../../durable-objects/dispatcher/prepare.ts";
 import type { Lease, Opened } from "../../schemas/rpc.ts";
 
 v8.setFlagsFromString("--expose-gc");
@@ -28,13 +28,14 @@ function streaming() {
         return { ok: true, rates: null, requestId: null, pieces: pieces() };
       },
     },
-    slots: new Slots(1),
+    holds: openHolds(),
     timeouts: { first_byte: 60, idle: 60, total: 60 },
     open: async () => {
       const opened: Opened = { ok: true, request: REQUEST, pool: "p", watched: false };
       held.push(new WeakRef(opened));
       return opened;
     },
+    piece: async () => null,
     append: async () => ({ ok: false }),
     commit: async () => ({ ok: true }),
     proven: () => {},

@@ -2,13 +2,14 @@
 import { migrate } from "../../../platform/migrate.ts";
 import type { Sql } from "../../../platform/sql.ts";
 import type { JobEnd, RetryPolicy } from "../../../schemas/job.ts";
-import type { BatchPlace, Call, CallTimeouts, OpenOutput } from "../../../schemas/rpc.ts";
+import type { BatchPlace, Call, CallTimeouts, InPieces, OpenOutput } from "../../../schemas/rpc.ts";
 import { CallStore } from "./calls.ts";
 import { ConsumerStore } from "./consumers.ts";
 import { DeliveryStore } from "./deliveries.ts";
 import { DeltaStore } from "./deltas.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { OutageStore } from "./outages.ts";
+import { type Kind, PartStore } from "./parts.ts";
 import { PassStore } from "./passes.ts";
 import { Recent } from "./recent.ts";
 
@@ -66,11 +67,9 @@ export type LagRow = { socket: string; job: string; last: number; had: number };
  * number this lobby may have left others; `untold`: since when (ms) something may be on its way to lobbies elsewhere, 0 if all has arrived.
  */
 type Mark = "cursor" | "order" | "leaves" | "untold";
-type Kind = "request" | "response";
 
-/** A text up to this long stays in its row; UTF-8 makes at most four bytes of a character, and a row holds 2 MB. */
+/** A text up to this long stays in its row. */
 const INLINE_CHARACTERS = 100_000;
-const PART_CHARACTERS = 400_000;
 
 /** Jobs in one statement, a power of two; a statement binds a hundred values, two of all and three of each job. */
 const TOGETHER = 32;
@@ -85,6 +84,7 @@ export class MailboxStore {
   readonly deltas: DeltaStore;
   readonly consumers: ConsumerStore;
   readonly outages: OutageStore;
+  readonly parts: PartStore;
   readonly #recent = new Recent();
 
   constructor(sql: Sql) {
@@ -96,6 +96,7 @@ export class MailboxStore {
     this.deltas = new DeltaStore(sql);
     this.consumers = new ConsumerStore(sql);
     this.outages = new OutageStore(sql);
+    this.parts = new PartStore(sql);
   }
 
   newest(): { n: number; accepted_at: number } | null {
@@ -109,7 +110,7 @@ export class MailboxStore {
       this.#insert(jobs.slice(from, from + count));
       from += count;
     }
-    for (const { row, request } of jobs) if (!isInline(request)) this.#putParts(row.n, "request", request);
+    for (const { row, request } of jobs) if (!isInline(request)) this.parts.put(row.n, "request", request);
   }
 
   /** What `insert` has written stands: it is known without being read. */
@@ -147,20 +148,21 @@ export class MailboxStore {
   length(n: number, kind: Kind): number {
     const inline = this.sql.first<{ length: number | null }>(`SELECT length(${kind}) AS length FROM jobs WHERE n = ?`, n)?.length ?? null;
     if (inline !== null) return inline;
-    return this.sql.first<{ length: number }>(
-      "SELECT coalesce(sum(length(text)), 0) AS length FROM parts WHERE n = ? AND kind = ?",
-      n,
-      kind,
-    )!.length;
+    return this.parts.length(n, kind);
   }
 
   text(n: number, kind: Kind): string | null {
+    return this.#inline(n, kind) ?? this.parts.text(n, kind);
+  }
+
+  /** A job's body: as text, or how it is read where it is long. */
+  request(n: number): string | InPieces | null {
+    return this.#inline(n, "request") ?? this.parts.pieces(n) ?? this.parts.text(n, "request");
+  }
+
+  #inline(n: number, kind: Kind): string | null {
     const recent = kind === "request" ? this.#recent.request(n) : null;
-    if (recent !== null) return recent;
-    const inline = this.sql.first<{ text: string | null }>(`SELECT ${kind} AS text FROM jobs WHERE n = ?`, n)?.text ?? null;
-    if (inline !== null) return inline;
-    const parts = this.sql.all<{ text: string }>("SELECT text FROM parts WHERE n = ? AND kind = ? ORDER BY part", n, kind);
-    return parts.length > 0 ? parts.map((part) => part.text).join("") : null;
+    return recent ?? this.sql.first<{ text: string | null }>(`SELECT ${kind} AS text FROM jobs WHERE n = ?`, n)?.text ?? null;
   }
 
   /** Writes what happens on the way: fence, counts, log. */
@@ -195,7 +197,7 @@ export class MailboxStore {
       row.log,
       row.n,
     );
-    if (!inline) this.#putParts(row.n, "response", response);
+    if (!inline) this.parts.put(row.n, "response", response);
   }
 
   remove(n: number): void {
@@ -325,16 +327,6 @@ export class MailboxStore {
     if (isShared) this.sql.run(insertion(jobs.length, true), n, accepted_at, details[0]!, ...each);
     else this.sql.run(insertion(jobs.length, false), n, accepted_at, ...each);
   }
-
-  #putParts(n: number, kind: Kind, text: string): void {
-    for (let part = 0, from = 0; from < text.length; part++) {
-      let to = Math.min(from + PART_CHARACTERS, text.length);
-      // A surrogate pair cut in two would be stored as two replacement characters.
-      if (to < text.length && isHighSurrogate(text.charCodeAt(to - 1))) to--;
-      this.sql.run("INSERT INTO parts (n, kind, part, text) VALUES (?, ?, ?, ?)", n, kind, part, text.slice(from, to));
-      from = to;
-    }
-  }
 }
 
 const insertions = new Map<string, string>();
@@ -391,8 +383,4 @@ function detailsText(row: JobRow): string {
 
 function unpack({ details, ...state }: Stored): JobRow {
   return { ...state, ...(JSON.parse(details) as JobDetails) };
-}
-
-function isHighSurrogate(code: number): boolean {
-  return code >= 0xd800 && code <= 0xdbff;
 }
