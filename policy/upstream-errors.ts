@@ -70,11 +70,15 @@ export function mayHaveWorked(status: number | null): boolean {
 /** Characters kept of what upstream says, and of its codes: a server that says the whole input again would not fit a row. */
 const KEPT = { message: 4_000, word: 256 };
 
-/** Upstream's message as it is kept: the beginning of a long one. */
+/** What OpenAI's messages tell of the account: a refused key in part ("Incorrect API key provided: sk-proj-****abcd"), and at a limit whose it is ("in organization org-…"). */
+const ACCOUNT = [/\b(sk-)(?=[\w*-]*[\d*])[\w*-]{8,}/g, /\b(org-|proj_|user-)[A-Za-z0-9]{16,}/g];
+
+/** Upstream's message as it is kept, and shown to tenants: the beginning of a long one, without the names of the account. */
 export function excerptOf(text: string): string {
-  if (text.length <= KEPT.message) return text;
+  const shown = ACCOUNT.reduce((rest, name) => rest.replace(name, "$1…"), text);
+  if (shown.length <= KEPT.message) return shown;
   // Half a surrogate pair is no character.
-  return `${text.slice(0, KEPT.message).replace(/[\ud800-\udbff]$/, "")}… (${text.length} characters)`;
+  return `${shown.slice(0, KEPT.message).replace(/[\ud800-\udbff]$/, "")}… (${shown.length} characters)`;
 }
 
 /** A code, a type, the name of a field or of a call: null of what is none. Some servers send numbers. */

@@ -85,6 +85,22 @@ describe("what upstream says", () => {
     expect(wordOf("model_not_found")).toBe("model_not_found");
   });
 
+  it("what names the account is left out, for tenants are shown it: a part of the key, the organization, the project", () => {
+    expect(excerptOf("Incorrect API key provided: sk-proj-********************abcd. You can find your API key at https://x.")).toBe(
+      "Incorrect API key provided: sk-…. You can find your API key at https://x.",
+    );
+    expect(
+      excerptOf("Rate limit reached for gpt-5-mini in organization org-Ab3dEf6hIj9lMn2pQr5tUv8x on tokens per min (TPM): Limit 500"),
+    ).toBe("Rate limit reached for gpt-5-mini in organization org-… on tokens per min (TPM): Limit 500");
+    expect(excerptOf("Project `proj_Ab3dEf6hIj9lMn2pQr5tUv8x` does not have access to model `gpt-5`")).toBe(
+      "Project `proj_…` does not have access to model `gpt-5`",
+    );
+    const cut = excerptOf(`${"x".repeat(3_990)} sk-proj-Ab3dEf6hIj9lMn2pQr5tUv8x`);
+    expect(cut).not.toContain("proj");
+    for (const plain of ["The org-chart of user-defined sk-learning", "model `o3-mini` not found", "org-wide limits"])
+      expect(excerptOf(plain)).toBe(plain);
+  });
+
   it("is kept in part where it is long, and never with half a character", () => {
     const kept = excerptOf("😀".repeat(3_000_000));
     expect(kept.length).toBeLessThan(5_000);
