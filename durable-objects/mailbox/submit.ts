@@ -25,7 +25,6 @@ const TICKETS_PER_CALL = 2_000;
 
 /** Among so many of the newest jobs one is looked for that a repeated submit may have made: seconds' worth of a busy mailbox. */
 const NEWEST = 10_000;
-
 const NONE: ReadonlySet<JobRow> = new Set();
 
 /** `id`: the job's, which was made for its ticket. */
@@ -44,8 +43,8 @@ export class Intake {
   readonly #unconfirmed = new Set<number>();
   /** Jobs that the coordinator is just being asked about. */
   readonly #underway = new Map<number, Promise<Answers>>();
-  /** New jobs whose 'queued' event is not told yet: a refused one must not be. */
-  readonly #unannounced = new Map<number, JobRow>();
+  /** New jobs whose 'queued' event is not told yet, with its place: a refused one must not be. */
+  readonly #unannounced = new Map<number, number | undefined>();
   readonly #quotas: Quotas;
   /** The tokens of new jobs: of one that the coordinator refuses, the count is given back. */
   readonly #passes = new Map<number, Pass>();
@@ -60,10 +59,10 @@ export class Intake {
     // Retention may have deleted the newest jobs: a number up to the cursor would pass for confirmed.
     this.#next = Math.max(newest?.n ?? 0, this.#cursor) + 1;
     this.#lastAt = newest?.accepted_at ?? 0;
-    for (const row of desk.store.openAfter(this.#cursor)) {
-      this.#unconfirmed.add(row.n);
+    for (const { fresh, n, place } of desk.store.outlines(this.#cursor)) {
+      this.#unconfirmed.add(n);
       // Perhaps told before: twice the same is better than a beginning that is missing.
-      if (row.log === null) this.#await(row);
+      if (fresh) this.#await(n, place ?? undefined);
     }
   }
 
@@ -121,13 +120,22 @@ export class Intake {
 
   /** Sends again what the coordinator has not confirmed: after a wake, or when it could not be reached. */
   async resend(): Promise<void> {
-    const silent = [...this.#unconfirmed].filter((n) => !this.#underway.has(n));
-    const rows = silent.flatMap((n) => this.#desk.store.job(n) ?? []).filter((row) => row.status === "queued");
-    // Of one that has ended, or is gone, there is nothing to confirm.
+    const silent = [...this.#unconfirmed];
+    for (let from = 0; from < silent.length; from += TICKETS_PER_CALL) {
+      const rows = this.#stillOpen(silent.slice(from, from + TICKETS_PER_CALL));
+      await this.#handOver(rows, "accepted");
+      // It could not be reached, and is asked again later: the others would fare alike.
+      if (rows.some(({ n }) => this.#unconfirmed.has(n))) return;
+    }
+  }
+
+  /** Those of the unconfirmed that the coordinator is to be asked about. Of one that has ended, or is gone, there is nothing to confirm. */
+  #stillOpen(silent: readonly number[]): JobRow[] {
+    const asked = silent.filter((n) => this.#unconfirmed.has(n) && !this.#underway.has(n));
+    const rows = asked.flatMap((n) => this.#desk.store.job(n) ?? []).filter(({ status }) => status === "queued");
     const open = new Set(rows.map(({ n }) => n));
-    for (const n of silent) if (!open.has(n)) this.#unconfirmed.delete(n);
-    for (let from = 0; from < rows.length; from += TICKETS_PER_CALL)
-      await this.#handOver(rows.slice(from, from + TICKETS_PER_CALL), "accepted");
+    for (const n of asked) if (!open.has(n)) this.#unconfirmed.delete(n);
+    return rows;
   }
 
   /**
@@ -160,19 +168,18 @@ export class Intake {
   }
 
   /** Tells of a new job, once. */
-  #announce(n: number): void {
-    const row = this.#unannounced.get(n);
-    if (!row) return;
-    this.#unannounced.delete(n);
+  #announce(row: JobRow): void {
+    const { n } = row;
+    if (!this.#unannounced.delete(n)) return;
     this.#desk.order.passed(row.place);
     if (!this.#desk.followers.watched(n)) return;
     const job = asAccepted(this.#desk.address, row);
     this.#desk.background(this.#desk.followers.tell(n, { job: job.id, seq: 1, event: "queued", data: job, ...placed(row.place) }));
   }
 
-  #await(row: JobRow): void {
-    this.#unannounced.set(row.n, row);
-    this.#desk.order.awaits(row.place);
+  #await(n: number, place: number | undefined): void {
+    this.#unannounced.set(n, place);
+    this.#desk.order.awaits(place);
   }
 
   /**
@@ -227,7 +234,7 @@ export class Intake {
     const { store } = this.#desk;
     for (const { row } of fresh) {
       this.#unconfirmed.add(row.n);
-      this.#await(row);
+      this.#await(row.n, row.place);
     }
     const written = fresh.map(({ row, submission: { request } }) => ({ row, request }));
     try {
@@ -253,7 +260,7 @@ export class Intake {
 
   #forget(n: number): void {
     this.#unconfirmed.delete(n);
-    this.#desk.order.passed(this.#unannounced.get(n)?.place);
+    this.#desk.order.passed(this.#unannounced.get(n));
     this.#unannounced.delete(n);
     this.#passes.delete(n);
   }
@@ -282,11 +289,11 @@ export class Intake {
           this.#passes.delete(row.n);
           answers.set(row.n, { ok: true, place: result.place, id: tickets[index]!.job });
           if (result.place.held) this.#desk.promised.set(row.n, result.place.held);
-          this.#announce(row.n);
+          this.#announce(row);
           if (tickets[index]!.watched) tellPlace(this.#desk, tickets[index]!.job, result.place);
         } else if (state === "accepted") {
           // Its client was told 202, or may have been: it is not made undone, it ends.
-          this.#announce(row.n);
+          this.#announce(row);
           // While the coordinator was asked, it may have come to another end.
           const current = store.job(row.n);
           if (current) finish(this.#desk, current, "failed", { problem: result.problem });
@@ -301,7 +308,7 @@ export class Intake {
       });
     } catch {
       // Durable here: accepted, though the coordinator does not know yet.
-      for (const row of rows) this.#announce(row.n);
+      for (const row of rows) this.#announce(row);
       this.#desk.wakeBy(this.#desk.now() + RESEND_MS);
     }
     return answers;

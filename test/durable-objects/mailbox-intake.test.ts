@@ -2,7 +2,7 @@ import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Job } from "../../schemas/job.ts";
 import { Coordinator, Mailbox } from "../support/entry.ts";
-import { advanceTo, call, crash, ended, evict, inside, job, mailbox, submit, until } from "../support/service.ts";
+import { advanceTo, call, crash, ended, evict, inside, job, mailbox, pool, submit, until } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
@@ -160,6 +160,48 @@ describe("202 means durable", () => {
     away.mockRestore();
     await crash();
     expect((await ended(id)).status).toBe("completed");
+  });
+
+  describe("thousands that the coordinator never heard of", () => {
+    const count = 4_100;
+    const waiting = async () => (await pool()).scheduled;
+    const brought = (enqueue: ReturnType<typeof unreachable>) => enqueue.mock.calls.map(([, tickets]) => tickets.length);
+
+    beforeEach(async () => {
+      const away = unreachable();
+      const jobs = Array.from({ length: count }, () => job({ channel: "c", not_before: EPOCH / 1_000 + 1e6 }));
+      expect((await call("POST", "/v1/jobs", { jobs })).status).toBe(202);
+      away.mockRestore();
+    });
+
+    it("are brought by the message as it wakes, each once", async () => {
+      await crash();
+      const enqueue = vi.spyOn(Coordinator.prototype, "enqueue");
+      await one("SELECT 1 AS n");
+      await until(async () => (await waiting()) === count);
+      expect(brought(enqueue)).toEqual([2_000, 2_000, 100]);
+    });
+
+    it("and still does not hear of: one message is tried, not all of them; once it hears, all are brought", async () => {
+      await crash();
+      const away = unreachable();
+      await one("SELECT 1 AS n");
+      await until(() => away.mock.calls.length > 0);
+      expect(await runDurableObjectAlarm(mailbox("alice", "c"))).toBe(true);
+      await until(() => away.mock.calls.length > 1);
+      expect(brought(away)).toEqual([2_000, 2_000]);
+      away.mockRestore();
+      await runDurableObjectAlarm(mailbox("alice", "c"));
+      await until(async () => (await waiting()) === count);
+    });
+
+    it("and refuses some of: the others are brought all the same", async () => {
+      await crash();
+      const door = full();
+      await one("SELECT 1 AS n");
+      await until(() => door.mock.calls.length === 3);
+      await until(async () => (await one("SELECT count(*) AS n FROM jobs WHERE status = 'failed'")).n === count);
+    });
   });
 
   it("a job that was confirmed is not brought again for ever", async () => {

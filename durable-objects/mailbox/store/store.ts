@@ -144,6 +144,14 @@ export class MailboxStore {
     return this.sql.all<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE n > ? AND status = 'queued' ORDER BY n LIMIT ?`, n, limit).map(unpack);
   }
 
+  /** Of the jobs that wait or run, beyond a number: which there are, what place their first event has, and whether nothing else has happened to them. No more, for there may be as many as ever came. */
+  outlines(n: number): Iterable<{ n: number; place: number | null; fresh: number }> {
+    return this.sql.each(
+      "SELECT n, details ->> 'place' AS place, log IS NULL AS fresh FROM jobs WHERE n > ? AND status = 'queued' ORDER BY n",
+      n,
+    );
+  }
+
   /** Characters of a text, without reading it; 0 if there is none. */
   length(n: number, kind: Kind): number {
     const inline = this.sql.first<{ length: number | null }>(`SELECT length(${kind}) AS length FROM jobs WHERE n = ?`, n)?.length ?? null;
