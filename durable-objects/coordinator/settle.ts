@@ -182,7 +182,14 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
       row.phase = "delayed";
       row.ready_at = next.at;
       book.delayed.place(entry);
-      tell(book, entry, { ...facts(entry), kind: "retrying", retryAt: next.at, failedAt: now, problem: next.problem });
+      tell(book, entry, {
+        ...facts(entry),
+        kind: "retrying",
+        retryAt: next.at,
+        failedAt: now,
+        problem: next.problem,
+        ...(!next.uncounted && { startedAt: entry.leasedAt }),
+      });
       break;
     case "fail":
       end(book, entry, "failed", next.problem, now);
@@ -200,7 +207,8 @@ export function end(book: Book, entry: Entry, kind: JobEnd, problem: Problem, no
   book.delayed.remove(entry);
   book.deadlines.remove(entry);
   book.tenant(address.tenant).queued--;
-  const verdict: Verdict = { ...facts(entry), kind, problem };
+  const began = row.phase === "leased" ? { startedAt: entry.leasedAt } : null;
+  const verdict: Verdict = { ...facts(entry), kind, problem, ...began };
   row.phase = "ending";
   row.verdict = JSON.stringify(verdict);
   book.endings.sent(entry, now);

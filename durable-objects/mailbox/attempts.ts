@@ -120,7 +120,6 @@ export function commit(desk: Desk, call: CommitCall): Committed {
   if (call.attempt < row.attempt) return { ok: false, reason: "fenced" };
   row.attempt = call.attempt;
   row.attempts = Math.max(row.attempts + (saysRunning(row, call.attempt) ? 0 : 1), 1);
-  row.started_at ??= call.startedAt;
   row.usage = call.usage && JSON.stringify(call.usage);
   finish(desk, row, "completed", { response: call.response, startedAt: call.startedAt });
   // Who comes later is told the whole answer, and not parts of it.
@@ -145,19 +144,22 @@ export function judge(desk: Desk, verdict: Verdict): Problem | null {
     row.unknown = verdict.unknown - 1;
     row.attempt = Math.max(row.attempt, verdict.attempt);
     const problem = unknownOutcome(verdict.problem);
-    finish(desk, row, "failed", { problem });
+    finish(desk, row, "failed", { problem, startedAt: verdict.startedAt });
     return problem;
   }
   if (verdict.kind !== "retrying") {
     row.attempt = Math.max(row.attempt, verdict.attempt);
-    finish(desk, row, verdict.kind, { problem: verdict.problem });
+    finish(desk, row, verdict.kind, { problem: verdict.problem, startedAt: verdict.startedAt });
     return null;
   }
+  const isNews = !saysRetrying(row, verdict.attempt);
+  const begun = isNews ? writeBegun(desk, row, verdict.attempt, verdict.startedAt) : null;
   // From here on that attempt is refused.
   row.attempt = Math.max(row.attempt, verdict.attempt + 1);
   desk.running.delete(row.n);
   desk.streams.over(row.n);
-  if (!saysRetrying(row, verdict.attempt)) {
+  if (begun) tellBegun(desk, row, begun);
+  if (isNews) {
     note(desk, row, "retrying", { attempt: verdict.attempt, retry_at: verdict.retryAt / 1_000, ...reasonOf(verdict) });
   }
   return null;
@@ -171,15 +173,14 @@ function reasonOf({ failedAt, problem }: Retrying): object {
   return { error, ...(failedAt !== undefined && { failed_at: failedAt / 1_000 }) };
 }
 
-type End = { problem?: Problem; response?: string; startedAt?: number };
+type End = { problem?: Problem; response?: string; startedAt?: number | undefined };
 
 /** Writes the end of a job, once, and tells it. `row` carries what else has changed. */
 export function finish(desk: Desk, row: JobRow, status: JobEnd, end: End): void {
   const now = desk.now();
   const before = statusOf(row, { place: null, runningSince: desk.running.get(row.n)?.startedAt ?? null, now });
   if (status !== "completed" && !mayBecome(before, status)) return;
-  const unsaid = status === "completed" && !saysRunning(row, row.attempt) ? { attempt: row.attempt } : null;
-  const running = unsaid && { ...write(desk, row, 0, "in_progress", unsaid, end.startedAt ?? now), data: unsaid };
+  const begun = writeBegun(desk, row, row.attempt, end.startedAt);
   row.status = status;
   row.ended_at = now;
   if (end.problem) {
@@ -197,9 +198,7 @@ export function finish(desk: Desk, row: JobRow, status: JobEnd, end: End): void 
   desk.streams.over(row.n);
   desk.wakeBy(now + (lastDelta > 0 ? deltasKeptMs(desk) : desk.retentionMs));
   desk.ended(status);
-  // A mailbox that slept meanwhile did not know that the job ran when its followers came: they would miss a number.
-  if (running && desk.followers.watched(row.n))
-    desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), event: "in_progress", ...running }));
+  if (begun) tellBegun(desk, row, begun);
   if (desk.followers.watched(row.n)) tellEnd(desk, row, end.response ?? null);
 }
 
@@ -207,6 +206,29 @@ function tellEnd(desk: Desk, row: JobRow, response: string | null): void {
   const job = jobOf(desk.address, row, { place: null, runningSince: null, now: desk.now() }, response);
   const [seq, event, , , place] = entriesOf(row).at(-1)!;
   desk.background(desk.followers.tell(row.n, { job: job.id, seq, event, data: job, prior: priorSeq(row), ...placed(place) }));
+}
+
+type Begun = { seq: number; prior: number; place?: number; data: { attempt: number } };
+
+/**
+ * That an attempt began is no row worth while it runs and nobody watches: it is put down with what is written of its end. Null if it is put down already, or none began that anybody knows of. `startedAt`:
+ * as others know it; a mailbox that slept since does not.
+ */
+function writeBegun(desk: Desk, row: JobRow, attempt: number, startedAt: number | undefined): Begun | null {
+  const running = desk.running.get(row.n);
+  const at = startedAt ?? (running?.attempt === attempt ? running.startedAt : undefined);
+  if (at === undefined || saysRunning(row, attempt)) return null;
+  row.started_at ??= at;
+  const data = { attempt };
+  // With the deltas of a first attempt it would have been put down.
+  const lastDelta = attempt === 1 ? 0 : desk.store.deltas.counts(row.n, 0).last;
+  return { ...write(desk, row, lastDelta, "in_progress", data, at), data };
+}
+
+/** To those who came while it ran: they would miss a number. */
+function tellBegun(desk: Desk, row: JobRow, begun: Begun): void {
+  if (desk.followers.watched(row.n))
+    desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), event: "in_progress", ...begun }));
 }
 
 /** Puts it down that this attempt runs, if it is not yet. */

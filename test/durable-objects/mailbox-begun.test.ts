@@ -1,0 +1,100 @@
+/** When an attempt began, whoever looked: of a job that nobody watches it is written with its end alone. */
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { advanceTo, call, ended, evict, inside, mailbox, over, story, submit, until } from "../support/service.ts";
+import { connect } from "../support/socket.ts";
+import { completion, EPOCH, refusal, resetWorld, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const STARTED = EPOCH / 1_000;
+
+/** Upstream holds its headers back until it is let go; the test's own step ends the wait, not the time. */
+function silence(answer: () => Response) {
+  const gate = { open: false };
+  world.upstream = async ({ signal }) => {
+    while (!gate.open && !signal.aborted) await scheduler.wait(2);
+    return answer();
+  };
+  return gate;
+}
+
+const rows = () => inside(mailbox("alice", "c"), (instance) => (instance as unknown as { rowsWritten(): number }).rowsWritten());
+
+describe("a job that nobody watches", () => {
+  it("in_progress -> cancelled: when it began stays, and its log says so", async () => {
+    silence(() => completion("late"));
+    const { id } = await submit({ channel: "c" });
+    await until(() => world.waiting === 1);
+    world.now += 5_000;
+    const { body } = await call("POST", `/v1/jobs/${id}/cancel`);
+    expect(body).toMatchObject({ status: "cancelled", attempts: 1, started_at: STARTED, ended_at: STARTED + 5 });
+    expect(await story(id)).toEqual(["queued", "in_progress", "cancelled"]);
+  });
+
+  it("in_progress -> failed: so it is where upstream refuses, at no row more", async () => {
+    const gate = silence(() => refusal(400, "no"));
+    const { id } = await submit({ channel: "c" });
+    await until(() => world.waiting === 1);
+    const before = await rows();
+    world.now += 5_000;
+    gate.open = true;
+    await over(id);
+    expect((await rows()) - before).toBe(1);
+    expect(await ended(id)).toMatchObject({ status: "failed", attempts: 1, started_at: STARTED, ended_at: STARTED + 5 });
+    expect(await story(id)).toEqual(["queued", "in_progress", "failed"]);
+  });
+
+  it("and whose mailbox slept while it ran: the coordinator knows", async () => {
+    const gate = silence(() => refusal(400, "no"));
+    const { id } = await submit({ channel: "c" });
+    await until(() => world.waiting === 1);
+    await evict(mailbox("alice", "c"));
+    world.now += 5_000;
+    gate.open = true;
+    await over(id);
+    expect(await ended(id)).toMatchObject({ status: "failed", started_at: STARTED });
+    expect(await story(id)).toEqual(["queued", "in_progress", "failed"]);
+  });
+
+  it("and is asked for after its mailbox slept: what is told then does not vanish with its end", async () => {
+    silence(() => completion("late"));
+    const { id } = await submit({ channel: "c" });
+    await until(() => world.waiting === 1);
+    await evict(mailbox("alice", "c"));
+    world.now += 5_000;
+    const { body: seen } = await call("GET", `/v1/jobs/${id}`);
+    expect(seen).toMatchObject({ status: "in_progress", started_at: STARTED });
+    const { body } = await call("POST", `/v1/jobs/${id}/cancel`);
+    expect(body).toMatchObject({ status: "cancelled", started_at: STARTED });
+  });
+
+  it("in_progress -> retrying -> completed: it began with its first attempt", async () => {
+    world.upstream = () => (world.calls.length === 1 ? refusal(500, "broken") : completion("ok"));
+    const { id } = await submit({ channel: "c" });
+    await until(async () => (await call("GET", `/v1/jobs/${id}`)).body.last_failure != null);
+    await advanceTo(EPOCH + 60_000);
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 2, started_at: STARTED });
+    expect(await story(id)).toEqual(["queued", "in_progress", "retrying", "in_progress", "completed"]);
+  });
+
+  it("that ends before any attempt began is not said to have begun", async () => {
+    const { id } = await submit({ channel: "c", not_before: STARTED + 60, deadline: STARTED + 120 });
+    await call("POST", `/v1/jobs/${id}/cancel`);
+    expect(await ended(id)).toMatchObject({ status: "cancelled", attempts: 0, started_at: null });
+    expect(await story(id)).toEqual(["queued", "cancelled"]);
+  });
+});
+
+it("a watched one, refused before it was put down that it runs: that it ran is told first, and once", async () => {
+  world.upstream = () => refusal(400, "no");
+  const client = await connect({ channel: "c" });
+  client.send({ type: "subscribe", channel: "c" });
+  const told = [];
+  for (let n = 0; n < 10; n++) told.push((await submit({ channel: "c" })).id);
+  for (const id of told) {
+    await client.saw(id, "failed");
+    expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 failed"]);
+  }
+});
