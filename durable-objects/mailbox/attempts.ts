@@ -61,7 +61,8 @@ export function open(desk: Desk, { dispatcher, inPieces, lease }: OpenCall): Ope
     ok: true,
     request: (inPieces ? desk.store.request(row.n) : desk.store.text(row.n, "request")) ?? "{}",
     pool: row.pool,
-    watched: row.call?.stream || desk.followers.wantsDeltas(row.n),
+    // Of an attempt that broke off somebody saw a part: he will come back for the rest.
+    watched: row.call?.stream || desk.followers.wantsDeltas(row.n) || (lease.attempt > 1 && desk.store.deltas.counts(row.n, 0).last > 0),
     ...(row.call?.stream && { verbatim: true }),
     ...(row.timeouts && { timeouts: row.timeouts }),
   };
