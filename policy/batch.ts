@@ -26,7 +26,8 @@ export function beginBatch(order: BatchOrder, now: number): BatchState {
   return {
     ...order,
     createdAt: now,
-    expiresAt: now + order.windowMs,
+    // As it is told, in whole seconds: it is the deadline of each of its jobs.
+    expiresAt: Math.floor((now + order.windowMs) / 1_000) * 1_000,
     status: "validating",
     errors: null,
     total: null,

@@ -84,6 +84,8 @@ export const JobInput = z.strictObject({
   timeouts: Timeouts.nullish(),
   metadata: Metadata.nullish(),
   retry: RetryPolicy.nullish(),
+  /** No answer is taken from another job: to say so is to agree. */
+  cache: z.literal(false).nullish(),
   /** Where the job's end is told. */
   webhook: z.string().min(1).max(WEBHOOK_URL_LIMIT).nullish(),
   /** A token of its own comes with the answer. */

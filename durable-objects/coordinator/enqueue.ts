@@ -107,7 +107,7 @@ function tooLate(book: Book, { deadline, deadlinePolicy, job }: Ticket, now: num
   // A wait that nobody can tell the end of may end in time.
   if (earliest < deadline || !Number.isFinite(earliest)) return null;
   const message = `The job could start in ${Math.ceil(wait)} seconds at the earliest, which is not before its deadline.`;
-  return { ...problem(400, "deadline_unreachable", message, "deadline"), earliest_possible: Math.ceil(earliest) / 1_000 };
+  return { ...problem(400, "deadline_unreachable", message, "deadline"), earliest_possible: Math.ceil(earliest / 1_000) };
 }
 
 function problem(status: number, code: string, message: string, param: string | null): Problem {

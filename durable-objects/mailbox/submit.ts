@@ -9,12 +9,14 @@ import type { Problem, Refused } from "../../schemas/problem.ts";
 import type { OpenCall, Place, Submission, Submitted, Ticket } from "../../schemas/rpc.ts";
 import type { Pass } from "../../schemas/token.ts";
 import { find, finish } from "./attempts.ts";
+import { born } from "./born.ts";
 import type { Desk } from "./desk.ts";
 import { placed } from "./order.ts";
 import { tellPlace } from "./positions.ts";
 import { Quotas } from "./quotas.ts";
+import { placesOf } from "./read.ts";
 import type { JobRow } from "./store/store.ts";
-import { asAccepted, idOf, jobOf, UNBORN } from "./view.ts";
+import { asAccepted, idOf, jobOf } from "./view.ts";
 
 /** A coordinator that cannot be reached is tried again after this. */
 const RESEND_MS = 5_000;
@@ -108,11 +110,13 @@ export class Intake {
     }
     const all = await Promise.all(sent);
     const answers: Answers = all.length === 1 ? all[0]! : new Map(all.flatMap((each) => [...each]));
+    const older = taken.flatMap((each) => ("row" in each && !answers.has(each.row.n) && each.replayed ? [each.row] : []));
+    const places = older.length > 0 ? await placesOf(this.#desk, older) : [];
     return taken.map((each) => {
       if (!("row" in each)) return each;
       const answer = answers.get(each.row.n);
       if (answer && !answer.ok) return answer;
-      const place = answer?.place ?? null;
+      const place = answer?.place ?? places[older.indexOf(each.row)] ?? null;
       const job = this.#show(each.row, place, answer?.id);
       return place?.share ? { ok: true, job, replayed: each.replayed, share: place.share } : { ok: true, job, replayed: each.replayed };
     });
@@ -350,40 +354,6 @@ export class Intake {
     this.#cursor = confirmed;
     this.#desk.store.putMark("cursor", confirmed);
   }
-}
-
-function born(submission: Submission, n: number, place: number | undefined, now: number): JobRow {
-  const { batch, call, doubtful, idempotency, open, prompt, timeouts, webhook } = submission;
-  const row: JobRow = {
-    ...UNBORN,
-    n,
-    nonce: submission.nonce,
-    accepted_at: now,
-    model: submission.model,
-    pool: submission.pool,
-    priority: submission.priority,
-    tokens: submission.tokens,
-    not_before: submission.notBefore,
-    deadline: deadlineOf(submission, now),
-    retry: submission.retry,
-    metadata: submission.metadata,
-    idempotency_key: idempotency?.key ?? null,
-  };
-  if (call) row.call = call;
-  if (batch) row.batch = batch;
-  if (prompt !== undefined) row.prompt = prompt;
-  if (open) row.open = open;
-  if (timeouts) row.timeouts = timeouts;
-  if (webhook !== undefined) row.webhook = webhook;
-  if (doubtful) row.doubtful = doubtful;
-  if (place !== undefined) row.place = place;
-  return row;
-}
-
-/** Its own, or the end of the time that it may wait from when it could start, whichever is first. */
-function deadlineOf({ deadline, notBefore, queueMs }: Submission, now: number): number | null {
-  if (queueMs === undefined) return deadline;
-  return Math.min(deadline ?? Number.POSITIVE_INFINITY, Math.round(Math.max(now, notBefore ?? 0) + queueMs));
 }
 
 function noRoom(): Problem {

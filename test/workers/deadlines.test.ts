@@ -37,6 +37,17 @@ describe("a deadline that cannot be met", () => {
     await submit({ deadline: at(11), priority: 60, deadline_policy: "strict" });
   });
 
+  it("which is before the job's own not_before -> so it is refused too", async () => {
+    const { status, body } = await post({ deadline: at(100), not_before: at(100) });
+    expect([status, ...unreachable(body)]).toEqual([400, "deadline_unreachable", "deadline", at(100)]);
+  });
+
+  it("is told in whole seconds, as all times are: no earlier than it could be", async () => {
+    world.now += 500;
+    const { earliest_possible } = (await post({ deadline: at(5) })).body.error;
+    expect(earliest_possible).toBe(at(10));
+  });
+
   it("leaves nothing of the job behind", async () => {
     const before = await ticketRows();
     const { body } = await post({ deadline: at(5), channel: "c" });
@@ -104,7 +115,7 @@ describe("what is not checked against the queue", () => {
     [
       "a start after the deadline, whatever the policy",
       { not_before: at(60), deadline: at(50), deadline_policy: "best_effort" },
-      "not_before",
+      "deadline",
       "deadline_unreachable",
     ],
     ["a deadline that has passed", { deadline: 1, deadline_policy: "best_effort" }, "deadline", "deadline_passed"],

@@ -35,6 +35,14 @@ describe("Idempotency-Key", () => {
     expect(world.calls).toHaveLength(1);
   });
 
+  it("of a job that still waits, the repeated submit says where it stands, as the first did", async () => {
+    const body = job({ not_before: EPOCH / 1_000 + 60 });
+    const first = await post("k", body);
+    const again = await post("k", body);
+    expect(first.body.eta).toMatchObject({ p50: expect.any(Number), limited_by: "scheduled" });
+    expect(again.body).toEqual(first.body);
+  });
+
   it.each([
     ["request", job({}, { messages: [{ role: "user", content: "other" }] })],
     ["metadata", job({ metadata: { a: "b" } })],

@@ -112,7 +112,7 @@ describe("a job that cannot be", () => {
     ["17 pairs of metadata", job({ metadata: Object.fromEntries([...Array(17).keys()].map((n) => [n, ""])) }), "metadata", "invalid_job"],
     ["more levels than can be written again", job({}, { x: nested(500) }), "request", "invalid_job"],
     ["a deadline in the past", job({ deadline: 1 }), "deadline", "deadline_passed"],
-    ["a start after the deadline", job({ deadline: 4e9, not_before: 4e9 }), "not_before", "deadline_unreachable"],
+    ["an answer of another job's", job({ cache: true }), "cache", "invalid_job"],
     ["more tokens than the pool ever holds", job({}, { max_completion_tokens: 10_000_000 }), "request", "reservation_exceeds_budget"],
   ];
 
@@ -120,6 +120,11 @@ describe("a job that cannot be", () => {
     const answer = await call<ErrorBody>("POST", "/v1/jobs", body);
     expect(answer.status).toBe(status);
     expect(answer.body).toEqual({ error: { message: expect.any(String), type: "invalid_request_error", code, param } });
+  });
+
+  it("no answer of another job's is what it gets in any case", async () => {
+    for (const cache of [false, null]) expect((await call("POST", "/v1/jobs", job({ cache }))).status).toBe(202);
+    await until(() => world.calls.length === 2);
   });
 
   it.each([

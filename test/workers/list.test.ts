@@ -27,6 +27,11 @@ async function allPages(query: string, limit: number): Promise<Job[]> {
   }
 }
 
+it("after a job that cannot be: 404, and `after` is at fault", async () => {
+  const { body, status } = await call<ErrorBody>("GET", "/v1/jobs?after=job_x");
+  expect([status, body.error.param]).toEqual([404, "after"]);
+});
+
 describe("listing", () => {
   it("newest first, over channels and jobs without one", async () => {
     const ids: string[] = [];

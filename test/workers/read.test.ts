@@ -35,6 +35,7 @@ describe("asking for a job", () => {
   it.each([
     ["?wait=", "?wait=30", {}],
     ["Prefer", "", { prefer: "respond-async, wait=30" }],
+    ["Prefer, as some write it", "", { prefer: 'Wait = "30"' }],
   ])("%s: answers as soon as the job ends", async (_, query, headers) => {
     const { id } = await submit(later);
     const began = Date.now();

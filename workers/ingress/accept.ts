@@ -100,12 +100,12 @@ function keyInChannel(channel: string | null, key: string): string {
 }
 
 function badTimes(input: JobInput, now: number): Problem | null {
-  const { not_before, deadline } = input;
+  const { deadline, not_before } = input;
   if (deadline == null) return null;
   if (deadline * 1_000 <= now) return invalid("The deadline has passed.", "deadline", "deadline_passed");
-  if (not_before != null && not_before >= deadline)
-    return invalid("not_before lies after the deadline.", "not_before", "deadline_unreachable");
-  return null;
+  // No effort is good enough for it.
+  if (not_before == null || not_before < deadline) return null;
+  return { ...invalid("not_before does not lie before the deadline.", "deadline", "deadline_unreachable"), earliest_possible: not_before };
 }
 
 function callTimeoutsOf({ timeouts }: JobInput): { timeouts?: CallTimeouts } {

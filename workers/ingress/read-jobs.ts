@@ -66,7 +66,7 @@ export async function listJobs(context: Context): Promise<Response> {
     return refuse(invalid(`status is one of ${STATUSES.join(", ")}.`, "status"));
   const after = url.searchParams.get("after");
   const cursor = after === null ? null : parseJobId(key.tenant, after);
-  if (after !== null && !cursor) return refuse(noSuchJob(after));
+  if (after !== null && !cursor) return refuse({ ...noSuchJob(after), param: "after" });
   const meant = channelMeant(grant, url.searchParams.get("channel"));
   if (!meant.ok) return refuse(notThatChannel(meant.reason));
   if (meant.channel !== null && !canBeNamed(meant.channel)) return refuse(invalid("No such channel can be.", "channel"));

@@ -84,7 +84,8 @@ async function answer(request: Request, env: Env, ctx: ExecutionContext, now: nu
   const requestId = `req_${crypto.randomUUID().replaceAll("-", "")}`;
   let response: Response;
   try {
-    response = preflight(request) ?? ((await router.fetch(request, env, ctx, now)) as Response);
+    response =
+      preflight(request) ?? (request.method === "HEAD" ? await headOf(request, env, ctx, now) : await routed(request, env, ctx, now));
   } catch (error) {
     response = refuse(problemOf(error, request, requestId));
   }
@@ -94,6 +95,17 @@ async function answer(request: Request, env: Env, ctx: ExecutionContext, now: nu
   own.headers.set("x-request-id", requestId);
   openToPages(own.headers);
   return own;
+}
+
+async function routed(request: Request, env: Env, ctx: ExecutionContext, now: number): Promise<Response> {
+  return (await router.fetch(request, env, ctx, now)) as Response;
+}
+
+/** What GET answers, without its body: watchers of a service ask so. */
+async function headOf(request: Request, env: Env, ctx: ExecutionContext, now: number): Promise<Response> {
+  const answer = await routed(new Request(request, { method: "GET" }), env, ctx, now);
+  await answer.body?.cancel();
+  return new Response(null, answer);
 }
 
 function behind(need: Need, door: Door) {

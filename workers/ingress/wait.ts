@@ -10,7 +10,7 @@ const WAIT_LIMIT = 60;
 export type Wait = { ok: true; seconds: number | null; headers: Record<string, string> } | { ok: false; problem: Problem };
 
 export function waitOf({ request, url }: Pick<Context, "request" | "url">): Wait {
-  const preferred = /(?:^|[,;\s])wait=(\d+)/.exec(request.headers.get("prefer") ?? "")?.[1];
+  const preferred = /(?:^|[,;\s])wait\s*=\s*"?(\d+)/i.exec(request.headers.get("prefer") ?? "")?.[1];
   const told = url.searchParams.get("wait") ?? preferred;
   if (told === undefined) return { ok: true, seconds: null, headers: {} };
   const wait = Number(told);
