@@ -5,24 +5,10 @@ import { openUpstream } from "../../durable-objects/dispatcher/upstream.ts";
 import type { Env } from "../../platform/objects.ts";
 import type { Held, Lease, SettleBatch } from "../../schemas/rpc.ts";
 import { advanceTo, call, coordinator, dispatcher, drained, ended, job, mailbox, pool, submit, until, world } from "../support/service.ts";
-import { chunksOf, completion, EPOCH, refusal, resetWorld, script, stream } from "../support/world.ts";
+import { chunksOf, completion, EPOCH, gated, refusal, resetWorld, script, stream } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
-
-/**
- * Upstream holds its response headers back until it is let go. Here and below a gate is looked at again and again, for one object
- * must not settle another's promise; the test's own step ends the wait, not the time.
- */
-function silence() {
-  const gate = { open: false };
-  const { calls: age } = world;
-  world.upstream = async () => {
-    while (!gate.open && world.calls === age) await scheduler.wait(2);
-    return completion("ok");
-  };
-  return gate;
-}
 
 const submitMany = async (count: number, more: Record<string, unknown> = {}) => {
   const jobs = Array.from({ length: count }, () => job({ channel: "c", ...more }));
@@ -32,7 +18,7 @@ const submitMany = async (count: number, more: Record<string, unknown> = {}) => 
 
 describe("six calls of one object wait for headers, never more", () => {
   it("forty jobs: seven dispatchers, named in order, six calls each at the most", async () => {
-    const gate = silence();
+    const gate = gated();
     const ids = await submitMany(40);
     await until(() => world.waiting === 40);
     const names = [0, 1, 2, 3, 4, 5, 6].map((index) => `disp-wnam-0${index}`);
@@ -46,7 +32,7 @@ describe("six calls of one object wait for headers, never more", () => {
 
   it("no more dispatchers than are allowed: the rest queues in them, and six still is the most", async () => {
     world.env.SLUICE_MAX_DISPATCHERS = "2";
-    const gate = silence();
+    const gate = gated();
     const ids = await submitMany(40);
     await until(() => world.waiting === 12);
     expect((await pool()).in_flight).toBe(40);
@@ -118,7 +104,7 @@ describe("breaking off", () => {
 
   it("a job that is cancelled while it waits for a slot is never called", async () => {
     world.env.SLUICE_MAX_DISPATCHERS = "1";
-    const gate = silence();
+    const gate = gated();
     const ids = await submitMany(7);
     await until(() => world.waiting === 6);
     // It alone is not among the bodies upstream has seen.

@@ -5,7 +5,7 @@ import { Slots } from "../../durable-objects/dispatcher/slots.ts";
 import type { Lease } from "../../schemas/rpc.ts";
 import { Mailbox } from "../support/entry.ts";
 import { call, ended, mailbox, pool, submit, until, world } from "../support/service.ts";
-import { completion, EPOCH, resetWorld } from "../support/world.ts";
+import { EPOCH, gated, resetWorld } from "../support/world.ts";
 
 beforeEach(() => {
   resetWorld();
@@ -20,16 +20,6 @@ afterEach(async () => {
 const MILLION = 1_000_000;
 const prompt = (characters: number) => ({ messages: [{ role: "user", content: "x".repeat(characters) }] });
 const contentOf = (body: Record<string, unknown>) => (body.messages as { content: string }[])[0]!.content;
-
-/** Upstream holds its headers back until it is let go; the test's own step ends the wait, not the time. */
-function silence() {
-  const gate = { open: false };
-  world.upstream = async ({ signal }) => {
-    while (!gate.open && !signal.aborted) await scheduler.wait(2);
-    return completion("ok");
-  };
-  return gate;
-}
 
 describe("a prompt of several MB", () => {
   it("reaches upstream as it was, character by character, though it went there in pieces", async () => {
@@ -69,7 +59,7 @@ describe("a prompt of several MB", () => {
 
 describe("many at once", () => {
   it("of those with several MB no more are in hand than an object can hold; small ones go by, and all are called", async () => {
-    const gate = silence();
+    const gate = gated();
     const long = [];
     for (let n = 0; n < 4; n++) long.push((await submit({}, prompt(6 * MILLION))).id);
     const { id: small } = await submit();
@@ -81,7 +71,7 @@ describe("many at once", () => {
   });
 
   it("one that is cancelled while it waits for room is never called, and keeps none of it", async () => {
-    const gate = silence();
+    const gate = gated();
     const long = [];
     for (let n = 0; n < 4; n++) long.push((await submit({}, prompt(6 * MILLION))).id);
     await until(() => world.waiting === 2);
@@ -94,7 +84,7 @@ describe("many at once", () => {
 
   it("forty that wait for headers, in one dispatcher: it has asked for no more bodies than it sends next", async () => {
     const open = vi.spyOn(Mailbox.prototype, "open");
-    const gate = silence();
+    const gate = gated();
     const ids = [];
     for (let n = 0; n < 40; n++) ids.push((await submit()).id);
     await until(() => world.waiting === 6);

@@ -3,28 +3,18 @@ import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { advanceTo, call, ended, evict, inside, mailbox, over, story, submit, until } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
-import { completion, EPOCH, refusal, resetWorld, world } from "../support/world.ts";
+import { completion, EPOCH, gated, refusal, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
 
 const STARTED = EPOCH / 1_000;
 
-/** Upstream holds its headers back until it is let go; the test's own step ends the wait, not the time. */
-function silence(answer: () => Response) {
-  const gate = { open: false };
-  world.upstream = async ({ signal }) => {
-    while (!gate.open && !signal.aborted) await scheduler.wait(2);
-    return answer();
-  };
-  return gate;
-}
-
 const rows = () => inside(mailbox("alice", "c"), (instance) => (instance as unknown as { rowsWritten(): number }).rowsWritten());
 
 describe("a job that nobody watches", () => {
   it("in_progress -> cancelled: when it began stays, and its log says so", async () => {
-    silence(() => completion("late"));
+    gated(() => completion("late"));
     const { id } = await submit({ channel: "c" });
     await until(() => world.waiting === 1);
     world.now += 5_000;
@@ -34,7 +24,7 @@ describe("a job that nobody watches", () => {
   });
 
   it("in_progress -> failed: so it is where upstream refuses, at no row more", async () => {
-    const gate = silence(() => refusal(400, "no"));
+    const gate = gated(() => refusal(400, "no"));
     const { id } = await submit({ channel: "c" });
     await until(() => world.waiting === 1);
     const before = await rows();
@@ -47,7 +37,7 @@ describe("a job that nobody watches", () => {
   });
 
   it("and whose mailbox slept while it ran: the coordinator knows", async () => {
-    const gate = silence(() => refusal(400, "no"));
+    const gate = gated(() => refusal(400, "no"));
     const { id } = await submit({ channel: "c" });
     await until(() => world.waiting === 1);
     await evict(mailbox("alice", "c"));
@@ -59,7 +49,7 @@ describe("a job that nobody watches", () => {
   });
 
   it("and is asked for after its mailbox slept: what is told then does not vanish with its end", async () => {
-    silence(() => completion("late"));
+    gated(() => completion("late"));
     const { id } = await submit({ channel: "c" });
     await until(() => world.waiting === 1);
     await evict(mailbox("alice", "c"));

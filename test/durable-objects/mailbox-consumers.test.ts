@@ -64,7 +64,7 @@ describe("who comes back under its name", () => {
     expect(second.events(running.id)[0]!.data).toEqual(await ended(running.id));
     expect(second.story(waiting.id)).toEqual([]);
     expect(second.story(unacked.id)).toEqual(["1 queued", "2 cancelled"]);
-    expect(second.story(young.id)).toEqual(["1 queued", "2 failed"]);
+    expect(second.story(young.id)).toEqual(["1 queued", "2 in_progress", "3 failed"]);
     const cursors = second.events().map(({ cursor }) => cursor!);
     expect(cursors).toEqual([...cursors].sort((a, b) => a - b));
     world.upstream = () => completion("ok");

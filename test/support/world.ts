@@ -123,6 +123,20 @@ export function silence(): () => Promise<Response> {
 }
 
 /**
+ * Upstream holds its response headers back until the test lets it go, its caller leaves, or the test is over. It looks again and again, for one object must not settle
+ * another's promise; the test's own step ends the wait, not the time.
+ */
+export function gated(answer: () => Response = () => completion("ok")): { open: boolean } {
+  const gate = { open: false };
+  const { calls: age } = world;
+  world.upstream = async ({ signal }) => {
+    while (!gate.open && !signal.aborted && world.calls === age) await scheduler.wait(2);
+    return answer();
+  };
+  return gate;
+}
+
+/**
  * An answer that the test writes piece by piece. Its stream is made by the object that answers, for a stream of the test's own
  * cannot be broken off there. Each call of `answer` reads from the beginning.
  */

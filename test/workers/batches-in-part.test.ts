@@ -5,7 +5,7 @@ import type { Batch } from "openai/resources/batches";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { client, request, requests, upload, WINDOW } from "../support/batch.ts";
 import { advanceTo, call, crash, hashOf, until } from "../support/service.ts";
-import { completion, resetWorld, world } from "../support/world.ts";
+import { gated, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
@@ -61,12 +61,7 @@ it("its time runs out -> each line has one result", async () => {
 
 it("its time runs out when those were done -> they are in the output alone", async () => {
   const { id } = await startedInPart(4);
-  const gate = { open: false };
-  world.upstream = async () => {
-    // The test's own step ends it: one object must not settle another's promise.
-    while (!gate.open) await scheduler.wait(2);
-    return completion("ok");
-  };
+  const gate = gated();
   await operate("resume");
   await until(() => world.calls.length === 2);
   // As those two end there is room for the others, which may be called at once.
