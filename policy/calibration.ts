@@ -3,7 +3,7 @@
  * that are quiet now, calls that cost other than was thought.
  *
  * Of the log of (truth / estimate) the middle is followed step by step: each truth beyond it raises it, each other lowers it. What p95 allows for beyond the middle is a multiple of the mean miss. A wait that was told too
- * short makes that multiple greater by a part of itself, each other less by a nineteenth of that part, so that in the long run the share that keeps within p95 is right whatever the distribution (adaptive conformal
+ * short makes that multiple greater by a part of itself, each other less by a small share of that part, so that in the long run the share that keeps within p95 is right whatever the distribution (adaptive conformal
  * inference: Gibbs & Candès, NeurIPS 2021). It is held against what it had been told itself: held against what is known by then, a run of misses, which are told together, would be counted once (91 % of waits within
  * p95 over two hours, where 95 were meant).
  */
@@ -35,6 +35,11 @@ const SMOOTHING = { least: 0.003, naive: 10 };
 const CLIP = 4;
 /** Step of the reach, of which it changes by a part: what one kind of load needs is fifty times what another does. Waits come and go in generations of some dozens: a larger one makes too much of each. */
 const REACH_STEP = 0.05;
+/**
+ * So many are to keep within p95: one in a hundred more than is told. A change that asks for a greater reach is missed by all who wait at that time, and made up for in twenty times as long: until then ln(reach / reach before) /
+ * step are owed. Where the order changes once in two hours that was 2 in 100.
+ */
+const AIM = 0.96;
 /** After so many waits without its like a greatest miss counts half: log(1/2) / log(FORGETS) = 1,386. A twentieth more than it is allowed for, or none would ever be told enough. */
 const FORGETS = 0.9995;
 const BEYOND_WORST = 1.05;
@@ -60,7 +65,7 @@ export function learn(known: Calibration, told: Calibration, rawMs: number, took
   const missed = truth - told.p50;
   const learned = known.learned + 1;
   const weight = Math.max(SMOOTHING.least, 1 / (known.learned + SMOOTHING.naive));
-  const step = REACH_STEP * (missed > marginOf(told) ? 0.95 : -0.05);
+  const step = REACH_STEP * (missed > marginOf(told) ? AIM : AIM - 1);
   return {
     seen,
     learned,
