@@ -36,8 +36,8 @@ const CLIP = 4;
 /** Step of the reach, of which it changes by a part: what one kind of load needs is fifty times what another does. Waits come and go in generations of some dozens: a larger one makes too much of each. */
 const REACH_STEP = 0.05;
 /**
- * So many are to keep within p95: one in a hundred more than is told. A change that asks for a greater reach is missed by all who wait at that time, and made up for in twenty times as long: until then ln(reach / reach before) /
- * step are owed. Where the order changes once in two hours that was 2 in 100.
+ * So many are to keep within p95: one in a hundred more than is told. A change that asks for a greater reach is missed by all who wait at that time, and made up for in some twenty times as long: until then
+ * ln(reach / reach before) / step more have missed than should. Where the order changes once in two hours that is 2 in 100.
  */
 const AIM = 0.96;
 /** After so many waits without its like a greatest miss counts half: log(1/2) / log(FORGETS) = 1,386. A twentieth more than it is allowed for, or none would ever be told enough. */

@@ -123,13 +123,18 @@ function worstWait(jobs: SimJob[]): number {
 /** By then a steady queue has shown how it moves. */
 const SETTLED_MS = 300_000;
 
-/** What was told on a steady load, once it has shown itself. */
+/** What was told on a steady load, once it has shown itself, and while it lasted: those who still wait when no more come wait less than was told, for nobody comes between. */
 export function steadyWaits(
   { minutes = 20, ...scene }: Omit<Scene, "load" | "minutes"> & { minutes?: number },
   which: (job: SimJob) => boolean = () => true,
 ) {
   const { jobs } = runSluice({ ...scene, load: "steady", minutes });
-  return waitsOf(jobs.filter(which), SETTLED_MS);
+  const lastCame = jobs.reduce((last, { at }) => Math.max(last, at), 0);
+  const until = jobs.reduce((first, { at, sentAt }) => (sentAt === null || sentAt > lastCame ? Math.min(first, at) : first), lastCame);
+  return waitsOf(
+    jobs.filter((job) => job.at < until && which(job)),
+    SETTLED_MS,
+  );
 }
 
 export { overflowOf };
