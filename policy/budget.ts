@@ -81,7 +81,8 @@ function openWindow(
 
 /** The first meter that a single call of so many tokens could never fit, even when full; null if there is none. */
 export function neverFits(budget: Budget, tokens: number): Meter | null {
-  return budget.meters.find((meter) => amountOf(meter, tokens) > meter.whole) ?? null;
+  for (const meter of budget.meters) if (amountOf(meter, tokens) > meter.whole) return meter;
+  return null;
 }
 
 /** The most tokens that a call can ever reserve; Infinity without a limit of them. */
@@ -210,7 +211,7 @@ export function cameLate(budget: Budget, tokens: number, now: number): void {
 
 /** So much of a limit is spent as well, by whomever; or, where it is negative, is free again. Answers how much is: no more than there was room for. */
 export function correct(budget: Budget, resource: Resource, amount: number, now: number): number {
-  const meter = budget.meters.find((each) => each.resource === resource);
+  const meter = meterOf(budget, resource);
   if (!meter) return 0;
   const { rate, tally } = meter;
   const before = tally.spent(now);
@@ -236,7 +237,9 @@ export function costMs(budget: Budget, counts: Meter["counts"], tokens: number):
 
 /** The share of the scarcer resource that a call takes, in ms of the pool's rate: the cost of dominant-resource fairness. */
 export function dominantMs(budget: Budget, tokens: number): number {
-  return Math.max(costMs(budget, "requests", tokens), costMs(budget, "tokens", tokens));
+  let cost = 0;
+  for (const meter of budget.meters) cost = Math.max(cost, amountOf(meter, tokens) / meter.rate.perMs);
+  return cost;
 }
 
 /** How fast a pool goes by the limits of a minute, whatever a day leaves it: requests and tokens a ms. */
@@ -260,8 +263,10 @@ export function dominantKind(budget: Budget, tokens: number): Meter["counts"] {
 
 /** How much later a call of `head` tokens can start if one of `ahead` starts now, as far as one resource tells; ms. */
 export function delayMs(budget: Budget, counts: Meter["counts"], head: number, ahead: number, now: number): number {
-  const meters = budget.meters.filter((meter) => meter.counts === counts);
-  return Math.max(0, ...meters.map((meter) => meter.tally.delayMs(amountOf(meter, head), amountOf(meter, ahead), now)));
+  let delay = 0;
+  for (const meter of budget.meters)
+    if (meter.counts === counts) delay = Math.max(delay, meter.tally.delayMs(amountOf(meter, head), amountOf(meter, ahead), now));
+  return delay;
 }
 
 /**
@@ -280,18 +285,21 @@ export function clearanceMs(budget: Budget, requests: number, tokens: number, ow
 
 /** What is spent of a limit, and not yet back. */
 export function used(budget: Budget, resource: Resource, now: number): number {
-  const meter = budget.meters.find((each) => each.resource === resource);
-  return meter ? meter.tally.spent(now) : 0;
+  return meterOf(budget, resource)?.tally.spent(now) ?? 0;
 }
 
 export function free(budget: Budget, resource: Resource, now: number): number {
-  const meter = budget.meters.find((each) => each.resource === resource);
-  return meter ? Math.max(0, meter.tally.free(now)) : 0;
+  return Math.max(0, meterOf(budget, resource)?.tally.free(now) ?? 0);
 }
 
 /** The most of a limit of a minute that can be spent at once. */
 export function burstOf(budget: Budget, resource: Resource): number {
-  return budget.meters.find((each) => each.resource === resource)?.rate.burst ?? Number.POSITIVE_INFINITY;
+  return meterOf(budget, resource)?.rate.burst ?? Number.POSITIVE_INFINITY;
+}
+
+export function meterOf({ meters }: Budget, resource: Resource): Meter | undefined {
+  for (const meter of meters) if (meter.resource === resource) return meter;
+  return undefined;
 }
 
 function amountOf(meter: Meter, tokens: number): number {

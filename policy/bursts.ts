@@ -62,7 +62,7 @@ export class LearnedBursts {
   }
 
   get isNotable(): boolean {
-    return KINDS.some(([kind]) => this.#bursts[kind].isNotable);
+    return this.#bursts.requests.isNotable || this.#bursts.tokens.isNotable;
   }
 
   record(): { burst?: Partial<Record<Kind, BurstRecord>> } {

@@ -18,6 +18,11 @@ export class LearnedDays {
     return this.#days[kind];
   }
 
+  /** Whether upstream told one. */
+  get isLearned(): boolean {
+    return this.#days.requests.isLearned || this.#days.tokens.isLearned;
+  }
+
   /** Of each that upstream told, when a call may be let go though nothing is left of it, ms. No answer but a call's tells that there is more. */
   get asks(): Partial<Record<DayResource, number>> {
     return Object.fromEntries(this.#learned.map(({ askAt, resource }) => [resource, askAt]));
@@ -58,6 +63,7 @@ export class LearnedDays {
 
   /** A call that was let go at `startedAt` (ms) was answered. If it asked, and no header has told what it found, it has found that there is more. */
   answered(budget: Budget, startedAt: number): LimitChange[] {
+    if (!this.isLearned) return [];
     return this.#learned.filter((day) => day.isAsking(startedAt, true)).map((day) => gone(day, budget));
   }
 
@@ -68,7 +74,7 @@ export class LearnedDays {
 
   /** Whether more was learned than what was written tells, though no limit changed. */
   get isNotable(): boolean {
-    return KINDS.some(([kind]) => this.#days[kind].isNotable);
+    return this.#days.requests.isNotable || this.#days.tokens.isNotable;
   }
 
   record(): Pick<LearnedRecord, "rpd" | "tpd"> {

@@ -76,13 +76,15 @@ export class Learned {
     this.#foresee(budget, now);
     this.#sharing.keep(budget);
     this.#ours.started(budget, tokens, now);
-    return KINDS.flatMap(([kind, resource]) => {
+    const changes: LimitChange[] = [];
+    for (const [kind, resource] of KINDS) {
       const amount = kind === "requests" ? 1 : tokens;
       this.days.of(kind).started(budget, amount, now);
       this.#owed.of(kind).started(budget, amount, now);
       // As configured again, but by steps: what was cut may still be.
-      return this.#untold.started(kind, now) ? this.#follow(kind, resource, this.#bounds.limits[resource], budget, now) : [];
-    });
+      if (this.#untold.started(kind, now)) changes.push(...this.#follow(kind, resource, this.#bounds.limits[resource], budget, now));
+    }
+    return changes;
   }
 
   /** A call was taken that was let go at `startedAt` (ms), and its headers were heard before. */
@@ -93,10 +95,18 @@ export class Learned {
 
   /** Time goes by: a limit that was told without being believed, and that nobody has denied, is believed. */
   believe(budget: Budget, now: number): LimitChange[] {
-    return KINDS.flatMap(([kind, resource, , names]) => {
-      const told = names.flatMap((name) => this.#undenied(name, now));
-      return told.length > 0 ? this.#follow(kind, resource, this.#lowest(names, Math.max(...told)), budget, now) : [];
-    });
+    const changes: LimitChange[] = [];
+    for (const [kind, resource, , names] of KINDS) {
+      let told = Number.NEGATIVE_INFINITY;
+      for (const name of names) told = Math.max(told, this.#undenied(name, now));
+      if (told > Number.NEGATIVE_INFINITY) changes.push(...this.#follow(kind, resource, this.#lowest(names, told), budget, now));
+    }
+    return changes;
+  }
+
+  /** Whether there is a limit of which only a call can tell if it still holds. */
+  get isInDoubt(): boolean {
+    return this.#owed.isOwed || this.days.isLearned;
   }
 
   /**
@@ -214,8 +224,7 @@ export class Learned {
 
   /** Whether more was learned than what was written tells, though no limit changed. */
   get isNotable(): boolean {
-    const { bursts, days } = this;
-    return days.isNotable || bursts.isNotable || this.#owed.isNotable || KINDS.some(([kind]) => this.#untold.isNotable(kind));
+    return this.days.isNotable || this.bursts.isNotable || this.#owed.isNotable || this.#untold.isNotable;
   }
 
   record(): LearnedRecord {
@@ -287,12 +296,12 @@ export class Learned {
     return [{ foreign, told }];
   }
 
-  /** When a limit was told that is believed from now on, ms. */
-  #undenied(name: Name, now: number): number[] {
+  /** When a limit was told that is believed from now on, ms; never, if there is none. */
+  #undenied(name: Name, now: number): number {
     const told = this.#own[name].undenied(now);
-    if (!told) return [];
+    if (!told) return Number.NEGATIVE_INFINITY;
     [this.#foreign[name].limit, this.#foreign[name].heardAt] = [told.limit, told.at];
-    return [told.at];
+    return told.at;
   }
 
   /** The day's limit, and what is left of it. */

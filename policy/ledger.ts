@@ -27,8 +27,9 @@ export type LedgerRecord = {
 /** A record to write now, or null while the last one still covers the truth, and is near it. `aheadMs`: how far it runs ahead; 0 before a sleep, each of which would cost that much. */
 export function nextRecord(budget: Budget, last: LedgerRecord | null, now: number, aheadMs = AHEAD_MS): LedgerRecord | null {
   // Where a clock stepped back, nothing refills until it has caught up with the buckets.
-  const at = Math.max(now, ...budget.meters.map((meter) => meter.tally.at));
-  if (last && covers(last, budget, now) && covers(last, budget, at) && !isFar(last, budget, at, aheadMs)) return null;
+  let at = now;
+  for (const { tally } of budget.meters) at = Math.max(at, tally.at);
+  if (last && covers(last, budget, now) && (at === now || covers(last, budget, at)) && !isFar(last, budget, at, aheadMs)) return null;
   const spent: LedgerRecord["spent"] = {};
   const perMs: LedgerRecord["perMs"] = {};
   const past: LedgerRecord["past"] = {};

@@ -33,6 +33,10 @@ class Owed {
     this.#seeingSince = Number.POSITIVE_INFINITY;
   }
 
+  get isOwed(): boolean {
+    return this.#debt !== null;
+  }
+
   /** A call that takes so much may be let go from then on, ms, whatever is owed. Infinity: not before it is paid off. What even a bucket that was empty at the cut has not refilled yet is refused for sure. */
   seeAt(budget: Budget, amount: number): number {
     if (!this.#debt) return Number.POSITIVE_INFINITY;
@@ -91,6 +95,10 @@ export class Debts {
 
   of(kind: Kind): Owed {
     return this.#of[kind];
+  }
+
+  get isOwed(): boolean {
+    return this.#of.requests.isOwed || this.#of.tokens.isOwed;
   }
 
   /** When a call of so many tokens may be let go, ms, whatever is owed. */

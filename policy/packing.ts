@@ -1,5 +1,5 @@
 /** Which of two limits is about to be left unspent, so that jobs of the other kind go before the next. Of a window nothing is to be left of what is the scarcer for those that wait. */
-import { type Budget, costMs, isWindow, type Meter } from "./budget.ts";
+import { type Budget, costMs, isWindow, type Meter, meterOf } from "./budget.ts";
 import type { Sliding } from "./sliding.ts";
 
 /** Of a window so much may be behind: less is chance, and would change the order for nothing. */
@@ -17,9 +17,10 @@ export type Line = { head: number; mean: number; large: () => readonly number[];
  * kept ahead: of that nothing is to be left.
  */
 export function idleKind(budget: Budget, line: Line, now: number): Meter["counts"] | null {
-  const [requests, tokens] = (["rpm", "tpm"] as const).map((resource) => budget.meters.find((each) => each.resource === resource));
+  const tokens = meterOf(budget, "tpm");
   if (!tokens) return null;
   if (!isWindow(tokens)) return tokens.tally.spent(now) <= tokens.rate.perMs * costMs(budget, "requests", 0) ? "tokens" : null;
+  const requests = meterOf(budget, "rpm");
   if (!requests) return null;
   const [oneRequest, itsTokens] = [1 / requests.rate.burst, line.head / tokens.rate.burst];
   const lead = tokens.tally.spent(now) / tokens.rate.burst - requests.tally.spent(now) * oneRequest;

@@ -29,8 +29,8 @@ export class Untold {
     delete this.#answered[kind];
   }
 
-  isNotable(kind: Kind): boolean {
-    return this.#answered[kind] !== this.#written[kind];
+  get isNotable(): boolean {
+    return this.#answered.requests !== this.#written.requests || this.#answered.tokens !== this.#written.tokens;
   }
 
   /** Who sleeps from one call to the next would count the ten minutes from each. */

@@ -88,7 +88,8 @@ export function started(book: Book, pool: Pool, tokens: number, now: number): vo
 
 /** When a call of so many tokens may be let go though a limit holds it, ms: upstream may not keep it any more. Infinity: only as that limit has it. */
 export function askAt(book: Book, pool: Pool, tokens: number, now: number): number {
-  return book.limits.of(pool.id)?.readyAt(pool.budget, tokens, now) ?? Number.POSITIVE_INFINITY;
+  const learned = book.limits.of(pool.id);
+  return learned?.isInDoubt ? learned.readyAt(pool.budget, tokens, now) : Number.POSITIVE_INFINITY;
 }
 
 /** Whether a call that was just let go finds out what nothing else tells. */
