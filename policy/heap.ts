@@ -1,14 +1,26 @@
-/** A binary min-heap whose items may change their rank or leave: whoever changes one says so. Each item keeps its own place, -1 outside. */
+/**
+ * A binary min-heap whose items may change their rank or leave: whoever changes one says so. Each item keeps its own place, -1 outside. Ranks are numbers, kept
+ * beside each other as they were when their items were placed: of a thousand items most are then never looked at.
+ */
 export class RankedHeap<T> {
   readonly #items: T[] = [];
-  readonly #before: (a: T, b: T) => boolean;
+  readonly #ranks: number[] = [];
+  readonly #rankOf: (item: T) => number;
   readonly #placeOf: (item: T) => number;
   readonly #put: (item: T, place: number) => void;
+  readonly #isFirst: (a: T, b: T) => boolean;
 
-  constructor(before: (a: T, b: T) => boolean, placeOf: (item: T) => number, put: (item: T, place: number) => void) {
-    this.#before = before;
+  /** `isFirst`: of two of the same rank; without it either may be. */
+  constructor(
+    rankOf: (item: T) => number,
+    placeOf: (item: T) => number,
+    put: (item: T, place: number) => void,
+    isFirst: (a: T, b: T) => boolean = () => false,
+  ) {
+    this.#rankOf = rankOf;
     this.#placeOf = placeOf;
     this.#put = put;
+    this.#isFirst = isFirst;
   }
 
   get size(): number {
@@ -26,15 +38,21 @@ export class RankedHeap<T> {
 
   /** The least but one. */
   second(): T | undefined {
-    const [, a, b] = this.#items;
-    return a !== undefined && b !== undefined && this.#before(b, a) ? b : a;
+    const { length } = this.#items;
+    return this.#items[length > 2 && this.#isBefore(2, 1) ? 2 : 1];
+  }
+
+  /** From the least on; they stay where they are. Nothing may be placed or removed meanwhile. */
+  walk(): Walk<T> {
+    return new Walk(this.#items, (a, b) => this.#isBefore(a, b));
   }
 
   /** Takes the item in, or to where it belongs by now. */
   place(item: T): void {
     const at = this.#placeOf(item);
-    if (at >= 0) this.#move(at, item);
-    else this.#rise(this.#items.push(item) - 1, item);
+    const rank = this.#rankOf(item);
+    if (at >= 0) this.#move(at, item, rank);
+    else this.#rise(this.#items.push(item) - 1, item, rank);
   }
 
   /** Takes the least out. */
@@ -49,42 +67,95 @@ export class RankedHeap<T> {
     if (at < 0) return;
     this.#put(item, -1);
     const last = this.#items.pop()!;
-    if (last !== item) this.#move(at, last);
+    const rank = this.#ranks.pop()!;
+    if (last !== item) this.#move(at, last, rank);
   }
 
   /** An item that may have changed goes up or down. */
-  #move(at: number, item: T): void {
-    if (at > 0 && this.#before(item, this.#items[(at - 1) >> 1]!)) this.#rise(at, item);
-    else this.#sink(at, item);
+  #move(at: number, item: T, rank: number): void {
+    if (at > 0 && this.#comesBefore(item, rank, (at - 1) >> 1)) this.#rise(at, item, rank);
+    else this.#sink(at, item, rank);
   }
 
-  #rise(from: number, item: T): void {
+  #rise(from: number, item: T, rank: number): void {
     let at = from;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (!this.#before(item, this.#items[parent]!)) break;
-      this.#set(at, this.#items[parent]!);
+      if (!this.#comesBefore(item, rank, parent)) break;
+      this.#set(at, this.#items[parent]!, this.#ranks[parent]!);
       at = parent;
     }
-    this.#set(at, item);
+    this.#set(at, item, rank);
   }
 
-  #sink(from: number, item: T): void {
-    const items = this.#items;
+  #sink(from: number, item: T, rank: number): void {
+    const { length } = this.#items;
     let at = from;
     for (;;) {
       let child = 2 * at + 1;
-      if (child >= items.length) break;
-      if (child + 1 < items.length && this.#before(items[child + 1]!, items[child]!)) child++;
-      if (!this.#before(items[child]!, item)) break;
-      this.#set(at, items[child]!);
+      if (child >= length) break;
+      if (child + 1 < length && this.#isBefore(child + 1, child)) child++;
+      if (!this.#comesAfter(item, rank, child)) break;
+      this.#set(at, this.#items[child]!, this.#ranks[child]!);
       at = child;
     }
-    this.#set(at, item);
+    this.#set(at, item, rank);
   }
 
-  #set(at: number, item: T): void {
+  #set(at: number, item: T, rank: number): void {
     this.#items[at] = item;
+    this.#ranks[at] = rank;
     this.#put(item, at);
+  }
+
+  /** Of two places. */
+  #isBefore(a: number, b: number): boolean {
+    const [first, second] = [this.#ranks[a]!, this.#ranks[b]!];
+    return first < second || (first === second && this.#isFirst(this.#items[a]!, this.#items[b]!));
+  }
+
+  /** Whether an item belongs before the one at a place. */
+  #comesBefore(item: T, rank: number, place: number): boolean {
+    const other = this.#ranks[place]!;
+    return rank < other || (rank === other && this.#isFirst(item, this.#items[place]!));
+  }
+
+  #comesAfter(item: T, rank: number, place: number): boolean {
+    const other = this.#ranks[place]!;
+    return other < rank || (rank === other && this.#isFirst(this.#items[place]!, item));
+  }
+}
+
+/** Of a heap, the next few from the least on, and what is known to come after them: a few more at the most. */
+export class Walk<T> {
+  readonly #items: readonly T[];
+  readonly #isBefore: (a: number, b: number) => boolean;
+  /** Places whose parents were told, the least last. */
+  readonly #edge: number[];
+
+  constructor(items: readonly T[], isBefore: (a: number, b: number) => boolean) {
+    this.#items = items;
+    this.#isBefore = isBefore;
+    this.#edge = items.length > 0 ? [0] : [];
+  }
+
+  peek(): T | undefined {
+    return this.#items[this.#edge[this.#edge.length - 1]!];
+  }
+
+  next(): T | undefined {
+    const at = this.#edge.pop();
+    if (at === undefined) return undefined;
+    this.#reach(2 * at + 1);
+    this.#reach(2 * at + 2);
+    return this.#items[at];
+  }
+
+  #reach(place: number): void {
+    if (place >= this.#items.length) return;
+    const edge = this.#edge;
+    let at = edge.push(place) - 1;
+    for (; at > 0 && this.#isBefore(edge[at - 1]!, place); at--) edge[at] = edge[at - 1]!;
+    edge[at] = place;
   }
 }

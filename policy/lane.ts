@@ -113,11 +113,13 @@ export class Lane {
 
   /** The job starts, and waits no more. Answers whether it was there, awake. */
   start(waiting: Waiting): boolean {
-    const length = { requests: this.sizeOf("requests"), tokens: this.sizeOf("tokens") };
-    const kind = KINDS.find((each) => this.#lines[each].remove(waiting));
+    // Nearly always it is the first of its kind.
+    const kind = KINDS.find((each) => this.#lines[each].first() === waiting) ?? KINDS.find((each) => this.#lines[each].has(waiting));
     if (!kind) return false;
+    const length = this.sizeOf(kind);
+    this.#lines[kind].remove(waiting);
     this.#starts++;
-    this.#gaps[kind] = startedOne(this.#gaps[kind], this.#starts, length[kind]);
+    this.#gaps[kind] = startedOne(this.#gaps[kind], this.#starts, length);
     return true;
   }
 

@@ -280,50 +280,44 @@ export class Order {
 
   /** Lets a job of this kind ahead of the head, if that is fair and the head bears it. */
   #letAhead(kind: Kind, head: Waiting, gate: Gate): Waiting | null {
-    const heap = this.#turns.of[kind];
+    const scarce = kind === "requests" ? "tokens" : "requests";
+    const own = this.lanes.get(head.flow)!;
+    const headStep = this.#chargeMs(own, head, gate) / own.weight;
+    const bearsMs = gate.costMs(head);
+    const passedMs = this.#passed?.delayedMs ?? 0;
     const skipped: Lane[] = [];
-    let tried = 0;
-    let chosen: Waiting | null = null;
-    for (let lane = heap.peek(); lane && !chosen && tried++ < LANES_TRIED; lane = heap.peek()) {
+    let walk = this.#turns.of[kind].walk();
+    for (let tried = 0; tried < LANES_TRIED; tried++) {
+      let lane = walk.next();
+      while (lane && skipped.includes(lane)) lane = walk.next();
+      if (!lane) break;
       const candidate = lane.first(kind)!;
       if (lane.owes) {
         this.#pay(lane, candidate, gate);
+        walk = this.#turns.of[kind].walk();
         continue;
       }
-      const delayedMs = (this.#passed?.delayedMs ?? 0) + gate.delayMs(candidate, kind === "requests" ? "tokens" : "requests", head);
-      if (delayedMs > gate.costMs(head)) break;
+      const delayedMs = passedMs + gate.delayMs(candidate, scarce, head);
+      if (delayedMs > bearsMs) break;
+      const least = Math.min(virtualOf(walk.peek()), virtualOf(this.#turns.leastBut(lane, scarce)));
+      const step = this.#chargeMs(lane, candidate, gate) / lane.weight;
+      // Were it let ahead, it would lead no other by more than a largest job, the head's start counted.
+      const isFair = lane.virtual + step + (lane === own ? headStep : 0) - least <= Math.max(step, headStep);
       // The head itself, where limits have changed what it mostly takes since it was lined up: nobody goes ahead of himself.
-      if (candidate === head || !this.#isFair(lane, candidate, head, gate)) {
-        heap.remove(lane);
-        skipped.push(lane);
-        continue;
-      }
-      const answer = gate.starts(candidate, true);
+      const answer = isFair && candidate !== head ? gate.starts(candidate, true) : "aside";
       if (answer === "lane") {
         this.#cap(lane);
-        continue;
-      }
-      if (answer === "aside") {
-        heap.remove(lane);
+        walk = this.#turns.of[kind].walk();
+      } else if (answer === "aside") {
         skipped.push(lane);
-        continue;
+      } else {
+        if (answer !== "start") break;
+        this.#passed = { waiting: head, delayedMs };
+        this.#take(candidate, gate);
+        return candidate;
       }
-      if (answer !== "start") break;
-      chosen = candidate;
-      this.#passed = { waiting: head, delayedMs };
-      this.#take(candidate, gate);
     }
-    for (const lane of skipped) this.#rank(lane);
-    return chosen;
-  }
-
-  /** Whether the lane, were it let ahead, would lead no other by more than a largest job, the head's start counted. */
-  #isFair(lane: Lane, candidate: Waiting, head: Waiting, gate: Gate): boolean {
-    const own = this.lanes.get(head.flow)!;
-    const step = this.#chargeMs(lane, candidate, gate) / lane.weight;
-    const headStep = this.#chargeMs(own, head, gate) / own.weight;
-    const after = lane.virtual + step + (lane === own ? headStep : 0);
-    return after - this.#turns.leastBut(lane) <= Math.max(step, headStep);
+    return null;
   }
 
   #take(waiting: Waiting, gate: Gate): void {
@@ -384,4 +378,8 @@ export class Order {
     this.#turns.remove(lane);
     lane.isCapped = true;
   }
+}
+
+function virtualOf(lane: Lane | undefined): number {
+  return lane ? lane.virtual : Number.POSITIVE_INFINITY;
 }

@@ -67,16 +67,22 @@ export class Queue {
     return first;
   }
 
+  has(waiting: Waiting): boolean {
+    const at = this.#runOf(waiting);
+    const run = this.#runs[at];
+    return run !== undefined && run[this.#find(run, waiting, at === 0 ? this.#head : 0)] === waiting;
+  }
+
   remove(waiting: Waiting): boolean {
+    if (this.first() === waiting) {
+      this.takeFirst();
+      return true;
+    }
     const at = this.#runOf(waiting);
     const run = this.#runs[at];
     if (!run) return false;
     const index = this.#find(run, waiting, at === 0 ? this.#head : 0);
     if (run[index] !== waiting) return false;
-    if (at === 0 && index === this.#head) {
-      this.takeFirst();
-      return true;
-    }
     this.#cutOut(at, index, 1);
     return true;
   }

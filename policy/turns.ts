@@ -12,11 +12,14 @@ export class Turns {
 
   /** Puts a lane where it belongs. */
   place(lane: Lane): void {
-    this.#note(lane, lane.first("requests") !== undefined || lane.first("tokens") !== undefined);
+    let asks = false;
     for (const kind of KINDS) {
-      if (lane.first(kind)) this.of[kind].place(lane);
+      const waits = lane.first(kind) !== undefined;
+      asks ||= waits;
+      if (waits) this.of[kind].place(lane);
       else this.of[kind].remove(lane);
     }
+    this.#note(lane, asks);
   }
 
   remove(lane: Lane): void {
@@ -40,25 +43,21 @@ export class Turns {
     return a && b ? (comesFirst(a, b) ? a : b) : (a ?? b);
   }
 
-  /** The least virtual time of all lanes but one. */
-  leastBut(lane: Lane): number {
-    let least = Number.POSITIVE_INFINITY;
-    for (const kind of KINDS) {
-      const heap = this.of[kind];
-      const other = heap.peek() === lane ? heap.second() : heap.peek();
-      if (other) least = Math.min(least, other.virtual);
-    }
-    return least;
+  /** Of those with jobs of a kind, the one with the least virtual time but for this lane. */
+  leastBut(lane: Lane, kind: Kind): Lane | undefined {
+    const heap = this.of[kind];
+    return heap.peek() === lane ? heap.second() : heap.peek();
   }
 }
 
 function openHeap(kind: Kind): RankedHeap<Lane> {
   return new RankedHeap<Lane>(
-    comesFirst,
-    (lane) => lane.slots[kind],
-    (lane, place) => {
-      lane.slots[kind] = place;
+    ({ virtual }) => virtual,
+    ({ slots }) => slots[kind],
+    ({ slots }, place) => {
+      slots[kind] = place;
     },
+    isNamedFirst,
   );
 }
 

@@ -138,7 +138,7 @@ function sizeOf({ entries, runs }: Shelf): number {
 
 function openEntries(): RankedHeap<Entry> {
   return new RankedHeap<Entry>(
-    (a, b) => a.row.tokens < b.row.tokens,
+    ({ row }) => row.tokens,
     ({ slots }) => slots.aside,
     ({ slots }, place) => {
       slots.aside = place;
@@ -148,7 +148,7 @@ function openEntries(): RankedHeap<Entry> {
 
 function openRuns(): RankedHeap<Rested> {
   return new RankedHeap<Rested>(
-    (a, b) => a.smallest < b.smallest,
+    ({ smallest }) => smallest,
     ({ shelved }) => shelved,
     (run, place) => {
       run.shelved = place;

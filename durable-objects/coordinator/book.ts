@@ -126,7 +126,7 @@ export class Book {
   readonly deadlines = heapOf("deadlines", ({ row }) => row.deadline!);
   /** Tenants that something of their own keeps until an instant that is known: of a thousand, those few are looked at in a turn. */
   readonly #kept = new RankedHeap<TenantDesk>(
-    (a, b) => a.wakeAt < b.wakeAt,
+    ({ wakeAt }) => wakeAt,
     ({ slot }) => slot,
     (desk, place) => {
       desk.slot = place;
@@ -380,7 +380,7 @@ export class Book {
 
 function heapOf(name: "delayed" | "deadlines", dueAt: (entry: Entry) => number): RankedHeap<Entry> {
   return new RankedHeap<Entry>(
-    (a, b) => dueAt(a) < dueAt(b),
+    dueAt,
     ({ slots }) => slots[name],
     ({ slots }, place) => {
       slots[name] = place;

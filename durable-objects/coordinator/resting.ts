@@ -113,7 +113,7 @@ export class Resting {
   /** No job that rests has a greater number. */
   #most = 0;
   readonly #deadlines = new RankedHeap<Rested>(
-    (a, b) => a.deadline! < b.deadline!,
+    ({ deadline }) => deadline!,
     ({ slot }) => slot,
     (run, place) => {
       run.slot = place;

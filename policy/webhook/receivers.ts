@@ -27,7 +27,7 @@ export class Receivers {
   readonly #receivers = new Map<string, Receiver>();
   /** Those of which nothing is due yet, the next one first. */
   readonly #ahead = new RankedHeap<Receiver>(
-    (a, b) => a.at < b.at,
+    ({ at }) => at,
     ({ place }) => place,
     (receiver, place) => {
       receiver.place = place;

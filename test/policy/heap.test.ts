@@ -5,7 +5,7 @@ import { RankedHeap } from "../../policy/heap.ts";
 type Item = { value: number; place: number };
 const open = () =>
   new RankedHeap<Item>(
-    (a, b) => a.value < b.value,
+    ({ value }) => value,
     ({ place }) => place,
     (item, place) => {
       item.place = place;
@@ -21,7 +21,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("change" as const), which, value }) },
 );
 
-// Law: what comes out is always the least of what is in, whoever left or changed meanwhile; and each item knows its place.
+// Law: what comes out is always the least of what is in, whoever left or changed meanwhile; each item knows its place; and who walks through sees all in order.
 it("a heap gives back the least of what it holds, among equals too", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
@@ -51,8 +51,13 @@ it("a heap gives back the least of what it holds, among equals too", () => {
         expect(new Set(heap)).toEqual(new Set(items));
         if (items.length > 0) expect(heap.peek()!.value).toBe(least());
         expect(items.map(({ place }) => place).sort((a, b) => a - b)).toEqual(items.map((_, index) => index));
-        const second = items.map((each) => each.value).sort((a, b) => a - b)[1];
-        expect(heap.second()?.value).toBe(second);
+        const inOrder = items.map((each) => each.value).sort((a, b) => a - b);
+        expect(heap.second()?.value).toBe(inOrder[1]);
+        const walk = heap.walk();
+        for (const expected of [...inOrder, undefined]) {
+          expect(walk.peek()?.value).toBe(expected);
+          expect(walk.next()?.value).toBe(expected);
+        }
       }
     }),
     { numRuns: 500 },
