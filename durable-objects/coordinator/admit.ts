@@ -1,22 +1,25 @@
 /** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
 import { delayMs, dominantMs, neverFits, readiness, readyBesideAt, reserve } from "../../policy/budget.ts";
 import { isBatches } from "../../policy/flow.ts";
+import type { Kind } from "../../policy/lane.ts";
 import type { Answer, Gate, Order } from "../../policy/order.ts";
-import { idleKind } from "../../policy/packing.ts";
+import { idleKind, type Line } from "../../policy/packing.ts";
 import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import { turns } from "../../policy/vain.ts";
 import type { Book, Pool } from "./book.ts";
+import type { PoolState } from "./condition/conditions.ts";
 import { begun, heldBack, isProbe, isProbeDue, refresh } from "./condition/gate.ts";
 import { askAt, started } from "./limits.ts";
-import { waitingOf } from "./waiting.ts";
+import { entryOf, lined } from "./waiting.ts";
 
 /** So many are found too large in one turn: a turn stays short. */
 const ASIDE_MOST = 2_000;
+const NO_ORDERS: readonly Order[] = [];
 
 export function admit(book: Book, now: number): void {
   book.readmitDue(now);
-  const late = new Set<Pool>();
+  const late: Pool[] = [];
   for (const pool of book.pools.values()) {
     pool.wakeAt = Number.POSITIVE_INFINITY;
     refresh(book, pool, now);
@@ -27,11 +30,11 @@ export function admit(book: Book, now: number): void {
 }
 
 /** `late`: to be gone through once more when the live work of every pool was asked; null once it was. */
-function pass(book: Book, pool: Pool, late: Set<Pool> | null, now: number): void {
-  const gate = gateOf(book, pool, now, late);
+function pass(book: Book, pool: Pool, late: Pool[] | null, now: number): void {
+  const gate = new PoolGate(book, pool, late, now);
   if (isProbeDue(book, pool, now)) startUntried(book, pool, gate, now);
   start(book, pool, gate, now);
-  if (!late?.has(pool)) probe(book, pool, gate, now);
+  if (!late?.includes(pool)) probe(book, pool, gate, now);
 }
 
 function start(book: Book, pool: Pool, gate: Gate, now: number): void {
@@ -42,12 +45,17 @@ function start(book: Book, pool: Pool, gate: Gate, now: number): void {
 function startUntried(book: Book, pool: Pool, gate: Gate, now: number): void {
   const { vain } = book.conditions.of(pool.id);
   const skipped = new Set<string>();
-  const starts: Gate["starts"] = (waiting, ahead) => {
-    if (!vain.has(waiting.tenant)) return gate.starts(waiting, ahead);
-    skipped.add(waiting.flow);
-    return "lane";
+  const untried: Gate = {
+    starts: (waiting, ahead) => {
+      if (!vain.has(waiting.tenant)) return gate.starts(waiting, ahead);
+      skipped.add(waiting.flow);
+      return "lane";
+    },
+    costMs: (waiting, tokens) => gate.costMs(waiting, tokens),
+    delayMs: (waiting, resource, head) => gate.delayMs(waiting, resource, head),
+    idle: (head, line) => gate.idle(head, line),
   };
-  start(book, pool, { ...gate, starts }, now);
+  start(book, pool, untried, now);
   // In this pool alone: when its tenant is to be asked in others is as it was.
   for (const flow of skipped) pool.order.readmit(flow);
 }
@@ -56,7 +64,7 @@ function startUntried(book: Book, pool: Pool, gate: Gate, now: number): void {
 function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
   const entry = book.aside.probe(pool, now);
   if (!entry) return;
-  const waiting = waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant });
+  const waiting = lined(entry);
   if (mayStart(book, pool, waiting, now) !== "start") return;
   pool.order.charge(waiting, gate);
   book.aside.leave(entry);
@@ -65,39 +73,61 @@ function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
 
 /** The turns that the tenant's next call takes, for those in a row that came to nothing. */
 function turnsOf(book: Book, pool: Pool, tenant: string): number {
-  return turns(book.conditions.of(pool.id).vain.get(tenant)?.times ?? 0);
+  return turnsIn(book.conditions.of(pool.id), tenant);
 }
 
-function gateOf(book: Book, pool: Pool, now: number, late: Set<Pool> | null): Gate {
-  let left = ASIDE_MOST;
-  const starts = (waiting: Waiting, ahead = false): Answer => {
+function turnsIn({ vain }: PoolState, tenant: string): number {
+  return vain.size === 0 ? 1 : turns(vain.get(tenant)?.times ?? 0);
+}
+
+/** What the order is told of the budget, in one turn. */
+class PoolGate implements Gate {
+  readonly #book: Book;
+  readonly #pool: Pool;
+  readonly #state: PoolState;
+  readonly #late: Pool[] | null;
+  readonly #now: number;
+  #left = ASIDE_MOST;
+
+  constructor(book: Book, pool: Pool, late: Pool[] | null, now: number) {
+    this.#book = book;
+    this.#pool = pool;
+    this.#state = book.conditions.of(pool.id);
+    this.#late = late;
+    this.#now = now;
+  }
+
+  starts(waiting: Waiting, ahead = false): Answer {
+    const [book, pool, now] = [this.#book, this.#pool, this.#now];
     // Its tenant's own limit may be meant for live work that is yet to be asked. It keeps its turn until then: in a pool that others keep busy there would be nothing left.
-    if (late && liveLanes(book, waiting).some((order) => order !== pool.order)) {
-      late.add(pool);
+    if (this.#late && liveLanes(book, waiting).some((order) => order !== pool.order)) {
+      if (!this.#late.includes(pool)) this.#late.push(pool);
       return "pool";
     }
     if (!neverFits(pool.budget, waiting.tokens)) return mayStart(book, pool, waiting, now);
     if (ahead) return "aside";
-    if (left-- > 0) {
-      book.setAside(book.entries.get(waiting.job)!, now);
+    if (this.#left-- > 0) {
+      book.setAside(entryOf(waiting), now);
       return "aside";
     }
     pool.wakeAt = Math.min(pool.wakeAt, now + 1);
     return "pool";
-  };
-  return {
-    starts,
-    costMs: ({ tenant, tokens: reserved }, tokens = reserved) => {
-      const times = turnsOf(book, pool, tenant);
-      // What calls use that are taken says nothing of one that will be refused: upstream counts all of it.
-      return times > 1 ? times * dominantMs(pool.budget, reserved) : dominantMs(pool.budget, tokens);
-    },
-    delayMs: ({ tokens }, resource, head) => delayMs(pool.budget, resource, head.tokens, tokens, now),
-    idle: ({ tokens }, line) => {
-      const mean = pool.waitingTokens / Math.max(1, pool.order.size);
-      return idleKind(pool.budget, { ...line, head: tokens, mean }, now);
-    },
-  };
+  }
+
+  costMs({ tenant, tokens: reserved }: Waiting, tokens = reserved): number {
+    const times = turnsIn(this.#state, tenant);
+    // What calls use that are taken says nothing of one that will be refused: upstream counts all of it.
+    return times > 1 ? times * dominantMs(this.#pool.budget, reserved) : dominantMs(this.#pool.budget, tokens);
+  }
+
+  delayMs({ tokens }: Waiting, resource: Kind, head: Waiting): number {
+    return delayMs(this.#pool.budget, resource, head.tokens, tokens, this.#now);
+  }
+
+  idle({ tokens: head }: Waiting, { large, small }: Pick<Line, "large" | "small">): Kind | null {
+    const { budget, order, waitingTokens } = this.#pool;
+    return idleKind(budget, { head, mean: waitingTokens / Math.max(1, order.size), large, small }, this.#now);
+  }
 }
 
 /** Reserves if the job may start. */
@@ -105,7 +135,7 @@ function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
   const answer = obstacle(book, pool, waiting, now);
   if (answer) return answer;
   reserve(book.spending(waiting.tenant), waiting.tokens, now);
-  book.entries.get(waiting.job)!.reservation = reserve(pool.budget, waiting.tokens, now);
+  entryOf(waiting).reservation = reserve(pool.budget, waiting.tokens, now);
   started(book, pool, waiting.tokens, now);
   begun(book, pool, waiting, now);
   return "start";
@@ -148,13 +178,13 @@ function liveAt(book: Book, waiting: Waiting, now: number): number {
 }
 
 /** Where live work waits that shares a limit of its tenant's own with this line of a batch. */
-function liveLanes(book: Book, { flow, tenant }: Waiting): Order[] {
-  if (!isBatches(flow) || book.tenant(tenant).budget.meters.length === 0) return [];
+function liveLanes(book: Book, { flow, tenant }: Waiting): readonly Order[] {
+  if (!isBatches(flow) || book.tenant(tenant).budget.meters.length === 0) return NO_ORDERS;
   return [...book.pools.values()].map(({ order }) => order).filter(({ lanes }) => (lanes.get(tenant)?.awake ?? 0) > 0);
 }
 
 function lease(book: Book, pool: Pool, waiting: Waiting, now: number): void {
-  const entry = book.entries.get(waiting.job)!;
+  const entry = entryOf(waiting);
   const { row } = entry;
   const { keeps, tokens } = pool.order.charged(waiting);
   const charged = turnsOf(book, pool, waiting.tenant) > 1 ? row.tokens : tokens;

@@ -11,7 +11,7 @@ import { Order } from "../../policy/order.ts";
 import { type Fleet, leaveAtOnce, openFleet } from "../../policy/placement.ts";
 import { greatestBudget, poolBudget } from "../../policy/pools.ts";
 import type { Waiting } from "../../policy/queue.ts";
-import type { DeadLetter, Held, Lease, MailboxAddress, Move, Verdict } from "../../schemas/rpc.ts";
+import type { DeadLetter, MailboxAddress } from "../../schemas/rpc.ts";
 import { Addresses } from "./addresses.ts";
 import { Aside } from "./aside.ts";
 import { Conditions } from "./condition/conditions.ts";
@@ -19,11 +19,12 @@ import { DoubtBook } from "./doubts.ts";
 import { Endings } from "./endings.ts";
 import { EstimateBook } from "./estimates.ts";
 import { Expectations } from "./expectations.ts";
+import { type Letters, noLetters } from "./letters.ts";
 import { LimitBook } from "./limits.ts";
 import { Resting } from "./resting.ts";
 import { type Segment, Segments } from "./segments.ts";
 import type { CoordinatorStore, PoolRecord, StoredSegment, TicketRow } from "./store/store.ts";
-import { flowOfMailbox, NO_REFUSALS, type Refusals, waitingOf } from "./waiting.ts";
+import { flowOfMailbox, lined, NO_REFUSALS, type Refusals } from "./waiting.ts";
 import { Watching } from "./watching.ts";
 
 /** A lease unheard of for this long is lost; dispatchers renew four times in it. */
@@ -92,26 +93,6 @@ export type TenantDesk = {
   slot: number;
 };
 
-export type Letters = {
-  /** Leases of tickets that came in this very turn: sent before its commit, for their mailbox awaits it. */
-  ahead: Map<string, Lease[]>;
-  starts: Map<string, Lease[]>;
-  verdicts: Map<number, Verdict[]>;
-  moves: Map<number, Move[]>;
-  aborts: Map<string, string[]>;
-  /** Leases of which a dispatcher is asked whether it holds them. */
-  asks: Map<string, Held[]>;
-};
-
-export const noLetters = (): Letters => ({
-  ahead: new Map(),
-  starts: new Map(),
-  verdicts: new Map(),
-  moves: new Map(),
-  aborts: new Map(),
-  asks: new Map(),
-});
-
 /** Until the first call has ended. */
 const FIRST_CALL_MS = 5_000;
 
@@ -139,8 +120,8 @@ export class Book {
   readonly doubts = new DoubtBook();
   readonly limits = new LimitBook();
   readonly estimates = new EstimateBook();
-  /** Running leases by dispatcher. */
-  readonly leased = new Map<string, Set<Entry>>();
+  /** Running leases by dispatcher, and by job: of a million tickets those few are looked up with each word of theirs. */
+  readonly leased = new Map<string, Map<string, Entry>>();
   /** When each of these dispatchers was last heard of, or asked. */
   readonly heardAt = new Map<string, number>();
   /** The incarnation of a dispatcher that alone has taken what it holds, as far as that is known. */
@@ -266,10 +247,10 @@ export class Book {
 
   /** Puts a waiting ticket into the order. A retried one comes back to its old place. */
   line(entry: Entry): void {
-    const { row, address, flow } = entry;
+    const { row } = entry;
     const pool = this.pools.get(row.pool)!;
     this.aside.leave(entry);
-    entry.waiting = waitingOf(row, { flow, tenant: address.tenant });
+    entry.waiting = lined(entry);
     pool.order.add(entry.waiting);
     pool.waitingTokens += row.tokens;
     this.awake++;
@@ -341,10 +322,20 @@ export class Book {
     entry.leasedAt = now;
     entry.expiresAt = now + LEASE_MS;
     const name = entry.row.dispatcher!;
-    const held = this.leased.get(name) ?? new Set();
+    let held = this.leased.get(name);
+    if (!held) {
+      held = new Map();
+      this.leased.set(name, held);
+    }
     if (held.size === 0) this.heardAt.set(name, now);
-    this.leased.set(name, held.add(entry));
+    held.set(entry.row.job, entry);
     this.leaseCheckAt = Math.min(this.leaseCheckAt, this.heardAt.get(name)! + SILENCE_MS);
+  }
+
+  /** What a dispatcher holds by that name; undefined if it is another attempt that it speaks of, or another's by now. */
+  leaseOf(dispatcher: string, { attempt, job }: { attempt: number; job: string }): Entry | undefined {
+    const entry = this.leased.get(dispatcher)?.get(job);
+    return entry?.row.attempt === attempt ? entry : undefined;
   }
 
   /** Its job waits for its pool's next probe. */

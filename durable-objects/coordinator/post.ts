@@ -5,7 +5,8 @@ import { type Notice, report } from "../../platform/telemetry.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Held, Lease, Move, Verdict } from "../../schemas/rpc.ts";
 import { alert, isAlert } from "./alert.ts";
-import { type Book, noLetters } from "./book.ts";
+import type { Book } from "./book.ts";
+import { takeLetters } from "./letters.ts";
 import { leave } from "./settle.ts";
 import { confirmStart, heldBy, isConfirmed, lose, reconcile, unsent } from "./sweep.ts";
 
@@ -32,8 +33,7 @@ export function sendAhead(post: Post): void {
 
 /** After the commit: all the rest. `now` in ms. */
 export function send(post: Post, now: number): void {
-  const { letters } = post.book;
-  post.book.letters = noLetters();
+  const letters = takeLetters(post.book);
   for (const { notices } of [post.book.conditions, post.book.limits]) for (const notice of notices.splice(0)) tell(post, notice, now);
   for (const [dispatcher, leases] of letters.starts) post.background(start(post, dispatcher, leases));
   for (const [mailbox, verdicts] of letters.verdicts)

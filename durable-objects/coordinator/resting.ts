@@ -14,7 +14,7 @@ import type { Book, Entry, Pool } from "./book.ts";
 import { MOST, type Segment } from "./segments.ts";
 import type { CoordinatorStore, StoredSegment, Summary } from "./store/store.ts";
 import { requestsOf, summaryOf } from "./summary.ts";
-import { flowOfMailbox, waitingOf } from "./waiting.ts";
+import { entryOf, flowOfMailbox, lined, waitingOf } from "./waiting.ts";
 
 /** Waiting tickets that are in memory; each takes some hundred bytes of 128 MB in all. */
 const AWAKE_MOST = 20_000;
@@ -266,7 +266,7 @@ export class Resting {
   #restLane(store: CoordinatorStore, pool: Pool, lane: Lane, keep: number): number {
     // Those that go to rest are among these, so that no other comes to the front by it.
     const far = new Set<Entry>();
-    for (const { job } of lane.far(keep)) far.add(this.#book.entries.get(job)!);
+    for (const waiting of lane.far(keep)) far.add(entryOf(waiting));
     return this.#restThese(store, pool, far, (entry) => far.has(entry) && this.#mayRest(entry, pool));
   }
 
@@ -350,7 +350,7 @@ export class Resting {
       return;
     }
     const jobs = entries.map((entry) => {
-      entry.waiting = waitingOf(entry.row, run);
+      entry.waiting = lined(entry);
       return entry.waiting;
     });
     this.#book.awake += jobs.length;

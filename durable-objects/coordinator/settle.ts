@@ -24,7 +24,7 @@ export function settle(book: Book, batch: SettleBatch, now: number, random: () =
   const refused = new Set(batch.settlements.flatMap((settlement) => noteTurnedAway(book, batch.dispatcher, settlement, now)));
   read(book, batch.readings ?? [], now, refused);
   for (const settlement of batch.settlements) {
-    const entry = leaseOf(book, batch.dispatcher, settlement);
+    const entry = book.leaseOf(batch.dispatcher, settlement);
     if (!entry) continue;
     const { headersMs } = settlement;
     const outcome = believed(book, entry, settlement.outcome);
@@ -50,15 +50,10 @@ function leftAtOf({ reservation, row }: Entry, { headersMs, waitedMs = 0 }: Sett
 
 type Settlement = SettleBatch["settlements"][number];
 
-function leaseOf(book: Book, dispatcher: string, { attempt, job }: Settlement): Entry | null {
-  const entry = book.entries.get(job);
-  return entry?.row.phase === "leased" && entry.row.attempt === attempt && entry.row.dispatcher === dispatcher ? entry : null;
-}
-
 /** Its job, if it was refused for the rate for the first time. */
 function noteTurnedAway(book: Book, dispatcher: string, settlement: Settlement, now: number): string[] {
   const { outcome } = settlement;
-  const entry = TURNED_AWAY.has(outcome.kind) ? leaseOf(book, dispatcher, settlement) : null;
+  const entry = TURNED_AWAY.has(outcome.kind) ? book.leaseOf(dispatcher, settlement) : undefined;
   if (!entry) return [];
   const learned = book.limits.of(entry.row.pool);
   if (outcome.kind === "rate_limited") learned?.refused(entry.row.tokens, now);
@@ -71,7 +66,7 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   const { row } = entry;
   vacate(book.fleet, row.dispatcher!, headersMs);
   const { backAt, outcome, probe, silentUntil, stood } = learn(book, entry, row.dispatcher!, said, now, random);
-  book.leased.get(row.dispatcher!)?.delete(entry);
+  book.leased.get(row.dispatcher!)?.delete(row.job);
   row.dispatcher = null;
   returnBudget(book, entry, outcome, now);
   // What was not done repeats nothing: whether the next attempt does is still in doubt.

@@ -45,21 +45,21 @@ function checkLeases(book: Book, now: number, random: () => number): void {
   const absent = now - book.leaseCheckAt >= SILENCE_MS;
   book.leaseCheckAt = Number.POSITIVE_INFINITY;
   for (const [dispatcher, held] of book.leased) {
-    if (absent) for (const entry of held) entry.expiresAt = Math.max(entry.expiresAt, now + SILENCE_MS);
-    for (const entry of held) if (entry.expiresAt <= now) lose(book, entry, now, random());
+    if (absent) for (const entry of held.values()) entry.expiresAt = Math.max(entry.expiresAt, now + SILENCE_MS);
+    for (const entry of held.values()) if (entry.expiresAt <= now) lose(book, entry, now, random());
     if (held.size === 0) continue;
     if (book.heardAt.get(dispatcher)! + SILENCE_MS <= now) {
       book.letters.asks.set(dispatcher, heldBy(book, dispatcher));
       book.heardAt.set(dispatcher, now);
     }
     book.leaseCheckAt = Math.min(book.leaseCheckAt, book.heardAt.get(dispatcher)! + SILENCE_MS);
-    for (const { expiresAt } of held) book.leaseCheckAt = Math.min(book.leaseCheckAt, expiresAt);
+    for (const { expiresAt } of held.values()) book.leaseCheckAt = Math.min(book.leaseCheckAt, expiresAt);
   }
 }
 
 /** The leases that a dispatcher holds, as the book knows. */
 export function heldBy(book: Book, dispatcher: string): Held[] {
-  return [...(book.leased.get(dispatcher) ?? [])].map(({ row }) => ({ job: row.job, attempt: row.attempt }));
+  return [...(book.leased.get(dispatcher)?.values() ?? [])].map(({ row }) => ({ job: row.job, attempt: row.attempt }));
 }
 
 /** Of the leases `sent`, a dispatcher holds these in this incarnation; what an earlier one held is lost with it. */
@@ -81,7 +81,7 @@ export function isConfirmed(book: Book, dispatcher: string, boot: string, held: 
   if (held !== sent || book.boots.get(dispatcher) !== boot) return false;
   book.heardAt.set(dispatcher, now);
   for (const { attempt, job } of sent) {
-    const entry = leaseOf(book, dispatcher, job, attempt);
+    const entry = book.leaseOf(dispatcher, { job, attempt });
     if (entry) [entry.boot, entry.expiresAt] = [boot, now + LEASE_MS];
   }
   return true;
@@ -92,7 +92,7 @@ export function heartbeat(book: Book, dispatcher: string, boot: string, held: He
   const stop: Held[] = [];
   book.heardAt.set(dispatcher, now);
   for (const each of held) {
-    const entry = leaseOf(book, dispatcher, each.job, each.attempt);
+    const entry = book.leaseOf(dispatcher, each);
     if (!entry) {
       stop.push(each);
       continue;
@@ -118,7 +118,7 @@ export function reconcile(
   book.heardAt.set(dispatcher, now);
   if (book.boots.get(dispatcher) !== boot) book.boots.delete(dispatcher);
   for (const { job, attempt } of asked) {
-    const entry = leaseOf(book, dispatcher, job, attempt);
+    const entry = book.leaseOf(dispatcher, { job, attempt });
     if (!entry) continue;
     if (!alive.has(`${job} ${attempt}`)) lose(book, entry, now, random());
     else [entry.boot, entry.expiresAt] = [boot, now + LEASE_MS];
@@ -134,7 +134,7 @@ export function lose(book: Book, entry: Entry, now: number, random: number): voi
 /** The call never left: `start` was refused. */
 export function unsent(book: Book, dispatcher: string, leases: Held[], now: number, random: () => number): void {
   for (const { job, attempt } of leases) {
-    const entry = leaseOf(book, dispatcher, job, attempt);
+    const entry = book.leaseOf(dispatcher, { job, attempt });
     const outcome: Outcome = { kind: "retryable", unknown: false, retryAfterMs: null, problem: lostLease(), unsent: true };
     if (entry) conclude(book, entry, outcome, null, now, random());
   }
@@ -142,15 +142,10 @@ export function unsent(book: Book, dispatcher: string, leases: Held[], now: numb
 
 function loseOtherBoots(book: Book, dispatcher: string, boot: string, now: number, random: () => number): void {
   if (book.boots.get(dispatcher) === boot) return;
-  for (const entry of book.leased.get(dispatcher) ?? []) {
+  for (const entry of book.leased.get(dispatcher)?.values() ?? []) {
     if (entry.boot !== null && entry.boot !== boot) lose(book, entry, now, random());
   }
   book.boots.set(dispatcher, boot);
-}
-
-function leaseOf(book: Book, dispatcher: string, job: string, attempt: number): Entry | null {
-  const entry = book.entries.get(job);
-  return entry?.row.phase === "leased" && entry.row.attempt === attempt && entry.row.dispatcher === dispatcher ? entry : null;
 }
 
 function pastDeadline(): Problem {

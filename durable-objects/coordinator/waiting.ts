@@ -3,6 +3,7 @@ import { isBatchChannel } from "../../platform/mailboxes.ts";
 import { flowOf } from "../../policy/flow.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import type { MailboxAddress } from "../../schemas/rpc.ts";
+import type { Entry } from "./book.ts";
 import type { TicketRow } from "./store/store.ts";
 
 /** How often calls of a job were refused since one was taken, and when last, ms. */
@@ -18,6 +19,18 @@ export function flowOfMailbox({ channel, tenant }: MailboxAddress): string {
 /** Since when a job waits, whatever it was told meanwhile, ms. */
 export function sinceOf({ accepted_at, not_before }: TicketRow): number {
   return Math.max(accepted_at, not_before ?? 0);
+}
+
+/** As a ticket stands in line. */
+type Lined = Waiting & { readonly entry: Entry };
+
+export function lined(entry: Entry): Lined {
+  return { ...waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant }), entry };
+}
+
+/** Of whoever is let go: all that stands in the order of a pool was lined up as one of these. */
+export function entryOf(waiting: Waiting): Entry {
+  return (waiting as Lined).entry;
 }
 
 export function waitingOf(row: TicketRow, { flow, tenant }: { flow: string; tenant: string }): Waiting {

@@ -62,7 +62,7 @@ function poolState(book: Book, pool: Pool, now: number): WhyPool {
 function tenantState(book: Book, pool: string, id: string): WhyTenant {
   const { queued, weight } = book.tenant(id);
   let running = 0;
-  for (const held of book.leased.values()) for (const { address } of held) if (address.tenant === id) running++;
+  for (const held of book.leased.values()) for (const { address } of held.values()) if (address.tenant === id) running++;
   const in_vain = inVain(book, pool, id);
   return { id, in_flight: running, queued: queued - running, weight, ...(in_vain && { in_vain }) };
 }

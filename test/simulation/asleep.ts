@@ -4,8 +4,9 @@
  */
 import { Account } from "../../bench/stub/account.ts";
 import { limitHeaders } from "../../bench/stub/answers.ts";
-import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
+import type { Book } from "../../durable-objects/coordinator/book.ts";
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
+import { noLetters } from "../../durable-objects/coordinator/letters.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";

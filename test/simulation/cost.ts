@@ -2,15 +2,15 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
+import type { Book } from "../../durable-objects/coordinator/book.ts";
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
+import { takeLetters } from "../../durable-objects/coordinator/letters.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
 import { decide, record } from "../../durable-objects/coordinator/turn.ts";
 import { jobId } from "../../platform/ids.ts";
 import { readSettings } from "../../platform/settings.ts";
-import type { Gate } from "../../policy/order.ts";
 import type { Lease } from "../../schemas/rpc.ts";
 import { openStorage } from "./storage.ts";
 
@@ -126,14 +126,16 @@ class CostDesk {
     const next = order.next.bind(order);
     order.next = (gate) => {
       let asked = 0;
-      const starts: Gate["starts"] = (waiting, ahead) => {
+      const { starts } = gate;
+      gate.starts = (waiting, ahead) => {
         const began = performance.now();
-        const answer = gate.starts(waiting, ahead);
+        const answer = starts.call(gate, waiting, ahead);
         asked += performance.now() - began;
         return answer;
       };
       const began = performance.now();
-      const chosen = next({ ...gate, starts });
+      const chosen = next(gate);
+      gate.starts = starts;
       this.#chooseMs += performance.now() - began - asked;
       return chosen;
     };
@@ -148,9 +150,9 @@ class CostDesk {
     this.#book.nextWake();
     this.#turnMs += performance.now() - began;
     const before = this.#running.length;
-    for (const letters of [this.#book.letters.ahead, this.#book.letters.starts])
+    const { ahead, starts } = takeLetters(this.#book);
+    for (const letters of [ahead, starts])
       for (const [dispatcher, leases] of letters) for (const lease of leases) this.#running.push([dispatcher, lease]);
-    this.#book.letters = noLetters();
     return this.#running.length - before;
   }
 

@@ -1,7 +1,8 @@
 /** A coordinator without its shell: its own code on Node's SQLite, and a clock that the test sets. */
-import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
+import type { Book } from "../../durable-objects/coordinator/book.ts";
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { inspect, placeOf } from "../../durable-objects/coordinator/inspect.ts";
+import { noLetters } from "../../durable-objects/coordinator/letters.ts";
 import { read } from "../../durable-objects/coordinator/limits.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";

@@ -1,6 +1,7 @@
 /** Tenants that share a pool, of which some send jobs that upstream never takes: the coordinator's own steps, over hours, without an object around them. */
-import { noLetters } from "../../durable-objects/coordinator/book.ts";
+
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
+import { noLetters } from "../../durable-objects/coordinator/letters.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";

@@ -1,9 +1,10 @@
 /** Tickets that rest: what asks for one of them by name, by time or by limit finds it. The coordinator's own code on Node's SQLite. */
 import { describe, expect, it, vi } from "vitest";
-import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
+import type { Book } from "../../durable-objects/coordinator/book.ts";
 import { cancel } from "../../durable-objects/coordinator/cancel.ts";
 import { answer, enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { inspect, locate, placeOf } from "../../durable-objects/coordinator/inspect.ts";
+import { noLetters } from "../../durable-objects/coordinator/letters.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
@@ -41,7 +42,12 @@ function desk(pool: object = { rpm: 60, tpm: 600_000, burst_seconds: 1, transit_
   /** What runs has ended by the next turn. */
   const settleAll = (now: number) => {
     for (const [dispatcher, held] of book.leased) {
-      const settlements = [...held].map(({ row }) => ({ job: row.job, attempt: row.attempt, outcome: COMMITTED, headersMs: null }));
+      const settlements = [...held.values()].map(({ row }) => ({
+        job: row.job,
+        attempt: row.attempt,
+        outcome: COMMITTED,
+        headersMs: null,
+      }));
       settle(book, { dispatcher, boot: "b", settlements }, now, () => 0.5);
     }
   };

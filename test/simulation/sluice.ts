@@ -1,6 +1,7 @@
 /** Sluice in a simulated world: the coordinator's own code, and mailboxes and dispatchers as actors around it. */
-import { type Book, noLetters } from "../../durable-objects/coordinator/book.ts";
+import type { Book } from "../../durable-objects/coordinator/book.ts";
 import { answer, enqueue } from "../../durable-objects/coordinator/enqueue.ts";
+import { takeLetters } from "../../durable-objects/coordinator/letters.ts";
 import { read } from "../../durable-objects/coordinator/limits.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
@@ -217,8 +218,7 @@ export class Sluice implements Client {
   }
 
   #send(): void {
-    const { ahead, asks, starts, verdicts } = this.book.letters;
-    this.book.letters = noLetters();
+    const { ahead, asks, starts, verdicts } = takeLetters(this.book);
     this.book.conditions.notices.length = 0;
     for (const notice of this.book.limits.notices.splice(0))
       if (notice.event === "burst_learned") this.bursts.push({ at: this.world.time.now, ...notice });

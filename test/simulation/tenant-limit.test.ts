@@ -1,7 +1,7 @@
 /** A tenant with a limit of its own pays what it used, not what was reserved, however many of its calls are under way at once. */
 import { expect, it } from "vitest";
-import { noLetters } from "../../durable-objects/coordinator/book.ts";
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
+import { noLetters } from "../../durable-objects/coordinator/letters.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";

@@ -10,6 +10,7 @@ import * as silence from "../../../policy/silence.ts";
 import { probeAt } from "../../../policy/stop.ts";
 import type { Book, Entry, Pool } from "../book.ts";
 import { believe, sees } from "../limits.ts";
+import { entryOf } from "../waiting.ts";
 import { keptUntil } from "./kept.ts";
 import { letGo } from "./refusals.ts";
 
@@ -33,12 +34,13 @@ export function heldBack(book: Book, pool: Pool, { prompt, tenant, tokens }: Wai
 }
 
 /** A job starts: it takes its part of what a pool may use while it grows, and is the probe of one that stands still. */
-export function begun(book: Book, pool: Pool, { job, prompt, tokens }: Waiting, now: number): void {
+export function begun(book: Book, pool: Pool, waiting: Waiting, now: number): void {
+  const { job, prompt, tokens } = waiting;
   const state = book.conditions.of(pool.id);
   const costMs = paceMs(pace.paceFor(state.cut, paceOf(pool.budget)), tokens);
   state.use = pace.use(state.use, costMs, now);
   if (!pace.standsFor(state.usedBefore, state.use)) book.conditions.changedPool(pool.id);
-  letGo(book, book.entries.get(job)!, state, now);
+  letGo(book, entryOf(waiting), state, now);
   if (state.cut) state.cut = pace.start(state.cut, costMs, now);
   if (state.ramp) ramp.start(state.ramp, prompt ?? tokens, now);
   if (!state.stop) return;

@@ -46,8 +46,8 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
 
 /** An answer has begun: whatever its stream brings, the call was taken. */
 export function proven(book: Book, dispatcher: string, job: string, attempt: number, now: number): void {
-  const entry = book.entries.get(job);
-  if (entry?.row.phase !== "leased" || entry.row.attempt !== attempt || entry.row.dispatcher !== dispatcher) return;
+  const entry = book.leaseOf(dispatcher, { job, attempt });
+  if (!entry) return;
   const state = book.conditions.of(entry.row.pool);
   took(book, entry, state, now);
   book.readmit(entry.address.tenant);
