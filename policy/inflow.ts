@@ -18,9 +18,16 @@ export function came({ at, perMs, together }: Inflow, now: number): Inflow {
 /** Until there was so much time to look, ms, what came may be a heap that was sent one by one: the shorter, the less it counts, and the less is believed of it. */
 const LOOK_MS = 20_000;
 
-/** Jobs a ms. `since`: when the first of all came. */
-export function inflowAt({ at, perMs }: Inflow, since: number, now: number): number {
+/** What a look of so long tells: the part of it that is believed, and how much of the memory it fills. */
+type Look = { readonly believed: number; readonly seen: number };
+
+/** `since`: when the first of all came. The same for all flows. */
+export function lookAt(since: number, now: number): Look {
   const looked = Math.max(0, now - since);
-  const seen = 1 - Math.exp(-Math.max(LOOK_MS, looked) / MEMORY_MS);
-  return (Math.min(1, looked / LOOK_MS) * perMs * Math.exp(-Math.max(0, now - at) / MEMORY_MS)) / seen;
+  return { believed: Math.min(1, looked / LOOK_MS), seen: 1 - Math.exp(-Math.max(LOOK_MS, looked) / MEMORY_MS) };
+}
+
+/** Jobs a ms. */
+export function inflowAt({ at, perMs }: Inflow, since: number, now: number, { believed, seen } = lookAt(since, now)): number {
+  return perMs === 0 ? 0 : (believed * perMs * Math.exp(-Math.max(0, now - at) / MEMORY_MS)) / seen;
 }

@@ -62,6 +62,7 @@ export class Lane {
   /** Those with jobs of each kind, by the first of them. A run of both kinds stands in both. */
   readonly #runs: Record<Kind, Run[]> = { requests: [], tokens: [] };
   readonly #restingOf: Record<Kind, number> = { requests: 0, tokens: 0 };
+  #resting = 0;
   /** None that rests stands behind it; null while none does. */
   #last: Place | null = null;
 
@@ -75,7 +76,7 @@ export class Lane {
 
   /** Of those that rest, too. */
   get size(): number {
-    return this.sizeOf("requests") + this.sizeOf("tokens");
+    return this.awake + this.#resting;
   }
 
   get awake(): number {
@@ -159,6 +160,7 @@ export class Lane {
   /** These rest as a run from now on. `jobs`: in order, none if they were never awake here. */
   rest(jobs: readonly Waiting[], run: Run): void {
     for (const kind of KINDS) this.#lines[kind].removeAll(jobs);
+    this.#resting += run.size;
     for (const kind of KINDS) this.#restingOf[kind] += run.sizeOf(kind);
     if (!this.#last || precedes(this.#last, run.last)) this.#last = run.last;
     for (const kind of KINDS) if (run.firstOf[kind]) this.#runs[kind].splice(this.#placeOf(run, kind), 0, run);
@@ -166,8 +168,9 @@ export class Lane {
 
   /** The run's jobs come back one by one. */
   wake(run: Run): void {
+    this.#resting -= run.size;
     for (const kind of KINDS) this.#restingOf[kind] -= run.sizeOf(kind);
-    if (this.#restingOf.requests + this.#restingOf.tokens === 0) this.#last = null;
+    if (this.#resting === 0) this.#last = null;
     for (const kind of KINDS) if (run.firstOf[kind]) this.#runs[kind].splice(this.#placeOf(run, kind), 1);
   }
 

@@ -1,9 +1,9 @@
 /** Where a job stands in its pool, and how many start before it. Virtual times are in ms of the pool's rate, divided by weight. */
-import { inflowAt } from "./inflow.ts";
+import { inflowAt, lookAt } from "./inflow.ts";
 import type { Kind, Lane } from "./lane.ts";
 import type { Waiting } from "./queue.ts";
-import { type Charge, chargeOf, LEAST_CHARGE, startsBefore } from "./returns.ts";
-import { isNamedFirst, type Other, startsUntil } from "./turns.ts";
+import { chargeOf, LEAST_CHARGE, startsBefore } from "./returns.ts";
+import { type Other, startsUntil } from "./turns.ts";
 import type { Uses } from "./use.ts";
 
 /** What a job takes of each resource, in ms of the pool's rate. */
@@ -29,12 +29,15 @@ export class Places {
     const own = this.#lanes.get(flow);
     if (!own) return 1;
     const known = this.#uses.part;
-    const turn = turnOf(own, rank, this.#charge(own, cost, tokens, known), present);
+    const leastMs = leastOf(cost);
+    const turn = turnOf(own, rank, this.#stepOf(own, cost, tokens, known), leastMs / own.weight, present);
     let ahead = rank;
     for (const lane of this.#lanes.values()) {
-      if (lane === own || lane.size === 0) continue;
-      const charge = this.#charge(lane, cost, tokens, known);
-      ahead += Math.min(lane.size, startsBefore(lane, begins(lane, charge, present), turn, isNamedFirst(lane, own), charge));
+      if (lane === own) continue;
+      const { size, weight } = lane;
+      if (size === 0) continue;
+      const step = this.#stepOf(lane, cost, tokens, known);
+      ahead += Math.min(size, startsBefore(lane, own, begins(lane, step, present), turn, step, leastMs / weight));
     }
     return ahead + 1;
   }
@@ -48,37 +51,44 @@ export class Places {
     cost: Cost,
     own: number,
     present: number,
-    inflow: { startMs: number; since: number; now: number },
+    { now, since, startMs }: { startMs: number; since: number; now: number },
   ): number {
     const lane = this.#lanes.get(flow)!;
     const known = this.#uses.part;
-    const turn = turnOf(lane, own, this.#charge(lane, cost, tokens, known), present);
+    const leastMs = leastOf(cost);
+    const turn = turnOf(lane, own, this.#stepOf(lane, cost, tokens, known), leastMs / lane.weight, present);
+    const look = lookAt(since, now);
     const others: Other[] = [];
     for (const other of this.#lanes.values()) {
-      const comes = other === lane ? 0 : inflowAt(other.inflow, inflow.since, inflow.now) * inflow.startMs;
-      if (other === lane || (other.size === 0 && comes === 0)) continue;
-      const charge = this.#charge(other, cost, tokens, known);
-      const begin = other.size === 0 ? Math.max(other.virtual, present) : begins(other, charge, present);
-      others.push({ fair: startsBefore(other, begin, turn, isNamedFirst(other, lane), charge), waiting: other.size, inflow: comes });
+      if (other === lane) continue;
+      const inflow = inflowAt(other.inflow, since, now, look) * startMs;
+      const { size: waiting, virtual, weight } = other;
+      if (waiting === 0 && inflow === 0) continue;
+      const step = this.#stepOf(other, cost, tokens, known);
+      const begin = waiting === 0 ? Math.max(virtual, present) : begins(other, step, present);
+      others.push({ fair: startsBefore(other, lane, begin, turn, step, leastMs / weight), waiting, inflow });
     }
     return startsUntil(own, others);
   }
 
-  /** What a flow is charged for a start of this cost. */
-  #charge({ use, weight }: Lane, cost: Cost, tokens: number, known: number): Charge {
-    const reserved = Math.max(cost.requests, cost.tokens, LEAST_MS);
-    const charged = Math.max(cost.requests, cost.tokens * this.#uses.partOf(use, tokens, known), LEAST_MS);
-    return { step: charged / weight, least: (reserved * LEAST_CHARGE) / weight };
+  /** What a flow is charged for a start of this cost, divided by its weight. */
+  #stepOf({ use, weight }: Lane, cost: Cost, tokens: number, known: number): number {
+    return Math.max(cost.requests, cost.tokens * this.#uses.partOf(use, tokens, known), LEAST_MS) / weight;
   }
 }
 
+/** What a start of this cost is charged at the least, whatever its flow has to get back. */
+function leastOf(cost: Cost): number {
+  return Math.max(cost.requests, cost.tokens, LEAST_MS) * LEAST_CHARGE;
+}
+
 /** The virtual time at which a job of a flow starts that `rank` of its own are before, all charged alike. */
-function turnOf(lane: Lane, rank: number, charge: Charge, present: number): number {
-  return begins(lane, charge, present) + chargeOf(lane, rank, charge);
+function turnOf(lane: Lane, rank: number, step: number, least: number, present: number): number {
+  return begins(lane, step, present) + chargeOf(lane, rank, step, least);
 }
 
 /** The virtual time at which a flow's first job starts, if that is charged so much. */
-function begins(lane: Lane, { step }: Charge, present: number): number {
+function begins(lane: Lane, step: number, present: number): number {
   const isBehind = lane.isCapped && lane.virtual < present;
   const owed = lane.owes || (isBehind && lane.yields) ? step : 0;
   return (isBehind ? present : lane.virtual) + owed;

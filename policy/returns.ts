@@ -1,5 +1,6 @@
 /** What a flow gets back of what its calls were charged and did not use; and what its starts are charged then. */
 import type { Lane } from "./lane.ts";
+import { isNamedFirst } from "./turns.ts";
 
 /** Of a start. */
 const ROUNDING = 1e-6;
@@ -24,20 +25,18 @@ export function unusedMs(chargedMs: number, usedMs: number, reservedMs: number):
   return Math.min(chargedMs - usedMs, Math.max(0, chargedMs - reservedMs * LEAST_CHARGE));
 }
 
-/** What a start is charged, and what of it at the least: both divided by its flow's weight. */
-export type Charge = { step: number; least: number };
-
-/** What so many starts are charged in all, credit counted. */
-export function chargeOf({ credit }: Lane, starts: number, { least, step }: Charge): number {
+/** What so many starts are charged in all, credit counted: each `step`, and `least` of it at the least (both divided by its flow's weight). */
+export function chargeOf({ credit }: Lane, starts: number, step: number, least: number): number {
   return starts === 0 ? 0 : Math.max(starts * least, starts * step - credit);
 }
 
-/** How many jobs a lane that begins then starts before the virtual time `turn`; `tied`: and at it, where its name comes first. */
-export function startsBefore(lane: Lane, begin: number, turn: number, tied: boolean, { least, step }: Charge): number {
-  if (tied ? begin > turn : begin >= turn) return 0;
+/** How many jobs a lane that begins then starts before the virtual time `turn` of another; and at it, where its name comes first. Names are compared only where that decides. */
+export function startsBefore(lane: Lane, other: Lane, begin: number, turn: number, step: number, least: number): number {
+  if (begin > turn || (begin === turn && !isNamedFirst(lane, other))) return 0;
   const more = exact(Math.min((turn - begin) / least, (turn - begin + lane.credit) / step));
+  const whole = Math.ceil(more);
   // What it has to pay counts from its first start on.
-  return Math.max(1, tied ? Math.floor(more) + 1 : Math.ceil(more));
+  return Math.max(1, whole === more && isNamedFirst(lane, other) ? whole + 1 : whole);
 }
 
 /** So many starts, where a sum of steps is off by its rounding: flows that are charged alike have their turns at the same virtual time, which decides for all of them. */

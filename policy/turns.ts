@@ -85,11 +85,15 @@ const ROUNDS = 8;
 export function startsUntil(own: number, others: readonly Other[]): number {
   let starts = Number.POSITIVE_INFINITY;
   for (let round = 0; round < ROUNDS; round++) {
-    let [known, growing] = [own, 0];
+    let known = own;
+    let growing = 0;
     for (const { fair, inflow, waiting } of others) {
       if (inflow === 0) known += Math.min(waiting, fair);
       else if (waiting + inflow * starts >= fair) known += fair;
-      else [known, growing] = [known + waiting, growing + inflow];
+      else {
+        known += waiting;
+        growing += inflow;
+      }
     }
     const next = known / (1 - Math.min(growing, MOST_OTHERS));
     if (starts - next < 1 / 2) return Math.min(starts, next);
