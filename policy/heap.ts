@@ -110,7 +110,8 @@ export class RankedHeap<T> {
 
   /** Of two places. */
   #isBefore(a: number, b: number): boolean {
-    const [first, second] = [this.#ranks[a]!, this.#ranks[b]!];
+    const first = this.#ranks[a]!;
+    const second = this.#ranks[b]!;
     return first < second || (first === second && this.#isFirst(this.#items[a]!, this.#items[b]!));
   }
 

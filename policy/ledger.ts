@@ -70,15 +70,14 @@ function restoreMeter({ rate, resource, tally, whole }: Meter, record: LedgerRec
 
 function covers(record: LedgerRecord, budget: Budget, now: number): boolean {
   if (record.heldUntil < budget.heldUntil) return false;
-  return budget.meters.every(({ rate, resource, tally }) => {
+  for (const { rate, resource, tally } of budget.meters) {
     if (record.perMs?.[resource] !== rate.perMs) return false;
     if (tally instanceof Sliding) {
       const past = record.past?.[resource];
-      return past !== undefined && tally.isWritten(past, now);
-    }
-    const recorded = spentAt({ spent: record.spent[resource] ?? 0, at: record.at }, rate, now);
-    return recorded >= tally.spent(now);
-  });
+      if (past === undefined || !tally.isWritten(past, now)) return false;
+    } else if (spentAt({ spent: record.spent[resource] ?? 0, at: record.at }, rate, now) < tally.spent(now)) return false;
+  }
+  return true;
 }
 
 /** So much was given back since that it would be missing after a restart: what a call reserved and did not use, say. */

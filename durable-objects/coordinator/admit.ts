@@ -98,7 +98,9 @@ class PoolGate implements Gate {
   }
 
   starts(waiting: Waiting, ahead = false): Answer {
-    const [book, pool, now] = [this.#book, this.#pool, this.#now];
+    const book = this.#book;
+    const pool = this.#pool;
+    const now = this.#now;
     // Its tenant's own limit may be meant for live work that is yet to be asked. It keeps its turn until then: in a pool that others keep busy there would be nothing left.
     if (this.#late && liveLanes(book, waiting).some((order) => order !== pool.order)) {
       if (!this.#late.includes(pool)) this.#late.push(pool);

@@ -71,7 +71,10 @@ function movesOf(sends: Sends, jobs: SimJob[], cost: (job: SimJob) => number): M
 function gapOf(a: Moves, b: Moves): number {
   const next = [0, 0];
   const waiting = [0, 0];
-  let [difference, least, most, worst] = [0, 0, 0, 0];
+  let difference = 0;
+  let least = 0;
+  let most = 0;
+  let worst = 0;
   for (;;) {
     const [ofA, ofB] = [next[0]! < a.at.length, next[1]! < b.at.length];
     if (!ofA && !ofB) return worst;
@@ -82,9 +85,12 @@ function gapOf(a: Moves, b: Moves): number {
     difference += whose === 0 ? paid : -paid;
     // What one turn lets go leaves together, in no order: letters go by dispatcher.
     const isLast = a.at[next[0]!] !== at && b.at[next[1]!] !== at;
-    if (isLast && waiting[0]! > 0 && waiting[1]! > 0) [least, most] = [Math.min(least, difference), Math.max(most, difference)];
+    if (isLast && waiting[0]! > 0 && waiting[1]! > 0) {
+      least = Math.min(least, difference);
+      most = Math.max(most, difference);
+    }
     waiting[whose]! += paid > 0 ? -1 : 1;
-    if (waiting[0]! <= 0 || waiting[1]! <= 0) [difference, least, most] = [0, 0, 0];
+    if (waiting[0]! <= 0 || waiting[1]! <= 0) difference = least = most = 0;
     worst = Math.max(worst, most - least);
   }
 }
