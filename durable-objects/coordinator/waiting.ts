@@ -22,19 +22,20 @@ export function sinceOf({ accepted_at, not_before }: TicketRow): number {
 }
 
 /** As a ticket stands in line. */
-type Lined = Waiting & { readonly entry: Entry };
+type Lined = Waiting & { readonly entry: Entry | null };
 
-export function lined(entry: Entry): Lined {
-  return { ...waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant }), entry };
+export function lined(entry: Entry): Waiting {
+  return waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant }, entry);
 }
 
-/** Of whoever is let go: all that stands in the order of a pool was lined up as one of these. */
+/** Of whoever is let go: all that stands in the order of a pool was lined up. */
 export function entryOf(waiting: Waiting): Entry {
-  return (waiting as Lined).entry;
+  return (waiting as Lined).entry!;
 }
 
-export function waitingOf(row: TicketRow, { flow, tenant }: { flow: string; tenant: string }): Waiting {
+export function waitingOf(row: TicketRow, { flow, tenant }: { flow: string; tenant: string }, entry: Entry | null = null): Lined {
   const { arrival, behind, job, priority, prompt, tokens } = row;
   const since = sinceOf(row);
-  return { job, tenant, flow, tokens, prompt, priority, effectiveAt: Math.max(since, behind ?? 0) - priority * 1_000, since, arrival };
+  const effectiveAt = Math.max(since, behind ?? 0) - priority * 1_000;
+  return { job, tenant, flow, tokens, prompt, priority, effectiveAt, since, arrival, entry };
 }
