@@ -82,6 +82,8 @@ export type Pool = {
 /** `record`: what of its budget is written. */
 export type TenantDesk = {
   readonly name: string;
+  /** Of its live work, and of its batches. */
+  readonly flows: readonly [live: string, batches: string];
   budget: Budget;
   record: LedgerRecord | null;
   queued: number;
@@ -183,7 +185,8 @@ export class Book {
     if (!desk) {
       const { rpm, tpm, weight, maxQueued } = tenantOf(this.settings, name);
       const budget = openBudget({ rpm, tpm, rpd: null, tpd: null, concurrency: null, burstSeconds: 60 });
-      desk = { name, budget, record: null, queued: 0, maxQueued, weight, wakeAt: Number.POSITIVE_INFINITY, slot: -1 };
+      const flows = [flowOf(name, false), flowOf(name, true)] as const;
+      desk = { name, flows, budget, record: null, queued: 0, maxQueued, weight, wakeAt: Number.POSITIVE_INFINITY, slot: -1 };
       this.tenants.set(name, desk);
     }
     return desk;
@@ -267,8 +270,9 @@ export class Book {
 
   /** A job waits no more for its tenant's own limit: a batch that waited for it in any pool may go. */
   freed(tenant: string): void {
-    if (this.tenant(tenant).budget.meters.length === 0) return;
-    for (const { order } of this.pools.values()) order.readmit(flowOf(tenant, true));
+    const { budget, flows } = this.tenant(tenant);
+    if (budget.meters.length === 0) return;
+    for (const { order } of this.pools.values()) order.readmit(flows[1]);
   }
 
   /** The order has let go of this entry, if it stood there. */
@@ -306,7 +310,7 @@ export class Book {
     const desk = this.tenant(tenant);
     desk.wakeAt = Number.POSITIVE_INFINITY;
     this.#kept.remove(desk);
-    for (const { order } of this.pools.values()) for (const batch of [false, true]) order.readmit(flowOf(tenant, batch));
+    for (const { order } of this.pools.values()) for (const flow of desk.flows) order.readmit(flow);
   }
 
   /** The budget of a tenant that is about to spend of it, or to get back. */

@@ -9,6 +9,8 @@ const RETRY_MS = 5_000;
 /** So many are sent again in one turn, and the next after this, ms. */
 const AGAIN = { most: 500, pauseMs: 100 };
 
+const NONE: readonly Entry[] = [];
+
 export class Endings {
   /** By job; whoever was sent longest ago is the first. */
   readonly #all = new Map<string, { entry: Entry; sentAt: number }>();
@@ -34,14 +36,15 @@ export class Endings {
 
   /** When some are to be sent again, ms; Infinity if there are none. */
   get nextAt(): number {
+    if (this.#all.size === 0) return Number.POSITIVE_INFINITY;
     for (const { sentAt } of this.#all.values()) return Math.max(sentAt + RETRY_MS, this.#pausedUntil);
     return Number.POSITIVE_INFINITY;
   }
 
   /** Those that are to be sent again now; they are noted as sent. */
-  due(now: number): Entry[] {
+  due(now: number): readonly Entry[] {
+    if (this.nextAt > now) return NONE;
     const due: Entry[] = [];
-    if (this.nextAt > now) return due;
     for (const { entry, sentAt } of this.#all.values()) {
       if (due.length === AGAIN.most || sentAt + RETRY_MS > now) break;
       due.push(entry);

@@ -21,8 +21,10 @@ const SMOOTHING = 0.05;
 /** `random` in [0, 1): jitter. Settlements of older attempts are ignored: the lease has passed on. */
 export function settle(book: Book, batch: SettleBatch, now: number, random: () => number): void {
   // First: their calls' leases are still on record. Before it: whether a call was taken is a part of what its answer tells.
-  const refused = new Set(batch.settlements.flatMap((settlement) => noteTurnedAway(book, batch.dispatcher, settlement, now)));
-  read(book, batch.readings ?? [], now, refused);
+  let refused: Set<string> | undefined;
+  for (const settlement of batch.settlements)
+    if (wasRefused(book, batch.dispatcher, settlement, now)) refused = (refused ?? new Set()).add(settlement.job);
+  if (batch.readings) read(book, batch.readings, now, refused);
   for (const settlement of batch.settlements) {
     const entry = book.leaseOf(batch.dispatcher, settlement);
     if (!entry) continue;
@@ -50,15 +52,15 @@ function leftAtOf({ reservation, row }: Entry, { headersMs, waitedMs = 0 }: Sett
 
 type Settlement = SettleBatch["settlements"][number];
 
-/** Its job, if it was refused for the rate for the first time. */
-function noteTurnedAway(book: Book, dispatcher: string, settlement: Settlement, now: number): string[] {
+/** Notes it where upstream turned the call away; answers whether that was for the rate, and for the first time. */
+function wasRefused(book: Book, dispatcher: string, settlement: Settlement, now: number): boolean {
   const { outcome } = settlement;
   const entry = TURNED_AWAY.has(outcome.kind) ? book.leaseOf(dispatcher, settlement) : undefined;
-  if (!entry) return [];
+  if (!entry) return false;
   const learned = book.limits.of(entry.row.pool);
   if (outcome.kind === "rate_limited") learned?.refused(entry.row.tokens, now);
   else learned?.turnedAway(entry.row.tokens);
-  return outcome.kind === "rate_limited" && entry.row.waits === 0 ? [entry.row.job] : [];
+  return outcome.kind === "rate_limited" && entry.row.waits === 0;
 }
 
 /** Ends the present lease of an entry with this outcome. */

@@ -33,12 +33,13 @@ export class SimDispatcher {
     return `${this.#name} ${this.#boot}`;
   }
 
-  start(leases: Lease[]): string {
-    for (const lease of leases) {
+  /** `rows`: of their jobs. */
+  start(leases: Lease[], rows: Row[]): string {
+    for (const [index, lease] of leases.entries()) {
       if ((this.#calls.get(lease.job) ?? 0) >= lease.attempt) continue;
       this.#calls.set(lease.job, lease.attempt);
       const { boot } = this;
-      const row = this.#sluice.rows.get(lease.job)!;
+      const row = rows[index]!;
       const { time } = this.#sluice.world;
       const startedAt = time.now;
       time.after(1, () => {

@@ -230,12 +230,13 @@ export class Sluice implements Client {
   /** As `post.ts`: a start without an answer is not repeated, the dispatcher is asked. */
   #start(name: string, leases: Lease[]): void {
     const dispatcher = this.dispatcher(name);
-    for (const { job } of leases) this.starts.push({ at: this.world.time.now, job: this.rows.get(job)!.job });
+    const rows = leases.map(({ job }) => this.rows.get(job)!);
+    for (const { job } of rows) this.starts.push({ at: this.world.time.now, job });
     let asked = false;
     const call = () => {
       if (asked) return dispatcher.report();
       asked = true;
-      return { boot: dispatcher.start(leases), held: leases as Held[] };
+      return { boot: dispatcher.start(leases, rows), held: leases as Held[] };
     };
     const random = () => this.world.random.next();
     this.#answered(
