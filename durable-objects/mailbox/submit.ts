@@ -50,6 +50,7 @@ export class Intake {
   readonly #quotas: Quotas;
   /** The tokens of new jobs: of one that the coordinator refuses, the count is given back. */
   readonly #passes = new Map<number, Pass>();
+  #resending: Promise<void> | null = null;
   /** Looked at once for all that come together. */
   #isFull = false;
 
@@ -122,8 +123,15 @@ export class Intake {
     });
   }
 
-  /** Sends again what the coordinator has not confirmed: after a wake, or when it could not be reached. */
-  async resend(): Promise<void> {
+  /** Sends again what the coordinator has not confirmed: after a wake, or when it could not be reached. Once at a time: a message is as much as is read together. */
+  resend(): Promise<void> {
+    this.#resending ??= this.#resendAll().finally(() => {
+      this.#resending = null;
+    });
+    return this.#resending;
+  }
+
+  async #resendAll(): Promise<void> {
     const silent = [...this.#unconfirmed];
     for (let from = 0; from < silent.length; from += TICKETS_PER_CALL) {
       const rows = this.#stillOpen(silent.slice(from, from + TICKETS_PER_CALL));
