@@ -3,25 +3,31 @@
  * times: as text, parsed, and as what is sent.
  */
 import { parseExact } from "../../platform/exact-json.ts";
+import { mailboxName } from "../../platform/mailboxes.ts";
+import { within } from "../../platform/objects.ts";
 import { HEADER_SLOTS } from "../../policy/placement.ts";
-import type { CallTimeouts, InPieces, Lease, Opened, Outcome } from "../../schemas/rpc.ts";
+import type { CallTimeouts, InPieces, Opened, Outcome } from "../../schemas/rpc.ts";
 import type { Call, Ports } from "./attempt.ts";
 import { Delivery } from "./delivery.ts";
 import { Slots } from "./slots.ts";
 
 /** Requests in hand: those that are being sent, and as many that are ready to follow. */
 const IN_HAND = 2 * HEADER_SLOTS;
-/** Characters of all long ones in hand. One that has more is alone. */
-const LONG_CHARACTERS = 16_000_000;
+/** Of these so many may be one mailbox's that has not answered yet: one that does not answer must not keep the others' from being called. */
+const UNANSWERED = 4;
+/** Characters of all long ones in hand; a character may take two bytes. One that has more is alone. */
+const LONG_CHARACTERS = 8_000_000;
+/** A mailbox that has not answered by then is taken for unreachable, ms. */
+const ANSWER_MS = 10_000;
 
 /**
  * What calls hold until upstream's headers are there. `headers`: the platform lets one object wait for those of six connections; a seventh is queued silently, its time-outs running
- * (developers.cloudflare.com/workers/platform/limits). So we count ourselves.
+ * (developers.cloudflare.com/workers/platform/limits). So we count ourselves. `unanswered`: by mailbox, until it has answered.
  */
-export type Holds = { headers: Slots; inHand: Slots; long: Slots };
+export type Holds = { headers: Slots; inHand: Slots; long: Slots; unanswered: Map<string, Slots> };
 
 export function openHolds(): Holds {
-  return { headers: new Slots(HEADER_SLOTS), inHand: new Slots(IN_HAND), long: new Slots(LONG_CHARACTERS) };
+  return { headers: new Slots(HEADER_SLOTS), inHand: new Slots(IN_HAND), long: new Slots(LONG_CHARACTERS), unanswered: new Map() };
 }
 
 /**
@@ -37,47 +43,94 @@ export type Prepared =
 
 /** Never throws. */
 export async function prepare(call: Call, ports: Ports): Promise<Prepared> {
-  const { headers, inHand, long } = ports.holds;
   const { signal } = call.controller;
-  const releases: (() => void)[] = [];
-  const release = () => {
-    for (const each of releases.splice(0)) each();
-  };
-  const take = async (slots: Slots, weight?: number) => {
-    const held = await slots.take(signal, weight);
-    if (held) releases.push(held);
-    return held !== null;
-  };
+  const hold = new Hold(signal);
   const ended = (outcome: Outcome | null): Prepared => {
-    release();
+    hold.release();
     return { ok: false, outcome };
   };
-  if (!(await take(inHand))) return ended({ kind: "void" });
   try {
-    const opened = await ports.open(call.lease);
+    const opened = await open(call, ports, hold);
+    if (opened === null) return ended({ kind: "void" });
     if (!opened.ok) return ended(unwanted(opened));
     deliverTo(call, ports, opened);
     const { pool, request, timeouts } = opened;
-    if (typeof request !== "string" && !(await take(long, request.characters))) return ended({ kind: "void" });
-    const text = typeof request === "string" ? request : await inWhole(call.lease, request, ports);
-    if (text === null || !(await take(headers))) return ended({ kind: "void" });
+    const text = typeof request === "string" ? request : await inWhole(call, request, ports, hold);
+    if (text === null)
+      return ended(signal.aborted ? { kind: "void" } : unopened("request_incomplete", "A part of the request is missing."));
+    if (!(await hold.take(ports.holds.headers))) return ended({ kind: "void" });
     const body = parseExact(text) as Record<string, unknown>;
     call.give(body);
-    return { ok: true, asked: { pool, timeouts, choices: typeof body.n === "number" ? body.n : 1 }, release };
+    const asked = { pool, timeouts, choices: typeof body.n === "number" ? body.n : 1 };
+    return { ok: true, asked, release: () => hold.release() };
   } catch {
-    return ended(unopened("mailbox_unreachable", "The job's mailbox could not be reached."));
+    return ended(signal.aborted ? { kind: "void" } : unopened("mailbox_unreachable", "The job's mailbox could not be reached."));
   }
 }
 
-/** Null if the job is gone. */
-async function inWhole(lease: Lease, { pieces }: InPieces, ports: Ports): Promise<string | null> {
+/** What one call holds. */
+class Hold {
+  readonly #signal: AbortSignal;
+  readonly #releases: (() => void)[] = [];
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  /** False if the call was broken off first. */
+  async take(slots: Slots, weight?: number): Promise<boolean> {
+    const release = await slots.take(this.#signal, weight);
+    if (release) this.#releases.push(release);
+    return release !== null;
+  }
+
+  release(): void {
+    for (const each of this.#releases.splice(0)) each();
+  }
+}
+
+/** Asks the mailbox, of whose answer the request may be a part. Null if the call was broken off first. @throws if it does not answer. */
+async function open({ controller, lease }: Call, ports: Ports, hold: Hold): Promise<Opened | null> {
+  const { signal } = controller;
+  const { inHand, unanswered } = ports.holds;
+  const mailbox = mailboxName(lease.mailbox);
+  const slots = unanswered.get(mailbox) ?? new Slots(UNANSWERED);
+  unanswered.set(mailbox, slots);
+  const answered = await slots.take(signal);
+  try {
+    if (answered === null || !(await hold.take(inHand))) return null;
+    return await unless(signal, within(ANSWER_MS, ports.open(lease)));
+  } finally {
+    answered?.();
+    if (slots.isFree) unanswered.delete(mailbox);
+  }
+}
+
+/** Null if a piece is not there, or the call was broken off while it waited for room. @throws if the mailbox does not answer. */
+async function inWhole({ controller, lease }: Call, { characters, pieces }: InPieces, ports: Ports, hold: Hold): Promise<string | null> {
+  // Nothing of it is in hand yet: short ones go by while it waits.
+  hold.release();
+  if (!(await hold.take(ports.holds.long, characters))) return null;
   let text = "";
   for (let index = 0; index < pieces; index++) {
-    const piece = await ports.piece(lease, index);
+    const piece = await unless(controller.signal, within(ANSWER_MS, ports.piece(lease, index)));
     if (piece === null) return null;
     text += piece;
   }
   return text;
+}
+
+/** @throws as soon as the signal comes: nobody waits for the answer any more. */
+async function unless<R>(signal: AbortSignal, work: Promise<R>): Promise<R> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const broken = () => reject(new Error("broken off"));
+  if (signal.aborted) broken();
+  signal.addEventListener("abort", broken);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", broken);
+  }
 }
 
 function deliverTo(call: Call, ports: Ports, { verbatim, watched }: Extract<Opened, { ok: true }>): void {

@@ -13,6 +13,11 @@ export class Slots {
     return this.#free;
   }
 
+  /** Nobody holds any, and nobody waits for some. */
+  get isFree(): boolean {
+    return this.#free === this.#count && this.#queue.length === 0;
+  }
+
   /** Resolves with the release of what was taken, which may be called more than once; with null if the signal came first. What weighs more than all there is takes all. */
   async take(signal: AbortSignal, wanted = 1): Promise<(() => void) | null> {
     if (signal.aborted) return null;

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Slots } from "../../durable-objects/dispatcher/slots.ts";
 import type { Lease } from "../../schemas/rpc.ts";
 import { Mailbox } from "../support/entry.ts";
-import { call, ended, mailbox, pool, submit, until, world } from "../support/service.ts";
+import { advanceTo, call, ended, mailbox, pool, submit, until, world } from "../support/service.ts";
 import { EPOCH, gated, resetWorld } from "../support/world.ts";
 
 beforeEach(() => {
@@ -39,13 +39,14 @@ describe("a prompt of several MB", () => {
     expect(opened).toMatchObject({ ok: true, request: expect.stringContaining("xxx") });
   });
 
-  it("that is gone when the next piece is asked for -> nothing is called, and the dispatcher goes on", async () => {
-    vi.spyOn(Mailbox.prototype, "piece").mockResolvedValueOnce(null);
-    await submit({}, prompt(5 * MILLION));
-    await until(async () => (await pool("default")).in_flight === 0);
-    const { id } = await submit();
-    expect(await ended(id)).toMatchObject({ status: "completed" });
-    expect(world.calls).toHaveLength(1);
+  it("of which a piece is missing -> it is asked for again later, and was no attempt", async () => {
+    const piece = vi.spyOn(Mailbox.prototype, "piece").mockResolvedValue(null);
+    const { id } = await submit({}, prompt(5 * MILLION));
+    await until(async () => (await call("GET", `/v1/jobs/${id}`)).body.last_failure?.code === "request_incomplete");
+    expect(world.calls).toHaveLength(0);
+    piece.mockRestore();
+    await advanceTo(EPOCH + 60_000);
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
   });
 
   it("whose mailbox does not answer for a piece -> is called later, and had no attempt that counts as a possible duplicate", async () => {
@@ -61,10 +62,10 @@ describe("many at once", () => {
   it("of those with several MB no more are in hand than an object can hold; small ones go by, and all are called", async () => {
     const gate = gated();
     const long = [];
-    for (let n = 0; n < 4; n++) long.push((await submit({}, prompt(6 * MILLION))).id);
+    for (let n = 0; n < 4; n++) long.push((await submit({}, prompt(3 * MILLION))).id);
     const { id: small } = await submit();
     await until(() => world.waiting === 3);
-    expect(world.calls.map((body) => contentOf(body).length).sort((a, b) => a - b)).toEqual([expect.any(Number), 6 * MILLION, 6 * MILLION]);
+    expect(world.calls.map((body) => contentOf(body).length).sort((a, b) => a - b)).toEqual([expect.any(Number), 3 * MILLION, 3 * MILLION]);
     gate.open = true;
     for (const id of [...long, small]) expect((await ended(id)).status).toBe("completed");
     expect(world.calls).toHaveLength(5);
@@ -73,7 +74,7 @@ describe("many at once", () => {
   it("one that is cancelled while it waits for room is never called, and keeps none of it", async () => {
     const gate = gated();
     const long = [];
-    for (let n = 0; n < 4; n++) long.push((await submit({}, prompt(6 * MILLION))).id);
+    for (let n = 0; n < 4; n++) long.push((await submit({}, prompt(3 * MILLION))).id);
     await until(() => world.waiting === 2);
     await call("POST", `/v1/jobs/${long[2]}/cancel`);
     gate.open = true;
@@ -93,6 +94,22 @@ describe("many at once", () => {
     gate.open = true;
     for (const id of ids) expect((await ended(id)).status).toBe("completed");
   });
+});
+
+it("a mailbox that does not answer keeps a few places, and nobody else's jobs from being called", async () => {
+  const sick = new Set<string>();
+  const { open } = Mailbox.prototype;
+  vi.spyOn(Mailbox.prototype, "open").mockImplementation(function (this: Mailbox, calls) {
+    return calls.some(({ lease }) => sick.has(lease.job)) ? new Promise(() => {}) : open.call(this, calls);
+  });
+  const start = { not_before: EPOCH / 1_000 + 60 };
+  for (let n = 0; n < 40; n++) sick.add((await submit({ channel: "sick", ...start })).id);
+  const { id } = await submit({ channel: "well", ...start });
+  await advanceTo(EPOCH + 60_000);
+  expect((await ended(id)).status).toBe("completed");
+  // Who gives up waits for nobody's answer.
+  for (const job of sick) await call("POST", `/v1/jobs/${job}/cancel`);
+  await until(async () => (await pool("default")).in_flight === 0);
 });
 
 describe("places that weigh", () => {

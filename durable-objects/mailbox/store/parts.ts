@@ -6,8 +6,7 @@ export type Kind = "request" | "response";
 
 /** UTF-8 makes at most four bytes of a character. */
 const PART_CHARACTERS = 400_000;
-/** A request of more parts than these is opened piece by piece, of so many parts each: several MB, of which a message may have 32. */
-const WHOLE_PARTS = 3;
+/** A request of more than one part is opened piece by piece, of so many parts each: several MB, of which a message may have 32. */
 const PIECE_PARTS = 10;
 
 export class PartStore {
@@ -43,7 +42,7 @@ export class PartStore {
   /** How a long request is read; null if it is read whole. */
   pieces(n: number): InPieces | null {
     const { parts } = this.#sql.first<{ parts: number }>("SELECT count(*) AS parts FROM parts WHERE n = ? AND kind = 'request'", n)!;
-    return parts > WHOLE_PARTS ? { pieces: Math.ceil(parts / PIECE_PARTS), characters: parts * PART_CHARACTERS } : null;
+    return parts > 1 ? { pieces: Math.ceil(parts / PIECE_PARTS), characters: parts * PART_CHARACTERS } : null;
   }
 
   piece(n: number, index: number): string | null {
