@@ -278,7 +278,7 @@ export type Appended =
 export type CommitCall = Held & { startedAt: number; response: string; usage: Usage | null; lacking?: true };
 export type Committed = { ok: true } | { ok: false; reason: "ended" | "fenced" | "unknown_job" };
 
-/** The coordinator tells a mailbox how attempts went that ended without a result. Times in ms; `failedAt` is missing from an older program, and `startedAt` as well where no call began. */
+/** The coordinator tells a mailbox how attempts went that ended without a result. Times in ms; `failedAt` and `startedAt` are missing from an older program. `startedAt`: when the attempt began, null if none did that counts, or the mailbox was told so by its dispatcher. */
 export type Verdict =
   | {
       job: string;
@@ -288,10 +288,10 @@ export type Verdict =
       unknown: number;
       retryAt: number;
       failedAt?: number;
-      startedAt?: number;
+      startedAt?: number | null;
       problem: Problem | null;
     }
-  | { job: string; attempt: number; kind: JobEnd; attempts: number; unknown: number; startedAt?: number; problem: Problem };
+  | { job: string; attempt: number; kind: JobEnd; attempts: number; unknown: number; startedAt?: number | null; problem: Problem };
 
 /**
  * A page, newest first. `before` bounds it: jobs accepted before `at` (ms), and of those accepted at that very ms the ones with

@@ -84,7 +84,8 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   if (next.kind === "retry" || next.kind === "wait") row.failure = failureOf(outcome, { attempt, counted, before: row.failure, now });
   if (outcome.kind === "retryable" && outcome.repeats !== undefined && !("uncounted" in next)) entry.tooLong++;
   book.readmit(entry.address.tenant);
-  apply(book, entry, next, now);
+  const began = TURNED_AWAY.has(outcome.kind) || neverLeft(outcome) || attempt > 1 ? null : first_started_at;
+  apply(book, entry, next, began, now);
   if (stood && row.phase === "delayed") book.stepBack(entry);
   else book.steppedBack.delete(entry);
 }
@@ -151,7 +152,8 @@ function chargeBeyond(book: Book, pool: Pool, tenant: string, tokens: number, no
   book.limits.of(pool.id)?.charged(pool.budget, tokens, now);
 }
 
-function apply(book: Book, entry: Entry, next: Next, now: number): void {
+/** `began`: when a first attempt did, null of any other. */
+function apply(book: Book, entry: Entry, next: Next, began: number | null, now: number): void {
   const { row } = entry;
   if ("anew" in next) row.first_started_at = null;
   switch (next.kind) {
@@ -185,11 +187,11 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
         retryAt: next.at,
         failedAt: now,
         problem: next.problem,
-        ...(!next.uncounted && { startedAt: entry.leasedAt }),
+        startedAt: began,
       });
       break;
     case "fail":
-      end(book, entry, "failed", next.problem, now);
+      end(book, entry, "failed", next.problem, now, began);
       return;
   }
   // A deadline that passed during the attempt was let pass; now it counts again.
@@ -198,14 +200,13 @@ function apply(book: Book, entry: Entry, next: Next, now: number): void {
 }
 
 /** The job ends without a result. The ticket stays until its mailbox has confirmed. */
-export function end(book: Book, entry: Entry, kind: JobEnd, problem: Problem, now: number): void {
+export function end(book: Book, entry: Entry, kind: JobEnd, problem: Problem, now: number, began: number | null = null): void {
   const { row, address } = entry;
   book.unline(entry, now);
   book.delayed.remove(entry);
   book.deadlines.remove(entry);
   book.tenant(address.tenant).queued--;
-  const began = row.phase === "leased" ? { startedAt: entry.leasedAt } : null;
-  const verdict: Verdict = { ...facts(entry), kind, problem, ...began };
+  const verdict: Verdict = { ...facts(entry), kind, problem, startedAt: began };
   row.phase = "ending";
   row.verdict = JSON.stringify(verdict);
   book.endings.sent(entry, now);

@@ -174,7 +174,7 @@ function reasonOf({ failedAt, problem }: Retrying): object {
   return { error, ...(failedAt !== undefined && { failed_at: failedAt / 1_000 }) };
 }
 
-type End = { problem?: Problem; response?: string; startedAt?: number | undefined };
+type End = { problem?: Problem; response?: string; startedAt?: number | null | undefined };
 
 /** Writes the end of a job, once, and tells it. `row` carries what else has changed. */
 export function finish(desk: Desk, row: JobRow, status: JobEnd, end: End): void {
@@ -213,12 +213,13 @@ type Begun = { seq: number; prior: number; place?: number; data: { attempt: numb
 
 /**
  * That an attempt began is no row worth while it runs and nobody watches: it is put down with what is written of its end. Null if it is put down already, or none began that anybody knows of. `startedAt`:
- * as others know it; a mailbox that slept since does not.
+ * as others know it, null if they say that none did; a mailbox that slept since knows nothing itself.
  */
-function writeBegun(desk: Desk, row: JobRow, attempt: number, startedAt: number | undefined): Begun | null {
+function writeBegun(desk: Desk, row: JobRow, attempt: number, startedAt: number | null | undefined): Begun | null {
+  if (startedAt === null || saysRunning(row, attempt)) return null;
   const running = desk.running.get(row.n);
-  const at = startedAt ?? (running?.attempt === attempt ? running.startedAt : undefined);
-  if (at === undefined || saysRunning(row, attempt)) return null;
+  const at = running?.attempt === attempt ? running.startedAt : startedAt;
+  if (at === undefined) return null;
   row.started_at ??= at;
   const data = { attempt };
   // With the deltas of a first attempt it would have been put down.

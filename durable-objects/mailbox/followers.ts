@@ -29,9 +29,6 @@ const STRETCH = 2_000;
  */
 const HELD_CHARACTERS = 24_000_000;
 
-/** Who wanted deltas and has gone is expected back for so long, ms: a deployment, or a crash, cuts all sockets. What starts meanwhile is kept for them as if they were there. */
-const EXPECTED_MS = 60_000;
-
 export type Ways = Pick<Route, "now" | "background" | "wakeBy"> & {
   /** A while in which the object stays awake. */
   rest: () => Promise<void>;
@@ -51,8 +48,6 @@ export class Followers {
   readonly #byTarget = new Map<number, Map<string, Follower>>();
   /** To those that have something to be told. */
   readonly #couriers = new Map<string, Courier>();
-  /** Of targets whose last one that wanted deltas has gone: until when they are kept all the same, ms. */
-  readonly #expected = new Map<number, number>();
   #held = 0;
   /** Lobbies whose answer to a message is awaited, and whether somebody there has begun to follow since it went. */
   readonly #awaited = new Map<string, boolean>();
@@ -74,11 +69,7 @@ export class Followers {
   }
 
   wantsDeltas(n: number): boolean {
-    return [...this.#lobbies(n).values()].some((deltas) => deltas) || this.#expects(n) || this.#expects(WHOLE_CHANNEL);
-  }
-
-  #expects(target: number): boolean {
-    return (this.#expected.get(target) ?? 0) > this.#ways.now();
+    return [...this.#lobbies(n).values()].some((deltas) => deltas);
   }
 
   /** Somebody begins to follow. Answers whether that is new. */
@@ -97,7 +88,6 @@ export class Followers {
     const follower = lobbies?.get(lobby);
     if (!lobbies || !follower || follower.leaves >= leave) return;
     lobbies.delete(lobby);
-    if (follower.deltas) this.#expected.set(target, this.#ways.now() + EXPECTED_MS);
     if (lobbies.size === 0) this.#byTarget.delete(target);
     this.#store.dropFollower(target, lobby);
   }
@@ -105,12 +95,10 @@ export class Followers {
   /** The job is deleted, and its followers' rows with it. */
   forget(n: number): void {
     this.#byTarget.delete(n);
-    this.#expected.delete(n);
   }
 
   /** The job's end is being written: in the same commit it is put down who elsewhere is to be told. */
   owe(n: number): void {
-    this.#expected.delete(n);
     const elsewhere = [...this.#lobbies(n)].filter(([lobby]) => lobby !== this.#here);
     for (const [lobby, deltas] of elsewhere) this.#put(n, lobby, deltas, 0);
     if (elsewhere.length > 0) this.#ways.wakeBy(this.#ways.now() + WATCHDOG_MS);
@@ -127,7 +115,6 @@ export class Followers {
       }
       const readers = Math.max(0, this.#ways.deliver([event]));
       if (isEnd(event.event)) this.remove(n, lobby);
-      if (isEnd(event.event)) this.#expected.delete(n);
       return readers;
     });
     return (await Promise.all(told)).reduce((sum, readers) => sum + readers, 0);

@@ -19,10 +19,12 @@ export async function get(desk: Desk, id: string): Promise<Job | null> {
   if (!row) return null;
   if (isEnd(row.status)) return show(desk, row, null);
   const [place] = await placesOf(desk, [row]);
-  // Since when it runs is told now, and is not to vanish should it end without another word of that.
-  if (place?.held && !desk.running.has(row.n)) desk.running.set(row.n, place.held);
   // It may have ended while the coordinator was asked.
-  return show(desk, desk.store.job(row.n) ?? row, place ?? null);
+  const current = desk.store.job(row.n) ?? row;
+  // Since when it runs is told now, and is not to vanish should it end without another word of that.
+  if (place?.held && current.status === "queued" && place.held.attempt >= current.attempt && !desk.running.has(row.n))
+    desk.running.set(row.n, place.held);
+  return show(desk, current, place ?? null);
 }
 
 /** Newest first. */

@@ -118,7 +118,7 @@ export class Intake {
       const answer = answers.get(each.row.n);
       if (answer && !answer.ok) return answer;
       const place = answer?.place ?? places[older.indexOf(each.row)] ?? null;
-      const job = this.#show(each.row, place, answer?.id);
+      const job = this.#show(each.replayed ? (this.#desk.store.job(each.row.n) ?? each.row) : each.row, place, answer?.id);
       return place?.share ? { ok: true, job, replayed: each.replayed, share: place.share } : { ok: true, job, replayed: each.replayed };
     });
   }
@@ -137,7 +137,9 @@ export class Intake {
       const rows = this.#stillOpen(silent.slice(from, from + TICKETS_PER_CALL));
       await this.#handOver(rows, "accepted");
       // It could not be reached, and is asked again later: the others would fare alike.
-      if (rows.some(({ n }) => this.#unconfirmed.has(n))) return;
+      if (!rows.some(({ n }) => this.#unconfirmed.has(n))) continue;
+      for (const n of silent.slice(from)) if (this.#unconfirmed.has(n) && !this.#underway.has(n)) this.#announce(n);
+      return;
     }
   }
 
@@ -146,7 +148,8 @@ export class Intake {
     const asked = silent.filter((n) => this.#unconfirmed.has(n) && !this.#underway.has(n));
     const rows = asked.flatMap((n) => this.#desk.store.job(n) ?? []).filter(({ status }) => status === "queued");
     const open = new Set(rows.map(({ n }) => n));
-    for (const n of asked) if (!open.has(n)) this.#unconfirmed.delete(n);
+    // Of its end whoever follows has been told, and that something came before.
+    for (const n of asked) if (!open.has(n)) this.#forget(n);
     return rows;
   }
 
@@ -180,11 +183,12 @@ export class Intake {
   }
 
   /** Tells of a new job, once. */
-  #announce(row: JobRow): void {
-    const { n } = row;
-    if (!this.#unannounced.delete(n)) return;
-    this.#desk.order.passed(row.place);
-    if (!this.#desk.followers.watched(n)) return;
+  #announce(n: number, known?: JobRow): void {
+    if (!this.#unannounced.has(n)) return;
+    this.#desk.order.passed(this.#unannounced.get(n));
+    this.#unannounced.delete(n);
+    const row = this.#desk.followers.watched(n) && (known ?? this.#desk.store.job(n));
+    if (!row) return;
     const job = asAccepted(this.#desk.address, row);
     this.#desk.background(this.#desk.followers.tell(n, { job: job.id, seq: 1, event: "queued", data: job, ...placed(row.place) }));
   }
@@ -301,11 +305,11 @@ export class Intake {
           this.#passes.delete(row.n);
           answers.set(row.n, { ok: true, place: result.place, id: tickets[index]!.job });
           if (result.place.held) this.#desk.promised.set(row.n, result.place.held);
-          this.#announce(row);
+          this.#announce(row.n, row);
           if (tickets[index]!.watched) tellPlace(this.#desk, tickets[index]!.job, result.place);
         } else if (state === "accepted") {
           // Its client was told 202, or may have been: it is not made undone, it ends.
-          this.#announce(row);
+          this.#announce(row.n, row);
           // While the coordinator was asked, it may have come to another end.
           const current = store.job(row.n);
           if (current) finish(this.#desk, current, "failed", { problem: result.problem });
@@ -320,7 +324,7 @@ export class Intake {
       });
     } catch {
       // Durable here: accepted, though the coordinator does not know yet.
-      for (const row of rows) this.#announce(row);
+      for (const row of rows) this.#announce(row.n, row);
       this.#desk.wakeBy(this.#desk.now() + RESEND_MS);
     }
     return answers;

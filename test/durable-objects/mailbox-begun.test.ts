@@ -1,12 +1,17 @@
 /** When an attempt began, whoever looked: of a job that nobody watches it is written with its end alone. */
 import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { advanceTo, call, ended, evict, inside, mailbox, over, story, submit, until } from "../support/service.ts";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Desk } from "../../durable-objects/mailbox/desk.ts";
+import { Coordinator } from "../support/entry.ts";
+import { advanceTo, call, coordinator, ended, evict, inside, mailbox, over, story, submit, until } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
 import { completion, EPOCH, gated, refusal, resetWorld, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
-afterEach(reset);
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
 
 const STARTED = EPOCH / 1_000;
 
@@ -67,6 +72,58 @@ describe("a job that nobody watches", () => {
     await advanceTo(EPOCH + 60_000);
     expect(await ended(id)).toMatchObject({ status: "completed", attempts: 2, started_at: STARTED });
     expect(await story(id)).toEqual(["queued", "in_progress", "retrying", "in_progress", "completed"]);
+  });
+
+  it("and whose coordinator was replaced meanwhile: it began when it began", async () => {
+    const gate = gated(() => refusal(400, "no"));
+    const { id } = await submit({ channel: "c" });
+    await until(() => world.waiting === 1);
+    world.now += 5_000;
+    await inside(coordinator(), (_, state) => state.abort("replaced")).catch(() => {});
+    expect((await call("GET", `/v1/jobs/${id}`)).body.started_at).toBe(STARTED);
+    gate.open = true;
+    await over(id);
+    expect(await ended(id)).toMatchObject({ status: "failed", started_at: STARTED });
+  });
+
+  it.each([
+    ["stayed awake", false],
+    ["slept since", true],
+  ])("that only met a rate limit until its deadline has not begun: its mailbox %s", async (_, sleeps) => {
+    world.upstream = () => refusal(429, "rate_limit_exceeded", { "retry-after": "60" });
+    const { id } = await submit({ channel: "c", deadline: STARTED + 30 });
+    await until(() => world.calls.length === 1);
+    await until(async () => (await call("GET", `/v1/jobs/${id}`)).body.status === "queued");
+    if (sleeps) await evict(mailbox("alice", "c"));
+    await advanceTo(EPOCH + 30_000);
+    await over(id);
+    expect(await ended(id)).toMatchObject({ status: "expired", attempts: 0, started_at: null });
+    expect(await story(id)).toEqual(["queued", "expired"]);
+  });
+
+  it("that ended while it was asked for is not taken for running ever after", async () => {
+    const gate = gated();
+    const { id } = await submit({ channel: "c" });
+    await until(() => world.waiting === 1);
+    await evict(mailbox("alice", "c"));
+    const { locate } = Coordinator.prototype;
+    const answers = { kept: 0, go: false };
+    vi.spyOn(Coordinator.prototype, "locate").mockImplementation(async function (this: Coordinator, ...args) {
+      const places = await locate.apply(this, args);
+      answers.kept++;
+      // The test's own step ends it: one object must not settle another's promise.
+      while (!answers.go) await scheduler.wait(2);
+      return places;
+    });
+    const seen = call("GET", `/v1/jobs/${id}`);
+    await until(() => answers.kept > 0);
+    gate.open = true;
+    const one = () => inside(mailbox("alice", "c"), (_, state) => state.storage.sql.exec("SELECT status FROM jobs").one());
+    await until(async () => (await one()).status === "completed");
+    answers.go = true;
+    expect((await seen).body.status).toBe("completed");
+    const running = await inside(mailbox("alice", "c"), (object) => [...(object as unknown as { desk: Desk }).desk.running.keys()]);
+    expect(running).toEqual([]);
   });
 
   it("that ends before any attempt began is not said to have begun", async () => {

@@ -1,5 +1,6 @@
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Desk } from "../../durable-objects/mailbox/desk.ts";
 import type { Job } from "../../schemas/job.ts";
 import { Coordinator, Mailbox } from "../support/entry.ts";
 import { advanceTo, call, crash, ended, evict, inside, job, mailbox, pool, submit, until } from "../support/service.ts";
@@ -195,6 +196,34 @@ describe("202 means durable", () => {
       away.mockRestore();
       await runDurableObjectAlarm(mailbox("alice", "c"));
       await until(async () => (await waiting()) === count);
+    });
+
+    it("and one is cancelled before its turn has come -> it holds no consumer's place back", async () => {
+      const client = await connect({ channel: "c" });
+      await client.subscribe({ channel: "c", consumer: "worker" });
+      client.socket.close(1_000);
+      await until(() => client.closed !== null);
+      const away = unreachable();
+      const jobs = Array.from({ length: 2_100 }, () => job({ channel: "c", not_before: EPOCH / 1_000 + 1e6 }));
+      const { body } = await call<{ data: Job[] }>("POST", "/v1/jobs", { jobs });
+      away.mockRestore();
+      await crash();
+      const { enqueue } = Coordinator.prototype;
+      const door = { asked: 0, open: false };
+      vi.spyOn(Coordinator.prototype, "enqueue").mockImplementation(async function (this: Coordinator, ...args) {
+        door.asked++;
+        // The test's own step ends it: one object must not settle another's promise.
+        while (!door.open) await scheduler.wait(2);
+        return enqueue.apply(this, args);
+      });
+      await one("SELECT 1 AS n");
+      await until(() => door.asked > 0);
+      expect((await call("POST", `/v1/jobs/${body.data[2_050]!.id}/cancel`)).body.status).toBe("cancelled");
+      door.open = true;
+      type Inner = { desk: Desk; intake: { unconfirmed: number } };
+      const inner = <T>(read: (object: Inner) => T) => inside(mailbox("alice", "c"), (object) => read(object as unknown as Inner));
+      await until(() => inner(({ intake }) => intake.unconfirmed === 0));
+      expect(await inner(({ desk: { order } }) => order.last - order.safe(order.last))).toBe(0);
     });
 
     it("and refuses some of: the others are brought all the same", async () => {
