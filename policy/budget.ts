@@ -4,6 +4,7 @@
  */
 import type { LimitedBy } from "../schemas/job.ts";
 import type { Rate } from "./bucket.ts";
+import { Leaving } from "./leaving.ts";
 import { Sliding } from "./sliding.ts";
 import { Refilling, type Tally } from "./tally.ts";
 
@@ -34,11 +35,17 @@ const RESOURCES: Resource[] = ["rpm", "tpm", "rpd", "tpd"];
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
+/** Less than this is rounding. */
+const HAIR = 1e-6;
+
 /** Unless the pool says otherwise. */
 export const TRANSIT_MS = 1_000;
 
-/** `rate`: what it lets through in the long run, and at once at the most. `whole`: no call that takes more ever fits. */
-export type Meter = { resource: Resource; counts: "requests" | "tokens"; rate: Rate; whole: number; tally: Tally };
+/**
+ * `rate`: what it lets through in the long run, and at once at the most. `whole`: no call that takes more ever fits. `leaving`: null where it does not matter when calls
+ * leave: of a day, where nothing is given up for that, and of a window, which reckons with it.
+ */
+export type Meter = { resource: Resource; counts: "requests" | "tokens"; rate: Rate; whole: number; tally: Tally; leaving: Leaving | null };
 export type Budget = { meters: Meter[]; concurrency: number | null; inFlight: number; heldUntil: number };
 
 /** What a call takes; given back by `release` or `refund`. `at`: since when, ms; missing if a restart forgot it. */
@@ -63,7 +70,8 @@ function openMeter(resource: Resource, limit: number, limits: Limits): Meter {
     return openWindow(resource, perMs, atOnce, { ...limits, windowMs: windowSeconds * 1_000, transitMs });
   // A short burst keeps at least half of itself: below that, the pool would stand still between two calls.
   const rate = { perMs, burst: Math.max(atOnce - perMs * transitMs, atOnce / 2) };
-  return { resource, counts, rate, whole: counts === "requests" ? Math.max(1, whole) : whole, tally: new Refilling(rate) };
+  const leaving = perDay || transitMs === 0 ? null : new Leaving(transitMs);
+  return { resource, counts, rate, whole: counts === "requests" ? Math.max(1, whole) : whole, tally: new Refilling(rate), leaving };
 }
 
 /** Calls that reach upstream within a window were admitted within the window and the transit. Of what that lets through, no more goes at once than a short burst has. */
@@ -76,7 +84,7 @@ function openWindow(
   const limit = perMs * windowMs;
   const [counts, least, atOnce] = resource === "rpm" ? (["requests", 1, leaveAtOnce] as const) : (["tokens", 0, null] as const);
   const tally = new Sliding(limit, windowMs + transitMs, { perMs, burst: Math.max(least, whole) }, counts, atOnce);
-  return { resource, counts, rate: { perMs: limit / (windowMs + transitMs), burst: limit }, whole: limit, tally };
+  return { resource, counts, rate: { perMs: limit / (windowMs + transitMs), burst: limit }, whole: limit, tally, leaving: null };
 }
 
 /** The first meter that a single call of so many tokens could never fit, even when full; null if there is none. */
@@ -119,9 +127,30 @@ export function readyBesideAt(budget: Budget, tokens: number, other: number, now
 }
 
 export function reserve(budget: Budget, tokens: number, now: number): Reservation {
-  for (const meter of budget.meters) meter.tally.take(amountOf(meter, tokens), now);
+  for (const meter of budget.meters) {
+    meter.tally.take(amountOf(meter, tokens), now);
+    meter.leaving?.note(amountOf(meter, tokens), now);
+  }
   budget.inFlight++;
   return { tokens, at: now };
+}
+
+/**
+ * By when a call for which was reserved just now has to leave, ms: later it asks anew. Infinity: whenever it can; so does one that was let go beyond what a day holds, to see whether it
+ * still does.
+ */
+export function leaveBy({ meters }: Budget, now: number): number {
+  let by = Number.POSITIVE_INFINITY;
+  for (const { leaving, rate, resource, tally, whole } of meters) {
+    if (leaving) by = Math.min(by, leaving.by(rate.perMs, now));
+    else if (resource.endsWith("d") && tally.spent(now) > whole + HAIR) return Number.POSITIVE_INFINITY;
+  }
+  return by;
+}
+
+/** A call was let go anew for which so many tokens are spent twice: the rest had come back. */
+export function spentTwice({ meters }: Budget, tokens: number): void {
+  for (const { leaving, resource } of meters) if (resource === "tpm") leaving?.again(tokens);
 }
 
 /** The call has ended. Upstream keeps what was reserved: nobody has shown that it refunds. */
@@ -177,6 +206,7 @@ export function retune(budget: Budget, resource: Resource, limits: Limits): void
   // What fitted a short burst of before, and fits the limit's own minute, goes on at a full bucket.
   if (!isWindow(meter)) meter.whole = Math.max(meter.whole, Math.min(before[0]?.whole ?? 0, limit));
   if (before[0]) meter.tally.succeed(before[0].tally);
+  if (before[0]?.leaving) meter.leaving?.succeed(before[0].leaving);
   budget.meters.push(meter);
 }
 

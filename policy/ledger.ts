@@ -49,7 +49,8 @@ export function restore(budget: Budget, record: LedgerRecord, now: number): void
   budget.heldUntil = record.heldUntil;
 }
 
-function restoreMeter({ rate, resource, tally, whole }: Meter, record: LedgerRecord, now: number): void {
+function restoreMeter({ leaving, rate, resource, tally, whole }: Meter, record: LedgerRecord, now: number): void {
+  leaving?.forget();
   const spent = record.spent[resource];
   const perMs = record.perMs?.[resource];
   const past = record.past?.[resource];

@@ -19,7 +19,9 @@ export type Line = { head: number; mean: number; large: () => readonly number[];
 export function idleKind(budget: Budget, line: Line, now: number): Meter["counts"] | null {
   const tokens = meterOf(budget, "tpm");
   if (!tokens) return null;
-  if (!isWindow(tokens)) return tokens.tally.spent(now) <= tokens.rate.perMs * costMs(budget, "requests", 0) ? "tokens" : null;
+  const spent = tokens.tally.spent(now);
+  if (!isWindow(tokens))
+    return (tokens.leaving?.once(spent) ?? spent) <= tokens.rate.perMs * costMs(budget, "requests", 0) ? "tokens" : null;
   const requests = meterOf(budget, "rpm");
   if (!requests) return null;
   const [oneRequest, itsTokens] = [1 / requests.rate.burst, line.head / tokens.rate.burst];

@@ -58,6 +58,14 @@ export function vacate(fleet: Fleet, name: string, headersMs: number | null): vo
   if (headersMs !== null) fleet.headersMs += (headersMs - fleet.headersMs) * SMOOTHING;
 }
 
+/** A call of this dispatcher that was let go at `since` (ms) did not leave, and does now. */
+export function delayed({ known, posts }: Fleet, name: string, since: number | undefined, now: number): void {
+  const starts = (known.get(name) ?? posts.find((each) => each.name === name))?.starts;
+  const index = since === undefined ? -1 : (starts?.indexOf(since) ?? -1);
+  if (index >= 0) starts!.splice(index, 1);
+  starts?.push(now);
+}
+
 /** This dispatcher is called no more; calls that it has go on. */
 export function retire(fleet: Fleet, name: string): void {
   fleet.retired.add(name);

@@ -35,7 +35,7 @@ export type Next =
 
 /** The call was certainly not made: nobody charged for it, and it says nothing of upstream. */
 export function neverLeft(outcome: Outcome): boolean {
-  return outcome.kind === "void" || ("unsent" in outcome && outcome.unsent === true);
+  return outcome.kind === "void" || outcome.kind === "late" || ("unsent" in outcome && outcome.unsent === true);
 }
 
 /** Decides; `random` in [0, 1) is the jitter. */
@@ -48,6 +48,8 @@ export function afterAttempt(outcome: Outcome, record: Record, now: number, rand
       return { kind: "end" };
     case "fatal":
       return { kind: "fail", problem: outcome.problem };
+    case "late":
+      return { kind: "wait", holdUntil: now, ...(record.attempt === 1 && { anew: true as const }) };
     case "halted":
     case "region":
       // However long it lasts: nothing of it is the job's fault, and it was not called in vain.

@@ -81,7 +81,12 @@ export type Lease = {
   unknown: number;
   /** Its pool stands still, or was refused for the rate: that upstream takes the call is to be told as soon as it is known. */
   probe?: true;
+  /** It may leave until then, ms; later it asks anew (`late`). Missing where it may whenever it can, and from an older program. */
+  leaveBy?: number;
 };
+
+/** What is said of a lease that asks anew: to call upstream now; that its job waits in line again; or that it is no lease any more. */
+export type Word = "go" | "wait" | "lost";
 
 /** A running attempt, as a dispatcher reports it. */
 export type Held = { job: string; attempt: number };
@@ -91,6 +96,8 @@ export type Outcome =
   | { kind: "committed"; usage: Usage | null }
   /** The mailbox no longer wanted the call; upstream was not called. `failed`: the mailbox gave the job up instead. */
   | { kind: "void"; failed?: Problem }
+  /** The coordinator's own, which no dispatcher says: it did not leave in time, and its job waits again. */
+  | { kind: "late" }
   /** Broken off on the job's cancellation, after upstream was called. */
   | { kind: "aborted" }
   /** 429: a wait, not an attempt. `retryAfterMs` is a minimum. `problem`, here and of the next two: what upstream said; missing from an older program. */
@@ -164,6 +171,8 @@ export interface CoordinatorRpc {
   heartbeat(dispatcher: string, boot: string, held: Held[], readings?: PoolReading[]): Promise<{ stop: Held[] }>;
   /** Upstream has taken the call of a lease that is a probe: its answer has begun. What its headers tell, and others', is heard before all that waits for it goes. */
   proven(dispatcher: string, job: string, attempt: number, readings?: PoolReading[]): Promise<void>;
+  /** Leases of a dispatcher that are ready to be sent, and too late for what they were let go with: whether they may be. Answers in order. */
+  late(dispatcher: string, held: Held[]): Promise<Word[]>;
   inspect(): Promise<QueueState>;
   pull(lever: Lever, scope: Scope): Promise<QueueState | Refused>;
   /** What is left to a tenant of a pool's budget; null if there is no such pool. */

@@ -1,5 +1,5 @@
 /** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
-import { delayMs, dominantMs, neverFits, readiness, readyBesideAt, reserve } from "../../policy/budget.ts";
+import { delayMs, dominantMs, leaveBy, neverFits, readiness, readyBesideAt, reserve } from "../../policy/budget.ts";
 import { isBatches } from "../../policy/flow.ts";
 import type { Kind } from "../../policy/lane.ts";
 import type { Answer, Gate, Order } from "../../policy/order.ts";
@@ -7,9 +7,11 @@ import { idleKind, type Line } from "../../policy/packing.ts";
 import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
 import { turns } from "../../policy/vain.ts";
+import type { Lease } from "../../schemas/rpc.ts";
 import type { Book, Pool } from "./book.ts";
 import type { PoolState } from "./condition/conditions.ts";
 import { begun, heldBack, isProbe, isProbeDue, refresh } from "./condition/gate.ts";
+import { mayAsk } from "./late.ts";
 import { askAt, started } from "./limits.ts";
 import { entryOf, lined } from "./waiting.ts";
 
@@ -203,7 +205,10 @@ function lease(book: Book, pool: Pool, waiting: Waiting, now: number): void {
   const letters = book.fresh.has(entry) ? book.letters.ahead : book.letters.starts;
   const leases = letters.get(post.name) ?? [];
   const { attempt, job, unknown, waits } = row;
-  const lease = { job, mailbox: entry.address, attempt, waits, unknown };
-  leases.push(isProbe(book, entry) ? { ...lease, probe: true } : lease);
+  const by = mayAsk(book, entry) ? leaveBy(pool.budget, now) : Number.POSITIVE_INFINITY;
+  const lease: Lease = { job, mailbox: entry.address, attempt, waits, unknown };
+  if (isProbe(book, entry)) lease.probe = true;
+  if (by < Number.POSITIVE_INFINITY) lease.leaveBy = by;
+  leases.push(lease);
   letters.set(post.name, leases);
 }

@@ -53,6 +53,8 @@ export type Entry = {
   credit: "none" | "risked" | "counted";
   /** How often its call took too long. */
   tooLong: number;
+  /** How often in a row its call came too late to leave. */
+  late: number;
   /** Where it stepped back behind the next probe of its pool, or was told to wait: to when, ms. */
   backAt: number | null;
   /** Where it stands in the book's heaps; -1 where it does not. */
@@ -221,6 +223,7 @@ export class Book {
       refusals: NO_REFUSALS,
       credit: "none",
       tooLong: 0,
+      late: 0,
       backAt: null,
       slots: { delayed: -1, deadlines: -1, aside: -1 },
     };

@@ -23,6 +23,7 @@ import type {
   Ticket,
   Unlined,
   WatchWish,
+  Word,
 } from "../../schemas/rpc.ts";
 import type { Table } from "../../schemas/table.ts";
 import type { Standing } from "../../schemas/why.ts";
@@ -32,6 +33,7 @@ import { proven } from "./condition/learn.ts";
 import { LEVERS } from "./condition/levers.ts";
 import { answer, enqueue } from "./enqueue.ts";
 import { inspect, locate } from "./inspect.ts";
+import { late } from "./late.ts";
 import { read } from "./limits.ts";
 import { openBook } from "./opening.ts";
 import { askDispatchers, type Post } from "./post.ts";
@@ -48,7 +50,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   readonly #book: Book;
   readonly #rounds: Rounds;
   readonly #timekeeper: Timekeeper;
-  /** Events received: enqueue, settle, cancel, heartbeat, watch. */
+  /** Events received: enqueue, settle, cancel, heartbeat, watch, late. */
   events = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -119,6 +121,11 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
       read(this.#book, readings, now);
       proven(this.#book, dispatcher, job, attempt, now);
     });
+  }
+
+  async late(dispatcher: string, held: Held[]): Promise<Word[]> {
+    this.events++;
+    return this.#rounds.turn((now) => late(this.#book, dispatcher, held, now, () => this.random()));
   }
 
   async inspect(): Promise<QueueState> {

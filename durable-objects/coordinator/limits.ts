@@ -65,7 +65,7 @@ export function read(book: Book, readings: readonly PoolReading[], now: number, 
     const learned = book.limits.of(reading.pool);
     if (!pool || !learned) continue;
     const lease = book.entries.get(reading.job);
-    const call = lease?.row.phase === "leased" ? { at: lease.leasedAt, tokens: lease.row.tokens } : null;
+    const call = lease?.row.phase === "leased" ? { at: lease.reservation?.at ?? lease.leasedAt, tokens: lease.row.tokens } : null;
     followed(book, pool, learned.take(reading, call, pool.budget, now, refused.has(reading.job)));
   }
 }

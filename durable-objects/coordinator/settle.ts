@@ -1,5 +1,5 @@
 /** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
-import { charge, dominantMs, hold, leftLate, refund, refundTokens, release, wholeTokens } from "../../policy/budget.ts";
+import { charge, dominantMs, hold, leftLate, type Reservation, refund, refundTokens, release, wholeTokens } from "../../policy/budget.ts";
 import { failureOf } from "../../policy/last-failure.ts";
 import { vacate } from "../../policy/placement.ts";
 import { afterAttempt, type Next, neverLeft } from "../../policy/retry.ts";
@@ -81,7 +81,9 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   const record = { attempt, waits, unknown, alike: entry.tooLong, firstStartedAt: first_started_at ?? now, probe, backAt, silentUntil };
   const next = afterAttempt(outcome, record, now, random);
   const counted = next.kind === "retry" && !next.uncounted;
-  if (next.kind === "retry" || next.kind === "wait") row.failure = failureOf(outcome, { attempt, counted, before: row.failure, now });
+  entry.late = outcome.kind === "late" ? entry.late + 1 : 0;
+  if (outcome.kind !== "late" && (next.kind === "retry" || next.kind === "wait"))
+    row.failure = failureOf(outcome, { attempt, counted, before: row.failure, now });
   if (outcome.kind === "retryable" && outcome.repeats !== undefined && !("uncounted" in next)) entry.tooLong++;
   book.readmit(entry.address.tenant);
   const began = TURNED_AWAY.has(outcome.kind) || neverLeft(outcome) || attempt > 1 ? null : first_started_at;
@@ -99,8 +101,8 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const turn = { charged: row.charged, reserved: reservation.tokens };
   row.charged = undefined;
   if (neverLeft(outcome)) {
-    refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
-    refund(tenant, reservation, now);
+    // One that was late had it given back before (late.ts).
+    if (outcome.kind !== "late") giveBack(book, entry, reservation, now);
     // Whoever could not reach upstream has had its turn as well.
     settleTurn(pool, entry.flow, turn, outcome.kind === "retryable" ? reservation.tokens : null);
     return;
@@ -133,6 +135,13 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   settleTurn(pool, entry.flow, turn, used);
   pool.order.used(entry.flow, reservation.tokens, used);
   book.estimates.note(row.pool, address.tenant, row.open ?? null, reservation.tokens, outcome.usage);
+}
+
+/** Its call was never made: nobody has counted it. */
+export function giveBack(book: Book, { address, row }: Entry, reservation: Reservation, now: number): void {
+  const pool = book.pools.get(row.pool)!;
+  refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
+  refund(book.spending(address.tenant), reservation, now);
 }
 
 type Turn = { charged: TicketRow["charged"]; reserved: number };

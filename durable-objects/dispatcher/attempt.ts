@@ -3,7 +3,7 @@ import { backoffMs } from "../../policy/backoff.ts";
 import { assembler } from "../../policy/completion.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
-import type { AppendCall, Appended, CommitCall, Committed, Lease, Opened, Outcome } from "../../schemas/rpc.ts";
+import type { AppendCall, Appended, CommitCall, Committed, Lease, Opened, Outcome, Word } from "../../schemas/rpc.ts";
 import type { TimeoutsConfig } from "../../schemas/settings.ts";
 import { classify, type UnknownEnd, unknownEnd, untakenEnd } from "./classify.ts";
 import type { Delivery } from "./delivery.ts";
@@ -27,6 +27,8 @@ export type Ports = {
   holds: Holds;
   timeouts: TimeoutsConfig;
   open: (lease: Lease) => Promise<Opened>;
+  /** Whether a call that is ready may be sent, though it is late. */
+  late: (lease: Lease) => Promise<Word>;
   piece: (lease: Lease, index: number) => Promise<string | null>;
   append: (lease: Lease, call: AppendCall) => Promise<Appended>;
   commit: (lease: Lease, call: CommitCall) => Promise<Committed>;

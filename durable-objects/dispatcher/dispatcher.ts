@@ -4,7 +4,7 @@ import { callCoordinator, callMailbox, type Env } from "../../platform/objects.t
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { aTurn } from "../../platform/turns.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
-import type { CoordinatorRpc, DispatcherRpc, Held, Lease, Outcome, Settlement } from "../../schemas/rpc.ts";
+import type { CoordinatorRpc, DispatcherRpc, Held, Lease, Outcome, Settlement, Word } from "../../schemas/rpc.ts";
 import { attempt, Call, type Ports } from "./attempt.ts";
 import { unknownEnd } from "./classify.ts";
 import { openHolds } from "./prepare.ts";
@@ -14,6 +14,8 @@ import { openUpstream } from "./upstream.ts";
 const HEARTBEAT_MS = 10_000;
 /** Settlements gather this long behind the first: the budget does not depend on them, and the coordinator's events are scarce. */
 const SETTLEMENTS = { maxItems: 500, gapMs: 200, regroup: false, abreast: 1 };
+/** Calls that are late are late together: those that come while others are asked for go with the next message. */
+const LATE = { maxItems: 500, gapMs: 0, regroup: false, abreast: 1 };
 /** A settlement that the coordinator did not take is sent again after this. */
 const SETTLE_RETRY_MS = 2_000;
 const LOST = "the lease was lost";
@@ -35,6 +37,10 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
   /** The newest of each pool that the coordinator has not heard. */
   readonly #readings = new Map<string, PoolReading>();
   readonly #settlements = new Batcher<Settlement, null>((batch) => this.#settle(batch), SETTLEMENTS);
+  readonly #late = new Batcher<Held, Word>(
+    (held) => callCoordinator(this.env, this.#settings.region, (stub) => stub.late(this.ctx.id.name ?? "", held)),
+    LATE,
+  );
   readonly #settings: Settings;
   readonly #ports: Ports;
   #beating = false;
@@ -51,6 +57,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
         const call = { lease, dispatcher: ctx.id.name ?? "", inPieces: true as const };
         return (await callMailbox(env, lease.mailbox, (stub) => stub.open([call])))[0]!;
       },
+      late: ({ attempt: number, job }) => this.#late.add({ job, attempt: number }),
       piece: (lease, index) => callMailbox(env, lease.mailbox, (stub) => stub.piece(lease.job, index)),
       append: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.append([call])))[0]!,
       commit: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.commit([call])))[0]!,
@@ -58,7 +65,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
       proven: ({ attempt: number, job }) =>
         ctx.waitUntil(this.#tell((stub, readings) => stub.proven(ctx.id.name ?? "", job, number, readings)).catch(() => {})),
       read: (reading) => this.#readings.set(reading.pool, reading),
-      now: () => Date.now(),
+      now: () => this.now(),
     };
   }
 
@@ -90,6 +97,11 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
       const call = this.#calls.get(job);
       if (call?.lease.attempt === number) call.watch();
     }
+  }
+
+  /** ms since the epoch. */
+  protected now(): number {
+    return Date.now();
   }
 
   protected heartbeatMs(): number {

@@ -6,7 +6,7 @@ import { parseExact } from "../../platform/exact-json.ts";
 import { mailboxName } from "../../platform/mailboxes.ts";
 import { within } from "../../platform/objects.ts";
 import { HEADER_SLOTS } from "../../policy/placement.ts";
-import type { CallTimeouts, InPieces, Opened, Outcome } from "../../schemas/rpc.ts";
+import type { CallTimeouts, InPieces, Lease, Opened, Outcome, Word } from "../../schemas/rpc.ts";
 import type { Call, Ports } from "./attempt.ts";
 import { Delivery } from "./delivery.ts";
 import { Slots } from "./slots.ts";
@@ -38,7 +38,7 @@ export type Asked = { pool: string; timeouts: CallTimeouts | undefined; choices:
 
 export type Prepared =
   | { ok: true; asked: Asked /** Once upstream's headers are there; may be called more than once. */; release: () => void }
-  /** Null: its lease is not one. */
+  /** Null: its lease is not one, or none any more. */
   | { ok: false; outcome: Outcome | null };
 
 /** Never throws. */
@@ -61,11 +61,21 @@ export async function prepare(call: Call, ports: Ports): Promise<Prepared> {
     if (!(await hold.take(ports.holds.headers))) return ended({ kind: "void" });
     const body = parseExact(text) as Record<string, unknown>;
     call.give(body);
+    const word = await wordOn(call.lease, ports);
+    if (word === "wait") return ended(null);
+    if (word === "lost") return ended(unopened("lease_lost", "The call's lease was lost before it was sent."));
+    if (signal.aborted) return ended({ kind: "void" });
     const asked = { pool, timeouts, choices: typeof body.n === "number" ? body.n : 1 };
     return { ok: true, asked, release: () => hold.release() };
   } catch {
     return ended(signal.aborted ? { kind: "void" } : unopened("mailbox_unreachable", "The job's mailbox could not be reached."));
   }
+}
+
+/** A call that is late asks once whether it may go. Where nobody answers it does: what it is late for is a refusal at the worst. */
+async function wordOn(lease: Lease, ports: Ports): Promise<Word> {
+  if (lease.leaveBy === undefined || ports.now() <= lease.leaveBy) return "go";
+  return within(ANSWER_MS, ports.late(lease)).catch(() => "go" as const);
 }
 
 /** What one call holds. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Fleet, HEADER_SLOTS, openFleet, place, postName, vacate } from "../../policy/placement.ts";
+import { delayed, type Fleet, HEADER_SLOTS, openFleet, place, postName, vacate } from "../../policy/placement.ts";
 
 const START = 1_780_000_000_000;
 const names = (fleet: Fleet, calls: number, now = START): string[] => Array.from({ length: calls }, () => place(fleet, now).name);
@@ -32,6 +32,19 @@ describe("a fleet", () => {
     names(fleet, 6);
     expect(names(fleet, 1, START + 5_999)).toEqual(["disp-wnam-01"]);
     expect(names(fleet, 1, START + 6_000)).toEqual(["disp-wnam-00"]);
+  });
+
+  it("counts one that left late as waiting from then on, and once", () => {
+    const fleet = openFleet("wnam", 10);
+    names(fleet, 6);
+    delayed(fleet, "disp-wnam-00", START, START + 3_000);
+    expect(names(fleet, 1, START + 5_999)).toEqual(["disp-wnam-01"]);
+    expect(names(fleet, 6, START + 6_000)).toEqual([...Array(5).fill("disp-wnam-00"), "disp-wnam-01"]);
+    // It was thought to have its headers, or was let go before a restart.
+    delayed(fleet, "disp-wnam-01", undefined, START + 9_000);
+    expect(fleet.posts[1]!.starts).toEqual([START + 5_999, START + 6_000, START + 9_000]);
+    delayed(fleet, "disp-enam-00", START, START + 9_000);
+    expect(fleet.posts).toHaveLength(2);
   });
 
   it("learns how long headers take", () => {

@@ -31,6 +31,8 @@ describe("what becomes of a job", () => {
   it.each<[string, Outcome, Partial<Record>, unknown]>([
     ["committed -> the end", { kind: "committed", usage: null }, {}, { kind: "end" }],
     ["void -> the end", { kind: "void" }, {}, { kind: "end" }],
+    ["late -> a wait; of its first call, that was no start", { kind: "late" }, {}, { kind: "wait", holdUntil: NOW, anew: true }],
+    ["late again -> a wait", { kind: "late" }, { attempt: 2, waits: 1 }, { kind: "wait", holdUntil: NOW }],
     ["aborted -> the end", { kind: "aborted" }, {}, { kind: "end" }],
     ["committed on the last attempt -> the end", { kind: "committed", usage: null }, { attempt: MAX_ATTEMPTS }, { kind: "end" }],
     ["committed after a day -> the end", { kind: "committed", usage: null }, { firstStartedAt: 0 }, { kind: "end" }],

@@ -35,6 +35,7 @@ function streaming() {
       held.push(new WeakRef(opened));
       return opened;
     },
+    late: async () => "go",
     piece: async () => null,
     append: async () => ({ ok: false }),
     commit: async () => ({ ok: true }),

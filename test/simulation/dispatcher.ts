@@ -1,13 +1,15 @@
-/** A dispatcher: six header slots, settlements in batches, heartbeats; forgets all when it is made anew. */
+/** A dispatcher: six header slots, calls that ask anew where they are late, settlements in batches, heartbeats; forgets all when it is made anew. */
 import { HEADER_SLOTS } from "../../policy/placement.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
-import type { Held, Lease, Outcome, Settlement } from "../../schemas/rpc.ts";
+import type { Held, Lease, Outcome, Settlement, Word } from "../../schemas/rpc.ts";
 import { POOL } from "./loads.ts";
 import type { Row, Sluice } from "./sluice.ts";
 
 const HEARTBEAT_MS = 10_000;
 const SETTLE_GAP_MS = 200;
 const SETTLE_RETRY_MS = 2_000;
+const lostLease = { status: 502, type: "server_error", code: "lease_lost", message: "", param: null };
+const LOST: Outcome = { kind: "retryable", unknown: false, retryAfterMs: null, problem: lostLease, unsent: true };
 
 export class SimDispatcher {
   readonly #name: string;
@@ -17,6 +19,9 @@ export class SimDispatcher {
   #free = HEADER_SLOTS;
   #queue: (() => void)[] = [];
   #settlements: Settlement[] = [];
+  /** Calls that are late, until they have asked. */
+  #late: { lease: Lease; told: (word: Word) => void }[] = [];
+  #asking = false;
   /** The newest, until it is told. */
   #reading: PoolReading | null = null;
   #settling = false;
@@ -42,7 +47,7 @@ export class SimDispatcher {
       const row = rows[index]!;
       const { time } = this.#sluice.world;
       const startedAt = time.now;
-      time.after(1, () => {
+      time.after(1 + this.#sluice.stallMs(), () => {
         if (boot === this.boot) this.#open(lease, row, startedAt);
       });
     }
@@ -59,10 +64,47 @@ export class SimDispatcher {
       this.#end(lease, { kind: "void" });
     } else if (this.#free > 0) {
       this.#free--;
-      this.#call(lease, row, startedAt);
+      this.#leave(lease, row, startedAt);
     } else {
-      this.#queue.push(() => this.#call(lease, row, startedAt));
+      this.#queue.push(() => this.#leave(lease, row, startedAt));
     }
+  }
+
+  /** It holds a slot, and is ready. */
+  #leave(lease: Lease, row: Row, startedAt: number): void {
+    if (lease.leaveBy === undefined || this.#sluice.world.time.now <= lease.leaveBy) {
+      this.#call(lease, row, startedAt);
+      return;
+    }
+    const told = (word: Word) => {
+      if (word === "go") return this.#call(lease, row, startedAt);
+      this.#handOn();
+      if (word === "lost") this.#end(lease, LOST);
+      else if (this.#calls.get(lease.job) === lease.attempt) this.#calls.delete(lease.job);
+    };
+    this.#late.push({ lease, told });
+    this.#ask();
+  }
+
+  #ask(): void {
+    if (this.#asking || this.#late.length === 0) return;
+    const { boot } = this;
+    const batch = this.#late;
+    [this.#late, this.#asking] = [[], true];
+    const answered = (words: Word[]) => {
+      if (boot !== this.boot) return;
+      this.#asking = false;
+      for (const [index, { told }] of batch.entries()) told(words[index]!);
+      this.#ask();
+    };
+    const held = batch.map(({ lease: { attempt, job } }) => ({ job, attempt }));
+    this.#sluice.late(this.#name, held, answered, () => answered(batch.map(() => "go")));
+  }
+
+  #handOn(): void {
+    const next = this.#queue.shift();
+    if (next) next();
+    else this.#free++;
   }
 
   #call(lease: Lease, row: Row, startedAt: number): void {
@@ -93,9 +135,7 @@ export class SimDispatcher {
         if (!mine()) return;
         headersMs = world.time.now - sentAt;
         if (rates) this.#reading = { ...rates, pool: POOL, job: job.id, sentAt, at: world.time.now };
-        const next = this.#queue.shift();
-        if (next) next();
-        else this.#free++;
+        this.#handOn();
       },
     );
   }
@@ -164,6 +204,8 @@ export class SimDispatcher {
     this.#calls = new Map();
     this.#free = HEADER_SLOTS;
     this.#queue = [];
+    this.#late = [];
+    this.#asking = false;
     this.#settlements = [];
     this.#reading = null;
     this.#settling = false;

@@ -6,6 +6,7 @@ import type { Faults } from "./lines.ts";
 import { LOADS } from "./loads.ts";
 import { Random } from "./random.ts";
 import { runSluice } from "./run.ts";
+import type { Options } from "./sluice.ts";
 
 export type FaultyRun = { jobs: number; crashes: number; callsMadeTwice: number; problems: string[] };
 
@@ -14,8 +15,8 @@ const SCALE = { rpm: 600, tpm: 1_200_000 };
 const BURST_AND_RATE = 1 + 10 / 60;
 const FAULTS_END_MS = 60_000;
 
-/** `faults` overrides what the seed would have. */
-export function faultyRun(seed: number, faults: Faults = {}): FaultyRun {
+/** `faults` overrides what the seed would have; `stallMs` as a world has it. */
+export function faultyRun(seed: number, faults: Faults = {}, stallMs: Options["stallMs"] = () => 0): FaultyRun {
   const random = new Random(seed);
   const load = LOADS[Math.floor(random.next() * LOADS.length)]!;
   const drawn: Faults = {
@@ -34,7 +35,7 @@ export function faultyRun(seed: number, faults: Faults = {}): FaultyRun {
 
   const scene = { load, rule: "bucket 10 s" as const, scale: SCALE, minutes: 0.75, seed };
   const awakeMost = random.chance(0.5) ? random.between(1, 100) : Number.POSITIVE_INFINITY;
-  const { world, jobs, sluice } = runSluice(scene, { faults: drawn, volatile: false, awakeMost, watch });
+  const { world, jobs, sluice } = runSluice(scene, { faults: drawn, volatile: false, awakeMost, watch, stallMs });
   const late = jobs.filter((job) => sluice.rows.get(job.id)?.ended === null);
   if (late.length > 0) problems.push(`${late.length} jobs never ended, the first ${late[0]!.id}`);
   const failed = jobs.filter((job) => sluice.rows.get(job.id)?.ended === "failed");

@@ -1,6 +1,7 @@
 /** Sluice in a simulated world: the coordinator's own code, and mailboxes and dispatchers as actors around it. */
 import type { Book } from "../../durable-objects/coordinator/book.ts";
 import { answer, enqueue } from "../../durable-objects/coordinator/enqueue.ts";
+import { late } from "../../durable-objects/coordinator/late.ts";
 import { takeLetters } from "../../durable-objects/coordinator/letters.ts";
 import { read } from "../../durable-objects/coordinator/limits.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
@@ -11,10 +12,11 @@ import { decide, record } from "../../durable-objects/coordinator/turn.ts";
 import type { Settings } from "../../platform/settings.ts";
 import type { Notice } from "../../platform/telemetry.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
-import type { Held, Lease, Settlement, Verdict } from "../../schemas/rpc.ts";
+import type { Held, Lease, Settlement, Verdict, Word } from "../../schemas/rpc.ts";
 import { SimDispatcher } from "./dispatcher.ts";
 import { type Faults, Lines } from "./lines.ts";
 import { CHANNEL, POOL, type SimJob } from "./loads.ts";
+import type { Random } from "./random.ts";
 import { openStorage } from "./storage.ts";
 import type { Client, World } from "./world.ts";
 
@@ -32,6 +34,8 @@ export type Options = {
   /** Nothing is written: for worlds without crashes. */
   volatile?: boolean;
   faults?: Faults;
+  /** How long a call that is begun now takes until it could leave, ms; by default hardly anything. */
+  stallMs?: (now: number, random: Random) => number;
   /** Tickets that may be awake before some rest; without storage none can. */
   awakeMost?: number;
   /** Told of every turn, after it is written. */
@@ -113,6 +117,16 @@ export class Sluice implements Client {
       then,
       () => {},
     );
+  }
+
+  /** Calls that are ready, and late. */
+  late(dispatcher: string, held: Held[], then: (words: Word[]) => void, failed: () => void): void {
+    const step = (now: number) => late(this.book, dispatcher, held, now, () => this.world.random.next());
+    this.lines.call(() => this.#turn(step), then, failed);
+  }
+
+  stallMs(): number {
+    return this.#options.stallMs?.(this.world.time.now, this.world.random) ?? 0;
   }
 
   /** Whether the mailbox still wants this attempt. */

@@ -73,6 +73,10 @@ export class Coordinator extends objects.Coordinator {
     return between("coordinator.heartbeat", args, () => super.heartbeat(...args));
   }
 
+  override late(...args: Parameters<CoordinatorRpc["late"]>) {
+    return between("coordinator.late", args, () => super.late(...args));
+  }
+
   protected override now(): number {
     return world.now;
   }
@@ -215,6 +219,10 @@ export class Dispatcher extends objects.Dispatcher {
 
   override report(...args: Parameters<DispatcherRpc["report"]>) {
     return between("dispatcher.report", args, () => super.report(...args));
+  }
+
+  protected override now(): number {
+    return world.dispatchersNow ?? super.now();
   }
 
   protected override heartbeatMs(): number {

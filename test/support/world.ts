@@ -35,6 +35,8 @@ export const world = {
   between: new Map<string, Between>(),
   /** ms between two heartbeats of a dispatcher; null is the real time. */
   heartbeatMs: null as number | null,
+  /** What time dispatchers think it is, ms; null is the real time, long before all that the coordinator says. */
+  dispatchersNow: null as number | null,
   /** ms that a lobby has to take events; null is the real time. */
   relayMs: null as number | null,
   /** ms that a mailbox stays awake after it has told something elsewhere. */
@@ -59,6 +61,7 @@ export function resetWorld(): void {
     env: {},
     between: new Map(),
     heartbeatMs: null,
+    dispatchersNow: null,
     relayMs: null,
     restMs: 10,
     heldCharacters: null,

@@ -1,0 +1,51 @@
+/**
+ * Calls that could not leave in time ask again (policy/leaving.ts). Law: it is as if they had been let go only now. So first all of a message are given back: since they were let go the pool's bucket has refilled, and
+ * upstream's, which they have not reached, was full. Then, in their order, those that still fit go; the others wait in line again, at their old places, as if they had not been called.
+ */
+import { readiness, reserve, spentTwice, used } from "../../policy/budget.ts";
+import { delayed } from "../../policy/placement.ts";
+import type { Held, Word } from "../../schemas/rpc.ts";
+import type { Book, Entry } from "./book.ts";
+import { sees, started } from "./limits.ts";
+import { conclude, giveBack } from "./settle.ts";
+
+/** So often in a row a job waits again: where all calls are late, what is let go leaves at last. */
+const MOST = 3;
+
+/** Not one that goes to see whether a limit still holds: for that there was nothing when it was let go. */
+export function mayAsk(book: Book, entry: Entry): boolean {
+  return entry.late < MOST && !sees(book, entry);
+}
+
+/** Answers in order. */
+export function late(book: Book, dispatcher: string, held: readonly Held[], now: number, random: () => number): Word[] {
+  const leases = held.map((each) => book.leaseOf(dispatcher, each));
+  const backs = leases.map((entry) => (entry ? takeBack(book, entry, now) : 0));
+  return leases.map((entry, index) => {
+    if (!entry) return "lost";
+    if (goes(book, entry, backs[index]!, now)) return "go";
+    conclude(book, entry, { kind: "late" }, null, now, random());
+    return "wait";
+  });
+}
+
+/** Answers how many tokens came back. Of one of before a restart none do: what of it has refilled is not known. */
+function takeBack(book: Book, entry: Entry, now: number): number {
+  const { budget } = book.pools.get(entry.row.pool)!;
+  const before = used(budget, "tpm", now);
+  giveBack(book, entry, entry.reservation!, now);
+  return before - used(budget, "tpm", now);
+}
+
+function goes(book: Book, entry: Entry, back: number, now: number): boolean {
+  const { address, reservation, row } = entry;
+  const pool = book.pools.get(row.pool)!;
+  const tenant = book.spending(address.tenant);
+  if ([pool.budget, tenant].some((budget) => readiness(budget, row.tokens, now).at > now)) return false;
+  reserve(tenant, row.tokens, now);
+  entry.reservation = reserve(pool.budget, row.tokens, now);
+  spentTwice(pool.budget, row.tokens - back);
+  started(book, pool, row.tokens, now);
+  delayed(book.fleet, row.dispatcher!, reservation!.at, now);
+  return true;
+}

@@ -1,0 +1,293 @@
+/** A call that could not leave in time asks anew: it goes if there is room for it now, and else its job waits again as if it had not been called. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Held } from "../../schemas/rpc.ts";
+import { committed, enqueue, playAll, settle, ticket } from "../support/desk.ts";
+import { advanceTo, call, coordinator, drained, ended, job, over, pool, story, submit, until } from "../support/service.ts";
+import { cleared, kill, standAt } from "../support/stand.ts";
+import { EPOCH, resetWorld, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(cleared);
+
+const DISPATCHER = "disp-wnam-00";
+const pools = (limits: object) => {
+  world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 60, tpm: 600_000, ...limits } });
+};
+/** Two seconds of it at once, one of which is given up: one call a second. */
+const narrow = () => pools({ burst_seconds: 2 });
+const secondsTo = async (seconds: number) => {
+  for (let at = world.now + 1_000; at <= EPOCH + seconds * 1_000; at += 1_000) await advanceTo(at);
+};
+
+describe("the coordinator", () => {
+  it("says by when a call is to leave: half of its pool's transit after it was let go", async () => {
+    pools({ transit_ms: 3_000 });
+    const { starts } = playAll();
+    await enqueue([ticket("a")]);
+    await until(() => starts.length === 1);
+    expect(starts[0]!.leaveBy).toBe(EPOCH + 1_500);
+  });
+
+  it("says nothing of that for a pool that is counted in windows", async () => {
+    pools({ window_seconds: 60, burst_seconds: 60 });
+    const { starts } = playAll();
+    await enqueue([ticket("a")]);
+    await until(() => starts.length === 1);
+    expect(starts[0]!.leaveBy).toBeUndefined();
+  });
+
+  it("lets those that still fit go, in their order; the others wait at their old places, uncounted and untold, until the budget refills", async () => {
+    pools({});
+    const { starts, verdicts } = playAll();
+    await enqueue(Array.from({ length: 100 }, (_, index) => ticket(`j${index}`)));
+    await until(() => starts.length === 59);
+    await secondsTo(3);
+    await until(() => starts.length === 62);
+    const words: string[] = [];
+    // As each dispatcher asks for its own.
+    for (const dispatcher of new Set(await Promise.all(starts.slice(0, 59).map(async ({ job }) => dispatcherOf(job))))) {
+      const held: Held[] = [];
+      for (const { attempt, job } of starts.slice(0, 59)) if ((await dispatcherOf(job)) === dispatcher) held.push({ job, attempt });
+      words.push(...(await coordinator().late(dispatcher, held)));
+    }
+    // Upstream's bucket was full until now, but for those that left meanwhile: of these two have refilled.
+    expect(words.filter((word) => word === "wait")).toHaveLength(1);
+    expect(words.filter((word) => word === "go")).toHaveLength(58);
+    expect(await pool()).toMatchObject({ in_flight: 61, depth: 39, used: { requests: 59 } });
+    await secondsTo(4);
+    await until(() => starts.length === 63);
+    expect(starts[62]).toMatchObject({ attempt: 2, waits: 1, unknown: 0 });
+    expect(starts.slice(0, 59).map(({ job }) => job)).toContain(starts[62]!.job);
+    expect(verdicts).toEqual([]);
+  });
+
+  it("takes a call that went so as let go only then, of its tenant's own limit too", async () => {
+    world.env.SLUICE_KEYS = JSON.stringify([{ key_sha256: "a".repeat(64), tenant: "alice", tpm: 6_000 }]);
+    pools({});
+    const { starts } = playAll();
+    await enqueue(["a", "b"].map((name) => ticket(name, { tokens: 5_000 })));
+    await until(() => starts.length === 1);
+    world.now = EPOCH + 20_000;
+    expect(await coordinator().late(DISPATCHER, [{ job: "a", attempt: 1 }])).toEqual(["go"]);
+    // 900 are free, 100 come back each second.
+    await secondsTo(60);
+    expect(starts).toHaveLength(1);
+    await secondsTo(62);
+    await until(() => starts.length === 2);
+  });
+
+  it("gives a call that waits again back to its tenant's own limit, and its place among those that may run at once", async () => {
+    world.env.SLUICE_KEYS = JSON.stringify([{ key_sha256: "a".repeat(64), tenant: "alice", tpm: 6_000 }]);
+    pools({ burst_seconds: 2, concurrency: 2 });
+    const { starts } = playAll();
+    await enqueue([ticket("a", { tokens: 5_000 })]);
+    await enqueue([ticket("b")], { tenant: "bob", channel: "c" });
+    await until(() => starts.length === 1);
+    await advanceTo(EPOCH + 1_000);
+    await until(() => starts.length === 2);
+    expect((await pool()).in_flight).toBe(2);
+    expect(await coordinator().late(await dispatcherOf("a"), [{ job: "a", attempt: 1 }])).toEqual(["wait"]);
+    expect(await pool()).toMatchObject({ in_flight: 1, depth: 1 });
+    expect((await coordinator().share("alice", "gpt-5-mini"))!.tokens).toMatchObject({ limit: 6_000, remaining: 5_900 });
+    await advanceTo(EPOCH + 2_000);
+    await until(() => starts.length === 3);
+    expect(starts[2]).toMatchObject({ job: "a", attempt: 2, waits: 1 });
+    expect((await pool()).in_flight).toBe(2);
+  });
+
+  it("lets a job that has waited again three times in a row leave whenever it can", async () => {
+    narrow();
+    const { starts } = playAll();
+    await enqueue([ticket("late", { priority: 100 }), ...["b", "c", "d", "e"].map((name) => ticket(name))]);
+    const allowed: boolean[] = [];
+    for (let attempt = 1; attempt <= 4; attempt++) {
+      await until(() => starts.at(-1)?.job === "late" && starts.at(-1)!.attempt === attempt);
+      allowed.push(starts.at(-1)!.leaveBy === undefined);
+      await advanceTo(world.now + 1_000);
+      await until(() => starts.at(-1)!.job !== "late");
+      if (attempt < 4) expect(await coordinator().late(await dispatcherOf("late"), [{ job: "late", attempt }])).toEqual(["wait"]);
+      await advanceTo(world.now + 1_000);
+    }
+    expect(allowed).toEqual([false, false, false, true]);
+    await settle("late", 4, committed);
+    expect((await coordinator().locate(["late"]))[0]).toBeNull();
+  });
+
+  it("counts what was in a row: one that upstream saw in between is late for the first time again, and what it said is still told", async () => {
+    narrow();
+    const { starts } = playAll();
+    await enqueue([ticket("late", { priority: 100 }), ...["b", "c", "d"].map((name) => ticket(name))]);
+    const waitsAgain = async (attempt: number) => {
+      await until(() => starts.at(-1)?.job === "late" && starts.at(-1)!.attempt === attempt);
+      await advanceTo(world.now + 1_000);
+      await until(() => starts.at(-1)!.job !== "late");
+      expect(await coordinator().late(await dispatcherOf("late"), [{ job: "late", attempt }])).toEqual(["wait"]);
+      await advanceTo(world.now + 1_000);
+    };
+    await waitsAgain(1);
+    await waitsAgain(2);
+    await until(() => starts.at(-1)?.attempt === 3);
+    const said = { status: 503, type: "server_error", code: "no_room", message: "", param: null };
+    await settle("late", 3, { kind: "no_capacity", retryAfterMs: null, problem: said });
+    await advanceTo(world.now + 10_000);
+    await waitsAgain(4);
+    await until(() => starts.at(-1)?.attempt === 5);
+    expect(starts.at(-1)!.leaveBy).toBeDefined();
+    expect((await coordinator().locate(["late"]))[0]!.failure).toMatchObject({ code: "no_room", attempt: 3 });
+  });
+
+  it("knows of no lease that is over, or another's", async () => {
+    pools({});
+    const { starts } = playAll();
+    await enqueue([ticket("a"), ticket("b")]);
+    await until(() => starts.length === 2);
+    await settle("a", 1, committed);
+    const asked = ["a", "b", "never"].map((job) => ({ job, attempt: 1 }));
+    expect(await coordinator().late(DISPATCHER, asked)).toEqual(["lost", "go", "lost"]);
+    expect(await coordinator().late("disp-wnam-07", asked)).toEqual(["lost", "lost", "lost"]);
+    expect(await coordinator().late(DISPATCHER, [{ job: "b", attempt: 2 }])).toEqual(["lost"]);
+  });
+
+  it("asked twice says the same: what it counted of a call is counted once", async () => {
+    pools({});
+    const { starts } = playAll();
+    await enqueue([ticket("a")]);
+    await until(() => starts.length === 1);
+    world.now = EPOCH + 3_000;
+    for (let time = 0; time < 2; time++) expect(await coordinator().late(DISPATCHER, [{ job: "a", attempt: 1 }])).toEqual(["go"]);
+    expect(await pool()).toMatchObject({ in_flight: 1, used: { requests: 1, tokens: 20 } });
+  });
+
+  it("made anew in between still knows the lease, but not what of it has refilled: it is counted once more", async () => {
+    pools({});
+    const played = playAll();
+    await enqueue([ticket("a", { tokens: 400_000 })]);
+    await until(() => played.starts.length === 1);
+    played.held = [{ job: "a", attempt: 1 }];
+    await kill(coordinator());
+    world.now = EPOCH + 3_000;
+    expect(await coordinator().late(DISPATCHER, [{ job: "a", attempt: 1 }])).toEqual(["wait"]);
+    expect(await pool()).toMatchObject({ in_flight: 0, depth: 1 });
+    await advanceTo(EPOCH + 60_000);
+    await until(() => played.starts.length === 2);
+    expect(played.starts[1]).toMatchObject({ job: "a", attempt: 2, waits: 1, unknown: 0 });
+  });
+});
+
+async function dispatcherOf(job: string): Promise<string> {
+  return (await coordinator().locate([job]))[0]!.held!.dispatcher;
+}
+
+describe("the dispatcher", () => {
+  /** Questions that reached the coordinator. */
+  const questions = () => {
+    const asked: Held[][] = [];
+    world.between.set("coordinator.late", (go, [, held]) => {
+      asked.push(held as Held[]);
+      return go();
+    });
+    return asked;
+  };
+  const aMinuteLate = () => {
+    world.dispatchersNow = EPOCH + 60_000;
+  };
+
+  it("asks for what is late, together, and makes the calls that may go: nobody is told of it", async () => {
+    pools({});
+    const asked = questions();
+    const inTime = await submit({ channel: "c" });
+    await over(inTime.id);
+    expect(asked).toEqual([]);
+    aMinuteLate();
+    const { body } = await call<{ data: { id: string }[] }>("POST", "/v1/jobs", {
+      jobs: Array.from({ length: 12 }, () => job({ channel: "c" })),
+    });
+    for (const { id } of body.data) expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1 });
+    await drained();
+    expect(
+      asked
+        .flat()
+        .map(({ job }) => job)
+        .sort(),
+    ).toEqual(body.data.map(({ id }) => id).sort());
+    expect(asked.length).toBeLessThan(12);
+    expect(world.calls).toHaveLength(13);
+    expect(await story(body.data[0]!.id)).toEqual(await story(inTime.id));
+  });
+
+  it("does not make one that is to wait again: its job is called when the budget refills, as its first attempt", async () => {
+    narrow();
+    const asked = questions();
+    const stand = standAt("mailbox.open", "before its answer arrives");
+    const late = await submit({ channel: "c" });
+    await until(() => stand.reached);
+    const other = await submit({ channel: "d" });
+    await advanceTo(EPOCH + 1_000);
+    await over(other.id);
+    world.dispatchersNow = EPOCH + 1_000;
+    stand.go();
+    await until(() => asked.length === 1);
+    await until(async () => (await pool()).depth === 1);
+    expect(world.calls).toHaveLength(1);
+    await advanceTo(EPOCH + 2_000);
+    expect(await ended(late.id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
+    expect(world.calls).toHaveLength(2);
+    expect(await story(late.id)).not.toContain("retrying");
+    await drained();
+  });
+
+  it("makes the call where the coordinator cannot be reached, or is of an older program", async () => {
+    pools({});
+    world.between.set("coordinator.late", () => {
+      throw new TypeError('The RPC receiver does not implement the method "late".');
+    });
+    aMinuteLate();
+    const { id } = await submit();
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1 });
+    expect(world.calls).toHaveLength(1);
+  });
+
+  it.each([
+    ["would have gone", 60],
+    ["would have waited again", 2],
+  ])("makes no call that was cancelled while it asked, and %s", async (_, burst) => {
+    pools({ burst_seconds: burst });
+    let aborts = 0;
+    world.between.set("dispatcher.abort", (go) => {
+      aborts++;
+      return go();
+    });
+    const stand = standAt("coordinator.late", "before it runs");
+    aMinuteLate();
+    const { id } = await submit({ channel: "c" });
+    await until(() => stand.reached);
+    const other = await submit({ channel: "d" });
+    await advanceTo(EPOCH + 1_000);
+    await call("POST", `/v1/jobs/${id}/cancel`);
+    await until(() => aborts === 1);
+    stand.go();
+    await until(async () => (await pool()).in_flight === 0);
+    await advanceTo(EPOCH + 2_000);
+    await drained();
+    expect((await ended(id)).status).toBe("cancelled");
+    expect((await ended(other.id)).status).toBe("completed");
+    expect(world.calls).toHaveLength(1);
+    expect((await pool()).used.requests).toBeLessThanOrEqual(1);
+  });
+
+  it.each(["before it runs", "before its answer arrives"] as const)(
+    "asks again where the coordinator dies %s: called once",
+    async (moment) => {
+      pools({});
+      const stand = standAt("coordinator.late", moment);
+      aMinuteLate();
+      const { id } = await submit();
+      await until(() => stand.reached);
+      await kill(coordinator());
+      stand.go();
+      expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
+      expect(world.calls).toHaveLength(1);
+      await drained();
+    },
+  );
+});
