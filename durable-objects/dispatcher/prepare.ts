@@ -13,8 +13,8 @@ import { Slots } from "./slots.ts";
 
 /** Requests in hand: those that are being sent, and as many that are ready to follow. */
 const IN_HAND = 2 * HEADER_SLOTS;
-/** Of these so many may be one mailbox's that has not answered yet: one that does not answer must not keep the others' from being called. */
-const UNANSWERED = 4;
+/** Of these so many may be one mailbox's that has not answered yet: one that does not answer must not keep the others' from being called. Fewer would hold back a burst of one channel. */
+const UNANSWERED = HEADER_SLOTS;
 /** Characters of all long ones in hand; a character may take two bytes. One that has more is alone. */
 const LONG_CHARACTERS = 8_000_000;
 /** A mailbox that has not answered by then is taken for unreachable, ms. */
