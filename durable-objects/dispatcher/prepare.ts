@@ -6,7 +6,7 @@ import { parseExact } from "../../platform/exact-json.ts";
 import { mailboxName } from "../../platform/mailboxes.ts";
 import { within } from "../../platform/objects.ts";
 import { HEADER_SLOTS } from "../../policy/placement.ts";
-import type { CallTimeouts, InPieces, Lease, Opened, Outcome, Word } from "../../schemas/rpc.ts";
+import type { CallTimeouts, InPieces, Opened, Outcome, Word } from "../../schemas/rpc.ts";
 import type { Call, Ports } from "./attempt.ts";
 import { Delivery } from "./delivery.ts";
 import { Slots } from "./slots.ts";
@@ -61,7 +61,7 @@ export async function prepare(call: Call, ports: Ports): Promise<Prepared> {
     if (!(await hold.take(ports.holds.headers))) return ended({ kind: "void" });
     const body = parseExact(text) as Record<string, unknown>;
     call.give(body);
-    const word = await wordOn(call.lease, ports);
+    const word = await wordOn(call, ports);
     if (word === "wait") return ended(null);
     if (word === "lost") return ended(unopened("lease_lost", "The call's lease was lost before it was sent."));
     if (signal.aborted) return ended({ kind: "void" });
@@ -72,10 +72,13 @@ export async function prepare(call: Call, ports: Ports): Promise<Prepared> {
   }
 }
 
-/** A call that is late asks once whether it may go. Where nobody answers it does: what it is late for is a refusal at the worst. */
-async function wordOn(lease: Lease, ports: Ports): Promise<Word> {
+/**
+ * A call that is late asks once whether it may go. Where nobody can be asked it does: what it is late for is a refusal at the worst. An answer is waited for however long it takes: one that says
+ * to wait may have let the job go again elsewhere.
+ */
+async function wordOn({ controller, lease }: Call, ports: Ports): Promise<Word> {
   if (lease.leaveBy === undefined || ports.now() <= lease.leaveBy) return "go";
-  return within(ANSWER_MS, ports.late(lease)).catch(() => "go" as const);
+  return unless(controller.signal, ports.late(lease)).catch(() => "go" as const);
 }
 
 /** What one call holds. */
