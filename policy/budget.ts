@@ -70,7 +70,8 @@ function openMeter(resource: Resource, limit: number, limits: Limits): Meter {
     return openWindow(resource, perMs, atOnce, { ...limits, windowMs: windowSeconds * 1_000, transitMs });
   // A short burst keeps at least half of itself: below that, the pool would stand still between two calls.
   const rate = { perMs, burst: Math.max(atOnce - perMs * transitMs, atOnce / 2) };
-  const leaving = perDay || transitMs === 0 ? null : new Leaving(transitMs);
+  // Of what is given up for it, which a short burst has not.
+  const leaving = perDay || transitMs === 0 ? null : new Leaving((atOnce - rate.burst) / perMs);
   return { resource, counts, rate, whole: counts === "requests" ? Math.max(1, whole) : whole, tally: new Refilling(rate), leaving };
 }
 

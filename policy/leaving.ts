@@ -17,7 +17,7 @@ export class Leaving {
   #amount = 0;
   #before = 0;
 
-  /** What is spent for calls that asked, and had been spent for them before: it had refilled by then. */
+  /** What is spent for calls that asked, and had been spent for them before: it had refilled by then. It is so for as long as so much is spent: where it faded as all refills, such a load took half a minute longer. */
   #twice = 0;
 
   constructor(transitMs: number) {

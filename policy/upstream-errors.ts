@@ -75,16 +75,20 @@ const KEPT = { message: 4_000, word: 256 };
  * a bound: where each beginning was followed to the text's end, 240 KB of them took ten seconds.
  */
 const NAME_CHARACTERS = 256;
-const NAMES = new RegExp(`(?<![A-Za-z0-9])(sk-|org-|proj_|user-)([\\w*-]{1,${NAME_CHARACTERS}})`, "g");
+const NAMES = new RegExp(
+  `(?<![A-Za-z0-9])(?:(sk-)([\\w*-]{8,${NAME_CHARACTERS}})|(org-|proj_|user-)[A-Za-z0-9]{16,${NAME_CHARACTERS}})`,
+  "g",
+);
 
-function isName(kind: string, rest: string): boolean {
-  return kind === "sk-" ? rest.length >= 8 && /[\d*]/.test(rest) : /^[A-Za-z0-9]{16}/.test(rest);
+function hide(name: string, key: string | undefined, rest: string | undefined, other: string | undefined): string {
+  if (other) return `${other}…`;
+  return /[\d*]/.test(rest!) ? `${key}…` : name;
 }
 
 /** Upstream's message as it is kept, and shown to tenants: the beginning of a long one, without the names of the account. */
 export function excerptOf(text: string): string {
   const beginning = text.slice(0, KEPT.message + 2 * NAME_CHARACTERS);
-  const shown = beginning.replace(NAMES, (name, kind: string, rest: string) => (isName(kind, rest) ? `${kind}…` : name));
+  const shown = beginning.replace(NAMES, hide);
   if (text.length <= KEPT.message) return shown;
   // Half a surrogate pair is no character.
   return `${shown.slice(0, KEPT.message).replace(/[\ud800-\udbff]$/, "")}… (${text.length} characters)`;

@@ -55,6 +55,8 @@ export type Entry = {
   tooLong: number;
   /** How often in a row its call came too late to leave. */
   late: number;
+  /** The attempt whose call was late and was told to leave, 0 if none was. */
+  left: number;
   /** Where it stepped back behind the next probe of its pool, or was told to wait: to when, ms. */
   backAt: number | null;
   /** Where it stands in the book's heaps; -1 where it does not. */
@@ -224,6 +226,7 @@ export class Book {
       credit: "none",
       tooLong: 0,
       late: 0,
+      left: 0,
       backAt: null,
       slots: { delayed: -1, deadlines: -1, aside: -1 },
     };

@@ -17,16 +17,21 @@ export function mayAsk(book: Book, entry: Entry): boolean {
   return entry.late < MOST && !sees(book, entry);
 }
 
-/** Answers in order. */
+/** Answers in order. Asked again of a call that was told to go, it says so again: the call may be under way. */
 export function late(book: Book, dispatcher: string, held: readonly Held[], now: number, random: () => number): Word[] {
   const leases = held.map((each) => book.leaseOf(dispatcher, each));
-  const backs = leases.map((entry) => (entry ? takeBack(book, entry, now) : 0));
-  return leases.map((entry, index) => {
-    if (!entry) return "lost";
-    if (goes(book, entry, backs[index]!, now)) return "go";
-    conclude(book, entry, { kind: "late" }, null, now, random());
-    return "wait";
-  });
+  const backs = new Map<Entry, number>();
+  for (const entry of leases)
+    if (entry && entry.left !== entry.row.attempt && !backs.has(entry)) backs.set(entry, takeBack(book, entry, now));
+  const words = new Map<Entry, Word>();
+  for (const [entry, back] of backs) {
+    if (goes(book, entry, back, now)) words.set(entry, "go");
+    else {
+      conclude(book, entry, { kind: "late" }, null, now, random());
+      words.set(entry, "wait");
+    }
+  }
+  return leases.map((entry) => (entry ? (words.get(entry) ?? "go") : "lost"));
 }
 
 /** Answers how many tokens came back. Of one of before a restart none do: what of it has refilled is not known. */
@@ -47,5 +52,6 @@ function goes(book: Book, entry: Entry, back: number, now: number): boolean {
   spentTwice(pool.budget, row.tokens - back);
   started(book, pool, row.tokens, now);
   delayed(book.fleet, row.dispatcher!, reservation!.at, now);
+  entry.left = row.attempt;
   return true;
 }

@@ -73,12 +73,17 @@ export async function prepare(call: Call, ports: Ports): Promise<Prepared> {
 }
 
 /**
- * A call that is late asks once whether it may go. Where nobody can be asked it does: what it is late for is a refusal at the worst. An answer is waited for however long it takes: one that says
- * to wait may have let the job go again elsewhere.
+ * A call that is late asks whether it may go, and goes where that is said, or where the coordinator is of an older program, which knows no such question. An answer that is lost may have said to
+ * wait, and the job may go elsewhere since: so it is waited for however long it takes, and who has none does not go.
  */
 async function wordOn({ controller, lease }: Call, ports: Ports): Promise<Word> {
   if (lease.leaveBy === undefined || ports.now() <= lease.leaveBy) return "go";
-  return unless(controller.signal, ports.late(lease)).catch(() => "go" as const);
+  return unless(controller.signal, ports.late(lease)).catch((error) => (isUnknown(error) ? "go" : "lost"));
+}
+
+/** As the runtime says it of a method that the other side has not. */
+function isUnknown(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("does not implement");
 }
 
 /** What one call holds. */
@@ -115,7 +120,7 @@ async function open({ controller, lease }: Call, ports: Ports, hold: Hold): Prom
     return await unless(signal, within(ANSWER_MS, ports.open(lease)));
   } finally {
     answered?.();
-    if (slots.isFree) unanswered.delete(mailbox);
+    if (slots.isFree && unanswered.get(mailbox) === slots) unanswered.delete(mailbox);
   }
 }
 

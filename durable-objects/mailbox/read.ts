@@ -24,6 +24,9 @@ export async function get(desk: Desk, id: string): Promise<Job | null> {
   // Since when it runs is told now, and is not to vanish should it end without another word of that.
   if (place?.held && current.status === "queued" && place.held.attempt >= current.attempt && !desk.running.has(row.n))
     desk.running.set(row.n, place.held);
+  // A call that met a limit, or could not leave in time, was no attempt: nobody says so, but it waits again.
+  const running = desk.running.get(row.n);
+  if (running && place && place.state !== "running" && (place.attempt ?? 0) >= running.attempt) desk.running.delete(row.n);
   return show(desk, current, place ?? null);
 }
 

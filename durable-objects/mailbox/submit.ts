@@ -138,9 +138,14 @@ export class Intake {
       await this.#handOver(rows, "accepted");
       // It could not be reached, and is asked again later: the others would fare alike.
       if (!rows.some(({ n }) => this.#unconfirmed.has(n))) continue;
-      for (const n of silent.slice(from)) if (this.#unconfirmed.has(n) && !this.#underway.has(n)) this.#announce(n);
+      for (const n of silent.slice(from)) if (this.#unconfirmed.has(n) && !this.#underway.has(n)) this.#announceOrForget(n);
       return;
     }
+  }
+
+  #announceOrForget(n: number): void {
+    if (this.#desk.store.job(n)?.status === "queued") this.#announce(n);
+    else this.#forget(n);
   }
 
   /** Those of the unconfirmed that the coordinator is to be asked about. Of one that has ended, or is gone, there is nothing to confirm. */

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Held } from "../../schemas/rpc.ts";
 import { committed, enqueue, playAll, settle, ticket } from "../support/desk.ts";
-import { advanceTo, call, coordinator, drained, ended, job, over, pool, story, submit, until } from "../support/service.ts";
+import { advanceTo, call, coordinator, dispatcher, drained, ended, job, over, pool, story, submit, until } from "../support/service.ts";
 import { cleared, kill, standAt } from "../support/stand.ts";
 import { EPOCH, resetWorld, world } from "../support/world.ts";
 
@@ -158,6 +158,33 @@ describe("the coordinator", () => {
     expect(await pool()).toMatchObject({ in_flight: 1, used: { requests: 1, tokens: 20 } });
   });
 
+  it("asked again of a call that went says so again, though there would be no room for it by now: it is under way", async () => {
+    narrow();
+    const { starts } = playAll();
+    await enqueue([ticket("a")]);
+    await until(() => starts.length === 1);
+    world.now = EPOCH + 1_000;
+    const ask = () => coordinator().late(DISPATCHER, [{ job: "a", attempt: 1 }]);
+    expect(await ask()).toEqual(["go"]);
+    world.now = EPOCH + 2_000;
+    await enqueue([ticket("b")]);
+    await until(() => starts.length === 2);
+    expect(await ask()).toEqual(["go"]);
+    expect(await pool()).toMatchObject({ in_flight: 2, depth: 0 });
+  });
+
+  it("asked twice in one message decides once", async () => {
+    narrow();
+    const { starts } = playAll();
+    await enqueue([ticket("a")]);
+    await until(() => starts.length === 1);
+    world.now = EPOCH + 1_000;
+    const asked = { job: "a", attempt: 1 };
+    expect(await coordinator().late(DISPATCHER, [asked, asked])).toEqual(["go", "go"]);
+    await enqueue([ticket("b")]);
+    await until(async () => (await pool()).depth === 1);
+  });
+
   it("made anew in between still knows the lease, but not what of it has refilled: it is counted once more", async () => {
     pools({});
     const played = playAll();
@@ -236,7 +263,45 @@ describe("the dispatcher", () => {
     await drained();
   });
 
-  it("makes the call where the coordinator cannot be reached, or is of an older program", async () => {
+  it("one that waits again is not shown as begun", async () => {
+    narrow();
+    const stand = standAt("mailbox.open", "before its answer arrives");
+    const late = await submit({ channel: "c" });
+    await until(() => stand.reached);
+    const other = await submit({ channel: "d" });
+    await advanceTo(EPOCH + 1_000);
+    await over(other.id);
+    world.dispatchersNow = EPOCH + 1_000;
+    stand.go();
+    await until(async () => (await pool()).depth === 1);
+    expect((await call("GET", `/v1/jobs/${late.id}`)).body).toMatchObject({ status: "queued", started_at: null, attempts: 0 });
+    const { body } = await call("POST", `/v1/jobs/${late.id}/cancel`);
+    expect(body).toMatchObject({ status: "cancelled", started_at: null, attempts: 0 });
+  });
+
+  it("does not make one whose answer is lost, which may have said to wait: it is called once, as its first attempt", async () => {
+    narrow();
+    const stand = standAt("mailbox.open", "before its answer arrives");
+    const late = await submit({ channel: "c" });
+    await until(() => stand.reached);
+    const other = await submit({ channel: "d" });
+    await advanceTo(EPOCH + 1_000);
+    await over(other.id);
+    const words: unknown[] = [];
+    world.between.set("coordinator.late", async (go) => {
+      words.push(await go());
+      throw new Error("lost");
+    });
+    world.dispatchersNow = EPOCH + 1_000;
+    stand.go();
+    await until(() => words.length > 0);
+    await until(async () => (await dispatcher().report()).held.length === 0);
+    await secondsTo(60);
+    expect(await ended(late.id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
+    expect(world.calls).toHaveLength(2);
+  });
+
+  it("makes the call where the coordinator is of an older program", async () => {
     pools({});
     world.between.set("coordinator.late", () => {
       throw new TypeError('The RPC receiver does not implement the method "late".');

@@ -70,7 +70,7 @@ it("whatever leaves how late, what is sent fits upstream's buckets", () => {
   const limits = fc.record({
     rpm: fc.constantFrom(30, 600, 60_000),
     tpm: fc.constantFrom(6_000, 600_000),
-    burstSeconds: fc.constantFrom(4, 10, 60),
+    burstSeconds: fc.constantFrom(0.5, 1, 4, 10, 60),
     transitMs: fc.constantFrom(250, 1_000),
   });
   fc.assert(

@@ -95,6 +95,7 @@ describe("what upstream says", () => {
     expect(excerptOf("Project `proj_Ab3dEf6hIj9lMn2pQr5tUv8x` does not have access to model `gpt-5`")).toBe(
       "Project `proj_…` does not have access to model `gpt-5`",
     );
+    expect(excerptOf("user-org-Ab3dEf6hIj9lMn2pQr5tUv8x")).toBe("user-org-…");
     expect(excerptOf(`invalid value: ${"sk-".repeat(4_000_000)}`).length).toBeLessThan(5_000);
     const cut = excerptOf(`${"x".repeat(3_990)} sk-proj-Ab3dEf6hIj9lMn2pQr5tUv8x`);
     expect(cut).not.toContain("proj");

@@ -54,9 +54,9 @@ export function proven(book: Book, dispatcher: string, job: string, attempt: num
   if (state.stop) change(book, entry.row.pool, state, afterBeginning(state.stop, job, now), now);
 }
 
-/** A call that was let go before a restart is not in what was let go since. */
-function tookInput({ reservation, row }: Entry, { ramp: governor }: PoolState, input: number, now: number): void {
-  if (governor && reservation?.at !== undefined) ramp.settle(governor, row.prompt ?? row.tokens, input, reservation.at, now);
+/** A call that was let go before a restart is not in what was let go since. One that was late counts from when it was let go first. */
+function tookInput({ leasedAt, reservation, row }: Entry, { ramp: governor }: PoolState, input: number, now: number): void {
+  if (governor && reservation?.at !== undefined) ramp.settle(governor, row.prompt ?? row.tokens, input, leasedAt, now);
 }
 
 /** A key that is refused to one job again, and was good for another in between, is good: it is this job that may not. */
