@@ -2,6 +2,9 @@ import { basename } from "node:path";
 import { inspect } from "./runtime/processes.ts";
 import type { Runtime } from "./runtime.ts";
 
+/** As this process began: npm may be killed while the service starts, or as it says that it is up. */
+const NPM = findNpm();
+
 /** Stays until a signal comes or workerd ends, and ends with it. */
 export function serve(runtime: Runtime): void {
   let ending = false;
@@ -32,9 +35,8 @@ export function serve(runtime: Runtime): void {
  */
 function followNpm(orphaned: () => void): void {
   if (process.env.npm_lifecycle_event === undefined) return;
-  const npm = findNpm();
   const watch = setInterval(() => {
-    if (findNpm() === npm) return;
+    if (findNpm() === NPM) return;
     clearInterval(watch);
     orphaned();
   }, 500);
