@@ -193,17 +193,22 @@ describe("a reader that falls behind", () => {
   it("what comes while the rest is fetched from elsewhere comes after it", async () => {
     const slow = await connect({ channel: "lobby" });
     const { id, say, finish } = await lagging(slow);
-    const relayed = until(async () => (await rowsOf("SELECT count(*) AS n FROM jobs WHERE ended_at IS NOT NULL")) === 1);
+    let relayed = false;
+    const ended = until(async () => (await rowsOf("SELECT count(*) AS n FROM jobs WHERE ended_at IS NOT NULL")) === 1).then(() => {
+      relayed = true;
+    });
     world.between.set("mailbox.missed", async (go) => {
       const answer = await go();
       world.between.delete("mailbox.missed");
       say("g");
       finish();
-      await relayed;
+      // Not the promise itself: one object must not settle another's.
+      await until(() => relayed);
       return answer;
     });
     slow.send({ type: "ack", frames: slow.events().length });
     await slow.saw(id, "completed");
+    await ended;
     expect(slow.text(id)).toBe(`${[..."abcde"].map(piece).join("")}fg`);
   });
 
