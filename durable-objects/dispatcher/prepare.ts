@@ -63,8 +63,8 @@ export async function prepare(call: Call, ports: Ports): Promise<Prepared> {
     call.give(body);
     const word = await wordOn(call, ports);
     if (word === "wait") return ended(null);
-    if (word === "lost") return ended(unopened("lease_lost", "The call's lease was lost before it was sent."));
     if (signal.aborted) return ended({ kind: "void" });
+    if (word === "lost") return ended(unopened("lease_lost", "The call's lease was lost before it was sent."));
     const asked = { pool, timeouts, choices: typeof body.n === "number" ? body.n : 1 };
     return { ok: true, asked, release: () => hold.release() };
   } catch {

@@ -219,6 +219,22 @@ describe("the dispatcher", () => {
     world.dispatchersNow = EPOCH + 60_000;
   };
 
+  /** A call that is held up while another takes what there is room for: as it goes on it is a second late, and told to wait again. */
+  const outrun = async () => {
+    narrow();
+    const stand = standAt("mailbox.open", "before its answer arrives");
+    const { id } = await submit({ channel: "c" });
+    await until(() => stand.reached);
+    const other = await submit({ channel: "d" });
+    await advanceTo(EPOCH + 1_000);
+    await over(other.id);
+    const goOn = () => {
+      world.dispatchersNow = EPOCH + 1_000;
+      stand.go();
+    };
+    return { id, goOn };
+  };
+
   it("asks for what is late, together, and makes the calls that may go: nobody is told of it", async () => {
     pools({});
     const asked = questions();
@@ -243,61 +259,40 @@ describe("the dispatcher", () => {
   });
 
   it("does not make one that is to wait again: its job is called when the budget refills, as its first attempt", async () => {
-    narrow();
     const asked = questions();
-    const stand = standAt("mailbox.open", "before its answer arrives");
-    const late = await submit({ channel: "c" });
-    await until(() => stand.reached);
-    const other = await submit({ channel: "d" });
-    await advanceTo(EPOCH + 1_000);
-    await over(other.id);
-    world.dispatchersNow = EPOCH + 1_000;
-    stand.go();
+    const { goOn, id } = await outrun();
+    goOn();
     await until(() => asked.length === 1);
     await until(async () => (await pool()).depth === 1);
     expect(world.calls).toHaveLength(1);
     await advanceTo(EPOCH + 2_000);
-    expect(await ended(late.id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
     expect(world.calls).toHaveLength(2);
-    expect(await story(late.id)).not.toContain("retrying");
+    expect(await story(id)).not.toContain("retrying");
     await drained();
   });
 
   it("one that waits again is not shown as begun", async () => {
-    narrow();
-    const stand = standAt("mailbox.open", "before its answer arrives");
-    const late = await submit({ channel: "c" });
-    await until(() => stand.reached);
-    const other = await submit({ channel: "d" });
-    await advanceTo(EPOCH + 1_000);
-    await over(other.id);
-    world.dispatchersNow = EPOCH + 1_000;
-    stand.go();
+    const { goOn, id } = await outrun();
+    goOn();
     await until(async () => (await pool()).depth === 1);
-    expect((await call("GET", `/v1/jobs/${late.id}`)).body).toMatchObject({ status: "queued", started_at: null, attempts: 0 });
-    const { body } = await call("POST", `/v1/jobs/${late.id}/cancel`);
+    expect((await call("GET", `/v1/jobs/${id}`)).body).toMatchObject({ status: "queued", started_at: null, attempts: 0 });
+    const { body } = await call("POST", `/v1/jobs/${id}/cancel`);
     expect(body).toMatchObject({ status: "cancelled", started_at: null, attempts: 0 });
   });
 
   it("does not make one whose answer is lost, which may have said to wait: it is called once, as its first attempt", async () => {
-    narrow();
-    const stand = standAt("mailbox.open", "before its answer arrives");
-    const late = await submit({ channel: "c" });
-    await until(() => stand.reached);
-    const other = await submit({ channel: "d" });
-    await advanceTo(EPOCH + 1_000);
-    await over(other.id);
+    const { goOn, id } = await outrun();
     const words: unknown[] = [];
     world.between.set("coordinator.late", async (go) => {
       words.push(await go());
       throw new Error("lost");
     });
-    world.dispatchersNow = EPOCH + 1_000;
-    stand.go();
+    goOn();
     await until(() => words.length > 0);
     await until(async () => (await dispatcher().report()).held.length === 0);
     await secondsTo(60);
-    expect(await ended(late.id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
+    expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
     expect(world.calls).toHaveLength(2);
   });
 
