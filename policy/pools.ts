@@ -1,6 +1,6 @@
 /** Which pool a model spends from: the most specific pattern wins, then the pool named `default`. */
 import { DEFAULT_POOL, type PoolConfig, type PoolsConfig } from "../schemas/settings.ts";
-import { type Budget, type Limits, openBudget } from "./budget.ts";
+import { type Budget, type Limits, type Meter, openBudget } from "./budget.ts";
 import { SMALL_SECONDS, WHOLE_SECONDS } from "./burst.ts";
 import { Learned } from "./learned.ts";
 import { EVEN } from "./sliding.ts";
@@ -27,8 +27,18 @@ export function poolBudget(config: PoolConfig, leaveAtOnce: number | null = null
   return openBudget({ ...limitsOf(config), leaveAtOnce });
 }
 
-/** The same with the greatest limits that the operator lets be learned: what does not fit this, never will. */
-export function greatestBudget(config: PoolConfig): Budget {
+/** The same with the greatest limits that the operator lets it have, as configured or as set since: what does not fit this, never will. */
+export function greatestBudget(...configs: readonly PoolConfig[]): Budget {
+  const [first, ...others] = configs.map(learnedMost);
+  const largest = (meter: Meter) =>
+    others
+      .map(({ meters }) => meters.find(({ resource }) => resource === meter.resource) ?? null)
+      .reduce<Meter | null>((most, other) => (most === null || other === null ? null : other.whole > most.whole ? other : most), meter);
+  return { ...first!, meters: first!.meters.flatMap((meter) => largest(meter) ?? []) };
+}
+
+/** With the greatest limits that it lets be learned. */
+function learnedMost(config: PoolConfig): Budget {
   const { rpm, tpm, rpd, tpd } = mostOf(config);
   const orNone = (limit: number | null, most: number | null) => (limit === null || most === null ? null : Math.max(limit, most));
   const minutes = { rpm: Math.max(config.rpm, rpm), tpm: Math.max(config.tpm, tpm) };

@@ -1,3 +1,5 @@
+import type { PoolTuning, TenantTuning } from "./tuning.ts";
+
 /** `GET /v1/queue`: counted, not sampled. */
 export type QueueState = {
   object: "queue";
@@ -7,6 +9,8 @@ export type QueueState = {
   /** No new jobs are taken in: of anybody, and of these tenants. */
   draining: boolean;
   draining_tenants: string[];
+  /** What operators have set over what is configured, by tenant. */
+  tenant_overrides: Record<string, TenantTuning>;
   pools: PoolState[];
 };
 
@@ -50,7 +54,10 @@ export type PoolState = {
   condition: PoolCondition;
   /** No new jobs are taken in, of whatever tenant. */
   draining: boolean;
+  /** Those in force: as configured, as operators have set them since, or as upstream's headers tell. */
   limits: { rpm: number; tpm: number; rpd: number | null; tpd: number | null; concurrency: number | null };
+  /** What operators have set over what is configured. */
+  overrides: PoolTuning;
   /** Of the limits of a minute: how much may be spent at once, in seconds of their rates; as configured, or as learned. */
   burst_seconds: { requests: number; tokens: number };
   /** Of the buckets of a minute: what is spent and not yet refilled. */
@@ -65,3 +72,6 @@ export type PoolState = {
   /** Since the beginning; `tenants` are those that have any. */
   doubts: Doubts & { tenants: ({ id: string } & Doubts)[] };
 };
+
+/** A pool by itself. */
+export type PoolTuned = { object: "pool" } & PoolState;

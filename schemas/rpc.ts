@@ -1,10 +1,11 @@
 import type { Chunk, JobEvent, ToldEvent } from "./event.ts";
 import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, LastFailure, RetryPolicy, Usage } from "./job.ts";
 import type { Problem, Refused } from "./problem.ts";
-import type { QueueState } from "./queue.ts";
+import type { PoolTuned, QueueState } from "./queue.ts";
 import type { PoolReading } from "./rate.ts";
 import type { Table } from "./table.ts";
 import type { Pass } from "./token.ts";
+import type { TenantState, Tune } from "./tuning.ts";
 import type { Delivery } from "./webhook.ts";
 import type { Standing } from "./why.ts";
 
@@ -175,6 +176,8 @@ export interface CoordinatorRpc {
   late(dispatcher: string, held: Held[]): Promise<Word[]>;
   inspect(): Promise<QueueState>;
   pull(lever: Lever, scope: Scope): Promise<QueueState | Refused>;
+  /** Sets limits over what is configured. What changes anything ends the object, which begins again with it: asked again, it answers. */
+  tune(wish: Tune): Promise<PoolTuned | TenantState | Refused>;
   /** What is left to a tenant of a pool's budget; null if there is no such pool. */
   share(tenant: string, pool: string): Promise<Share | null>;
   /** The channels in which a tenant ever queued a job, newest first. */

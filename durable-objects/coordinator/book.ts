@@ -24,6 +24,7 @@ import { LimitBook } from "./limits.ts";
 import { Resting } from "./resting.ts";
 import { type Segment, Segments } from "./segments.ts";
 import type { CoordinatorStore, PoolRecord, StoredSegment, TicketRow } from "./store/store.ts";
+import { TuningBook } from "./tunings.ts";
 import { flowOfMailbox, lined, NO_REFUSALS, type Refusals } from "./waiting.ts";
 import { Watching } from "./watching.ts";
 
@@ -103,7 +104,10 @@ export type TenantDesk = {
 const FIRST_CALL_MS = 5_000;
 
 export class Book {
+  /** As they are in force. */
   readonly settings: Settings;
+  readonly configured: Settings;
+  readonly tunings: TuningBook;
   readonly pools = new Map<string, Pool>();
   readonly tenants = new Map<string, TenantDesk>();
   readonly entries = new Map<string, Entry>();
@@ -135,6 +139,8 @@ export class Book {
   readonly addresses: Addresses;
   /** When what is known in memory alone is written, if nothing happens until then; Infinity if nothing is. */
   quietAt = Number.POSITIVE_INFINITY;
+  /** The object is about to begin anew: what was spent is written exactly. */
+  isLast = false;
   /** The next look at the leases. */
   leaseCheckAt = Number.POSITIVE_INFINITY;
   nextArrival = 0;
@@ -157,7 +163,10 @@ export class Book {
   /** To be sent after it. */
   letters: Letters = noLetters();
 
-  constructor(settings: Settings, store: CoordinatorStore) {
+  constructor(configured: Settings, store: CoordinatorStore) {
+    this.configured = configured;
+    this.tunings = new TuningBook(store);
+    const settings = this.tunings.over(configured);
     this.settings = settings;
     this.addresses = new Addresses(store);
     this.fleet = openFleet(settings.region, settings.maxDispatchers);
@@ -171,7 +180,7 @@ export class Book {
       this.pools.set(id, {
         id,
         budget,
-        greatest: greatestBudget(config),
+        greatest: greatestBudget(config, configured.pools[id]!),
         order,
         record: null,
         runsAhead: false,

@@ -7,7 +7,7 @@ import { Sql } from "../../platform/sql.ts";
 import { pack, unpack } from "../../platform/table.ts";
 import { shareOf } from "../../policy/share.ts";
 import type { Refused } from "../../schemas/problem.ts";
-import type { QueueState } from "../../schemas/queue.ts";
+import type { PoolTuned, QueueState } from "../../schemas/queue.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type {
   CoordinatorRpc,
@@ -26,6 +26,7 @@ import type {
   Word,
 } from "../../schemas/rpc.ts";
 import type { Table } from "../../schemas/table.ts";
+import type { TenantState, Tune } from "../../schemas/tuning.ts";
 import type { Standing } from "../../schemas/why.ts";
 import type { Book } from "./book.ts";
 import { cancel } from "./cancel.ts";
@@ -36,11 +37,12 @@ import { inspect, locate } from "./inspect.ts";
 import { late } from "./late.ts";
 import { read } from "./limits.ts";
 import { openBook } from "./opening.ts";
-import { askDispatchers, type Post } from "./post.ts";
+import type { Post } from "./post.ts";
 import { Rounds } from "./rounds.ts";
 import { settle } from "./settle.ts";
 import { CoordinatorStore } from "./store/store.ts";
 import { heartbeat } from "./sweep.ts";
+import { tune } from "./tune.ts";
 import { watch } from "./watching.ts";
 import { standingOf } from "./why.ts";
 
@@ -67,9 +69,8 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
       background: (work) => ctx.waitUntil(work),
     };
     this.#timekeeper = new Timekeeper(ctx, () => this.#rounds.turn(() => {}));
-    this.#rounds = new Rounds({ post, store: this.#store, timekeeper: this.#timekeeper, abort: (reason) => ctx.abort(reason) });
-    askDispatchers(post);
-    if (this.#book.entries.size > 0) ctx.waitUntil(Promise.resolve().then(() => this.#rounds.turn(() => {})));
+    this.#rounds = new Rounds({ post, store: this.#store, timekeeper: this.#timekeeper, object: ctx });
+    this.#rounds.begin();
   }
 
   async enqueue(mailbox: MailboxAddress, tickets: Ticket[]): Promise<Enqueued[]> {
@@ -135,6 +136,10 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   async pull(lever: Lever, scope: Scope): Promise<QueueState | Refused> {
     const problem = this.#rounds.turn((now) => LEVERS[lever](this.#book, scope, now));
     return problem ? { ok: false, problem } : this.inspect();
+  }
+
+  async tune(wish: Tune): Promise<PoolTuned | TenantState | Refused> {
+    return tune(this.#book, this.#rounds, wish, this.now());
   }
 
   async share(tenant: string, pool: string): Promise<Share | null> {

@@ -90,6 +90,7 @@ export function inspect(book: Book, now: number): QueueState {
     paused_tenants: [...pausedTenants.keys()],
     draining: drains.has({ kind: "all" }),
     draining_tenants: drains.tenants,
+    tenant_overrides: book.tunings.all.tenants,
     pools: [...states.values()].map(closeState),
   };
 }
@@ -110,6 +111,7 @@ function openState(book: Book, pool: Pool, now: number): Counting {
     condition,
     draining: book.conditions.drains.has({ kind: "all" }) || book.conditions.drains.has({ kind: "pool", id: pool.id }),
     limits: inForce(book, pool.id),
+    overrides: book.tunings.all.pools[pool.id] ?? {},
     burst_seconds: burstInForce(book, pool.id),
     used: { requests: used(budget, "rpm", now), tokens: used(budget, "tpm", now) },
     free: { requests: free(budget, "rpm", now), tokens: free(budget, "tpm", now) },

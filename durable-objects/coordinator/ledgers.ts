@@ -10,16 +10,17 @@ import type { CoordinatorStore } from "./store/store.ts";
 const QUIET_MS = 5_000;
 
 export function writeLedgers(book: Book, store: CoordinatorStore, now: number): void {
-  const isQuiet = book.quietAt <= now;
+  const isQuiet = book.quietAt <= now || book.isLast;
   let waits = false;
   let isWritten = true;
   for (const pool of book.pools.values()) {
-    writePool(pool, store, isQuiet, now);
+    writePool(pool, store, book.isLast || (isQuiet && pool.order.size > 0 && hasMore(pool)), now);
     if (pool.order.size === 0) continue;
     waits = true;
     isWritten &&= !hasMore(pool);
   }
   writeAllowances(book, store, isQuiet, now);
+  book.isLast = false;
   // If nobody waits, whatever a record runs ahead refills before it is missed.
   book.quietAt = waits && !(isWritten && book.spentAhead.size === 0) ? now + QUIET_MS : Number.POSITIVE_INFINITY;
 }
@@ -29,9 +30,9 @@ function hasMore({ order, runsAhead }: Pool): boolean {
   return order.hasMoved || runsAhead;
 }
 
-function writePool(pool: Pool, store: CoordinatorStore, isQuiet: boolean, now: number): void {
+/** `exactly`: as it is, and with the order's standing. */
+function writePool(pool: Pool, store: CoordinatorStore, exactly: boolean, now: number): void {
   const { budget, order, record } = pool;
-  const exactly = isQuiet && order.size > 0 && hasMore(pool);
   const next = nextRecord(budget, record, now, exactly ? 0 : AHEAD_MS);
   if (!next && !exactly) return;
   pool.runsAhead = !exactly;
@@ -44,7 +45,7 @@ function writeAllowances(book: Book, store: CoordinatorStore, isQuiet: boolean, 
   for (const tenant of spenders) spentAhead.add(tenant);
   for (const tenant of isQuiet ? spentAhead : spenders) {
     const desk = book.tenant(tenant);
-    const record = nextRecord(desk.budget, desk.record, now, isQuiet && desk.queued > 0 ? 0 : AHEAD_MS);
+    const record = nextRecord(desk.budget, desk.record, now, book.isLast || (isQuiet && desk.queued > 0) ? 0 : AHEAD_MS);
     if (!record) continue;
     desk.record = record;
     store.putAllowance(tenant, record);

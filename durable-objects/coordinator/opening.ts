@@ -11,7 +11,7 @@ export function openBook(settings: Settings, store: CoordinatorStore, now: numbe
   book.conditions.restore(store, now);
   book.doubts.restore(store);
   book.estimates.restore(store);
-  book.limits.open(settings.pools, (pool) => book.pools.get(pool)!.budget, store, now, leaveAtOnce(book.fleet));
+  book.limits.open(book.settings.pools, (pool) => book.pools.get(pool)!.budget, store, now, leaveAtOnce(book.fleet));
   for (const { pool, record } of store.budgets()) {
     const known = book.pools.get(pool);
     if (!known) continue;

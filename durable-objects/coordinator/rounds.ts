@@ -1,6 +1,6 @@
 /** The coordinator's turns, one after the other: each is decided, written, sent and timed. */
 import type { Timekeeper } from "../../platform/alarm.ts";
-import { type Post, send, sendAhead } from "./post.ts";
+import { askDispatchers, type Post, send, sendAhead } from "./post.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 import { decide, record } from "./turn.ts";
 
@@ -8,8 +8,8 @@ export type RoundsOf = {
   post: Post;
   store: CoordinatorStore;
   timekeeper: Timekeeper;
-  /** Ends the object, which begins again from storage. */
-  abort: (reason: string) => void;
+  /** `abort` ends it: it begins again from storage. `sync` resolves once all that was written is durable. */
+  object: { abort: (reason: string) => void; storage: { sync: () => Promise<void> } };
 };
 
 export class Rounds {
@@ -17,6 +17,13 @@ export class Rounds {
 
   constructor(of: RoundsOf) {
     this.#of = of;
+  }
+
+  /** The object has woken: its dispatchers are asked what they hold, and what may start starts. */
+  begin(): void {
+    const { post } = this.#of;
+    askDispatchers(post);
+    if (post.book.entries.size > 0) post.background(Promise.resolve().then(() => this.turn(() => {})));
   }
 
   turn<T>(step: (now: number) => T): T {
@@ -32,12 +39,19 @@ export class Rounds {
     });
   }
 
+  /** Begins anew from what is written. Whoever waits for the object asks again. */
+  async renew(reason: string): Promise<void> {
+    const { object } = this.#of;
+    await object.storage.sync();
+    object.abort(reason);
+  }
+
   /** Does what may write. @throws what it throws; the object then ends, for its book may have run ahead of what is written. */
   orAbort<T>(work: () => T): T {
     try {
       return work();
     } catch (error) {
-      this.#of.abort(`coordinator turn failed: ${String(error)}`);
+      this.#of.object.abort(`coordinator turn failed: ${String(error)}`);
       throw error;
     }
   }

@@ -47,6 +47,7 @@ function write(book: Book, store: CoordinatorStore, now: number): void {
   for (const letter of book.deadLetters) store.addDeadLetter(letter);
   writeLedgers(book, store, now);
   book.conditions.write(store, now);
+  book.tunings.write(store);
   book.limits.write(store);
   book.doubts.write(store);
   book.estimates.write(store);

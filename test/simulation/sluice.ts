@@ -333,6 +333,7 @@ export function forgetful(): CoordinatorStore {
     "putAllowance",
     "addDeadLetter",
     "putCondition",
+    "putTunings",
     "putDoubts",
     "putLimits",
     "putOutputs",
@@ -345,6 +346,7 @@ export function forgetful(): CoordinatorStore {
     mailbox: () => null,
     mailboxNumber: () => null,
     lastMailbox: () => 0,
+    tunings: () => null,
     sql: { transaction: (work: () => void) => work() },
   };
   for (const name of writes) store[name] = nothing;

@@ -62,6 +62,15 @@ export function noSuchLimit({ most }: Lengths): Problem {
   return invalid(`limit is a whole number from 1 to ${most}.`, "limit");
 }
 
+/** A name in a path. What is badly encoded is the name of nothing, and stands as it is. */
+export function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
+
 /** A page as OpenAI's lists have it. */
 export function page(data: { id: string }[], has_more: boolean) {
   return { object: "list", data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more };

@@ -12,6 +12,7 @@ import { getModel, listModels } from "../openai/models.ts";
 import { uploadFile } from "../openai/upload.ts";
 import { listDeadLetters, redrive } from "../operator/dead-letters.ts";
 import { drainQueue, getQueue, pauseQueue, resumeQueue } from "../operator/queue.ts";
+import { getPool, getTenant, tunePool, tuneTenant } from "../operator/tune.ts";
 import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
 import { openToPages, preflight } from "./cors.ts";
@@ -63,6 +64,10 @@ const router = Router()
   .post("/v1/queue/pause", behind("operate", pauseQueue))
   .post("/v1/queue/drain", behind("operate", drainQueue))
   .post("/v1/queue/resume", behind("operate", resumeQueue))
+  .get("/v1/pools/:pool", behind("operate", getPool))
+  .patch("/v1/pools/:pool", behind("operate", tunePool))
+  .get("/v1/tenants/:tenant", behind("operate", getTenant))
+  .patch("/v1/tenants/:tenant", behind("operate", tuneTenant))
   .get("/v1/dead-letters", behind("operate", listDeadLetters))
   .post("/v1/dead-letters/redrive", behind("operate", redrive))
   .all("/simulator/*", simulator)

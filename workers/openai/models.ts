@@ -2,7 +2,7 @@
 import { lets } from "../../policy/admission.ts";
 import { poolOf } from "../../policy/pools.ts";
 import type { Context } from "../ingress/context.ts";
-import { invalid, json, refuse } from "../ingress/respond.ts";
+import { decoded, invalid, json, refuse } from "../ingress/respond.ts";
 
 const OWNER = "openai";
 
@@ -21,15 +21,6 @@ export async function getModel({ grant, key, params, settings }: Context): Promi
     );
   }
   return json(model(id));
-}
-
-/** What is badly encoded is the name of no model, and stands as it is. */
-function decoded(id: string): string {
-  try {
-    return decodeURIComponent(id);
-  } catch {
-    return id;
-  }
 }
 
 /** When a model was made is not known here. */

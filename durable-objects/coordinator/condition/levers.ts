@@ -79,7 +79,8 @@ function forget(book: Book, id: string, now: number): void {
   book.limits.changed(id, []);
 }
 
-function unknown(book: Book, scope: Scope): Problem | null {
+/** What is wrong with a scope, or null. */
+export function unknown(book: Book, scope: Scope): Problem | null {
   if (scope.kind === "all") return null;
   if (scope.kind === "pool" ? book.pools.has(scope.id) : knowsTenant(book, scope.id)) return null;
   const message = scope.kind === "pool" ? `No pool "${scope.id}" is configured.` : `No key names a tenant "${scope.id}".`;

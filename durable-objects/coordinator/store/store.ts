@@ -11,7 +11,11 @@ import type { Place } from "../../../policy/queue.ts";
 import type { Standing } from "../../../policy/standing.ts";
 import type { Doubts } from "../../../schemas/queue.ts";
 import type { DeadLetter, MailboxAddress, Ticket } from "../../../schemas/rpc.ts";
+import type { Tunings } from "../../../schemas/tuning.ts";
 import { MIGRATIONS } from "./migrations.ts";
+
+/** Among the conditions, of which an older program passes over what it does not know: with a table of their own it could not be gone back to. */
+const TUNINGS = "tunings";
 
 /** What was enqueued and never changes, but for what is charged for a lease, and what failed last: an older program can read it so, and leaves it out. Times in ms. */
 type Fixed = {
@@ -232,7 +236,17 @@ export class CoordinatorStore {
   }
 
   conditions(): { scope: string; state: string }[] {
-    return this.sql.all("SELECT scope, state FROM conditions");
+    return this.sql.all("SELECT scope, state FROM conditions WHERE scope <> ?", TUNINGS);
+  }
+
+  /** What operators have set over what is configured. */
+  tunings(): Tunings | null {
+    const [row] = this.sql.all<{ state: string }>("SELECT state FROM conditions WHERE scope = ?", TUNINGS);
+    return row ? (JSON.parse(row.state) as Tunings) : null;
+  }
+
+  putTunings(tunings: Tunings): void {
+    this.putCondition(TUNINGS, JSON.stringify(tunings));
   }
 
   putCondition(scope: string, state: string): void {

@@ -1,0 +1,39 @@
+/** What operators have set over what is configured: read as the object wakes, written as they set it. */
+import { type Settings, type Tenant, tenantOf } from "../../platform/settings.ts";
+import { retuned, tunedPools, UNTUNED } from "../../policy/tuning.ts";
+import type { Tune, Tunings } from "../../schemas/tuning.ts";
+import type { CoordinatorStore } from "./store/store.ts";
+
+export class TuningBook {
+  #all: Tunings;
+  #changed = false;
+
+  constructor(store: CoordinatorStore) {
+    this.#all = store.tunings() ?? UNTUNED;
+  }
+
+  get all(): Tunings {
+    return this.#all;
+  }
+
+  /** The settings with all that is set. */
+  over(configured: Settings): Settings {
+    const tenants = new Map(configured.tenants);
+    for (const [id, { max_queued, ...tuning }] of Object.entries(this.#all.tenants)) {
+      const known = tenantOf(configured, id);
+      tenants.set(id, { ...known, ...tuning, maxQueued: max_queued === undefined ? known.maxQueued : max_queued } as Tenant);
+    }
+    return { ...configured, pools: tunedPools(configured.pools, this.#all), tenants };
+  }
+
+  /** In force once the object has begun anew. */
+  set(wish: Tune): void {
+    this.#all = retuned(this.#all, wish);
+    this.#changed = true;
+  }
+
+  write(store: CoordinatorStore): void {
+    if (this.#changed) store.putTunings(this.#all);
+    this.#changed = false;
+  }
+}

@@ -1,0 +1,23 @@
+/** What operators set over what is configured, and what is in force then. */
+import type { PoolsConfig } from "../schemas/settings.ts";
+import type { Tune, Tunings } from "../schemas/tuning.ts";
+
+export const UNTUNED: Tunings = { pools: {}, tenants: {} };
+
+/** What is set once a wish is fulfilled. What is set as it is configured stays set: a deployment may configure it otherwise. */
+export function retuned({ pools, tenants }: Tunings, { id, kind, reset, set }: Tune): Tunings {
+  if (kind === "pool") return { pools: merged(pools, id, set, reset), tenants };
+  return { pools, tenants: merged(tenants, id, set, reset) };
+}
+
+function merged<T extends object>(known: Record<string, T>, id: string, set: T, reset: boolean): Record<string, T> {
+  const { [id]: before, ...others } = known;
+  const after = { ...(reset ? {} : before), ...set } as T;
+  return Object.keys(after).length > 0 ? { ...others, [id]: after } : others;
+}
+
+/** The pools as they are in force. What is set of one that is not configured waits until it is again. */
+export function tunedPools(configured: PoolsConfig, { pools }: Tunings): PoolsConfig {
+  const tuned = Object.entries(configured).map(([id, config]) => [id, { ...config, ...pools[id] }] as const);
+  return Object.fromEntries(tuned) as PoolsConfig;
+}

@@ -1,0 +1,183 @@
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ErrorBody } from "../../schemas/problem.ts";
+import type { PoolTuned, QueueState } from "../../schemas/queue.ts";
+import type { TenantState } from "../../schemas/tuning.ts";
+import { advanceTo, call, coordinator, crash, ended, hashOf, inside, job, submit, until } from "../support/service.ts";
+import { completion, EPOCH, gated, resetWorld, silence, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+const operator = { key: "sk-dev-operator" };
+const tunePool = (wish: unknown, id = "gpt-5-mini") => call<PoolTuned>("PATCH", `/v1/pools/${id}`, wish, operator);
+const tuneTenant = (wish: unknown, id = "alice") => call<TenantState>("PATCH", `/v1/tenants/${id}`, wish, operator);
+const getPool = async (id = "gpt-5-mini") => (await call<PoolTuned>("GET", `/v1/pools/${id}`, undefined, operator)).body;
+const getTenant = async (id = "alice") => (await call<TenantState>("GET", `/v1/tenants/${id}`, undefined, operator)).body;
+const queue = async () => (await call<QueueState>("GET", "/v1/queue", undefined, operator)).body;
+
+/** So many jobs at once; answers with their ids. */
+async function many(count: number, key?: string): Promise<string[]> {
+  const { body } = await call<{ data: { id: string }[] }>(
+    "POST",
+    "/v1/jobs",
+    { jobs: [...Array(count)].map(() => job()) },
+    key ? { key } : {},
+  );
+  return body.data.map(({ id }) => id);
+}
+
+describe("a pool's limits", () => {
+  it("lowered -> are in force at once, through a crash, and what they were configured as does not come back by itself", async () => {
+    world.upstream = silence();
+    const { status, body } = await tunePool({ rpm: 6, burst_seconds: 60 });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({
+      object: "pool",
+      id: "gpt-5-mini",
+      limits: { rpm: 6, tpm: 500_000 },
+      overrides: { rpm: 6, burst_seconds: 60 },
+    });
+    await crash();
+    await many(10);
+    expect(await getPool()).toMatchObject({ in_flight: 5, depth: 5, limits: { rpm: 6 }, overrides: { rpm: 6 } });
+    expect((await queue()).pools.map(({ id, overrides }) => [id, Object.keys(overrides)])).toContainEqual(["gpt-5-nano", []]);
+  });
+
+  it("raised -> what waits starts, and what was spent stays spent", async () => {
+    world.upstream = silence();
+    await tunePool({ rpm: 6, burst_seconds: 60 });
+    await many(10);
+    expect(await getPool()).toMatchObject({ in_flight: 5, depth: 5 });
+    // Of eight, five are spent, and the second that is held back for calls on their way is less than one.
+    await tunePool({ rpm: 8 });
+    expect(await getPool()).toMatchObject({ in_flight: 7, depth: 3 });
+    await tunePool({ rpm: 60 });
+    await until(async () => (await getPool()).in_flight === 10);
+  });
+
+  it("lowered below what was spent -> nothing more starts before that has refilled", async () => {
+    world.upstream = silence();
+    await tunePool({ rpm: 60, burst_seconds: 60 });
+    await many(20);
+    expect((await getPool()).in_flight).toBe(20);
+    await tunePool({ rpm: 12 });
+    await many(1);
+    expect(await getPool()).toMatchObject({ in_flight: 20, depth: 1 });
+    await advanceTo(EPOCH + 4_000);
+    expect((await getPool()).depth).toBe(1);
+    await advanceTo(EPOCH + 30_000);
+    expect((await getPool()).depth).toBe(0);
+  });
+
+  it("set while calls are under way -> each is made once, and ends as ever", async () => {
+    const gate = gated();
+    const ids = await many(3);
+    await until(() => world.waiting === 3);
+    await tunePool({ concurrency: 1 });
+    const [later] = await many(1);
+    expect(await getPool()).toMatchObject({ in_flight: 3, depth: 1 });
+    gate.open = true;
+    for (const id of [...ids, later!]) expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
+    expect(world.calls).toHaveLength(4);
+  });
+
+  it("reset -> are as configured again, but for what is set with it; null is no limit", async () => {
+    await tunePool({ rpm: 6, rpd: 100, concurrency: 2 });
+    expect((await tunePool({ rpd: null })).body).toMatchObject({ limits: { rpd: null }, overrides: { rpm: 6, rpd: null, concurrency: 2 } });
+    expect((await tunePool({ reset: true, tpm: 1_000 })).body).toMatchObject({
+      limits: { rpm: 500, tpm: 1_000, rpd: null, concurrency: null },
+      overrides: { tpm: 1_000 },
+    });
+    expect((await tunePool({ reset: true })).body).toMatchObject({ limits: { tpm: 500_000 }, overrides: {} });
+  });
+
+  it("too low for a job that was accepted -> it stands aside, and goes when they are raised", async () => {
+    world.upstream = () => completion("ok");
+    await call("POST", "/v1/queue/pause", undefined, operator);
+    const { id } = await submit({}, { max_completion_tokens: 5_000 });
+    await tunePool({ tpm: 1_000, burst_seconds: 60 });
+    await call("POST", "/v1/queue/resume", undefined, operator);
+    const small = await submit();
+    expect((await ended(small.id)).status).toBe("completed");
+    const large = await submit({}, { max_completion_tokens: 5_000 });
+    expect(large.status).toBe("queued");
+    expect(await getPool()).toMatchObject({ depth: 2 });
+    await tunePool({ reset: true });
+    for (const each of [id, large.id]) expect((await ended(each)).status).toBe("completed");
+  });
+
+  it("set as they are -> nothing begins anew", async () => {
+    await tunePool({ rpm: 6 });
+    const events = () => inside(coordinator(), (object) => (object as unknown as { events: number }).events);
+    await submit();
+    const before = await events();
+    expect(before).toBeGreaterThan(0);
+    expect((await tunePool({ rpm: 6 })).status).toBe(200);
+    expect(await events()).toBeGreaterThanOrEqual(before);
+  });
+});
+
+describe("a tenant's limits", () => {
+  it("set -> bound its jobs, and nobody else's", async () => {
+    world.upstream = silence();
+    const { body } = await tuneTenant({ rpm: 2, weight: 3 });
+    expect(body).toEqual({
+      ...{ object: "tenant", id: "alice", weight: 3, rpm: 2, tpm: null, max_queued: null, queued: 0 },
+      overrides: { rpm: 2, weight: 3 },
+    });
+    await many(5);
+    await many(5, "sk-dev-bob");
+    const { tenants } = await getPool();
+    expect(tenants).toMatchObject([
+      { id: "alice", in_flight: 1, depth: 4, weight: 3 },
+      { id: "bob", in_flight: 5, depth: 0, weight: 1 },
+    ]);
+    expect((await queue()).tenant_overrides).toEqual({ alice: { rpm: 2, weight: 3 } });
+    expect((await tuneTenant({ reset: true })).body).toMatchObject({ rpm: null, weight: 1, queued: 5, overrides: {} });
+    await until(async () => (await getPool()).in_flight === 10);
+  });
+
+  it("a ceiling of its queue -> further jobs are refused, through a crash", async () => {
+    await call("POST", "/v1/queue/pause", undefined, operator);
+    await tuneTenant({ max_queued: 2 });
+    await crash();
+    await many(2);
+    const { status, body } = await call<ErrorBody>("POST", "/v1/jobs", job());
+    expect([status, body.error.code]).toEqual([429, "queue_full"]);
+    expect(await getTenant()).toMatchObject({ max_queued: 2, queued: 2 });
+  });
+});
+
+describe("who may not, or asks for what cannot be", () => {
+  it.each<[string, unknown, number, string | null]>([
+    ["pools/gone", { rpm: 1 }, 404, "pool_not_found"],
+    ["tenants/alcie", { rpm: 1 }, 404, "tenant_not_found"],
+    ["pools/gpt-5-mini", { rpm: 0 }, 400, null],
+    ["pools/gpt-5-mini", { rpm: null }, 400, null],
+    ["pools/gpt-5-mini", { models: ["*"] }, 400, null],
+    ["pools/gpt-5-mini", [], 400, null],
+    ["pools/gpt-5-mini", "not json", 400, "invalid_json"],
+    ["tenants/alice", { weight: -1 }, 400, null],
+    ["tenants/alice", { rpd: 5 }, 400, null],
+  ])("PATCH /v1/%s %j -> %i", async (path, wish, status, code) => {
+    const answer = await call<ErrorBody>("PATCH", `/v1/${path}`, wish, operator);
+    expect([answer.status, answer.body.error.code]).toEqual([status, code]);
+    const { pools, tenant_overrides } = await queue();
+    expect([tenant_overrides, ...pools.map(({ overrides }) => overrides)]).toEqual([{}, {}, {}, {}, {}]);
+  });
+
+  it("a tenant's own key -> 403", async () => {
+    for (const path of ["/v1/pools/gpt-5-mini", "/v1/tenants/alice"]) {
+      expect((await call("PATCH", path, { rpm: 1 })).status).toBe(403);
+      expect((await call("GET", path)).status).toBe(403);
+    }
+  });
+
+  it("a pool whose name is no plain word -> is named encoded", async () => {
+    const own = [{ key_sha256: await hashOf("op"), tenant: "ops", roles: ["operate"] }];
+    world.env = { SLUICE_POOLS: JSON.stringify({ "a/b c": { rpm: 5, tpm: 5 } }), SLUICE_KEYS: JSON.stringify(own) };
+    await crash();
+    expect(await getPool("a%2Fb%20c")).toMatchObject({ id: "a/b c", limits: { rpm: 5 } });
+  });
+});

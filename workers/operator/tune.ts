@@ -1,0 +1,40 @@
+/** `GET` and `PATCH /v1/pools/{pool}`, `/v1/tenants/{tenant}`: what is in force, and what operators set over what is configured. */
+import { z } from "zod";
+import { callCoordinator } from "../../platform/objects.ts";
+import { PoolTuning, TenantTuning, type Tune } from "../../schemas/tuning.ts";
+import { readJson } from "../ingress/body.ts";
+import type { Context } from "../ingress/context.ts";
+import { decoded, json, malformed, refuse } from "../ingress/respond.ts";
+
+const Reset = { reset: z.boolean().default(false) };
+const PoolWish = PoolTuning.extend(Reset);
+const TenantWish = TenantTuning.extend(Reset);
+
+export const getPool = (context: Context) => answer(context, { kind: "pool", id: poolOf(context), reset: false, set: {} });
+export const getTenant = (context: Context) => answer(context, { kind: "tenant", id: tenantOf(context), reset: false, set: {} });
+
+export async function tunePool(context: Context): Promise<Response> {
+  const body = await readJson(context.request);
+  if (!body.ok) return refuse(body.problem);
+  const wish = PoolWish.safeParse(body.value);
+  if (!wish.success) return refuse(malformed(wish.error));
+  const { reset, ...set } = wish.data;
+  return answer(context, { kind: "pool", id: poolOf(context), reset, set });
+}
+
+export async function tuneTenant(context: Context): Promise<Response> {
+  const body = await readJson(context.request);
+  if (!body.ok) return refuse(body.problem);
+  const wish = TenantWish.safeParse(body.value);
+  if (!wish.success) return refuse(malformed(wish.error));
+  const { reset, ...set } = wish.data;
+  return answer(context, { kind: "tenant", id: tenantOf(context), reset, set });
+}
+
+async function answer({ env, settings }: Context, wish: Tune): Promise<Response> {
+  const told = await callCoordinator(env, settings.region, (stub) => stub.tune(wish));
+  return "ok" in told ? refuse(told.problem) : json(told);
+}
+
+const poolOf = ({ params }: Context) => decoded(params.pool ?? "");
+const tenantOf = ({ params }: Context) => decoded(params.tenant ?? "");
