@@ -10,7 +10,7 @@ export type Minutes = { rpm: number; tpm: number };
 export type Days = { rpd: number | null; tpd: number | null };
 /** `limits`: as configured. `most`: what a raised limit is followed to; of a day's null, or none, is no bound. `refund`: whether tokens that upstream no longer counts are spent again. */
 export type Bounds = { limits: Limits & Minutes; most: Minutes & Partial<Days>; refund?: boolean };
-/** What is written: limits that are not as configured, since when the minute's were asked for in vain, ms, and how much may be spent at once. One of old has the minute's limits alone. */
+/** What is written: limits that are not as configured, or are and were told (of more that is configured from then on upstream has still to tell), since when the minute's were asked for in vain, ms, and how much may be spent at once. One of old has the minute's limits alone. */
 export type LearnedRecord = {
   rpm: number | null;
   tpm: number | null;

@@ -215,6 +215,7 @@ export class Learned {
     for (const [kind, resource, , names] of KINDS) {
       this.#rebound(kind, resource, budget, now);
       this.#minutes[kind].restore(this.#bounds.limits[resource]);
+      this.#untold.forget(kind);
       this.#retune(kind, resource, budget);
       this.days.of(kind).reset(budget, now);
       this.#owed.of(kind).restore(null);
@@ -229,14 +230,15 @@ export class Learned {
 
   record(): LearnedRecord {
     const { limits } = this.#bounds;
-    const other = (kind: Kind, configured: number) => (this.#minutes[kind].limit === configured ? null : this.#minutes[kind].limit);
+    const isOwn = (kind: Kind, configured: number) => this.#minutes[kind].limit === configured && !this.#untold.isTold[kind];
+    const other = (kind: Kind, configured: number) => (isOwn(kind, configured) ? null : this.#minutes[kind].limit);
     const minutes = { rpm: other("requests", limits.rpm), tpm: other("tokens", limits.tpm), asked: this.#untold.record() };
     return { ...minutes, ...this.days.record(), ...this.bursts.record(), owed: this.#owed.record() };
   }
 
   /** After a wake: goes on with what was learned, within the bounds of now. Of windows it is known what they owe. */
   restore(record: LearnedRecord, budget: Budget, now: number): void {
-    this.#untold.restore(record.asked ?? {});
+    this.#untold.restore(record.asked ?? {}, { requests: record.rpm !== null, tokens: record.tpm !== null });
     this.bursts.restore(record.burst);
     for (const [kind, resource, day] of KINDS) {
       this.#minutes[kind].restore(record[resource] ?? this.#minutes[kind].limit);

@@ -1,6 +1,6 @@
 /** What operators set over what is configured, and what is in force then. */
-import type { PoolsConfig } from "../schemas/settings.ts";
-import type { Tune, Tunings } from "../schemas/tuning.ts";
+import type { PoolConfig, PoolsConfig } from "../schemas/settings.ts";
+import type { PoolTuning, Tune, Tunings } from "../schemas/tuning.ts";
 
 export const UNTUNED: Tunings = { pools: {}, tenants: {} };
 
@@ -18,6 +18,14 @@ function merged<T extends object>(known: Record<string, T>, id: string, set: T, 
 
 /** The pools as they are in force. What is set of one that is not configured waits until it is again. */
 export function tunedPools(configured: PoolsConfig, { pools }: Tunings): PoolsConfig {
-  const tuned = Object.entries(configured).map(([id, config]) => [id, { ...config, ...pools[id] }] as const);
+  const tuned = Object.entries(configured).map(
+    ([id, config]) => [id, { ...config, ...pools[id], learn: within(pools[id] ?? {}, config) }] as const,
+  );
   return Object.fromEntries(tuned) as PoolsConfig;
+}
+
+/** What is set is a bound: headers raise it no further. */
+function within(set: PoolTuning, { learn }: PoolConfig): PoolConfig["learn"] {
+  if (learn === false) return false;
+  return Object.fromEntries(Object.entries(learn).filter(([name]) => !(name.replace("max_", "") in set)));
 }

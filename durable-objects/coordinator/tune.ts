@@ -5,42 +5,33 @@
 import { tenantOf } from "../../platform/settings.ts";
 import type { Refused } from "../../schemas/problem.ts";
 import type { PoolTuned } from "../../schemas/queue.ts";
-import type { PoolTuning, TenantState, Tune } from "../../schemas/tuning.ts";
+import type { TenantState, Tune } from "../../schemas/tuning.ts";
 import type { Book } from "./book.ts";
 import { unknown } from "./condition/levers.ts";
 import { inspect } from "./inspect.ts";
 import type { Rounds } from "./rounds.ts";
-
-/** Set anew, these hold whatever upstream's headers taught before. */
-const TAUGHT = ["rpm", "tpm", "rpd", "tpd", "burst_seconds"] as const satisfies (keyof PoolTuning)[];
 
 /** The pool or the tenant as it is in force; where something changes, once the object is asked again. */
 export async function tune(book: Book, rounds: Rounds, wish: Tune, now: number): Promise<PoolTuned | TenantState | Refused> {
   const { id, kind } = wish;
   const problem = unknown(book, { kind, id });
   if (problem) return { ok: false, problem };
-  if (rounds.turn((at) => change(book, wish, at))) await rounds.renew(`Other limits of the ${kind} "${id}" are in force.`);
+  if (rounds.turn(() => change(book, wish))) await rounds.renew(`Other limits of the ${kind} "${id}" are in force.`);
   return tuned(book, wish, now);
 }
 
 /** Answers whether anything changes; the book is then that of before. */
-function change(book: Book, wish: Tune, now: number): boolean {
+function change(book: Book, wish: Tune): boolean {
   const { id, kind, reset, set } = wish;
   const before = overridesOf(book, wish);
   book.tunings.set(wish);
   if (JSON.stringify(before) === JSON.stringify(overridesOf(book, wish))) return false;
-  if (wish.kind === "pool" && (reset || TAUGHT.some((limit) => limit in wish.set))) unlearn(book, id, now);
   book.isLast = true;
   book.conditions.notices.push({ level: "info", event: "tuned", scope: kind, id, reset, ...(set as Facts) });
   return true;
 }
 
 type Facts = Record<string, number | null>;
-
-function unlearn(book: Book, id: string, now: number): void {
-  book.limits.of(id)?.reset(book.pools.get(id)!.budget, now);
-  if (book.limits.of(id)) book.limits.changed(id, []);
-}
 
 function overridesOf({ tunings }: Book, { id, kind }: Pick<Tune, "id" | "kind">): object {
   return (kind === "pool" ? tunings.all.pools : tunings.all.tenants)[id] ?? {};

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { LimitReading } from "../../schemas/rate.ts";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { committed, enqueue, playAll, settle, ticket } from "../support/desk.ts";
-import { advanceTo, call, coordinator, ended, pool, submit, until } from "../support/service.ts";
+import { advanceTo, coordinator, ended, pool, submit, until } from "../support/service.ts";
 import { cleared, kill } from "../support/stand.ts";
 import { completion, EPOCH, resetWorld, script, world } from "../support/world.ts";
 
@@ -43,19 +43,6 @@ describe("limits that upstream tells", () => {
       followed.push((await pool()).limits.rpm);
     }
     expect(followed).toEqual([375, 468.75, 585.9375, 600, 600, 600]);
-  });
-
-  it("before an operator set others -> are forgotten, and what answers tell from then on is followed", async () => {
-    configured();
-    playAll();
-    await coordinator().inspect();
-    world.now = EPOCH + 1_000;
-    await read(of(300, 290));
-    const { body } = await call("PATCH", "/v1/pools/gpt-5-mini", { rpm: 900 }, { key: "sk-dev-operator" });
-    expect(body).toMatchObject({ limits: { rpm: 900 } });
-    world.now = EPOCH + 12_000;
-    await read(of(200, 190));
-    expect(await pool()).toMatchObject({ limits: { rpm: 200 }, overrides: { rpm: 900 } });
   });
 
   it("one that was told a moment after the pool's own, and by nobody since -> is in force before the next burst starts", async () => {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorBody } from "../../schemas/problem.ts";
 import type { PoolTuned, QueueState } from "../../schemas/queue.ts";
 import type { TenantState } from "../../schemas/tuning.ts";
+import { playAll } from "../support/desk.ts";
 import { advanceTo, call, coordinator, crash, ended, hashOf, inside, job, submit, until } from "../support/service.ts";
 import { completion, EPOCH, gated, resetWorld, silence, world } from "../support/world.ts";
 
@@ -25,6 +26,14 @@ async function many(count: number, key?: string): Promise<string[]> {
     key ? { key } : {},
   );
   return body.data.map(({ id }) => id);
+}
+
+/** An answer's headers tell of a limit of requests, of which next to nothing is spent. */
+async function told(limit: number): Promise<void> {
+  const { now: at } = world;
+  const requests = { limit, remaining: limit - 1, resetMs: 60_000 / limit };
+  const readings = [{ pool: "gpt-5-mini", job: "none", sentAt: at - 50, at, requests, tokens: null }];
+  await coordinator().settle({ dispatcher: "disp-wnam-00", boot: "first", settlements: [], readings });
 }
 
 describe("a pool's limits", () => {
@@ -105,6 +114,25 @@ describe("a pool's limits", () => {
     expect(await getPool()).toMatchObject({ depth: 2 });
     await tunePool({ reset: true });
     for (const each of [id, large.id]) expect((await ended(each)).status).toBe("completed");
+  });
+
+  it.each([
+    ["as configured", 600],
+    ["lower", 300],
+  ])("raised above what headers tell, which is %s -> goes up by steps once they tell so, and no further than was set", async (_, first) => {
+    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { rpm: 600, tpm: 600_000, learn: { max_rpm: 5_000 } } });
+    playAll();
+    await getPool();
+    world.now = EPOCH + 1_000;
+    await told(first);
+    expect((await tunePool({ rpm: 800 })).body).toMatchObject({ limits: { rpm: first }, overrides: { rpm: 800 } });
+    const followed: number[] = [];
+    for (let step = 1; step <= 6; step++) {
+      world.now = EPOCH + 1_000 + step * 10_000;
+      await told(1_200);
+      followed.push((await getPool()).limits.rpm);
+    }
+    expect([followed[0], followed.at(-1)]).toEqual([first * 1.25, 800]);
   });
 
   it("set as they are -> nothing begins anew", async () => {
