@@ -1,3 +1,4 @@
+import type { Outcome } from "./rpc.ts";
 import type { PoolTuning, TenantTuning } from "./tuning.ts";
 
 /** `GET /v1/queue`: counted, not sampled. */
@@ -65,6 +66,8 @@ export type PoolState = {
   free: { requests: number; tokens: number };
   /** What others spend of the limits on the same key, a minute, as far as upstream's headers tell. */
   foreign: { requests: number; tokens: number };
+  /** Calls that have ended since the coordinator woke, by how; none of a kind is not there. */
+  ended: Partial<Record<Outcome["kind"], number>>;
   /** Since the coordinator woke. */
   estimates: Estimates;
   tenants: { id: string; depth: number; in_flight: number; weight: number; oldest_wait_seconds: number }[];

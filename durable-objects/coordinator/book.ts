@@ -3,29 +3,28 @@
  * rebuilt at wake. Steps change it and note what to write and whom to tell; the class then writes and tells.
  */
 import { type Settings, tenantOf } from "../../platform/settings.ts";
-import { type Budget, dominantKind, openBudget, type Reservation } from "../../policy/budget.ts";
+import { type Budget, dominantKind, openBudget } from "../../policy/budget.ts";
 import { flowOf, weightOfFlow } from "../../policy/flow.ts";
 import { RankedHeap } from "../../policy/heap.ts";
-import type { LedgerRecord } from "../../policy/ledger.ts";
 import { Order } from "../../policy/order.ts";
 import { type Fleet, leaveAtOnce, openFleet } from "../../policy/placement.ts";
 import { greatestBudget, poolBudget } from "../../policy/pools.ts";
-import type { Waiting } from "../../policy/queue.ts";
-import type { DeadLetter, MailboxAddress } from "../../schemas/rpc.ts";
+import type { DeadLetter } from "../../schemas/rpc.ts";
 import { Addresses } from "./addresses.ts";
 import { Aside } from "./aside.ts";
 import { Conditions } from "./condition/conditions.ts";
 import { DoubtBook } from "./doubts.ts";
 import { Endings } from "./endings.ts";
+import type { Entry, Pool, TenantDesk } from "./entities.ts";
 import { EstimateBook } from "./estimates.ts";
 import { Expectations } from "./expectations.ts";
 import { type Letters, noLetters } from "./letters.ts";
 import { LimitBook } from "./limits.ts";
 import { Resting } from "./resting.ts";
-import { type Segment, Segments } from "./segments.ts";
-import type { CoordinatorStore, PoolRecord, StoredSegment, TicketRow } from "./store/store.ts";
+import { Segments } from "./segments.ts";
+import type { CoordinatorStore, StoredSegment, TicketRow } from "./store/store.ts";
 import { TuningBook } from "./tunings.ts";
-import { flowOfMailbox, lined, NO_REFUSALS, type Refusals } from "./waiting.ts";
+import { flowOfMailbox, lined, NO_REFUSALS } from "./waiting.ts";
 import { Watching } from "./watching.ts";
 
 /** A lease unheard of for this long is lost; dispatchers renew four times in it. */
@@ -33,72 +32,7 @@ export const LEASE_MS = 45_000;
 /** A dispatcher with leases that missed a heartbeat is asked what it holds: one that was made anew has lost all, and does not know whom to tell. */
 export const SILENCE_MS = 15_000;
 
-export type Entry = {
-  readonly row: TicketRow;
-  readonly address: MailboxAddress;
-  /** Its lane in the order of its pool. */
-  readonly flow: string;
-  waiting: Waiting | null;
-  /** Where it is written, while it shares a row. */
-  place: { segment: Segment; index: number } | null;
-  reservation: Reservation | null;
-  leasedAt: number;
-  expiresAt: number;
-  /** The dispatcher's incarnation that took the lease; null until it said so. */
-  boot: string | null;
-  /** When its call last said that the pool's calls cannot succeed, ms. */
-  refusedAt: number | null;
-  /** How often its calls were refused for want of room since one was taken, and when last, ms. */
-  refusals: Refusals;
-  /** Its lease: let go on its pool's credit, or not, or counted already as taken. */
-  credit: "none" | "risked" | "counted";
-  /** How often its call took too long. */
-  tooLong: number;
-  /** How often in a row its call came too late to leave. */
-  late: number;
-  /** The attempt whose call was late and was told to leave, 0 if none was. */
-  left: number;
-  /** Where it stepped back behind the next probe of its pool, or was told to wait: to when, ms. */
-  backAt: number | null;
-  /** Where it stands in the book's heaps; -1 where it does not. */
-  readonly slots: { delayed: number; deadlines: number; aside: number };
-};
-
-export type Pool = {
-  readonly id: string;
-  readonly budget: Budget;
-  /** With the greatest limits that the operator lets it have. */
-  readonly greatest: Budget;
-  readonly order: Order;
-  record: PoolRecord | null;
-  /** Whether that runs ahead of what was spent. */
-  runsAhead: boolean;
-  /** When the head of the order can start; Infinity if only an event can tell. */
-  wakeAt: number;
-  /** Reserved tokens of all that wait in the order. */
-  waitingTokens: number;
-  /** Jobs that ever left the order. */
-  departed: number;
-  /** Mean length of a call, ms. */
-  callMs: number;
-  readonly expectations: Expectations;
-};
-
-/** `record`: what of its budget is written. */
-export type TenantDesk = {
-  readonly name: string;
-  /** Of its live work, and of its batches. */
-  readonly flows: readonly [live: string, batches: string];
-  budget: Budget;
-  record: LedgerRecord | null;
-  queued: number;
-  maxQueued: number | null;
-  weight: number;
-  /** When what keeps its jobs may let them go, ms; Infinity if only an event can tell. */
-  wakeAt: number;
-  /** Where it stands among those that wake; -1 where it does not. */
-  slot: number;
-};
+export type { Entry, Pool, TenantDesk };
 
 /** Until the first call has ended. */
 const FIRST_CALL_MS = 5_000;
@@ -189,6 +123,7 @@ export class Book {
         departed: 0,
         callMs: FIRST_CALL_MS,
         expectations: new Expectations(),
+        ended: new Map(),
       });
     }
   }

@@ -116,6 +116,7 @@ function openState(book: Book, pool: Pool, now: number): Counting {
     used: { requests: used(budget, "rpm", now), tokens: used(budget, "tpm", now) },
     free: { requests: free(budget, "rpm", now), tokens: free(budget, "tpm", now) },
     foreign: book.limits.of(pool.id)?.others(now) ?? { requests: 0, tokens: 0 },
+    ended: Object.fromEntries(pool.ended),
     estimates: book.estimates.shown(pool.id),
     tenants: [],
     priorities: [],

@@ -66,6 +66,8 @@ function wasRefused(book: Book, dispatcher: string, settlement: Settlement, now:
 /** Ends the present lease of an entry with this outcome. */
 export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: number | null, now: number, random: number): void {
   const { row } = entry;
+  const { ended } = book.pools.get(row.pool)!;
+  ended.set(said.kind, (ended.get(said.kind) ?? 0) + 1);
   vacate(book.fleet, row.dispatcher!, headersMs);
   const { backAt, outcome, probe, silentUntil, stood } = learn(book, entry, row.dispatcher!, said, now, random);
   book.leased.get(row.dispatcher!)?.delete(row.job);

@@ -11,7 +11,9 @@ import { deleteFile, fileContent, getFile, listFiles } from "../openai/files.ts"
 import { getModel, listModels } from "../openai/models.ts";
 import { uploadFile } from "../openai/upload.ts";
 import { listDeadLetters, redrive } from "../operator/dead-letters.ts";
+import { getMetrics } from "../operator/metrics.ts";
 import { drainQueue, getQueue, pauseQueue, resumeQueue } from "../operator/queue.ts";
+import { streamQueue } from "../operator/stream-queue.ts";
 import { getPool, getTenant, tunePool, tuneTenant } from "../operator/tune.ts";
 import { authenticate } from "./authenticate.ts";
 import type { Context } from "./context.ts";
@@ -60,7 +62,9 @@ const router = Router()
   .get("/v1/jobs/:id/deliveries", behindKey("read", listDeliveries))
   .post("/v1/jobs/:id/deliveries/:delivery/redeliver", behindKey("submit", redeliverEvent))
   .get("/v1/subscribe", behind("read", subscribe))
+  .get("/metrics", behind("operate", getMetrics))
   .get("/v1/queue", behind("operate", getQueue))
+  .get("/v1/queue/stream", behind("operate", streamQueue))
   .post("/v1/queue/pause", behind("operate", pauseQueue))
   .post("/v1/queue/drain", behind("operate", drainQueue))
   .post("/v1/queue/resume", behind("operate", resumeQueue))
