@@ -20,6 +20,7 @@ const ASIDE_MOST = 2_000;
 const NO_ORDERS: readonly Order[] = [];
 
 export function admit(book: Book, now: number): void {
+  if (book.isLast) return;
   book.readmitDue(now);
   const late: Pool[] = [];
   for (const pool of book.pools.values()) {

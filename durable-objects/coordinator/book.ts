@@ -73,7 +73,7 @@ export class Book {
   readonly addresses: Addresses;
   /** When what is known in memory alone is written, if nothing happens until then; Infinity if nothing is. */
   quietAt = Number.POSITIVE_INFINITY;
-  /** The object is about to begin anew: what was spent is written exactly. */
+  /** The object is about to begin anew: nothing starts, and what was spent is written exactly. */
   isLast = false;
   /** The next look at the leases. */
   leaseCheckAt = Number.POSITIVE_INFINITY;

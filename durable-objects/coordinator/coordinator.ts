@@ -67,6 +67,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
       outside: this.outside(),
       turn: (step) => this.#rounds.turn(step),
       background: (work) => ctx.waitUntil(work),
+      starts: new Set(),
     };
     this.#timekeeper = new Timekeeper(ctx, () => this.#rounds.turn(() => {}));
     this.#rounds = new Rounds({ post, store: this.#store, timekeeper: this.#timekeeper, object: ctx });
@@ -109,11 +110,10 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
 
   async heartbeat(dispatcher: string, boot: string, held: Held[], readings: PoolReading[] = []): Promise<{ stop: Held[] }> {
     this.events++;
-    const stop = this.#rounds.turn((now) => {
+    return this.#rounds.turn((now) => {
       read(this.#book, readings, now);
-      return heartbeat(this.#book, dispatcher, boot, held, now, () => this.random());
+      return { stop: heartbeat(this.#book, dispatcher, boot, held, now, () => this.random()) };
     });
-    return { stop };
   }
 
   async proven(dispatcher: string, job: string, attempt: number, readings: PoolReading[] = []): Promise<void> {

@@ -20,7 +20,6 @@ export function writeLedgers(book: Book, store: CoordinatorStore, now: number): 
     isWritten &&= !hasMore(pool);
   }
   writeAllowances(book, store, isQuiet, now);
-  book.isLast = false;
   // If nobody waits, whatever a record runs ahead refills before it is missed.
   book.quietAt = waits && !(isWritten && book.spentAhead.size === 0) ? now + QUIET_MS : Number.POSITIVE_INFINITY;
 }

@@ -24,18 +24,20 @@ export type Post = {
   turn: (step: (now: number) => void) => void;
   /** Lets the object live until the work is done. */
   background: (work: Promise<void>) => void;
+  /** Leases on their way, until they are answered. */
+  starts: Set<Promise<void>>;
 };
 
 /** Before the commit: what need not wait for it. */
 export function sendAhead(post: Post): void {
-  for (const [dispatcher, leases] of post.book.letters.ahead) post.background(start(post, dispatcher, leases));
+  for (const [dispatcher, leases] of post.book.letters.ahead) sendStart(post, dispatcher, leases);
 }
 
 /** After the commit: all the rest. `now` in ms. */
 export function send(post: Post, now: number): void {
   const letters = takeLetters(post.book);
   for (const { notices } of [post.book.conditions, post.book.limits]) for (const notice of notices.splice(0)) tell(post, notice, now);
-  for (const [dispatcher, leases] of letters.starts) post.background(start(post, dispatcher, leases));
+  for (const [dispatcher, leases] of letters.starts) sendStart(post, dispatcher, leases);
   for (const [mailbox, verdicts] of letters.verdicts)
     for (let from = 0; from < verdicts.length; from += VERDICTS_MOST)
       post.background(judge(post, mailbox, verdicts.slice(from, from + VERDICTS_MOST)));
@@ -48,6 +50,13 @@ function tell({ background, book, outside }: Post, notice: Notice, now: number):
   report(notice);
   const { alertUrl } = book.settings;
   if (alertUrl && isAlert(notice)) background(alert(outside, alertUrl, notice, now));
+}
+
+function sendStart(post: Post, dispatcher: string, leases: Lease[]): void {
+  const { background, starts } = post;
+  const answered = start(post, dispatcher, leases).finally(() => starts.delete(answered));
+  starts.add(answered);
+  background(answered);
 }
 
 /**

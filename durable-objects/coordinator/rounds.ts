@@ -12,6 +12,9 @@ export type RoundsOf = {
   object: { abort: (reason: string) => void; storage: { sync: () => Promise<void> } };
 };
 
+/** A dispatcher that has not answered by then is asked what it holds. */
+const ARRIVED_MS = 2_000;
+
 export class Rounds {
   readonly #of: RoundsOf;
 
@@ -39,9 +42,15 @@ export class Rounds {
     });
   }
 
-  /** Begins anew from what is written. Whoever waits for the object asks again. */
+  /**
+   * Begins anew from what is written. Whoever waits for the object asks again. Nothing starts any more, and leases on their way arrive first: a new beginning would not know whether their calls were made.
+   */
   async renew(reason: string): Promise<void> {
-    const { object } = this.#of;
+    const { object, post } = this.#of;
+    post.book.isLast = true;
+    await Promise.race([Promise.all(post.starts), new Promise((done) => setTimeout(done, ARRIVED_MS))]);
+    // With what they brought about.
+    this.turn(() => {});
     await object.storage.sync();
     object.abort(reason);
   }

@@ -16,7 +16,9 @@ export async function tune(book: Book, rounds: Rounds, wish: Tune, now: number):
   const { id, kind } = wish;
   const problem = unknown(book, { kind, id });
   if (problem) return { ok: false, problem };
-  if (rounds.turn(() => change(book, wish))) await rounds.renew(`Other limits of the ${kind} "${id}" are in force.`);
+  const changes = rounds.turn(() => change(book, wish));
+  // Who asks while another wish is on its way in waits for it.
+  if (changes || book.isLast) await rounds.renew(`Other limits of the ${kind} "${id}" are in force.`);
   return tuned(book, wish, now);
 }
 
@@ -26,7 +28,6 @@ function change(book: Book, wish: Tune): boolean {
   const before = overridesOf(book, wish);
   book.tunings.set(wish);
   if (JSON.stringify(before) === JSON.stringify(overridesOf(book, wish))) return false;
-  book.isLast = true;
   book.conditions.notices.push({ level: "info", event: "tuned", scope: kind, id, reset, ...(set as Facts) });
   return true;
 }

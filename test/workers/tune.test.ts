@@ -4,7 +4,8 @@ import type { ErrorBody } from "../../schemas/problem.ts";
 import type { PoolTuned, QueueState } from "../../schemas/queue.ts";
 import type { TenantState } from "../../schemas/tuning.ts";
 import { playAll } from "../support/desk.ts";
-import { advanceTo, call, coordinator, crash, ended, hashOf, inside, job, submit, until } from "../support/service.ts";
+import { advanceTo, call, coordinator, crash, ended, hashOf, inside, job, pool, submit, until } from "../support/service.ts";
+import { standAt } from "../support/stand.ts";
 import { completion, EPOCH, gated, resetWorld, silence, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
@@ -89,6 +90,21 @@ describe("a pool's limits", () => {
     gate.open = true;
     for (const id of [...ids, later!]) expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
     expect(world.calls).toHaveLength(4);
+  });
+
+  it("set while a lease is on its way -> it arrives first: nothing of it is in doubt, and its dispatcher is asked nothing", async () => {
+    const stand = standAt("dispatcher.start", "before it runs");
+    const { id } = await submit();
+    await until(() => stand.reached);
+    const tuned = tunePool({ rpm: 6 });
+    await until(async () => Object.keys((await pool()).overrides).length > 0);
+    const again = tunePool({ rpm: 6 });
+    const [later] = await many(1);
+    stand.go();
+    for (const wish of [tuned, again]) expect((await wish).body).toMatchObject({ limits: { rpm: 6 } });
+    for (const each of [id, later!]) expect(await ended(each)).toMatchObject({ status: "completed", attempts: 1, possible_duplicates: 0 });
+    expect(world.calls).toHaveLength(2);
+    expect((await getPool()).doubts).toMatchObject({ unknown_outcomes: 0 });
   });
 
   it("reset -> are as configured again, but for what is set with it; null is no limit", async () => {
