@@ -1,6 +1,6 @@
 /** What operators set over what is configured, and what is in force then. */
 import type { PoolConfig, PoolsConfig } from "../schemas/settings.ts";
-import type { PoolTuning, Tune, Tunings } from "../schemas/tuning.ts";
+import type { PoolTuning, TenantTuning, Tune, Tunings } from "../schemas/tuning.ts";
 
 export const UNTUNED: Tunings = { pools: {}, tenants: {} };
 
@@ -22,6 +22,13 @@ export function tunedPools(configured: PoolsConfig, { pools }: Tunings): PoolsCo
     ([id, config]) => [id, { ...config, ...pools[id], learn: within(pools[id] ?? {}, config) }] as const,
   );
   return Object.fromEntries(tuned) as PoolsConfig;
+}
+
+type TenantLimits = { weight: number; rpm: number | null; tpm: number | null; maxQueued: number | null };
+
+/** A tenant's limits as they are in force. */
+export function tunedTenant(configured: TenantLimits, { max_queued, ...tuning }: TenantTuning = {}): TenantLimits {
+  return { ...configured, ...tuning, maxQueued: max_queued === undefined ? configured.maxQueued : max_queued } as TenantLimits;
 }
 
 /** What is set is a bound: headers raise it no further. */

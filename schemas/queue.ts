@@ -63,6 +63,8 @@ export type PoolState = {
   burst_seconds: { requests: number; tokens: number };
   /** Of the buckets of a minute: what is spent and not yet refilled. */
   used: { requests: number; tokens: number };
+  /** The same of the limits of a day; 0 where there is none. */
+  used_day: { requests: number; tokens: number };
   free: { requests: number; tokens: number };
   /** What others spend of the limits on the same key, a minute, as far as upstream's headers tell. */
   foreign: { requests: number; tokens: number };
@@ -70,7 +72,18 @@ export type PoolState = {
   ended: Partial<Record<Outcome["kind"], number>>;
   /** Since the coordinator woke. */
   estimates: Estimates;
-  tenants: { id: string; depth: number; in_flight: number; weight: number; oldest_wait_seconds: number }[];
+  /** How long a call has taken of late, on the average. */
+  call_seconds: number;
+  /** `tokens`: what those that are queued reserve; `batches`: those of them that are lines of batches. */
+  tenants: {
+    id: string;
+    depth: number;
+    tokens: number;
+    batches: { depth: number; tokens: number };
+    in_flight: number;
+    weight: number;
+    oldest_wait_seconds: number;
+  }[];
   priorities: { priority: number; depth: number }[];
   /** Since the beginning; `tenants` are those that have any. */
   doubts: Doubts & { tenants: ({ id: string } & Doubts)[] };

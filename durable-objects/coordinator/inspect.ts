@@ -1,6 +1,7 @@
 /** What the coordinator can say of itself: where a job stands, and the whole queue, counted. */
 import { free, neverFits, used } from "../../policy/budget.ts";
 import { eta } from "../../policy/eta.ts";
+import { isBatches } from "../../policy/flow.ts";
 import { toldFailure } from "../../policy/last-failure.ts";
 import type { LastFailure } from "../../schemas/job.ts";
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
@@ -114,10 +115,12 @@ function openState(book: Book, pool: Pool, now: number): Counting {
     overrides: book.tunings.all.pools[pool.id] ?? {},
     burst_seconds: burstInForce(book, pool.id),
     used: { requests: used(budget, "rpm", now), tokens: used(budget, "tpm", now) },
+    used_day: { requests: used(budget, "rpd", now), tokens: used(budget, "tpd", now) },
     free: { requests: free(budget, "rpm", now), tokens: free(budget, "tpm", now) },
     foreign: book.limits.of(pool.id)?.others(now) ?? { requests: 0, tokens: 0 },
     ended: Object.fromEntries(pool.ended),
     estimates: book.estimates.shown(pool.id),
+    call_seconds: pool.callMs / 1_000,
     tenants: [],
     priorities: [],
     doubts: book.doubts.shown(pool.id),
@@ -137,17 +140,28 @@ function count(book: Book, state: Counting, entry: Entry, now: number): void {
     state.scheduled++;
   } else {
     countWaiting(state, tenant, [[row.priority, 1]], sinceOf(row), now);
+    countTokens(tenant, { flow: entry.flow, size: 1, tokens: row.tokens });
   }
 }
 
-function countRested(book: Book, state: Counting, { priorities, since, tenant }: Rested, now: number): void {
-  countWaiting(state, countOf(book, state, tenant), priorities, since, now);
+function countRested(book: Book, state: Counting, run: Rested, now: number): void {
+  const tenant = countOf(book, state, run.tenant);
+  countWaiting(state, tenant, run.priorities, run.since, now);
+  countTokens(tenant, run);
+}
+
+function countTokens(tenant: TenantCount, { flow, size, tokens }: { flow: string; size: number; tokens: number }): void {
+  tenant.tokens += tokens;
+  if (!isBatches(flow)) return;
+  tenant.batches.depth += size;
+  tenant.batches.tokens += tokens;
 }
 
 function countOf(book: Book, { byTenant }: Counting, id: string): TenantCount {
   let tenant = byTenant.get(id);
   if (!tenant) {
-    tenant = { id, depth: 0, in_flight: 0, weight: book.tenant(id).weight, oldest_wait_seconds: 0 };
+    const { weight } = book.tenant(id);
+    tenant = { id, depth: 0, tokens: 0, batches: { depth: 0, tokens: 0 }, in_flight: 0, weight, oldest_wait_seconds: 0 };
     byTenant.set(id, tenant);
   }
   return tenant;

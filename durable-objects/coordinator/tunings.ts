@@ -1,6 +1,6 @@
 /** What operators have set over what is configured: read as the object wakes, written as they set it. */
-import { type Settings, type Tenant, tenantOf } from "../../platform/settings.ts";
-import { retuned, tunedPools, UNTUNED } from "../../policy/tuning.ts";
+import { type Settings, tenantOf } from "../../platform/settings.ts";
+import { retuned, tunedPools, tunedTenant, UNTUNED } from "../../policy/tuning.ts";
 import type { Tune, Tunings } from "../../schemas/tuning.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 
@@ -19,10 +19,7 @@ export class TuningBook {
   /** The settings with all that is set. */
   over(configured: Settings): Settings {
     const tenants = new Map(configured.tenants);
-    for (const [id, { max_queued, ...tuning }] of Object.entries(this.#all.tenants)) {
-      const known = tenantOf(configured, id);
-      tenants.set(id, { ...known, ...tuning, maxQueued: max_queued === undefined ? known.maxQueued : max_queued } as Tenant);
-    }
+    for (const [id, tuning] of Object.entries(this.#all.tenants)) tenants.set(id, tunedTenant(tenantOf(configured, id), tuning));
     return { ...configured, pools: tunedPools(configured.pools, this.#all), tenants };
   }
 

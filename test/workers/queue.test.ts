@@ -65,9 +65,18 @@ describe("the queue, counted", () => {
     }
     const state = await pool();
     expect(state.depth).toBe(waiting + 4);
+    const none = { depth: 0, tokens: 0 };
     expect(state.tenants).toEqual([
-      { id: "alice", depth: waiting + 1, in_flight: 520 - waiting, weight: 1, oldest_wait_seconds: 0 },
-      { id: "bob", depth: 3, in_flight: 0, weight: 1, oldest_wait_seconds: 0 },
+      {
+        id: "alice",
+        depth: waiting + 1,
+        in_flight: 520 - waiting,
+        weight: 1,
+        oldest_wait_seconds: 0,
+        tokens: 19 * (waiting + 1),
+        batches: none,
+      },
+      { id: "bob", depth: 3, in_flight: 0, weight: 1, oldest_wait_seconds: 0, tokens: 57, batches: none },
     ]);
     expect(state.priorities).toEqual([
       { priority: 5, depth: 2 },

@@ -13,6 +13,7 @@ import { uploadFile } from "../openai/upload.ts";
 import { listDeadLetters, redrive } from "../operator/dead-letters.ts";
 import { getMetrics } from "../operator/metrics.ts";
 import { drainQueue, getQueue, pauseQueue, resumeQueue } from "../operator/queue.ts";
+import { simulate } from "../operator/simulate.ts";
 import { streamQueue } from "../operator/stream-queue.ts";
 import { getPool, getTenant, tunePool, tuneTenant } from "../operator/tune.ts";
 import { authenticate } from "./authenticate.ts";
@@ -72,6 +73,7 @@ const router = Router()
   .patch("/v1/pools/:pool", behind("operate", tunePool))
   .get("/v1/tenants/:tenant", behind("operate", getTenant))
   .patch("/v1/tenants/:tenant", behind("operate", tuneTenant))
+  .post("/v1/simulate", behind("operate", simulate))
   .get("/v1/dead-letters", behind("operate", listDeadLetters))
   .post("/v1/dead-letters/redrive", behind("operate", redrive))
   .all("/simulator/*", simulator)

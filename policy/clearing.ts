@@ -1,0 +1,127 @@
+/**
+ * How a backlog clears if nothing more comes: dominant-resource fairness as a fluid (Ghodsi et al., NSDI 2011; progressive filling), over buckets that refill. Each flow's jobs are taken to be
+ * alike, so it costs by the number of flows, however many jobs wait. What is decided one by one differs from it by a job of each flow, and where large and small jobs of one flow follow each other.
+ */
+
+/** Jobs that wait, of one tenant's live work or of its batches. `requests`, `tokens`: limits of its tenant's own, units a ms; null is none. */
+export type Crowd = { id: string; jobs: number; tokens: number; weight: number; isBatch: boolean; caps: Rates };
+type Rates = { requests: number | null; tokens: number | null };
+/** One limit of the pool. `level`: what may be spent of it at once, units; below zero it is owed. */
+export type Source = { counts: "requests" | "tokens"; perMs: number; level: number };
+/** When so many of its jobs have started, ms from now. */
+export type Cleared = { id: string; half: number; nearly: number; last: number };
+
+const HAIR = 1e-9;
+const MARKS = { half: 0.5, nearly: 0.95, last: 1 } as const;
+
+/** A flow under way. `each`: tokens of a job; `cost`: the share of the scarcest limit that a job takes, ms; `left`: jobs. */
+type Flow = { crowd: Crowd; each: number; cost: number; left: number; rate: number; cleared: Cleared };
+
+export function clear(crowds: readonly Crowd[], sources: readonly Source[]): Cleared[] {
+  const pool = sources.map((source) => ({ ...source }));
+  const flows = crowds.filter(({ jobs }) => jobs > 0).map((crowd) => flowOf(crowd, pool));
+  let at = 0;
+  for (let waiting = flows; waiting.length > 0; waiting = flows.filter(({ left }) => left > HAIR)) {
+    for (const flow of waiting) flow.rate = 0;
+    share(waiting, pool);
+    const ms = untilNext(waiting, pool);
+    advance(waiting, pool, at, ms);
+    at += ms;
+  }
+  return flows.map(({ cleared }) => cleared);
+}
+
+function flowOf(crowd: Crowd, pool: readonly Source[]): Flow {
+  const each = crowd.tokens / crowd.jobs;
+  const cost = Math.max(HAIR, ...pool.map((source) => amountOf(source, each) / source.perMs));
+  return { crowd, each, cost, left: crowd.jobs, rate: 0, cleared: { id: crowd.id, half: 0, nearly: 0, last: 0 } };
+}
+
+/** So many jobs a ms go of each flow: live work first, batches have what it leaves. */
+function share(waiting: readonly Flow[], pool: readonly Source[]): void {
+  const room = pool.map(({ level, perMs }) => (level > HAIR ? Number.POSITIVE_INFINITY : level < -HAIR ? 0 : perMs));
+  fill(
+    waiting.filter(({ crowd }) => !crowd.isBatch),
+    pool,
+    room,
+  );
+  fill(
+    waiting.filter(({ crowd }) => crowd.isBatch),
+    pool,
+    room,
+  );
+}
+
+/** Progressive filling: all grow alike, by weight and cost, until a limit of the pool is reached; who reaches one of its own grows no further. */
+function fill(flows: readonly Flow[], pool: readonly Source[], room: number[]): void {
+  const ownEnd = (flow: Flow) => capOf(flow) / paceOf(flow);
+  const growing = [...flows].sort((a, b) => ownEnd(a) - ownEnd(b) || 0);
+  const need = pool.map((source) => growing.reduce((sum, flow) => sum + amountOf(source, flow.each) * paceOf(flow), 0));
+  let shares = 0;
+  for (const [index, flow] of growing.entries()) {
+    const toPool = Math.min(ATONCE, ...room.map((left, at) => (need[at]! > HAIR ? left / need[at]! : ATONCE)));
+    const step = Math.max(0, Math.min(toPool, ownEnd(flow) - shares));
+    shares += step;
+    room.forEach((left, at) => {
+      room[at] = left - need[at]! * step;
+    });
+    if (step < ownEnd(flow) - (shares - step)) {
+      for (const other of growing.slice(index)) other.rate = paceOf(other) * shares;
+      return;
+    }
+    flow.rate = capOf(flow);
+    pool.forEach((source, at) => {
+      need[at]! -= amountOf(source, flow.each) * paceOf(flow);
+    });
+  }
+}
+
+/** What nothing limits goes as fast as this: shares of the pool's rate. */
+const ATONCE = 1e9;
+
+/** Jobs a ms for each share. */
+function paceOf({ cost, crowd }: Flow): number {
+  return crowd.weight / cost;
+}
+
+/** Jobs a ms, by its tenant's own limits. */
+function capOf({ crowd: { caps }, each }: Flow): number {
+  return Math.min(caps.requests ?? Number.POSITIVE_INFINITY, caps.tokens === null ? Number.POSITIVE_INFINITY : caps.tokens / each);
+}
+
+/** Until a flow is done, or a limit is spent or paid off. */
+function untilNext(waiting: readonly Flow[], pool: readonly Source[]): number {
+  let ms = Number.POSITIVE_INFINITY;
+  for (const { left, rate } of waiting) if (rate > 0) ms = Math.min(ms, left / rate);
+  for (const source of pool) {
+    const gain = source.perMs - spending(waiting, source);
+    if (source.level > HAIR && gain < 0) ms = Math.min(ms, source.level / -gain);
+    if (source.level < -HAIR) ms = Math.min(ms, -source.level / source.perMs);
+  }
+  return ms;
+}
+
+function advance(waiting: readonly Flow[], pool: Source[], at: number, ms: number): void {
+  for (const source of pool) {
+    const level = source.level + (source.perMs - spending(waiting, source)) * ms;
+    source.level = Math.abs(level) < HAIR * source.perMs ? 0 : level;
+  }
+  for (const flow of waiting) {
+    const { cleared, crowd, left, rate } = flow;
+    if (rate === 0) continue;
+    flow.left = Math.max(0, left - rate * ms);
+    for (const [mark, part] of Object.entries(MARKS) as [keyof typeof MARKS, number][]) {
+      // A job starts, on the average, when half of it has been let through.
+      const before = crowd.jobs - (Math.ceil(crowd.jobs * part) - 1 / 2);
+      if (left > before && flow.left <= before) cleared[mark] = at + (left - before) / rate;
+    }
+  }
+}
+
+function spending(waiting: readonly Flow[], source: Source): number {
+  return waiting.reduce((sum, { each, rate }) => sum + amountOf(source, each) * rate, 0);
+}
+
+function amountOf({ counts }: Source, each: number): number {
+  return counts === "requests" ? 1 : each;
+}

@@ -1,0 +1,79 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type Crowd, clear, type Source } from "../../policy/clearing.ts";
+
+const NONE = { requests: null, tokens: null };
+const crowd = (id: string, jobs: number, more: Partial<Crowd> = {}): Crowd => ({
+  id,
+  jobs,
+  tokens: jobs * 100,
+  weight: 1,
+  isBatch: false,
+  caps: NONE,
+  ...more,
+});
+/** A request a second, and more tokens than they need. */
+const pool = (level = 0): Source[] => [
+  { counts: "requests", perMs: 1 / 1_000, level },
+  { counts: "tokens", perMs: 1_000 / 1_000, level: Math.max(0, level) * 1_000 },
+];
+const lasts = (crowds: Crowd[], sources = pool()) =>
+  Object.fromEntries(clear(crowds, sources).map(({ id, last }) => [id, Math.round(last / 100) / 10]));
+
+describe("a backlog that nothing is added to", () => {
+  it("of one tenant -> goes at the rate of the scarcest limit", () => {
+    expect(clear([crowd("a", 100)], pool())).toEqual([{ id: "a", half: 49_500, nearly: 94_500, last: 99_500 }]);
+    expect(lasts([crowd("a", 100, { tokens: 200_000 })])).toEqual({ a: 199 });
+  });
+
+  it("of two -> they share alike while both wait, by their weights, and who is left has all", () => {
+    expect(lasts([crowd("a", 10), crowd("b", 50)])).toEqual({ a: 19, b: 59.5 });
+    expect(lasts([crowd("a", 30, { weight: 3 }), crowd("b", 30)])).toEqual({ a: 39.3, b: 59.5 });
+  });
+
+  it("that take different limits -> each has as much of what it takes most of", () => {
+    const heavy = crowd("heavy", 10, { tokens: 10 * 4_000 });
+    // Of four fifths each: a fifth of the requests to the one, and all the others to the other.
+    expect(lasts([heavy, crowd("light", 1_000)]).heavy).toBe((9.5 * 4) / 0.8);
+  });
+
+  it("what may be spent at once goes at once, and a debt is paid off first", () => {
+    expect(lasts([crowd("a", 100)], pool(60))).toEqual({ a: 39.5 });
+    expect(lasts([crowd("a", 100)], pool(100))).toEqual({ a: 0 });
+    expect(lasts([crowd("a", 10)], pool(-20))).toEqual({ a: 29.5 });
+  });
+
+  it("a tenant's own limit holds it back, and leaves the rest to others", () => {
+    const own = { requests: 0.1 / 1_000, tokens: null };
+    expect(lasts([crowd("a", 10, { caps: own }), crowd("b", 90)])).toEqual({ a: 95, b: 99.4 });
+  });
+
+  it("batches have what live work leaves", () => {
+    expect(lasts([crowd("a", 10, { isBatch: true }), crowd("b", 10)])).toEqual({ a: 19.5, b: 9.5 });
+    const own = { requests: 0.5 / 1_000, tokens: null };
+    expect(lasts([crowd("a", 10, { isBatch: true }), crowd("b", 10, { caps: own })])).toEqual({ a: 19, b: 19 });
+  });
+
+  it("whatever waits: all is done as soon as the scarcest limit allows, and half before nearly all before the last", () => {
+    const some = fc.record({
+      jobs: fc.integer({ min: 1, max: 500 }),
+      each: fc.integer({ min: 1, max: 5_000 }),
+      weight: fc.constantFrom(0.5, 1, 3),
+      isBatch: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(some, { minLength: 1, maxLength: 8 }), fc.integer({ min: 0, max: 60 }), (flows, level) => {
+        const crowds = flows.map(({ each, ...flow }, index) => crowd(`${index}`, flow.jobs, { ...flow, tokens: flow.jobs * each }));
+        const sources = pool(level);
+        const cleared = clear(crowds, sources);
+        const sum = (of: "jobs" | "tokens") => crowds.reduce((total, each) => total + each[of], 0);
+        const least = Math.max(0, (sum("jobs") - level) * 1_000 - 500, sum("tokens") - level * 1_000 - 5_000);
+        const last = Math.max(...cleared.map((each) => each.last));
+        expect(last).toBeGreaterThan(least - 1);
+        for (const each of cleared) expect(each.half <= each.nearly && each.nearly <= each.last).toBe(true);
+        // Nobody waits for what both limits would have let go together one after the other.
+        expect(last).toBeLessThanOrEqual(sum("jobs") * 1_000 + sum("tokens") + 1);
+      }),
+    );
+  });
+});

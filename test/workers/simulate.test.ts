@@ -1,0 +1,77 @@
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ErrorBody } from "../../schemas/problem.ts";
+import { call, crash, job, pool } from "../support/service.ts";
+import { resetWorld, silence, world } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+type Waits = { p50: number; p95: number; last: number };
+type Simulation = {
+  object: string;
+  pools: {
+    id: string;
+    depth: number;
+    as_is: { last: number };
+    simulated: { last: number };
+    tenants: { id: string; batch: boolean; depth: number; as_is: Waits; simulated: Waits }[];
+  }[];
+};
+const operator = { key: "sk-dev-operator" };
+const simulate = async (wish: unknown) => (await call<Simulation>("POST", "/v1/simulate", wish, operator)).body.pools[0]!;
+
+/** A pool of a request a second, of which a minute goes at once; so many jobs of each wait beyond that. */
+async function backlog(alice: number, bob: number): Promise<void> {
+  world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { rpm: 60, tpm: 1_000_000, burst_seconds: 60, transit_ms: 0 } });
+  await crash();
+  world.upstream = silence();
+  const submit = (count: number, key: string) => call("POST", "/v1/jobs", { jobs: Array.from({ length: count }, () => job()) }, { key });
+  await submit(alice + 60, "sk-dev-alice");
+  await submit(bob, "sk-dev-bob");
+  expect(await pool()).toMatchObject({ depth: alice + bob, in_flight: 60 });
+}
+
+describe("what other limits would do to the jobs that wait", () => {
+  it("nothing is changed -> both tell the same: when half, nearly all and the last of each tenant start", async () => {
+    await backlog(30, 60);
+    const { as_is, depth, simulated, tenants } = await simulate({});
+    expect([depth, as_is, simulated]).toEqual([90, { last: 89.5 }, { last: 89.5 }]);
+    expect(tenants).toMatchObject([
+      { id: "alice", batch: false, depth: 30, as_is: { p50: 29, p95: 57, last: 59 }, simulated: { last: 59 } },
+      { id: "bob", batch: false, depth: 60, as_is: { p50: 59, last: 89.5 } },
+    ]);
+  });
+
+  it("a limit, a weight, a tenant's own limit -> who gains by it and who loses", async () => {
+    await backlog(30, 60);
+    // What was spent stays spent: of the larger minute there are sixty more at once, and two a second then.
+    expect((await simulate({ pools: { "gpt-5-mini": { rpm: 120 } } })).simulated).toEqual({ last: 14.8 });
+    const [alice, bob] = (await simulate({ tenants: { bob: { weight: 3 } } })).tenants;
+    expect([alice!.simulated.last, bob!.simulated.last]).toEqual([89.5, 79.3]);
+    const own = (await simulate({ tenants: { alice: { rpm: 6 } } })).tenants;
+    expect(own.map(({ simulated }) => simulated.last)).toEqual([295, 66.1]);
+    const places = await simulate({ pools: { "gpt-5-mini": { concurrency: 60 } } });
+    expect(places.simulated.last).toBeGreaterThanOrEqual(89.5);
+    expect(await pool()).toMatchObject({ limits: { rpm: 60 }, overrides: {}, depth: 90 });
+  });
+
+  it("nobody waits -> nothing to clear", async () => {
+    expect(await simulate({})).toMatchObject({ depth: 0, as_is: { last: 0 }, tenants: [] });
+  });
+
+  it.each<[unknown, number, string | null]>([
+    [{ pools: { gone: { rpm: 1 } } }, 404, "pool_not_found"],
+    [{ tenants: { alcie: { rpm: 1 } } }, 404, "tenant_not_found"],
+    [{ pools: { "gpt-5-mini": { rpm: -1 } } }, 400, null],
+    [{ tenants: { alice: { max_queued: 1 } } }, 400, null],
+    [{ rpm: 1 }, 400, null],
+  ])("%j -> %i", async (wish, status, code) => {
+    const answer = await call<ErrorBody>("POST", "/v1/simulate", wish, operator);
+    expect([answer.status, answer.body.error.code]).toEqual([status, code]);
+  });
+
+  it("a tenant's own key -> 403", async () => {
+    expect((await call("POST", "/v1/simulate", {})).status).toBe(403);
+  });
+});

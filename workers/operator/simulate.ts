@@ -1,0 +1,102 @@
+/** `POST /v1/simulate`: what other limits or weights would do to the jobs that wait now. */
+import { z } from "zod";
+import { callCoordinator } from "../../platform/objects.ts";
+import { type Settings, tenantOf } from "../../platform/settings.ts";
+import { type Cleared, type Crowd, clear, type Source } from "../../policy/clearing.ts";
+import { tunedTenant } from "../../policy/tuning.ts";
+import type { Problem } from "../../schemas/problem.ts";
+import type { PoolState, QueueState } from "../../schemas/queue.ts";
+import { PoolTuning, TenantTuning } from "../../schemas/tuning.ts";
+import { readJson } from "../ingress/body.ts";
+import type { Context } from "../ingress/context.ts";
+import { invalid, json, malformed, refuse } from "../ingress/respond.ts";
+
+/** How many may wait is of no account to those that do. */
+const Wish = z.strictObject({
+  pools: z.record(z.string(), PoolTuning).default({}),
+  tenants: z.record(z.string(), TenantTuning.omit({ max_queued: true })).default({}),
+});
+type Wish = z.infer<typeof Wish>;
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+const AS_IT_IS: Wish = { pools: {}, tenants: {} };
+
+export async function simulate({ env, request, settings }: Context): Promise<Response> {
+  const body = await readJson(request, {});
+  if (!body.ok) return refuse(body.problem);
+  const wish = Wish.safeParse(body.value);
+  if (!wish.success) return refuse(malformed(wish.error));
+  const state = await callCoordinator(env, settings.region, (stub) => stub.inspect());
+  const problem = unknown(wish.data, state, settings);
+  if (problem) return refuse(problem);
+  return json({ object: "simulation", pools: state.pools.map((pool) => told(pool, state, settings, wish.data)) });
+}
+
+function unknown({ pools, tenants }: Wish, state: QueueState, settings: Settings): Problem | null {
+  const pool = Object.keys(pools).find((id) => !state.pools.some((each) => each.id === id));
+  if (pool !== undefined) return invalid(`No pool "${pool.slice(0, 64)}" is configured.`, "pools", "pool_not_found", 404);
+  const waits = (id: string) => state.pools.some((each) => each.tenants.some((tenant) => tenant.id === id));
+  const tenant = Object.keys(tenants).find((id) => !settings.tenants.has(id) && !waits(id));
+  return tenant === undefined ? null : invalid(`No key names a tenant "${tenant.slice(0, 64)}".`, "tenants", "tenant_not_found", 404);
+}
+
+function told(pool: PoolState, state: QueueState, settings: Settings, wish: Wish) {
+  const [asIs, simulated] = [AS_IT_IS, wish].map((each) =>
+    clear(crowdsOf(pool, state, settings, each), sourcesOf(pool, each.pools[pool.id])),
+  );
+  const last = (cleared: Cleared[]) => Math.max(0, ...cleared.map((each) => inSeconds(each.last)));
+  const waiting = pool.tenants.filter(({ depth }) => depth > 0);
+  const tenants = waiting.flatMap(({ batches, depth, id }) => [
+    { id, batch: false, depth: depth - batches.depth },
+    { id, batch: true, depth: batches.depth },
+  ]);
+  return {
+    id: pool.id,
+    depth: pool.depth,
+    as_is: { last: last(asIs!) },
+    simulated: { last: last(simulated!) },
+    tenants: tenants
+      .filter(({ depth }) => depth > 0)
+      .map((each) => ({ ...each, as_is: waits(asIs!, each), simulated: waits(simulated!, each) })),
+  };
+}
+
+function waits(cleared: Cleared[], { batch, id }: { id: string; batch: boolean }) {
+  const { half, last, nearly } = cleared.find((each) => each.id === nameOf(id, batch))!;
+  return { p50: inSeconds(half), p95: inSeconds(nearly), last: inSeconds(last) };
+}
+
+/** A tenant's name holds no slash. */
+function nameOf(tenant: string, batch: boolean): string {
+  return batch ? `${tenant}/` : tenant;
+}
+
+function crowdsOf({ tenants }: PoolState, { tenant_overrides }: QueueState, settings: Settings, wish: Wish): Crowd[] {
+  return tenants.flatMap(({ batches, depth, id, tokens }) => {
+    const known = tunedTenant(tenantOf(settings, id), tenant_overrides[id]);
+    const { rpm, tpm, weight } = tunedTenant(known, wish.tenants[id]);
+    const caps = { requests: rpm && rpm / MINUTE_MS, tokens: tpm && tpm / MINUTE_MS };
+    const live = { id, jobs: depth - batches.depth, tokens: tokens - batches.tokens, weight, isBatch: false, caps };
+    return [live, { ...live, id: nameOf(id, true), jobs: batches.depth, tokens: batches.tokens, isBatch: true }];
+  });
+}
+
+/** What was spent stays spent, whatever the limits. */
+function sourcesOf({ burst_seconds, call_seconds, in_flight, limits, used, used_day }: PoolState, set: PoolTuning = {}): Source[] {
+  const { concurrency, rpd, rpm, tpd, tpm } = { ...limits, ...set } as PoolState["limits"];
+  const minute = (counts: Source["counts"], limit: number): Source => {
+    const perMs = limit / MINUTE_MS;
+    return { counts, perMs, level: perMs * (set.burst_seconds ?? burst_seconds[counts]) * 1_000 - used[counts] };
+  };
+  const day = (counts: Source["counts"], limit: number | null): Source[] =>
+    limit === null ? [] : [{ counts, perMs: limit / DAY_MS, level: limit - used_day[counts] }];
+  const places: Source[] =
+    concurrency === null ? [] : [{ counts: "requests", perMs: concurrency / (call_seconds * 1_000), level: concurrency - in_flight }];
+  return [minute("requests", rpm), minute("tokens", tpm), ...day("requests", rpd), ...day("tokens", tpd), ...places];
+}
+
+/** To the tenth: no more is known. */
+function inSeconds(ms: number): number {
+  return Math.round(ms / 100) / 10;
+}
