@@ -346,8 +346,8 @@ export type Followed = {
   from?: Record<string, number>;
 };
 
-/** Events of a job as far as one answer has room. `more`: there are others after them. */
-export type Logged = { events: JobEvent[]; more: boolean };
+/** Events of a job as far as one answer has room. `more`: there are others after them. `from`: the seq that they come after, where more was claimed to be known than there is. */
+export type Logged = { events: JobEvent[]; more: boolean; from: number };
 
 /** What a reader lacks of a job, as far as one answer has room. `more`: there is more after it. */
 export type Missed = { events: ToldEvent[]; more: boolean };
@@ -369,7 +369,7 @@ export interface MailboxRpc {
   /** Null when there is no such job. */
   get(id: string): Promise<Job | null>;
   list(query: ListQuery): Promise<Listed>;
-  /** What is written of a job's events after a seq, in order, `limit` of them at most; null when there is no such job. */
+  /** What is written of a job's events after a seq, in order, `limit` of them at most, none if it is 0; null when there is no such job. */
   events(id: string, after: number, deltas: boolean, limit?: number): Promise<Logged | null>;
   cancel(id: string): Promise<Job | null>;
   /** What became of the events of a job on their way to its webhook; null when there is no such job. */

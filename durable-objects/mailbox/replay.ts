@@ -48,14 +48,10 @@ export function follow(desk: Desk, call: FollowCall): Followed {
     const running = desk.running.get(row.n);
     if (running && row.status === "queued") noteRunning(desk, row, running.attempt, running.startedAt);
     const newest = newestSeq(desk, row, call.deltas);
-    const last = lastSeq(desk, row);
-    let told = after ?? 0;
-    if (told === last && isEnd(row.status)) over.push(id);
-    if (told > last) {
-      // Of an end that there is, it cannot know.
-      told = isEnd(row.status) ? last - 1 : last;
-      from[id] = told;
-    }
+    const claimed = after ?? 0;
+    let told = startOf(desk, row, claimed);
+    if (told !== claimed) from[id] = told;
+    else if (told === lastSeq(desk, row) && isEnd(row.status)) over.push(id);
     for (const event of room > 0 ? replayed(desk, id, row, told, call.deltas) : []) {
       if (room <= 0) break;
       events.push(event);
@@ -87,12 +83,20 @@ export function eventsOf(desk: Desk, id: string, after: number, deltas: boolean,
   if (!row) return null;
   const events: JobEvent[] = [];
   let room = FOLLOWED_CHARACTERS;
-  for (const event of replayed(desk, id, row, after, deltas)) {
-    if (room <= 0 || events.length >= limit) return { events, more: true };
+  const from = startOf(desk, row, after);
+  for (const event of limit > 0 ? replayed(desk, id, row, from, deltas) : []) {
+    if (room <= 0 || events.length >= limit) return { events, more: true, from };
     events.push(meant(event));
     room -= sizeOf(event);
   }
-  return { events, more: false };
+  return { events, more: false, from };
+}
+
+/** What who claims to know a seq is told after: beyond all that there is it counts as the last. Of an end that there is, such a one cannot know. */
+function startOf(desk: Desk, row: JobRow, claimed: number): number {
+  const last = lastSeq(desk, row);
+  if (claimed <= last) return claimed;
+  return isEnd(row.status) ? last - 1 : last;
 }
 
 /** Events of a job after a seq, in order, one by one: of a long stream no more is read than is taken. */

@@ -86,9 +86,8 @@ export class Sources {
   async has(id: string): Promise<boolean> {
     const desk = this.#desk();
     const { channel } = parseJobId(desk.address.tenant, id)!;
-    const nothing = Number.MAX_SAFE_INTEGER;
-    if (this.#isHere(channel)) return eventsOf(desk, id, nothing, false) !== null;
-    return (await this.#call(channel, (stub) => stub.events(id, nothing, false))) !== null;
+    if (this.#isHere(channel)) return eventsOf(desk, id, 0, false, 0) !== null;
+    return (await this.#call(channel, (stub) => stub.events(id, 0, false, 0))) !== null;
   }
 
   #number(): number {

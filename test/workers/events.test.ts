@@ -119,7 +119,12 @@ describe("GET /v1/jobs/{id}/events", () => {
     expect(names(told)).toEqual(["queued", "in_progress", "completed"]);
     expect((await events(id, { "last-event-id": "2" })).status).toBe(200);
     expect((await events(id, { "last-event-id": "3" })).status).toBe(204);
-    expect((await events(id, { "last-event-id": "99" })).status).toBe(204);
+  });
+
+  it("Last-Event-ID beyond the end of a job that has ended -> the end is told, as over a socket", async () => {
+    const { id } = await submit();
+    await ended(id);
+    expect(await read(await events(id, { "last-event-id": "99" }))).toEqual((await read(await events(id))).slice(-1));
   });
 
   it("of a job that has ended, from the middle of a stream that is more than a window: the rest, and no piece of text twice", async () => {
@@ -137,12 +142,17 @@ describe("GET /v1/jobs/{id}/events", () => {
     expect(textOf(told) === pieces.slice(7).join("")).toBe(true);
   });
 
-  it("Last-Event-ID beyond what a waiting job has -> nothing is told, and the answer ends with the job", async () => {
+  it("Last-Event-ID beyond what a waiting job has -> what comes is told, as over a socket, though the mailbox dies before", async () => {
+    world.upstream = () => completion(TEXT);
     const { id } = await submit(later);
     const reading = read(await events(id, { "last-event-id": "99" }));
     await until(async () => (await inside(mailboxOf(id), (_, state) => state.getWebSockets().length)) === 1);
+    await crash();
+    await until(async () => (await inside(mailboxOf(id), (_, state) => state.getWebSockets().length)) === 1);
     await start();
-    expect(await reading).toEqual([]);
+    const told = await reading;
+    expect(names(told)).toEqual(["in_progress", "delta", "completed"]);
+    expectGapless(told, 2);
   });
 
   it("a cancelled job -> its end is told", async () => {
@@ -236,6 +246,7 @@ describe("GET /v1/jobs/{id}/events?wait", () => {
 
   it("by poll, then by stream, then by poll again: one sequence", async () => {
     const { id, say, finish } = await running();
+    expect((await poll(id, 1)).last_seq).toBe(2);
     const first = poll(id, 2);
     say(WORDS[0]!);
     const { data, last_seq } = await first;
@@ -249,12 +260,31 @@ describe("GET /v1/jobs/{id}/events?wait", () => {
     expect(textOf(told)).toBe(TEXT);
   });
 
-  it.each([3, 99])("after=%i of a job that has ended with 3 -> at once: nothing more, and ended", async (after) => {
+  it("after the end of a job that has ended -> at once: nothing more, and ended", async () => {
     const { id } = await submit();
     await ended(id);
-    const nothing = { object: "list", data: [], has_more: false, last_seq: after, ended: true };
-    expect(await poll(id, after)).toEqual(nothing);
-    expect(await poll(id, after, 0)).toEqual(nothing);
+    const nothing = { object: "list", data: [], has_more: false, last_seq: 3, ended: true };
+    expect(await poll(id, 3)).toEqual(nothing);
+    expect(await poll(id, 3, 0)).toEqual(nothing);
+  });
+
+  it("beyond the end of a job that has ended -> at once: the end", async () => {
+    const { id } = await submit();
+    await ended(id);
+    const end = { data: [{ seq: 3, event: "completed", data: { id } }], has_more: false, last_seq: 3, ended: true };
+    expect(await poll(id, 99)).toMatchObject(end);
+    expect(await poll(id, 99, 0)).toMatchObject(end);
+  });
+
+  it("beyond what a waiting job has -> goes on after what there is, and is told the rest", async () => {
+    const { id } = await submit(later);
+    expect(await poll(id, 99, 0)).toEqual({ object: "list", data: [], has_more: false, last_seq: 1, ended: false });
+    const polling = pollAll(id, 99);
+    await until(async () => (await inside(mailboxOf(id), (_, state) => state.getWebSockets().length)) === 1);
+    await start();
+    const told = await polling;
+    expect(names(told).at(-1)).toBe("completed");
+    expectGapless(told, 2);
   });
 
   it("nothing comes in time -> an empty list that says where to go on, and the mailbox is left alone", async () => {

@@ -15,7 +15,7 @@ import { sayGrant, TokenOver } from "./passes.ts";
 export type Follow = {
   address: MailboxAddress;
   job: string;
-  /** Events up to this seq are known. */
+  /** Events up to this seq are known; one beyond all that there is counts as the last that there is. */
   after: number;
   deltas: boolean;
   /** Each chunk comes as upstream wrote it: an object, or a text (policy/verbatim.ts). */
@@ -35,7 +35,8 @@ const FAILURES_LIMIT = 6;
 const PAUSE_MS = 100;
 
 /**
- * Yields each event once, in order, to the last; nothing of a job whose last is known. Connects again by itself where the mailbox restarts.
+ * Yields each event once, in order, to the last; nothing of a job whose last is known, and the last to who claims to know more than there is. Connects again
+ * by itself where the mailbox restarts.
  * @throws TokenOver when the reader's token is; an Error if the mailbox cannot be reached for some seconds, or has no such job.
  */
 export async function* follow(
@@ -43,6 +44,8 @@ export async function* follow(
   { address, job, after, deltas, verbatim = false, caller = false, grant, signal }: Follow,
 ): AsyncGenerator<JobEvent> {
   let last = after;
+  // Until an event has come, that is what the reader says: the mailbox knows better.
+  let isClaim = true;
   for (let failures = 0; !signal.aborted; failures++) {
     if (failures > FAILURES_LIMIT) throw new Error("The mailbox cannot be reached.");
     if (failures > 0) await new Promise((done) => setTimeout(done, PAUSE_MS * 2 ** failures * (0.5 + Math.random() / 2)));
@@ -52,9 +55,9 @@ export async function* follow(
     line.send({ type: "subscribe", jobs: [job], after: { [job]: last }, deltas });
     for await (const event of line.events()) {
       failures = -1;
-      // It was known, or more is known than there was.
-      if (event === "ended" || (event.seq <= last && isEnd(event.event))) return;
-      if (event.seq <= last) continue;
+      if (event === "ended") return;
+      if (event.seq <= last && !isClaim) continue;
+      isClaim = false;
       last = event.seq;
       yield event;
       if (isEnd(event.event)) return;

@@ -18,23 +18,25 @@ export async function pollEvents(
   headers: Record<string, string>,
 ): Promise<Response> {
   const { address, job, after, deltas, grant } = wish;
-  const stored = () => readMailbox({ env, grant }, address, (stub) => stub.events(job, after, deltas, PAGE_LIMIT));
-  let logged = await stored();
+  const stored = (since: number) => readMailbox({ env, grant }, address, (stub) => stub.events(job, since, deltas, PAGE_LIMIT));
+  let logged = await stored(after);
+  if (!logged) return refuse(noSuchJob(job));
+  const { from } = logged;
   let over = false;
-  const isEmpty = logged?.events.length === 0;
+  const isEmpty = logged.events.length === 0;
   if (isEmpty) {
     const last = (await readMailbox({ env, grant }, address, (stub) => stub.events(job, 0, false)))?.events.at(-1);
     // It may have ended just now: then its end is still to be told.
-    over = ended(last) && last.seq <= after;
+    over = ended(last) && last.seq <= from;
   }
   if (isEmpty && !over && seconds > 0) {
     // Followed only until something comes, and then read from the log: so that all that came with it is in the answer too.
-    if (await somethingComes(env, wish, seconds, request)) logged = await stored();
+    if (await somethingComes(env, { ...wish, after: from }, seconds, request)) logged = await stored(from);
   }
   if (!logged) return refuse(noSuchJob(job));
   const { events: data, more } = logged;
   const last = data.at(-1);
-  return json({ object: "list", data, has_more: more, last_seq: last?.seq ?? after, ended: over || ended(last) }, 200, headers);
+  return json({ object: "list", data, has_more: more, last_seq: last?.seq ?? from, ended: over || ended(last) }, 200, headers);
 }
 
 async function somethingComes(env: Context["env"], wish: Omit<Follow, "signal">, seconds: number, request: Request): Promise<boolean> {
