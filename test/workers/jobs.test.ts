@@ -97,7 +97,7 @@ describe("a job that cannot be", () => {
     ["a message without a role", job({}, { messages: [{ content: "x" }] }), "request.messages.0.role", "invalid_job"],
     ["n that is no count", job({}, { n: 0 }), "request.n", "invalid_job"],
     ["a fraction of a token", job({}, { max_completion_tokens: 1.5 }), "request.max_completion_tokens", "invalid_job"],
-    ["an unknown field of the job", job({ chanel: "c" }), null, "invalid_job"],
+    ["an unknown field of the job", job({ chanel: "c" }), "chanel", "invalid_job"],
     ["a channel that is no text", job({ channel: 5 }), "channel", "invalid_job"],
     ["an empty channel", job({ channel: "" }), "channel", "invalid_job"],
     ["a channel of 129 characters", job({ channel: "x".repeat(129) }), "channel", "invalid_job"],

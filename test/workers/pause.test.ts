@@ -74,8 +74,8 @@ describe("an operator's pause", () => {
   it.each<[unknown, number, string | null]>([
     [{ pool: "gone" }, 404, "pool_not_found"],
     [{ tenant: "alcie" }, 404, "tenant_not_found"],
-    [{ pool: "gpt-5-mini", tenant: "alice" }, 400, null],
-    [{ pools: ["gpt-5-mini"] }, 400, null],
+    [{ pool: "gpt-5-mini", tenant: "alice" }, 400, "invalid_parameter"],
+    [{ pools: ["gpt-5-mini"] }, 400, "invalid_parameter"],
     ["not json", 400, "invalid_json"],
   ])("%j -> %i", async (scope, status, code) => {
     const answer = await call<{ error: { code: string | null } }>("POST", "/v1/queue/pause", scope, operator);

@@ -11,7 +11,7 @@ import type { Grant, JobToken } from "../../schemas/token.ts";
 import { sha256 } from "./authenticate.ts";
 import { objectionTo } from "./job-token.ts";
 import { passOf } from "./passes.ts";
-import { invalid, notByToken, notThatChannel } from "./respond.ts";
+import { invalid, malformed, notByToken, notThatChannel } from "./respond.ts";
 import { webhookOf } from "./webhook.ts";
 
 /** `token`: the token that is to come with the answer. */
@@ -39,11 +39,7 @@ const UNPRICED: Priced = { ok: true, request: "", model: "", pool: "", tokens: 0
 
 export async function accept(raw: unknown, context: Acceptance): Promise<Accepted> {
   const parsed = JobInput.safeParse(raw);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    const param = issue?.path.join(".") || null;
-    return refuse(invalid(param ? `${param}: ${issue?.message}` : (issue?.message ?? "The job is malformed."), param, "invalid_job"));
-  }
+  if (!parsed.success) return refuse(malformed(parsed.error, "invalid_job"));
   const input = parsed.data;
   const { grant, key, settings } = context;
   const meant = channelMeant(grant, input.channel ?? null);

@@ -7,7 +7,7 @@ import type { Context } from "./context.ts";
 import { type Follow, follow } from "./follow.ts";
 import { readMailbox } from "./passes.ts";
 import { pollEvents } from "./poll-events.ts";
-import { invalid, noSuchJob, refuse } from "./respond.ts";
+import { badParameter, noSuchJob, refuse } from "./respond.ts";
 import { SSE_HEADERS, sse } from "./sse.ts";
 import { waitOf } from "./wait.ts";
 
@@ -16,8 +16,10 @@ export async function jobEvents(context: Context): Promise<Response> {
   const { env, grant, key, params, request, url } = context;
   const id = params.id ?? "";
   const name = parseJobId(key.tenant, id);
-  const after = Number(request.headers.get("last-event-id") ?? url.searchParams.get("after") ?? 0);
-  if (!Number.isSafeInteger(after) || after < 0) return refuse(invalid("Last-Event-ID is the seq of an event.", "Last-Event-ID"));
+  const last = request.headers.get("last-event-id");
+  const after = Number(last ?? url.searchParams.get("after") ?? 0);
+  const said = last === null ? "after" : "Last-Event-ID";
+  if (!Number.isSafeInteger(after) || after < 0) return refuse(badParameter(`${said} is the seq of an event.`, said));
   const wait = waitOf(context);
   if (!wait.ok) return refuse(wait.problem);
   const address = name && mayUseJob(grant, id, name.channel) && { tenant: key.tenant, channel: name.channel };

@@ -4,7 +4,7 @@ import { objection } from "../../policy/grant.ts";
 import { TOKEN_LIMIT, TokenInput } from "../../schemas/token.ts";
 import { readJson } from "./body.ts";
 import type { Context } from "./context.ts";
-import { invalid, json, noSuchJob, noTokens, refuse } from "./respond.ts";
+import { invalid, json, malformed, noSuchJob, noTokens, refuse } from "./respond.ts";
 import { mint } from "./tokens.ts";
 
 export async function makeToken({ key, keyHash, now, request, settings }: Context): Promise<Response> {
@@ -12,11 +12,7 @@ export async function makeToken({ key, keyHash, now, request, settings }: Contex
   const body = await readJson(request);
   if (!body.ok) return refuse(body.problem);
   const parsed = TokenInput.safeParse(body.value);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    const param = issue?.path.join(".") || null;
-    return refuse(invalid(`${param ? `${param}: ` : ""}${issue?.message ?? "malformed"}`, param, "invalid_token_request"));
-  }
+  if (!parsed.success) return refuse(malformed(parsed.error, "invalid_token_request"));
   const input = parsed.data;
   const objected = objection(input, key.roles);
   if (objected) {

@@ -12,7 +12,7 @@ import type { Context } from "./context.ts";
 import { follow } from "./follow.ts";
 import { mustStand, readMailbox } from "./passes.ts";
 import { patienceOf } from "./patience.ts";
-import { invalid, json, limitOf, noSuchBatch, noSuchJob, noSuchLimit, notThatChannel, page, refuse } from "./respond.ts";
+import { badParameter, invalid, json, limitOf, noSuchBatch, noSuchJob, noSuchLimit, notThatChannel, page, refuse } from "./respond.ts";
 import { waitOf } from "./wait.ts";
 
 const PAGE = { standard: 20, most: 100 };
@@ -63,16 +63,16 @@ export async function listJobs(context: Context): Promise<Response> {
   if (limit === null) return refuse(noSuchLimit(PAGE));
   const status = url.searchParams.get("status");
   if (status !== null && !(STATUSES as readonly string[]).includes(status))
-    return refuse(invalid(`status is one of ${STATUSES.join(", ")}.`, "status"));
+    return refuse(badParameter(`status is one of ${STATUSES.join(", ")}.`, "status"));
   const after = url.searchParams.get("after");
   const cursor = after === null ? null : parseJobId(key.tenant, after);
   if (after !== null && !cursor) return refuse({ ...noSuchJob(after), param: "after" });
   const meant = channelMeant(grant, url.searchParams.get("channel"));
   if (!meant.ok) return refuse(notThatChannel(meant.reason));
-  if (meant.channel !== null && !canBeNamed(meant.channel)) return refuse(invalid("No such channel can be.", "channel"));
+  if (meant.channel !== null && !canBeNamed(meant.channel)) return refuse(badParameter("No such channel can be.", "channel"));
   const batch = url.searchParams.get("batch");
   const inside = batch === null || grant ? null : parseBatchId(key.tenant, batch);
-  if (batch !== null && inside === null) return refuse(noSuchBatch(batch));
+  if (batch !== null && inside === null) return refuse({ ...noSuchBatch(batch), code: "batch_not_found", param: "batch" });
   const named = inside === null ? meant.channel : batchChannel(inside);
   const channels =
     named === null ? await callCoordinator(env, settings.region, (stub) => stub.channels(key.tenant, CHANNELS_LIMIT + 1)) : [named];

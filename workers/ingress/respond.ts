@@ -19,6 +19,11 @@ export function invalid(message: string, param: string | null = null, code: stri
   return { status, type: "invalid_request_error", code, message, param };
 }
 
+/** A parameter of the URL, a header, or a field of a body that has no code of its own. */
+export function badParameter(message: string, param: string | null): Problem {
+  return invalid(message, param, "invalid_parameter");
+}
+
 /** To a token whose channels are others, or that has several of which none was named. */
 export function notThatChannel(code: "channel_required" | "channel_not_allowed"): Problem {
   if (code === "channel_required") return invalid("This token has several channels: name one.", "channel", code);
@@ -45,9 +50,10 @@ export function noSuchBatch(id: string): Problem {
 }
 
 /** What a schema says of a body, by its first fault. */
-export function malformed({ issues: [issue] }: ZodError): Problem {
-  const param = issue?.path.join(".") || null;
-  return invalid(`${param ?? "body"}: ${issue?.message ?? "malformed"}`, param);
+export function malformed({ issues: [issue] }: ZodError, code = "invalid_parameter"): Problem {
+  const unknown = issue?.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
+  const param = [...(issue?.path ?? []), ...unknown].join(".").slice(0, 200) || null;
+  return invalid(`${param ? `${param}: ` : ""}${issue?.message ?? "The body is malformed."}`, param, code);
 }
 
 type Lengths = { standard: number; most: number };
@@ -59,7 +65,7 @@ export function limitOf(url: URL, { most, standard }: Lengths): number | null {
 }
 
 export function noSuchLimit({ most }: Lengths): Problem {
-  return invalid(`limit is a whole number from 1 to ${most}.`, "limit");
+  return badParameter(`limit is a whole number from 1 to ${most}.`, "limit");
 }
 
 /** A name in a path. What is badly encoded is the name of nothing, and stands as it is. */

@@ -15,7 +15,7 @@ export async function revokeToken({ env, key, now, request, settings }: Context)
   const body = await readJson(request);
   if (!body.ok) return refuse(body.problem);
   const parsed = RevokeInput.safeParse(body.value);
-  if (!parsed.success) return refuse(malformed(parsed.error));
+  if (!parsed.success) return refuse(malformed(parsed.error, "invalid_token_request"));
   const verified = await verifyToken(settings, parsed.data.token, now);
   // Of one that is over nothing is left to take back.
   if (!verified.ok && verified.reason === "expired") return json({ object: "token", revoked: true });

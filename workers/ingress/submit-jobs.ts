@@ -8,7 +8,7 @@ import { type Accepted, accept } from "./accept.ts";
 import { LINE_LIMIT, type Line, linesOf, parseJson, readJson, tooLarge } from "./body.ts";
 import type { Context } from "./context.ts";
 import { answersTo } from "./job-token.ts";
-import { errorBody, invalid, json, refuse } from "./respond.ts";
+import { badParameter, errorBody, invalid, json, refuse } from "./respond.ts";
 import { Unread } from "./unread.ts";
 
 /** Jobs in one JSON array. */
@@ -51,7 +51,7 @@ async function readJobs(
   const spread = context.spread();
   if (jobs === null) return { ok: true, accepted: [await acceptOne(context, body.value, key, spread)], isOne: true };
   if (!Array.isArray(jobs) || jobs.length > ARRAY_LIMIT)
-    return { ok: false, problem: invalid(`jobs is an array of at most ${ARRAY_LIMIT}.`, "jobs") };
+    return { ok: false, problem: badParameter(`jobs is an array of at most ${ARRAY_LIMIT}.`, "jobs") };
   const accepted = await Promise.all(jobs.map((job, index) => acceptOne(context, job, partOf(key, index), spread)));
   return { ok: true, accepted, isOne: false };
 }
@@ -66,7 +66,7 @@ function jobsIn(raw: unknown): unknown {
 export function idempotencyKeyOf({ headers }: Request): { ok: true; key: string | null } | { ok: false; problem: Problem } {
   const key = headers.get("idempotency-key");
   if (key === null || (key !== "" && key.length <= IDEMPOTENCY_KEY_LIMIT)) return { ok: true, key };
-  return { ok: false, problem: invalid(`Idempotency-Key has 1 to ${IDEMPOTENCY_KEY_LIMIT} characters.`, "Idempotency-Key") };
+  return { ok: false, problem: badParameter(`Idempotency-Key has 1 to ${IDEMPOTENCY_KEY_LIMIT} characters.`, "Idempotency-Key") };
 }
 
 /** The key of one job of many. No header holds a line break: it is nobody's whole key. */

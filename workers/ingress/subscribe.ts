@@ -7,7 +7,7 @@ import { GRANT_HEADER } from "../../schemas/token.ts";
 import { canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
 import { mustStand, sayGrant, TokenOver } from "./passes.ts";
-import { invalid, notThatChannel, refuse } from "./respond.ts";
+import { badParameter, invalid, notThatChannel, refuse } from "./respond.ts";
 
 /**
  * `?channel=` places the socket where the channel's events arise, which saves a hop for each; it subscribes to nothing by itself. 426 comes last: a client
@@ -15,7 +15,7 @@ import { invalid, notThatChannel, refuse } from "./respond.ts";
  */
 export async function subscribe({ env, grant, key, request, url, spread }: Context): Promise<Response> {
   const channel = url.searchParams.get("channel");
-  if (channel !== null && !canBeNamed(channel)) return refuse(invalid("No such channel can be.", "channel"));
+  if (channel !== null && !canBeNamed(channel)) return refuse(badParameter("No such channel can be.", "channel"));
   if (channel !== null && !mayUseChannel(grant, channel)) return refuse(notThatChannel("channel_not_allowed"));
   const address = { tenant: key.tenant, channel: channel ?? lobbyChannel(spread()) };
   if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {

@@ -1,7 +1,7 @@
 /** How long a caller is willing to wait: `?wait=SECONDS` or `Prefer: wait=SECONDS` (RFC 7240). */
 import type { Problem } from "../../schemas/problem.ts";
 import type { Context } from "./context.ts";
-import { invalid } from "./respond.ts";
+import { badParameter } from "./respond.ts";
 
 /** A long-poll's length at most, seconds. */
 const WAIT_LIMIT = 60;
@@ -14,7 +14,7 @@ export function waitOf({ request, url }: Pick<Context, "request" | "url">): Wait
   const told = url.searchParams.get("wait") ?? preferred;
   if (told === undefined) return { ok: true, seconds: null, headers: {} };
   const wait = Number(told);
-  if (!(wait >= 0)) return { ok: false, problem: invalid("wait is a number of seconds.", "wait") };
+  if (!(wait >= 0)) return { ok: false, problem: badParameter("wait is a number of seconds.", "wait") };
   const seconds = Math.min(wait, WAIT_LIMIT);
   return { ok: true, seconds, headers: preferred === undefined ? {} : { "preference-applied": `wait=${seconds}` } };
 }

@@ -2,7 +2,7 @@
 import type { Key } from "../../platform/settings.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Call } from "../../schemas/rpc.ts";
-import { invalid } from "../ingress/respond.ts";
+import { badParameter } from "../ingress/respond.ts";
 
 /** SDKs wait so long for an answer, unless they say otherwise. */
 const DEFAULT_PATIENCE_S = 600;
@@ -34,7 +34,7 @@ export function callerOf(
   // Who names the call comes back for it by that name, however late.
   const onDisconnect = named("on-disconnect") ?? (headers.has("idempotency-key") ? "keep" : key.onDisconnect);
   if (onDisconnect !== "cancel" && onDisconnect !== "keep")
-    return { ok: false, problem: invalid("x-sluice-on-disconnect is cancel or keep.", "x-sluice-on-disconnect") };
+    return { ok: false, problem: badParameter("x-sluice-on-disconnect is cancel or keep.", "x-sluice-on-disconnect") };
   const [channel, priority, deadline] = [named("channel"), numeric(named("priority")), numeric(named("deadline"))];
   const { patience, ofRead } = patienceOf(headers);
   const since = ofRead ? read : came;

@@ -46,10 +46,19 @@ function shareOf({ env, key, settings }: Context, pool: string): Promise<Share |
   return callCoordinator(env, settings.region, (stub) => stub.share(key.tenant, pool)).catch(() => null);
 }
 
-/** The body of a call is what is `request` in a job. */
+/** Fields of a job that a call says by header. */
+const BY_HEADER = ["channel", "priority", "deadline"];
+
+/** The body of a call is what is `request` in a job; what is wrong in it has no code, for OpenAI's differ from field to field. */
 function asOfCall(problem: Problem): Problem {
+  const { code, param } = problem;
+  if (param !== null && BY_HEADER.includes(param))
+    return { ...problem, code: code === "invalid_job" ? "invalid_parameter" : code, param: `x-sluice-${param}` };
   const own = (text: string) => text.replace(/^request[.:] ?/, "");
-  const code = problem.code === "invalid_job" ? null : problem.code;
-  const param = problem.param === null || problem.param === "request" ? null : own(problem.param);
-  return { ...problem, code, message: own(problem.message), param };
+  return {
+    ...problem,
+    code: code === "invalid_job" ? null : code,
+    message: own(problem.message),
+    param: param === null || param === "request" ? null : own(param),
+  };
 }

@@ -6,7 +6,7 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { DeadLetter } from "../../schemas/rpc.ts";
 import { readJson } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
-import { errorBody, invalid, json, limitOf, malformed, noSuchJob, noSuchLimit, page, refuse } from "../ingress/respond.ts";
+import { badParameter, errorBody, json, limitOf, malformed, noSuchJob, noSuchLimit, page, refuse } from "../ingress/respond.ts";
 
 const PAGE = { standard: 20, most: 100 };
 
@@ -19,7 +19,7 @@ export async function listDeadLetters({ env, settings, url }: Context): Promise<
   if (limit === null) return refuse(noSuchLimit(PAGE));
   const after = url.searchParams.get("after");
   const before = after === null ? null : Number(after);
-  if (before !== null && !Number.isSafeInteger(before)) return refuse(invalid("after is the id of a dead letter.", "after"));
+  if (before !== null && !Number.isSafeInteger(before)) return refuse(badParameter("after is the id of a dead letter.", "after"));
   const letters = await callCoordinator(env, settings.region, (stub) => stub.deadLetters(before, limit + 1));
   return json(page(letters.slice(0, limit).map(shown), letters.length > limit));
 }

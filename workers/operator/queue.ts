@@ -9,7 +9,7 @@ import { json, malformed, refuse } from "../ingress/respond.ts";
 /** What a lever moves; without either, everything. */
 const Wish = z
   .strictObject({ pool: z.string().min(1).max(64).nullish(), tenant: z.string().min(1).max(64).nullish() })
-  .refine(({ pool, tenant }) => !(pool && tenant), "name a pool or a tenant, not both");
+  .refine(({ pool, tenant }) => !(pool && tenant), { message: "name a pool or a tenant, not both", path: ["tenant"] });
 
 export async function getQueue({ env, settings }: Context): Promise<Response> {
   return json(await callCoordinator(env, settings.region, (stub) => stub.inspect()));

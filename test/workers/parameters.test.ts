@@ -1,0 +1,84 @@
+/** What is wrong with a parameter is told by a code that stays as it is, and by the parameter's name: at every door. */
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ErrorBody } from "../../schemas/problem.ts";
+import { call, job, submit } from "../support/service.ts";
+import { later } from "../support/telling.ts";
+import { resetWorld } from "../support/world.ts";
+
+beforeEach(resetWorld);
+afterEach(reset);
+
+type Asked = { body?: unknown; headers?: Record<string, string>; key?: string };
+
+async function refused(method: string, path: string, { body, ...options }: Asked = {}) {
+  const answer = await call<ErrorBody>(method, path, body, options);
+  const { code, param, type } = answer.body.error;
+  return [answer.status, type, code, param];
+}
+
+const LONG = { "idempotency-key": "x".repeat(256) };
+const operator = { key: "sk-dev-operator" };
+const request = job().request;
+
+describe("Sluice's own doors", () => {
+  it.each<[string, string, string, Asked?]>([
+    ["GET", "/v1/jobs?limit=0", "limit"],
+    ["GET", "/v1/jobs?status=done", "status"],
+    ["GET", "/v1/jobs?channel=~0", "channel"],
+    ["GET", "/v1/subscribe?channel=~0", "channel"],
+    ["POST", "/v1/jobs", "Idempotency-Key", { body: job(), headers: LONG }],
+    ["POST", "/v1/jobs", "jobs", { body: { jobs: 5 } }],
+    ["GET", "/v1/dead-letters?limit=101", "limit", operator],
+    ["GET", "/v1/dead-letters?after=x", "after", operator],
+    ["POST", "/v1/dead-letters/redrive", "jobs", { ...operator, body: {} }],
+    ["POST", "/v1/dead-letters/redrive", "job", { ...operator, body: { jobs: ["x"], job: "x" } }],
+    ["POST", "/v1/queue/pause", "pools", { ...operator, body: { pools: [] } }],
+    ["POST", "/v1/queue/drain", "tenant", { ...operator, body: { pool: "gpt-5-mini", tenant: "alice" } }],
+  ])("%s %s -> invalid_parameter, and which: %s", async (method, path, param, asked) => {
+    expect(await refused(method, path, asked)).toEqual([400, "invalid_request_error", "invalid_parameter", param]);
+  });
+
+  it.each<[string, string, Asked?]>([
+    ["?wait=soon", "wait"],
+    ["/events?wait=-1", "wait"],
+    ["/events?after=x", "after"],
+    ["/events", "Last-Event-ID", { headers: { "last-event-id": "1.5" } }],
+  ])("GET /v1/jobs/{id}%s -> invalid_parameter, and which: %s", async (path, param, asked) => {
+    const { id } = await submit(later);
+    expect(await refused("GET", `/v1/jobs/${id}${path}`, asked)).toEqual([400, "invalid_request_error", "invalid_parameter", param]);
+  });
+
+  it.each<[string, string, unknown, number, string, string]>([
+    ["POST", "/v1/tokens", { channels: ["c"], expires_in: 0 }, 400, "invalid_token_request", "expires_in"],
+    ["POST", "/v1/tokens", { channel: "c" }, 400, "invalid_token_request", "channel"],
+    ["POST", "/v1/tokens/revoke", {}, 400, "invalid_token_request", "token"],
+    ["GET", "/v1/jobs?batch=batch_x", undefined, 404, "batch_not_found", "batch"],
+    ["GET", "/v1/jobs?after=job_x", undefined, 404, "job_not_found", "after"],
+  ])("%s %s %j -> %i %s, %s", async (method, path, body, status, code, param) => {
+    expect(await refused(method, path, { body })).toEqual([status, "invalid_request_error", code, param]);
+  });
+});
+
+describe("OpenAI's doors", () => {
+  it.each<[string, string, string, Asked?]>([
+    ["GET", "/v1/files?limit=0", "limit"],
+    ["GET", "/v1/batches?limit=x", "limit"],
+    ["POST", "/v1/batches", "endpoint", { body: { input_file_id: "file-x", endpoint: "/v1/embeddings", completion_window: "24h" } }],
+    ["POST", "/v1/chat/completions", "Idempotency-Key", { body: request, headers: LONG }],
+    ["POST", "/v1/chat/completions", "x-sluice-on-disconnect", { body: request, headers: { "x-sluice-on-disconnect": "stay" } }],
+    ["POST", "/v1/chat/completions", "x-sluice-priority", { body: request, headers: { "x-sluice-priority": "high" } }],
+    ["POST", "/v1/chat/completions", "x-sluice-channel", { body: request, headers: { "x-sluice-channel": "~0" } }],
+  ])("%s %s -> invalid_parameter, and which: %s", async (method, path, param, asked) => {
+    expect(await refused(method, path, asked)).toEqual([400, "invalid_request_error", "invalid_parameter", param]);
+  });
+
+  it.each<[string, string, unknown, number, string | null]>([
+    ["POST", "/v1/chat/completions", [], 400, null],
+    ["POST", "/v1/chat/completions", { model: "gpt-5-mini" }, 400, "messages"],
+    ["GET", "/v1/files/file-x", undefined, 404, "id"],
+    ["GET", "/v1/batches/batch_x", undefined, 404, "id"],
+  ])("%s %s %j -> no code, as OpenAI has none", async (method, path, body, status, param) => {
+    expect(await refused(method, path, { body })).toEqual([status, "invalid_request_error", null, param]);
+  });
+});
