@@ -2,6 +2,7 @@
 import type { Job } from "../schemas/job.ts";
 import type { Role } from "../schemas/settings.ts";
 import type { Action, Grant, TokenInput } from "../schemas/token.ts";
+import { withoutAccount } from "./last-failure.ts";
 
 /** What a door asks for: a role, or what is a role's part. */
 export type Need = Role | "cancel" | "mint";
@@ -26,9 +27,18 @@ export function mayUseJob(grant: Grant | null, id: string, channel: string): boo
   return grant === null || grant.jobs.includes(id) || grant.channels.includes(channel);
 }
 
-/** A job as it is shown to who acts on it: the model's answer in it is for who may read. A key that submits is shown what became of its jobs. */
+/**
+ * A job as it is shown to who acts on it: the model's answer in it is for who may read, and to no token is said how it stands with the account. A key that submits is
+ * shown what became of its jobs.
+ */
 export function shown(grant: Grant | null, roles: readonly Role[], job: Job): Job {
-  return grant === null || grantMay(grant, roles, "read") ? job : { ...job, response: null };
+  if (grant === null) return job;
+  const { last_failure } = job;
+  return {
+    ...job,
+    ...(!grantMay(grant, roles, "read") && { response: null }),
+    ...(last_failure && { last_failure: withoutAccount(last_failure) }),
+  };
 }
 
 export type ChannelChoice = { ok: true; channel: string | null } | { ok: false; reason: "channel_required" | "channel_not_allowed" };

@@ -38,6 +38,11 @@ export function toldFailure({ at, ...failure }: Failure, retryAt: number | null)
   return { ...failure, failed_at: at / 1_000, retry_at: retryAt === null ? null : retryAt / 1_000 };
 }
 
+/** As an end user is told it: what upstream says of a call that was no attempt speaks of the account, of its limits or its bill. */
+export function withoutAccount(failure: LastFailure): LastFailure {
+  return failure.counted ? failure : { ...failure, code: null, message: null };
+}
+
 function saidBy(outcome: Outcome): Pick<Failure, "status" | "code" | "message"> | null {
   switch (outcome.kind) {
     case "rate_limited":

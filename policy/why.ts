@@ -2,6 +2,7 @@
 import type { Eta, Job, LastFailure, LimitedBy } from "../schemas/job.ts";
 import type { PoolCondition } from "../schemas/queue.ts";
 import type { JobWhy, Standing } from "../schemas/why.ts";
+import { withoutAccount } from "./last-failure.ts";
 import { isEnd } from "./lifecycle.ts";
 
 /** Three reckonings of one job: by the pool, by the pool if its tenant were alone there, and by the tenant's own limits. */
@@ -20,6 +21,19 @@ export function binding({ pool, alone, cap }: Reckonings): Binding {
 
 /** The whole answer. `standing` is null if the coordinator holds no ticket of the job. */
 export function explain(job: Job, standing: Standing | null): JobWhy {
+  return answer(job, standing, EXACT);
+}
+
+/**
+ * What a browser token is told, and so whoever uses the page: where its own job stands, when it should start and which kind of limit keeps it; no figure of the
+ * account, of its tenant, or of others who wait.
+ */
+export function explainToToken(job: Job, standing: Standing | null): JobWhy {
+  const told = standing?.last_failure ? { ...standing, last_failure: withoutAccount(standing.last_failure) } : standing;
+  return { ...answer(job, told, PLAIN), ahead: null, pool: null, tenant: null };
+}
+
+function answer(job: Job, standing: Standing | null, words: Words): JobWhy {
   const known = isEnd(job.status) ? null : standing;
   const { not_before, deadline } = job;
   return {
@@ -30,7 +44,7 @@ export function explain(job: Job, standing: Standing | null): JobWhy {
     ahead: known?.ahead ? { jobs: known.ahead.jobs, tokens: known.ahead.tokens } : null,
     eta: known?.eta ?? null,
     limited_by: known?.eta?.limited_by ?? "none",
-    reason: known ? reasonOf(known) : withoutTicket(job),
+    reason: known ? reasonOf(known, words) : withoutTicket(job),
     pool: known?.pool ?? null,
     tenant: known?.tenant ?? null,
     attempts: known ? known.attempts : job.attempts,
@@ -48,12 +62,45 @@ function withoutTicket({ status, error }: Job): string {
   return `The job has ended: ${status}.`;
 }
 
+/** How it is said what a job waits for. */
+type Words = {
+  ahead: (standing: Standing) => string;
+  cause: (standing: Standing, limitedBy: LimitedBy) => string;
+  /** Of a job that is too large for a limit of now. */
+  aside: (standing: Standing) => string;
+};
+
+const EXACT: Words = { ahead: aheadOf, cause: causeOf, aside: asideOf };
+
+const PLAIN_CAUSES: Record<LimitedBy, string> = {
+  rpm: "as many requests as a minute allows have started",
+  tpm: "as many tokens as a minute allows are spent",
+  rpd: "the requests of the day are spent for now",
+  tpd: "the tokens of the day are spent for now",
+  concurrency: "as many calls are under way as may be at once",
+  tenant_share: "it waits for its turn",
+  paused: "nothing starts for now",
+  ramp: "calls may not become more for now",
+  retry: "upstream takes no calls for now",
+  scheduled: "its not_before lies ahead",
+  none: "nothing keeps it: it starts as soon as its turn is taken",
+};
+
+const PLAIN: Words = {
+  ahead: ({ position }) => {
+    if (position === null) return "The job waits";
+    return position === 1 ? "The job is next" : startBefore(position - 1);
+  },
+  cause: (_, limitedBy) => PLAIN_CAUSES[limitedBy],
+  aside: () => "The job waits until a limit is raised: it is too large for one of now.",
+};
+
 /** A sentence or two that a developer understands. */
-export function reasonOf(standing: Standing): string {
+export function reasonOf(standing: Standing, words = EXACT): string {
   const { eta, last_failure, now, retry_at, status } = standing;
-  if (status !== "queued" || !last_failure) return waitOf(standing);
+  if (status !== "queued" || !last_failure) return waitOf(standing, words);
   const last = lastOf(standing, last_failure);
-  if (retry_at === null || eta?.limited_by === "paused") return `${waitOf(standing)} ${last}`;
+  if (retry_at === null || eta?.limited_by === "paused") return `${waitOf(standing, words)} ${last}`;
   return `${last} The next may start in ${seconds(retry_at - now)}.`;
 }
 
@@ -71,7 +118,7 @@ function lastOf({ attempts, now }: Standing, { attempt, code, counted, failed_at
   return `${name} failed ${seconds(now - failed_at)} ago with ${named}${said}${alike}`;
 }
 
-function waitOf(standing: Standing): string {
+function waitOf(standing: Standing, { ahead, aside, cause }: Words): string {
   const { attempts, eta, not_before, now, retry_at, started_at, status } = standing;
   if (status === "in_progress") {
     const since = started_at === null ? "" : ` since ${seconds(now - started_at)}`;
@@ -79,26 +126,31 @@ function waitOf(standing: Standing): string {
   }
   if (status === "scheduled") return `The job is scheduled: it joins the queue in ${seconds((not_before ?? 0) - now)}, at its not_before.`;
   const stopped = eta?.limited_by === "paused";
-  if (retry_at !== null && stopped) return `The job goes on once its pool does: ${causeOf(standing, "paused")}.`;
+  if (retry_at !== null && stopped) return `The job goes on once its pool does: ${cause(standing, "paused")}.`;
   if (retry_at !== null && attempts === 0)
     return `The job was turned away, or could not be sent; it is tried again in ${seconds(retry_at - now)}.`;
   if (retry_at !== null) return `Attempt ${attempts} did not succeed; the next may start in ${seconds(retry_at - now)}.`;
-  const { pool, tokens } = standing;
-  if (standing.aside && isStopped(standing)) return `The job waits, for ${stoppedBy(standing)}.`;
-  if (standing.aside)
-    return `The job waits until upstream raises a limit of the pool "${pool.id}": it reserves ${count(tokens)} tokens, more than that holds now. Where nobody else waits for the pool, one such job is called to see.`;
+  if (standing.aside && isStopped(standing)) return `The job waits, for ${cause(standing, "paused")}.`;
+  if (standing.aside) return aside(standing);
   const limitedBy = eta?.limited_by ?? "none";
-  const cause = causeOf(standing, limitedBy);
-  if (limitedBy === "none" || eta === null) return `${aheadOf(standing)}; ${cause}.`;
-  if (stopped) return `${aheadOf(standing)}, and ${cause}.`;
-  return `${aheadOf(standing)}, and ${cause}; it should start in about ${seconds(eta.p50)}.`;
+  const why = cause(standing, limitedBy);
+  if (limitedBy === "none" || eta === null) return `${ahead(standing)}; ${why}.`;
+  if (stopped) return `${ahead(standing)}, and ${why}.`;
+  return `${ahead(standing)}, and ${why}; it should start in about ${seconds(eta.p50)}.`;
+}
+
+function asideOf({ pool, tokens }: Standing): string {
+  return `The job waits until upstream raises a limit of the pool "${pool.id}": it reserves ${count(tokens)} tokens, more than that holds now. Where nobody else waits for the pool, one such job is called to see.`;
 }
 
 function aheadOf({ ahead }: Standing): string {
   if (!ahead || ahead.jobs === 0) return "The job is next";
   const others = ahead.jobs - ahead.own;
-  const whose = others === 0 ? "all of this tenant" : `${count(others)} of other tenants`;
-  return `${ahead.jobs === 1 ? "1 job starts" : `${count(ahead.jobs)} jobs start`} before this one (${whose})`;
+  return `${startBefore(ahead.jobs)} (${others === 0 ? "all of this tenant" : `${count(others)} of other tenants`})`;
+}
+
+function startBefore(jobs: number): string {
+  return `${jobs === 1 ? "1 job starts" : `${count(jobs)} jobs start`} before this one`;
 }
 
 function causeOf(standing: Standing, limitedBy: LimitedBy): string {

@@ -55,7 +55,7 @@ export type WhyTenant = {
   in_vain?: { calls: number; turns: number };
 };
 
-/** `GET /v1/jobs/{id}/why`. `pool` and `tenant` are null of a job that has ended, or that the coordinator has yet to hear of. */
+/** `GET /v1/jobs/{id}/why`. `pool` and `tenant` are null of a job that has ended, or that the coordinator has yet to hear of, and to a token. */
 export type JobWhy = {
   object: "job.why";
   job: string;

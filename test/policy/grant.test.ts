@@ -39,6 +39,23 @@ it("the answer in a job is for who may read: a token that says so and whose key 
   expect([shown(grant(), ["read"], job), shown(null, ["submit"], job)]).toEqual([job, job]);
 });
 
+it("to a token is not said what upstream says of the account: a call that was no attempt has neither code nor message", () => {
+  const failed = {
+    attempt: 2,
+    counted: false,
+    status: 429,
+    code: "insufficient_quota",
+    message: "Limit 500",
+    times: 1,
+    failed_at: 1,
+    retry_at: 2,
+  };
+  const job = { id: "job_x", last_failure: failed } as unknown as Job;
+  expect(shown(grant(), ["read"], job).last_failure).toEqual({ ...failed, code: null, message: null });
+  const attempt = { ...job, last_failure: { ...failed, counted: true } };
+  expect([shown(grant(), ["read"], attempt), shown(null, ["read"], job)]).toEqual([attempt, job]);
+});
+
 describe("channels and jobs", () => {
   it("a channel's token holds for its jobs; a job's token does not hold for its channel", () => {
     expect([mayUseJob(grant(), "job_y", "c"), mayUseJob(grant(), "job_x", "d"), mayUseJob(grant(), "job_y", "d")]).toEqual([

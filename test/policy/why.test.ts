@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { binding, explain, reasonOf } from "../../policy/why.ts";
+import { binding, explain, explainToToken, reasonOf } from "../../policy/why.ts";
 import type { Eta, Job, JobStatus, LastFailure, LimitedBy } from "../../schemas/job.ts";
 import type { PoolCondition } from "../../schemas/queue.ts";
 import type { Standing } from "../../schemas/why.ts";
@@ -266,5 +266,71 @@ describe("the answer", () => {
 
   it("an end is not taken back by what the coordinator knew before", () => {
     expect(explain(job("completed"), waiting())).toMatchObject({ status: "completed", position: null, limited_by: "none" });
+  });
+});
+
+describe("what a token is told", () => {
+  const said = (more: Partial<Standing>) => explainToToken(job("queued"), waiting(more)).reason;
+
+  it("its job's place, when it starts and what keeps it; nothing of the account, the tenant or others", () => {
+    expect(explainToToken(job("queued"), waiting())).toEqual({
+      ...{
+        object: "job.why",
+        job: "job_1",
+        status: "queued",
+        position: 3,
+        ahead: null,
+        eta: eta(6, "rpm"),
+        limited_by: "rpm",
+        attempts: 0,
+      },
+      reason: "2 jobs start before this one, and as many requests as a minute allows have started; it should start in about 6 seconds.",
+      ...{ pool: null, tenant: null },
+    });
+  });
+
+  it.each([
+    [{ position: 1, eta: eta(0, "none") }, "The job is next; nothing keeps it: it starts as soon as its turn is taken."],
+    [{ position: 2, eta: eta(6, "tenant_share"), share: "cap" }, /^1 job starts before this one, and it waits for its turn; /],
+    [{ eta: eta(6, "paused"), paused: "tenant" }, "2 jobs start before this one, and nothing starts for now."],
+    [{ position: null, eta: null, aside: true }, "The job waits until a limit is raised: it is too large for one of now."],
+    [{ eta: eta(6, "paused"), retry_at: NOW + 6, attempts: 1 }, "The job goes on once its pool does: nothing starts for now."],
+    [{ status: "in_progress", eta: null, attempts: 1, started_at: NOW - 3 }, "The job is running since 3 seconds: attempt 1."],
+  ] as const)("of %j", (more, reason) => {
+    if (typeof reason === "string") expect(said(more)).toBe(reason);
+    else expect(said(more)).toMatch(reason);
+  });
+
+  it("whatever limits it, in words without a figure, a name or a limit of the account", () => {
+    const kinds: LimitedBy[] = ["rpm", "tpm", "rpd", "tpd", "concurrency", "tenant_share", "paused", "ramp", "scheduled", "retry", "none"];
+    for (const kind of kinds)
+      for (const share of ["cap", "turns", "vain", null] as const)
+        expect(said({ position: 1, eta: eta(0, kind), share, pool: { ...waiting().pool, condition: stopped } })).not.toMatch(
+          /[1-9]|mini|alice/,
+        );
+  });
+
+  it("of its last call how it ended; of one that was no attempt without upstream's words", () => {
+    const last: LastFailure = {
+      attempt: 2,
+      counted: false,
+      status: 429,
+      code: "x",
+      message: "Limit 500",
+      times: 1,
+      failed_at: NOW - 3,
+      retry_at: NOW + 6,
+    };
+    const { last_failure, reason } = explainToToken(job("queued"), waiting({ last_failure: last, retry_at: NOW + 6 }));
+    expect(last_failure).toEqual({ ...last, code: null, message: null });
+    expect(reason).toBe("Call 2 failed 3 seconds ago with 429. It was no attempt. The next may start in 6 seconds.");
+  });
+
+  it("of a job that has ended, or is not known yet, what a key is told", () => {
+    for (const [status, standing] of [
+      ["completed", waiting()],
+      ["queued", null],
+    ] as const)
+      expect(explainToToken(job(status), standing)).toEqual(explain(job(status), standing));
   });
 });

@@ -222,4 +222,30 @@ describe("who may ask", () => {
     expect([own.status, own.body.error.code]).toEqual([404, "job_not_found"]);
     expect((await call("GET", `/v1/jobs/${id}/why`, undefined, { key: "sk-dev-operator" })).status).toBe(403);
   });
+
+  it("a browser's token is told its job's place and what keeps it, and no more", async () => {
+    pools({});
+    world.upstream = silence();
+    for (let n = 0; n < 4; n++) await submit({}, {}, "sk-dev-bob");
+    await submit({ channel: "c" });
+    const { id } = await submit({ channel: "c" });
+    const { body: made } = await call<{ token: string }>("POST", "/v1/tokens", { jobs: [id] });
+    const { eta, limited_by, position, reason, ...rest } = await why(id, made.token);
+    expect({ eta, limited_by, position }).toEqual((({ eta, limited_by, position }) => ({ eta, limited_by, position }))(await why(id)));
+    expect(position).toBeGreaterThan(1);
+    expect(reason).not.toMatch(/60|tenant|default/);
+    expect(rest).toEqual({ object: "job.why", job: id, status: "queued", ahead: null, pool: null, tenant: null, attempts: 0 });
+  });
+
+  it("a browser's token is not told what upstream says of the account, with the job neither", async () => {
+    world.upstream = () => refusal(429, "rate_limit_exceeded", { "retry-after": "20" });
+    const { id } = await submit({ channel: "c" });
+    await until(async () => (await why(id)).last_failure);
+    const { body: made } = await call<{ token: string }>("POST", "/v1/tokens", { channels: ["c"] });
+    const told = { status: 429, counted: false, code: null, message: null };
+    expect((await why(id, made.token)).last_failure).toMatchObject(told);
+    const read = async <T>(path: string) => (await call<T>("GET", path, undefined, { key: made.token })).body;
+    expect((await read<Job>(`/v1/jobs/${id}`)).last_failure).toMatchObject(told);
+    expect((await read<{ data: Job[] }>("/v1/jobs")).data[0]!.last_failure).toMatchObject(told);
+  });
 });

@@ -30,8 +30,8 @@ export async function getJob(context: Context): Promise<Response> {
   const address = { tenant: key.tenant, channel: name.channel };
   const job = await readMailbox(context, address, (stub) => stub.get(params.id!));
   if (!job) return refuse(noSuchJob(params.id!));
-  const shown = isEnd(job.status) || !wait.seconds ? job : await waitForEnd(context, address, job.id, wait.seconds);
-  return json(shown, isEnd(shown.status) ? 200 : 202, wait.headers);
+  const current = isEnd(job.status) || !wait.seconds ? job : await waitForEnd(context, address, job.id, wait.seconds);
+  return json(shown(grant, key.roles, current), isEnd(current.status) ? 200 : 202, wait.headers);
 }
 
 /** The job once it has ended, or as it stands when the time is over. The mailbox may sleep meanwhile: a call held open would keep it awake. */
@@ -89,7 +89,7 @@ export async function listJobs(context: Context): Promise<Response> {
   const known = merged(pages);
   return json(
     page(
-      known.slice(0, limit).map(({ job }) => job),
+      known.slice(0, limit).map(({ job }) => shown(grant, key.roles, job)),
       known.length > limit || pages.some(({ cut }) => cut),
     ),
   );

@@ -3,7 +3,7 @@ import { parseJobId } from "../../platform/ids.ts";
 import { callCoordinator } from "../../platform/objects.ts";
 import { mayUseJob } from "../../policy/grant.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
-import { explain } from "../../policy/why.ts";
+import { explain, explainToToken } from "../../policy/why.ts";
 import type { Context } from "./context.ts";
 import { readMailbox } from "./passes.ts";
 import { json, noSuchJob, refuse } from "./respond.ts";
@@ -20,5 +20,5 @@ export async function whyJob(context: Context): Promise<Response> {
   const standing = isEnd(job.status) ? null : await callCoordinator(env, settings.region, (stub) => stub.explain(id));
   // A ticket that is gone: the job has ended since.
   const current = standing || isEnd(job.status) ? job : ((await read()) ?? job);
-  return json(explain(current, standing));
+  return json(grant ? explainToToken(current, standing) : explain(current, standing));
 }
