@@ -18,7 +18,7 @@ export type QueueState = {
 /**
  * How a pool stands; of several, what stops most. `paused`: by an operator. `halted`: its calls cannot succeed before somebody acts. `open`: upstream is
  * down. `slowed`: it comes back from a `slow_down`, or is refused, for the rate or in spite of its cut, and has spent its credit, or jobs are too large for a
- * limit that upstream lowered (`lowered_limit`: the others go on). Times are Unix seconds.
+ * limit that upstream lowered (`lowered_limit`: the others go on). Times are Unix seconds, to the ms.
  */
 export type PoolCondition = {
   state: "normal" | "slowed" | "open" | "halted" | "paused";
@@ -29,7 +29,7 @@ export type PoolCondition = {
   /** Null when there will be none, and while one runs. */
   next_probe_at: number | null;
   failed_probes: number;
-  /** Of the pool's rate, what may be used. */
+  /** Of the pool's rate, what may be used, in thousandths. */
   share: number;
 };
 
@@ -48,7 +48,7 @@ export type PoolState = {
   in_flight: number;
   /** Jobs that are `scheduled`: their `not_before` lies ahead. */
   scheduled: number;
-  /** Of those that are queued, since they were accepted, or since their `not_before`. */
+  /** Of those that are queued, since they were accepted, or since their `not_before`; to the ms. */
   oldest_wait_seconds: number;
   /** Nothing starts, or probes alone. */
   paused: boolean;
@@ -61,12 +61,12 @@ export type PoolState = {
   overrides: PoolTuning;
   /** Of the limits of a minute: how much may be spent at once, in seconds of their rates; as configured, or as learned. */
   burst_seconds: { requests: number; tokens: number };
-  /** Of the buckets of a minute: what is spent and not yet refilled. */
+  /** Of the buckets of a minute, in whole requests and tokens: what is spent and not yet all refilled, and what is all there. */
   used: { requests: number; tokens: number };
   /** The same of the limits of a day; 0 where there is none. */
   used_day: { requests: number; tokens: number };
   free: { requests: number; tokens: number };
-  /** What others spend of the limits on the same key, a minute, as far as upstream's headers tell. */
+  /** What others spend of the limits on the same key, a minute, as far as upstream's headers tell: to the nearest whole one. */
   foreign: { requests: number; tokens: number };
   /** Calls that have ended since the coordinator woke, by how; none of a kind is not there. */
   ended: Partial<Record<Outcome["kind"], number>>;

@@ -1,6 +1,6 @@
 /** What the coordinator can say of itself: where a job stands, and the whole queue, counted. */
 import { free, neverFits, used } from "../../policy/budget.ts";
-import { eta } from "../../policy/eta.ts";
+import { eta, inSeconds } from "../../policy/eta.ts";
 import { isBatches } from "../../policy/flow.ts";
 import { toldFailure } from "../../policy/last-failure.ts";
 import type { LastFailure } from "../../schemas/job.ts";
@@ -102,6 +102,8 @@ type Counting = PoolState & { byTenant: Map<string, TenantCount>; byPriority: Ma
 function openState(book: Book, pool: Pool, now: number): Counting {
   const { budget } = pool;
   const condition = shown(book, pool, now);
+  const foreign = book.limits.of(pool.id)?.others(now) ?? { requests: 0, tokens: 0 };
+  const bursts = burstInForce(book, pool.id);
   return {
     id: pool.id,
     depth: 0,
@@ -113,20 +115,32 @@ function openState(book: Book, pool: Pool, now: number): Counting {
     draining: book.conditions.drains.has({ kind: "all" }) || book.conditions.drains.has({ kind: "pool", id: pool.id }),
     limits: inForce(book, pool.id),
     overrides: book.tunings.all.pools[pool.id] ?? {},
-    burst_seconds: burstInForce(book, pool.id),
-    used: { requests: used(budget, "rpm", now), tokens: used(budget, "tpm", now) },
-    used_day: { requests: used(budget, "rpd", now), tokens: used(budget, "tpd", now) },
-    free: { requests: free(budget, "rpm", now), tokens: free(budget, "tpm", now) },
-    foreign: book.limits.of(pool.id)?.others(now) ?? { requests: 0, tokens: 0 },
+    burst_seconds: { requests: inSeconds(bursts.requests * 1_000), tokens: inSeconds(bursts.tokens * 1_000) },
+    used: { requests: begun(used(budget, "rpm", now)), tokens: begun(used(budget, "tpm", now)) },
+    used_day: { requests: begun(used(budget, "rpd", now)), tokens: begun(used(budget, "tpd", now)) },
+    free: { requests: whole(free(budget, "rpm", now)), tokens: whole(free(budget, "tpm", now)) },
+    foreign: { requests: Math.round(foreign.requests), tokens: Math.round(foreign.tokens) },
     ended: Object.fromEntries(pool.ended),
     estimates: book.estimates.shown(pool.id),
-    call_seconds: pool.callMs / 1_000,
+    call_seconds: inSeconds(pool.callMs),
     tenants: [],
     priorities: [],
     doubts: book.doubts.shown(pool.id),
     byTenant: new Map(),
     byPriority: new Map(),
   };
+}
+
+/** What a bucket's own arithmetic may be off by, in units. */
+const ROUNDING = 5e-7;
+
+/** A request is spent until all of it is back, and free once all of it is. */
+function begun(amount: number): number {
+  return Math.max(0, Math.ceil(amount - ROUNDING));
+}
+
+function whole(amount: number): number {
+  return Math.floor(amount + ROUNDING);
 }
 
 function count(book: Book, state: Counting, entry: Entry, now: number): void {
@@ -169,7 +183,7 @@ function countOf(book: Book, { byTenant }: Counting, id: string): TenantCount {
 
 /** So many of each priority, of which the first waits since then (ms). */
 function countWaiting(state: Counting, tenant: TenantCount, priorities: [number, number][], since: number, now: number): void {
-  const waited = Math.max(0, now - since) / 1_000;
+  const waited = inSeconds(Math.max(0, now - since));
   for (const each of [state, tenant]) each.oldest_wait_seconds = Math.max(each.oldest_wait_seconds, waited);
   for (const [priority, depth] of priorities) {
     for (const each of [state, tenant]) each.depth += depth;

@@ -2,6 +2,7 @@
 
 import { tenantOf } from "../../platform/settings.ts";
 import { free } from "../../policy/budget.ts";
+import { inSeconds } from "../../policy/eta.ts";
 import { isBatches } from "../../policy/flow.ts";
 import type { Standing, WhyPool, WhyTenant } from "../../schemas/why.ts";
 import type { Book, Pool } from "./book.ts";
@@ -34,8 +35,8 @@ export function standingOf(book: Book, job: string, now: number): Standing | nul
     ...(last_failure && { last_failure }),
     started_at: place.held ? place.held.startedAt / 1_000 : null,
     retry_at: between ? row.ready_at / 1_000 : null,
-    not_before: inSeconds(row.not_before),
-    deadline: inSeconds(row.deadline),
+    not_before: secondsOf(row.not_before),
+    deadline: secondsOf(row.deadline),
     ...(isBatches(entry.flow) && { batch: true as const }),
     pool: poolState(book, book.pools.get(row.pool)!, now),
     tenant: tenantState(book, row.pool, address.tenant),
@@ -53,7 +54,7 @@ function poolState(book: Book, pool: Pool, now: number): WhyPool {
     free: { requests: Math.floor(free(budget, "rpm", now)), tokens: Math.floor(free(budget, "tpm", now)) },
     limits: inForce(book, id),
     in_flight: budget.inFlight,
-    ...(silentUntil(book, pool) > now && { held_until: silentUntil(book, pool) / 1_000 }),
+    ...(silentUntil(book, pool) > now && { held_until: inSeconds(silentUntil(book, pool)) }),
     ...(condition.state !== "normal" && { condition }),
   };
 }
@@ -67,6 +68,6 @@ function tenantState(book: Book, pool: string, id: string): WhyTenant {
   return { id, in_flight: running, queued: queued - running, weight, ...(in_vain && { in_vain }) };
 }
 
-function inSeconds(ms: number | null): number | null {
-  return ms === null ? null : ms / 1_000;
+function secondsOf(ms: number | null): number | null {
+  return ms === null ? null : inSeconds(ms);
 }

@@ -79,7 +79,7 @@ describe("slow_down", () => {
     await twenty();
     await kill(coordinator());
     await settle("j0", 1, slowed);
-    expect((await condition()).share).toBeCloseTo(1 / 6);
+    expect((await condition()).share).toBe(0.166);
     world.now += 1_000;
     await kill(coordinator());
     await settle("j1", 1, slowed);

@@ -127,10 +127,10 @@ describe("the queue, counted", () => {
     await submit({}, {}, "sk-dev-bob");
     world.now += 10;
     const state = await pool();
-    expect(state.oldest_wait_seconds).toBeCloseTo(0.011);
+    expect(state.oldest_wait_seconds).toBe(0.011);
     expect(state.tenants.map(({ id, oldest_wait_seconds }) => [id, oldest_wait_seconds])).toEqual([
-      ["alice", expect.closeTo(0.011)],
-      ["bob", expect.closeTo(0.01)],
+      ["alice", 0.011],
+      ["bob", 0.01],
     ]);
   });
 
@@ -154,6 +154,23 @@ describe("the queue, counted", () => {
       before.tenants.map(({ depth }) => depth),
       before.priorities,
     ]);
+  });
+
+  it("what is spent is told in whole requests and tokens: one that is not all back yet is spent, and not free", async () => {
+    world.upstream = silence();
+    for (let n = 0; n < 3; n++) await submit();
+    const { tokens } = (await pool()).used;
+    // A request is back in 120 ms, a token in 0.12; of the 491⅔ that may be spent at once two thirds are never told.
+    for (const [ms, used, free] of [
+      [0, { requests: 3, tokens }, { requests: 488, tokens: Math.floor(491_666 + 2 / 3 - tokens) }],
+      [1, { requests: 3, tokens: tokens - 8 }, { requests: 488, tokens: 491_675 - tokens }],
+      [119, { requests: 3, tokens: 0 }, { requests: 489, tokens: 491_666 }],
+      [120, { requests: 2, tokens: 0 }, { requests: 489, tokens: 491_666 }],
+      [299, { requests: 1, tokens: 0 }, { requests: 491, tokens: 491_666 }],
+    ] as const) {
+      world.now = EPOCH + ms;
+      expect(await pool()).toMatchObject({ used, free });
+    }
   });
 
   it("what ran and ended frees nothing of the minute that is spent", async () => {

@@ -1,7 +1,7 @@
 /** How a pool stands, in the words of `GET /v1/queue` and of a job's `why`, and what that means for a wait. */
 import { paceMs, paceOf } from "../../../policy/budget.ts";
 import { clearedAt, isSpent, readyAt } from "../../../policy/credit.ts";
-import { eta } from "../../../policy/eta.ts";
+import { eta, inSeconds } from "../../../policy/eta.ts";
 import { flowOf } from "../../../policy/flow.ts";
 import * as pace from "../../../policy/pace.ts";
 import * as ramp from "../../../policy/ramp.ts";
@@ -18,6 +18,12 @@ const DOUBT_MS = 10_000;
 const NORMAL: PoolCondition = { state: "normal", reason: null, code: null, since: null, next_probe_at: null, failed_probes: 0, share: 1 };
 
 export function shown(book: Book, pool: Pool, now: number): PoolCondition {
+  const condition = conditionOf(book, pool, now);
+  // The share grows by the moment: no more of it is told than may be used.
+  return { ...condition, share: Math.floor(condition.share * 1_000) / 1_000 };
+}
+
+function conditionOf(book: Book, pool: Pool, now: number): PoolCondition {
   const { credit, cut, pausedAt, silence, spent, stop } = book.conditions.of(pool.id);
   const share = cut ? pace.shareAt(cut, now) : 1;
   const paused = pausedAt ?? book.conditions.pausedAt;
@@ -25,13 +31,13 @@ export function shown(book: Book, pool: Pool, now: number): PoolCondition {
   if (stop) {
     const { code, failedProbes: failed_probes, reason, since } = stop;
     const at = probeAt(stop);
-    const next_probe_at = Number.isFinite(at) ? at / 1_000 : null;
+    const next_probe_at = Number.isFinite(at) ? inSeconds(at) : null;
     const state = reason === "failures" ? "open" : "halted";
     return { state, reason, code, since: since / 1_000, next_probe_at, failed_probes, share };
   }
   const silent = Math.max(pool.budget.heldUntil, silence?.until ?? 0) > now + LONG_SILENCE_MS;
   if ((credit && spent) || silent) {
-    const next_probe_at = Math.max(silentUntil(book, pool), credit ? readyAt(credit, now) : now) / 1_000;
+    const next_probe_at = inSeconds(Math.max(silentUntil(book, pool), credit ? readyAt(credit, now) : now));
     const since = spent ? spent.since / 1_000 : null;
     const reason = spent?.reason ?? (!spent && cut ? "slow_down" : "rate_limit");
     return { ...NORMAL, state: "slowed", reason, code: CODES[reason], since, next_probe_at, share };
@@ -39,7 +45,7 @@ export function shown(book: Book, pool: Pool, now: number): PoolCondition {
   if (cut && share < 1) return { ...NORMAL, state: "slowed", reason: "slow_down", since: cut.at / 1_000, share };
   const since = book.aside.since(pool.id);
   if (since === null) return NORMAL;
-  const next_probe_at = book.aside.probe(pool, now) && Number.isFinite(pool.wakeAt) ? pool.wakeAt / 1_000 : null;
+  const next_probe_at = book.aside.probe(pool, now) && Number.isFinite(pool.wakeAt) ? inSeconds(pool.wakeAt) : null;
   return { ...NORMAL, state: "slowed", reason: "lowered_limit", since: since / 1_000, next_probe_at };
 }
 
