@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import type { Bundle, Variable } from "./bundle.ts";
 import { configText, moduleFile, OBJECTS, SOCKET } from "./config.ts";
@@ -51,7 +51,7 @@ const READY_MS = 30_000;
 const STOP_MS = 2_000;
 const STDERR_KEPT = 16_384;
 
-/** @throws if the port is taken, the state is in use, or the Worker does not come up. */
+/** @throws if the port is taken, the state is in use or cannot be made, or the Worker does not come up. */
 export async function launch(options: LaunchOptions): Promise<Runtime> {
   const temporary = options.state === null;
   const state = temporary ? mkdtempSync(join(tmpdir(), "sluice-state-")) : resolve(options.state ?? "");
@@ -61,7 +61,7 @@ export async function launch(options: LaunchOptions): Promise<Runtime> {
     if (temporary) rmSync(state, { recursive: true, force: true });
   };
   try {
-    mkdirSync(join(state, "objects"), { recursive: true });
+    makeState(state);
     // Two names of one directory are one state: who holds it is known by its path.
     const real = realpathSync(state);
     lock = await claim(real);
@@ -69,6 +69,27 @@ export async function launch(options: LaunchOptions): Promise<Runtime> {
   } catch (error) {
     ended();
     throw error;
+  }
+}
+
+function makeState(state: string): void {
+  try {
+    makeDirectory(join(state, OBJECTS));
+  } catch (error) {
+    throw new Error(`The state directory ${state} cannot be made (${(error as NodeJS.ErrnoException).code}): set SLUICE_STATE to another.`);
+  }
+}
+
+/** With its parents. Node's own `recursive` goes round for ever in a parent that takes no directories and says that it is not there, as /proc does. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+    if (code !== "ENOENT" || existsSync(dirname(path))) throw error;
+    makeDirectory(dirname(path));
+    mkdirSync(path);
   }
 }
 

@@ -37,6 +37,16 @@ test("a state of null is gone after the end", async () => {
   expect(existsSync(objects)).toBe(false);
 });
 
+test("a state directory is made with its parents; one in a file's place is named", async () => {
+  const state = join(directory(), "a/b");
+  await start({ state });
+  expect(existsSync(join(state, "objects"))).toBe(true);
+  const file = join(state, "file");
+  writeFileSync(file, "");
+  for (const taken of [file, join(file, "x")])
+    await expect(start({ state: taken })).rejects.toThrow(`The state directory ${taken} cannot be made (ENOTDIR)`);
+});
+
 test("a taken port is named", async () => {
   const server = createServer().listen(0, "127.0.0.1");
   await new Promise((done) => server.once("listening", done));

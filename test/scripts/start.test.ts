@@ -69,4 +69,9 @@ describe("npm start", () => {
     expect(await npmStart({ SLUICE_POOLS: "{" })).toBe(1);
     expect(said).toBe("sluice: SLUICE_POOLS is not valid JSON.\n");
   }, 20_000);
+
+  test("a state directory that cannot be made is one line and exit code 1", async () => {
+    expect(await npmStart({ SLUICE_STATE: "/proc/x" })).toBe(1);
+    expect(said).toMatch(/^sluice: The state directory \/proc\/x cannot be made \(E[A-Z]+\): set SLUICE_STATE to another\.\n$/);
+  }, 20_000);
 });
