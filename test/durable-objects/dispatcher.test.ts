@@ -225,11 +225,23 @@ describe("settling", () => {
 
   it("many settlements share a message", async () => {
     let messages = 0;
-    world.between.set("coordinator.settle", (go) => {
+    let commits = 0;
+    const gate = { open: false };
+    world.between.set("mailbox.commit", async (go) => {
+      const committed = await go();
+      commits++;
+      return committed;
+    });
+    world.between.set("coordinator.settle", async (go) => {
       messages++;
+      while (!gate.open) await scheduler.wait(2);
       return go();
     });
-    for (const id of await submitMany(60)) await ended(id);
+    await submitMany(60);
+    await until(() => commits === 60, 2_000);
+    // Whoever answers has heard of its commits: behind each first message all of the rest waits, however long that took.
+    for (let index = 0; index < 10; index++) await dispatcher(index).report();
+    gate.open = true;
     await drained();
     // Ten dispatchers at the most, each with a first message and one of the rest.
     expect(messages).toBeLessThanOrEqual(20);
