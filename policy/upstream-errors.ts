@@ -71,27 +71,44 @@ export function mayHaveWorked(status: number | null): boolean {
 const KEPT = { message: 4_000, word: 256 };
 
 /**
- * What OpenAI's messages tell of the account: a refused key in part ("Incorrect API key provided: sk-proj-****abcd"), and at a limit whose it is ("in organization org-…"). A name is looked at once and up to
- * a bound: where each beginning was followed to the text's end, 240 KB of them took ten seconds.
+ * What OpenAI's messages tell of the account: a refused key in part ("Incorrect API key provided: sk-proj-****abcd"), and at a limit whose it is ("in organization org-…").
+ * They are looked for in stretches of the characters that they are made of, for one may stand within another, or within a word; where one is found the rest of its
+ * stretch is left out with it. Each stretch is gone through a few times, however many beginnings it has: where each was followed to the text's end, 240 KB took ten seconds.
  */
-const NAME_CHARACTERS = 256;
-const NAMES = new RegExp(
-  `(?<![A-Za-z0-9])(?:(sk-)([\\w*-]{8,${NAME_CHARACTERS}})|(org-|proj_|user-)[A-Za-z0-9]{16,${NAME_CHARACTERS}})`,
-  "g",
-);
+const STRETCH = /[\w*-]+/g;
+/** "task-4711" is none. */
+const KEY = /(?<![A-Za-z0-9])sk-|sk-(?=proj-|svcacct-|admin-)/;
+const KEY_CHARACTERS = 8;
+/** Words have no digits, and are shorter. */
+const RANDOM = /\d|\*|[A-Za-z]{16}/;
+const NAME = /(?:org-|proj_|user-)(?=[A-Za-z0-9*]{16}|(?=[A-Za-z]*[\d*])[A-Za-z0-9*]{6})/;
+/** The same where the text was cut: what stands there may have gone on. */
+const CUT_NAME = /(?:sk-|org-|proj_|user-)(?=[A-Za-z0-9*]*$)/;
 
-function hide(name: string, key: string | undefined, rest: string | undefined, other: string | undefined): string {
-  if (other) return `${other}…`;
-  return /[\d*]/.test(rest!) ? `${key}…` : name;
+/** A stretch without what names the account. `cut`: it is the end of what was looked at, and goes on. */
+function hide(stretch: string, cut: boolean): string {
+  const key = beginOf(KEY, stretch);
+  const isKey = cut || (stretch.length - key >= KEY_CHARACTERS && RANDOM.test(stretch.slice(key)));
+  const names = [beginOf(NAME, stretch), cut ? beginOf(CUT_NAME, stretch) : NOWHERE];
+  const shown = Math.min(isKey ? key : NOWHERE, ...names);
+  return shown === NOWHERE ? stretch : `${stretch.slice(0, shown)}…`;
+}
+
+const NOWHERE = Number.POSITIVE_INFINITY;
+
+/** Where what follows a prefix begins. */
+function beginOf(prefix: RegExp, stretch: string): number {
+  const found = prefix.exec(stretch);
+  return found ? found.index + found[0].length : NOWHERE;
 }
 
 /** Upstream's message as it is kept, and shown to tenants: the beginning of a long one, without the names of the account. */
 export function excerptOf(text: string): string {
-  const beginning = text.slice(0, KEPT.message + 2 * NAME_CHARACTERS);
-  const shown = beginning.replace(NAMES, hide);
-  if (text.length <= KEPT.message) return shown;
+  const isLong = text.length > KEPT.message;
+  const beginning = text.slice(0, KEPT.message);
+  const shown = beginning.replace(STRETCH, (stretch, at: number) => hide(stretch, isLong && at + stretch.length === beginning.length));
   // Half a surrogate pair is no character.
-  return `${shown.slice(0, KEPT.message).replace(/[\ud800-\udbff]$/, "")}… (${text.length} characters)`;
+  return isLong ? `${shown.replace(/[\ud800-\udbff]$/, "")}… (${text.length} characters)` : shown;
 }
 
 /** A code, a type, the name of a field or of a call: null of what is none. Some servers send numbers. */

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ERRORS, excerptOf, kindOf, mayHaveWorked, type Row, wordOf } from "../../policy/upstream-errors.ts";
 
@@ -101,6 +102,34 @@ describe("what upstream says", () => {
     expect(cut).not.toContain("proj");
     for (const plain of ["The org-chart of user-defined sk-learning", "model `o3-mini` not found", "org-wide limits"])
       expect(excerptOf(plain)).toBe(plain);
+  });
+
+  it.each([
+    ["in a stretch that begins as a key does", "sk-learning-for-org-AbCdEfGhIjKlMnOpQrStUvWx", "sk-…"],
+    ["in a word", "cyborg-Ab3dEf6hIj9lMn2pQr5tUv8x", "cyborg-…"],
+    ["behind another", "org-Ab3dEf6hIj9lMn2pQr5tUv8x_proj_Cd4eFg7hIj9lMn2pQr5tUv8x", "org-…"],
+    ["that is short", "in organization org-abc123 on", "in organization org-… on"],
+    ["longer than any", `org-${"Ab3dEf6h".repeat(100)}.`, "org-…."],
+    ["of a key without a digit", "sk-AbCdEfGhIjKlMnOpQrStUvWx", "sk-…"],
+    ["of a key in a word", "keysk-proj-Ab3dEf6hIj9lMn2pQr5tUv8x", "keysk-…"],
+    ["none", "task-20250101 of user-agent", "task-20250101 of user-agent"],
+  ])("a name %s -> no more of it than its beginning", (_, text, shown) => {
+    expect(excerptOf(text)).toBe(shown);
+  });
+
+  it("whatever names stand beside and within each other, and wherever a long message is cut: nothing of them is shown", () => {
+    const random = fc.string({ unit: fc.constantFrom(..."ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"), minLength: 16, maxLength: 300 });
+    const name = fc.tuple(fc.constantFrom("org-", "proj_", "user-"), random);
+    const key = fc.tuple(fc.constantFrom(" sk-", "_sk-", "-sk-", "sk-proj-", "sk-svcacct-", "sk-admin-"), random);
+    const word = fc.constantFrom("sk-learning-for-", "org-", "user-", "proj_", "limit", "-", "_", "*", " ", ".", "`", "ü", "😀");
+    const filling = fc.nat(4_100).map((length) => "x".repeat(length));
+    const text = fc.array(fc.oneof(name, key, word, word, filling), { maxLength: 12 }).map((parts) => parts.flat().join(""));
+    fc.assert(
+      fc.property(text, (said) => {
+        expect(excerptOf(said).replace(/ \(\d+ characters\)$/, "")).not.toMatch(/[A-Z0-9]/);
+      }),
+      { numRuns: 1_000 },
+    );
   });
 
   it("is kept in part where it is long, and never with half a character", () => {
