@@ -74,6 +74,7 @@ describe("a token's way", () => {
     expect(status).toBe(200);
     const { body } = await call("GET", `/v1/jobs/${headers.get("x-sluice-job")}`);
     expect(body.channel).toBe("mine");
+    expect([...headers.keys()].filter((name) => name.startsWith("x-ratelimit-"))).toEqual([]);
     const blind = await mint({ channels: ["mine"], actions: ["submit"] });
     expect(await answer("POST", "/v1/chat/completions", blind, request)).toEqual([403, "insufficient_permissions"]);
   });

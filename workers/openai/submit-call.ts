@@ -12,7 +12,7 @@ import type { Caller } from "./caller.ts";
 /** A retry brings the same, as it brings the same body: what another asked for in another way is no job of this caller's. */
 const SAID_BY_HEADER = ["x-sluice-priority", "x-sluice-deadline", "x-sluice-on-disconnect"];
 
-/** `replayed`: the job is an older one, of the same body or the same Idempotency-Key. */
+/** `replayed`: the job is an older one, of the same body or the same Idempotency-Key. `share`: null to a token, which is told nothing of the account's limits, and if it is not known. */
 export type Placed =
   | { ok: true; address: MailboxAddress; job: string; share: Share | null; replayed: boolean }
   | { ok: false; problem: Problem };
@@ -38,7 +38,8 @@ export async function submitCall(context: Context, caller: Caller, request: Reco
   if (!submitted!.ok) return { ok: false, problem: asOfCall(submitted!.problem) };
   const { job, replayed } = submitted!;
   const found = { address: { ...address, channel: parseJobId(key.tenant, job.id)!.channel }, job: job.id };
-  return { ok: true, ...found, share: submitted!.share ?? (replayed ? await shareOf(context, submission.pool) : null), replayed };
+  const share = grant ? null : (submitted!.share ?? (replayed ? await shareOf(context, submission.pool) : null));
+  return { ok: true, ...found, share, replayed };
 }
 
 /** Of a job that was there before, the coordinator was not asked. The answer comes without, if it cannot be. */
