@@ -60,12 +60,12 @@ describe("what other limits would do to the jobs that wait", () => {
     expect(await simulate({})).toMatchObject({ depth: 0, as_is: { last: 0 }, tenants: [] });
   });
 
-  it.each<[unknown, number, string | null]>([
+  it.each<[unknown, number, string]>([
     [{ pools: { gone: { rpm: 1 } } }, 404, "pool_not_found"],
     [{ tenants: { alcie: { rpm: 1 } } }, 404, "tenant_not_found"],
-    [{ pools: { "gpt-5-mini": { rpm: -1 } } }, 400, null],
-    [{ tenants: { alice: { max_queued: 1 } } }, 400, null],
-    [{ rpm: 1 }, 400, null],
+    [{ pools: { "gpt-5-mini": { rpm: -1 } } }, 400, "invalid_parameter"],
+    [{ tenants: { alice: { max_queued: 1 } } }, 400, "invalid_parameter"],
+    [{ rpm: 1 }, 400, "invalid_parameter"],
   ])("%j -> %i", async (wish, status, code) => {
     const answer = await call<ErrorBody>("POST", "/v1/simulate", wish, operator);
     expect([answer.status, answer.body.error.code]).toEqual([status, code]);

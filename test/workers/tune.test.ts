@@ -194,16 +194,16 @@ describe("a tenant's limits", () => {
 });
 
 describe("who may not, or asks for what cannot be", () => {
-  it.each<[string, unknown, number, string | null]>([
+  it.each<[string, unknown, number, string]>([
     ["pools/gone", { rpm: 1 }, 404, "pool_not_found"],
     ["tenants/alcie", { rpm: 1 }, 404, "tenant_not_found"],
-    ["pools/gpt-5-mini", { rpm: 0 }, 400, null],
-    ["pools/gpt-5-mini", { rpm: null }, 400, null],
-    ["pools/gpt-5-mini", { models: ["*"] }, 400, null],
-    ["pools/gpt-5-mini", [], 400, null],
+    ["pools/gpt-5-mini", { rpm: 0 }, 400, "invalid_parameter"],
+    ["pools/gpt-5-mini", { rpm: null }, 400, "invalid_parameter"],
+    ["pools/gpt-5-mini", { models: ["*"] }, 400, "invalid_parameter"],
+    ["pools/gpt-5-mini", [], 400, "invalid_parameter"],
     ["pools/gpt-5-mini", "not json", 400, "invalid_json"],
-    ["tenants/alice", { weight: -1 }, 400, null],
-    ["tenants/alice", { rpd: 5 }, 400, null],
+    ["tenants/alice", { weight: -1 }, 400, "invalid_parameter"],
+    ["tenants/alice", { rpd: 5 }, 400, "invalid_parameter"],
   ])("PATCH /v1/%s %j -> %i", async (path, wish, status, code) => {
     const answer = await call<ErrorBody>("PATCH", `/v1/${path}`, wish, operator);
     expect([answer.status, answer.body.error.code]).toEqual([status, code]);
