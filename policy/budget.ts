@@ -46,7 +46,16 @@ export const TRANSIT_MS = 1_000;
  * leave: of a day, where nothing is given up for that, and of a window, which reckons with it.
  */
 export type Meter = { resource: Resource; counts: "requests" | "tokens"; rate: Rate; whole: number; tally: Tally; leaving: Leaving | null };
-export type Budget = { meters: Meter[]; concurrency: number | null; inFlight: number; heldUntil: number };
+/** `former`: what was spent of limits that are lower since, or gone. */
+export type Budget = {
+  meters: Meter[];
+  concurrency: number | null;
+  inFlight: number;
+  heldUntil: number;
+  former?: Partial<Record<Resource, Former[]>>;
+};
+/** Units that were spent at an instant (ms) of a limit that refills by so many a ms. */
+export type Former = { spent: number; at: number; perMs: number };
 
 /** What a call takes; given back by `release` or `refund`. `at`: since when, ms; missing if a restart forgot it. */
 export type Reservation = { tokens: number; at?: number };

@@ -7,16 +7,25 @@ export class Followed {
   /** Infinity is no limit. */
   limit: number;
   readonly #most: number;
+  /** As it was told last, beyond the bound as well. */
+  #told: number;
   #raisedAt = Number.NEGATIVE_INFINITY;
 
   constructor(limit: number, most: number) {
     this.limit = limit;
     this.#most = most;
+    this.#told = limit;
+  }
+
+  /** What is to be written: where the bound alone holds it, what was told, for the bound may be another then. */
+  get recorded(): number {
+    return this.limit < this.#most ? this.limit : Math.max(this.limit, this.#told);
   }
 
   /** True if it has changed. */
   follow(told: number, now: number): boolean {
     const from = this.limit;
+    this.#told = told;
     const wanted = Math.max(1, Math.min(told, this.#most));
     if (wanted === from || (wanted > from && now - this.#raisedAt < RAISE.everyMs)) return false;
     // What was lowered is not raised again at once.
@@ -28,6 +37,7 @@ export class Followed {
 
   /** As it was once, within the bound of now. */
   restore(limit: number): void {
+    this.#told = limit;
     this.limit = Math.min(limit, this.#most);
   }
 }

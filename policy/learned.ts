@@ -231,7 +231,7 @@ export class Learned {
   record(): LearnedRecord {
     const { limits } = this.#bounds;
     const isOwn = (kind: Kind, configured: number) => this.#minutes[kind].limit === configured && !this.#untold.isTold[kind];
-    const other = (kind: Kind, configured: number) => (isOwn(kind, configured) ? null : this.#minutes[kind].limit);
+    const other = (kind: Kind, configured: number) => (isOwn(kind, configured) ? null : this.#minutes[kind].recorded);
     const minutes = { rpm: other("requests", limits.rpm), tpm: other("tokens", limits.tpm), asked: this.#untold.record() };
     return { ...minutes, ...this.days.record(), ...this.bursts.record(), owed: this.#owed.record() };
   }

@@ -6,7 +6,7 @@
  * written again only when the truth has caught up, or was given back as much; a crash loses at most twice that of the budget, and gains none.
  */
 import { spentAt } from "./bucket.ts";
-import type { Budget, Meter, Resource } from "./budget.ts";
+import type { Budget, Former, Meter, Resource } from "./budget.ts";
 import { type Past, Sliding } from "./sliding.ts";
 import { Refilling } from "./tally.ts";
 
@@ -15,13 +15,17 @@ export const AHEAD_MS = 5_000;
 /** And of a debt, in units: beyond rounding, for which a record would be written in each turn while it lasts. */
 const HAIR = 1e-3;
 
-/** `perMs`: the rate that each limit had; one of old has none. `past`: of a window, what was taken of it when; one of old has none. */
+/**
+ * `perMs`: the rate that each limit had; one of old has none. `past`: of a window, what was taken of it when; one of old has none. `former`: of limits that were lowered since, or taken away, what was spent of them: it is
+ * spent still if they come back before it has refilled.
+ */
 export type LedgerRecord = {
   at: number;
   heldUntil: number;
   spent: Partial<Record<Resource, number>>;
   perMs?: Partial<Record<Resource, number>>;
   past?: Partial<Record<Resource, Past>>;
+  former?: Partial<Record<Resource, Former[]>>;
 };
 
 /** A record to write now, or null while the last one still covers the truth, and is near it. `aheadMs`: how far it runs ahead; 0 before a sleep, each of which would cost that much. */
@@ -40,13 +44,57 @@ export function nextRecord(budget: Budget, last: LedgerRecord | null, now: numbe
     perMs[resource] = rate.perMs;
     if (tally instanceof Sliding) past[resource] = tally.write(rate.perMs * aheadMs, at + aheadMs, now);
   }
-  return { at, heldUntil: budget.heldUntil, spent, perMs, ...(Object.keys(past).length > 0 && { past }) };
+  const left = Object.entries(budget.former ?? {}).map(
+    ([resource, each]) => [resource, each.filter((one) => leftOf(one, at) > 0)] as const,
+  );
+  const former = Object.fromEntries(left.filter(([, each]) => each.length > 0));
+  return { at, heldUntil: budget.heldUntil, spent, perMs, ...filled({ past, former }) };
 }
 
 /** `now`: what may have been taken of a window until then counts as of then. */
 export function restore(budget: Budget, record: LedgerRecord, now: number): void {
   for (const meter of budget.meters) restoreMeter(meter, record, now);
   budget.heldUntil = record.heldUntil;
+  for (const resource of new Set([...Object.keys(record.spent), ...Object.keys(record.former ?? {})]))
+    carry(budget, record, resource as Resource, now);
+}
+
+/** How much of what was owed in ms of the pool's rate is owed in ms of the present one: where a limit was raised a ms of it is more, and who had a turn too many would wait for as much longer. */
+export function rescale({ perMs = {} }: LedgerRecord, { meters }: Budget): number {
+  return meters.reduce((least, { rate, resource }) => Math.min(least, (perMs[resource] ?? rate.perMs) / rate.perMs), 1);
+}
+
+/** A limit is another than the record's: what was spent of greater ones is spent of this one as far as it goes, and of each of them when it is back. */
+function carry(budget: Budget, record: LedgerRecord, resource: Resource, now: number): void {
+  const meter = budget.meters.find((each) => each.resource === resource);
+  if (meter?.tally instanceof Sliding) return;
+  const perMs = meter?.rate.perMs ?? 0;
+  const recorded = record.perMs ? (record.perMs[resource] ?? 0) : perMs;
+  const own = recorded > perMs ? [{ spent: record.spent[resource] ?? 0, at: record.at, perMs: recorded }] : [];
+  const former = [...(record.former?.[resource] ?? []), ...own].filter((each) => leftOf(each, now) > 0);
+  const greater = former.filter((each) => each.perMs > perMs);
+  if (greater.length > 0) budget.former = { ...budget.former, [resource]: greater };
+  if (!meter || recorded === perMs) return;
+  const back = sumOf(
+    former.filter((each) => each.perMs <= perMs),
+    now,
+  );
+  const held = Math.min(sumOf(greater, now), meter.whole + perMs * AHEAD_MS);
+  const missing = Math.max(back, held - meter.tally.spent(now));
+  if (missing > 0) meter.tally.owe(missing, now);
+}
+
+function sumOf(former: readonly Former[], now: number): number {
+  return former.reduce((sum, each) => sum + leftOf(each, now), 0);
+}
+
+function leftOf({ at, perMs, spent }: Former, now: number): number {
+  return Math.max(0, spent - Math.max(0, now - at) * perMs);
+}
+
+/** Those that have anything in them. */
+function filled<T extends Record<string, object>>(fields: T): Partial<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, each]) => Object.keys(each).length > 0)) as Partial<T>;
 }
 
 function restoreMeter({ leaving, rate, resource, tally, whole }: Meter, record: LedgerRecord, now: number): void {

@@ -99,11 +99,11 @@ export function isCovered(ramp: Ramp, now: number): boolean {
   return spentAt(ramp.written, rate, now) >= spentAt(ramp.bucket, rate, now);
 }
 
-/** What is to be written; it runs ahead of the truth as a budget does (policy/ledger.ts), so that a start costs no row of its own. */
-export function recordOf(ramp: Ramp, now: number): RampRecord {
+/** What is to be written; it runs ahead of the truth by so many ms of rate, as a budget does (policy/ledger.ts), so that a start costs no row of its own. */
+export function recordOf(ramp: Ramp, now: number, aheadMs = AHEAD_MS): RampRecord {
   const { minute, used, past, seen } = ramp;
   const rate = rateOf(ramp);
-  const { at, spent } = take(ramp.bucket, rate, rate.perMs * AHEAD_MS, now);
+  const { at, spent } = take(ramp.bucket, rate, rate.perMs * aheadMs, now);
   ramp.written = { at, spent };
   return { minute, used, past, seen: { ...seen }, bucket: ramp.written };
 }

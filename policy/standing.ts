@@ -10,6 +10,16 @@ export type Had = [flow: string, lead: number, credit: number, owes?: true];
 /** `others`: the lead of those that wait and are not named. `part`: what is thought that calls use of what they reserve. `passed`: the job that others were let ahead of, and by how much that delayed it, ms. */
 export type Standing = { flows: Had[]; others?: number; part?: number; passed?: [job: string, delayedMs: number] };
 
+/** The same, of an order whose ms are others. */
+export function rescaled({ flows, others, part, passed }: Standing, by: number): Standing {
+  return {
+    flows: flows.map(([flow, lead, credit, ...owes]) => [flow, lead * by, credit * by, ...owes]),
+    ...(others !== undefined && { others: others * by }),
+    ...(part !== undefined && { part }),
+    ...(passed && { passed: [passed[0], passed[1] * by] }),
+  };
+}
+
 /** Flows written, those that had the most: a hundred kilobytes of a row of two million, once before a sleep. Were there more, a turn of each would take half a day where the object sleeps between two. */
 const FLOWS_WRITTEN = 5_000;
 

@@ -2,26 +2,42 @@
 import type { PoolConfig, PoolsConfig } from "../schemas/settings.ts";
 import type { PoolTuning, TenantTuning, Tune, Tunings } from "../schemas/tuning.ts";
 
-export const UNTUNED: Tunings = { pools: {}, tenants: {} };
+/** Wishes that are remembered: who repeats one does so within seconds. */
+const WISHES_KEPT = 32;
 
-/** What is set once a wish is fulfilled. What is set as it is configured stays set: a deployment may configure it otherwise. */
-export function retuned({ pools, tenants }: Tunings, { id, kind, reset, set }: Tune): Tunings {
-  if (kind === "pool") return { pools: merged(pools, id, set, reset), tenants };
-  return { pools, tenants: merged(tenants, id, set, reset) };
+export const UNTUNED: Tunings = { pools: {}, tenants: {}, wishes: [] };
+
+/** What is set of one by that name; names are anybody's, and may be those of an object's own fields. */
+export function setOf<T>(all: Readonly<Record<string, T>>, id: string): T | undefined {
+  return Object.hasOwn(all, id) ? all[id] : undefined;
 }
 
-function merged<T extends object>(known: Record<string, T>, id: string, set: T, reset: boolean): Record<string, T> {
-  const { [id]: before, ...others } = known;
-  const after = { ...(reset ? {} : before), ...set } as T;
-  return Object.keys(after).length > 0 ? { ...others, [id]: after } : others;
+/** What is set once a wish is fulfilled; the same as before if it changes nothing, or was fulfilled. What is set as it is configured is set: a deployment may configure it otherwise. */
+export function retuned(before: Tunings, { id, kind, reset, set, wish }: Tune): Tunings {
+  if (before.wishes.includes(wish)) return before;
+  const of = kind === "pool" ? "pools" : "tenants";
+  const known = setOf<object>(before[of], id) ?? {};
+  const after = { ...(reset ? {} : known), ...set };
+  if (JSON.stringify(after) === JSON.stringify(known)) return before;
+  const others = Object.entries(before[of]).filter(([name]) => name !== id);
+  const all = Object.fromEntries(Object.keys(after).length > 0 ? [...others, [id, after]] : others);
+  return { ...before, [of]: all, wishes: [...before.wishes, wish].slice(-WISHES_KEPT) };
 }
 
 /** The pools as they are in force. What is set of one that is not configured waits until it is again. */
-export function tunedPools(configured: PoolsConfig, { pools }: Tunings): PoolsConfig {
-  const tuned = Object.entries(configured).map(
-    ([id, config]) => [id, { ...config, ...pools[id], learn: within(pools[id] ?? {}, config) }] as const,
-  );
+export function tunedPools(configured: PoolsConfig, { pools }: Pick<Tunings, "pools">): PoolsConfig {
+  const tuned = Object.entries(configured).map(([id, config]) => [id, tunedPool(config, setOf(pools, id))] as const);
   return Object.fromEntries(tuned) as PoolsConfig;
+}
+
+function tunedPool(config: PoolConfig, set: PoolTuning = {}): PoolConfig {
+  return { ...config, ...set, learn: within(set, config) } as PoolConfig;
+}
+
+/** What is set is a bound: headers raise it no further. */
+function within(set: PoolTuning, { learn }: PoolConfig): PoolConfig["learn"] {
+  if (learn === false) return false;
+  return Object.fromEntries(Object.entries(learn).filter(([name]) => !(name.replace("max_", "") in set)));
 }
 
 type TenantLimits = { weight: number; rpm: number | null; tpm: number | null; maxQueued: number | null };
@@ -29,10 +45,4 @@ type TenantLimits = { weight: number; rpm: number | null; tpm: number | null; ma
 /** A tenant's limits as they are in force. */
 export function tunedTenant(configured: TenantLimits, { max_queued, ...tuning }: TenantTuning = {}): TenantLimits {
   return { ...configured, ...tuning, maxQueued: max_queued === undefined ? configured.maxQueued : max_queued } as TenantLimits;
-}
-
-/** What is set is a bound: headers raise it no further. */
-function within(set: PoolTuning, { learn }: PoolConfig): PoolConfig["learn"] {
-  if (learn === false) return false;
-  return Object.fromEntries(Object.entries(learn).filter(([name]) => !(name.replace("max_", "") in set)));
 }

@@ -1,5 +1,5 @@
 import type { Outcome } from "./rpc.ts";
-import type { PoolTuning, TenantTuning } from "./tuning.ts";
+import type { Overrides, PoolTuning } from "./tuning.ts";
 
 /** `GET /v1/queue`: counted, not sampled. */
 export type QueueState = {
@@ -10,8 +10,8 @@ export type QueueState = {
   /** No new jobs are taken in: of anybody, and of these tenants. */
   draining: boolean;
   draining_tenants: string[];
-  /** What operators have set over what is configured, by tenant. */
-  tenant_overrides: Record<string, TenantTuning>;
+  /** What operators have set over what is configured, of pools that are not configured any more as well. */
+  overrides: Overrides;
   pools: PoolState[];
 };
 
@@ -89,5 +89,5 @@ export type PoolState = {
   doubts: Doubts & { tenants: ({ id: string } & Doubts)[] };
 };
 
-/** A pool by itself. */
-export type PoolTuned = { object: "pool" } & PoolState;
+/** A pool by itself; of one that is not configured any more, what is set. */
+export type PoolTuned = { object: "pool"; id: string; overrides: PoolTuning } & Partial<PoolState>;

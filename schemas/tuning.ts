@@ -24,10 +24,16 @@ export const TenantTuning = z
 export type TenantTuning = z.infer<typeof TenantTuning>;
 
 /** What is set over what is configured, by name. */
-export type Tunings = { pools: Record<string, PoolTuning>; tenants: Record<string, TenantTuning> };
+export type Overrides = { pools: Record<string, PoolTuning>; tenants: Record<string, TenantTuning> };
 
-/** An operator's wish. `reset`: first, all that was set before of this pool or tenant is as configured again. */
-export type Tune = { id: string; reset: boolean } & ({ kind: "pool"; set: PoolTuning } | { kind: "tenant"; set: TenantTuning });
+/** `wishes`: the last that were fulfilled. */
+export type Tunings = Overrides & { wishes: string[] };
+
+/** An operator's wish, with a name of its own: repeated, it is fulfilled already. `reset`: first, all that was set before of this pool or tenant is as configured again. */
+export type Tune = { wish: string; id: string; reset: boolean } & (
+  | { kind: "pool"; set: PoolTuning }
+  | { kind: "tenant"; set: TenantTuning }
+);
 
 /** What a tenant may use of all pools. `queued`: its jobs that have not ended; `overrides`: what of it is set over what is configured. */
 export type TenantState = {

@@ -1,6 +1,6 @@
 /**
- * Jobs that are too large for a limit that upstream lowered. As they become the next in line they are found, and stand aside, so that nobody waits behind them. Law: where nobody else waits for their pool, the smallest is let go all the same, at a full bucket and as its debt: no answer but
- * a call's tells that the limit is back.
+ * Jobs that are too large for a limit that upstream, or an operator, lowered. As they become the next in line they are found, and stand aside, so that nobody waits behind them. Law: where nobody else waits for their pool, the smallest is let go all the same, at a full bucket and as its debt: no answer but
+ * a call's tells that the limit is back. One that an operator lowered is back when he says so.
  *
  * What no limit that the operator set would ever hold does not stand here: its job ends.
  */
@@ -94,7 +94,7 @@ export class Aside {
   }
 
   /** Whom to let go to find out; null if others wait for the pool, or nobody is here who may. What waits for its own tenant alone does not count. */
-  probe({ id, order }: Pool, now: number): Entry | null {
+  probe({ bound, id, order }: Pool, now: number): Entry | null {
     const group = this.#groups.get(id);
     if (!group || order.isWaitedFor) return null;
     let least: Shelf | null = null;
@@ -102,9 +102,11 @@ export class Aside {
       if (this.#book.conditions.pausedTenants.has(tenant)) continue;
       if (!least || sizeOf(shelf) < sizeOf(least)) least = shelf;
     }
-    const run = least?.runs.peek();
-    if (run && run.smallest < (least?.entries.peek()?.row.tokens ?? Number.POSITIVE_INFINITY)) this.#book.resting.wake(run, now);
-    return least?.entries.peek() ?? null;
+    // An operator's own word needs no finding out.
+    if (!least || neverFits(bound, sizeOf(least))) return null;
+    const run = least.runs.peek();
+    if (run && run.smallest < (least.entries.peek()?.row.tokens ?? Number.POSITIVE_INFINITY)) this.#book.resting.wake(run, now);
+    return least.entries.peek() ?? null;
   }
 
   #shelf(pool: Pool, tenant: string, now: number): Shelf {

@@ -2,7 +2,7 @@
  * The coordinator's memory: every ticket, and the order, budget and fleet that decide about them. A cache of SQLite,
  * rebuilt at wake. Steps change it and note what to write and whom to tell; the class then writes and tells.
  */
-import { type Settings, tenantOf } from "../../platform/settings.ts";
+import { type Settings, type Tenant, tenantOf } from "../../platform/settings.ts";
 import { type Budget, dominantKind, openBudget } from "../../policy/budget.ts";
 import { flowOf, weightOfFlow } from "../../policy/flow.ts";
 import { RankedHeap } from "../../policy/heap.ts";
@@ -114,6 +114,7 @@ export class Book {
       this.pools.set(id, {
         id,
         budget,
+        bound: greatestBudget(config),
         greatest: greatestBudget(config, configured.pools[id]!),
         order,
         record: null,
@@ -131,13 +132,19 @@ export class Book {
   tenant(name: string): TenantDesk {
     let desk = this.tenants.get(name);
     if (!desk) {
-      const { rpm, tpm, weight, maxQueued } = tenantOf(this.settings, name);
-      const budget = openBudget({ rpm, tpm, rpd: null, tpd: null, concurrency: null, burstSeconds: 60 });
+      const own = tenantOf(this.settings, name);
+      const { maxQueued, weight } = own;
+      const budget = ownBudget(own);
       const flows = [flowOf(name, false), flowOf(name, true)] as const;
       desk = { name, flows, budget, record: null, queued: 0, maxQueued, weight, wakeAt: Number.POSITIVE_INFINITY, slot: -1 };
       this.tenants.set(name, desk);
     }
     return desk;
+  }
+
+  /** What a tenant may use as it is configured. */
+  configuredBudget(name: string): Budget {
+    return ownBudget(tenantOf(this.configured, name));
   }
 
   /** Takes a ticket into memory, in whatever phase it is. */
@@ -316,7 +323,8 @@ export class Book {
   /** The next instant at which something is due; Infinity if nothing is. */
   nextWake(): number {
     let at = Math.min(this.leaseCheckAt, this.quietAt);
-    for (const pool of this.pools.values()) at = Math.min(at, pool.wakeAt);
+    // Nothing starts where all begins anew.
+    if (!this.isLast) for (const pool of this.pools.values()) at = Math.min(at, pool.wakeAt);
     at = Math.min(at, this.#kept.peek()?.wakeAt ?? at);
     at = Math.min(at, this.delayed.peek()?.row.ready_at ?? at, this.deadlines.peek()?.row.deadline ?? at, this.resting.deadlineAt);
     return Math.min(at, this.endings.nextAt);
@@ -331,4 +339,8 @@ function heapOf(name: "delayed" | "deadlines", dueAt: (entry: Entry) => number):
       slots[name] = place;
     },
   );
+}
+
+function ownBudget({ rpm, tpm }: Tenant): Budget {
+  return openBudget({ rpm, tpm, rpd: null, tpd: null, concurrency: null, burstSeconds: 60 });
 }

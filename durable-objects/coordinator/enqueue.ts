@@ -78,7 +78,8 @@ function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem |
   const beyond = beyondBounds(pool, ticket.tokens);
   if (beyond) return beyond;
   const tenant = book.tenant(address.tenant);
-  if (neverFits(tenant.budget, ticket.tokens)) {
+  // What is too large only for what an operator has set since goes at a full bucket.
+  if (neverFits(tenant.budget, ticket.tokens) && neverFits(book.configuredBudget(address.tenant), ticket.tokens)) {
     return problem(
       400,
       "reservation_exceeds_budget",

@@ -43,7 +43,9 @@ export type Entry = {
 export type Pool = {
   readonly id: string;
   readonly budget: Budget;
-  /** With the greatest limits that the operator lets it have. */
+  /** With the greatest limits that the operator lets it have now. */
+  readonly bound: Budget;
+  /** The same, or as they are configured where that is more: what does not fit this, never will. */
   readonly greatest: Budget;
   readonly order: Order;
   record: PoolRecord | null;

@@ -3,6 +3,7 @@ import { free, neverFits, used } from "../../policy/budget.ts";
 import { eta, inSeconds } from "../../policy/eta.ts";
 import { isBatches } from "../../policy/flow.ts";
 import { toldFailure } from "../../policy/last-failure.ts";
+import { setOf } from "../../policy/tuning.ts";
 import type { LastFailure } from "../../schemas/job.ts";
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import type { Place, Unlined } from "../../schemas/rpc.ts";
@@ -85,13 +86,14 @@ export function inspect(book: Book, now: number): QueueState {
   for (const entry of book.entries.values()) count(book, states.get(entry.row.pool)!, entry, now);
   for (const run of book.resting.runs) countRested(book, states.get(run.pool)!, run, now);
   const { drains, pausedAt, pausedTenants } = book.conditions;
+  const { pools, tenants } = book.tunings.all;
   return {
     object: "queue",
     paused: pausedAt !== null,
     paused_tenants: [...pausedTenants.keys()],
     draining: drains.has({ kind: "all" }),
     draining_tenants: drains.tenants,
-    tenant_overrides: book.tunings.all.tenants,
+    overrides: { pools, tenants },
     pools: [...states.values()].map(closeState),
   };
 }
@@ -114,7 +116,7 @@ function openState(book: Book, pool: Pool, now: number): Counting {
     condition,
     draining: book.conditions.drains.has({ kind: "all" }) || book.conditions.drains.has({ kind: "pool", id: pool.id }),
     limits: inForce(book, pool.id),
-    overrides: book.tunings.all.pools[pool.id] ?? {},
+    overrides: setOf(book.tunings.all.pools, pool.id) ?? {},
     burst_seconds: { requests: inSeconds(bursts.requests * 1_000), tokens: inSeconds(bursts.tokens * 1_000) },
     used: { requests: begun(used(budget, "rpm", now)), tokens: begun(used(budget, "tpm", now)) },
     used_day: { requests: begun(used(budget, "rpd", now)), tokens: begun(used(budget, "tpd", now)) },

@@ -1,7 +1,8 @@
 /** The coordinator wakes: its book as it was written. */
 import type { Settings } from "../../platform/settings.ts";
-import { restore } from "../../policy/ledger.ts";
+import { rescale, restore } from "../../policy/ledger.ts";
 import { leaveAtOnce } from "../../policy/placement.ts";
+import { rescaled } from "../../policy/standing.ts";
 import { Book, type Entry } from "./book.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 
@@ -32,8 +33,10 @@ export function openBook(settings: Settings, store: CoordinatorStore, now: numbe
     if (row.phase === "leased") resumeLease(book, entry, now);
   }
   book.resting.refillAll(now);
-  for (const { order, record } of book.pools.values())
-    if (record?.standing) order.recall(record.standing, (job) => book.entries.get(job)?.waiting ?? null);
+  for (const { budget, order, record } of book.pools.values()) {
+    if (!record?.standing) continue;
+    order.recall(rescaled(record.standing, rescale(record, budget)), (job) => book.entries.get(job)?.waiting ?? null);
+  }
   book.conditions.findProbes((pool, job) => {
     const row = book.entries.get(job)?.row;
     return row?.phase === "leased" && row.pool === pool;

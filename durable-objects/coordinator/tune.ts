@@ -3,6 +3,7 @@
  * begins anew, as after a deployment that configures it so: there is no second way in which limits change.
  */
 import { tenantOf } from "../../platform/settings.ts";
+import { setOf } from "../../policy/tuning.ts";
 import type { Refused } from "../../schemas/problem.ts";
 import type { PoolTuned } from "../../schemas/queue.ts";
 import type { TenantState, Tune } from "../../schemas/tuning.ts";
@@ -14,7 +15,9 @@ import type { Rounds } from "./rounds.ts";
 /** The pool or the tenant as it is in force; where something changes, once the object is asked again. */
 export async function tune(book: Book, rounds: Rounds, wish: Tune, now: number): Promise<PoolTuned | TenantState | Refused> {
   const { id, kind } = wish;
-  const problem = unknown(book, { kind, id });
+  // What is not there any more can be reset all the same.
+  const isKnown = overridesOf(book, wish) || book.tunings.all.wishes.includes(wish.wish);
+  const problem = isKnown ? null : unknown(book, { kind, id });
   if (problem) return { ok: false, problem };
   const changes = rounds.turn(() => change(book, wish));
   // Who asks while another wish is on its way in waits for it.
@@ -25,23 +28,22 @@ export async function tune(book: Book, rounds: Rounds, wish: Tune, now: number):
 /** Answers whether anything changes; the book is then that of before. */
 function change(book: Book, wish: Tune): boolean {
   const { id, kind, reset, set } = wish;
-  const before = overridesOf(book, wish);
-  book.tunings.set(wish);
-  if (JSON.stringify(before) === JSON.stringify(overridesOf(book, wish))) return false;
+  if (!book.tunings.set(wish)) return false;
   book.conditions.notices.push({ level: "info", event: "tuned", scope: kind, id, reset, ...(set as Facts) });
   return true;
 }
 
 type Facts = Record<string, number | null>;
 
-function overridesOf({ tunings }: Book, { id, kind }: Pick<Tune, "id" | "kind">): object {
-  return (kind === "pool" ? tunings.all.pools : tunings.all.tenants)[id] ?? {};
+function overridesOf({ tunings }: Book, { id, kind }: Pick<Tune, "id" | "kind">): object | undefined {
+  return setOf<object>(kind === "pool" ? tunings.all.pools : tunings.all.tenants, id);
 }
 
 /** The pool or the tenant, as it is in force. */
 function tuned(book: Book, { id, kind }: Tune, now: number): PoolTuned | TenantState {
-  if (kind === "pool") return { object: "pool", ...inspect(book, now).pools.find((pool) => pool.id === id)! };
+  const overrides = overridesOf(book, { id, kind }) ?? {};
+  if (kind === "pool") return { object: "pool", id, overrides, ...inspect(book, now).pools.find((pool) => pool.id === id) };
   const { maxQueued: max_queued, queued, weight } = book.tenant(id);
   const { rpm, tpm } = tenantOf(book.settings, id);
-  return { object: "tenant", id, weight, rpm, tpm, max_queued, queued, overrides: overridesOf(book, { id, kind }) };
+  return { object: "tenant", id, weight, rpm, tpm, max_queued, queued, overrides };
 }

@@ -9,7 +9,7 @@ export class TuningBook {
   #changed = false;
 
   constructor(store: CoordinatorStore) {
-    this.#all = store.tunings() ?? UNTUNED;
+    this.#all = { ...UNTUNED, ...store.tunings() };
   }
 
   get all(): Tunings {
@@ -23,10 +23,12 @@ export class TuningBook {
     return { ...configured, pools: tunedPools(configured.pools, this.#all), tenants };
   }
 
-  /** In force once the object has begun anew. */
-  set(wish: Tune): void {
-    this.#all = retuned(this.#all, wish);
-    this.#changed = true;
+  /** Answers whether anything changes; it is in force once the object has begun anew. */
+  set(wish: Tune): boolean {
+    const before = this.#all;
+    this.#all = retuned(before, wish);
+    this.#changed ||= this.#all !== before;
+    return this.#all !== before;
   }
 
   write(store: CoordinatorStore): void {

@@ -46,7 +46,7 @@ function write(book: Book, store: CoordinatorStore, now: number): void {
   writeTickets(book, store);
   for (const letter of book.deadLetters) store.addDeadLetter(letter);
   writeLedgers(book, store, now);
-  book.conditions.write(store, now);
+  book.conditions.write(store, now, book.isLast);
   book.tunings.write(store);
   book.limits.write(store);
   book.doubts.write(store);

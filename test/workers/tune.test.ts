@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorBody } from "../../schemas/problem.ts";
-import type { PoolTuned, QueueState } from "../../schemas/queue.ts";
+import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import type { TenantState } from "../../schemas/tuning.ts";
 import { playAll } from "../support/desk.ts";
 import { advanceTo, call, coordinator, crash, ended, hashOf, inside, job, pool, submit, until } from "../support/service.ts";
@@ -12,9 +12,9 @@ beforeEach(resetWorld);
 afterEach(reset);
 
 const operator = { key: "sk-dev-operator" };
-const tunePool = (wish: unknown, id = "gpt-5-mini") => call<PoolTuned>("PATCH", `/v1/pools/${id}`, wish, operator);
+const tunePool = (wish: unknown, id = "gpt-5-mini") => call<PoolState>("PATCH", `/v1/pools/${id}`, wish, operator);
 const tuneTenant = (wish: unknown, id = "alice") => call<TenantState>("PATCH", `/v1/tenants/${id}`, wish, operator);
-const getPool = async (id = "gpt-5-mini") => (await call<PoolTuned>("GET", `/v1/pools/${id}`, undefined, operator)).body;
+const getPool = async (id = "gpt-5-mini") => (await call<PoolState>("GET", `/v1/pools/${id}`, undefined, operator)).body;
 const getTenant = async (id = "alice") => (await call<TenantState>("GET", `/v1/tenants/${id}`, undefined, operator)).body;
 const queue = async () => (await call<QueueState>("GET", "/v1/queue", undefined, operator)).body;
 
@@ -151,6 +151,17 @@ describe("a pool's limits", () => {
     expect([followed[0], followed.at(-1)]).toEqual([first * 1.25, 800]);
   });
 
+  it("lowered below what headers tell, and reset -> are at once what headers tell", async () => {
+    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { rpm: 600, tpm: 600_000 } });
+    playAll();
+    await getPool();
+    world.now = EPOCH + 1_000;
+    await tunePool({ rpm: 6 });
+    await told(500);
+    expect((await getPool()).limits.rpm).toBe(6);
+    expect((await tunePool({ reset: true })).body.limits.rpm).toBe(500);
+  });
+
   it("set as they are -> nothing begins anew", async () => {
     await tunePool({ rpm: 6 });
     const events = () => inside(coordinator(), (object) => (object as unknown as { events: number }).events);
@@ -159,6 +170,94 @@ describe("a pool's limits", () => {
     expect(before).toBeGreaterThan(0);
     expect((await tunePool({ rpm: 6 })).status).toBe(200);
     expect(await events()).toBeGreaterThanOrEqual(before);
+  });
+});
+
+describe("what was spent before limits were set otherwise", () => {
+  /** Alice's and the pool's are alike in this. */
+  it.each([
+    ["a pool's", tunePool],
+    ["a tenant's", tuneTenant],
+  ])("%s lowered, and reset within the minute -> no more goes than the limit of before has left", async (_, tune) => {
+    world.upstream = silence();
+    await tune({ rpm: 60 });
+    await many(80);
+    const { in_flight: gone } = await getPool();
+    expect(gone).toBeGreaterThan(50);
+    await tune({ rpm: 6 });
+    await many(20);
+    expect((await getPool()).in_flight).toBe(gone);
+    await advanceTo(EPOCH + 2_000);
+    // A limit that stands for the one it was configured as.
+    await tune({ rpm: 60 });
+    await many(1);
+    expect((await getPool()).in_flight).toBeLessThanOrEqual(gone + 3);
+    await advanceTo(EPOCH + 60_000);
+    await until(async () => (await getPool()).in_flight > gone + 20);
+  });
+
+  it("of a day's limit that was lowered, or taken away -> is spent still when it is back", async () => {
+    world.upstream = silence();
+    await tunePool({ rpd: 40 });
+    await many(36);
+    await tunePool({ rpd: 5 });
+    await tunePool({ rpd: 40 });
+    await many(20);
+    const { in_flight: gone } = await getPool();
+    expect(gone).toBeGreaterThanOrEqual(36);
+    expect(gone).toBeLessThanOrEqual(40);
+    await tunePool({ rpd: null });
+    await until(async () => (await getPool()).in_flight === 56);
+    await tunePool({ rpd: 40 });
+    await many(1);
+    expect(await getPool()).toMatchObject({ in_flight: 56, depth: 1 });
+  });
+});
+
+describe("jobs that are larger than what an operator sets", () => {
+  it.each([{ tpm: 1_000, burst_seconds: 60 }, { tpd: 1_000 }])(
+    "by %j -> none goes to see whether the limit is back, however long it takes",
+    async (set) => {
+      world.upstream = () => completion("ok");
+      await tunePool(set);
+      const { id } = await submit({}, { max_completion_tokens: 5_000 });
+      for (let hour = 1; hour <= 24; hour += 4) await advanceTo(EPOCH + hour * 3_600_000);
+      expect(world.calls).toHaveLength(0);
+      expect(await getPool()).toMatchObject({ depth: 1, condition: { reason: "lowered_limit", next_probe_at: null } });
+      await tunePool({ reset: true });
+      await until(() => world.calls.length === 1);
+      expect((await ended(id)).status).toBe("completed");
+    },
+  );
+
+  it("of a tenant's -> are taken in, and go at a full bucket", async () => {
+    world.upstream = () => completion("ok");
+    await tuneTenant({ tpm: 1_000 });
+    const { id } = await submit({}, { max_completion_tokens: 5_000 });
+    expect((await ended(id)).status).toBe("completed");
+  });
+});
+
+describe("wishes that meet", () => {
+  it("and contradict each other -> each is fulfilled and answered, once", async () => {
+    const answers = await Promise.all([300, 400, 200, 100].map((rpm) => tunePool({ rpm })));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    const { limits, overrides } = await getPool();
+    expect(overrides).toEqual({ rpm: limits.rpm });
+    expect([100, 200, 300, 400]).toContain(limits.rpm);
+  });
+
+  it("of different limits -> are all in force, a reset among them or not", async () => {
+    await Promise.all([
+      tunePool({ rpm: 300 }),
+      tunePool({ concurrency: 3 }),
+      tuneTenant({ weight: 2 }),
+      tunePool({ rpm: 9 }, "gpt-5-nano"),
+    ]);
+    expect((await queue()).overrides).toEqual({
+      pools: { "gpt-5-mini": { rpm: 300, concurrency: 3 }, "gpt-5-nano": { rpm: 9 } },
+      tenants: { alice: { weight: 2 } },
+    });
   });
 });
 
@@ -177,7 +276,7 @@ describe("a tenant's limits", () => {
       { id: "alice", in_flight: 1, depth: 4, weight: 3 },
       { id: "bob", in_flight: 5, depth: 0, weight: 1 },
     ]);
-    expect((await queue()).tenant_overrides).toEqual({ alice: { rpm: 2, weight: 3 } });
+    expect((await queue()).overrides.tenants).toEqual({ alice: { rpm: 2, weight: 3 } });
     expect((await tuneTenant({ reset: true })).body).toMatchObject({ rpm: null, weight: 1, queued: 5, overrides: {} });
     await until(async () => (await getPool()).in_flight === 10);
   });
@@ -207,8 +306,7 @@ describe("who may not, or asks for what cannot be", () => {
   ])("PATCH /v1/%s %j -> %i", async (path, wish, status, code) => {
     const answer = await call<ErrorBody>("PATCH", `/v1/${path}`, wish, operator);
     expect([answer.status, answer.body.error.code]).toEqual([status, code]);
-    const { pools, tenant_overrides } = await queue();
-    expect([tenant_overrides, ...pools.map(({ overrides }) => overrides)]).toEqual([{}, {}, {}, {}, {}]);
+    expect((await queue()).overrides).toEqual({ pools: {}, tenants: {} });
   });
 
   it("a tenant's own key -> 403", async () => {
@@ -216,6 +314,45 @@ describe("who may not, or asks for what cannot be", () => {
       expect((await call("PATCH", path, { rpm: 1 })).status).toBe(403);
       expect((await call("GET", path)).status).toBe(403);
     }
+  });
+
+  it("to look -> writes nothing", async () => {
+    await getPool();
+    const rows = () => inside(coordinator(), (object) => (object as unknown as { rowsWritten(): number }).rowsWritten());
+    const before = await rows();
+    for (const look of [getPool, getTenant]) await look();
+    expect(await rows()).toBe(before);
+  });
+
+  it("a pool and a tenant that are configured no more -> are shown, and can be reset", async () => {
+    const own = (tenants: string[]) =>
+      Promise.all(tenants.map(async (tenant) => ({ key_sha256: await hashOf(tenant), tenant, roles: ["submit", "operate"] })));
+    const pools = { "gpt-5-mini": { rpm: 60, tpm: 60_000 }, old: { rpm: 5, tpm: 5_000 } };
+    world.env = { SLUICE_POOLS: JSON.stringify(pools), SLUICE_KEYS: JSON.stringify(await own(["acme"])) };
+    await crash();
+    await tunePool({ rpm: 1 }, "old");
+    await tuneTenant({ weight: 3 }, "acme");
+    world.env = { SLUICE_POOLS: JSON.stringify({ "gpt-5-mini": pools["gpt-5-mini"] }) };
+    await crash();
+    expect((await queue()).overrides).toEqual({ pools: { old: { rpm: 1 } }, tenants: { acme: { weight: 3 } } });
+    expect((await tunePool({ reset: true }, "old")).body).toEqual({ object: "pool", id: "old", overrides: {} });
+    expect((await tuneTenant({ reset: true }, "acme")).body).toMatchObject({ id: "acme", overrides: {} });
+    expect((await tunePool({ reset: true }, "old")).status).toBe(404);
+  });
+
+  it.each([
+    ["__proto__", "plain"],
+    ["constructor", "constructor"],
+  ])("a tenant called %s, a pool called %s -> are like any other", async (name, ofPool) => {
+    const own = [{ key_sha256: await hashOf("op"), tenant: name, roles: ["submit", "operate"] }];
+    const pools = JSON.stringify({ [ofPool]: { models: ["m"], rpm: 60, tpm: 60_000 } });
+    world.env = { SLUICE_POOLS: pools, SLUICE_KEYS: JSON.stringify(own) };
+    await crash();
+    expect(await getTenant(name)).toMatchObject({ id: name, weight: 1, overrides: {} });
+    expect((await tuneTenant({ weight: 2 }, name)).body).toMatchObject({ weight: 2, overrides: { weight: 2 } });
+    expect((await tunePool({ rpm: 5 }, ofPool)).body).toMatchObject({ limits: { rpm: 5 }, overrides: { rpm: 5 } });
+    expect((await tunePool({ reset: true }, ofPool)).body).toMatchObject({ limits: { rpm: 60 }, overrides: {} });
+    expect((await tuneTenant({ reset: true }, name)).body).toMatchObject({ weight: 1, overrides: {} });
   });
 
   it("a pool whose name is no plain word -> is named encoded", async () => {

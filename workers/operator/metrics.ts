@@ -106,7 +106,8 @@ function ofTenants(pools: PoolState[]): Metric[] {
 
 function ofCalls(pools: PoolState[]): Metric[] {
   const ended = pools.flatMap(({ ended, id }) =>
-    Object.entries(ended).map(([outcome, value]) => ({ value, labels: { pool: id, outcome } })),
+    // A coordinator of an older program, while a new one is rolled out, counts none.
+    Object.entries(ended ?? {}).map(([outcome, value]) => ({ value, labels: { pool: id, outcome } })),
   );
   const tokens = pools.flatMap(({ estimates, id }) => [
     { value: estimates.reserved_tokens, labels: { pool: id, kind: "reserved" } },

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { callCoordinator } from "../../platform/objects.ts";
 import { type Settings, tenantOf } from "../../platform/settings.ts";
 import { type Cleared, type Crowd, clear, type Source } from "../../policy/clearing.ts";
-import { tunedTenant } from "../../policy/tuning.ts";
+import { setOf, tunedTenant } from "../../policy/tuning.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import { PoolTuning, TenantTuning } from "../../schemas/tuning.ts";
@@ -43,7 +43,7 @@ function unknown({ pools, tenants }: Wish, state: QueueState, settings: Settings
 
 function told(pool: PoolState, state: QueueState, settings: Settings, wish: Wish) {
   const [asIs, simulated] = [AS_IT_IS, wish].map((each) =>
-    clear(crowdsOf(pool, state, settings, each), sourcesOf(pool, each.pools[pool.id])),
+    clear(crowdsOf(pool, state, settings, each), sourcesOf(pool, setOf(each.pools, pool.id))),
   );
   const last = (cleared: Cleared[]) => Math.max(0, ...cleared.map((each) => inSeconds(each.last)));
   const waiting = pool.tenants.filter(({ depth }) => depth > 0);
@@ -72,10 +72,10 @@ function nameOf(tenant: string, batch: boolean): string {
   return batch ? `${tenant}/` : tenant;
 }
 
-function crowdsOf({ tenants }: PoolState, { tenant_overrides }: QueueState, settings: Settings, wish: Wish): Crowd[] {
+function crowdsOf({ tenants }: PoolState, { overrides }: QueueState, settings: Settings, wish: Wish): Crowd[] {
   return tenants.flatMap(({ batches, depth, id, tokens }) => {
-    const known = tunedTenant(tenantOf(settings, id), tenant_overrides[id]);
-    const { rpm, tpm, weight } = tunedTenant(known, wish.tenants[id]);
+    const known = tunedTenant(tenantOf(settings, id), setOf(overrides.tenants, id));
+    const { rpm, tpm, weight } = tunedTenant(known, setOf(wish.tenants, id));
     const caps = { requests: rpm && rpm / MINUTE_MS, tokens: tpm && tpm / MINUTE_MS };
     const live = { id, jobs: depth - batches.depth, tokens: tokens - batches.tokens, weight, isBatch: false, caps };
     return [live, { ...live, id: nameOf(id, true), jobs: batches.depth, tokens: batches.tokens, isBatch: true }];

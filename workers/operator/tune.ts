@@ -10,8 +10,8 @@ const Reset = { reset: z.boolean().default(false) };
 const PoolWish = PoolTuning.extend(Reset);
 const TenantWish = TenantTuning.extend(Reset);
 
-export const getPool = (context: Context) => answer(context, { kind: "pool", id: poolOf(context), reset: false, set: {} });
-export const getTenant = (context: Context) => answer(context, { kind: "tenant", id: tenantOf(context), reset: false, set: {} });
+export const getPool = (context: Context) => answer(context, { ...newWish(), kind: "pool", id: poolOf(context), set: {} });
+export const getTenant = (context: Context) => answer(context, { ...newWish(), kind: "tenant", id: tenantOf(context), set: {} });
 
 export async function tunePool(context: Context): Promise<Response> {
   const body = await readJson(context.request);
@@ -19,7 +19,7 @@ export async function tunePool(context: Context): Promise<Response> {
   const wish = PoolWish.safeParse(body.value);
   if (!wish.success) return refuse(malformed(wish.error));
   const { reset, ...set } = wish.data;
-  return answer(context, { kind: "pool", id: poolOf(context), reset, set });
+  return answer(context, { ...newWish(reset), kind: "pool", id: poolOf(context), set });
 }
 
 export async function tuneTenant(context: Context): Promise<Response> {
@@ -28,7 +28,7 @@ export async function tuneTenant(context: Context): Promise<Response> {
   const wish = TenantWish.safeParse(body.value);
   if (!wish.success) return refuse(malformed(wish.error));
   const { reset, ...set } = wish.data;
-  return answer(context, { kind: "tenant", id: tenantOf(context), reset, set });
+  return answer(context, { ...newWish(reset), kind: "tenant", id: tenantOf(context), set });
 }
 
 async function answer({ env, settings }: Context, wish: Tune): Promise<Response> {
@@ -36,5 +36,6 @@ async function answer({ env, settings }: Context, wish: Tune): Promise<Response>
   return "ok" in told ? refuse(told.problem) : json(told);
 }
 
+const newWish = (reset = false) => ({ wish: crypto.randomUUID(), reset });
 const poolOf = ({ params }: Context) => decoded(params.pool ?? "");
 const tenantOf = ({ params }: Context) => decoded(params.tenant ?? "");

@@ -118,10 +118,11 @@ export class Conditions {
     this.#changed.add("retired");
   }
 
-  write(store: CoordinatorStore, now: number): void {
-    for (const [id, { ramp }] of this.#pools) if (ramp && !isCovered(ramp, now)) this.changedPool(id);
+  /** `exactly`: ahead of nothing. */
+  write(store: CoordinatorStore, now: number, exactly: boolean): void {
+    for (const [id, { ramp }] of this.#pools) if (ramp && (exactly || !isCovered(ramp, now))) this.changedPool(id);
     if (this.#changed.size === 0) return;
-    for (const scope of this.#changed) store.putCondition(scope, JSON.stringify(this.#recordOf(scope, now)));
+    for (const scope of this.#changed) store.putCondition(scope, JSON.stringify(this.#recordOf(scope, now, exactly)));
     this.#changed.clear();
   }
 
@@ -167,13 +168,20 @@ export class Conditions {
     if (!credit) this.changedPool(id);
   }
 
-  #recordOf(scope: string, now: number): PoolRecord | Levers | DrainRecord | string[] {
+  #recordOf(scope: string, now: number, exactly: boolean): PoolRecord | Levers | DrainRecord | string[] {
     if (scope === "drains") return this.drains.record;
     if (scope === "levers") return { pausedAt: this.pausedAt, tenants: [...this.pausedTenants] };
     if (scope === "retired") return [...this.retired];
     const state = this.of(scope.slice("pool ".length));
     const { credit, cut, pausedAt, ramp, silence, spent, stop, use } = state;
     state.usedBefore = use;
-    return { pausedAt, stop, cut, use, ramp: ramp && recordOf(ramp, now), doubted: credit && { spent, credit, silence } };
+    return {
+      pausedAt,
+      stop,
+      cut,
+      use,
+      ramp: ramp && recordOf(ramp, now, exactly ? 0 : undefined),
+      doubted: credit && { spent, credit, silence },
+    };
   }
 }
