@@ -16,7 +16,7 @@ export const PRIORITY_LIMIT_SECONDS = 86_400;
 
 const unixSeconds = z.number().finite().min(0).max(32_503_680_000);
 
-const Message = z.looseObject({ role: z.string() });
+export const Message = z.looseObject({ role: z.string() });
 type Message = z.infer<typeof Message>;
 
 /** Told of the first message alone that is none: of hundreds of thousands, one after the other would be too much. */

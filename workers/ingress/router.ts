@@ -23,6 +23,7 @@ import { listDeliveries, redeliverEvent } from "./deliveries.ts";
 import { reportThrown } from "./internal-error.ts";
 import { jobEvents } from "./job-events.ts";
 import { makeToken } from "./make-token.ts";
+import { answerDescription } from "./openapi/answer-description.ts";
 import { TokenOver } from "./passes.ts";
 import { cancelJob, getJob, listJobs } from "./read-jobs.ts";
 import { invalid, json, notByToken, refuse } from "./respond.ts";
@@ -63,6 +64,7 @@ const router = Router()
   .get("/v1/jobs/:id/deliveries", behindKey("read", listDeliveries))
   .post("/v1/jobs/:id/deliveries/:delivery/redeliver", behindKey("submit", redeliverEvent))
   .get("/v1/subscribe", behind("read", subscribe))
+  .get("/openapi.json", answerDescription)
   .get("/metrics", behind("operate", getMetrics))
   .get("/v1/queue", behind("operate", getQueue))
   .get("/v1/queue/stream", behind("operate", streamQueue))
@@ -81,6 +83,9 @@ const router = Router()
     const { pathname } = new URL(request.url);
     return refuse(invalid(`Unknown request URL: ${request.method} ${pathname}.`, null, "unknown_url", 404));
   });
+
+/** As the description is to have them, no more and no fewer. */
+export const { routes } = router;
 
 /** Of the local runtime: Cloudflare's does not run all on one thread. */
 const lookUp = new LookUp(Date.now);

@@ -11,7 +11,7 @@ import { badParameter, errorBody, json, limitOf, malformed, noSuchJob, noSuchLim
 const PAGE = { standard: 20, most: 100 };
 
 /** The body of a redrive. Ids have 640 characters at most, with their channel. */
-const Redrive = z.strictObject({ jobs: z.array(z.string().min(1).max(640)).min(1).max(100) });
+export const Redrive = z.strictObject({ jobs: z.array(z.string().min(1).max(640)).min(1).max(100) });
 
 /** Newest first. */
 export async function listDeadLetters({ env, settings, url }: Context): Promise<Response> {

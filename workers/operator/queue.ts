@@ -7,7 +7,7 @@ import type { Context } from "../ingress/context.ts";
 import { json, malformed, refuse } from "../ingress/respond.ts";
 
 /** What a lever moves; without either, everything. */
-const Wish = z
+export const Wish = z
   .strictObject({ pool: z.string().min(1).max(64).nullish(), tenant: z.string().min(1).max(64).nullish() })
   .refine(({ pool, tenant }) => !(pool && tenant), { message: "name a pool or a tenant, not both", path: ["tenant"] });
 

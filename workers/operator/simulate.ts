@@ -12,7 +12,7 @@ import type { Context } from "../ingress/context.ts";
 import { invalid, json, malformed, refuse } from "../ingress/respond.ts";
 
 /** How many may wait is of no account to those that do. */
-const Wish = z.strictObject({
+export const Wish = z.strictObject({
   pools: z.record(z.string(), PoolTuning).default({}),
   tenants: z.record(z.string(), TenantTuning.omit({ max_queued: true })).default({}),
 });

@@ -7,8 +7,8 @@ import type { Context } from "../ingress/context.ts";
 import { decoded, json, malformed, refuse } from "../ingress/respond.ts";
 
 const Reset = { reset: z.boolean().default(false) };
-const PoolWish = PoolTuning.extend(Reset);
-const TenantWish = TenantTuning.extend(Reset);
+export const PoolWish = PoolTuning.extend(Reset);
+export const TenantWish = TenantTuning.extend(Reset);
 
 export const getPool = (context: Context) => answer(context, { ...newWish(), kind: "pool", id: poolOf(context), set: {} });
 export const getTenant = (context: Context) => answer(context, { ...newWish(), kind: "tenant", id: tenantOf(context), set: {} });

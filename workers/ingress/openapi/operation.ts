@@ -1,0 +1,124 @@
+/** A door as it is told of here, and what OpenAPI makes of it. */
+import { type Schema, type SchemaName, schemaRef } from "./components.ts";
+
+/** What opens a door: one of these, a key with its roles or a token with its actions. */
+const OPENED_BY = {
+  nobody: [],
+  submit: [{ key: ["submit"] }, { token: ["submit"] }],
+  read: [{ key: ["read"] }, { token: ["read"] }],
+  cancel: [{ key: ["submit"] }, { token: ["cancel"] }],
+  call: [{ key: ["submit"] }, { token: ["submit", "read"] }],
+  mint: [{ key: ["read"] }, { key: ["submit"] }],
+  operate: [{ key: ["operate"] }],
+  "submit, by key": [{ key: ["submit"] }],
+  "read, by key": [{ key: ["read"] }],
+} as const;
+
+export type Code = string | null;
+type Tag = "Jobs" | "Tokens" | "OpenAI" | "Operators" | "Service";
+/** A schema by its name, or as it is. */
+type Shape = SchemaName | Schema;
+
+export type Answer = { text: string; content?: Record<string, Shape>; headers?: Record<string, string> };
+export type Body = { content: Record<string, Shape>; optional?: true };
+
+export type Door = {
+  /** As the function that answers. */
+  id: string;
+  tag: Tag;
+  summary: string;
+  text?: string;
+  opens: keyof typeof OPENED_BY;
+  parameters?: Schema[];
+  body?: Body;
+  answers: Record<number, Answer>;
+  /** Codes of errors by their status, beside those of every door that something opens. */
+  refuses?: Record<number, Code[]>;
+  /** It asks no object: nothing there is overloaded, and no token is known to be revoked. */
+  alone?: true;
+  /** Upstream's refusals come too, with its own status and code. */
+  upstream?: true;
+};
+
+const WORDS: Record<number, string> = {
+  400: "What is asked for cannot be.",
+  401: "Who asks is not known.",
+  403: "Who asks may not.",
+  404: "There is none, or it is another tenant's.",
+  408: "The deadline has passed.",
+  409: "It cannot be as things stand.",
+  413: "Too large.",
+  426: "A WebSocket is wanted.",
+  429: "Too much at present.",
+  500: "A fault of Sluice's own: the log has it under the `x-request-id`.",
+  501: "The deployment is not set up for it.",
+  503: "Try again.",
+};
+
+export function operation(door: Door): Schema {
+  const { answers, body, id, opens, parameters, summary, tag, text } = door;
+  return {
+    operationId: id,
+    tags: [tag],
+    summary,
+    ...(text !== undefined && { description: text }),
+    security: OPENED_BY[opens],
+    ...(parameters && { parameters }),
+    ...(body && {
+      requestBody: { required: !body.optional, content: contentOf(body.content) },
+    }),
+    responses: {
+      ...mapped(answers, answered),
+      ...mapped(refusalsOf(door), (codes, status) => refused(Number(status), codes, door)),
+      ...others(door),
+    },
+  };
+}
+
+function answered({ content, headers, text }: Answer): Schema {
+  const own = mapped(headers ?? {}, (description) => ({ description, schema: { type: "string" } }));
+  return { description: text, headers: { ...own, ...REQUEST_ID }, ...(content && { content: contentOf(content) }) };
+}
+
+const REQUEST_ID = { "x-request-id": { $ref: "#/components/headers/RequestId" } };
+const RETRY_AFTER = { "retry-after": { $ref: "#/components/headers/RetryAfter" } };
+const SHOULD_RETRY = { "x-should-retry": { $ref: "#/components/headers/ShouldRetry" } };
+
+function refusalsOf({ alone, opens, refuses = {} }: Door): Record<number, Code[]> {
+  if (opens === "nobody") return refuses;
+  const byToken = OPENED_BY[opens].some((each) => "token" in each);
+  const revoked = byToken && !alone ? ["token_revoked"] : [];
+  return {
+    ...refuses,
+    401: ["missing_api_key", "invalid_api_key", "invalid_token", "token_expired", ...revoked],
+    403: ["insufficient_permissions", ...(refuses[403] ?? [])],
+    500: ["internal_error"],
+    ...(!alone && { 503: [...new Set(["overloaded", ...(refuses[503] ?? [])])] }),
+  };
+}
+
+/** An error of one of the codes; where upstream's come too, of any. */
+function refused(status: number, codes: Code[], { upstream }: Door): Schema {
+  const coded = { type: "object", properties: { error: { type: "object", properties: { code: { enum: codes } } } } };
+  const schema = upstream ? schemaRef("ErrorBody") : { allOf: [schemaRef("ErrorBody"), coded] };
+  const told = codes.map((code) => (code === null ? "null" : `\`${code}\``)).join(", ");
+  return {
+    description: `${WORDS[status]} ${upstream ? "Sluice's own codes" : "Codes"}: ${told}.`,
+    headers: { ...REQUEST_ID, ...((status === 429 || status === 503) && RETRY_AFTER), ...(upstream && SHOULD_RETRY) },
+    content: { "application/json": { schema } },
+  };
+}
+
+function others({ upstream }: Door): Record<string, Schema> {
+  if (!upstream) return {};
+  const description = "What upstream refused, with upstream's status, code and words.";
+  return { default: { description, headers: { ...REQUEST_ID, ...SHOULD_RETRY }, content: contentOf({ "application/json": "ErrorBody" }) } };
+}
+
+function contentOf(content: Record<string, Shape>): Record<string, Schema> {
+  return mapped(content, (shape) => ({ schema: typeof shape === "string" ? schemaRef(shape) : shape }));
+}
+
+function mapped<V, R>(record: Record<string, V>, change: (value: V, name: string) => R): Record<string, R> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value, name)]));
+}

@@ -1,0 +1,41 @@
+/** Parameters, and content that several doors have. */
+
+import type { Schema, SchemaName } from "./components.ts";
+import type { Answer } from "./operation.ts";
+
+const TEXT = { type: "string" };
+
+export const path = (name: string, description: string): Schema => ({ name, in: "path", required: true, description, schema: TEXT });
+export const query = (name: string, description: string, schema: Schema = TEXT): Schema => ({ name, in: "query", description, schema });
+export const header = (name: string, description: string, schema: Schema = TEXT): Schema => ({ name, in: "header", description, schema });
+
+export const jobId = () => path("id", "The job's id.");
+
+/** Of a page. */
+export const limit = (standard: number, most: number): Schema =>
+  query("limit", "How many at most.", { type: "integer", minimum: 1, maximum: most, default: standard });
+
+export const after = (what: string): Schema => query("after", `The page goes on after this one: ${what}.`);
+
+export const waiting = (): Schema[] => [
+  query("wait", "Seconds to wait at most; 60 is the longest.", { type: "number", minimum: 0 }),
+  header("Prefer", "`wait=SECONDS`, the same in a header."),
+];
+
+export const idempotencyKey = (): Schema =>
+  header("Idempotency-Key", "The same key and body: the same, and nothing is made twice.", {
+    type: "string",
+    minLength: 1,
+    maxLength: 255,
+  });
+
+export const json = (text: string, name: SchemaName, headers?: Record<string, string>): Answer => ({
+  text,
+  content: { "application/json": name },
+  ...(headers && { headers }),
+});
+
+/** OpenAPI 3.1 has no words for what a stream is made of. */
+export const eventStream = (description: string): Schema => ({ type: "string", description });
+
+export const BODY_CODES = ["invalid_json", "invalid_parameter"];
