@@ -90,4 +90,4 @@ export type PoolState = {
 };
 
 /** A pool by itself; of one that is not configured any more, what is set. */
-export type PoolTuned = { object: "pool"; id: string; overrides: PoolTuning } & Partial<PoolState>;
+export type PoolTuned = ({ object: "pool" } & PoolState) | { object: "pool"; id: string; overrides: PoolTuning };

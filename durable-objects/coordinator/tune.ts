@@ -42,7 +42,8 @@ function overridesOf({ tunings }: Book, { id, kind }: Pick<Tune, "id" | "kind">)
 /** The pool or the tenant, as it is in force. */
 function tuned(book: Book, { id, kind }: Tune, now: number): PoolTuned | TenantState {
   const overrides = overridesOf(book, { id, kind }) ?? {};
-  if (kind === "pool") return { object: "pool", id, overrides, ...inspect(book, now).pools.find((pool) => pool.id === id) };
+  const pool = kind === "pool" && inspect(book, now).pools.find((each) => each.id === id);
+  if (kind === "pool") return pool ? { object: "pool", ...pool } : { object: "pool", id, overrides };
   const { maxQueued: max_queued, queued, weight } = book.tenant(id);
   const { rpm, tpm } = tenantOf(book.settings, id);
   return { object: "tenant", id, weight, rpm, tpm, max_queued, queued, overrides };

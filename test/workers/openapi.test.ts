@@ -229,7 +229,7 @@ describe("answers are as described", () => {
     await api.call("GET", "/v1/pools/gpt-5", undefined, operator);
     await api.call("GET", "/v1/tenants/alice", undefined, operator);
     const { body } = await api.call("GET", "/v1/queue", undefined, operator);
-    expect(body).toMatchObject({ paused: true, paused_tenants: ["bob"], tenant_overrides: { alice: { weight: 2 } } });
+    expect(body).toMatchObject({ paused: true, paused_tenants: ["bob"], overrides: { tenants: { alice: { weight: 2 } } } });
     const wish = { pools: { "gpt-5": { rpm: 1_000 } }, tenants: { alice: { weight: 5 } } };
     expect((await api.call("POST", "/v1/simulate", wish, operator)).body).toMatchObject({ object: "simulation" });
     await api.call("POST", "/v1/queue/resume", {}, operator);

@@ -63,7 +63,7 @@ const poolDepth = () => ({
 
 const poolBudget = () => ({
   limits: limits().describe("Those in force."),
-  overrides: PoolTuning.describe("What operators have set over what is configured."),
+  overrides: set(),
   burst_seconds: resources().describe("How much of the limits of a minute may be spent at once, in seconds of their rates."),
   used: resources().describe("Of the limits of a minute: what is spent and not yet refilled."),
   used_day: resources().describe("The same of the limits of a day; 0 where there is none."),
@@ -101,7 +101,15 @@ export const PoolState = exactly<said.PoolState>()(() =>
   }),
 );
 
-export const Pool = exactly<said.PoolTuned>()(() => z.object({ object: z.literal("pool"), ...PoolState().shape }));
+const set = () => PoolTuning.describe("What operators have set over what is configured.");
+
+/** Of one that is configured no more, what is set is all that there is. */
+export const Pool = exactly<said.PoolTuned>()(() =>
+  z.union([
+    z.object({ object: z.literal("pool"), ...PoolState().shape }),
+    z.object({ object: z.literal("pool"), id: z.string(), overrides: set() }),
+  ]),
+);
 
 export const QueueState = exactly<said.QueueState>()(() =>
   z
@@ -111,7 +119,9 @@ export const QueueState = exactly<said.QueueState>()(() =>
       paused_tenants: z.array(z.string()),
       draining: z.boolean().describe("No new jobs of anybody are taken in."),
       draining_tenants: z.array(z.string()),
-      tenant_overrides: z.record(z.string(), TenantTuning).describe("What operators have set over what is configured, by tenant."),
+      overrides: z
+        .object({ pools: z.record(z.string(), PoolTuning), tenants: z.record(z.string(), TenantTuning) })
+        .describe("What operators have set over what is configured, of pools that are configured no more as well."),
       pools: z.array(PoolState()),
     })
     .describe("Counted, not sampled."),
