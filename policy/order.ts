@@ -235,9 +235,10 @@ export class Order {
       lane.virtual = this.#virtual + others;
       this.#rank(lane);
     }
-    for (const [flow, lead, credit, owes = false] of flows) {
+    for (const [flow, lead, credit, owes = false, use] of flows) {
       const lane = this.#lane(flow);
       Object.assign(lane, { virtual: this.#virtual + lead, credit, owes });
+      if (use) this.#uses.remember(lane.use, use);
       // It was idle, and has work by now.
       if (lane.size > 0) lift(lane, this.#virtual);
       this.#rank(lane);

@@ -3,9 +3,10 @@
  * sleep, or each wake would begin with the same flow, and let others ahead of the same job, for ever.
  */
 import type { Lane } from "./lane.ts";
+import { type Use, usesMore } from "./use.ts";
 
-/** Of a flow: how far its virtual time is beyond the present one, what it has to get back (both ms of the pool's rate, divided by its weight), and whether it has yet to pay for its first job. */
-export type Had = [flow: string, lead: number, credit: number, owes?: true];
+/** Of a flow: how far its virtual time is beyond the present one, what it has to get back (both ms of the pool's rate, divided by its weight), and whether it has yet to pay for its first job. `use`: of one whose calls use more than they reserve. */
+export type Had = [flow: string, lead: number, credit: number, owes?: boolean, use?: Use];
 
 /** `others`: the lead of those that wait and are not named. `part`: what is thought that calls use of what they reserve. `passed`: the job that others were let ahead of, and by how much that delayed it, ms. */
 export type Standing = { flows: Had[]; others?: number; part?: number; passed?: [job: string, delayedMs: number] };
@@ -30,14 +31,16 @@ const FLOWS_WRITTEN = 5_000;
 export function hadOf(lanes: Iterable<Lane>, present: number): Pick<Standing, "flows" | "others"> {
   const had: Had[] = [];
   for (const lane of lanes) {
-    const { credit, earlier, flow, owes, running, size, virtual } = lane;
+    const { credit, earlier, flow, owes, running, size, use, virtual } = lane;
     // One that is idle, or capped, does not wait for the pool: nothing is owed to it when it is back (`rejoin`). But what its calls under way will have taken beyond their charge counts from where it stands.
     const idle = size === 0 || lane.isCapped;
-    const least = size === 0 && earlier + running > 0 ? Number.NEGATIVE_INFINITY : 0;
+    const isHere = size > 0 || earlier + running > 0;
+    const least = size === 0 && isHere ? Number.NEGATIVE_INFINITY : 0;
     const lead = idle ? Math.max(least, virtual - credit - present) : virtual - present;
     const back = idle ? 0 : credit;
-    if (lead === 0 && back === 0 && owes === lane.yields) continue;
-    had.push(owes ? [flow, lead, back, true] : [flow, lead, back]);
+    // Thought to use no more than others, such a flow would have a debt again and again after each wake.
+    if (isHere && usesMore(use)) had.push([flow, lead, back, owes, { ...use }]);
+    else if (lead !== 0 || back !== 0 || owes !== lane.yields) had.push(owes ? [flow, lead, back, true] : [flow, lead, back]);
   }
   if (had.length <= FLOWS_WRITTEN) return { flows: had };
   const flows = had.sort(([, a], [, b]) => b - a).slice(0, FLOWS_WRITTEN);

@@ -5,8 +5,11 @@
 
 /** The part of the last so many calls. Fewer differ by chance: by what they are off, all calls of a window are charged off. */
 const KEPT = 256;
-/** A flow whose calls used little may have calls under way that use all of it: until these end it is ahead by what it was not charged. Never less than this part, nor more than that. */
-const BOUNDS = { least: 1 / 4, most: 4 };
+/**
+ * A flow whose calls used little may have calls under way that use all of it: until these end it is ahead by what it was not charged. Never less than this part. Of calls that use more than they reserve, what was not charged becomes a debt when they
+ * end, and is forgiven if nobody else waits just then. Of many tiny ones that use thousands of times that, a large one would be charged hundreds. Never more than that part.
+ */
+const BOUNDS = { least: 1 / 4, most: 32 };
 /** So many of its own calls of the size in question count as much as what is thought of flows of which nothing is known. */
 const OWN = 8;
 /** Of a flow that has had fewer, nothing is thought of others. */
@@ -57,6 +60,12 @@ export class Uses {
     this.#recalled = part;
   }
 
+  /** What was known of a flow before a restart; nothing is known of it since. */
+  remember(use: Use, before: Use): void {
+    Object.assign(use, before);
+    if (isKnown(use)) this.#count(use, 1);
+  }
+
   #count(use: Use, more: 1 | -1): void {
     const step = Math.ceil(Math.min(1, ownPart(use)) * STEPS);
     this.#counts[step]! += more;
@@ -72,6 +81,10 @@ function sizeOf({ reserved, squares }: Use): number {
 
 export function isKnown(use: Use): boolean {
   return use.reserved >= KNOWN * sizeOf(use) && use.reserved > 0;
+}
+
+export function usesMore({ reserved, used }: Use): boolean {
+  return used > reserved;
 }
 
 function ownPart({ reserved, used }: Use): number {
