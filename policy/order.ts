@@ -370,7 +370,7 @@ export class Order {
 
   /** Puts a lane where it belongs in the heaps, or out of them. One that was capped was like one that is idle: it did not wait for the pool, so nothing is owed to it. */
   #rank(lane: Lane): void {
-    if (lane.isCapped) lift(lane, this.#virtual);
+    if (lane.isCapped) rejoin(lane, this.#virtual);
     lane.isCapped = false;
     this.#turns.place(lane);
   }

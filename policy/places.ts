@@ -89,7 +89,8 @@ function turnOf(lane: Lane, rank: number, step: number, least: number, present: 
 
 /** The virtual time at which a flow's first job starts, if that is charged so much. */
 function begins(lane: Lane, step: number, present: number): number {
-  const isBehind = lane.isCapped && lane.virtual < present;
+  const virtual = lane.isCapped ? lane.virtual - lane.credit : lane.virtual;
+  const isBehind = lane.isCapped && virtual < present;
   const owed = lane.owes || (isBehind && lane.yields) ? step : 0;
-  return (isBehind ? present : lane.virtual) + owed;
+  return (isBehind ? present : virtual) + owed;
 }

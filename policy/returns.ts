@@ -26,17 +26,22 @@ export function unusedMs(chargedMs: number, usedMs: number, reservedMs: number):
 }
 
 /** What so many starts are charged in all, credit counted: each `step`, and `least` of it at the least (both divided by its flow's weight). */
-export function chargeOf({ credit }: Lane, starts: number, step: number, least: number): number {
-  return starts === 0 ? 0 : Math.max(starts * least, starts * step - credit);
+export function chargeOf(lane: Lane, starts: number, step: number, least: number): number {
+  return starts === 0 ? 0 : Math.max(starts * least, starts * step - creditOf(lane));
 }
 
 /** How many jobs a lane that begins then starts before the virtual time `turn` of another; and at it, where its name comes first. Names are compared only where that decides. */
 export function startsBefore(lane: Lane, other: Lane, begin: number, turn: number, step: number, least: number): number {
   if (begin > turn || (begin === turn && !isNamedFirst(lane, other))) return 0;
-  const more = exact(Math.min((turn - begin) / least, (turn - begin + lane.credit) / step));
+  const more = exact(Math.min((turn - begin) / least, (turn - begin + creditOf(lane)) / step));
   const whole = Math.ceil(more);
   // What it has to pay counts from its first start on.
   return Math.max(1, whole === more && isNamedFirst(lane, other) ? whole + 1 : whole);
+}
+
+/** What it has to get back once it may start: of one that its cap keeps, that is taken off before (`rejoin`). */
+function creditOf({ credit, isCapped }: Lane): number {
+  return isCapped ? 0 : credit;
 }
 
 /** So many starts, where a sum of steps is off by its rounding: flows that are charged alike have their turns at the same virtual time, which decides for all of them. */
@@ -45,7 +50,7 @@ function exact(starts: number): number {
   return Math.abs(starts - whole) < ROUNDING ? whole : starts;
 }
 
-/** A flow comes back from idleness. What it may get back is taken off first: the present forgives the rest of its charge. */
+/** A flow comes back from idleness, or from behind a cap of its own. What it may get back is taken off first: the present forgives the rest of its charge. */
 export function rejoin(lane: Lane, present: number): void {
   lane.virtual -= lane.credit;
   lane.credit = 0;

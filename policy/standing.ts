@@ -21,7 +21,7 @@ export function rescaled({ flows, others, part, passed }: Standing, by: number):
   };
 }
 
-/** Flows written, those that had the most: a hundred kilobytes of a row of two million, once before a sleep. Were there more, a turn of each would take half a day where the object sleeps between two. */
+/** Flows written, those that had the most: a hundred kilobytes of a row of two million, half a million if calls of all use more than they reserve, once before a sleep. Were there more, a turn of each would take half a day where the object sleeps between two. */
 const FLOWS_WRITTEN = 5_000;
 
 /**

@@ -51,4 +51,14 @@ describe("tenants at their own cap", () => {
     const next = order.next(gate(always))!;
     expect(order.lanes.get(next.tenant)!.virtual - 1).toBe(least);
   });
+
+  it("are forgiven what they were charged as soon as others have had as much, and do not get it back as well", () => {
+    const order = filled([job("a", 50), ...Array.from({ length: 60 }, () => job("a")), ...Array.from({ length: 300 }, () => job("b"))]);
+    expect(order.next(gate(always))?.tenant).toBe("a");
+    const capped = gate(({ tenant }) => (tenant === "a" ? "lane" : "start"));
+    for (let start = 0; start < 200; start++) order.next(capped);
+    order.credit("a", 49);
+    order.readmit("a");
+    expect(tenants(drain(order).slice(0, 10)).replaceAll("b", "").length).toBeLessThanOrEqual(6);
+  });
 });

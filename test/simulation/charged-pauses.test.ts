@@ -1,5 +1,6 @@
 /** Law: what a call used is charged in the end: also to a flow that has paused by then. */
 import { expect, it } from "vitest";
+import { LEVERS } from "../../durable-objects/coordinator/condition/levers.ts";
 import { type Load, openWorld } from "./served.ts";
 
 const R = 10_000;
@@ -51,3 +52,20 @@ it.each([
     expect(timesBob(tiny, carol)).toBeLessThan(1.3);
   },
 );
+
+it("calls of a tenant that is paused use a quarter of what they were charged -> when it goes on it is not ahead by what others were served meanwhile, and by what it gets back as well", () => {
+  const alice: Load = { ...LARGE, keeps: 100, callMs: 40_000, outcome: () => R / 4 };
+  const { desk, play, starts } = openWorld(POOL, { alice, bob: { ...alice, outcome: () => R } });
+  const scope = { kind: "tenant" as const, id: "alice" };
+  play(39_000, { tickMs: 100 });
+  desk.turn((book, now) => LEVERS.pause(book, scope, now));
+  play(90_000, { tickMs: 100 });
+  desk.turn((book, now) => LEVERS.resume(book, scope, now));
+  const before = { ...starts };
+  let most = 0;
+  for (let second = 0; second < 180; second++) {
+    play(1_000, { tickMs: 100 });
+    most = Math.max(most, (starts.alice! - before.alice!) / 4 - (starts.bob! - before.bob!));
+  }
+  expect(most).toBeLessThanOrEqual(4);
+});
