@@ -42,6 +42,8 @@ export class Lane {
   virtual = 0;
   /** Service to be given back at the next start. */
   credit = 0;
+  /** Of its service, what calls took beyond their charge that started while another flow waited: not forgiven where it starts because that is away for a moment. */
+  debt = 0;
   /** What its calls use of what they reserve. */
   readonly use: Use = unseen();
   /** Calls under way, but for those of before a restart; and these. */
@@ -49,6 +51,8 @@ export class Lane {
   earlier = 0;
   /** Whether what its last start was charged is kept, if the call uses less. */
   keeps = false;
+  /** Whether another competed with it when it last started. */
+  competed = false;
   /** Whether it is among those that are asked for their next. */
   asks = false;
   /** Where the lane stands in the heap of each kind; -1 where it does not. */

@@ -9,30 +9,16 @@
  * Packing: while the next job waits for one resource, jobs of the other kind may go ahead, for what they mostly take would be left
  * unspent. In strict order, big jobs before small ones need up to twice the time that their sums do.
  */
+import type { Gate } from "./gate.ts";
 import { came } from "./inflow.ts";
 import { type Kind, Lane, type Run } from "./lane.ts";
-import type { Line } from "./packing.ts";
 import { type Cost, Places } from "./places.ts";
 import type { Waiting } from "./queue.ts";
-import { giveBack, lift, rejoin } from "./returns.ts";
+import { giveBack, keptDebt, lift, rejoin } from "./returns.ts";
+import { Rivals } from "./rivals.ts";
 import { hadOf, type Standing } from "./standing.ts";
 import { Turns } from "./turns.ts";
 import { isKnown, Uses } from "./use.ts";
-
-/** `aside`: it may not start, and keeps nobody waiting; as the next, it stands in line no more. `lane`: only this flow must wait (its tenant's own cap), until `readmit` or a change of its jobs. `requests`, `tokens`: the pool lacks that resource. `pool`: all must wait. */
-export type Answer = "start" | "aside" | "lane" | "pool" | Kind;
-
-/** What the order asks of the budget. */
-export type Gate = {
-  /** Lets a job go; has then reserved for it. `ahead`: it is not the next, but may go before that. */
-  starts: (waiting: Waiting, ahead?: boolean) => Answer;
-  /** Its dominant cost, in ms of the pool's rate; or as if it took so many tokens. */
-  costMs: (waiting: Waiting, tokens?: number) => number;
-  /** How much later the head can start if the job goes ahead of it, as far as one resource tells, ms. */
-  delayMs: (waiting: Waiting, resource: Kind, head: Waiting) => number;
-  /** The resource that is about to be lost unless jobs of its kind go before the next; null: neither. */
-  idle: (head: Waiting, line: Pick<Line, "large" | "small">) => Kind | null;
-};
 
 /** Lanes that are looked at for a job to let ahead: a decision stays cheap however many tenants there are. */
 const LANES_TRIED = 8;
@@ -59,6 +45,7 @@ export class Order {
   #isWaitedFor = false;
   #hasMoved = false;
   readonly #uses = new Uses();
+  readonly #rivals = new Rivals();
   readonly #places = new Places(this.lanes, this.#uses);
   /** What jobs that mostly take requests took of tokens, about. */
   #small = 0;
@@ -165,7 +152,7 @@ export class Order {
       const answer = gate.starts(head);
       if (answer === "start") {
         chosen = head;
-        this.#virtual = Math.max(this.#virtual, lane.virtual);
+        this.#advance(lane, gate.now);
         this.#passed = null;
         this.#take(head, gate);
       } else if (answer === "lane") {
@@ -184,7 +171,7 @@ export class Order {
   charge(waiting: Waiting, gate: Gate): void {
     const lane = this.#lane(waiting.flow);
     if (lane.size === 0) rejoin(lane, this.#virtual);
-    this.#charge(lane, this.#chargeMs(lane, waiting, gate) / lane.weight);
+    this.#charge(lane, this.#chargeMs(lane, waiting, gate) / lane.weight, gate.now);
     this.#rank(lane);
   }
 
@@ -193,20 +180,22 @@ export class Order {
     this.#lane(flow).earlier++;
   }
 
-  /** Of how many tokens its flow was charged for a job that has just started; and whether that is kept though the call use less. */
-  charged({ flow, tokens }: Waiting): { tokens: number; keeps: boolean } {
-    const { keeps, use } = this.lanes.get(flow)!;
-    return { tokens: tokens * this.#uses.partOf(use, tokens), keeps };
+  /** Of how many tokens its flow was charged for a job that has just started; whether that is kept though the call use less; and whether another competed with it. */
+  charged({ flow, tokens }: Waiting): { tokens: number; keeps: boolean; competed: boolean } {
+    const { competed, keeps, use } = this.lanes.get(flow)!;
+    return { tokens: tokens * this.#uses.partOf(use, tokens), keeps, competed };
   }
 
-  /** A call is over. Gives back virtual time for what it turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). */
-  credit(flow: string, unusedMs: number): void {
+  /** A call is over. Gives back virtual time for what it turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). `competed`: another competed with it when it started; what it took beyond its charge then counts at once. */
+  credit(flow: string, unusedMs: number, competed = false): void {
     const lane = this.lanes.get(flow);
     if (!lane) return;
     // Those that began first, as most do, end first.
     if (lane.earlier > 0) lane.earlier--;
     else lane.running = Math.max(0, lane.running - 1);
-    lane.credit += unusedMs / lane.weight;
+    const back = unusedMs / lane.weight;
+    if (competed && back < 0) this.#owe(lane, -back);
+    else lane.credit += back;
     this.#hasMoved = true;
   }
 
@@ -224,26 +213,27 @@ export class Order {
   /** What to write down, for `recall` after a restart. */
   standing(): Standing {
     this.#hasMoved = false;
-    const had = { ...hadOf(this.lanes.values(), this.#virtual), part: this.#uses.part };
+    const had = { ...hadOf(this.lanes.values(), this.#virtual), part: this.#uses.part, lasts: this.#rivals.lasts };
     return this.#passed ? { ...had, passed: [this.#passed.waiting.job, this.#passed.delayedMs] } : had;
   }
 
   /** When all who wait are lined up again, and nobody has started. `find`: a job that waits, if it is awake. */
-  recall({ flows, others = 0, part, passed }: Standing, find: (job: string) => Waiting | null): void {
+  recall({ flows, others = 0, part, lasts, passed }: Standing, find: (job: string) => Waiting | null): void {
     for (const lane of others > 0 ? this.lanes.values() : []) {
       if (lane.size === 0) continue;
       lane.virtual = this.#virtual + others;
       this.#rank(lane);
     }
-    for (const [flow, lead, credit, owes = false, use] of flows) {
+    for (const [flow, lead, credit, owes = false, { debt = 0, use } = {}] of flows) {
       const lane = this.#lane(flow);
-      Object.assign(lane, { virtual: this.#virtual + lead, credit, owes });
+      Object.assign(lane, { virtual: this.#virtual + lead, credit, owes, debt });
       if (use) this.#uses.remember(lane.use, use);
       // It was idle, and has work by now.
       if (lane.size > 0) lift(lane, this.#virtual);
       this.#rank(lane);
     }
     if (part !== undefined) this.#uses.recall(part);
+    if (lasts) this.#rivals.recall(lasts);
     const waiting = passed && find(passed[0]);
     if (waiting) this.#passed = { waiting, delayedMs: passed[1] };
   }
@@ -329,7 +319,7 @@ export class Order {
     if (this.#kindOf(waiting) === "requests") this.#small += (waiting.tokens - this.#small) / (this.#small > 0 ? SMALL_SEEN : 1);
     const step = this.#chargeMs(lane, waiting, gate) / lane.weight;
     const back = giveBack(lane, step, gate.costMs(waiting) / lane.weight);
-    this.#charge(lane, step - back);
+    this.#charge(lane, step - back, gate.now);
     lane.credit -= back;
     this.#changed(lane);
   }
@@ -339,10 +329,25 @@ export class Order {
     return gate.costMs(waiting, waiting.tokens * this.#uses.partOf(lane.use, waiting.tokens));
   }
 
-  #charge(lane: Lane, step: number): void {
-    lane.keeps = lane.running++ >= MANY && !isKnown(lane.use) && this.#turns.isAlone(lane);
+  #charge(lane: Lane, step: number, now: number): void {
+    lane.competed = !this.#turns.isAlone(lane);
+    lane.keeps = lane.running++ >= MANY && !isKnown(lane.use) && !lane.competed;
+    this.#rivals.started(lane, now);
     lane.virtual += step;
     this.#hasMoved = true;
+  }
+
+  /** The next starts: the virtual time of now is its own, but for what it owes to a rival that is away. */
+  #advance(lane: Lane, now: number): void {
+    const keeps = this.#turns.isAlone(lane) && !this.#rivals.areGone(lane, now);
+    lane.debt = keeps ? keptDebt(lane, this.#virtual) : 0;
+    this.#virtual = Math.max(this.#virtual, lane.virtual - lane.debt);
+  }
+
+  #owe(lane: Lane, debt: number): void {
+    lane.debt = keptDebt(lane, this.#virtual) + debt;
+    lane.virtual += debt;
+    if (lane.asks) this.#turns.place(lane);
   }
 
   /** A job has left: a batch that waited for its tenant's live work may go. */

@@ -57,6 +57,11 @@ export function rejoin(lane: Lane, present: number): void {
   lift(lane, present);
 }
 
+/** What of its debt a flow has not paid yet: others had the rest since, while it waited. */
+export function keptDebt({ debt, virtual }: Lane, present: number): number {
+  return Math.min(debt, Math.max(0, virtual - present));
+}
+
 /** Nothing is owed to it of what was before. */
 export function lift(lane: Lane, present: number): void {
   if (lane.virtual >= present) return;

@@ -3,13 +3,15 @@
  * sleep, or each wake would begin with the same flow, and let others ahead of the same job, for ever.
  */
 import type { Lane } from "./lane.ts";
+import { keptDebt } from "./returns.ts";
+import type { Lasts } from "./rivals.ts";
 import { type Use, usesMore } from "./use.ts";
 
-/** Of a flow: how far its virtual time is beyond the present one, what it has to get back (both ms of the pool's rate, divided by its weight), and whether it has yet to pay for its first job. `use`: of one whose calls use more than they reserve. */
-export type Had = [flow: string, lead: number, credit: number, owes?: boolean, use?: Use];
+/** Of a flow: how far its virtual time is beyond the present one, what it has to get back (both ms of the pool's rate, divided by its weight), and whether it has yet to pay for its first job. `use`: of one whose calls use more than they reserve; `debt`: of its lead (`Lane`). */
+export type Had = [flow: string, lead: number, credit: number, owes?: boolean, more?: { use?: Use; debt?: number }];
 
-/** `others`: the lead of those that wait and are not named. `part`: what is thought that calls use of what they reserve. `passed`: the job that others were let ahead of, and by how much that delayed it, ms. */
-export type Standing = { flows: Had[]; others?: number; part?: number; passed?: [job: string, delayedMs: number] };
+/** `others`: the lead of those that wait and are not named. `part`: what is thought that calls use of what they reserve. `lasts`: who started last. `passed`: the job that others were let ahead of, and by how much that delayed it, ms. */
+export type Standing = { flows: Had[]; others?: number; part?: number; lasts?: Lasts; passed?: [job: string, delayedMs: number] };
 
 /** The same, of an order whose ms are others. */
 export function rescaled({ flows, others, part, passed }: Standing, by: number): Standing {
@@ -39,7 +41,9 @@ export function hadOf(lanes: Iterable<Lane>, present: number): Pick<Standing, "f
     const lead = idle ? Math.max(least, virtual - credit - present) : virtual - present;
     const back = idle ? 0 : credit;
     // Thought to use no more than others, such a flow would have a debt again and again after each wake.
-    if (isHere && usesMore(use)) had.push([flow, lead, back, owes, { ...use }]);
+    const debt = keptDebt(lane, present);
+    const more = { ...(isHere && usesMore(use) ? { use: { ...use } } : {}), ...(debt > 0 ? { debt } : {}) };
+    if (Object.keys(more).length > 0) had.push([flow, lead, back, owes, more]);
     else if (lead !== 0 || back !== 0 || owes !== lane.yields) had.push(owes ? [flow, lead, back, true] : [flow, lead, back]);
   }
   if (had.length <= FLOWS_WRITTEN) return { flows: had };

@@ -1,8 +1,9 @@
 /** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
 import { delayMs, dominantMs, leaveBy, neverFits, readiness, readyBesideAt, reserve } from "../../policy/budget.ts";
 import { isBatches } from "../../policy/flow.ts";
+import type { Answer, Gate } from "../../policy/gate.ts";
 import type { Kind } from "../../policy/lane.ts";
-import type { Answer, Gate, Order } from "../../policy/order.ts";
+import type { Order } from "../../policy/order.ts";
 import { idleKind, type Line } from "../../policy/packing.ts";
 import { place } from "../../policy/placement.ts";
 import type { Waiting } from "../../policy/queue.ts";
@@ -57,6 +58,7 @@ function startUntried(book: Book, pool: Pool, gate: Gate, now: number): void {
     costMs: (waiting, tokens) => gate.costMs(waiting, tokens),
     delayMs: (waiting, resource, head) => gate.delayMs(waiting, resource, head),
     idle: (head, line) => gate.idle(head, line),
+    now,
   };
   start(book, pool, untried, now);
   // In this pool alone: when its tenant is to be asked in others is as it was.
@@ -89,7 +91,7 @@ class PoolGate implements Gate {
   readonly #pool: Pool;
   readonly #state: PoolState;
   readonly #late: Pool[] | null;
-  readonly #now: number;
+  readonly now: number;
   #left = ASIDE_MOST;
 
   constructor(book: Book, pool: Pool, late: Pool[] | null, now: number) {
@@ -97,13 +99,13 @@ class PoolGate implements Gate {
     this.#pool = pool;
     this.#state = book.conditions.of(pool.id);
     this.#late = late;
-    this.#now = now;
+    this.now = now;
   }
 
   starts(waiting: Waiting, ahead = false): Answer {
     const book = this.#book;
     const pool = this.#pool;
-    const now = this.#now;
+    const now = this.now;
     // Its tenant's own limit may be meant for live work that is yet to be asked. It keeps its turn until then: in a pool that others keep busy there would be nothing left.
     if (this.#late && liveLanes(book, waiting).some((order) => order !== pool.order)) {
       if (!this.#late.includes(pool)) this.#late.push(pool);
@@ -126,12 +128,12 @@ class PoolGate implements Gate {
   }
 
   delayMs({ tokens }: Waiting, resource: Kind, head: Waiting): number {
-    return delayMs(this.#pool.budget, resource, head.tokens, tokens, this.#now);
+    return delayMs(this.#pool.budget, resource, head.tokens, tokens, this.now);
   }
 
   idle({ tokens: head }: Waiting, { large, small }: Pick<Line, "large" | "small">): Kind | null {
     const { budget, order, waitingTokens } = this.#pool;
-    return idleKind(budget, { head, mean: waitingTokens / Math.max(1, order.size), large, small }, this.#now);
+    return idleKind(budget, { head, mean: waitingTokens / Math.max(1, order.size), large, small }, this.now);
   }
 }
 
@@ -191,9 +193,9 @@ function liveLanes(book: Book, { flow, tenant }: Waiting): readonly Order[] {
 function lease(book: Book, pool: Pool, waiting: Waiting, now: number): void {
   const entry = entryOf(waiting);
   const { row } = entry;
-  const { keeps, tokens } = pool.order.charged(waiting);
+  const { competed, keeps, tokens } = pool.order.charged(waiting);
   const charged = turnsOf(book, pool, waiting.tenant) > 1 ? row.tokens : tokens;
-  row.charged = [charged, dominantMs(pool.budget, charged), keeps];
+  row.charged = [charged, dominantMs(pool.budget, charged), keeps, competed];
   book.taken(entry, now);
   pool.expectations.started(entry, now);
   const post = place(book.fleet, now);

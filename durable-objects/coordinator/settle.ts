@@ -151,10 +151,10 @@ type Turn = { charged: TicketRow["charged"]; reserved: number };
 /** What its call took, in tokens (null: nothing at all), is what a flow's turn has cost: by the rate that it was charged by, for limits change meanwhile. */
 function settleTurn({ budget, order }: Pool, flow: string, { charged, reserved }: Turn, taken: number | null): void {
   const costOf = (tokens: number) => dominantMs(budget, tokens);
-  const [tokens, chargedMs, keeps] = charged ?? [reserved, costOf(reserved), true];
+  const [tokens, chargedMs, keeps, competed = false] = charged ?? [reserved, costOf(reserved), true];
   const nowMs = costOf(tokens);
   const back = unusedMs(nowMs, taken === null ? 0 : costOf(taken), costOf(reserved));
-  order.credit(flow, nowMs > 0 ? ((keeps ? Math.min(0, back) : back) * chargedMs) / nowMs : 0);
+  order.credit(flow, nowMs > 0 ? ((keeps ? Math.min(0, back) : back) * chargedMs) / nowMs : 0, competed);
 }
 
 function chargeBeyond(book: Book, pool: Pool, tenant: string, tokens: number, now: number): void {

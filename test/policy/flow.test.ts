@@ -1,11 +1,12 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { flowOf, isBatches, tenantOfFlow, weightOfFlow } from "../../policy/flow.ts";
-import { type Gate, Order } from "../../policy/order.ts";
+import type { Gate } from "../../policy/gate.ts";
+import { Order } from "../../policy/order.ts";
 import type { Waiting } from "../../policy/queue.ts";
 
 /** All may start; a job's cost travels as its tokens. */
-const GATE: Gate = { starts: () => "start", costMs: ({ tokens }) => tokens, delayMs: () => 0, idle: () => null };
+const GATE: Gate = { starts: () => "start", costMs: ({ tokens }) => tokens, delayMs: () => 0, idle: () => null, now: 0 };
 let arrivals = 0;
 
 it("a flow is its tenant's, and has its weight, or a thousandth of it", () => {

@@ -1,5 +1,6 @@
 /** Jobs, gates and orders for tests of who is next. */
-import { type Answer, type Gate, Order } from "../../policy/order.ts";
+import type { Answer, Gate } from "../../policy/gate.ts";
+import { Order } from "../../policy/order.ts";
 import type { Cost } from "../../policy/places.ts";
 import type { Waiting } from "../../policy/queue.ts";
 
@@ -15,7 +16,10 @@ export const even = (requests: number): Cost => ({ requests, tokens: 0 });
 export const always = () => "start" as const;
 export const alike = () => "requests" as const;
 /** All jobs are of one kind, so that none goes ahead of another. */
-export const gate = (starts: (waiting: Waiting) => Answer): Gate => ({ starts, costMs: costOf, delayMs: () => 0, idle: () => null });
+export const gate = (starts: (waiting: Waiting) => Answer, now = 0): Gate => ({
+  ...{ starts, costMs: costOf, delayMs: () => 0, idle: () => null },
+  now,
+});
 export const equal = () => 1;
 
 export function filled(jobs: Waiting[], weightOf: (tenant: string) => number = equal): Order {

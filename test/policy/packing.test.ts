@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { delayMs, dominantKind, dominantMs, openBudget, readiness, reserve, retune } from "../../policy/budget.ts";
-import { type Gate, Order } from "../../policy/order.ts";
+import type { Gate } from "../../policy/gate.ts";
+import { Order } from "../../policy/order.ts";
 import { idleKind } from "../../policy/packing.ts";
 import type { Waiting } from "../../policy/queue.ts";
 
@@ -46,6 +47,7 @@ function drain(load: Load, { weights = {}, burstSeconds = 2, packing = true, par
     costMs: ({ tokens }) => dominantMs(budget, tokens),
     delayMs: ({ tokens }, resource, head) => delayMs(budget, resource, head.tokens, tokens, now),
     idle: ({ tokens }, line) => (packing ? idleKind(budget, { ...line, head: tokens, mean: BALANCED }, now) : null),
+    now,
   };
   while (order.size > 0) {
     wakeAt = Number.POSITIVE_INFINITY;

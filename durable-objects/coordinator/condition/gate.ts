@@ -2,7 +2,7 @@
 import type { Notice } from "../../../platform/telemetry.ts";
 import { paceMs, paceOf } from "../../../policy/budget.ts";
 import * as credit from "../../../policy/credit.ts";
-import type { Answer } from "../../../policy/order.ts";
+import type { Answer } from "../../../policy/gate.ts";
 import * as pace from "../../../policy/pace.ts";
 import type { Waiting } from "../../../policy/queue.ts";
 import * as ramp from "../../../policy/ramp.ts";

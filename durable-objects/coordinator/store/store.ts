@@ -33,8 +33,8 @@ type Fixed = {
   arrival: number;
   /** Missing of a job whose answer is bounded. */
   open?: Ticket["open"] | undefined;
-  /** Of a lease: of how many tokens its flow was charged, what that was then in ms of the pool's rate, and whether it is kept though the call use less. Missing without one, and of one that an older program let go. */
-  charged?: [tokens: number, ms: number, keeps: boolean] | undefined;
+  /** Of a lease: of how many tokens its flow was charged, what that was then in ms of the pool's rate, whether it is kept though the call use less, and whether another competed with it. Missing without one, and of one that an older program let go. */
+  charged?: [tokens: number, ms: number, keeps: boolean, competed?: boolean] | undefined;
   /** It is a job again whose last call had an unknown outcome; else missing. */
   doubtful?: true | undefined;
   /** Missing if no call of it came to nothing, or an older program wrote the row since. */
