@@ -15,8 +15,13 @@ export class Rivals {
   started({ flow, yields }: Lane, now: number): void {
     const kind = yields ? "batches" : "live";
     const last = this.#lasts[kind];
-    const otherAt = last?.flow === flow ? last.otherAt : (last?.at ?? now);
-    this.#lasts[kind] = { flow, at: now, otherAt };
+    if (!last) {
+      this.#lasts[kind] = { flow, at: now, otherAt: now };
+      return;
+    }
+    if (last.flow !== flow) last.otherAt = last.at;
+    last.flow = flow;
+    last.at = now;
   }
 
   /** Whether none but this flow has started for so long. Batches are no rivals of what is live. */
@@ -28,10 +33,15 @@ export class Rivals {
 
   /** To be written down, for `recall` after a restart. */
   get lasts(): Lasts {
-    return { ...this.#lasts };
+    return copyOf(this.#lasts);
   }
 
   recall(lasts: Lasts): void {
-    this.#lasts = { ...lasts };
+    this.#lasts = copyOf(lasts);
   }
+}
+
+/** What is written down stays as it was. */
+function copyOf({ live, batches }: Lasts): Lasts {
+  return { ...(live ? { live: { ...live } } : {}), ...(batches ? { batches: { ...batches } } : {}) };
 }
