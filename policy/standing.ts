@@ -13,14 +13,21 @@ export type Had = [flow: string, lead: number, credit: number, owes?: boolean, m
 /** `others`: the lead of those that wait and are not named. `part`: what is thought that calls use of what they reserve. `lasts`: who started last. `passed`: the job that others were let ahead of, and by how much that delayed it, ms. */
 export type Standing = { flows: Had[]; others?: number; part?: number; lasts?: Lasts; passed?: [job: string, delayedMs: number] };
 
-/** The same, of an order whose ms are others. */
-export function rescaled({ flows, others, part, passed }: Standing, by: number): Standing {
+/** The same, of an order whose ms of rate are others. */
+export function rescaled(standing: Standing, by: number): Standing {
+  if (by === 1) return standing;
+  const { flows, others, passed } = standing;
   return {
-    flows: flows.map(([flow, lead, credit, ...owes]) => [flow, lead * by, credit * by, ...owes]),
+    ...standing,
+    flows: flows.map((had) => rescaledHad(had, by)),
     ...(others !== undefined && { others: others * by }),
-    ...(part !== undefined && { part }),
     ...(passed && { passed: [passed[0], passed[1] * by] }),
   };
+}
+
+function rescaledHad([flow, lead, credit, owes = false, more]: Had, by: number): Had {
+  const debt = more?.debt;
+  return [flow, lead * by, credit * by, owes, { ...more, ...(debt !== undefined && { debt: debt * by }) }];
 }
 
 /** Flows written, those that had the most: a hundred kilobytes of a row of two million, half a million if calls of all use more than they reserve, once before a sleep. Were there more, a turn of each would take half a day where the object sleeps between two. */

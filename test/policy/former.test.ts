@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Budget, type Limits, openBudget, readiness, reserve } from "../../policy/budget.ts";
 import { type LedgerRecord, nextRecord, rescale, restore } from "../../policy/ledger.ts";
+import { rescaled, type Standing } from "../../policy/standing.ts";
 import { START } from "./intervals.ts";
 
 const limits = (rpm: number, rpd: number | null = null): Limits => ({
@@ -94,5 +95,29 @@ describe("what is owed in ms of a pool's rate", () => {
     expect(rescale(record, openBudget(limits(600)))).toBeCloseTo(0.01, 9);
     expect(rescale(record, openBudget(limits(3)))).toBe(1);
     expect(rescale({ ...record, perMs: {} }, openBudget(limits(600)))).toBe(1);
+  });
+
+  it("scales leads, credits and debts, and nothing of what is no time", () => {
+    const use = { reserved: 10, used: 20, squares: 30 };
+    const standing: Standing = {
+      flows: [
+        ["a", 100, 50, true],
+        ["b", 40, 0, false, { use, debt: 20 }],
+      ],
+      others: 10,
+      part: 0.5,
+      lasts: { live: { flow: "a", at: 7, otherAt: 3 } },
+      passed: ["job", 30],
+    };
+    expect(rescaled(standing, 0.1)).toEqual({
+      flows: [
+        ["a", 10, 5, true, {}],
+        ["b", 4, 0, false, { use, debt: 2 }],
+      ],
+      others: 1,
+      part: 0.5,
+      lasts: { live: { flow: "a", at: 7, otherAt: 3 } },
+      passed: ["job", 3],
+    });
   });
 });
