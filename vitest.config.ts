@@ -17,7 +17,7 @@ export default defineConfig({
         // Decisions, on plain Node: whatever reached for the platform would fail here.
         test: {
           name: "pure",
-          include: ["test/{bench,client,policy,schemas,simulation,simulator,platform,scripts}/**/*.test.ts"],
+          include: ["test/{bench,client,dashboard,policy,schemas,simulation,simulator,platform,scripts}/**/*.test.ts"],
           testTimeout: 30_000,
           maxWorkers: WORKERS,
           sequence: { groupOrder: 0 },

@@ -1,0 +1,60 @@
+/** What operators may set of a pool or a tenant, as a form asks for it. */
+import type { PoolTuning, TenantTuning } from "../../schemas/tuning.ts";
+import { count } from "./words.ts";
+
+/** `none`: the word for null, where null may be set. `whole`: no fractions. */
+export type Field = { key: string; label: string; none: string | null; whole: boolean };
+export type Kind = "pool" | "tenant";
+export type Values = Record<string, number | null | undefined>;
+/** `field`: the one at fault. */
+export type Read = { ok: true; set: Record<string, number | null> } | { ok: false; field: string; complaint: string };
+
+const POOL: readonly ({ key: keyof PoolTuning } & Field)[] = [
+  { key: "rpm", label: "Requests a minute", none: null, whole: false },
+  { key: "tpm", label: "Tokens a minute", none: null, whole: false },
+  { key: "rpd", label: "Requests a day", none: "none", whole: false },
+  { key: "tpd", label: "Tokens a day", none: "none", whole: false },
+  { key: "concurrency", label: "Calls at once", none: "none", whole: true },
+  { key: "burst_seconds", label: "Seconds of the rate that may go at once", none: "learned", whole: false },
+];
+const TENANT: readonly ({ key: keyof TenantTuning } & Field)[] = [
+  { key: "weight", label: "Weight", none: null, whole: false },
+  { key: "rpm", label: "Requests a minute", none: "none", whole: false },
+  { key: "tpm", label: "Tokens a minute", none: "none", whole: false },
+  { key: "max_queued", label: "Jobs that may wait", none: "none", whole: true },
+];
+export const FIELDS: Record<Kind, readonly Field[]> = { pool: POOL, tenant: TENANT };
+
+export function wordOf({ none }: Field, value: number | null): string {
+  return value === null ? (none ?? "none") : count(value);
+}
+
+/** What is set, in words; null if nothing is. */
+export function settingsOf(fields: readonly Field[], values: Values): string | null {
+  const set = fields.flatMap((field) => {
+    const value = values[field.key];
+    return value === undefined ? [] : `${field.label.toLowerCase()} ${wordOf(field, value)}`;
+  });
+  return set.length > 0 ? `set by an operator: ${set.join(", ")}` : null;
+}
+
+/** What a form says, by the keys of its fields. An empty one leaves its value as it is. */
+export function readFields(fields: readonly Field[], texts: Record<string, string>): Read {
+  const set: Record<string, number | null> = {};
+  for (const field of fields) {
+    const text = (texts[field.key] ?? "").trim().toLowerCase();
+    if (text === "") continue;
+    const value = field.none !== null && text === field.none ? null : numberIn(text);
+    if (value !== null && (!(value > 0) || (field.whole && !Number.isInteger(value)))) {
+      const or = field.none === null ? "" : `, or "${field.none}"`;
+      return { ok: false, field: field.key, complaint: `${field.label}: give a ${field.whole ? "whole " : ""}number above 0${or}.` };
+    }
+    set[field.key] = value;
+  }
+  return { ok: true, set };
+}
+
+/** NaN of what is none. People write thousands as they are shown: 12,000. */
+function numberIn(text: string): number {
+  return /^\d{1,3}(,\d{3})+(\.\d+)?$|^\d+(\.\d+)?$/.test(text) ? Number(text.replaceAll(",", "")) : Number.NaN;
+}

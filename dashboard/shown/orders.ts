@@ -1,0 +1,140 @@
+/** What an operator may order: what it will do, in words, and the request that does it. */
+import type { QueueState } from "../../schemas/queue.ts";
+import type { Lever, Scope } from "../../schemas/rpc.ts";
+import { FIELDS, type Kind, type Values, wordOf } from "./fields.ts";
+import { type Forecast, forecast } from "./forecast.ts";
+import { counted, name } from "./words.ts";
+
+export type Request = { method: "GET" | "POST" | "PATCH"; path: string; body?: object };
+/** `says`: what will happen, a sentence each; what of it the service must be asked for, `forecast` is for. `done`: what is said once it has. */
+export type Order = { title: string; says: string[]; forecast: Forecast | null; verb: string; done: string; request: Request };
+
+const VERBS: Record<Lever, string> = { pause: "Pause", drain: "Drain", resume: "Resume" };
+const DONE: Record<Lever, string> = { pause: "is paused", drain: "is draining", resume: "goes on" };
+
+export function leverOrder(lever: Lever, scope: Scope, state: QueueState): Order {
+  const what = scope.kind === "all" ? "everything" : `${scope.kind} ${name(scope.id)}`;
+  return {
+    title: `${VERBS[lever]} ${what}?`,
+    says: SAYS[lever](scope, countsOf(scope, state), state),
+    forecast: null,
+    verb: `${VERBS[lever]} ${what}`,
+    done: `${what.charAt(0).toUpperCase()}${what.slice(1)} ${DONE[lever]}.`,
+    request: { method: "POST", path: `/v1/queue/${lever}`, body: scope.kind === "all" ? {} : { [scope.kind]: scope.id } },
+  };
+}
+
+type Counts = { depth: number; in_flight: number; scheduled: number | null };
+
+function countsOf(scope: Scope, { pools }: QueueState): Counts {
+  const counts: Counts = { depth: 0, in_flight: 0, scheduled: scope.kind === "tenant" ? null : 0 };
+  for (const pool of pools) {
+    if (scope.kind === "pool" && pool.id !== scope.id) continue;
+    const of = scope.kind === "tenant" ? pool.tenants.find(({ id }) => id === scope.id) : pool;
+    counts.depth += of?.depth ?? 0;
+    counts.in_flight += of?.in_flight ?? 0;
+    if (counts.scheduled !== null) counts.scheduled += pool.scheduled;
+  }
+  return counts;
+}
+
+const OF: Record<Scope["kind"], string> = { all: "", pool: " of this pool", tenant: " of this tenant" };
+
+const SAYS: Record<Lever, (scope: Scope, counts: Counts, state: QueueState) => string[]> = {
+  pause: ({ kind }, { depth, in_flight }) => [
+    `No call${OF[kind]} starts any more. ${counted(in_flight, "call")} under way ${in_flight === 1 ? "goes" : "go"} on.`,
+    `${counted(depth, "job")} that ${depth === 1 ? "is" : "are"} queued ${depth === 1 ? "keeps its place" : "keep their places"}, and new jobs are taken in. Deadlines count as ever.`,
+    "It lasts through restarts and deployments, until somebody resumes it.",
+  ],
+  drain: ({ kind }, { depth, in_flight, scheduled }) => [
+    `New jobs${OF[kind]} are refused (503, draining). Batches that are at work wait.`,
+    `What is in goes on: ${[counted(depth, "job"), "queued,", counted(in_flight, "call"), "in flight"].join(" ")}${scheduled === null ? "" : `, ${counted(scheduled, "job")} scheduled`}.`,
+    "It lasts until somebody resumes it.",
+  ],
+  resume: ({ kind }, _, state) => RESUMES[kind](state),
+};
+
+const LEARNED = "lowered limits, what others spend, how much may go at once. The next answer may teach it again.";
+
+const RESUMES: Record<Scope["kind"], (state: QueueState) => string[]> = {
+  all: () => [
+    "Every pause and every drain ends, of everything, of each pool and of each tenant.",
+    "Halts, open breakers and cuts after a slow_down are lifted in all pools. If the cause is still there, calls are refused again.",
+    `What upstream's headers taught is forgotten: ${LEARNED}`,
+  ],
+  pool: ({ draining, paused }) => [
+    "The pool's pause, drain, halt, open breaker and cut after a slow_down end. If the cause is still there, its calls are refused again.",
+    `What upstream's headers taught of it is forgotten: ${LEARNED}`,
+    ...(paused ? ["Everything is paused: nothing of the pool starts until everything is resumed."] : []),
+    ...(draining ? ["Everything is draining: new jobs are refused until everything is resumed."] : []),
+  ],
+  tenant: ({ draining, paused }) => [
+    "The tenant's pause and drain end: its jobs start in their turn, and new ones are taken in.",
+    ...(paused ? ["Everything is paused: nothing of it starts until everything is resumed."] : []),
+    ...(draining ? ["Everything is draining: new jobs are refused until everything is resumed."] : []),
+  ],
+};
+
+const KEPT = [
+  "The coordinator begins anew with it: calls under way go on, what was spent stays spent, and nothing that waits loses its place.",
+  "It holds through restarts and deployments, until it is set otherwise or reset.",
+];
+
+/** `before`: what is in force. */
+export function setOrder(kind: Kind, id: string, before: Values, set: Record<string, number | null>): Order {
+  const changes = FIELDS[kind]
+    .filter(({ key }) => key in set)
+    .map((field) => {
+      const old = before[field.key];
+      return `${field.label}: ${old === undefined ? "" : `${wordOf(field, old)} → `}${wordOf(field, set[field.key]!)}.`;
+    });
+  const [tpm, lower] = [before.tpm ?? Number.POSITIVE_INFINITY, set.tpm ?? Number.POSITIVE_INFINITY];
+  if (kind === "pool" && lower < tpm) changes.push("Jobs that are too large for fewer tokens a minute stand aside until it is raised.");
+  const title = `Set the limits of ${kind} ${name(id)}?`;
+  return {
+    title,
+    says: [...changes, ...KEPT],
+    forecast: forecast(kind, id, set),
+    verb: "Set",
+    done: `The limits of ${kind} ${name(id)} are set.`,
+    request: patch(kind, id, set),
+  };
+}
+
+/** `settings`: what is set, in words. */
+export function resetOrder(kind: Kind, id: string, settings: string): Order {
+  return {
+    title: `Reset ${kind} ${name(id)}?`,
+    says: [`What is taken back was ${settings}.`, "All is as configured again.", KEPT[0]!],
+    forecast: null,
+    verb: "Reset",
+    done: `${kind === "pool" ? "Pool" : "Tenant"} ${name(id)} is as configured.`,
+    request: patch(kind, id, { reset: true }),
+  };
+}
+
+export function getTenant(id: string): Request {
+  return { method: "GET", path: pathOf("tenant", id) };
+}
+
+function patch(kind: Kind, id: string, body: object): Request {
+  return { method: "PATCH", path: pathOf(kind, id), body };
+}
+
+function pathOf(kind: Kind, id: string): string {
+  return `/v1/${kind}s/${encodeURIComponent(id.toWellFormed())}`;
+}
+
+export function redriveOrder({ job, tenant }: { job: string; tenant: string }): Order {
+  return {
+    title: "Redrive this job?",
+    says: [
+      `The request of ${name(job)} is submitted again, as a new job of tenant ${name(tenant)} in the same channel; it may cost as much again. A deadline that has passed is left out.`,
+      "The job that failed stays as it is, and this dead letter is gone.",
+    ],
+    forecast: null,
+    verb: "Redrive",
+    done: "The job was submitted again.",
+    request: { method: "POST", path: "/v1/dead-letters/redrive", body: { jobs: [job] } },
+  };
+}
