@@ -1,6 +1,8 @@
 import { availableParallelism } from "node:os";
 import { cloudflareTest } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
+// Makes the page that the doors serve.
+import "./dashboard/build.ts";
 import { oneModule } from "./test/one-module.ts";
 
 /** Files at once: by default a machine of two cores runs one, and half of it idles. */

@@ -12,6 +12,7 @@ export function banner(url: string, { developmentKeys, exposed, upstream, state 
     `  jobs        ${url}/v1/jobs`,
     `  WebSocket   ${url.replace(/^http/, "ws")}/v1/subscribe`,
     `  queue       ${url}/v1/queue`,
+    `  operators   ${url}/ in a browser`,
     `  upstream    ${upstream}`,
     `  state       ${state}`,
     developmentKeys

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 
 export type Module = { name: string; kind: "esModule" | "commonJsModule" | "text" | "json" | "data" | "wasm"; body: Uint8Array };
 export type Variable = { kind: "text" | "json" | "secret"; value: string };
@@ -37,19 +37,21 @@ export async function bundle(config: string, wranglerArguments: readonly string[
   const directory = await mkdtemp(join(tmpdir(), "sluice-bundle-"));
   try {
     const file = join(directory, "worker.form");
-    await wrangler(["deploy", "--dry-run", "--outfile", file, "--config", resolve(config), ...wranglerArguments]);
+    const path = resolve(config);
+    // The build command of a wrangler.toml runs in the directory that wrangler runs in.
+    await wrangler(["deploy", "--dry-run", "--outfile", file, "--config", path, ...wranglerArguments], dirname(path));
     return await readForm(await readFile(file));
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
 }
 
-/** @returns what wrangler wrote on standard output. @throws with everything that it wrote, if it fails. */
-export function wrangler(args: readonly string[]): Promise<string> {
+/** @returns what wrangler, run in `cwd`, wrote on standard output. @throws with everything that it wrote, if it fails. */
+export function wrangler(args: readonly string[], cwd = process.cwd()): Promise<string> {
   // The package's main file is its command line too; its `bin` would only start a second Node around it.
   const cli = createRequire(import.meta.url).resolve("wrangler");
   return new Promise((done, fail) => {
-    const options = { env: { ...process.env, ...QUIET }, maxBuffer: 64 * 1024 * 1024 };
+    const options = { cwd, env: { ...process.env, ...QUIET, PATH }, maxBuffer: 64 * 1024 * 1024 };
     const child = execFile(process.execPath, ["--no-warnings", cli, ...args], options, (error, stdout, stderr) => {
       if (error === null) done(stdout);
       else fail(new Error(`wrangler ${args[0]} failed:\n${[stderr, stdout].join("\n").trim() || error.message}`));
@@ -60,6 +62,8 @@ export function wrangler(args: readonly string[]): Promise<string> {
 
 /** The banner looks for a newer version on the network, which must not be needed. */
 const QUIET = { WRANGLER_HIDE_BANNER: "true", WRANGLER_SEND_METRICS: "false", WRANGLER_WRITE_LOGS: "false", NO_COLOR: "1" };
+/** What wrangler runs for a build runs on this Node, which strips types; the machine's own may be older. */
+const PATH = [dirname(process.execPath), process.env.PATH].join(delimiter);
 
 async function readForm(bytes: Buffer): Promise<Bundle> {
   const boundary = bytes.subarray(2, bytes.indexOf("\r\n")).toString("latin1");

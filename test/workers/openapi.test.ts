@@ -209,6 +209,7 @@ describe("answers are as described", () => {
     expect(codeOf(await api.call("POST", "/v1/files", undefined, { raw: "x" }))).toEqual([400, "invalid_multipart"]);
     for (const path of ["/v1/files", `/v1/files/${file}`, `/v1/files/${file}/content`])
       expect((await api.call("GET", path)).status).toBe(200);
+    expect((await api.call("GET", "/", undefined, { headers: { accept: "text/html" } })).status).toBe(200);
     const batch = (await api.call<{ id: string }>("POST", "/v1/batches", { input_file_id: file, ...WINDOW, metadata: { a: "1" } })).body.id;
     for (const path of ["/v1/batches", `/v1/batches/${batch}`, `/v1/jobs?batch=${batch}`])
       expect((await api.call("GET", path)).status).toBe(200);

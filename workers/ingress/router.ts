@@ -10,6 +10,7 @@ import { chatCompletions } from "../openai/chat-completions.ts";
 import { deleteFile, fileContent, getFile, listFiles } from "../openai/files.ts";
 import { getModel, listModels } from "../openai/models.ts";
 import { uploadFile } from "../openai/upload.ts";
+import { getDashboard } from "../operator/dashboard.ts";
 import { listDeadLetters, redrive } from "../operator/dead-letters.ts";
 import { getMetrics } from "../operator/metrics.ts";
 import { drainQueue, getQueue, pauseQueue, resumeQueue } from "../operator/queue.ts";
@@ -39,7 +40,7 @@ type Routed = Request & { params: Record<string, string> };
 let spread = Math.floor(Math.random() * 1_000);
 
 const router = Router()
-  .get("/", () => json({ object: "service", name: "sluice", docs: "README.md", health: "/healthz" }))
+  .get("/", getDashboard)
   .get("/healthz", (_: Routed, env: Env) => health(env))
   .post("/v1/jobs", behind("submit", submitJobs))
   .get("/v1/jobs", behind("read", listJobs))

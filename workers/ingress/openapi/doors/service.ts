@@ -15,7 +15,8 @@ function front(): Schema {
     tag: "Service",
     summary: "What this is",
     opens: "nobody",
-    answers: { 200: json("Where to go on.", "Service") },
+    parameters: [header("Accept", "With `text/html` in it, as browsers send it: the operators' page.")],
+    answers: { 200: { text: "Where to go on.", content: { "application/json": "Service", "text/html": { type: "string" } } } },
   });
 }
 

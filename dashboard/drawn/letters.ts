@@ -1,0 +1,64 @@
+/** Dead letters: jobs that failed, newest first. */
+import { type Letter, letterView, redriven } from "../shown/letters.ts";
+import { redriveOrder } from "../shown/orders.ts";
+import { confirmOrder, type Desk } from "./dialog.ts";
+import { button, byId, Children, el, write, writeOrHide } from "./element.ts";
+
+const PAGE = 20;
+
+/** Answers with what shows them as they are then. Who has gone back to older ones is left there. */
+export function letters(desk: Desk): () => void {
+  const said = byId("letters-said");
+  const older = button("Older", () => load(true));
+  let known: Letter[] = [];
+  const list = new Children<Letter>(
+    byId("letters"),
+    ({ id }) => id,
+    (letter) => letterItem(letter, () => confirmOrder(redriveOrder(letter), { ...desk, say: (words) => again(words) }, redriven)),
+  );
+  const again = (words: string) => {
+    desk.say(words);
+    load();
+  };
+  byId("letters-levers").append(
+    button("Look again", () => load()),
+    older,
+  );
+  older.hidden = true;
+  /** `more`: those after the ones that are shown, too. */
+  async function load(more = false): Promise<void> {
+    const last = more ? known.at(-1) : undefined;
+    const path = `/v1/dead-letters?limit=${PAGE}${last ? `&after=${last.id}` : ""}`;
+    const answer = await desk.ask({ method: "GET", path });
+    if (!answer.ok) return writeOrHide(said, answer.message);
+    const { data, has_more } = answer.value as { data: Letter[]; has_more: boolean };
+    known = last ? [...known, ...data] : data;
+    list.fill(known);
+    older.hidden = !has_more;
+    write(said, known.length === 0 ? "None: no job failed." : "");
+    said.hidden = known.length > 0;
+  }
+  return () => {
+    if (known.length > PAGE) list.fill(known);
+    else load();
+  };
+}
+
+function letterItem(letter: Letter, redrive: () => void): { node: Element; fill: (letter: Letter) => void } {
+  const [job, of, when, why] = [el("code"), el("span"), el("span", { class: "hint" }), el("p")];
+  const again = button("Redrive…", redrive, { "aria-label": `Redrive ${letterView(letter, 0).job}` });
+  const node = el("li", {}, el("div", { class: "letter" }, of, when, job, why), again);
+  return {
+    node,
+    fill: (shown) => {
+      const view = letterView(shown, Date.now());
+      for (const [part, text] of [
+        [job, view.job],
+        [of, view.of],
+        [when, view.when],
+        [why, view.why],
+      ] as const)
+        write(part, text);
+    },
+  };
+}

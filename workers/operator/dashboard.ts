@@ -1,0 +1,30 @@
+/// <reference path="../../dashboard/built.d.ts" />
+/** `GET /`: the operators' page to a browser; to whoever does not ask for a page, where to go on. It asks for a key itself: none is needed to see it. */
+import { page } from "../../dashboard/dist/page.js";
+import { json } from "../ingress/respond.ts";
+
+const HEADERS = {
+  "content-type": "text/html; charset=utf-8",
+  "content-security-policy": page.policy,
+  // A page and its policy belong together, and a deployment changes both.
+  "cache-control": "no-store",
+  "cross-origin-opener-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+  // For browsers that do not know `frame-ancestors`.
+  "x-frame-options": "DENY",
+  vary: "accept",
+};
+
+export function getDashboard({ headers }: Request): Response {
+  if (wantsPage(headers.get("accept") ?? "")) return new Response(page.html, { headers: HEADERS });
+  return json({ object: "service", name: "sluice", docs: "README.md", health: "/healthz" }, 200, { vary: "accept" });
+}
+
+/** A browser names the type. curl and most clients take whatever comes, which asks for no page. */
+function wantsPage(accept: string): boolean {
+  return accept
+    .toLowerCase()
+    .split(",")
+    .some((range) => /^\s*text\/html\s*(;|$)/.test(range) && !/;\s*q=0(\.0*)?\s*(;|$)/.test(range));
+}
