@@ -140,10 +140,6 @@ export class Walk<T> {
     this.#edge = items.length > 0 ? [0] : [];
   }
 
-  peek(): T | undefined {
-    return this.#items[this.#edge[this.#edge.length - 1]!];
-  }
-
   next(): T | undefined {
     const at = this.#edge.pop();
     if (at === undefined) return undefined;

@@ -290,11 +290,12 @@ export class Order {
       }
       const delayedMs = passedMs + gate.delayMs(candidate, scarce, head);
       if (delayedMs > bearsMs) break;
-      const least = Math.min(virtualOf(walk.peek()), virtualOf(this.#turns.leastBut(lane, scarce)));
+      // Of all that wait: those passed over here do as well, and the head itself.
+      const least = Math.min(virtualOf(this.#turns.leastBut(lane, kind)), virtualOf(this.#turns.leastBut(lane, scarce)));
       const step = this.#chargeMs(lane, candidate, gate) / lane.weight;
       // Were it let ahead, it would lead no other by more than a largest job, the head's start counted.
       const isFair = lane.virtual + step + (lane === own ? headStep : 0) - least <= Math.max(step, headStep);
-      // The head itself, where limits have changed what it mostly takes since it was lined up: nobody goes ahead of himself.
+      // The head itself, where it waits for what it takes less of, or limits have changed which that is: nobody goes ahead of himself.
       const answer = isFair && candidate !== head ? gate.starts(candidate, true) : "aside";
       if (answer === "lane") {
         this.#cap(lane);
