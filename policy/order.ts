@@ -293,7 +293,8 @@ export class Order {
       // Of all that wait: those passed over here do as well, and the head itself.
       const least = Math.min(virtualOf(this.#turns.leastBut(lane, kind)), virtualOf(this.#turns.leastBut(lane, scarce)));
       const step = this.#chargeMs(lane, candidate, gate) / lane.weight;
-      // Were it let ahead, it would lead no other by more than a largest job, the head's start counted.
+      // Were it let ahead, it would lead no other by more than a largest job, the head's start counted: by the larger of these two. Rejected: by the largest that its flow had of late. Four tenants' work beside windows
+      // took 3 % less, but waits were told twice as badly, and tenants who use less than they reserve were less even.
       const isFair = lane.virtual + step + (lane === own ? headStep : 0) - least <= Math.max(step, headStep);
       // The head itself, where it waits for what it takes less of, or limits have changed which that is: nobody goes ahead of himself.
       const answer = isFair && candidate !== head ? gate.starts(candidate, true) : "aside";
