@@ -168,7 +168,11 @@ function sleep(): void {
 }
 
 byId("door").addEventListener("submit", (event) => knock(event as SubmitEvent));
-byId("forget").addEventListener("click", () => leave(null));
+// Whoever has no key has an empty page.
+byId("forget").addEventListener("click", () => {
+  forgetKey();
+  location.reload();
+});
 byId("all-levers").append(
   button("Pause…", () => pull("pause", { kind: "all" }), { "aria-label": "Pause everything" }),
   button("Drain…", () => pull("drain", { kind: "all" }), { "aria-label": "Drain everything" }),

@@ -1,21 +1,21 @@
 /**
  * How a backlog clears if nothing more comes: dominant-resource fairness as a fluid (Ghodsi et al., NSDI 2011; progressive filling), over buckets that refill. Each flow's jobs are taken to be
- * alike, so it costs by the number of flows, however many jobs wait. What is decided one by one differs from it by a job of each flow, and where large and small jobs of one flow follow each other.
+ * alike, so it costs by the square of the number of flows, however many jobs wait. What is decided one by one differs from it by a job of each flow, and where large and small jobs of one flow follow each other.
  */
 
-/** Jobs that wait, of one tenant's live work or of its batches. `requests`, `tokens`: limits of its tenant's own, units a ms; null is none. */
-export type Crowd = { id: string; jobs: number; tokens: number; weight: number; isBatch: boolean; caps: Rates };
+/** Jobs that wait, of one tenant's live work or of its batches. `caps`: limits of its tenant's own, of both together; units a ms, null is none. */
+export type Crowd = { id: string; tenant: string; jobs: number; tokens: number; weight: number; isBatch: boolean; caps: Rates };
 type Rates = { requests: number | null; tokens: number | null };
-/** One limit of the pool. `level`: what may be spent of it at once, units; below zero it is owed. */
-export type Source = { counts: "requests" | "tokens"; perMs: number; level: number };
+/** One limit of the pool. `level`: what may be spent of it at once, units; below zero it is owed. `whole`: the most that it ever is. */
+export type Source = { counts: "requests" | "tokens"; perMs: number; level: number; whole: number };
 /** When so many of its jobs have started, ms from now. */
 export type Cleared = { id: string; half: number; nearly: number; last: number };
 
 const HAIR = 1e-9;
 const MARKS = { half: 0.5, nearly: 0.95, last: 1 } as const;
 
-/** A flow under way. `each`: tokens of a job; `cost`: the share of the scarcest limit that a job takes, ms; `left`: jobs. */
-type Flow = { crowd: Crowd; each: number; cost: number; left: number; rate: number; cleared: Cleared };
+/** A flow under way. `each`: tokens of a job; `cost`: the share of the scarcest limit that a job takes, ms; `left`: jobs. `rate`, `cap`: jobs a ms. */
+type Flow = { crowd: Crowd; each: number; cost: number; left: number; rate: number; cap: number; cleared: Cleared };
 
 export function clear(crowds: readonly Crowd[], sources: readonly Source[]): Cleared[] {
   const pool = sources.map((source) => ({ ...source }));
@@ -34,28 +34,25 @@ export function clear(crowds: readonly Crowd[], sources: readonly Source[]): Cle
 function flowOf(crowd: Crowd, pool: readonly Source[]): Flow {
   const each = crowd.tokens / crowd.jobs;
   const cost = Math.max(HAIR, ...pool.map((source) => amountOf(source, each) / source.perMs));
-  return { crowd, each, cost, left: crowd.jobs, rate: 0, cleared: { id: crowd.id, half: 0, nearly: 0, last: 0 } };
+  return { crowd, each, cost, left: crowd.jobs, rate: 0, cap: 0, cleared: { id: crowd.id, half: 0, nearly: 0, last: 0 } };
 }
 
-/** So many jobs a ms go of each flow: live work first, batches have what it leaves. */
+/** So many jobs a ms go of each flow: live work first, batches have what it leaves, of their tenant's own limits too. */
 function share(waiting: readonly Flow[], pool: readonly Source[]): void {
   const room = pool.map(({ level, perMs }) => (level > HAIR ? Number.POSITIVE_INFINITY : level < -HAIR ? 0 : perMs));
-  fill(
-    waiting.filter(({ crowd }) => !crowd.isBatch),
-    pool,
-    room,
-  );
-  fill(
-    waiting.filter(({ crowd }) => crowd.isBatch),
-    pool,
-    room,
-  );
+  const live = waiting.filter(({ crowd }) => !crowd.isBatch);
+  for (const flow of waiting) flow.cap = capOf(flow, undefined);
+  fill(live, pool, room);
+  const own = new Map(live.map((flow) => [flow.crowd.tenant, flow]));
+  const batches = waiting.filter(({ crowd }) => crowd.isBatch);
+  for (const flow of batches) flow.cap = capOf(flow, own.get(flow.crowd.tenant));
+  fill(batches, pool, room);
 }
 
 /** Progressive filling: all grow alike, by weight and cost, until a limit of the pool is reached; who reaches one of its own grows no further. */
 function fill(flows: readonly Flow[], pool: readonly Source[], room: number[]): void {
-  const ownEnd = (flow: Flow) => capOf(flow) / paceOf(flow);
-  const growing = [...flows].sort((a, b) => ownEnd(a) - ownEnd(b) || 0);
+  const ownEnd = (flow: Flow) => flow.cap / paceOf(flow);
+  const growing = flows.some(({ cap }) => Number.isFinite(cap)) ? [...flows].sort((a, b) => ownEnd(a) - ownEnd(b) || 0) : flows;
   const need = pool.map((source) => growing.reduce((sum, flow) => sum + amountOf(source, flow.each) * paceOf(flow), 0));
   let shares = 0;
   for (const [index, flow] of growing.entries()) {
@@ -69,7 +66,7 @@ function fill(flows: readonly Flow[], pool: readonly Source[], room: number[]): 
       for (const other of growing.slice(index)) other.rate = paceOf(other) * shares;
       return;
     }
-    flow.rate = capOf(flow);
+    flow.rate = flow.cap;
     pool.forEach((source, at) => {
       need[at]! -= amountOf(source, flow.each) * paceOf(flow);
     });
@@ -84,9 +81,12 @@ function paceOf({ cost, crowd }: Flow): number {
   return crowd.weight / cost;
 }
 
-/** Jobs a ms, by its tenant's own limits. */
-function capOf({ crowd: { caps }, each }: Flow): number {
-  return Math.min(caps.requests ?? Number.POSITIVE_INFINITY, caps.tokens === null ? Number.POSITIVE_INFINITY : caps.tokens / each);
+/** Jobs a ms, by its tenant's own limits, of which the tenant's live work takes its part first. */
+function capOf({ crowd: { caps }, each }: Flow, live: Flow | undefined): number {
+  const taken = live?.rate ?? 0;
+  const requests = caps.requests === null ? Number.POSITIVE_INFINITY : caps.requests - taken;
+  const tokens = caps.tokens === null ? Number.POSITIVE_INFINITY : (caps.tokens - taken * (live?.each ?? 0)) / each;
+  return Math.max(0, Math.min(requests, tokens));
 }
 
 /** Until a flow is done, or a limit is spent or paid off. */
@@ -103,7 +103,7 @@ function untilNext(waiting: readonly Flow[], pool: readonly Source[]): number {
 
 function advance(waiting: readonly Flow[], pool: Source[], at: number, ms: number): void {
   for (const source of pool) {
-    const level = source.level + (source.perMs - spending(waiting, source)) * ms;
+    const level = Math.min(source.whole, source.level + (source.perMs - spending(waiting, source)) * ms);
     source.level = Math.abs(level) < HAIR * source.perMs ? 0 : level;
   }
   for (const flow of waiting) {

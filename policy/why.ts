@@ -140,7 +140,9 @@ function waitOf(standing: Standing, { ahead, aside, cause }: Words): string {
 }
 
 function asideOf({ pool, tokens }: Standing): string {
-  return `The job waits until upstream raises a limit of the pool "${pool.id}": it reserves ${count(tokens)} tokens, more than that holds now. Where nobody else waits for the pool, one such job is called to see.`;
+  const asks = pool.condition?.next_probe_at != null;
+  const waits = `The job waits until a limit of the pool "${pool.id}" is raised: it reserves ${count(tokens)} tokens, more than that holds now.`;
+  return asks ? `${waits} Where nobody else waits for the pool, one such job is called to see.` : waits;
 }
 
 function aheadOf({ ahead }: Standing): string {

@@ -18,7 +18,7 @@ export type QueueState = {
 /**
  * How a pool stands; of several, what stops most. `paused`: by an operator. `halted`: its calls cannot succeed before somebody acts. `open`: upstream is
  * down. `slowed`: it comes back from a `slow_down`, or is refused, for the rate or in spite of its cut, and has spent its credit, or jobs are too large for a
- * limit that upstream lowered (`lowered_limit`: the others go on). Times are Unix seconds, to the ms.
+ * limit that upstream or an operator lowered (`lowered_limit`: the others go on). Times are Unix seconds, to the ms.
  */
 export type PoolCondition = {
   state: "normal" | "slowed" | "open" | "halted" | "paused";
@@ -72,7 +72,7 @@ export type PoolState = {
   ended: Partial<Record<Outcome["kind"], number>>;
   /** Since the coordinator woke. */
   estimates: Estimates;
-  /** How long a call has taken of late, on the average. */
+  /** How long a call has taken of late, on the average; 5 until the first has ended since the coordinator woke. */
   call_seconds: number;
   /** `tokens`: what those that are queued reserve; `batches`: those of them that are lines of batches. */
   tenants: {

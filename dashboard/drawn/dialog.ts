@@ -7,7 +7,7 @@ import { button, byId, el, write, writeOrHide } from "./element.ts";
 /** Where orders are given. `say`: below all, for a while. */
 export type Desk = { ask: (request: Request) => Promise<Answer>; say: (words: string) => void };
 /** What is to be said of an answer, which may be good in itself and yet tell of a failure. */
-export type Judge = (value: unknown) => { ok: boolean; words: string };
+type Judge = (value: unknown) => { ok: boolean; words: string };
 
 const dialog = byId<HTMLDialogElement>("dialog");
 const title = byId("dialog-title");

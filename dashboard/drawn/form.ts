@@ -6,7 +6,7 @@ import { complain, confirmOrder, type Desk, openDialog } from "./dialog.ts";
 import { button, el } from "./element.ts";
 
 /** `values`: what is in force. `overrides`: what of it operators set. */
-export type Tuned = { kind: Kind; id: string; values: Values; overrides: Values };
+type Tuned = { kind: Kind; id: string; values: Values; overrides: Values };
 
 const FORM = "dialog-form";
 

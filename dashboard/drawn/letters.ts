@@ -29,7 +29,9 @@ export function letters(desk: Desk): () => void {
   async function load(more = false): Promise<void> {
     const last = more ? known.at(-1) : undefined;
     const path = `/v1/dead-letters?limit=${PAGE}${last ? `&after=${last.id}` : ""}`;
+    older.disabled = true;
     const answer = await desk.ask({ method: "GET", path });
+    older.disabled = false;
     if (!answer.ok) return writeOrHide(said, answer.message);
     const { data, has_more } = answer.value as { data: Letter[]; has_more: boolean };
     known = last ? [...known, ...data] : data;

@@ -14,7 +14,7 @@ export type PoolActs = {
   reset: (pool: string, settings: string) => void;
   tenant: (tenant: string) => void;
 };
-export type Card = { node: Element; fill: (shown: { view: PoolView; history: History; now: number }) => void };
+type Card = { node: Element; fill: (shown: { view: PoolView; history: History; now: number }) => void };
 
 let cards = 0;
 

@@ -7,9 +7,9 @@ import { button, el, writeOrHide } from "./element.ts";
 import { figures } from "./figures.ts";
 import { openForm } from "./form.ts";
 
-export type TenantActs = Record<"pause" | "drain" | "resume", (tenant: string) => void>;
+type TenantActs = Record<"pause" | "drain" | "resume", (tenant: string) => void>;
 /** `held`: what operators did to it, in words. */
-export type Chosen = { id: string; held: string | null };
+type Chosen = { id: string; held: string | null };
 
 /** `asked`: the tenant as the service shows it. */
 export async function openTenant({ held, id }: Chosen, asked: Promise<Answer>, acts: TenantActs, desk: Desk): Promise<void> {

@@ -1,6 +1,6 @@
 /** How a pool stands, in words. */
 import type { PoolState } from "../../schemas/queue.ts";
-import { counted, duration, percent } from "./words.ts";
+import { counted, duration, name, percent } from "./words.ts";
 
 /** How much it asks of whoever looks. */
 export type Tone = "calm" | "warn" | "bad";
@@ -13,7 +13,7 @@ type Pool = Pick<PoolState, "condition" | "depth" | "in_flight">;
 export function conditionOf(pool: Pool, everything: boolean, now: number): ConditionView {
   const { code, reason, share, since, state } = pool.condition;
   const lasting = since === null ? "" : ` for ${duration(now / 1_000 - since)}`;
-  const named = code === null ? "" : ` (${code})`;
+  const named = code === null ? "" : ` (${name(code)})`;
   switch (state) {
     case "normal":
       return { tone: "calm", state, words: "Runs within its limits." };
@@ -42,7 +42,7 @@ const HALTED: Record<string, string> = {
 
 function slowed(reason: string | null, share: number, lasting: string, named: string): string {
   if (reason === "lowered_limit")
-    return `Jobs are too large for a limit that upstream lowered${lasting && `, ${lasting.trim()}`}: they stand aside, the others go on.`;
+    return `Jobs are too large for a limit that was lowered${lasting && `, ${lasting.trim()}`}: they stand aside, the others go on.`;
   const cut = share < 1 ? ` ${percent(share)} of the rate may be used.` : "";
   if (reason === "slow_down") return `Upstream asked to slow down${named}${lasting && `, ${lasting.trim()} now`}.${cut}`;
   return `Upstream refuses nearly all calls for the rate${lasting}${named}: one at a time is let go.${cut}`;

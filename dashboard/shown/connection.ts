@@ -9,7 +9,7 @@ export type Connection =
   | { state: "refused"; status: number; message: string };
 
 /** `said` changes only with the state: it is read aloud. `age`: how old the figures are, where they are not live. */
-export type ConnectionView = { tone: Tone; said: string; age: string };
+type ConnectionView = { tone: Tone; said: string; age: string };
 
 /** `heardAt`: when the figures came, ms; null if none did. */
 export function connectionView(connection: Connection, heardAt: number | null, now: number): ConnectionView {

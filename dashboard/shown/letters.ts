@@ -11,7 +11,7 @@ export type Letter = {
   error: { code: string | null; message: string };
   failed_at: number;
 };
-export type LetterView = { id: string; job: string; of: string; when: string; why: string };
+type LetterView = { id: string; job: string; of: string; when: string; why: string };
 
 /** `now` in ms. */
 export function letterView({ attempts, error, failed_at, id, job, pool, tenant }: Letter, now: number): LetterView {
@@ -20,7 +20,7 @@ export function letterView({ attempts, error, failed_at, id, job, pool, tenant }
     job: name(job),
     of: `${name(tenant)} · ${name(pool)}`,
     when: `${duration(now / 1_000 - failed_at)} ago, after ${attempts} attempt${attempts === 1 ? "" : "s"}`,
-    why: `${error.code === null ? "" : `${error.code}: `}${error.message}`,
+    why: name(`${error.code === null ? "" : `${error.code}: `}${error.message}`),
   };
 }
 
@@ -28,5 +28,5 @@ export function letterView({ attempts, error, failed_at, id, job, pool, tenant }
 export function redriven(answer: unknown): { ok: true; words: string } | { ok: false; words: string } {
   const [first] = (answer as { data?: ({ id?: string; error?: { message: string } | null } | undefined)[] }).data ?? [];
   if (first?.id) return { ok: true, words: `The new job is ${name(first.id)}.` };
-  return { ok: false, words: first?.error?.message ?? "The service did not say what became of it." };
+  return { ok: false, words: first?.error ? name(first.error.message) : "The service did not say what became of it." };
 }

@@ -9,7 +9,7 @@ import { count, duration, listed, name } from "./words.ts";
 /** Configured no more, with what operators set of it. */
 export type GonePool = { id: string; name: string; words: string };
 /** `held`: what is said above all, as long as it is so. */
-export type QueueView = {
+type QueueView = {
   tone: Tone;
   title: string;
   held: string[];

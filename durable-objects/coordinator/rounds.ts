@@ -48,11 +48,15 @@ export class Rounds {
   async renew(reason: string): Promise<void> {
     const { object, post } = this.#of;
     post.book.isLast = true;
-    await Promise.race([Promise.all(post.starts), new Promise((done) => setTimeout(done, ARRIVED_MS))]);
-    // With what they brought about.
-    this.turn(() => {});
-    await object.storage.sync();
-    object.abort(reason);
+    try {
+      await Promise.race([Promise.all(post.starts), new Promise((done) => setTimeout(done, ARRIVED_MS))]);
+      // With what they brought about.
+      this.turn(() => {});
+      await object.storage.sync();
+    } finally {
+      // Whatever became of it: nothing would ever start again.
+      object.abort(reason);
+    }
   }
 
   /** Does what may write. @throws what it throws; the object then ends, for its book may have run ahead of what is written. */

@@ -52,6 +52,6 @@ it("slowed -> for which of the three causes", () => {
   );
   expect(told({ ...slowed, reason: "lowered_limit" })).toMatchObject({
     tone: "warn",
-    words: "Jobs are too large for a limit that upstream lowered, for 10 s: they stand aside, the others go on.",
+    words: "Jobs are too large for a limit that was lowered, for 10 s: they stand aside, the others go on.",
   });
 });

@@ -49,6 +49,7 @@ it("a dead letter says whose job failed, when and of what", () => {
   const view = letterView({ ...letter, error: { code: "boom", message: "<b>no</b>" } }, NOW);
   expect(view).toEqual({ id: "7", job: "job_1", of: "alice · p", when: "1 min 30 s ago, after 1 attempt", why: "boom: <b>no</b>" });
   expect(letterView({ ...letter, error: { code: null, message: "no" } }, NOW).why).toBe("no");
+  expect(letterView({ ...letter, error: { code: null, message: "a\u202eb" } }, NOW).why).toBe("a\\u{202e}b");
 });
 
 it("a redrive of one job is answered well, and yet may have failed", () => {

@@ -93,6 +93,8 @@ test("killed twice with 500 jobs queued, running and done -> every job ends once
   expect(followers.flatMap(({ errors }) => errors)).toEqual([]);
 
   const books = await ledger(simulator);
+  // A call that was refused for the rate is no attempt, but was made: told first, for it would look unreported.
+  expect(books.rejected_429).toEqual({ requests: 0, tokens: 0 });
   const unreported = [...jobs.values()].filter((each) => {
     const calls = books.calls_by_key[`key-${each.metadata?.n}`] ?? 0;
     return calls < 1 || calls > 1 + each.possible_duplicates;
@@ -103,6 +105,5 @@ test("killed twice with 500 jobs queued, running and done -> every job ends once
     `${books.calls} calls for ${JOBS} jobs, ${books.completed} to their end, ${books.aborted} broken off; duplicates reported: ${reported}`,
   );
   await annotate(`${chronicle.received} events, ${chronicle.repeated} of them again`);
-  expect(books.rejected_429).toEqual({ requests: 0, tokens: 0 });
   expect(books.in_flight).toBe(0);
 }, 170_000);

@@ -5,6 +5,7 @@ import { type Crowd, clear, type Source } from "../../policy/clearing.ts";
 const NONE = { requests: null, tokens: null };
 const crowd = (id: string, jobs: number, more: Partial<Crowd> = {}): Crowd => ({
   id,
+  tenant: id,
   jobs,
   tokens: jobs * 100,
   weight: 1,
@@ -14,8 +15,8 @@ const crowd = (id: string, jobs: number, more: Partial<Crowd> = {}): Crowd => ({
 });
 /** A request a second, and more tokens than they need. */
 const pool = (level = 0): Source[] => [
-  { counts: "requests", perMs: 1 / 1_000, level },
-  { counts: "tokens", perMs: 1_000 / 1_000, level: Math.max(0, level) * 1_000 },
+  { counts: "requests", perMs: 1 / 1_000, level, whole: 120 },
+  { counts: "tokens", perMs: 1_000 / 1_000, level: Math.max(0, level) * 1_000, whole: 120_000 },
 ];
 const lasts = (crowds: Crowd[], sources = pool()) =>
   Object.fromEntries(clear(crowds, sources).map(({ id, last }) => [id, Math.round(last / 100) / 10]));
@@ -46,6 +47,21 @@ describe("a backlog that nothing is added to", () => {
   it("a tenant's own limit holds it back, and leaves the rest to others", () => {
     const own = { requests: 0.1 / 1_000, tokens: null };
     expect(lasts([crowd("a", 10, { caps: own }), crowd("b", 90)])).toEqual({ a: 95, b: 99.4 });
+  });
+
+  it("a tenant's own limit is that of its live work and its batches together", () => {
+    const own = { requests: 0.5 / 1_000, tokens: null };
+    const batch = crowd("b", 10, { tenant: "a", isBatch: true, caps: own });
+    expect(lasts([crowd("a", 10, { caps: own }), batch])).toEqual({ a: 19, b: 39 });
+    const tokens = { requests: null, tokens: 50 / 1_000 };
+    expect(lasts([crowd("a", 10, { caps: tokens }), { ...batch, caps: tokens }])).toEqual({ a: 19, b: 39 });
+  });
+
+  it("what refills meanwhile of the other limit is no more than that ever holds", () => {
+    // Ten minutes of small live jobs, which leave nearly all tokens; then batches of a thousand tokens each, of which two minutes' worth go at once.
+    const after = lasts([crowd("live", 600), crowd("batch", 600, { tokens: 600_000, isBatch: true })]);
+    expect(after.live).toBe(599.5);
+    expect(after.batch).toBeGreaterThan(599 + 599);
   });
 
   it("batches have what live work leaves", () => {

@@ -138,9 +138,13 @@ describe("in words", () => {
   it("a job that is too large for a lowered limit is told so", () => {
     const condition: PoolCondition = { ...stopped, state: "slowed", reason: "lowered_limit" };
     const aside = waiting({ aside: true, position: null, ahead: null, eta: null, pool: { ...waiting().pool, condition } });
-    expect(reasonOf(aside)).toBe(
-      'The job waits until upstream raises a limit of the pool "mini": it reserves 1,200 tokens, more than that holds now. Where nobody else waits for the pool, one such job is called to see.',
+    const waits = 'The job waits until a limit of the pool "mini" is raised: it reserves 1,200 tokens, more than that holds now.';
+    const asks = { ...condition, next_probe_at: 1_000 };
+    expect(reasonOf({ ...aside, pool: { ...aside.pool, condition: asks } })).toBe(
+      `${waits} Where nobody else waits for the pool, one such job is called to see.`,
     );
+    // An operator lowered it: nobody goes to see.
+    expect(reasonOf({ ...aside, pool: { ...aside.pool, condition: { ...condition, next_probe_at: null } } })).toBe(waits);
     expect(reasonOf({ ...aside, paused: "tenant" })).toBe('The job waits, for the tenant "alice" is paused by an operator.');
     expect(reasonOf({ ...aside, pool: { ...aside.pool, condition: stopped } })).toContain("stands still, for upstream refuses its calls");
     // The others are not told so.

@@ -10,7 +10,7 @@ function crowdsOf(jobs: readonly SimJob[]): Crowd[] {
   const byTenant = [...Map.groupBy(jobs, ({ tenant }) => tenant)];
   return byTenant.map(([id, own]) => {
     const tokens = own.reduce((sum, { most, prompt }) => sum + prompt + most, 0);
-    return { id, jobs: own.length, tokens, weight: 1, isBatch: false, caps: { requests: null, tokens: null } };
+    return { id, tenant: id, jobs: own.length, tokens, weight: 1, isBatch: false, caps: { requests: null, tokens: null } };
   });
 }
 
@@ -24,7 +24,7 @@ function sourcesOf(begun: Iterable<SimJob>, ms: number): Source[] {
   const limits = { requests: SCALE.rpm, tokens: SCALE.tpm };
   return (["requests", "tokens"] as const).map((counts) => {
     const perMs = limits[counts] / 60_000;
-    return { counts, perMs, level: Math.min(limits[counts], limits[counts] + perMs * ms - spent[counts]) };
+    return { counts, perMs, whole: limits[counts], level: Math.min(limits[counts], limits[counts] + perMs * ms - spent[counts]) };
   });
 }
 

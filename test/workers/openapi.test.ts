@@ -256,8 +256,10 @@ describe("answers are as described", () => {
     for (const path of ["/v1/queue/stream", "/v1/subscribe"]) api.seen.add(`GET ${path}`);
   });
 
-  // Stands last: it looks at what those before have seen.
-  it("of every door", () => {
+  // Stands last: it looks at what those before have seen, and says nothing where one of them was left out or failed.
+  it("of every door", ({ skip, task }) => {
+    const before = task.suite!.tasks.filter((each) => each !== task);
+    if (before.some(({ result }) => result?.state !== "pass")) skip("not all before it have passed");
     expect(api.doors.map(nameOf).filter((door) => !api.seen.has(door))).toEqual([]);
   });
 });

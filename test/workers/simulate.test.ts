@@ -56,12 +56,31 @@ describe("what other limits would do to the jobs that wait", () => {
     expect(await pool()).toMatchObject({ limits: { rpm: 60 }, overrides: {}, depth: 90 });
   });
 
+  it("a lowered limit -> as it is told once it is set", async () => {
+    await backlog(30, 60);
+    const { simulated } = await simulate({ pools: { "gpt-5-mini": { rpm: 6 } } });
+    // Five seconds of it are owed, and not ten minutes.
+    expect(simulated.last).toBe(900);
+    await call("PATCH", "/v1/pools/gpt-5-mini", { rpm: 6 }, operator);
+    expect(Math.abs((await simulate({})).as_is.last - simulated.last)).toBeLessThanOrEqual(10);
+  });
+
+  it("an upstream that counts in windows -> what of one is not taken goes at once", async () => {
+    world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { rpm: 60, tpm: 1_000_000, window_seconds: 60, transit_ms: 0 } });
+    await crash();
+    world.upstream = silence();
+    await call("POST", "/v1/queue/pause", undefined, operator);
+    await call("POST", "/v1/jobs", { jobs: Array.from({ length: 90 }, () => job()) });
+    expect((await simulate({})).as_is).toEqual({ last: 29.5 });
+  });
+
   it("nobody waits -> nothing to clear", async () => {
     expect(await simulate({})).toMatchObject({ depth: 0, as_is: { last: 0 }, tenants: [] });
   });
 
   it.each<[unknown, number, string]>([
     [{ pools: { gone: { rpm: 1 } } }, 404, "pool_not_found"],
+    [{ pools: { "gpt-5-mini": { reset: true } } }, 400, "invalid_parameter"],
     [{ tenants: { alcie: { rpm: 1 } } }, 404, "tenant_not_found"],
     [{ pools: { "gpt-5-mini": { rpm: -1 } } }, 400, "invalid_parameter"],
     [{ tenants: { alice: { max_queued: 1 } } }, 400, "invalid_parameter"],

@@ -18,7 +18,7 @@ const HEADERS = {
 
 export function getDashboard({ headers }: Request): Response {
   if (wantsPage(headers.get("accept") ?? "")) return new Response(page.html, { headers: HEADERS });
-  return json({ object: "service", name: "sluice", docs: "README.md", health: "/healthz" }, 200, { vary: "accept" });
+  return json({ object: "service", name: "sluice", description: "/openapi.json", health: "/healthz" }, 200, { vary: "accept" });
 }
 
 /** A browser names the type. curl and most clients take whatever comes, which asks for no page. */

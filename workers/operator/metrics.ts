@@ -16,7 +16,7 @@ export async function getMetrics({ env, settings }: Context): Promise<Response> 
 }
 
 /** Counters begin anew as the coordinator wakes, which Prometheus takes for a reset; those of doubtful spend are kept. */
-export function metricsText(state: QueueState): string {
+function metricsText(state: QueueState): string {
   return metricsOf(state)
     .filter(({ samples }) => samples.length > 0)
     .map(textOf)

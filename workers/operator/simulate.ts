@@ -3,6 +3,7 @@ import { z } from "zod";
 import { callCoordinator } from "../../platform/objects.ts";
 import { type Settings, tenantOf } from "../../platform/settings.ts";
 import { type Cleared, type Crowd, clear, type Source } from "../../policy/clearing.ts";
+import { AHEAD_MS } from "../../policy/ledger.ts";
 import { setOf, tunedTenant } from "../../policy/tuning.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
@@ -33,17 +34,24 @@ export async function simulate({ env, request, settings }: Context): Promise<Res
   return json({ object: "simulation", pools: state.pools.map((pool) => told(pool, state, settings, wish.data)) });
 }
 
+/** As `PATCH` knows them, as far as the queue shows them. */
 function unknown({ pools, tenants }: Wish, state: QueueState, settings: Settings): Problem | null {
   const pool = Object.keys(pools).find((id) => !state.pools.some((each) => each.id === id));
   if (pool !== undefined) return invalid(`No pool "${pool.slice(0, 64)}" is configured.`, "pools", "pool_not_found", 404);
-  const waits = (id: string) => state.pools.some((each) => each.tenants.some((tenant) => tenant.id === id));
-  const tenant = Object.keys(tenants).find((id) => !settings.tenants.has(id) && !waits(id));
+  const known = new Set([
+    ...settings.tenants.keys(),
+    ...Object.keys(state.overrides.tenants),
+    ...state.paused_tenants,
+    ...state.draining_tenants,
+  ]);
+  for (const each of state.pools) for (const { id } of each.tenants) known.add(id);
+  const tenant = Object.keys(tenants).find((id) => !known.has(id));
   return tenant === undefined ? null : invalid(`No key names a tenant "${tenant.slice(0, 64)}".`, "tenants", "tenant_not_found", 404);
 }
 
 function told(pool: PoolState, state: QueueState, settings: Settings, wish: Wish) {
   const [asIs, simulated] = [AS_IT_IS, wish].map((each) =>
-    clear(crowdsOf(pool, state, settings, each), sourcesOf(pool, setOf(each.pools, pool.id))),
+    clear(crowdsOf(pool, state, settings, each), sourcesOf(pool, settings, setOf(each.pools, pool.id))),
   );
   const last = (cleared: Cleared[]) => Math.max(0, ...cleared.map((each) => inSeconds(each.last)));
   const waiting = pool.tenants.filter(({ depth }) => depth > 0);
@@ -77,23 +85,33 @@ function crowdsOf({ tenants }: PoolState, { overrides }: QueueState, settings: S
     const known = tunedTenant(tenantOf(settings, id), setOf(overrides.tenants, id));
     const { rpm, tpm, weight } = tunedTenant(known, setOf(wish.tenants, id));
     const caps = { requests: rpm && rpm / MINUTE_MS, tokens: tpm && tpm / MINUTE_MS };
-    const live = { id, jobs: depth - batches.depth, tokens: tokens - batches.tokens, weight, isBatch: false, caps };
+    const live = { id, tenant: id, jobs: depth - batches.depth, tokens: tokens - batches.tokens, weight, isBatch: false, caps };
     return [live, { ...live, id: nameOf(id, true), jobs: batches.depth, tokens: batches.tokens, isBatch: true }];
   });
 }
 
-/** What was spent stays spent, whatever the limits. */
-function sourcesOf({ burst_seconds, call_seconds, in_flight, limits, used, used_day }: PoolState, set: PoolTuning = {}): Source[] {
+/** What was spent stays spent, as far as a lower limit holds it (policy/ledger.ts). */
+function sourcesOf(pool: PoolState, settings: Settings, set: PoolTuning = {}): Source[] {
+  const { call_seconds, in_flight, limits, used, used_day } = pool;
   const { concurrency, rpd, rpm, tpd, tpm } = { ...limits, ...set } as PoolState["limits"];
-  const minute = (counts: Source["counts"], limit: number): Source => {
-    const perMs = limit / MINUTE_MS;
-    return { counts, perMs, level: perMs * (set.burst_seconds ?? burst_seconds[counts]) * 1_000 - used[counts] };
-  };
-  const day = (counts: Source["counts"], limit: number | null): Source[] =>
-    limit === null ? [] : [{ counts, perMs: limit / DAY_MS, level: limit - used_day[counts] }];
-  const places: Source[] =
-    concurrency === null ? [] : [{ counts: "requests", perMs: concurrency / (call_seconds * 1_000), level: concurrency - in_flight }];
-  return [minute("requests", rpm), minute("tokens", tpm), ...day("requests", rpd), ...day("tokens", tpd), ...places];
+  const minute = (counts: Source["counts"], limit: number) =>
+    source(counts, limit / MINUTE_MS, (limit / MINUTE_MS) * atOnceMs(counts, pool, settings, set), used[counts]);
+  return [
+    minute("requests", rpm),
+    minute("tokens", tpm),
+    ...(rpd === null ? [] : [source("requests", rpd / DAY_MS, rpd, used_day.requests)]),
+    ...(tpd === null ? [] : [source("tokens", tpd / DAY_MS, tpd, used_day.tokens)]),
+    ...(concurrency === null ? [] : [source("requests", concurrency / (call_seconds * 1_000), concurrency, in_flight)]),
+  ];
+}
+
+/** How much of a minute's limit may be spent at once, in ms of it: of an upstream that counts in windows all that a window holds. */
+function atOnceMs(counts: Source["counts"], { burst_seconds, id }: PoolState, settings: Settings, set: PoolTuning): number {
+  return (setOf(settings.pools, id)?.window_seconds ?? set.burst_seconds ?? burst_seconds[counts]) * 1_000;
+}
+
+function source(counts: Source["counts"], perMs: number, whole: number, spent: number): Source {
+  return { counts, perMs, whole, level: whole - Math.min(spent, whole + perMs * AHEAD_MS) };
 }
 
 /** To the tenth: no more is known. */

@@ -14,7 +14,7 @@ const OPENED_BY = {
   "read, by key": [{ key: ["read"] }],
 } as const;
 
-export type Code = string | null;
+type Code = string | null;
 type Tag = "Jobs" | "Tokens" | "OpenAI" | "Operators" | "Service";
 /** A schema by its name, or as it is. */
 type Shape = SchemaName | Schema;

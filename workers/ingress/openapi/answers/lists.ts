@@ -99,7 +99,7 @@ export const DeletedFile = once(() => z.object({ id: z.string(), object: z.liter
 
 export const Service = once(() =>
   z
-    .object({ object: z.literal("service"), name: z.string(), docs: z.string(), health: z.string() })
+    .object({ object: z.literal("service"), name: z.string(), description: z.string(), health: z.string() })
     .describe("What this is, and where to go on."),
 );
 

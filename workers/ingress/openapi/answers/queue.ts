@@ -91,7 +91,9 @@ export const PoolState = exactly<said.PoolState>()(() =>
     draining: z.boolean().describe("No new jobs are taken in."),
     ...poolBudget(),
     ended: z.partialRecord(z.enum(OUTCOMES), count()).describe("Calls that have ended since the coordinator woke, by how."),
-    call_seconds: z.number().describe("How long a call has taken of late, on the average."),
+    call_seconds: z
+      .number()
+      .describe("How long a call has taken of late, on the average; 5 until the first has ended since the coordinator woke."),
     estimates: estimates().describe("What answered calls had reserved and used, since the coordinator woke."),
     tenants: z.array(waitingTenant()),
     priorities: z.array(z.object({ priority: z.number(), depth: count() })),
