@@ -45,7 +45,14 @@ export class Rounds {
   /**
    * Begins anew from what is written. Whoever waits for the object asks again. Nothing starts any more, and leases on their way arrive first: a new beginning would not know whether their calls were made.
    */
-  async renew(reason: string): Promise<void> {
+  renew(reason: string): Promise<void> {
+    const ended = this.#end(reason);
+    // Who asked for it may have left by then.
+    this.#of.post.background(ended);
+    return ended;
+  }
+
+  async #end(reason: string): Promise<void> {
     const { object, post } = this.#of;
     post.book.isLast = true;
     try {
