@@ -186,15 +186,15 @@ export class Order {
     return { tokens: tokens * this.#uses.partOf(use, tokens), keeps, competed };
   }
 
-  /** A call is over. Gives back virtual time for what it turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). `competed`: another competed with it when it started; what it took beyond its charge then counts at once. */
-  credit(flow: string, unusedMs: number, competed = false): void {
+  /** A call is over. Gives back virtual time for what it turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). `owes`: what it took beyond its charge counts at once, for another competed with it. */
+  credit(flow: string, unusedMs: number, owes = false): void {
     const lane = this.lanes.get(flow);
     if (!lane) return;
     // Those that began first, as most do, end first.
     if (lane.earlier > 0) lane.earlier--;
     else lane.running = Math.max(0, lane.running - 1);
     const back = unusedMs / lane.weight;
-    if (competed && back < 0) this.#owe(lane, -back);
+    if (owes && back < 0) this.#owe(lane, -back);
     else lane.credit += back;
     this.#hasMoved = true;
   }

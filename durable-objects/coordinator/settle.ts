@@ -154,7 +154,9 @@ function settleTurn({ budget, order }: Pool, flow: string, { charged, reserved }
   const [tokens, chargedMs, keeps, competed = false] = charged ?? [reserved, costOf(reserved), true];
   const nowMs = costOf(tokens);
   const back = unusedMs(nowMs, taken === null ? 0 : costOf(taken), costOf(reserved));
-  order.credit(flow, nowMs > 0 ? ((keeps ? Math.min(0, back) : back) * chargedMs) / nowMs : 0, competed);
+  // Within what was reserved calls are off by chance, one way and the other: that comes back, or is paid, with the next starts.
+  const owes = competed && (taken ?? 0) > reserved;
+  order.credit(flow, nowMs > 0 ? ((keeps ? Math.min(0, back) : back) * chargedMs) / nowMs : 0, owes);
 }
 
 function chargeBeyond(book: Book, pool: Pool, tenant: string, tokens: number, now: number): void {
