@@ -227,6 +227,7 @@ describe("settling", () => {
     let messages = 0;
     let commits = 0;
     const gate = { open: false };
+    const { calls: age } = world;
     world.between.set("mailbox.commit", async (go) => {
       const committed = await go();
       commits++;
@@ -234,7 +235,8 @@ describe("settling", () => {
     });
     world.between.set("coordinator.settle", async (go) => {
       messages++;
-      while (!gate.open) await scheduler.wait(2);
+      // The test's own step ends it, not the time; and a new world, should that never come.
+      while (!gate.open && world.calls === age) await scheduler.wait(2);
       return go();
     });
     await submitMany(60);
@@ -316,9 +318,11 @@ describe("a lease that the coordinator forgot, and gave again", () => {
   it("what became of the first is no end of the second: the job is called after all", async () => {
     world.heartbeatMs = 20;
     const gate = { open: false, opens: 0 };
+    const { calls: age } = world;
     world.between.set("mailbox.open", async (go) => {
       gate.opens++;
-      while (!gate.open) await scheduler.wait(2);
+      // As above: the test's own step ends it.
+      while (!gate.open && world.calls === age) await scheduler.wait(2);
       return go();
     });
     let beats = 0;

@@ -1,8 +1,9 @@
 /** Request bodies, read within bounds: an object's memory is 128 MB for all that it does at once. */
+import type { z } from "zod";
 import { parseExact } from "../../platform/exact-json.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import { excessOf } from "./measure-json.ts";
-import { invalid } from "./respond.ts";
+import { invalid, malformed } from "./respond.ts";
 
 /** A JSON body, in bytes. */
 export const BODY_LIMIT = 32 * 1024 * 1024;
@@ -47,6 +48,18 @@ export async function readJson(request: Request, none?: unknown): Promise<Json> 
   const value = parsed(body.text);
   if (value !== undefined) return { ok: true, value, text: body.text };
   return { ok: false, problem: invalid("We could not parse the JSON body of your request.", null, "invalid_json") };
+}
+
+/** The body as a schema has it. `none`: as in `readJson`. */
+export async function readAs<T>(
+  request: Request,
+  schema: z.ZodType<T>,
+  none?: unknown,
+): Promise<{ ok: true; value: T } | { ok: false; problem: Problem }> {
+  const body = await readJson(request, none);
+  if (!body.ok) return body;
+  const parsed = schema.safeParse(body.value);
+  return parsed.success ? { ok: true, value: parsed.data } : { ok: false, problem: malformed(parsed.error) };
 }
 
 /** Undefined if it is no JSON, or more than is read. */

@@ -4,9 +4,9 @@ import { newNonce, parseJobId } from "../../platform/ids.ts";
 import { callCoordinator, callMailbox } from "../../platform/objects.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { DeadLetter } from "../../schemas/rpc.ts";
-import { readJson } from "../ingress/body.ts";
+import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
-import { badParameter, errorBody, json, limitOf, malformed, noSuchJob, noSuchLimit, page, refuse } from "../ingress/respond.ts";
+import { badParameter, errorBody, json, limitOf, noSuchJob, noSuchLimit, page, refuse } from "../ingress/respond.ts";
 
 const PAGE = { standard: 20, most: 100 };
 
@@ -25,11 +25,9 @@ export async function listDeadLetters({ env, settings, url }: Context): Promise<
 }
 
 export async function redrive(context: Context): Promise<Response> {
-  const body = await readJson(context.request);
-  if (!body.ok) return refuse(body.problem);
-  const wish = Redrive.safeParse(body.value);
-  if (!wish.success) return refuse(malformed(wish.error));
-  const data = await Promise.all(wish.data.jobs.map((id) => again(context, id)));
+  const wish = await readAs(context.request, Redrive);
+  if (!wish.ok) return refuse(wish.problem);
+  const data = await Promise.all(wish.value.jobs.map((id) => again(context, id)));
   return json({ object: "list", data }, 202);
 }
 

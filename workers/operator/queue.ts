@@ -2,9 +2,9 @@
 import { z } from "zod";
 import { callCoordinator } from "../../platform/objects.ts";
 import type { Lever, Scope } from "../../schemas/rpc.ts";
-import { readJson } from "../ingress/body.ts";
+import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
-import { json, malformed, refuse } from "../ingress/respond.ts";
+import { json, refuse } from "../ingress/respond.ts";
 
 /** What a lever moves; without either, everything. */
 export const Wish = z
@@ -21,11 +21,9 @@ export const resumeQueue = (context: Context) => pull(context, "resume");
 
 /** Answers with the queue as it is then. */
 async function pull({ env, request, settings }: Context, lever: Lever): Promise<Response> {
-  const body = await readJson(request, {});
-  if (!body.ok) return refuse(body.problem);
-  const wish = Wish.safeParse(body.value);
-  if (!wish.success) return refuse(malformed(wish.error));
-  const answer = await callCoordinator(env, settings.region, (stub) => stub.pull(lever, scopeOf(wish.data)));
+  const wish = await readAs(request, Wish, {});
+  if (!wish.ok) return refuse(wish.problem);
+  const answer = await callCoordinator(env, settings.region, (stub) => stub.pull(lever, scopeOf(wish.value)));
   return "ok" in answer ? refuse(answer.problem) : json(answer);
 }
 

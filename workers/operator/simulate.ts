@@ -8,9 +8,9 @@ import { setOf, tunedTenant } from "../../policy/tuning.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import { PoolTuning, TenantTuning } from "../../schemas/tuning.ts";
-import { readJson } from "../ingress/body.ts";
+import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
-import { invalid, json, malformed, refuse } from "../ingress/respond.ts";
+import { invalid, json, refuse } from "../ingress/respond.ts";
 
 /** How many may wait is of no account to those that do. */
 export const Wish = z.strictObject({
@@ -24,14 +24,12 @@ const DAY_MS = 86_400_000;
 const AS_IT_IS: Wish = { pools: {}, tenants: {} };
 
 export async function simulate({ env, request, settings }: Context): Promise<Response> {
-  const body = await readJson(request, {});
-  if (!body.ok) return refuse(body.problem);
-  const wish = Wish.safeParse(body.value);
-  if (!wish.success) return refuse(malformed(wish.error));
+  const wish = await readAs(request, Wish, {});
+  if (!wish.ok) return refuse(wish.problem);
   const state = await callCoordinator(env, settings.region, (stub) => stub.inspect());
-  const problem = unknown(wish.data, state, settings);
+  const problem = unknown(wish.value, state, settings);
   if (problem) return refuse(problem);
-  return json({ object: "simulation", pools: state.pools.map((pool) => told(pool, state, settings, wish.data)) });
+  return json({ object: "simulation", pools: state.pools.map((pool) => told(pool, state, settings, wish.value)) });
 }
 
 /** As `PATCH` knows them, as far as the queue shows them. */

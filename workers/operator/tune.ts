@@ -2,9 +2,9 @@
 import { z } from "zod";
 import { callCoordinator } from "../../platform/objects.ts";
 import { PoolTuning, TenantTuning, type Tune } from "../../schemas/tuning.ts";
-import { readJson } from "../ingress/body.ts";
+import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
-import { decoded, json, malformed, refuse } from "../ingress/respond.ts";
+import { decoded, json, refuse } from "../ingress/respond.ts";
 
 const Reset = { reset: z.boolean().default(false) };
 export const PoolWish = PoolTuning.extend(Reset);
@@ -14,20 +14,16 @@ export const getPool = (context: Context) => answer(context, { ...newWish(), kin
 export const getTenant = (context: Context) => answer(context, { ...newWish(), kind: "tenant", id: tenantOf(context), set: {} });
 
 export async function tunePool(context: Context): Promise<Response> {
-  const body = await readJson(context.request);
-  if (!body.ok) return refuse(body.problem);
-  const wish = PoolWish.safeParse(body.value);
-  if (!wish.success) return refuse(malformed(wish.error));
-  const { reset, ...set } = wish.data;
+  const wish = await readAs(context.request, PoolWish);
+  if (!wish.ok) return refuse(wish.problem);
+  const { reset, ...set } = wish.value;
   return answer(context, { ...newWish(reset), kind: "pool", id: poolOf(context), set });
 }
 
 export async function tuneTenant(context: Context): Promise<Response> {
-  const body = await readJson(context.request);
-  if (!body.ok) return refuse(body.problem);
-  const wish = TenantWish.safeParse(body.value);
-  if (!wish.success) return refuse(malformed(wish.error));
-  const { reset, ...set } = wish.data;
+  const wish = await readAs(context.request, TenantWish);
+  if (!wish.ok) return refuse(wish.problem);
+  const { reset, ...set } = wish.value;
   return answer(context, { ...newWish(reset), kind: "tenant", id: tenantOf(context), set });
 }
 
