@@ -50,7 +50,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
     this.#settings = readSettings(env);
     const { timeouts } = this.#settings;
     this.#ports = {
-      upstream: openUpstream(env),
+      upstream: openUpstream(env, () => this.now()),
       holds: openHolds(),
       timeouts,
       open: async (lease) => {

@@ -5,7 +5,7 @@ import { text } from "../../platform/settings.ts";
 import { readRates, readRetryAfter } from "../../policy/rate-headers.ts";
 import { excerptOf, wordOf } from "../../policy/upstream-errors.ts";
 import type { RateReading } from "../../schemas/rate.ts";
-import { SENDING, Sending } from "./sending.ts";
+import { Line, SENDING, Sending } from "./sending.ts";
 import { messagesOf } from "./sse.ts";
 
 /** What is longer is no id of OpenAI's. */
@@ -67,11 +67,12 @@ function shown(answer: Response): Response {
  * With neither a key nor an endpoint: the simulator, where it is meant. A deployment whose key was deleted, or has another name, would else answer with invented text: it calls nobody, as with a key that is
  * refused, so that its jobs wait for one.
  */
-export function openUpstream(env: Env): Upstream {
+export function openUpstream(env: Env, now: () => number): Upstream {
   const apiKey = text(env.OPENAI_API_KEY);
   const baseURL = text(env.OPENAI_BASE_URL);
   const simulated = env.SLUICE_LOCAL === "1" || env.SLUICE_SIMULATOR === "1";
   const elsewhere = simulated ? (request: Request) => env.SIMULATOR.getByName("openai").fetch(request) : async () => keyless();
+  const line = new Line(now);
   const client = new OpenAI({
     apiKey: apiKey ?? "none",
     baseURL: baseURL ?? "https://api.openai.com/v1",
@@ -82,8 +83,8 @@ export function openUpstream(env: Env): Upstream {
       const request = { ...given, redirect: "manual" as const };
       if (apiKey === null && baseURL === null) return shown(await elsewhere(new Request(input as string, request)));
       // Deployed, the connection is made by Cloudflare's network, whoever takes the body.
-      if (env.SLUICE_LOCAL === "1") request.body = sending.inPieces(request.body as string);
-      return shown(await sending.heard(await fetch(input as string, request)));
+      if (env.SLUICE_LOCAL === "1" && !line.stands) request.body = sending.inPieces(request.body as string);
+      return shown(await sending.heard(await line.over(fetch(input as string, request))));
     },
   });
   return { call: (body, signal, timeoutMs, alive) => call(client, body, signal, timeoutMs, alive) };

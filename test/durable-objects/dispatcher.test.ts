@@ -264,7 +264,7 @@ describe("settling", () => {
 
 describe("a request that cannot be written", () => {
   it("fails before anything is sent: no connection broke, and another try would end alike", async () => {
-    const upstream = openUpstream({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://127.0.0.1:1" } as unknown as Env);
+    const upstream = openUpstream({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://127.0.0.1:1" } as unknown as Env, () => world.now);
     const unwritable = { toJSON: () => JSON.stringify(1n) };
     const { signal } = new AbortController();
     const answer = await upstream.call({ model: "m", messages: unwritable }, signal, 1_000, () => {});
@@ -273,7 +273,7 @@ describe("a request that cannot be written", () => {
   });
 
   it("is told from an upstream that cannot be reached", async () => {
-    const upstream = openUpstream({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://127.0.0.1:1" } as unknown as Env);
+    const upstream = openUpstream({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://127.0.0.1:1" } as unknown as Env, () => world.now);
     const answer = await upstream.call({ model: "m", messages: [] }, new AbortController().signal, 1_000, () => {});
     expect(answer).toMatchObject({ ok: false, failure: { status: null, cause: "network" } });
   });

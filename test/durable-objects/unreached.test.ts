@@ -1,7 +1,7 @@
 /** A call that upstream certainly has not taken is in no doubt, and is made again; one that it may have taken is. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { classify } from "../../durable-objects/dispatcher/classify.ts";
-import { openUpstream } from "../../durable-objects/dispatcher/upstream.ts";
+import { openUpstream, type Upstream } from "../../durable-objects/dispatcher/upstream.ts";
 import type { Env } from "../../platform/objects.ts";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { enqueue, playAll, problem, settle, ticket } from "../support/desk.ts";
@@ -15,8 +15,9 @@ afterEach(() => vi.unstubAllGlobals());
 
 const BODY = { model: "gpt-5-mini", messages: [{ role: "user", content: "grüße ".repeat(50) }] };
 const vars = (url: string, local = "1") => ({ OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: url, SLUICE_LOCAL: local });
-const calling = (url: string, local?: string, signal = new AbortController().signal) =>
-  openUpstream(vars(url, local) as unknown as Env).call(BODY, signal, 60_000, () => {});
+const opened = (url: string, local?: string) => openUpstream(vars(url, local) as unknown as Env, () => world.now);
+const callOf = (to: Upstream) => to.call(BODY, new AbortController().signal, 60_000, () => {});
+const calling = (url: string, local?: string) => callOf(opened(url, local));
 
 /** What becomes of a call to there. */
 async function outcomeOf(url: string, local?: string): Promise<Outcome | null> {
@@ -83,6 +84,52 @@ it("a request that is taken arrives whole", async () => {
   const seen = upstream(ALL, () => completion("ok"));
   expect((await calling("http://there/v1")).ok).toBe(true);
   expect(JSON.parse(seen[0]!)).toMatchObject(BODY);
+});
+
+describe("an upstream that answered just now", () => {
+  /** Whether calls were handed over in pieces, of one object in order. */
+  const inPieces = async (steps: ("answers" | "breaks" | number)[]): Promise<boolean[]> => {
+    const bodies: unknown[] = [];
+    const to = opened("http://there/v1");
+    for (const step of steps) {
+      if (typeof step === "number") world.now += step;
+      else {
+        upstream(ALL, () => (step === "answers" ? completion("ok") : breaks()));
+        const reached = fetch;
+        vi.stubGlobal("fetch", (url: string, init: RequestInit) => {
+          bodies.push(init.body);
+          return reached(url, init);
+        });
+        await callOf(to);
+      }
+    }
+    return bodies.map((body) => typeof body !== "string");
+  };
+
+  it("within a second -> the next body is handed over as one", async () => {
+    expect(await inPieces(["answers", 999, "answers", 999, "answers"])).toEqual([true, false, false]);
+  });
+
+  it("longer ago -> in pieces again", async () => {
+    expect(await inPieces(["answers", 1_000, "answers"])).toEqual([true, true]);
+  });
+
+  it("and then broke -> in pieces until it answers again", async () => {
+    expect(await inPieces(["answers", "breaks", "breaks", "answers", "answers"])).toEqual([true, false, true, true, false]);
+  });
+
+  it("by a clock that was set back -> in pieces", async () => {
+    expect(await inPieces(["answers", -5_000, "answers"])).toEqual([true, true]);
+  });
+
+  it("and breaks in the same instant -> unknown: nothing tells how far the body got", async () => {
+    const to = opened("http://there/v1");
+    upstream(ALL, () => completion("ok"));
+    await callOf(to);
+    upstream(0, breaks);
+    const said = await callOf(to);
+    expect(said.ok ? null : classify(said.failure, false)).toMatchObject({ kind: "retryable", unknown: true });
+  });
 });
 
 describe("an answer", () => {

@@ -15,7 +15,7 @@ async function called(vars: Record<string, string>, answer: () => Response = () 
     return answer();
   };
   const env = { ...vars, SIMULATOR: { getByName: () => ({ fetch }) } } as unknown as Env;
-  const said = await openUpstream(env).call(BODY, new AbortController().signal, 1_000, () => {});
+  const said = await openUpstream(env, Date.now).call(BODY, new AbortController().signal, 1_000, () => {});
   return { simulated, outcome: said.ok ? null : classify(said.failure, false) };
 }
 
