@@ -4,7 +4,7 @@
  */
 import type { LimitedBy } from "../schemas/job.ts";
 import type { Rate } from "./bucket.ts";
-import { Leaving } from "./leaving.ts";
+import { Leaving, leaveMsOf } from "./leaving.ts";
 import { Sliding } from "./sliding.ts";
 import { Refilling, type Tally } from "./tally.ts";
 
@@ -42,10 +42,18 @@ const HAIR = 1e-6;
 export const TRANSIT_MS = 1_000;
 
 /**
- * `rate`: what it lets through in the long run, and at once at the most. `whole`: no call that takes more ever fits. `leaving`: null where it does not matter when calls
- * leave: of a day, where nothing is given up for that, and of a window, which reckons with it.
+ * `rate`: what it lets through in the long run, and at once at the most. `whole`: no call that takes more ever fits. `leaving`: when a bucket's calls have to
+ * leave; null of a day, for which nothing is given up, and of a window, whose calls leave within `leaveMs` of being let go.
  */
-export type Meter = { resource: Resource; counts: "requests" | "tokens"; rate: Rate; whole: number; tally: Tally; leaving: Leaving | null };
+export type Meter = {
+  resource: Resource;
+  counts: "requests" | "tokens";
+  rate: Rate;
+  whole: number;
+  tally: Tally;
+  leaving: Leaving | null;
+  leaveMs?: number;
+};
 /** `former`: what was spent of limits that are lower since, or gone. */
 export type Budget = {
   meters: Meter[];
@@ -94,7 +102,8 @@ function openWindow(
   const limit = perMs * windowMs;
   const [counts, least, atOnce] = resource === "rpm" ? (["requests", 1, leaveAtOnce] as const) : (["tokens", 0, null] as const);
   const tally = new Sliding(limit, windowMs + transitMs, { perMs, burst: Math.max(least, whole) }, counts, atOnce);
-  return { resource, counts, rate: { perMs: limit / (windowMs + transitMs), burst: limit }, whole: limit, tally, leaving: null };
+  const rate = { perMs: limit / (windowMs + transitMs), burst: limit };
+  return { resource, counts, rate, whole: limit, tally, leaving: null, ...(transitMs > 0 && { leaveMs: leaveMsOf(transitMs) }) };
 }
 
 /** The first meter that a single call of so many tokens could never fit, even when full; null if there is none. */
@@ -151,8 +160,9 @@ export function reserve(budget: Budget, tokens: number, now: number): Reservatio
  */
 export function leaveBy({ meters }: Budget, now: number): number {
   let by = Number.POSITIVE_INFINITY;
-  for (const { leaving, rate, resource, tally, whole } of meters) {
+  for (const { leaveMs, leaving, rate, resource, tally, whole } of meters) {
     if (leaving) by = Math.min(by, leaving.by(rate.perMs, now));
+    else if (leaveMs !== undefined) by = Math.min(by, now + leaveMs);
     else if (resource.endsWith("d") && tally.spent(now) > whole + HAIR) return Number.POSITIVE_INFINITY;
   }
   return by;

@@ -7,8 +7,18 @@
  * ever used, that is. What a bucket holds does not tell: of one that is full again all that was let go in the last minute may be waiting yet.
  */
 const PART = { inTime: 1 / 2, late: 1 / 8 };
+/**
+ * Of a window's transit, the part within which a call has to leave. A window gives nothing up: what is let go counts from then until a window and its transit later, so a call that leaves
+ * w ms later than it was let go is counted w ms too short. What is left of the transit is for the way to upstream, whose differences are most of it.
+ */
+const OF_WINDOW = 1 / 6;
 /** Those that need not ask leave within this, ms; or they ask as well. */
 const LONGEST_MS = 60_000;
+
+/** How long after it was let go a call of a limit in windows may leave without asking, ms. */
+export function leaveMsOf(transitMs: number): number {
+  return transitMs * OF_WINDOW;
+}
 
 export class Leaving {
   readonly #transitMs: number;

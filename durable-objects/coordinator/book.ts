@@ -178,6 +178,7 @@ export class Book {
       tooLong: 0,
       late: 0,
       left: 0,
+      lateMs: 0,
       backAt: null,
       slots: { delayed: -1, deadlines: -1, aside: -1 },
     };

@@ -34,6 +34,8 @@ export type Entry = {
   late: number;
   /** The attempt whose call was late and was told to leave, 0 if none was. */
   left: number;
+  /** How long after it was let go that call asked whether it may still leave, ms. */
+  lateMs: number;
   /** Where it stepped back behind the next probe of its pool, or was told to wait: to when, ms. */
   backAt: number | null;
   /** Where it stands in the book's heaps; -1 where it does not. */

@@ -53,5 +53,6 @@ function goes(book: Book, entry: Entry, back: number, now: number): boolean {
   started(book, pool, row.tokens, now);
   delayed(book.fleet, row.dispatcher!, reservation!.at, now);
   entry.left = row.attempt;
+  entry.lateMs = now - (reservation!.at ?? now);
   return true;
 }

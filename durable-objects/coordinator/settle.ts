@@ -44,8 +44,9 @@ function believed(book: Book, { row }: Entry, outcome: Outcome): Outcome {
 }
 
 /** When its call left, ms, if that was later than it was let go; null if not, or hardly. When one of before a restart was let go is written of first ones alone: another left no later than its answer allows. */
-function leftAtOf({ reservation, row }: Entry, { headersMs, waitedMs = 0 }: Settlement, now: number): number | null {
-  if (reservation?.at !== undefined) return waitedMs > 0 ? reservation.at + waitedMs : null;
+function leftAtOf({ lateMs, left, reservation, row }: Entry, { headersMs, waitedMs = 0 }: Settlement, now: number): number | null {
+  // What was reserved anew when it asked has none of the time before that.
+  if (reservation?.at !== undefined) return waitedMs > 0 ? reservation.at + waitedMs - (left === row.attempt ? lateMs : 0) : null;
   if (waitedMs <= LATE_MS) return null;
   return row.attempt === 1 && row.first_started_at !== null ? row.first_started_at + waitedMs : now - (headersMs ?? 0);
 }

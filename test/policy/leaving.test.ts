@@ -41,12 +41,18 @@ describe("by when a call leaves", () => {
 
   it.each<[string, Partial<Limits>]>([
     ["no limit of a minute", { rpd: 100 }],
-    ["windows", { rpm: 600, tpm: 6_000, windowSeconds: 60 }],
+    ["windows and no transit", { rpm: 600, tpm: 6_000, windowSeconds: 60, transitMs: 0 }],
     ["nothing given up for the transit", { rpm: 600, transitMs: 0 }],
   ])("matters to nobody with %s", (_, limits) => {
     const [budget, now] = [open(limits), START];
     reserve(budget, 10, now);
     expect(leaveBy(budget, now)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it("is a sixth of the transit with windows, however few go", () => {
+    const [budget, now] = [open({ rpm: 48_000, windowSeconds: 60, transitMs: 1_200 }), START];
+    reserve(budget, 1, now);
+    expect(inMs(leaveBy(budget, now), now)).toBe(200);
   });
 
   it("matters not to one that goes to see whether a day's limit still holds", () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { faultyRun } from "./faulty.ts";
 import { makeLoad, type SimJob } from "./loads.ts";
 import { Random } from "./random.ts";
-import { type Report, runSluice, settingsFor } from "./run.ts";
+import { overflowOf, type Report, runSluice, settingsFor } from "./run.ts";
 import { type Options, Sluice } from "./sluice.ts";
 import { windowOf } from "./upstream.ts";
 import { play, World } from "./world.ts";
@@ -65,6 +65,29 @@ describe.each(RULES)("against a %s", (rule) => {
     expect(world.upstream.refused).toBe(0);
     expect(beyondMs(world)).toBeLessThanOrEqual(0);
     expect(jobs.every(({ done }) => done === 1)).toBe(true);
+  });
+});
+
+// A window is missed whole: what waits for the next one loses up to all of it.
+describe.each(["fixed 10 s", "sliding 60 s"] as const)("against windows, %s", (rule) => {
+  const windowMs = windowOf(rule).seconds * 1_000;
+  const limit = { requests: (SCALE.rpm * windowMs) / 60_000, tokens: (SCALE.tpm * windowMs) / 60_000 };
+
+  describe.each(["small first", "shuffled"] as const)("%s", (load) => {
+    const scene = { rule, load, scale: SCALE, minutes: 2, seed: 1 };
+    let calm: number | undefined;
+
+    it.each(STALLS)("$name: none is refused, and no window could have been overrun", ({ stallMs }) => {
+      const { report, world } = runSluice(scene, { stallMs });
+      expect(report).toMatchObject({ refused: 0, done: report.jobs, twice: 0 } satisfies Partial<Report>);
+      expect(overflowOf(world.sends, windowMs, limit)).toBeNull();
+    });
+
+    // The first three begin and end within one window or between two.
+    it.each(STALLS.slice(0, 3))("$name: only the stall is lost", ({ lostMs, stallMs }) => {
+      calm ??= doneAt(runSluice(scene));
+      expect(doneAt(runSluice(scene, { stallMs })) - calm).toBeLessThan(lostMs);
+    });
   });
 });
 
