@@ -1,4 +1,4 @@
-/** Whether a request can be taken in at all, from whom, and what it will reserve. */
+/** Whether a request can be accepted at all, whether this caller may send it, and what it will reserve. */
 import type { ChatRequest } from "../schemas/job.ts";
 import type { Problem, Refused } from "../schemas/problem.ts";
 import type { OpenOutput } from "../schemas/rpc.ts";
@@ -8,13 +8,16 @@ import { estimatePromptTokens, reservedTokens } from "./estimate.ts";
 import { matches, poolBudget, poolOf } from "./pools.ts";
 import { isGoverned } from "./ramp.ts";
 
-/** Characters of one chat request: a message between objects holds 32 MiB, and two bytes a character. */
+/** Most characters of one chat request: a message between objects holds 32 MiB, at two bytes per character. */
 export const REQUEST_LIMIT = 12_000_000;
 
-/** `request`: the body as JSON text; `tokens`: what it reserves of its pool; `prompt`: how many of these are its prompt's, if the pool's governor asks; `open`: if it does not bound its answer. */
+/**
+ * `request`: the body as JSON text. `tokens`: what it reserves from its pool. `prompt`: how many of those are for the prompt, set only if the pool's ramp is
+ * governed. `open`: set if the request does not bound its answer.
+ */
 export type Priced = { ok: true; request: string; model: string; pool: string; tokens: number; prompt?: number; open?: OpenOutput };
 
-/** @param allowed - lists of patterns, each of which must let the model through: the key's, the token's; null lets any through. */
+/** @param allowed - pattern lists (the key's, the token's) that must all let the model through; null lets any through. */
 export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (readonly string[] | null)[]): Priced | Refused {
   const { model } = body;
   if (!allowed.every((patterns) => lets(patterns, model))) {
@@ -28,7 +31,7 @@ export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (
   const config = pools[pool]!;
   const prompt = estimatePromptTokens(body);
   const tokens = reservedTokens(body, config.default_output_tokens, prompt);
-  // A reservation that no full bucket could hold would wait for ever.
+  // A reservation that even a full bucket cannot hold would wait forever.
   const meter = neverFits(wholeBudget(config), tokens);
   if (meter) {
     const message = `This request reserves ${tokens} tokens; the pool "${pool}" never holds more than ${Math.floor(meter.whole)} (${meter.resource.toUpperCase()}).`;
@@ -39,7 +42,7 @@ export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (
   return { ok: true, request, model, pool, tokens, ...(isGoverned(config) && { prompt }), ...(!bounded && { open }) };
 }
 
-/** Full budgets by configuration: for each job anew it was half of the price's time. */
+/** Full budgets, cached by configuration: building one for each job took half of the time of `price`. */
 const wholeBudgets = new WeakMap<PoolConfig, Budget>();
 
 function wholeBudget(config: PoolConfig): Budget {

@@ -1,6 +1,6 @@
 /**
- * Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015): uniformly
- * anywhere up to the exponential bound, so that jobs which failed together do not come back together.
+ * Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015): the wait is
+ * uniform between 0 and the exponential bound, so that jobs that failed together do not come back together.
  */
 export const BACKOFF_BASE_MS = 1_000;
 export const BACKOFF_CAP_MS = 60_000;

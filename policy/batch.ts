@@ -1,22 +1,22 @@
-/** What a batch is at, and what it says of itself. Times in ms. */
+/** The state of a batch, and the batch object that the API shows. Times in ms. */
 import type { BatchError, BatchObject, BatchStatus } from "../schemas/batch.ts";
 import type { BatchOrder } from "../schemas/rpc-batch.ts";
 
-/** What is written of a batch. */
+/** What is stored about a batch. */
 export type BatchState = BatchOrder & {
   createdAt: number;
   expiresAt: number;
   status: BatchStatus;
   errors: BatchError[] | null;
-  /** Lines that are requests; null until the file was read. */
+  /** Number of lines that are requests; null until the file has been read. */
   total: number | null;
-  /** Lines up to this one, and bytes up to its end, have become jobs or refusals. */
+  /** Everything up to this line, which ends at byte `offset`, has become jobs or refusals. */
   cursor: { line: number; offset: number; requests: number };
-  /** Since when it is in each status. */
+  /** When it entered each status. */
   since: Partial<Record<BatchStatus, number>>;
-  /** Bytes of the result files, once it has ended. */
+  /** Size of the result files in bytes, once it has ended. */
   results: { output: number; error: number } | null;
-  /** Counted for good once it has ended: its jobs are forgotten in time. */
+  /** Final counts, once it has ended: its jobs are deleted later. */
   counts: { completed: number; failed: number } | null;
 };
 
@@ -26,7 +26,7 @@ export function beginBatch(order: BatchOrder, now: number): BatchState {
   return {
     ...order,
     createdAt: now,
-    // As it is told, in whole seconds: it is the deadline of each of its jobs.
+    // In whole seconds, as the API shows it: it is also the deadline of each of its jobs.
     expiresAt: Math.floor((now + order.windowMs) / 1_000) * 1_000,
     status: "validating",
     errors: null,
@@ -38,19 +38,19 @@ export function beginBatch(order: BatchOrder, now: number): BatchState {
   };
 }
 
-/** The next status; what it was in before it remembers. */
+/** Moves to the next status, and remembers when it entered the earlier ones. */
 export function enter(state: BatchState, status: BatchStatus, now: number): BatchState {
   return { ...state, status, since: { ...state.since, [status]: now } };
 }
 
-/** How a batch ends whose lines are all used up: expired if its time has run out on some of them, failed if some were lost with its file. */
+/** How a batch ends once all its lines are used up: expired if time ran out on some of them, failed if some were lost with its file. */
 export function endOf(state: BatchState, expired: number): BatchStatus {
   if (state.status === "cancelling") return "cancelled";
   if (expired > 0) return "expired";
   return state.errors === null ? "completed" : "failed";
 }
 
-/** `files`: the ids of its results. */
+/** `files`: ids of the result files. */
 export function batchObject(
   state: BatchState,
   counts: { completed: number; failed: number },

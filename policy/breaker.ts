@@ -1,11 +1,11 @@
-/** Whether upstream is down for a pool, by the calls that ended last. Law: one failure never says so, nor one job, however often it fails. */
+/** Whether upstream is down for a pool, judged by the latest calls. Law: one failure is never enough, nor is one job, however often it fails. */
 
 export type Ended = { at: number; job: string; failed: boolean };
 
-/** The calls that are looked at: so many at the most, and none that ended longer ago. */
+/** The calls considered: at most this many, and none that ended longer ago than this. */
 const MOST_CALLS = 50;
 const LONGEST_MS = 60_000;
-/** Down: at least so many failures, of so many jobs, and so great a share of all calls. */
+/** Down means at least this many failures, of at least this many jobs, and at least this share of all calls. */
 const LEAST_FAILURES = 5;
 const LEAST_JOBS = 3;
 const SHARE = 1 / 2;

@@ -2,12 +2,12 @@
  * A linearly refilling bucket. Law: over every interval of length T, what was taken is at most
  * `burst + perMs * T`. Refill is computed when somebody looks, never by a timer.
  *
- * Kept as "spent and not yet refilled" at an instant. The theoretical arrival time of GCRA (ITU-T I.371) is the
- * same number in another dress; it was rejected because a TAT near 4e12 ms resolves 0.5 µs at best,
- * which is more than a token at 180,000,000 TPM.
+ * Kept as "spent and not yet refilled" at an instant. The theoretical arrival time (TAT) of GCRA (ITU-T I.371) is
+ * the same number in another form. It was rejected because a TAT near 4e12 ms resolves 0.5 µs at best,
+ * which is more than one token at 180,000,000 TPM.
  */
 export type Bucket = { spent: number; at: number; lows?: readonly Low[] };
-/** The least that was spent at any time from an instant before `until` (ms) on, but for now. Kept in the order of both, which rise together. */
+/** For any instant before `until` (ms): the least that was spent at any time since, except now. Lists are sorted: `until` and `least` rise together. */
 type Low = { until: number; least: number };
 
 /** `perMs`: units refilled a millisecond. `burst`: the most units that can be spent at once. */
@@ -15,7 +15,7 @@ export type Rate = { perMs: number; burst: number };
 
 export const FULL: Bucket = { spent: 0, at: 0 };
 
-/** Lows that are nearer to each other than this part of the burst are one, the lower: the memory of them stays small. */
+/** Lows that differ by less than this part of the burst are merged into the lower one, so that the list stays short. */
 const APART = 1 / 64;
 
 /** Units spent and not yet refilled at `now` (ms). A clock that steps back refills nothing. */
@@ -35,7 +35,7 @@ export function freeAt(bucket: Bucket, rate: Rate, now: number): number {
 export function readyAt(bucket: Bucket, rate: Rate, amount: number, now: number): number {
   const missing = Math.min(amount, rate.burst) - freeAt(bucket, rate, now);
   // Half a millionth of a unit is rounding, not debt: without it a wake at the computed instant would find nothing ready.
-  // Refill goes on where the clock stood at the last take, even if it has stepped back since.
+  // Refill counts from the clock's reading at the last take, even if the clock has stepped back since.
   return missing <= 5e-7 ? now : Math.max(now, bucket.at) + missing / rate.perMs;
 }
 
@@ -45,15 +45,15 @@ export function take(bucket: Bucket, rate: Rate, amount: number, now: number): B
   return { spent: spent + amount, at, lows: lowsWith(bucket, { until: at, least: spent }, rate) };
 }
 
-/** What was spent is less at once: it is not known when it was taken. */
+/** Lowers what is spent as of now, because it is not known when that was taken. */
 export function give(bucket: Bucket, rate: Rate, amount: number, now: number): Bucket {
   return { ...bucket, spent: Math.max(0, spentAt(bucket, rate, now) - amount), at: Math.max(now, bucket.at) };
 }
 
 /**
- * Returns what was taken at `since` (ms) and never used. Law: the bucket is as if that had never been taken. A bucket without it would have been full, and its
- * refill lost, as soon as what was spent fell below the amount: so no more comes back than was spent at any time since. What comes back is missing in all that was spent meanwhile, so that
- * no refill is lost for two of those that return.
+ * Returns what was taken at `since` (ms) and never used. Law: the bucket is as if that had never been taken. Without it, the bucket would have been full, and
+ * its refill lost, as soon as what was spent fell below the amount. So no more comes back than the least that was spent at any time since. What comes back is
+ * also subtracted from the lows since then, so that two returns do not both count the same spending.
  */
 export function giveBack(bucket: Bucket, rate: Rate, amount: number, since: number, now: number): Bucket {
   const [at, spent] = [Math.max(now, bucket.at), spentAt(bucket, rate, now)];
@@ -75,7 +75,7 @@ function apart(lows: readonly Low[], { burst }: Rate): Low[] {
   return few;
 }
 
-/** Those below a new one, which is the last. They are apart from each other already: each start asks for this, so it is done at the cost of one list. */
+/** The lows below a new one, and then the new one. The others are far enough apart already, so this allocates only one list: it runs at each start. */
 function lowsWith(bucket: Bucket, low: Low, { burst }: Rate): Low[] {
   const lows = bucket.lows ?? [];
   let below = lows.length;

@@ -1,35 +1,42 @@
 /**
- * How much of a minute's rate may be spent at once: small, until upstream's headers show a continuous bucket of the whole minute; then what it was seen to hold, and a little more. Laws:
- * no more than was seen is built on, so that an upstream whose headers tell of a larger bucket than it has refuses a part of a second's calls, and not a minute's; and what a refusal
- * belied comes back after minutes, after each further one for twice as long. All in seconds of the rate.
+ * How much of a minute's rate may be spent at once: little, until upstream's headers show a continuous bucket of the whole minute; then what that bucket was
+ * seen to hold, and a little more. Laws: only what was seen is relied on, so that an upstream whose headers claim a larger bucket than it has refuses part of a
+ * second's calls, not a minute's; and a burst that a refusal disproved is not tried again for minutes, twice as long after each further refusal. All in seconds
+ * of the rate.
  */
 import type { FullReading, LimitReading } from "../schemas/rate.ts";
 import type { Kind } from "./levels.ts";
 
-/** Where nothing is known. OpenAI may count by the second ("1 request per second for a limit of 60 a minute"), Azure does. */
+/** While nothing is known. OpenAI may count by the second ("1 request per second for a limit of 60 a minute"); Azure does. */
 export const SMALL_SECONDS = 1;
 /** A minute's bucket. */
 export const WHOLE_SECONDS = 60;
 
-/** What is let go beyond what was seen: each step costs one call's way, and one too many this part of a bucket that is no larger. A step that is hardly one is left out. */
+/**
+ * How far to go beyond what was seen. Each step takes one call's round trip, and a step too far costs this part of the bucket in refusals. `step`: anything
+ * smaller is skipped.
+ */
 const GROWTH = { factor: 1.25, seconds: 0.25, step: 1.1 };
 /**
- * So many readings in a row, over so long and over so many times what rounding hides, decide. The time until a window ends, told in the same place, runs down a second in each:
- * it is as a bucket's for twice what rounding hides at the most.
+ * This many readings in a row decide, if they span at least this long and this many times what rounding hides. The same header can hold the time until a window
+ * ends, which falls by a second each second: it looks like a bucket's for at most twice what rounding hides.
  */
 const EVIDENCE = { readings: 3, ms: 2_000, roundings: 4 };
-/** Headers are in whole units and milliseconds, rounded anyhow. Below so much rounding is all that they say. */
+/** Headers are in whole units and milliseconds, rounded in any direction. Below `tellingMs` they say nothing but rounding. */
 const ROUNDING = { ms: 1, part: 0.02, tellingMs: 5 };
-/** How long what was cut stays so; at the most, after many times. */
+/** How long a cut burst stays cut: after the first cut, and at most after many. */
 const REST = { leastMs: 600_000, mostMs: 86_400_000 };
 
-/** Readings that all show a continuous bucket, or all do not. */
+/** Consecutive readings that all show a continuous bucket, or all do not. */
 type Run = { holds: boolean; since: number; at: number; readings: number };
-/** `holds`: a continuous bucket was shown. `run`: towards that, or away from it. `cut`: when a refusal belied it, and for how long it is not tried, ms. */
+/**
+ * `holds`: a continuous bucket was shown. `run`: readings that say the opposite, not yet enough of them. `cut`: when a refusal disproved the burst, and for how
+ * long more is not tried, ms.
+ */
 export type BurstRecord = { seconds: number; holds?: boolean; run?: Run; cut?: { at: number; ms: number } };
-/** How much may be spent at once from now on. */
+/** A change of how much may be spent at once. */
 export type BurstChange = { burst: Kind; from: number; to: number };
-/** `start`: as configured, or where nothing is known. `most`: what it can become. `heldBack`: what of it is not spent, for calls may come late. */
+/** `start`: as configured, or while nothing is known. `most`: what it can grow to. `heldBack`: the part that is not spent, because calls may arrive late. */
 export type Span = { start: number; most: number; heldBack: number };
 
 export class Burst {
@@ -38,7 +45,7 @@ export class Burst {
   #holds = false;
   #run: Run | null = null;
   #cut: { at: number; ms: number } | null = null;
-  /** Whether more is known than what was written tells. */
+  /** Whether more is known than was last stored. */
   isNotable = false;
 
   constructor(span: Span) {
@@ -46,7 +53,7 @@ export class Burst {
     this.#span = span;
   }
 
-  /** What is written needs no evidence. */
+  /** Whether the burst is configured: then it needs no evidence. */
   get #isWritten(): boolean {
     return this.#span.most === this.#span.start;
   }
@@ -55,12 +62,12 @@ export class Burst {
     return Math.min(SMALL_SECONDS, this.#span.start);
   }
 
-  /** What can be spent at once where nothing is known. */
+  /** What can be spent at once while nothing is known. */
   get small(): number {
     return Math.max(this.#least - this.#span.heldBack, this.#least / 2);
   }
 
-  /** An answer tells of a minute's limit, or of what is none. */
+  /** An answer reported a limit that is not a day's: a minute's, or one of no known period. */
   hear(told: LimitReading, at: number): void {
     const { holds, roundingMs } = continuous(told);
     if (holds === null || this.#isWritten || at < (this.#run?.at ?? at)) return;
@@ -74,7 +81,7 @@ export class Burst {
     this.isNotable = true;
   }
 
-  /** Upstream was seen to have let go so much at once; `unit`: the least that it can let go more. */
+  /** Upstream was seen to let through this much at once. `unit`: the smallest possible increase. */
   grow(seen: number, unit: number, now: number): void {
     const { heldBack, most } = this.#span;
     if (!this.#isWritten && !this.#holds) return;
@@ -86,7 +93,7 @@ export class Burst {
     if (wanted === most) this.#cut = null;
   }
 
-  /** Upstream refused a call though it had told that enough was left. What was let go before the last cut knew nothing of it. */
+  /** Upstream refused a call although it had reported enough left. Ignored for a call that started before the last cut. */
   belied(startedAt: number, now: number): void {
     if (this.seconds <= this.#least || startedAt <= (this.#cut?.at ?? Number.NEGATIVE_INFINITY)) return;
     this.seconds = Math.max(this.#least, this.seconds / 2);
@@ -98,7 +105,7 @@ export class Burst {
     [this.#holds, this.#run, this.#cut] = [false, null, null];
   }
 
-  /** Undefined if all is as it would be without. */
+  /** Undefined if nothing differs from a fresh start. */
   record(): BurstRecord | undefined {
     this.isNotable = false;
     const run = this.#run?.holds === this.#holds ? null : this.#run;
@@ -106,7 +113,7 @@ export class Burst {
     return { seconds: this.seconds, ...(this.#holds && { holds: true }), ...(run && { run }), ...(this.#cut && { cut: this.#cut }) };
   }
 
-  /** Within what is configured now: what was cut stays so, and what was learned counts where nothing is written. */
+  /** Within the present configuration: a cut stays in force, and what was learned counts unless the burst is configured. */
   restore({ cut, holds, run, seconds }: BurstRecord): void {
     [this.#holds, this.#run, this.#cut] = [holds ?? false, run ?? null, cut ?? null];
     if (cut || !this.#isWritten) this.seconds = Math.min(Math.max(seconds, this.#least), this.#span.most);
@@ -114,8 +121,8 @@ export class Burst {
 }
 
 /**
- * Whether a reading is a continuous bucket's: what is spent of it takes as long to refill as the minute's rate needs. Null where rounding hides it; how much that is, ms. All that is free,
- * and the time until something ends: no bucket's.
+ * Whether a reading is a continuous bucket's: what is spent takes as long to refill as it would at the minute's rate. Null where rounding hides it;
+ * `roundingMs` is how much rounding can hide, ms. A reading with everything free and time left until a reset is not a bucket's.
  */
 function continuous({ limit, remaining, resetMs }: LimitReading): { holds: boolean | null; roundingMs: number } {
   if (remaining === null || resetMs === null) return { holds: null, roundingMs: 0 };
@@ -126,7 +133,7 @@ function continuous({ limit, remaining, resetMs }: LimitReading): { holds: boole
   return { holds: remaining < limit && expected >= ROUNDING.tellingMs ? true : null, roundingMs };
 }
 
-/** Whether enough is left, by every one of them, for a call that takes so much: for another one too, as what is counted differs by one. */
+/** Whether every reading shows enough left for a call of this amount, and for one more such call, because counts differ by one. */
 export function isEnough(told: readonly FullReading[], amount: number): boolean {
   return told.length > 0 && told.every(({ remaining }) => remaining >= amount * 2);
 }

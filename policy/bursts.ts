@@ -1,17 +1,17 @@
-/** How much of a pool's requests and tokens of a minute may be spent at once: see burst.ts. Of an upstream that counts in windows nothing is learned. */
+/** How much of a pool's requests and tokens per minute may be spent at once: see burst.ts. Nothing is learned where upstream counts in windows. */
 import type { FullReading, LimitReading } from "../schemas/rate.ts";
 import { KINDS } from "./bounds.ts";
 import type { Limits } from "./budget.ts";
 import { Burst, type BurstChange, type BurstRecord, isEnough } from "./burst.ts";
 import type { Kind } from "./levels.ts";
 
-/** Of a minute: what an answer tells, the limit that the pool keeps, and the most that was spent of it while that call was under way, in units. */
+/** For a minute's limit: what an answer reports, the limit that the pool keeps, and the most that was spent of it while that call was under way, in units. */
 export type Seen = { told: readonly FullReading[]; limit: number; spent: number };
 
 export class LearnedBursts {
   readonly #bursts: Record<Kind, Burst>;
   readonly #isLearned: boolean;
-  /** As last reported. */
+  /** As `change` last reported it. */
   readonly #told: Record<Kind, number>;
 
   constructor({ burstSeconds: start, mostBurstSeconds: most = start, transitMs = 0, windowSeconds = null }: Limits) {
@@ -29,14 +29,17 @@ export class LearnedBursts {
     if (this.#isLearned) this.#bursts[kind].hear(told, at);
   }
 
-  /** What all of them show to be spent was let go at once. */
+  /** What every reading shows as spent, upstream has let through at once. */
   grow(kind: Kind, { limit, told }: Seen, now: number): void {
     if (!this.#isLearned) return;
     const spent = Math.min(...told.map(({ limit, remaining }) => limit - remaining));
     this.#bursts[kind].grow((spent / limit) * 60, 60 / limit, now);
   }
 
-  /** A call was refused for the rate. Where the refusal's own headers do not tell of both kinds, or one has too little left, others may have spent it; and that of the call alone is no burst. */
+  /**
+   * A call was refused for the rate. If the refusal's own headers do not report both kinds, or one has too little left, others may have spent it. A call that
+   * was alone proves nothing about a burst.
+   */
   refused(seen: Partial<Record<Kind, Seen>>, call: { at: number; tokens: number }, now: number): void {
     const amounts = { requests: 1, tokens: call.tokens };
     if (!this.#isLearned || !KINDS.every(([kind]) => seen[kind] && isEnough(seen[kind].told, amounts[kind]))) return;
@@ -47,7 +50,7 @@ export class LearnedBursts {
     }
   }
 
-  /** What changed since this was last asked. */
+  /** The change since the last call of this method, if any. */
   change(kind: Kind): BurstChange | null {
     const [from, to] = [this.#told[kind], this.seconds(kind)];
     this.#told[kind] = to;

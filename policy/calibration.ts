@@ -1,62 +1,76 @@
 /**
- * How far estimates of waits are off, learned from waits that are over. An estimate knows who waits and how fast others come, not who will come: jobs with a head start, tenants
- * that are quiet now, calls that cost other than was thought.
+ * How far estimates of waits are off, learned from waits that are over. An estimate knows who waits and how fast others come, but not who will come: jobs with
+ * a head start, tenants that are quiet now, calls that cost more or less than expected.
  *
- * Of the log of (truth / estimate) the middle is followed step by step: each truth beyond it raises it, each other lowers it. What p95 allows for beyond the middle is a multiple of the mean miss. A wait that was told too
- * short makes that multiple greater by a part of itself, each other less by a small share of that part, so that in the long run the share that keeps within p95 is right whatever the distribution (adaptive conformal
- * inference: Gibbs & Candès, NeurIPS 2021). It is held against what it had been told itself: held against what is known by then, a run of misses, which are told together, would be counted once (91 % of waits within
- * p95 over two hours, where 95 were meant).
+ * The median of log(truth / estimate) is followed step by step: each truth above it raises it, each other lowers it. p95 lies above the median by a multiple of
+ * the mean miss. A wait longer than its p95 raises that multiple by a fraction of itself, each other lowers it by a small share of that fraction, so that in
+ * the long run the right share of waits stays within p95, whatever the distribution (adaptive conformal inference: Gibbs & Candès, NeurIPS 2021). A wait is
+ * compared with what its own job was told. Compared with what is known when the wait ends, a run of misses that were told together would count once (91 % of
+ * waits within p95 over two hours, instead of 95 %).
  */
 export type Calibration = {
   /** Log of the factor that the estimate is multiplied by. */
   readonly p50: number;
-  /** Mean distance of the truth from it. */
+  /** Mean distance of the truth's log from `p50`. */
   readonly noise: number;
-  /** How many times the noise the ninety-fifth percentile lies above it. */
+  /** How many times the noise p95 lies above `p50`. */
   readonly reach: number;
-  /** The greatest miss of late: what waits have never been off by is not allowed for. */
+  /** The largest recent miss: it caps the margin, because no wait has been off by more. */
   readonly worst: number;
-  /** Truths learned from. */
+  /** Number of truths learned from. */
   readonly learned: number;
-  /** Truths seen. */
+  /** Number of truths seen. */
   readonly seen: number;
 };
 
-/** Nothing learned: the estimate stands, and a quarter more is allowed for. */
+/** Nothing learned yet: p50 is the estimate itself, p95 a quarter more. */
 export const NAIVE: Calibration = { p50: 0, noise: Math.log(1.25) / 1.5, reach: 1.5, worst: 0.5, learned: 0, seen: 0 };
 
-/** Waits below some seconds tell little of a factor: so much is added to both sides, ms. */
+/** Added to both truth and estimate, ms: waits of a few seconds say little about a factor. */
 const SOFTEN_MS = 2_000;
-/** Step of the middle, in units of the noise: what an estimate cannot know changes slowly, and of waits that end together none tells more than one. A larger step swings by more than it corrects. */
+/**
+ * Step of the median, in units of the noise: what an estimate cannot know changes slowly, and waits that end together say no more than one of them. A larger
+ * step swings by more than it corrects.
+ */
 const STEP = 0.01;
-/** Weight of a new truth in the noise at the least; the first ones weigh more, and the naive noise as much as so many. */
+/** `least`: least weight of a new truth in the noise; the first ones weigh more. `naive`: the initial noise weighs as much as this many truths. */
 const SMOOTHING = { least: 0.003, naive: 10 };
-/** Of a miss no more counts than so many times the noise. */
+/** A miss counts as at most this many times the noise. */
 const CLIP = 4;
-/** Step of the reach, of which it changes by a part: what one kind of load needs is fifty times what another does. Waits come and go in generations of some dozens: a larger one makes too much of each. */
+/**
+ * Step of the reach, relative to the reach: one kind of load needs fifty times what another does. Waits come and go in generations of a few dozen, and a larger
+ * step makes too much of each generation.
+ */
 const REACH_STEP = 0.05;
 /**
- * So many are to keep within p95: one in a hundred more than is told. A change that asks for a greater reach is missed by all who wait at that time, and made up for in some twenty times as long: until then
- * ln(reach / reach before) / step more have missed than should. Where the order changes once in two hours that is 2 in 100.
+ * Share of waits that should stay within p95: one in a hundred more than promised. When a change calls for a larger reach, all jobs that wait at that time miss
+ * p95, and making up for it takes about twenty times as long. Until then, ln(reach / reach before) / step more waits have missed it than should. Where the
+ * order changes once in two hours, that is 2 in 100.
  */
 const AIM = 0.96;
-/** After so many waits without its like a greatest miss counts half: log(1/2) / log(FORGETS) = 1,386. A twentieth more than it is allowed for, or none would ever be told enough. */
+/**
+ * The largest miss counts half after log(1/2) / log(FORGETS) = 1,386 waits without another like it. The margin may exceed it by a twentieth, or no wait would
+ * ever be told enough.
+ */
 const FORGETS = 0.9995;
 const BEYOND_WORST = 1.05;
-/** No noise is small or great enough for more. */
+/** Bounds of the reach: no noise is so small or so large that it needs a reach outside them. */
 const REACHES = { least: 0.05, most: 1_000 };
-/** Until so many truths were seen, nothing is known. */
+/** With fewer truths seen than this, nothing is known. */
 export const ENOUGH = 16;
-/** What was told before so many were, is not learned from: those whose wait was under way when the first ended knew no more than these, and how the others come had not been seen for long. Learned from as well, it moved all that was told for five waits. */
+/**
+ * Estimates given before this many truths were seen are not learned from: those for waits under way when the first wait ended knew no more than the first, and
+ * arrivals had not been observed for long. When they were learned from too, everything that was told was off for five waits.
+ */
 export const TOLD_WELL = 64;
-/** No estimate is better than this: messages are on their way, and a window that opens lets its calls go one after the other. ms. */
+/** No estimate is more precise than this, ms: messages take time, and a window that opens starts its calls one after another. */
 const GRAIN_MS = 250;
-/** A factor beyond e³ is a stop of the pool, not an error of the estimate. */
+/** Bound of the log: a factor beyond e³ means that the pool stopped, not that the estimate was wrong. */
 const BOUND = 3;
 
 /**
- * Learns from a wait that is over. `told`: what was known when the estimate was given, perhaps long ago; `rawMs`: the estimate before any calibration;
- * `tookMs`: what the wait was.
+ * Learns from a wait that is over. `told`: what was known when the estimate was given, perhaps long ago. `rawMs`: the estimate before any calibration.
+ * `tookMs`: how long the wait took.
  */
 export function learn(known: Calibration, told: Calibration, rawMs: number, tookMs: number): Calibration {
   const truth = Math.min(BOUND, Math.max(-BOUND, Math.log((tookMs + SOFTEN_MS) / (rawMs + SOFTEN_MS))));
@@ -80,7 +94,7 @@ function marginOf({ noise, reach, worst }: Calibration): number {
   return Math.min(reach * noise, worst * BEYOND_WORST);
 }
 
-/** The estimate as it is told, ms. */
+/** The estimate to tell, ms. */
 export function calibrate(known: Calibration, rawMs: number): { p50: number; p95: number } {
   if (rawMs <= 0) return { p50: 0, p95: 0 };
   const by = (log: number) => Math.max(0, (rawMs + SOFTEN_MS) * Math.exp(log) - SOFTEN_MS);

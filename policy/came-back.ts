@@ -1,13 +1,14 @@
-/** What upstream gives back of the tokens that our calls reserved there. */
+/** How many of the tokens that our calls reserved upstream has given back. */
 import type { FullReading } from "../schemas/rate.ts";
 import type { Levels } from "./levels.ts";
 
-/** `arrived`: what was let go until then had surely arrived when upstream told of what is left, at `at`. All in ms. */
+/** `arrived`: calls started by then had certainly reached upstream when it reported what is left, at `at`. All in ms. */
 type Times = { arrived: number; at: number; now: number; transitMs: number };
 
 /**
- * Tokens that upstream counts no more, though our calls had surely arrived and too little time has passed for them to refill: they came back there.
- * Reckoned so that every doubt is upstream's: each call as late as any was, and what refilled in a bucket that may have been full is lost. `corrected`: what was not ours, since then.
+ * Tokens that upstream no longer counts, although our calls had certainly arrived and too little time has passed for the tokens to refill: they came back
+ * there. Every doubt is decided in upstream's favour: each call is as late as the latest one, and refill is lost in a bucket that may have been full.
+ * `corrected`: net corrections since `arrived`, for spending that was not ours.
  */
 export function cameBack(
   { limit, remaining }: FullReading,

@@ -6,10 +6,10 @@ import { meaningOf, textOf } from "./verbatim.ts";
 type Json = Record<string, unknown>;
 type Choice = Json & { index: number; message: Json; finish_reason: unknown };
 
-/** Where a text says that there is no usage. Within a string no quotes stand unescaped, so this is a key and its value. */
+/** A `usage` of null in JSON text, with the comma before or after it. Quotes inside a JSON string are escaped, so a match is always a key and its value. */
 const NO_USAGE = /,\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*/g;
 
-/** The JSON of a chunk as upstream would have written it without `stream_options.include_usage`; null if it would not have. */
+/** The JSON of a chunk as upstream would have written it without `stream_options.include_usage`; null if it would not have sent the chunk. */
 export function withoutUsage(chunk: Chunk): string | null {
   const value = meaningOf(chunk);
   if (!isObject(value) || !("usage" in value)) return textOf(chunk);
@@ -17,7 +17,7 @@ export function withoutUsage(chunk: Chunk): string | null {
   if (usage !== null && Array.isArray(rest.choices) && rest.choices.length === 0) return null;
   const json = JSON.stringify(rest);
   if (typeof chunk !== "string" || usage !== null) return json;
-  // There may be another `usage`, further in.
+  // A match may be another `usage`, nested deeper.
   for (const { 0: found, index } of chunk.matchAll(NO_USAGE)) {
     const cut = chunk.slice(0, index) + chunk.slice(index + found.length);
     if (JSON.stringify(JSON.parse(cut)) === json) return cut;
@@ -25,10 +25,10 @@ export function withoutUsage(chunk: Chunk): string | null {
   return json;
 }
 
-/** Tells from the chunks that passed whether the answer's last choice has finished: by its reason, or as a whole audio, which may come without one. */
+/** Tells from the chunks seen so far whether all choices of the answer have finished: by a finish reason, or by complete audio, which may come without one. */
 export class Ending {
   readonly #finished = new Set<unknown>();
-  /** By choice, what was told of its audio. */
+  /** By choice, the audio fields seen so far. */
   readonly #audio = new Map<unknown, Set<string>>();
   readonly #choices: number;
 
@@ -58,7 +58,7 @@ export class Ending {
   }
 }
 
-/** A plain completion as a stream of as few chunks as can be: the choices, and the usage if it is asked for. */
+/** A plain completion as a stream of as few chunks as possible: the choices, then the usage if it was asked for. */
 export function chunksOf(completion: Json, includeUsage: boolean): Json[] {
   const { choices, usage, ...rest } = completion;
   const top = { ...rest, object: "chat.completion.chunk" };
@@ -74,7 +74,7 @@ function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** In a delta each tool call bears its index. */
+/** In a delta each tool call carries its index. */
 function deltaOf(message: Json): Json {
   if (!Array.isArray(message.tool_calls)) return message;
   return { ...message, tool_calls: message.tool_calls.map((call: Json, index) => ({ index, ...call })) };

@@ -1,20 +1,21 @@
 /**
- * How a backlog clears if nothing more comes: dominant-resource fairness as a fluid (Ghodsi et al., NSDI 2011; progressive filling), over buckets that refill. Each flow's jobs are taken to be
- * alike, so it costs by the square of the number of flows, however many jobs wait. What is decided one by one differs from it by a job of each flow, and where large and small jobs of one flow follow each other.
+ * How a backlog clears if nothing more comes: dominant-resource fairness as a fluid (Ghodsi et al., NSDI 2011; progressive filling), over buckets that refill.
+ * All jobs of a flow are taken to be alike, so the cost is quadratic in the number of flows, however many jobs wait. Decisions made job by job differ from it
+ * by one job of each flow, and where large and small jobs of one flow alternate.
  */
 
-/** Jobs that wait, of one tenant's live work or of its batches. `caps`: limits of its tenant's own, of both together; units a ms, null is none. */
+/** Waiting jobs of one tenant, either its live work or its batches. `caps`: the tenant's own limits, which both share; units per ms, null means none. */
 export type Crowd = { id: string; tenant: string; jobs: number; tokens: number; weight: number; isBatch: boolean; caps: Rates };
 type Rates = { requests: number | null; tokens: number | null };
-/** One limit of the pool. `level`: what may be spent of it at once, units; below zero it is owed. `whole`: the most that it ever is. */
+/** One limit of the pool. `level`: what may be spent of it at once, units; negative is a debt. `whole`: the highest possible level. */
 export type Source = { counts: "requests" | "tokens"; perMs: number; level: number; whole: number };
-/** When so many of its jobs have started, ms from now. */
+/** When half, nearly all and all of its jobs have started, ms from now. */
 export type Cleared = { id: string; half: number; nearly: number; last: number };
 
 const HAIR = 1e-9;
 const MARKS = { half: 0.5, nearly: 0.95, last: 1 } as const;
 
-/** A flow under way. `each`: tokens of a job; `cost`: the share of the scarcest limit that a job takes, ms; `left`: jobs. `rate`, `cap`: jobs a ms. */
+/** A flow under way. `each`: tokens per job. `cost`: ms of the scarcest limit's rate that a job takes. `left`: jobs. `rate`, `cap`: jobs per ms. */
 type Flow = { crowd: Crowd; each: number; cost: number; left: number; rate: number; cap: number; cleared: Cleared };
 
 export function clear(crowds: readonly Crowd[], sources: readonly Source[]): Cleared[] {
@@ -37,7 +38,7 @@ function flowOf(crowd: Crowd, pool: readonly Source[]): Flow {
   return { crowd, each, cost, left: crowd.jobs, rate: 0, cap: 0, cleared: { id: crowd.id, half: 0, nearly: 0, last: 0 } };
 }
 
-/** So many jobs a ms go of each flow: live work first, batches have what it leaves, of their tenant's own limits too. */
+/** Sets each flow's rate. Live work goes first; batches get what it leaves, of their tenant's own limits too. */
 function share(waiting: readonly Flow[], pool: readonly Source[]): void {
   const room = pool.map(({ level, perMs }) => (level > HAIR ? Number.POSITIVE_INFINITY : level < -HAIR ? 0 : perMs));
   const live = waiting.filter(({ crowd }) => !crowd.isBatch);
@@ -49,7 +50,7 @@ function share(waiting: readonly Flow[], pool: readonly Source[]): void {
   fill(batches, pool, room);
 }
 
-/** Progressive filling: all grow alike, by weight and cost, until a limit of the pool is reached; who reaches one of its own grows no further. */
+/** Progressive filling: all flows grow together, by weight and cost, until a limit of the pool is reached. A flow that reaches its own cap stops growing. */
 function fill(flows: readonly Flow[], pool: readonly Source[], room: number[]): void {
   const ownEnd = (flow: Flow) => flow.cap / paceOf(flow);
   const growing = flows.some(({ cap }) => Number.isFinite(cap)) ? [...flows].sort((a, b) => ownEnd(a) - ownEnd(b) || 0) : flows;
@@ -73,15 +74,15 @@ function fill(flows: readonly Flow[], pool: readonly Source[], room: number[]): 
   }
 }
 
-/** What nothing limits goes as fast as this: shares of the pool's rate. */
+/** The share, of the pool's rate, where nothing is a limit. */
 const ATONCE = 1e9;
 
-/** Jobs a ms for each share. */
+/** Jobs per ms for each share. */
 function paceOf({ cost, crowd }: Flow): number {
   return crowd.weight / cost;
 }
 
-/** Jobs a ms, by its tenant's own limits, of which the tenant's live work takes its part first. */
+/** Jobs per ms that the tenant's own limits allow, after the tenant's live work has taken its part. */
 function capOf({ crowd: { caps }, each }: Flow, live: Flow | undefined): number {
   const taken = live?.rate ?? 0;
   const requests = caps.requests === null ? Number.POSITIVE_INFINITY : caps.requests - taken;
@@ -89,7 +90,7 @@ function capOf({ crowd: { caps }, each }: Flow, live: Flow | undefined): number 
   return Math.max(0, Math.min(requests, tokens));
 }
 
-/** Until a flow is done, or a limit is spent or paid off. */
+/** ms until a flow is done, or a limit is used up or its debt paid off. */
 function untilNext(waiting: readonly Flow[], pool: readonly Source[]): number {
   let ms = Number.POSITIVE_INFINITY;
   for (const { left, rate } of waiting) if (rate > 0) ms = Math.min(ms, left / rate);
@@ -111,7 +112,7 @@ function advance(waiting: readonly Flow[], pool: Source[], at: number, ms: numbe
     if (rate === 0) continue;
     flow.left = Math.max(0, left - rate * ms);
     for (const [mark, part] of Object.entries(MARKS) as [keyof typeof MARKS, number][]) {
-      // A job starts, on the average, when half of it has been let through.
+      // On average, a job starts when half of it has been let through.
       const before = crowd.jobs - (Math.ceil(crowd.jobs * part) - 1 / 2);
       if (left > before && flow.left <= before) cleared[mark] = at + (left - before) / rate;
     }

@@ -4,8 +4,8 @@
  * the same object comes out; a stream that was cut short never passes for a whole one.
  *
  * The `openai` SDK ends its iterator silently when the connection closes early, so the end of the chunks proves
- * nothing: a reason to finish for every choice does. The usage that follows the last of them may be missing: some compatible
- * endpoints send none, and an answer that is whole without it is not to be paid for again.
+ * nothing: a finish reason for every choice does. The usage that follows the last chunk may be missing: some compatible
+ * endpoints send none, and an answer that is complete without it must not be paid for again.
  */
 import type { Usage } from "../schemas/job.ts";
 import { addToChoice, type Choice, finishReasonOf, keepLast, openChoice, plainChoice } from "./completion/choice.ts";
@@ -18,17 +18,17 @@ export type AssemblerOptions = {
 
 export type Assembled =
   | { complete: true; completion: Record<string, unknown>; usage: Usage | null }
-  /** `missing`: "choices" or "finish_reason of choice 0": the first thing found wanting. */
+  /** `missing`: the first thing found missing, "choices" or "finish_reason of choice 0". */
   | { complete: false; missing: string };
 
 export type Assembler = {
-  /** Takes the next chunk in, in time proportional to its size. Never throws on JSON values: what makes no sense is ignored. */
+  /** Adds the next chunk, in time proportional to its size. Never throws on JSON values: what makes no sense is ignored. */
   add(chunk: unknown): void;
-  /** The answer from the chunks so far; may be asked more than once. Parts of it may be parts of the chunks: change neither. */
+  /** The answer from the chunks so far; may be called more than once. It may share parts with the chunks: change neither. */
   result(): Assembled;
 };
 
-/** Fields of a chunk with a meaning of their own. `obfuscation` pads chunks to hide their length; plain answers have none. */
+/** Fields of a chunk that are handled separately. `obfuscation` pads chunks to hide their length; plain answers have none. */
 const KNOWN: ReadonlySet<string> = new Set(["object", "choices", "usage", "obfuscation"]);
 
 type State = { top: Map<string, unknown>; choices: Map<number, Choice>; usage: Usage | null };

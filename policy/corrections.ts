@@ -1,10 +1,10 @@
-/** What answers corrected of what we believe is spent, of late: the levels of before do not have it. */
+/** Recent corrections, made by answers, to what we believe is spent. Levels noted before a correction do not contain it. */
 import type { Kind } from "./levels.ts";
 
-/** An answer's headers are older than this only if its dispatcher was cut off for long. */
+/** An answer's headers are older than this only if its dispatcher was cut off for a long time. */
 const REMEMBERED_MS = 60_000;
 
-/** `since`: from when on the levels have it, ms; `amount`: negative where it is free again. */
+/** `since`: levels from this instant (ms) on contain it. `amount`: negative if it is free again. */
 type Correction = { kind: Kind; since: number; amount: number };
 
 export class Corrections {
@@ -14,7 +14,7 @@ export class Corrections {
     this.#all = [...this.#all.filter(({ since }) => since > now - REMEMBERED_MS), { kind, since: now, amount }];
   }
 
-  /** All that was learned after an instant (ms), and is not in the level of then. */
+  /** Sum of the corrections after an instant (ms), which the level of that instant does not contain. */
   since(kind: Kind, at: number): number {
     return this.#all.reduce((sum, each) => sum + (each.kind === kind && each.since > at ? each.amount : 0), 0);
   }

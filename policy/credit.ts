@@ -1,46 +1,46 @@
 /**
- * How far a pool is trusted that was refused for the rate. Upstream may count otherwise than is believed here, whatever its headers say or leave out (a
- * day's limit that is used up, say), and each call that is let go to find out is one more refusal. Law: of the calls that are let go in doubt, at most as many
- * are refused as are taken, twenty more, and one for each twenty seconds; and of those that were taken, the last minutes' count.
+ * How far a pool is trusted after it was refused for the rate. Upstream may count differently than we believe, whatever its headers say or leave out (a day's
+ * limit may be used up, say), and each call started to find out is one more refusal. Law: of the calls started in doubt, at most as many are refused as are
+ * taken, plus twenty, plus one for each twenty seconds; and only calls taken in the last minutes count.
  */
 export type Credit = {
-  /** Refusals that may still be run into. */
+  /** Refusals that may still be risked. */
   readonly left: number;
-  /** As of when, and when a call was last refused, ms. */
+  /** When `left` was computed, and when a call was last refused, ms. */
   readonly at: number;
   readonly refusedAt: number;
 };
 
 const ENOUGH = 20;
-/** A pool is not trusted again while refusals come as often as this. ms. */
+/** A pool is not trusted again until this long after its last refusal, ms. */
 const QUIET_MS = 60_000;
-/** What was gained beyond enough fades in about so long: that calls were taken long ago says nothing of how things are. As long as an answer may take to begin, ms. */
+/** Credit beyond `ENOUGH` fades in about this time: calls taken long ago say nothing about now. As long as an answer may take to begin, ms. */
 const FADE_MS = 60_000;
-/** One refusal in so long is always risked: else nobody would find out that there is room again. */
+/** One refusal per this time is always risked, or nobody would find out that there is room again. */
 export const DRIP_MS = 20_000;
 
-/** For longer than this no call waits, whatever upstream asked for (silence.ts): nobody sent any. ms. */
+/** No call waits longer than this, whatever upstream asked for (silence.ts). After a longer gap, nobody sent any. ms. */
 const IDLE_MS = 900_000;
 
-/** Nothing was let go for so long that how things stood then says nothing of now. */
+/** Whether no call started for so long that the state of then says nothing about now. */
 export const wasIdle = (credit: Credit, now: number): boolean => now - credit.at > IDLE_MS;
 
-/** A call that is let go on credit takes one; a refusal keeps it. */
+/** A call started on credit takes one; if it is refused, that one is gone. */
 export const risk = (credit: Credit, now: number): Credit => add(credit, -1, now);
 
-/** A call was refused. `risked`: it has paid for that; one that was let go before the pool was in doubt pays now. */
+/** A call was refused. `risked`: it paid when it started; a call that started before the pool was in doubt pays now. */
 export function refused(credit: Credit | null, risked: boolean, now: number): Credit {
   const known = credit ?? { left: ENOUGH, at: now, refusedAt: now };
   return { ...add(known, risked && credit ? 0 : -1, now), refusedAt: now };
 }
 
-/** Not one call's is left: from now on it drips, and that is to be written. */
+/** Less than one call's worth is left: from now on credit drips in, and that must be stored. */
 export const isOut = ({ left }: Credit): boolean => left < 1;
 
 /**
- * After a restart, or a sleep: nobody knows what was let go. `spent`: all but that was, when it was last written. `written`: its credit as it was then; null of old.
- * Law: it was written whenever it was out, so since then it was at least what dripped. Were it to drip anew with each life, an object that sleeps sooner
- * than a drip takes would never call.
+ * The credit after a restart or a sleep, when nobody knows what was started. `spent`: whether it was all but used up when last stored. `written`: the credit
+ * stored then; null in records of older versions. Law: it was stored whenever it was out, so by now it is at least what has dripped in since. If it began to
+ * drip anew with each life, an object that goes to sleep before one has dripped in would never make a call.
  */
 export function restored(spent: boolean, written: Credit | null, now: number): Credit {
   const unknown = { left: spent ? 0 : ENOUGH / 4, at: now, refusedAt: now };
@@ -48,33 +48,33 @@ export function restored(spent: boolean, written: Credit | null, now: number): C
   return { ...unknown, left: Math.min(1, dripped(written, now).left) };
 }
 
-/** A call was taken; `risked`: it gives back what it took, too. Null: the pool is trusted again. */
+/** A call was taken. `risked`: it also gives back what it took. Null: the pool is trusted again. */
 export function taken(credit: Credit | null, risked: boolean, now: number): Credit | null {
   if (!credit) return null;
   const next = add(credit, risked ? 2 : 1, now);
   return next.left >= ENOUGH && now - next.refusedAt >= QUIET_MS ? null : next;
 }
 
-/** It never came to upstream: what it took is given back. */
+/** The call never reached upstream: what it took is given back. */
 export const unasked = (credit: Credit | null, now: number): Credit | null => credit && add(credit, 1, now);
 
-/** Of the credit so much is left to others by a tenant of which nothing is taken while they are: half of what a doubt begins with. */
+/** A tenant whose calls are not taken, while others' are, leaves this much credit to the others: half of what a doubt begins with. */
 export const KEPT = ENOUGH / 2;
 
-/** When a call may be let go, ms; from `now` on. With `kept` so much is left over, or one goes when nothing has happened for a while. */
+/** When a call may start, ms; `now` or later. With `kept`, only if that much is left over, or once nothing has happened for `DRIP_MS`. */
 export function readyAt(credit: Credit, now: number, kept = 0): number {
   const { at, left } = dripped(credit, now);
   if (left >= 1 + kept) return now;
   return kept > 0 ? Math.max(now, credit.at + DRIP_MS) : at + (1 - left) * DRIP_MS;
 }
 
-/** When the last of so many calls is let go, were all of them refused, ms. */
+/** When the last of this many calls starts if all of them are refused, ms. */
 export function clearedAt(credit: Credit, calls: number, now: number): number {
   const { left } = dripped(credit, now);
   return calls <= left ? now : readyAt(credit, now) + Math.ceil(calls - Math.max(1, left)) * DRIP_MS;
 }
 
-/** Nothing but what drips is left. */
+/** Whether nothing is left but what drips in. */
 export function isSpent(credit: Credit, now: number): boolean {
   return dripped(credit, now).left <= 1;
 }

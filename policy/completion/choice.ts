@@ -3,18 +3,18 @@ import { Fields, grow, isObject, type JsonObject, keysOf, plainObject } from "./
 
 export type Choice = {
   index: number;
-  /** The message so far, tool calls with their indexes. */
+  /** The message so far; its tool calls still have their indexes. */
   message: Fields;
   /** Null until a chunk carries log probabilities. */
   logprobs: Fields | null;
   finishReason: string | null;
-  /** Fields of the choice that Sluice knows nothing of, such as Azure's `content_filter_results`. */
+  /** Fields of the choice that Sluice does not know, such as Azure's `content_filter_results`. */
   others: Map<string, unknown>;
 };
 
 const isString = (value: unknown): boolean => typeof value === "string";
 
-/** The known fields of a delta and what they must be unless null; anything else under these keys is ignored. */
+/** The known fields of a delta, and the type that each must have unless null; anything else under these keys is ignored. */
 const KINDS: ReadonlyMap<string, (value: unknown) => boolean> = new Map([
   ["content", isString],
   ["refusal", isString],
@@ -23,14 +23,14 @@ const KINDS: ReadonlyMap<string, (value: unknown) => boolean> = new Map([
   ["annotations", Array.isArray],
   ["audio", isObject],
 ]);
-/** Fields of a choice with a meaning of their own. `message` is one only in plain answers. */
+/** Fields of a choice that are handled separately. `message` belongs to plain answers only. */
 const KNOWN: ReadonlySet<string> = new Set(["index", "delta", "message", "logprobs", "finish_reason"]);
 
 export function openChoice(index: number): Choice {
   return { index, message: new Fields(), logprobs: null, finishReason: null, others: new Map() };
 }
 
-/** Takes an element of a chunk's `choices` in. Never throws. */
+/** Adds an element of a chunk's `choices`. Never throws. */
 export function addToChoice(choice: Choice, from: JsonObject): void {
   if (isObject(from.delta)) grow(choice.message, sensible(from.delta));
   if (isObject(from.logprobs)) {
@@ -41,24 +41,24 @@ export function addToChoice(choice: Choice, from: JsonObject): void {
   for (const key of keysOf(from)) if (!KNOWN.has(key)) keepLast(choice.others, key, from[key]);
 }
 
-/** Sets a value unless it is null and there is one: the last that says something wins. */
+/** Sets a value. Null does not replace an earlier value: the last that says something wins. */
 export function keepLast(into: Map<string, unknown>, key: string, value: unknown): void {
   if (value === undefined || (value === null && into.has(key))) return;
   into.set(key, value);
 }
 
-/** The delta itself unless it has a known field of a wrong kind, which is the rare case that costs a copy. */
+/** The delta itself or, in the rare case that a known field has the wrong type, a copy without that field. */
 function sensible(delta: JsonObject): JsonObject {
   const wrong = Object.keys(delta).filter((key) => delta[key] !== null && KINDS.get(key)?.(delta[key]) === false);
   return wrong.length === 0 ? delta : Object.fromEntries(Object.entries(delta).filter(([key]) => !wrong.includes(key)));
 }
 
-/** What a whole audio answer has told. */
+/** Fields that a complete audio answer has sent. */
 export const WHOLE_AUDIO = ["id", "data", "transcript", "expires_at"];
 
 /**
- * Why the choice ended; null while it has not. OpenAI ends an audio answer with a delta of nothing but the expiry
- * and may give no reason then: a whole audio has stopped (openai-node reckons likewise).
+ * Why the choice ended; null while it has not. OpenAI ends an audio answer with a delta of nothing but the expiry,
+ * and may give no reason: complete audio then counts as `stop` (as in openai-node).
  */
 export function finishReasonOf(choice: Choice): string | null {
   if (choice.finishReason !== null) return choice.finishReason;

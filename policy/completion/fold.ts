@@ -1,6 +1,6 @@
 /**
- * Grows one JSON value out of the deltas that a stream gives of it. Law: the work of a delta is proportional to the
- * delta, never to what came before; what comes whole (elements without an index) is kept by reference, not copied.
+ * Builds one JSON value from the deltas of a stream. Law: the work for a delta is proportional to the delta, never to
+ * what came before; elements that come whole (without an index) are kept by reference, not copied.
  *
  * Strings grow by `+=`: V8 keeps the pieces as a rope and flattens it once, when the text is first read.
  */
@@ -9,12 +9,12 @@ export type JsonObject = Record<string, unknown>;
 /** Indexes of choices and list elements above this are nonsense: OpenAI allows 128 of either. */
 export const INDEX_LIMIT = 1_000;
 
-/** Levels below a delta that are merged; what lies deeper is taken whole, so that no nesting overflows the stack. */
+/** Levels below a delta that are merged; anything deeper is taken whole, so that no nesting overflows the stack. */
 const DEPTH_LIMIT = 32;
 
 /**
- * Strings that name a thing: said again (some endpoints repeat them in each chunk), they are set, not grown.
- * openai-node sets ids and names likewise, openai-python `type`; OpenRouter repeats `format` in `reasoning_details`.
+ * Strings that name a thing: when repeated (some endpoints send them in each chunk), they are replaced, not appended to.
+ * openai-node does so with ids and names, openai-python with `type`; OpenRouter repeats `format` in `reasoning_details`.
  */
 const NAMES: ReadonlySet<string> = new Set(["id", "type", "name", "role", "format"]);
 
@@ -23,7 +23,7 @@ export class Fields {
   readonly slots = new Map<string, unknown>();
 }
 
-/** A growing array: elements that carry an index are merged with their like, all others follow in order of arrival. */
+/** A growing array: elements with the same index are merged; those without an index follow in order of arrival. */
 export class List {
   readonly indexed = new Map<number, Fields>();
   readonly loose: unknown[] = [];
@@ -37,7 +37,7 @@ export function isIndex(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= INDEX_LIMIT;
 }
 
-/** The own keys of an object, less the one that would set a prototype when written. */
+/** The own keys of an object, except the one that would set its prototype when written. */
 export function keysOf(from: JsonObject): string[] {
   const keys = Object.keys(from);
   return keys.includes("__proto__") ? keys.filter((key) => key !== "__proto__") : keys;
@@ -85,7 +85,7 @@ function append(list: List, element: unknown, depth: number): void {
   grow(fields, element as JsonObject, depth);
 }
 
-/** The plain JSON value of what has grown so far; growing may go on afterwards. */
+/** The plain JSON value so far; it may go on growing afterwards. */
 export function plain(value: unknown): unknown {
   if (value instanceof Fields) return plainObject(value);
   if (!(value instanceof List)) return value;
