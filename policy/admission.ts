@@ -12,8 +12,8 @@ import { isGoverned } from "./ramp.ts";
 export const REQUEST_LIMIT = 12_000_000;
 
 /**
- * `request`: the body as JSON text. `tokens`: what it reserves from its pool. `prompt`: how many of those are for the prompt, set only if the pool's ramp is
- * governed. `open`: set if the request does not bound its answer.
+ * `request`: the body as JSON text. `tokens`: what it reserves from its pool. `prompt`: how many of those are for the prompt, set only if the pool is
+ * governed (ramp.ts). `open`: set if the request does not bound its answer.
  */
 export type Priced = { ok: true; request: string; model: string; pool: string; tokens: number; prompt?: number; open?: OpenOutput };
 

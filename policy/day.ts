@@ -1,43 +1,49 @@
 /**
- * A pool's limit of a day, and what is left of it, as answers tell. Headers of one name tell one limit, the day's or the minute's: a day's that nobody tells
- * of any more, while they tell the minute's, is as configured again. Law: what upstream says is left is not believed to be more, but for tokens that came back, where
- * the operator wants that; what an operator takes back is what answers took, and never what our calls did.
+ * A pool's limit of a day and what is left of it, as answers report them. Headers of one name report one limit, the day's or the minute's. If they report the
+ * minute's and no longer the day's, the day's is as configured again. Law: an answer only lowers what we believe is left, except if it answers a call that
+ * asks, and except for tokens that came back where the operator wants that; an operator's reset gives back what answers took, never what our calls took.
  */
 import { type Budget, burstOf, correct, type Limits, retune, used } from "./budget.ts";
 import { Followed } from "./followed.ts";
 
 export type DayResource = "rpd" | "tpd";
 /**
- * `limit`: null is as configured. `taken`: what answers took of it, as of `at` (ms). `asks`: how many calls were let go with nothing left, and when the next may
- * be, ms; missing in one of old.
+ * `limit`: null means as configured. `taken`: what answers took of it, as of `at` (ms). `asks`: how many calls started with nothing left, and when the next
+ * may, ms; missing in records of older versions.
  */
 export type DayRecord = { limit: number | null; taken: number; at: number; asks?: { times: number; nextAt: number } };
 
 const DAY_MS = 86_400_000;
-/** A limit of which answers told nothing for so long, while they told the minute's, is told no more. One that is used up must not keep a pool for long that upstream has let go. ms. */
+/**
+ * A day's limit that answers have not reported for this long, while they reported the minute's, no longer holds. A limit that is used up must not hold back a
+ * pool for long after upstream has dropped it. ms.
+ */
 const TOLD_MS = 600_000;
 /** Less than this is rounding. */
 const HAIR = 1e-6;
-/** What was taken is worth a row once it has grown by this part of the limit. */
+/** What was taken is stored again once it has changed by this part of the limit. */
 const NOTABLE = 1 / 50;
-/** Where nothing is left a call is let go all the same so long after the last one: at first, and at the most; it doubles with each. As often as a pool in doubt is asked, and as rarely as a halted one. ms. */
+/**
+ * With nothing left, a call starts all the same, to ask, this long after the last one: `firstMs` at first, twice as long with each, `mostMs` at most. As often
+ * as a pool in doubt is asked, and as rarely as a halted one.
+ */
 const ASK = { firstMs: 20_000, mostMs: 600_000 };
-/** In place of a header's name: before a restart. */
+/** Stands in for a header's name: reported before a restart. */
 const BEFORE = "";
 
 export class Day {
   readonly #resource: DayResource;
   readonly #limits: Limits;
   readonly #followed: Followed;
-  /** By the headers' name, and when upstream reckoned it, ms. */
+  /** By header name; `at`: when upstream computed it, ms. */
   readonly #told = new Map<string, { limit: number; at: number }>();
   #taken = { amount: 0, at: 0 };
   #written = { amount: 0, asks: 0 };
   #asks = { times: 0, nextAt: Number.NEGATIVE_INFINITY };
-  /** The last of them, while no answer has told what it found: since when (ms), and whether it was let go beyond what there was. */
+  /** The last call that asks, until an answer shows what it found: when it started (ms), and whether it went beyond what was left. */
   #asking: { since: number; beyond: boolean } | null = null;
 
-  /** `most`: what a raised limit is followed to; null: there is no bound. */
+  /** `most`: how far a raised limit is followed; null means no bound. */
   constructor(resource: DayResource, limits: Limits, most: number | null) {
     this.#resource = resource;
     this.#limits = limits;
@@ -53,17 +59,17 @@ export class Day {
     return this.#resource;
   }
 
-  /** It is upstream's word and not the operator's: a call may find out whether it still holds. */
+  /** Whether the limit comes from upstream and not from the operator: then a call may find out whether it still holds. */
   get isLearned(): boolean {
     return this.#followed.limit !== this.#configured;
   }
 
-  /** No call is let go with nothing left before this, ms. */
+  /** With nothing left, no call starts before this, ms. */
   get askAt(): number {
     return this.#asks.nextAt;
   }
 
-  /** A call that takes so much of it was let go just now. With nothing left after it, it is one that asks: its answer tells. */
+  /** A call that takes `amount` of it has just started. If nothing is left after it, it asks: its answer shows whether there is more. */
   started(budget: Budget, amount: number, now: number): void {
     if (!this.isLearned) return;
     const burst = burstOf(budget, this.#resource);
@@ -74,17 +80,17 @@ export class Day {
     this.#asking = left >= 1 ? null : { since: now, beyond };
   }
 
-  /** Whether a call that was sent then, or later, is the one that asks; `beyond`: and there was nothing for it. */
+  /** Whether a call sent at `sentAt` (ms) is the one that asks, or a later one. `beyond`: and the one that asks went beyond what was left. */
   isAsking(sentAt: number, beyond = false): boolean {
     return this.#asking !== null && sentAt >= this.#asking.since && (!beyond || this.#asking.beyond);
   }
 
-  /** An answer has told what the call that asks found. */
+  /** An answer has shown what the call that asks found. */
   heardOf(): void {
     this.#asking = null;
   }
 
-  /** It holds no more: as configured. */
+  /** The limit no longer holds: it is as configured again. */
   gone(budget: Budget): void {
     [this.#asking, this.#asks] = [null, { times: 0, nextAt: Number.NEGATIVE_INFINITY }];
     this.#told.clear();
@@ -92,12 +98,12 @@ export class Day {
     this.#retune(budget);
   }
 
-  /** As told last under a name; else as configured. */
+  /** The limit last reported under a header name, or else the configured one. */
   expected(name: string): number | null {
     return this.#told.get(name)?.limit ?? this.#limits[this.#resource];
   }
 
-  /** False: an older answer knows less. */
+  /** False if a later answer was heard before. */
   hear(name: string, limit: number, at: number): boolean {
     if (at < (this.#told.get(name)?.at ?? Number.NEGATIVE_INFINITY)) return false;
     this.#told.delete(BEFORE);
@@ -105,7 +111,7 @@ export class Day {
     return true;
   }
 
-  /** An answer of `at` told of the day's limit, or of the minute's in its stead. True if the limit has changed. */
+  /** An answer of `at` reported the day's limit, or the minute's instead. True if the limit has changed. */
   follow(budget: Budget, at: number, now: number): boolean {
     const told = Math.min(...[...this.#told.values()].flatMap((each) => (each.at > at - TOLD_MS ? each.limit : [])));
     if (!this.#followed.follow(told < Number.POSITIVE_INFINITY ? told : this.#configured, now)) return false;
@@ -114,7 +120,7 @@ export class Day {
     return true;
   }
 
-  /** So much was left at `at`; `ours` is what was let go since. The day refills so slowly that what others do meanwhile is nothing. */
+  /** `remaining` was left at `at`; `ours` is what we started since. A day refills so slowly that what others do meanwhile does not matter. */
   bring(budget: Budget, remaining: number, ours: number, at: number, now: number): void {
     const { limit } = this.#followed;
     const refilled = (limit / DAY_MS) * Math.max(0, now - at);
@@ -124,13 +130,13 @@ export class Day {
     this.#taken = { amount: this.#takenAt(now) + taken, at: now };
   }
 
-  /** So much was counted of what had surely arrived; `later`: what was let go since. What is not counted may be spent again, as far as it is believed: `part` of it. */
+  /** Upstream counted `counted` of what had certainly arrived; `later` was started since. `part` of what it does not count may be spent again. */
   takeBack(budget: Budget, counted: number, later: number, part: number, now: number): void {
     const back = (used(budget, this.#resource, now) - later - counted) * part;
     if (back <= 0) return;
     const given = -correct(budget, this.#resource, -back, now);
     if (burstOf(budget, this.#resource) - used(budget, this.#resource, now) >= 1) this.#asks = { ...this.#asks, times: 0 };
-    // Were it ours, and an operator took back what answers took, ours would come back twice.
+    // If what came back was ours, an operator's reset would otherwise give it back again.
     this.#taken = { amount: Math.max(0, this.#takenAt(now) - given), at: now };
   }
 
@@ -138,13 +144,13 @@ export class Day {
     return this.#told.size > 0;
   }
 
-  /** Whether more was taken since it was last written, or came back, than may be forgotten. */
+  /** Whether more was taken or came back since the last record than may be forgotten. */
   get isNotable(): boolean {
     const { amount, asks } = this.#written;
     return asks !== this.#asks.times || Math.abs(this.#taken.amount - amount) > this.#followed.limit * NOTABLE;
   }
 
-  /** An operator knows better: the limit is as configured, and what answers took of it is there again, until they tell. */
+  /** An operator knows better: until answers say otherwise, the limit is as configured, and what answers took of it is free again. */
   reset(budget: Budget, now: number): void {
     correct(budget, this.#resource, -this.#takenAt(now), now);
     this.#taken = { amount: 0, at: now };
@@ -158,7 +164,7 @@ export class Day {
     return { limit: limit === this.#configured ? null : limit, taken: this.#taken.amount, at: this.#taken.at, ...asks };
   }
 
-  /** After a wake: goes on with what was learned. A limit that was told counts as told just now. */
+  /** After a wake: goes on with what was learned. A reported limit counts as reported just now. */
   restore({ asks, limit, taken, at }: DayRecord, budget: Budget, now: number): void {
     this.#taken = { amount: taken, at };
     this.#written = { amount: taken, asks: asks?.times ?? 0 };
@@ -173,7 +179,7 @@ export class Day {
     return this.#limits[this.#resource] ?? Number.POSITIVE_INFINITY;
   }
 
-  /** What has refilled since is thought to have been of this. */
+  /** What of it has not refilled. All refill since then is counted against it. */
   #takenAt(now: number): number {
     const { amount, at } = this.#taken;
     if (this.limit === null) return 0;

@@ -1,4 +1,4 @@
-/** A pool's limits of a day, of requests and of tokens: what is asked of upstream where nothing is left of one that it told. */
+/** A pool's limits of a day, of requests and of tokens, and the calls that ask upstream when nothing is left of one that it reported. */
 import type { LimitReading, PoolReading } from "../schemas/rate.ts";
 import { type Bounds, type Days, isFull, KINDS, type LearnedRecord, type LimitChange } from "./bounds.ts";
 import type { Budget } from "./budget.ts";
@@ -18,19 +18,20 @@ export class LearnedDays {
     return this.#days[kind];
   }
 
-  /** Whether upstream told one. */
+  /** Whether upstream reported one. */
   get isLearned(): boolean {
     return this.#days.requests.isLearned || this.#days.tokens.isLearned;
   }
 
-  /** Of each that upstream told, when a call may be let go though nothing is left of it, ms. No answer but a call's tells that there is more. */
+  /** For each limit that upstream reported, when a call may start although nothing is left, ms. Only a call's answer can show that there is more. */
   get asks(): Partial<Record<DayResource, number>> {
     return Object.fromEntries(this.#learned.map(({ askAt, resource }) => [resource, askAt]));
   }
 
   /**
-   * An answer told of the day's limit, or, where `told` is empty, of the minute's in its stead. `totals`: all that was let go until upstream reckoned it, until now, and
-   * of what had surely arrived when its call was sent; null if that is forgotten. `believed`: the part of the tokens that came back which is spent again.
+   * An answer reported the day's limit or, if `told` is empty, the minute's instead. `totals`: all that was started until upstream computed it, until now, and
+   * until the last call that had certainly arrived when the answered call was sent; null if that is forgotten. `believed`: the share of the tokens that came
+   * back that is spent again.
    */
   follow(
     kind: Kind,
@@ -43,16 +44,17 @@ export class LearnedDays {
   ): LimitChange[] {
     const day = this.#days[kind];
     const asking = day.isLearned && day.isAsking(sentAt);
-    // The minute's in its stead, though nothing was left: there is no such limit any more.
+    // The minute's instead, although nothing was left of the day's: the day's limit is gone.
     if (asking && day.isAsking(sentAt, true) && told.length === 0) return [gone(day, budget)];
     const from = day.limit;
     const changed = day.follow(budget, at, now);
     const full = told.filter(isFull);
     const { arrived, now: total } = totals;
-    // What is under way is not in a bucket that is new.
+    // A bucket that was only just opened does not contain the calls under way.
     const counted = from === null && changed ? (arrived ?? 0) : totals.told;
     if (counted !== null && total !== null) for (const { remaining } of full) day.bring(budget, remaining, total - counted, at, now);
-    // Nobody gives requests back: where fewer are counted than we made, a day has turned. Of tokens only the operator can know; but none are counted beyond the limit, as calls that asked are here.
+    // Nobody gives requests back: if upstream counts fewer than we made, a new day has begun. Whether it gives tokens back, only the operator can know; but it
+    // counts none beyond the limit, while calls that asked are counted here.
     const isBack = kind === "requests" ? asking : believed > 0;
     const spent = Math.max(...full.map(({ limit, remaining }) => (isBack ? limit - remaining : limit)));
     if ((isBack || asking) && full.length > 0 && arrived !== null && total !== null)
@@ -61,7 +63,7 @@ export class LearnedDays {
     return changed ? [{ resource: day.resource, from, to: day.limit }] : [];
   }
 
-  /** A call that was let go at `startedAt` (ms) was answered. If it asked, and no header has told what it found, it has found that there is more. */
+  /** A call started at `startedAt` (ms) was answered. If it asked, and no header has shown what it found, then it found that there is more. */
   answered(budget: Budget, startedAt: number): LimitChange[] {
     if (!this.isLearned) return [];
     return this.#learned.filter((day) => day.isAsking(startedAt, true)).map((day) => gone(day, budget));
@@ -72,7 +74,7 @@ export class LearnedDays {
     return { rpd: this.#days.requests.limit, tpd: this.#days.tokens.limit };
   }
 
-  /** Whether more was learned than what was written tells, though no limit changed. */
+  /** Whether more was learned than was last stored, although no limit changed. */
   get isNotable(): boolean {
     return this.#days.requests.isNotable || this.#days.tokens.isNotable;
   }

@@ -4,11 +4,11 @@ import { asMeant, meaningOf } from "./verbatim.ts";
 
 type Plain = { choices: [{ index: number; delta: { content: string }; logprobs?: null; finish_reason?: null }]; usage?: null };
 
-/** All that a chunk of plain content may say beside it; `obfuscation` is padding against eavesdroppers. */
+/** The only keys that a chunk of plain content may have; `obfuscation` is padding against eavesdroppers. */
 const CHUNK_KEYS = new Set(["id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation", "choices", "usage"]);
 const CHOICE_KEYS = new Set(["index", "delta", "logprobs", "finish_reason"]);
 
-/** Appends a chunk, melting it into the last one when both carry nothing but a piece of the same choice's content. Changes `kept`. */
+/** Appends a chunk, or merges it into the last one if both carry only a piece of the same choice's content. Changes `kept`. */
 export function keep(kept: Chunk[], chunk: Chunk): void {
   const last = kept[kept.length - 1];
   if (isPlain(chunk) && isPlain(last) && chunk.choices[0].index === last.choices[0].index) {
@@ -22,12 +22,12 @@ export function keep(kept: Chunk[], chunk: Chunk): void {
   }
 }
 
-/** Characters that a chunk takes of a page whatever becomes of it: to read it takes its time. */
+/** Characters that each chunk counts for, merged or not, because reading it takes time. */
 const CHUNK_CHARACTERS = 50;
 
 /**
- * The first events of a job, in order, for which there is room (characters), and one beyond; no more is read. `more`: whether others follow. `melts`: deltas
- * that follow each other become one, of the last one's seq.
+ * The first events of a job, in order, until `room` (characters) is used up; the last one may exceed it. Reads at most one event more. `more`: whether others
+ * follow. `melts`: consecutive deltas become one, with the last one's seq.
  */
 export function pageOf(events: Iterable<JobEvent>, room: number, melts: boolean): { events: ToldEvent[]; more: boolean } {
   const told: ToldEvent[] = [];
@@ -48,7 +48,7 @@ export function pageOf(events: Iterable<JobEvent>, room: number, melts: boolean)
   return { events: told, more: false };
 }
 
-/** Answers by how much the kept have grown. */
+/** Adds a chunk to `kept`. Returns the characters that it takes. */
 function melt(kept: Chunk[], chunk: Chunk): number {
   const before = kept.length;
   keep(kept, chunk);

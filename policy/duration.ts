@@ -1,4 +1,4 @@
-/** A duration as OpenAI's headers have it, which is Go's way: `9ms`, `3.114s`, `6m0s`, `1h0m0s`. Takes whole ms ≥ 0. */
+/** A duration in the format of OpenAI's headers, which is Go's: `9ms`, `3.114s`, `6m0s`, `1h0m0s`. Takes whole ms ≥ 0. */
 export function durationText(ms: number): string {
   if (ms === 0) return "0s";
   if (ms < 1_000) return `${ms}ms`;

@@ -1,7 +1,7 @@
 /**
  * Tokens to reserve when a call is admitted, before upstream has counted them. OpenAI's limiter does not tokenise
- * either: it estimates the prompt from the count of its characters and adds the most the answer may take, for each
- * of `n` choices. The exact rule is unpublished, so guesses lean upward; what a call really used is settled after it.
+ * either: it estimates the prompt from its number of characters and adds the most that the answer may take, for each
+ * of `n` choices. The exact rule is unpublished, so guesses lean upward; what a call really used is settled afterwards.
  */
 import type { ChatRequest } from "../schemas/job.ts";
 
@@ -19,15 +19,15 @@ const LOW_DETAIL_IMAGE_TOKENS = 85;
 const IMAGE_TOKENS = 1_105;
 
 /**
- * A guess: audio costs about 10 tokens a second. WAV of 16 kHz and 16 bits has 42,667 base64 characters a second,
- * MP3 of 32 kbit/s, the least that is usual for speech, 5,333. Richer audio is overestimated.
+ * A guess: audio costs about 10 tokens a second. WAV at 16 kHz and 16 bits has 42,667 base64 characters a second;
+ * MP3 at 32 kbit/s, the lowest usual rate for speech, has 5,333. Richer audio is overestimated.
  */
 const WAV_CHARACTERS_PER_TOKEN = 4_000;
 const AUDIO_CHARACTERS_PER_TOKEN = 500;
 
 /**
- * A guess: a PDF page costs an image and its text, 1,700 tokens together, and takes 50 kB, 67,000 base64 characters.
- * A hundred pages are the most, lest a heavy scan look larger than any limit; five stand for a file known by id only.
+ * A guess: a PDF page costs an image and its text, 1,700 tokens together, and takes 50 kB (67,000 base64 characters).
+ * At most a hundred pages count, so that a heavy scan does not exceed every limit. A file known only by id counts as five.
  */
 const FILE_CHARACTERS_PER_TOKEN = 40;
 const PAGE_TOKENS = 1_700;
@@ -38,8 +38,8 @@ const UNSEEN_FILE_TOKENS = 5 * PAGE_TOKENS;
 type Sum = { characters: number; tokens: number };
 
 /**
- * The tokens that upstream will reckon the prompt at: an integer ≥ 1. Linear in the count of JSON values, not of
- * characters. Never throws for a request that passed the schema.
+ * The tokens that upstream will count for the prompt: an integer ≥ 1. Takes time linear in the number of JSON values,
+ * not of characters. Never throws for a request that passed the schema.
  */
 export function estimatePromptTokens(request: ChatRequest): number {
   const sum: Sum = { characters: 0, tokens: REPLY_TOKENS };
@@ -56,7 +56,7 @@ export function estimatePromptTokens(request: ChatRequest): number {
  */
 export function reservedTokens(request: ChatRequest, defaultOutputTokens: number, prompt = estimatePromptTokens(request)): number {
   const output = request.max_completion_tokens ?? request.max_tokens ?? defaultOutputTokens;
-  // A default that is no count must not turn the sum into one that no bucket can compare.
+  // A default of NaN or Infinity must not make a sum that no bucket can compare.
   const whole = Number.isFinite(output) ? Math.max(0, Math.ceil(output)) : 0;
   return Math.min(Number.MAX_SAFE_INTEGER, prompt + (request.n ?? 1) * whole);
 }
@@ -69,7 +69,7 @@ function addMessage(sum: Sum, message: Record<string, unknown>): void {
   else for (const part of content) addPart(sum, part);
 }
 
-/** Text counts as it is, anything else by the length of its JSON, nothing not at all. */
+/** Text counts by its length, null and undefined not at all, anything else by the length of its JSON. */
 function addText(sum: Sum, value: unknown): void {
   if (typeof value === "string") sum.characters += value.length;
   else if (value !== undefined && value !== null) sum.characters += jsonLength(value);
@@ -104,8 +104,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * The length that `JSON.stringify` would give, less escapes, without building the text. The stack is explicit:
- * a client may nest deeper than calls can.
+ * The length of the `JSON.stringify` text, escapes not counted, without building it. The stack is explicit, because
+ * a client may nest deeper than recursion can go.
  */
 function jsonLength(root: unknown): number {
   let length = 0;

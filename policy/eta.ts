@@ -1,8 +1,8 @@
-/** When a waiting job will start, from where it stands and how fast the budget lets the pool drain. */
+/** When a waiting job will start, judging by its position and by how fast the budget lets the pool drain. */
 import type { Eta, LimitedBy } from "../schemas/job.ts";
 import { type Budget, clearanceMs, readiness } from "./budget.ts";
 
-/** What p95 allows for: jobs that arrive with a head start, retries, calls that cost other than estimated. */
+/** What p95 allows for: jobs that arrive with a head start, retries, calls that cost more than estimated. */
 const SPREAD = 1.25;
 
 export type Ahead = {
@@ -15,7 +15,7 @@ export type Ahead = {
 };
 
 export function etaOf(budget: Budget, ahead: Ahead, ownTokens: number, now: number): Eta {
-  // As most tenants' own: nothing is limited.
+  // Nothing is limited, as in most tenants' own budgets.
   if (budget.meters.length === 0 && budget.concurrency === null && budget.heldUntil <= now) return eta(0, "none");
   const flow = clearanceMs(budget, ahead.jobs, ahead.tokens, ownTokens, now);
   const own = readiness(budget, ownTokens, now);
@@ -35,7 +35,7 @@ export function eta(waitMs: number, limitedBy: LimitedBy): Eta {
   return { p50: inSeconds(wait), p95: inSeconds(wait * SPREAD), limited_by: limitedBy };
 }
 
-/** To the ms. */
+/** Rounded to the ms. */
 export function inSeconds(ms: number): number {
   return Math.round(ms) / 1_000;
 }

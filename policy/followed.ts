@@ -1,13 +1,13 @@
-/** A limit that follows what upstream tells of it. Law: downward at once; upward by steps, and never above the operator's bound. */
+/** A limit that follows what upstream reports. Law: downward at once; upward in steps, and never above the operator's bound. */
 
-/** A raised limit is taken on by steps, lest one that goes up and down be followed into refusals. */
+/** A raised limit is followed in steps, so that one that goes up and down is not followed into refusals. */
 const RAISE = { factor: 1.25, everyMs: 10_000 };
 
 export class Followed {
-  /** Infinity is no limit. */
+  /** Infinity means no limit. */
   limit: number;
   readonly #most: number;
-  /** As it was told last, beyond the bound as well. */
+  /** As last reported, even if beyond the bound. */
   #told: number;
   #raisedAt = Number.NEGATIVE_INFINITY;
 
@@ -17,7 +17,7 @@ export class Followed {
     this.#told = limit;
   }
 
-  /** What is to be written: where the bound alone holds it, what was told, for the bound may be another then. */
+  /** What to store: if only the bound holds the limit back, what was reported, because the bound may be different after a restart. */
   get recorded(): number {
     return this.limit < this.#most ? this.limit : Math.max(this.limit, this.#told);
   }
@@ -28,14 +28,14 @@ export class Followed {
     this.#told = told;
     const wanted = Math.max(1, Math.min(told, this.#most));
     if (wanted === from || (wanted > from && now - this.#raisedAt < RAISE.everyMs)) return false;
-    // What was lowered is not raised again at once.
+    // A limit that was just lowered is not raised again at once.
     this.#raisedAt = now;
-    // One that is gone is gone at once.
+    // A limit that is gone (Infinity) is dropped at once.
     this.limit = wanted > from && wanted < Number.POSITIVE_INFINITY ? Math.min(wanted, from * RAISE.factor) : wanted;
     return true;
   }
 
-  /** As it was once, within the bound of now. */
+  /** Goes back to an earlier limit, within the present bound. */
   restore(limit: number): void {
     this.#told = limit;
     this.limit = Math.min(limit, this.#most);

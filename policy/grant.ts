@@ -1,19 +1,19 @@
-/** What a browser token allows. `null` stands for a key: it may do all that its roles say. */
+/** What a browser token allows. `null` stands for a key, which may do all that its roles allow. */
 import type { Job } from "../schemas/job.ts";
 import type { Role } from "../schemas/settings.ts";
 import type { Action, Grant, TokenInput } from "../schemas/token.ts";
 import { withoutAccount } from "./last-failure.ts";
 
-/** What a door asks for: a role, or what is a role's part. */
+/** What an endpoint asks for: a role, or a part of one. */
 export type Need = Role | "cancel" | "mint";
 
-/** Whether a key's roles open a door. Who may submit may cancel, and whoever may do something may hand it on. */
+/** Whether a key's roles meet a need. Whoever may submit may cancel, and whoever may read or submit may mint tokens. */
 export function keyMay(roles: readonly Role[], need: Need): boolean {
   if (need === "mint") return roles.includes("read") || roles.includes("submit");
   return roles.includes(need === "cancel" ? "submit" : need);
 }
 
-/** A token does what it says, as long as its key may do so too; it never operates, and makes no tokens. */
+/** A token may do what it says, as long as its key may do so too. It never operates, and mints no tokens. */
 export function grantMay(grant: Grant, roles: readonly Role[], need: Need): boolean {
   return (grant.actions as string[]).includes(need) && keyMay(roles, need);
 }
@@ -22,14 +22,14 @@ export function mayUseChannel(grant: Grant | null, channel: string): boolean {
   return grant === null || grant.channels.includes(channel);
 }
 
-/** A channel's token holds for the jobs of the channel. */
+/** A token for a channel is valid for the jobs of that channel. */
 export function mayUseJob(grant: Grant | null, id: string, channel: string): boolean {
   return grant === null || grant.jobs.includes(id) || grant.channels.includes(channel);
 }
 
 /**
- * A job as it is shown to who acts on it: the model's answer in it is for who may read, and to no token is said how it stands with the account. A key that submits is
- * shown what became of its jobs.
+ * A job as shown to whoever acts on it. A token sees the model's answer only if it may read, and nothing about the state of the account. A key that may submit
+ * sees what became of its jobs.
  */
 export function shown(grant: Grant | null, roles: readonly Role[], job: Job): Job {
   if (grant === null) return job;
@@ -43,7 +43,7 @@ export function shown(grant: Grant | null, roles: readonly Role[], job: Job): Jo
 
 export type ChannelChoice = { ok: true; channel: string | null } | { ok: false; reason: "channel_required" | "channel_not_allowed" };
 
-/** The channel that is meant. A token of one channel means that one; among several the client must name one. */
+/** The channel that a request means. A token for one channel implies it; with several, the client must name one. */
 export function channelMeant(grant: Grant | null, named: string | null): ChannelChoice {
   if (grant === null) return { ok: true, channel: named };
   if (named !== null) return grant.channels.includes(named) ? { ok: true, channel: named } : { ok: false, reason: "channel_not_allowed" };

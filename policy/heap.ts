@@ -1,6 +1,6 @@
 /**
- * A binary min-heap whose items may change their rank or leave: whoever changes one says so. Each item keeps its own place, -1 outside. Ranks are numbers, kept
- * beside each other as they were when their items were placed: of a thousand items most are then never looked at.
+ * A binary min-heap whose items may change rank or leave; whoever changes an item calls `place` or `remove`. Each item keeps its own place, -1 when outside.
+ * Ranks are numbers, kept in an array of their own as they were when their items were placed: of a thousand items, most are then never looked at.
  */
 export class RankedHeap<T> {
   readonly #items: T[] = [];
@@ -10,7 +10,7 @@ export class RankedHeap<T> {
   readonly #put: (item: T, place: number) => void;
   readonly #isFirst: (a: T, b: T) => boolean;
 
-  /** `isFirst`: of two of the same rank; without it either may be. */
+  /** `isFirst`: decides between two of the same rank; without it, either may come first. */
   constructor(
     rankOf: (item: T) => number,
     placeOf: (item: T) => number,
@@ -27,7 +27,7 @@ export class RankedHeap<T> {
     return this.#items.length;
   }
 
-  /** In no order. */
+  /** In no particular order. */
   [Symbol.iterator](): Iterator<T> {
     return this.#items[Symbol.iterator]();
   }
@@ -36,18 +36,18 @@ export class RankedHeap<T> {
     return this.#items[0];
   }
 
-  /** The least but one. */
+  /** The second least. */
   second(): T | undefined {
     const { length } = this.#items;
     return this.#items[length > 2 && this.#isBefore(2, 1) ? 2 : 1];
   }
 
-  /** From the least on; they stay where they are. Nothing may be placed or removed meanwhile. */
+  /** Visits items from the least on, without removing them. Nothing may be placed or removed meanwhile. */
   walk(): Walk<T> {
     return new Walk(this.#items, (a, b) => this.#isBefore(a, b));
   }
 
-  /** Takes the item in, or to where it belongs by now. */
+  /** Inserts the item, or moves it to where it belongs by now. */
   place(item: T): void {
     const at = this.#placeOf(item);
     const rank = this.#rankOf(item);
@@ -55,7 +55,7 @@ export class RankedHeap<T> {
     else this.#rise(this.#items.push(item) - 1, item, rank);
   }
 
-  /** Takes the least out. */
+  /** Removes and returns the least. */
   pop(): T | undefined {
     const least = this.peek();
     if (least !== undefined) this.remove(least);
@@ -71,7 +71,7 @@ export class RankedHeap<T> {
     if (last !== item) this.#move(at, last, rank);
   }
 
-  /** An item that may have changed goes up or down. */
+  /** Moves an item that may have changed up or down. */
   #move(at: number, item: T, rank: number): void {
     if (at > 0 && this.#comesBefore(item, rank, (at - 1) >> 1)) this.#rise(at, item, rank);
     else this.#sink(at, item, rank);
@@ -108,7 +108,7 @@ export class RankedHeap<T> {
     this.#put(item, at);
   }
 
-  /** Of two places. */
+  /** Compares two places. */
   #isBefore(a: number, b: number): boolean {
     const first = this.#ranks[a]!;
     const second = this.#ranks[b]!;
@@ -127,11 +127,11 @@ export class RankedHeap<T> {
   }
 }
 
-/** Of a heap, the next few from the least on, and what is known to come after them: a few more at the most. */
+/** Visits a heap from the least item on. Looks only at the items returned and at the candidates for the next, at most one more than those returned. */
 export class Walk<T> {
   readonly #items: readonly T[];
   readonly #isBefore: (a: number, b: number) => boolean;
-  /** Places whose parents were told, the least last. */
+  /** Places whose parents have been returned, the least last. */
   readonly #edge: number[];
 
   constructor(items: readonly T[], isBefore: (a: number, b: number) => boolean) {

@@ -1,9 +1,9 @@
 /**
- * The jobs of one flow in one pool. Law: they start in the order of `Queue`; those of each kind stand in a line of their own as well,
- * so that one kind can go ahead while the other's resource is spent. A job stays of the kind that it came in with: limits change while it waits.
+ * The jobs of one flow in one pool. Law: they start in the order of `Queue`. The jobs of each kind also stand in a line of their own,
+ * so that one kind can go ahead while the other's resource is used up. A job keeps the kind that it came in with, although limits change while it waits.
  *
- * Far ahead of their start jobs may rest by the run, out of memory: a lane then knows of a run how many they are and where the first ones stand. Whoever lets them
- * rest wakes them when `due` says so.
+ * Jobs far from their start may rest in runs, out of memory: a lane then knows only how many jobs a run has and where the first ones stand. Whoever puts a run
+ * to rest wakes it when `due` says so.
  */
 import { flowOf, isBatches } from "./flow.ts";
 import { before, began, type Gaps, startedOne, UNSEEN } from "./gaps.ts";
@@ -11,18 +11,18 @@ import { type Inflow, STILL } from "./inflow.ts";
 import { type Place, precedes, Queue, type Waiting } from "./queue.ts";
 import { type Use, unseen } from "./use.ts";
 
-/** What a job takes the greater share of: its dominant resource. */
+/** A job's dominant resource, of which it takes the greater share. */
 export type Kind = "requests" | "tokens";
 export const KINDS: readonly Kind[] = ["requests", "tokens"];
 
 /** Jobs of one flow and pool that rest together. */
 export type Run = {
   readonly size: number;
-  /** Where the first and the last of all stand; and the first of each kind, null if there is none. */
+  /** Places of the first job, of the last, and of the first of each kind (null if there is none). */
   readonly first: Place;
   readonly last: Place;
   readonly firstOf: Readonly<Record<Kind, Place | null>>;
-  /** How many of it are of a kind; and how many of these start before a place between its first and its last. */
+  /** How many of its jobs are of a kind, and how many of these start before a place between its first and its last. */
   sizeOf: (kind: Kind) => number;
   before: (place: Place, kind: Kind) => number;
 };
@@ -30,44 +30,44 @@ export type Run = {
 export class Lane {
   readonly flow: string;
   readonly weight: number;
-  /** Whether it lets others go first: a batch does. It then pays for the first job before that starts, or a thousand of them that come would go ahead by one each. */
+  /** Whether it lets others go first, as batches do. It then pays for its first job before that starts; or a thousand new ones would go ahead by a job each. */
   readonly yields: boolean;
-  /** The flow that may wait for this one: of a tenant's live work, its batches. */
+  /** The flow that may wait for this one: for a tenant's live work, its batches. */
   readonly follower: string | null;
   /** Whether it has yet to pay for its first job. */
   owes: boolean;
-  /** Whether its tenant's own cap keeps it: it is not asked for its next, until something may have changed. */
+  /** Whether its tenant's own cap holds it back: it is not asked for its next job until something may have changed. */
   isCapped = false;
   /** Service so far, in ms of the pool's rate divided by weight. */
   virtual = 0;
   /** Service to be given back at the next start. */
   credit = 0;
-  /** Of its service, what calls took beyond their charge that started while another flow waited: not forgiven where it starts because that is away for a moment. */
+  /** The part of its service that calls took beyond their charge, if they started while another flow waited. A moment without that flow does not forgive it. */
   debt = 0;
-  /** What its calls use of what they reserve. */
+  /** How much its calls use of what they reserve. */
   readonly use: Use = unseen();
-  /** Calls under way, but for those of before a restart; and these. */
+  /** Calls under way: those started since a restart, and those from before it. */
   running = 0;
   earlier = 0;
-  /** Whether what its last start was charged is kept, if the call uses less. */
+  /** Whether the charge of its last start stands even if the call uses less. */
   keeps = false;
-  /** Whether another competed with it when it last started. */
+  /** Whether another flow competed with it when it last started. */
   competed = false;
-  /** Whether it is among those that are asked for their next. */
+  /** Whether it is among the lanes that are asked for their next job. */
   asks = false;
-  /** Where the lane stands in the heap of each kind; -1 where it does not. */
+  /** The lane's place in the heap of each kind; -1 if it is not in it. */
   readonly slots: Record<Kind, number> = { requests: -1, tokens: -1 };
-  /** What comes to it. */
+  /** How fast jobs come to it. */
   inflow: Inflow = STILL;
-  /** Jobs that it started, and how many of them for each of a kind. */
+  /** Jobs that it started, and how many of them per job of each kind. */
   #starts = 0;
   readonly #gaps: Record<Kind, Gaps> = { requests: UNSEEN, tokens: UNSEEN };
   readonly #lines: Record<Kind, Queue> = { requests: new Queue(), tokens: new Queue() };
-  /** Those with jobs of each kind, by the first of them. A run of both kinds stands in both. */
+  /** Runs with jobs of each kind, in the order of the first of these. A run with both kinds is in both lists. */
   readonly #runs: Record<Kind, Run[]> = { requests: [], tokens: [] };
   readonly #restingOf: Record<Kind, number> = { requests: 0, tokens: 0 };
   #resting = 0;
-  /** None that rests stands behind it; null while none does. */
+  /** No resting job stands behind this place; null while none rests. */
   #last: Place | null = null;
 
   constructor(flow: string, weight: number) {
@@ -78,7 +78,7 @@ export class Lane {
     this.owes = this.yields;
   }
 
-  /** Of those that rest, too. */
+  /** Includes jobs that rest. */
   get size(): number {
     return this.awake + this.#resting;
   }
@@ -106,17 +106,17 @@ export class Lane {
     this.#lines[kind].add(waiting);
   }
 
-  /** Answers whether it was there, awake. */
+  /** Returns whether it was there, awake. */
   remove(waiting: Waiting): boolean {
     return this.#lines.requests.remove(waiting) || this.#lines.tokens.remove(waiting);
   }
 
-  /** A job of the kind waits, where none did. */
+  /** A job of the kind waits now, where none did. */
   begin(kind: Kind): void {
     this.#gaps[kind] = began(this.#gaps[kind], this.#starts);
   }
 
-  /** The job starts, and waits no more. Answers whether it was there, awake. */
+  /** The job starts, and no longer waits. Returns whether it was there, awake. */
   start(waiting: Waiting): boolean {
     // Nearly always it is the first of its kind.
     const kind = KINDS.find((each) => this.#lines[each].first() === waiting) ?? KINDS.find((each) => this.#lines[each].has(waiting));
@@ -128,17 +128,17 @@ export class Lane {
     return true;
   }
 
-  /** How many of a kind wait, those that rest too. */
+  /** How many jobs of a kind wait, including those that rest. */
   sizeOf(kind: Kind): number {
     return this.#lines[kind].size + this.#restingOf[kind];
   }
 
-  /** How many of the lane will have started before a job of a kind at this place does, as its kind went of late. */
+  /** How many of the lane's jobs will start before one of a kind at this place, judging by how that kind went lately. */
   before(place: Place, kind: Kind): number {
     return before(this.#gaps[kind], this.#starts, this.#rankOf(place, kind)) ?? this.rank(place);
   }
 
-  /** How many of the lane start before this place. */
+  /** How many of the lane's jobs stand before this place. */
   rank(place: Place): number {
     return this.#rankOf(place, "requests") + this.#rankOf(place, "tokens");
   }
@@ -146,7 +146,7 @@ export class Lane {
   #rankOf(place: Place, kind: Kind): number {
     const awake = this.#lines[kind].rank(place);
     if (!this.#last) return awake;
-    // Most that are asked for have just come in, and stand behind all.
+    // Most places asked for are those of jobs that have just come in, behind all others.
     if (precedes(this.#last, place)) return awake + this.#restingOf[kind];
     let resting = 0;
     for (const run of this.#runs[kind]) {
@@ -156,12 +156,12 @@ export class Lane {
     return awake + resting;
   }
 
-  /** Those that are awake behind the first `keep` of their kind, the farthest of each kind first. */
+  /** Jobs awake behind the first `keep` of their kind, the farthest of each kind first. */
   *far(keep: number): Iterable<Waiting> {
     for (const kind of KINDS) yield* this.#lines[kind].fromBack(keep);
   }
 
-  /** These rest as a run from now on. `jobs`: in order, none if they were never awake here. */
+  /** These jobs rest as a run from now on. `jobs`: in order; empty if they were never awake here. */
   rest(jobs: readonly Waiting[], run: Run): void {
     for (const kind of KINDS) this.#lines[kind].removeAll(jobs);
     this.#resting += run.size;
@@ -170,7 +170,7 @@ export class Lane {
     for (const kind of KINDS) if (run.firstOf[kind]) this.#runs[kind].splice(this.#placeOf(run, kind), 0, run);
   }
 
-  /** The run's jobs come back one by one. */
+  /** The run no longer rests here. Jobs of it that wake here are added one by one. */
   wake(run: Run): void {
     this.#resting -= run.size;
     for (const kind of KINDS) this.#restingOf[kind] -= run.sizeOf(kind);
@@ -178,13 +178,13 @@ export class Lane {
     for (const kind of KINDS) if (run.firstOf[kind]) this.#runs[kind].splice(this.#placeOf(run, kind), 1);
   }
 
-  /** A run that must wake before the lane is asked for its next: it holds the next. */
+  /** A run that must wake before the lane is asked for its next job, because it holds that job. */
   due(): Run | null {
     const awake = this.first(this.nextKind());
     return this.#firstRun((run) => !awake || precedes(run.first, awake));
   }
 
-  /** A run that should wake as well: it holds the next of a kind, as kinds were when it went to rest. */
+  /** A run that should wake as well, because it holds the next job of a kind, by the kinds at the time it went to rest. */
   lacking(): Run | null {
     return this.#firstRun((run, kind) => {
       const awake = this.first(kind);

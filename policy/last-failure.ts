@@ -1,15 +1,15 @@
-/** What is remembered of the last call of a job that came to nothing: told to whoever asks why it waits. */
+/** What is remembered of a job's last call that came to nothing: told to whoever asks why the job waits. */
 import type { LastFailure } from "../schemas/job.ts";
 import type { Problem } from "../schemas/problem.ts";
 import type { Outcome } from "../schemas/rpc.ts";
 
-/** As a ticket has it: `at` in ms, `message` null if none is told. `times`: so many calls in a row ended so. */
+/** As a ticket has it: `at` in ms, `message` null if there is none to tell. `times`: how many calls in a row ended this way. */
 export type Failure = Omit<LastFailure, "failed_at" | "retry_at"> & { at: number };
 
-/** Characters of upstream's message: each job that waits for a retry is in memory, with all that is known of it. */
+/** Most characters of upstream's message: each job that waits for a retry is in memory, with all that is known about it. */
 const MESSAGE_CHARACTERS = 200;
 
-/** What upstream says, where an older program did not pass it on. */
+/** What upstream usually says, where an older version did not pass it on. */
 const USUAL = {
   rate_limited: { status: 429, code: "rate_limit_exceeded" },
   no_capacity: { status: 429, code: "resource_unavailable" },
@@ -17,15 +17,15 @@ const USUAL = {
 };
 
 export type Facts = {
-  /** Of the call. */
+  /** The call's attempt number. */
   attempt: number;
-  /** It was an attempt. */
+  /** Whether the call counts as an attempt. */
   counted: boolean;
   before: Failure | undefined;
   now: number;
 };
 
-/** After a call after which the job waits for another; undefined if nothing failed. */
+/** The failure of a call after which the job waits for another; undefined if nothing failed. */
 export function failureOf(outcome: Outcome, { attempt, before, counted, now }: Facts): Failure | undefined {
   const said = saidBy(outcome);
   if (!said) return undefined;
@@ -33,12 +33,12 @@ export function failureOf(outcome: Outcome, { attempt, before, counted, now }: F
   return { attempt, counted, ...said, times: again ? before.times + 1 : 1, at: now };
 }
 
-/** As a client is told it; `retryAt` (ms): null of a job that is in line again. */
+/** The failure as a client sees it. `retryAt` (ms): null if the job is in line again. */
 export function toldFailure({ at, ...failure }: Failure, retryAt: number | null): LastFailure {
   return { ...failure, failed_at: at / 1_000, retry_at: retryAt === null ? null : retryAt / 1_000 };
 }
 
-/** As an end user is told it: what upstream says of a call that was no attempt speaks of the account, of its limits or its bill. */
+/** The failure as an end user sees it: what upstream says about a call that did not count as an attempt is about the account, its limits or its bill. */
 export function withoutAccount(failure: LastFailure): LastFailure {
   return failure.counted ? failure : { ...failure, code: null, message: null };
 }
@@ -50,7 +50,7 @@ function saidBy(outcome: Outcome): Pick<Failure, "status" | "code" | "message"> 
     case "slow_down":
       return outcome.problem ? worded(outcome.problem) : { ...USUAL[outcome.kind], message: null };
     case "halted":
-      // The account's own affair; of a key, what is said of it may name it.
+      // This is about the account, and a message about a key may name the key.
       return { ...worded(outcome.problem), message: null };
     case "region":
     case "retryable":
@@ -66,7 +66,7 @@ function worded({ code, message, status }: Problem): Pick<Failure, "status" | "c
 
 function beginningOf(text: string): string {
   if (text.length <= MESSAGE_CHARACTERS) return text;
-  // Letter by letter: a slice of a long text keeps all of it in memory. Half a surrogate pair is no character.
+  // Copied character by character, because a slice of a long text keeps all of it in memory. Half a surrogate pair is not a character.
   const kept = text.slice(0, MESSAGE_CHARACTERS).replace(/[\ud800-\udbff]$/, "");
   return [...kept, "…"].join("");
 }

@@ -1,7 +1,7 @@
-/** How long a pool's calls take until they are answered, and until they are sent, at the most, of late. */
+/** The longest time that a pool's calls have lately taken to be answered, and to be sent. */
 import type { PoolReading } from "../schemas/rate.ts";
 
-/** It is remembered for so long, ms. */
+/** How long that is remembered, ms. */
 const FADE_MS = 20_000;
 
 export class Lateness {
@@ -9,7 +9,7 @@ export class Lateness {
   leavingMs = 0;
   #since = 0;
 
-  /** A call that was let go at `startedAt` (ms; null if that is not known) was answered. */
+  /** A call started at `startedAt` (ms; null if unknown) was answered. */
   note({ at, sentAt }: PoolReading, startedAt: number | null, now: number): void {
     const faded = Math.exp(-Math.max(0, now - this.#since) / FADE_MS);
     this.answeredMs = Math.max(at - (startedAt ?? at), this.answeredMs * faded);

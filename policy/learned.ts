@@ -1,8 +1,7 @@
 /**
- * What upstream's answers teach of a pool: limits that were changed there, and what others spend of them on the same key. Laws: what upstream says
- * is left is never believed to be less than it is on account of our own calls under way; downward is followed at once, upward slowly
- * and within the operator's bounds; of two buckets for the same the scarcer counts, of two that are told by turns under one name the pool's own; and with no headers all
- * is as configured.
+ * What upstream's answers teach about a pool: limits that were changed there, and what others spend of them on the same key. Laws: our own calls under way
+ * never make us believe that less is left than upstream says; a lowered limit is followed at once, a raised one slowly and within the operator's bounds; of two
+ * buckets for the same thing the scarcer counts, of two reported by turns under one name the pool's own; and without headers everything is as configured.
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
 import {
@@ -31,23 +30,23 @@ import { periodOf } from "./period.ts";
 import { Sharing } from "./sharing.ts";
 import { Untold } from "./untold.ts";
 
-/** Part of the pool's transit by which our calls are thought to come late on the average: what upstream counts then is still ours. */
+/** Part of the pool's transit by which our calls are assumed to come late on average: what upstream counts in that time is still ours. */
 const LATE = 1 / 4;
-/** A bucket that no answer has told of for so long is none of ours any more, ms. */
+/** A bucket that no answer has reported for this long is no longer ours, ms. */
 const TOLD_MS = 60_000;
-/** What others spend between two answers is spent for them beforehand, as long as answers come; so much of it is left free besides, for they come by chance. */
+/** What others spend between two answers is deducted in advance, while answers come. `spareMs` of it stays free as well: others come at random. */
 const FORESEEN = { everyMs: 100, silenceMs: 15_000, spareMs: 1_000 };
-/** So much of what came back is believed of each answer, and none for so long after a refusal: headers that a refusal belies are not to be built on. */
+/** Part of what came back that each answer is believed for; none for `distrustMs` after a refusal, which shows that headers cannot be relied on. */
 const REFUND = { part: 1 / 2, distrustMs: 60_000 };
 
-/** What is told of a minute has the others of its bucket with it. */
+/** A reading of a day's limit, or of a minute's: that comes with what others spend of its bucket. */
 type Heard = { told: LimitReading } | { told: LimitReading; foreign: Foreign };
 
 export class Learned {
   readonly #bounds: Bounds;
   readonly #minutes: Record<Kind, Followed>;
   readonly days: LearnedDays;
-  /** What the minute's limits may owe since they were lowered. */
+  /** What may be owed on the minute's limits since they were lowered. */
   readonly #owed = new Debts();
   readonly bursts: LearnedBursts;
   readonly #foreign: Record<Name, Foreign> = { requests: new Foreign(), tokens: new Foreign(), projectTokens: new Foreign() };
@@ -58,7 +57,7 @@ export class Learned {
   readonly #untold = new Untold();
   readonly #late = new Lateness();
   #foreseenAt = Number.NEGATIVE_INFINITY;
-  /** The last instant that a correction was drawn from: older readings knew less. */
+  /** The instant of the last reading that led to a correction: older readings know less. */
   #correctedAt = Number.NEGATIVE_INFINITY;
 
   /** `now`: when the budget was opened, ms. */
@@ -71,7 +70,7 @@ export class Learned {
     this.bursts = new LearnedBursts(limits);
   }
 
-  /** A call of so many tokens was let go just now. */
+  /** A call of this many tokens has just started. */
   started(budget: Budget, tokens: number, now: number): LimitChange[] {
     this.#foresee(budget, now);
     this.#sharing.keep(budget);
@@ -81,19 +80,19 @@ export class Learned {
       const amount = kind === "requests" ? 1 : tokens;
       this.days.of(kind).started(budget, amount, now);
       this.#owed.of(kind).started(budget, amount, now);
-      // As configured again, but by steps: what was cut may still be.
+      // As configured again, but in steps: what was cut may still be cut.
       if (this.#untold.started(kind, now)) changes.push(...this.#follow(kind, resource, this.#bounds.limits[resource], budget, now));
     }
     return changes;
   }
 
-  /** A call was taken that was let go at `startedAt` (ms), and its headers were heard before. */
+  /** A call started at `startedAt` (ms) was taken. Its headers were heard before. */
   untold(startedAt: number): void {
     for (const [kind, resource] of KINDS)
       if (this.#minutes[kind].limit !== this.#bounds.limits[resource]) this.#untold.answered(kind, startedAt);
   }
 
-  /** Time goes by: a limit that was told without being believed, and that nobody has denied, is believed. */
+  /** Time has passed: a limit that was reported but not believed, and that no answer has denied, is believed now. */
   believe(budget: Budget, now: number): LimitChange[] {
     const changes: LimitChange[] = [];
     for (const [kind, resource, , names] of KINDS) {
@@ -104,57 +103,57 @@ export class Learned {
     return changes;
   }
 
-  /** Whether there is a limit of which only a call can tell if it still holds. */
+  /** Whether there is a limit that may no longer hold, which only a call can show. */
   get isInDoubt(): boolean {
     return this.#owed.isOwed || this.days.isLearned;
   }
 
   /**
-   * When a call of so many tokens may be let go, ms; from `now` on. Also with nothing left of a limit of which only a call can tell whether that is so: a day's that
-   * upstream told, or one that was lowered.
+   * When a call of this many tokens may start, ms; `now` or later. It may also start with nothing left of a limit, if only a call can show whether that is so:
+   * a day's limit that upstream reported, or one that was lowered.
    */
   readyAt(budget: Budget, tokens: number, now: number): number {
-    // What a limit never holds would be refused whether or not anything is owed.
+    // A call larger than a limit ever holds would be refused whether or not anything is owed.
     const owed = neverFits(budget, tokens) ? {} : this.#owed.seeAt(budget, tokens);
     return readyUnless(budget, tokens, { ...this.days.asks, ...owed }, now);
   }
 
-  /** Whether it matters, before a call that was let go then (ms) has ended, that upstream takes it. */
+  /** Whether it matters, before a call started at `startedAt` (ms) has ended, that upstream takes it. */
   sees(startedAt: number): boolean {
     return this.#owed.sees(startedAt);
   }
 
-  /** A call that was let go then was taken. */
+  /** A call started at `startedAt` (ms) was taken. */
   taken(startedAt: number, budget: Budget, now: number): void {
     for (const [kind, resource] of KINDS)
       if (this.#owed.of(kind).sees(startedAt))
         this.#ours.corrected(kind, correct(budget, resource, -this.#owed.of(kind).forgive(budget, now), now), budget, now);
   }
 
-  /** A call that ended had used so many tokens more than it was let go with. */
+  /** A call ended that had used this many tokens more than it had reserved. */
   charged(budget: Budget, tokens: number, now: number): void {
     this.#ours.charged(budget, tokens, now);
   }
 
-  /** A call of so many tokens was refused for the rate. */
+  /** A call of this many tokens was refused for the rate. */
   refused(tokens: number, now: number): void {
     this.turnedAway(tokens);
     this.#refusedAt = now;
     this.#sharing.seen(tokens, now);
   }
 
-  /** A call of so many tokens was not taken, for whatever reason. */
+  /** A call of this many tokens was not taken, for whatever reason. */
   turnedAway(tokens: number): void {
     this.#ours.wasTurnedAway(tokens);
   }
 
   /**
-   * A call is about to be refunded that was never made: nothing of it is ours or others'. Answers the tokens that may be back already, for headers showed that
-   * upstream does not count them; or that headers will show, as those of a day do where they tell it.
+   * A call that was never made is about to be refunded: it counts as nobody's. Returns what may be back already, because headers showed that upstream does not
+   * count it; or what headers will show to be back, as a day's do where they report it.
    */
   unmade({ at: since, tokens }: Reservation): Partial<Record<Resource, number>> {
     const tpd = this.#givesBack && this.days.of("tokens").isTold ? tokens : 0;
-    // One of before a restart is in nothing that is known here.
+    // A call from before a restart is in nothing that is known here.
     if (since === undefined) return { tpd };
     const back: Partial<Record<Resource, number>> = { tpd };
     for (const [kind, resource] of KINDS)
@@ -162,7 +161,7 @@ export class Learned {
     return back;
   }
 
-  /** Learns from an answer's headers; changes the budget. `call`: what its call was let go with here, and when, ms; null if that is not known. No call that started earlier was longer on its way. `refused`: for the rate. */
+  /** Learns from an answer's headers, and changes the budget. `call`: what its call reserved, and when; null if unknown. `refused`: for the rate. */
   take(reading: PoolReading, call: Required<Reservation> | null, budget: Budget, now: number, refused = false): Change[] {
     this.#late.note(reading, call?.at ?? null, now);
     const changes: Change[] = [];
@@ -170,19 +169,19 @@ export class Learned {
     this.#foresee(budget, now);
     for (const [kind, resource, , names] of KINDS) {
       const told = names.flatMap((name) => this.#hear(kind, resource, name, reading));
-      // Also where they tell of no minute, and so of nothing else.
+      // Also if they do not report a minute's limit, and so nothing else.
       changes.push(...this.#resize(kind, resource, budget, now, false));
       if (told.length > 0) changes.push(...this.#followDay(kind, told, budget, reading, now));
       const heard = told.flatMap((each) => ("foreign" in each ? each : []));
       if (heard.length === 0) continue;
       changes.push(...this.#follow(kind, resource, this.#lowest(names, reading.at), budget, now));
-      // What a window lets go of, and when, its headers do not tell; nor, of tokens that come back, when they did.
+      // Headers do not say what a window drops, and when; nor when tokens came back.
       const backs = kind === "tokens" && this.#bounds.refund;
       const full = heard.flatMap(({ foreign, told }) => (isFull(told) ? [{ foreign, told }] : []));
       const { limit } = this.#minutes[kind];
       const spent = this.#ours.levels.most(kind, reading.sentAt, reading.at, limit / 60_000);
       if (spent !== null && full.length === heard.length) seen[kind] = { told: full.map(({ told }) => told), limit, spent };
-      // Before what is left is heeded, and only where it can be.
+      // Before what is left is applied, and only where it can be.
       if (!refused && seen[kind] && reading.at > this.#correctedAt) this.bursts.grow(kind, seen[kind], now);
       changes.push(...this.#resize(kind, resource, budget, now, false));
       for (const { foreign, told } of full) {
@@ -197,7 +196,7 @@ export class Learned {
     return [...changes, ...KINDS.flatMap(([kind, resource]) => this.#resize(kind, resource, budget, now, true))];
   }
 
-  /** What others spend of the pool a minute, as far as answers of the last minutes tell. */
+  /** What others spend of the pool per minute, judging by the answers of the last minutes. */
   others(now: number): Record<Kind, number> {
     const { requests, tokens, projectTokens } = this.#foreign;
     return { requests: requests.pace(now), tokens: Math.max(tokens.pace(now), projectTokens.pace(now)) };
@@ -209,7 +208,7 @@ export class Learned {
     return { rpm: requests.limit, tpm: tokens.limit, ...this.days.limits };
   }
 
-  /** An operator knows better: until an answer tells otherwise the limits are as configured, nobody else is there, how much may be spent at once is as configured or small, and of a day is left what we did not spend. */
+  /** An operator knows better: until answers say otherwise, limits and bursts start anew, nobody else spends, and a day's limit lacks only what we spent. */
   reset(budget: Budget, now: number): void {
     this.bursts.reset();
     for (const [kind, resource, , names] of KINDS) {
@@ -223,7 +222,7 @@ export class Learned {
     }
   }
 
-  /** Whether more was learned than what was written tells, though no limit changed. */
+  /** Whether more was learned than was last stored, although no limit changed. */
   get isNotable(): boolean {
     return this.days.isNotable || this.bursts.isNotable || this.#owed.isNotable || this.#untold.isNotable;
   }
@@ -236,7 +235,7 @@ export class Learned {
     return { ...minutes, ...this.days.record(), ...this.bursts.record(), owed: this.#owed.record() };
   }
 
-  /** After a wake: goes on with what was learned, within the bounds of now. Of windows it is known what they owe. */
+  /** After a wake: goes on with what was learned, within the present bounds. What windows owe is known without it. */
   restore(record: LearnedRecord, budget: Budget, now: number): void {
     this.#untold.restore(record.asked ?? {}, { requests: record.rpm !== null, tokens: record.tpm !== null });
     this.bursts.restore(record.burst);
@@ -263,7 +262,7 @@ export class Learned {
     retune(budget, resource, { ...this.#bounds.limits, ...learned });
   }
 
-  /** `belied`, by a refusal: what was spent stays spent, upstream has to refill it, whatever it held. */
+  /** `belied`: disproved by a refusal. What was spent then stays spent: upstream has to refill it, however much its bucket holds. */
   #resize(kind: Kind, resource: "rpm" | "tpm", budget: Budget, now: number, belied: boolean): Change[] {
     const change = this.bursts.change(kind);
     if (change && belied) this.#retune(kind, resource, budget);
@@ -271,13 +270,13 @@ export class Learned {
     return change ? [change] : [];
   }
 
-  /** Less goes at once, but of what went nothing was too much: the rate goes on. */
+  /** The burst changes, but nothing that was spent was too much: the rate goes on. */
   #rebound(kind: Kind, resource: "rpm" | "tpm", budget: Budget, now: number): void {
     const back = keeping(budget, resource, now, () => this.#retune(kind, resource, budget));
     if (back > 0) this.#ours.levels.forget(kind, back);
   }
 
-  /** Of a bucket, what this answer tells of its minute or of its day, if it is not less than is known. */
+  /** What this answer reports of a bucket's minute or day, unless more is known already. */
   #hear(kind: Kind, resource: "rpm" | "tpm", name: Name, reading: PoolReading): Heard[] {
     const told = reading[name];
     if (!told) return [];
@@ -298,7 +297,7 @@ export class Learned {
     return [{ foreign, told }];
   }
 
-  /** When a limit was told that is believed from now on, ms; never, if there is none. */
+  /** When a limit was reported that is believed from now on, ms; -Infinity if there is none. */
   #undenied(name: Name, now: number): number {
     const told = this.#own[name].undenied(now);
     if (!told) return Number.NEGATIVE_INFINITY;
@@ -318,9 +317,9 @@ export class Learned {
     return Math.min(...names.map((name) => this.#foreign[name]).flatMap(({ heardAt, limit }) => (heardAt > at - TOLD_MS ? limit : [])));
   }
 
-  /** What came in between two readings and was not ours was others'. */
+  /** What was spent between two readings and was not ours was others'. */
   #observe(kind: Kind, foreign: Foreign, told: FullReading, at: number, call: Required<Reservation> | null): void {
-    // What left last may not have been there yet: at the beginning it is not counted as spent, at the end it is.
+    // Our latest calls may not have arrived yet: at the beginning they do not count as spent, at the end they do.
     const lateMs = (this.#bounds.limits.transitMs ?? 0) * LATE + this.#late.answeredMs;
     const own = call && { at: call.at, amount: kind === "requests" ? 1 : call.tokens };
     foreign.observe(told, at, own, this.#ours.turnedAway[kind], this.#late.answeredMs, (since, of) => {
@@ -332,7 +331,7 @@ export class Learned {
     });
   }
 
-  /** Of what we believe is free no more may be than upstream says is left, our own calls on their way allowed for. */
+  /** Lowers what we believe is free to what upstream says is left, allowing for our own calls on their way. */
   #bring(
     kind: Kind,
     resource: "rpm" | "tpm",
@@ -347,10 +346,10 @@ export class Learned {
     if (level === null) return;
     const known = this.#ours.correctedSince(kind, at);
     const transitMs = this.#bounds.limits.transitMs ?? 0;
-    // A bucket keeps back what its calls may arrive late by; of that a part is thought to be under way. Of a window as much is left to others, where there are any.
+    // A bucket keeps back what its calls may arrive late by; part of that is assumed to be under way. Of a window as much is left to others, if there are any.
     const keeps = !this.#bounds.limits.windowSeconds || this.#sharing.isSeen(now);
     const kept = keeps ? (this.#minutes[kind].limit / 60_000) * transitMs * (1 - LATE) : 0;
-    // Since then both have refilled alike, and what we let go since was taken from ours already.
+    // Since then both have refilled alike, and what we started since is already deducted from ours.
     const spare = (foreign.pace(now) / 60_000) * FORESEEN.spareMs;
     const missing = burstOf(budget, resource) - level - known - told.remaining + kept + spare;
     if (missing <= 0) return;
@@ -367,7 +366,7 @@ export class Learned {
     if (back > 0) this.#ours.corrected("tokens", correct(budget, "tpm", -back, now), budget, now);
   }
 
-  /** What refills by itself, units a ms; what is taken of a window is there until it is over. */
+  /** What refills by itself, units per ms: nothing of a window, where what was taken stays until it is over. */
   #refillOf(limit: number): number {
     return this.#bounds.limits.windowSeconds ? 0 : limit / 60_000;
   }
@@ -380,12 +379,12 @@ export class Learned {
     return this.#givesBack && now - this.#refusedAt >= REFUND.distrustMs;
   }
 
-  /** What was let go until then had surely arrived when a call was sent (ms): each is thought to be as late as any was. */
+  /** Calls started by this instant (ms) had certainly arrived when a call was sent at `sentAt`: each is assumed to be as late as the latest. */
   #arrivedBy(sentAt: number): number {
     return sentAt - this.#late.leavingMs - (this.#bounds.limits.transitMs ?? 0);
   }
 
-  /** Others go on as they did, until an answer tells. */
+  /** Others are assumed to go on as they did, until an answer says otherwise. */
   #foresee(budget: Budget, now: number): void {
     const elapsed = now - this.#foreseenAt;
     if (elapsed < FORESEEN.everyMs) return;

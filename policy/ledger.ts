@@ -1,23 +1,23 @@
 /**
- * What of a budget is written down. Law: what is restored after a crash is never less spent than the truth, nor more by
- * much: an object that sleeps between two calls begins anew with each.
+ * What is stored of a budget. Law: what is restored after a crash is never less spent than the truth, and not much more:
+ * an object that sleeps between two calls is restored for each of them.
  *
- * Writing every admission would cost a row a job. So the record runs ahead of the truth by a few seconds of rate and is
- * written again only when the truth has caught up, or was given back as much; a crash loses at most twice that of the budget, and gains none.
+ * Storing every admission would cost a row per job. So the record runs ahead of the truth by a few seconds of rate, and is
+ * written again only when the truth has caught up or as much was given back. A crash costs at most twice that much budget, and gains none.
  */
 import { spentAt } from "./bucket.ts";
 import type { Budget, Former, Meter, Resource } from "./budget.ts";
 import { type Past, Sliding } from "./sliding.ts";
 import { Refilling } from "./tally.ts";
 
-/** How far the record runs ahead; of a window, also for how long. */
+/** How far the record runs ahead, in ms of rate; for a window, also for how long. */
 export const AHEAD_MS = 5_000;
-/** And of a debt, in units: beyond rounding, for which a record would be written in each turn while it lasts. */
+/** How far it runs ahead of a debt, in units: just beyond rounding, or a record would be written in each turn while the debt lasts. */
 const HAIR = 1e-3;
 
 /**
- * `perMs`: the rate that each limit had; one of old has none. `past`: of a window, what was taken of it when; one of old has none. `former`: of limits that were lowered since, or taken away, what was spent of them: it is
- * spent still if they come back before it has refilled.
+ * `perMs`: the rate that each limit had. `past`: for a window, what was taken of it when. `former`: what was spent of limits that were since lowered or taken
+ * away: it is still spent if they come back before it has refilled. Records of older versions lack `perMs` and `past`.
  */
 export type LedgerRecord = {
   at: number;
@@ -28,9 +28,12 @@ export type LedgerRecord = {
   former?: Partial<Record<Resource, Former[]>>;
 };
 
-/** A record to write now, or null while the last one still covers the truth, and is near it. `aheadMs`: how far it runs ahead; 0 before a sleep, each of which would cost that much. */
+/**
+ * A record to write now, or null while the last one still covers the truth and is close to it. `aheadMs`: how far it runs ahead; 0 before a sleep, because each
+ * sleep would cost that much.
+ */
 export function nextRecord(budget: Budget, last: LedgerRecord | null, now: number, aheadMs = AHEAD_MS): LedgerRecord | null {
-  // Where a clock stepped back, nothing refills until it has caught up with the buckets.
+  // If the clock stepped back, nothing refills until it has caught up with the buckets.
   let at = now;
   for (const { tally } of budget.meters) at = Math.max(at, tally.at);
   if (last && covers(last, budget, now) && (at === now || covers(last, budget, at)) && !isFar(last, budget, at, aheadMs)) return null;
@@ -39,7 +42,8 @@ export function nextRecord(budget: Budget, last: LedgerRecord | null, now: numbe
   const past: LedgerRecord["past"] = {};
   for (const { rate, resource, tally, whole } of budget.meters) {
     const level = tally.spent(now);
-    // More than the whole is a debt, or what an earlier record ran ahead: nothing starts until it is paid off, and restart after restart would add to it.
+    // More than the whole is a debt, or what an earlier record ran ahead. Nothing starts until it is paid off, so running ahead would add to it with each
+    // restart.
     spent[resource] = Math.max(level > whole ? level + HAIR : 0, Math.min(level, whole) + Math.max(rate.perMs * aheadMs, HAIR / 2));
     perMs[resource] = rate.perMs;
     if (tally instanceof Sliding) past[resource] = tally.write(rate.perMs * aheadMs, at + aheadMs, now);
@@ -51,7 +55,7 @@ export function nextRecord(budget: Budget, last: LedgerRecord | null, now: numbe
   return { at, heldUntil: budget.heldUntil, spent, perMs, ...filled({ past, former }) };
 }
 
-/** `now`: what may have been taken of a window until then counts as of then. */
+/** `now`: what may have been taken of a window by then counts as taken then. */
 export function restore(budget: Budget, record: LedgerRecord, now: number): void {
   for (const meter of budget.meters) restoreMeter(meter, record, now);
   budget.heldUntil = record.heldUntil;
@@ -59,12 +63,17 @@ export function restore(budget: Budget, record: LedgerRecord, now: number): void
     carry(budget, record, resource as Resource, now);
 }
 
-/** How much of what was owed in ms of the pool's rate is owed in ms of the present one: where a limit was raised a ms of it is more, and who had a turn too many would wait for as much longer. */
+/**
+ * The part of what was owed in ms of the recorded rate that is owed in ms of the present one. If a limit was raised, a ms of it is more, and whoever had a turn
+ * too many would otherwise wait for that much longer.
+ */
 export function rescale({ perMs = {} }: LedgerRecord, { meters }: Budget): number {
   return meters.reduce((least, { rate, resource }) => Math.min(least, (perMs[resource] ?? rate.perMs) / rate.perMs), 1);
 }
 
-/** A limit is another than the record's: what was spent of greater ones is spent of this one as far as it goes, and of each of them when it is back. */
+/**
+ * For a limit that differs from the record's: what was spent of greater limits is spent of this one, as far as it goes, and of each of them if it comes back.
+ */
 function carry(budget: Budget, record: LedgerRecord, resource: Resource, now: number): void {
   const meter = budget.meters.find((each) => each.resource === resource);
   if (meter?.tally instanceof Sliding) return;
@@ -92,7 +101,7 @@ function leftOf({ at, perMs, spent }: Former, now: number): number {
   return Math.max(0, spent - Math.max(0, now - at) * perMs);
 }
 
-/** Those that have anything in them. */
+/** The fields that are not empty. */
 function filled<T extends Record<string, object>>(fields: T): Partial<T> {
   return Object.fromEntries(Object.entries(fields).filter(([, each]) => Object.keys(each).length > 0)) as Partial<T>;
 }
@@ -103,14 +112,14 @@ function restoreMeter({ leaving, rate, resource, tally, whole }: Meter, record: 
   const perMs = record.perMs?.[resource];
   const past = record.past?.[resource];
   if (tally instanceof Refilling) {
-    // A limit that was lowered since is spent to the last, not many times over: its rate would pay that off for hours.
+    // A limit that was lowered since counts as used up, not as spent many times over: its rate would take hours to pay that off.
     const lowered = rate.perMs < (perMs ?? Number.POSITIVE_INFINITY);
     const most = lowered ? whole + rate.perMs * AHEAD_MS : Number.POSITIVE_INFINITY;
     tally.bucket = { spent: Math.min(spent ?? 0, most), at: record.at };
   }
   if (!(tally instanceof Sliding)) return;
   if (past) tally.restore(past, now);
-  // A bucket was kept until now, by which nothing was taken once what had been spent had refilled.
+  // The record is a bucket's: by it, nothing was taken once what had been spent had refilled.
   else if (spent !== undefined) {
     const kept = perMs ?? rate.perMs;
     tally.restoreSteady(kept, spent, Math.min(now, record.at + spent / kept));
@@ -129,7 +138,7 @@ function covers(record: LedgerRecord, budget: Budget, now: number): boolean {
   return true;
 }
 
-/** So much was given back since that it would be missing after a restart: what a call reserved and did not use, say. */
+/** Whether so much was given back since that it would be missing after a restart: what a call reserved and did not use, say. */
 function isFar({ at, past, spent }: LedgerRecord, budget: Budget, now: number, aheadMs: number): boolean {
   return budget.meters.some(({ rate, resource, tally }) => {
     const window = past?.[resource];
@@ -138,7 +147,7 @@ function isFar({ at, past, spent }: LedgerRecord, budget: Budget, now: number, a
   });
 }
 
-/** What a window's record would bring back. */
+/** What a window's record would restore as spent. */
 function writtenAt({ ahead, spanMs, taken, until = Number.POSITIVE_INFINITY }: Past, now: number): number {
   return [...taken, [until, ahead] as const].reduce((sum, [at, amount]) => sum + (at + spanMs > now ? amount : 0), 0);
 }

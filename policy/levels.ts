@@ -1,11 +1,11 @@
 /**
- * How much of a pool's minute was spent, and how much was ever let go, at the instants when that grew: to be held against what upstream says it
- * was then, for its answers come late. Bounded: the oldest make room.
+ * How much of a pool's minute was spent, and how much was ever started, at the instants when that grew: to compare with what upstream says it
+ * was then, because its answers come late. Bounded: the oldest make room.
  */
 export type Kind = "requests" | "tokens";
 export type Level = { at: number; requests: { spent: number; total: number }; tokens: { spent: number; total: number } };
 
-/** Instants kept, and how far apart they are at least, ms: some seconds to some minutes of them. */
+/** Instants kept, and how far apart they are at least, ms: they cover some seconds to some minutes. */
 const KEPT = 1_024;
 const APART_MS = 10;
 
@@ -15,7 +15,7 @@ export class Levels {
   #head = 0;
   #full = false;
 
-  /** `since`: what was before that instant (ms) is not known. */
+  /** `since`: nothing before this instant (ms) is known. */
   constructor(since: number) {
     this.#since = since;
   }
@@ -23,7 +23,7 @@ export class Levels {
   note(level: Level): void {
     const last = this.#levels.at(-1);
     if (last && level.at - last.at < APART_MS) {
-      // Grown within one instant: the later level holds for all of it. What it was reckoned at stays.
+      // It grew within one instant: the later level replaces the earlier, and keeps its time.
       this.#levels[this.#levels.length - 1] = { ...level, at: last.at };
       return;
     }
@@ -36,7 +36,10 @@ export class Levels {
     this.#head = 0;
   }
 
-  /** A call that was let go at `since` (ms) was never made: it is in no level any more. `kept`: what of its amount had not come back by other ways. It refills `perMs`; without, it is there until it is over. */
+  /**
+   * A call started at `since` (ms) was never made: it is taken out of all levels. `kept`: the part of its amount that had not come back in other ways. It
+   * refills at `perMs`; at 0 it stays until its window is over.
+   */
   strike(kind: Kind, since: number, amount: number, kept: number, perMs: number): void {
     const first = Math.max(this.#head, this.#before(since) ?? this.#head);
     let left = kept;
@@ -44,18 +47,18 @@ export class Levels {
       const level = this.#levels[index]!;
       const { spent, total } = level[kind];
       const before = this.#levels[index - 1];
-      // What was spent fell below it: so much had come back by itself, as policy/bucket.ts has it.
+      // What was spent fell below it: that much had come back by itself, as in policy/bucket.ts.
       if (before && index > first) left = Math.min(left, Math.max(0, before[kind].spent + left - (level.at - before.at) * perMs));
       level[kind] = { spent: Math.max(0, spent - left), total: total - amount };
     }
   }
 
-  /** So much of what was spent is held against nobody any more, nor was it at any time: what upstream still counts of it, its answers tell. */
+  /** Takes an amount out of what was spent, at all instants. If upstream still counts it, its answers will show that. */
   forget(kind: Kind, amount: number): void {
     for (const level of this.#levels) level[kind] = { ...level[kind], spent: Math.max(0, level[kind].spent - amount) };
   }
 
-  /** The most that was spent of a kind at any time from `from` to `to` (ms), refilled `perMs`; null if that is forgotten. */
+  /** The most that was spent of a kind at any time from `from` to `to` (ms), with a refill of `perMs`; null if that is forgotten. */
   most(kind: Kind, from: number, to: number, perMs: number): number | null {
     const first = this.#before(from);
     if (first === null) return null;
@@ -66,7 +69,7 @@ export class Levels {
     return most;
   }
 
-  /** What was spent of a kind by an instant (ms), and had not refilled by a later one; null if that is forgotten. */
+  /** What was spent of a kind up to `by` (ms) and had not refilled by `at`; null if that is forgotten. */
   remained(kind: Kind, by: number, at: number, perMs: number): number | null {
     const index = this.#before(by);
     if (index === null) return null;
@@ -74,13 +77,13 @@ export class Levels {
     return level ? Math.max(0, level[kind].spent - Math.max(0, at - level.at) * perMs) : 0;
   }
 
-  /** All that was let go of a kind until `at` (ms), since some beginning; null if that is forgotten. */
+  /** All of a kind that was started until `at` (ms), since some beginning; null if that is forgotten. */
   total(kind: Kind, at: number): number | null {
     const index = this.#before(at);
     return index === null ? null : (this.#levels[index]?.[kind].total ?? 0);
   }
 
-  /** The last level at or before an instant: head - 1 if none is; null if it may be forgotten. */
+  /** Index of the last level at or before an instant: head - 1 if there is none; null if it may be forgotten. */
   #before(at: number): number | null {
     const oldest = this.#levels[this.#head];
     if (at < this.#since || (this.#full && oldest && at < oldest.at)) return null;

@@ -1,4 +1,4 @@
-/** The life of a job as a table. Law: an end is never left. */
+/** The life of a job as a table. Law: a job that has ended never changes its status. */
 import type { JobEnd, JobStatus } from "../schemas/job.ts";
 import { ENDS } from "../schemas/job.ts";
 
@@ -16,7 +16,7 @@ export function mayBecome(from: JobStatus, to: JobStatus): boolean {
   return NEXT[from].includes(to);
 }
 
-/** Of a status, or of an event that bears its name. */
+/** For a status, or an event of the same name. */
 export function isEnd(word: string): word is JobEnd {
   return (ENDS as readonly string[]).includes(word);
 }

@@ -1,9 +1,9 @@
 /**
- * What each of many takes of one memory, in characters, and all together. Law: who takes more than its part is named as it does; and where all take too much,
- * the one that takes most.
+ * How much each of many users of one memory takes, and all together, in characters. Law: one that takes more than its share is named at once; if all together
+ * take too much, the one that takes most is named.
  */
 
-/** `drains`: a second; of who never says that something is gone. `gone`: it is let go, and what it takes is still there. */
+/** `drains`: characters per second that are assumed gone, for one that never reports it. `gone`: it was let go, but what it takes is still there. */
 type Part = { characters: number; at: number; drains: number; gone: boolean };
 
 export class Load {
@@ -17,12 +17,12 @@ export class Load {
     this.#all = limits.all;
   }
 
-  /** Of all together. What has drained since is found out when it matters. */
+  /** Of all together. What has drained since is only deducted when it matters. */
   get characters(): number {
     return this.#sum;
   }
 
-  /** Takes more, at a time (ms). Answers who takes too much; null if nobody does. */
+  /** `who` takes more at `now` (ms). Returns who takes too much; null if nobody does. */
   add(who: string, characters: number, now: number, drains = 0): string | null {
     const part = this.#parts.get(who) ?? { characters: 0, at: now, drains, gone: false };
     this.#parts.set(who, part);
@@ -45,7 +45,7 @@ export class Load {
     if (part.characters <= 0) this.#parts.delete(who);
   }
 
-  /** It is let go: what it takes counts until it is given back. */
+  /** Lets one go: what it takes counts until it is given back. */
   letGo(who: string): void {
     const part = this.#parts.get(who);
     if (part) part.gone = true;
