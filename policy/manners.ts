@@ -1,9 +1,9 @@
 /** How much a client may send on one socket. */
 
-/** Frames at once, and a second: far beyond what a client has to say, and little for the object. */
+/** Frames at once, and per second after that: far more than a client needs, and little for the object. */
 const BURST = 2_000;
 const PER_SECOND = 200;
-/** Frames that mean nothing, until the socket is given up. */
+/** The meaningless frame at which the socket is closed. */
 const STRIKES = 32;
 
 export class Manners {
@@ -11,7 +11,7 @@ export class Manners {
   #at = Number.NEGATIVE_INFINITY;
   #strikes = 0;
 
-  /** A frame came (ms). False: too many do. */
+  /** Counts a frame that came at `now` (ms). False: too many have come. */
   mayCome(now: number): boolean {
     this.#frames = Math.min(BURST, this.#frames + (Math.max(0, now - this.#at) * PER_SECOND) / 1_000);
     this.#at = now;
@@ -19,7 +19,7 @@ export class Manners {
     return this.#frames >= 0;
   }
 
-  /** It meant nothing. False: enough is enough. */
+  /** Counts a meaningless frame. False: it was one too many. */
   mayErr(): boolean {
     return ++this.#strikes < STRIKES;
   }

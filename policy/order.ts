@@ -1,13 +1,13 @@
 /**
  * Who is next in a pool. Law: among flows with work waiting, service in the scarcer resource divided by weight differs by at most two
- * largest jobs (dominant-resource fair queueing, Ghodsi et al., SIGCOMM 2012); and whoever is next starts at most its own cost later
- * than if nobody had been let ahead.
+ * largest jobs (dominant-resource fair queueing, Ghodsi et al., SIGCOMM 2012); and the next job starts at most its own cost later
+ * than if none had been let ahead of it.
  *
- * A flow is a tenant's live work, or its batches (flow.ts). Its virtual time grows by the cost of what it starts; the least virtual time is next. One that
- * returns after idleness begins at the present virtual time: no back pay. Within a flow, `Lane` orders.
+ * A flow is a tenant's live work, or its batches (flow.ts). Its virtual time grows by the cost of what it starts; the flow with the least virtual time is next.
+ * A flow that returns after idleness begins at the present virtual time: no back pay. Within a flow, `Lane` orders.
  *
- * Packing: while the next job waits for one resource, jobs of the other kind may go ahead, for what they mostly take would be left
- * unspent. In strict order, big jobs before small ones need up to twice the time that their sums do.
+ * Packing: while the next job waits for one resource, jobs of the other kind may go ahead, because what they mostly take would be left
+ * unspent. In strict order, big jobs before small ones take up to twice the time that their totals need.
  */
 import type { Gate } from "./gate.ts";
 import { came } from "./inflow.ts";
@@ -20,16 +20,17 @@ import { hadOf, type Standing } from "./standing.ts";
 import { Turns } from "./turns.ts";
 import { isKnown, Uses } from "./use.ts";
 
-/** Lanes that are looked at for a job to let ahead: a decision stays cheap however many tenants there are. */
+/** Lanes searched for a job to let ahead: a decision stays cheap however many tenants there are. */
 const LANES_TRIED = 8;
 
 /**
- * Of a flow that has so many calls under way, of which nothing is known, and which competes with nobody, what a start is charged too much is not given back: it may be a whole window's work, and was no loss to it. Later it
- * would be taken from who came meanwhile. Of fewer it is, for one that is alone only for a moment loses by it.
+ * A flow with this many calls under way, of unknown use and without a rival, gets nothing back where a start was charged too much: that may be a whole window's
+ * work, and charging it cost the flow nothing. Given back later, it would be taken from flows that came meanwhile. With fewer calls a flow does get it back,
+ * because one that is alone only for a moment would lose by it.
  */
 const MANY = 16;
 
-/** What small jobs take is the mean of about so many that started. */
+/** What small jobs take is the mean over about this many that started. */
 const SMALL_SEEN = 32;
 
 export class Order {
@@ -47,9 +48,9 @@ export class Order {
   readonly #uses = new Uses();
   readonly #rivals = new Rivals();
   readonly #places = new Places(this.lanes, this.#uses);
-  /** What jobs that mostly take requests took of tokens, about. */
+  /** Tokens that a job takes if it mostly takes requests, roughly. */
   #small = 0;
-  /** The job that others were let ahead of: it stays the next until it starts, and was delayed by so much. */
+  /** The job that others were let ahead of, and how long they delayed it. It stays the next until it starts. */
   #passed: { waiting: Waiting; delayedMs: number } | null = null;
 
   constructor(weightOf: (flow: string) => number, kindOf: (waiting: Waiting) => Kind) {
@@ -61,7 +62,7 @@ export class Order {
     return this.#size;
   }
 
-  /** Whether somebody waits for the pool, as was found when the next was last asked for: not only for a cap of their own. */
+  /** Whether the last `next` found a job that waits for the pool, and not only for its tenant's own cap. */
   get isWaitedFor(): boolean {
     return this.#isWaitedFor;
   }
@@ -98,7 +99,7 @@ export class Order {
     this.#changed(lane);
   }
 
-  /** These jobs, in order, rest as a run from now on. They keep their places, and count. */
+  /** From now on these jobs, given in order, rest as a run. They keep their places, and still count. */
   rest(flow: string, jobs: readonly Waiting[], run: Run): void {
     const lane = this.lanes.get(flow)!;
     for (const each of jobs) if (this.#passed?.waiting === each) this.#passed = null;
@@ -106,7 +107,7 @@ export class Order {
     this.#rank(lane);
   }
 
-  /** A run that rested elsewhere, or since before the object woke, takes its place. */
+  /** A run that rested elsewhere, or was resting before the object woke, takes its place. */
   restored(flow: string, run: Run): void {
     const lane = this.#lane(flow);
     if (lane.size === 0) rejoin(lane, this.#virtual);
@@ -114,7 +115,7 @@ export class Order {
     this.#size += run.size;
   }
 
-  /** A run leaves, and rests elsewhere. */
+  /** A run leaves to rest elsewhere. */
   leave(flow: string, run: Run): void {
     const lane = this.lanes.get(flow)!;
     lane.wake(run);
@@ -130,13 +131,13 @@ export class Order {
     this.#rank(lane);
   }
 
-  /** Its tenant's own cap may let a flow go again: it is asked for its next from now on. */
+  /** The tenant's own cap may let a flow go again: from now on it is asked for its next job. */
   readmit(flow: string): void {
     const lane = this.lanes.get(flow);
     if (lane?.isCapped) this.#rank(lane);
   }
 
-  /** Takes out the next job that the gate lets go; null when none may. Nobody may be due to wake. */
+  /** Takes out the next job that the gate lets go; null if none may go. No run may be due to wake (`Lane.due`). */
   next(gate: Gate): Waiting | null {
     let chosen: Waiting | null = null;
     this.#isWaitedFor = false;
@@ -167,7 +168,7 @@ export class Order {
     return chosen;
   }
 
-  /** A job of the flow starts that did not stand in line: it is paid for as any. */
+  /** A job that did not stand in line starts: its flow is charged as for any other. */
   charge(waiting: Waiting, gate: Gate): void {
     const lane = this.#lane(waiting.flow);
     if (lane.size === 0) rejoin(lane, this.#virtual);
@@ -175,22 +176,25 @@ export class Order {
     this.#rank(lane);
   }
 
-  /** A call of the flow is under way since before a restart. */
+  /** A call of the flow has been under way since before a restart. */
   resumed(flow: string): void {
     this.#lane(flow).earlier++;
   }
 
-  /** Of how many tokens its flow was charged for a job that has just started; whether that is kept though the call use less; and whether another competed with it. */
+  /** For a job that has just started: the tokens that its flow was charged for, whether that is kept even if the call uses less, and whether it had a rival. */
   charged({ flow, tokens }: Waiting): { tokens: number; keeps: boolean; competed: boolean } {
     const { competed, keeps, use } = this.lanes.get(flow)!;
     return { tokens: tokens * this.#uses.partOf(use, tokens), keeps, competed };
   }
 
-  /** A call is over. Gives back virtual time for what it turned out not to use (`unusedMs` of the pool's rate); counts from the flow's next starts on (`giveBack`). `owes`: what it took beyond its charge counts at once, for another competed with it. */
+  /**
+   * A call is over. Gives back virtual time for what it turned out not to use (`unusedMs` of the pool's rate), from the flow's next starts on (`giveBack`).
+   * `owes`: what it took beyond its charge counts at once, because another flow competed with it.
+   */
   credit(flow: string, unusedMs: number, owes = false): void {
     const lane = this.lanes.get(flow);
     if (!lane) return;
-    // Those that began first, as most do, end first.
+    // Calls from before a restart are taken to end first: most do.
     if (lane.earlier > 0) lane.earlier--;
     else lane.running = Math.max(0, lane.running - 1);
     const back = unusedMs / lane.weight;
@@ -199,13 +203,13 @@ export class Order {
     this.#hasMoved = true;
   }
 
-  /** A call of the flow took so many tokens of those that it had reserved: all of them, if nobody can tell. */
+  /** A call of the flow used this many tokens of those that it had reserved; all of them, if nobody can tell. */
   used(flow: string, reserved: number, tokens = reserved): void {
     const lane = this.lanes.get(flow);
     if (lane) this.#uses.note(lane.use, reserved, tokens);
   }
 
-  /** Whether somebody has had something since `standing` was last asked. */
+  /** Whether any flow's account has changed since `standing` was last asked for. */
   get hasMoved(): boolean {
     return this.#hasMoved;
   }
@@ -217,7 +221,7 @@ export class Order {
     return this.#passed ? { ...had, passed: [this.#passed.waiting.job, this.#passed.delayedMs] } : had;
   }
 
-  /** When all who wait are lined up again, and nobody has started. `find`: a job that waits, if it is awake. */
+  /** To be called when all waiting jobs are lined up again, and none has started. `find`: a waiting job by its id; null unless it is awake. */
   recall({ flows, others = 0, part, lasts, passed }: Standing, find: (job: string) => Waiting | null): void {
     for (const lane of others > 0 ? this.lanes.values() : []) {
       if (lane.size === 0) continue;
@@ -228,7 +232,7 @@ export class Order {
       const lane = this.#lane(flow);
       Object.assign(lane, { virtual: this.#virtual + lead, credit, owes, debt });
       if (use) this.#uses.remember(lane.use, use);
-      // It was idle, and has work by now.
+      // It was idle then, and has work now.
       if (lane.size > 0) lift(lane, this.#virtual);
       this.#rank(lane);
     }
@@ -238,17 +242,17 @@ export class Order {
     if (waiting) this.#passed = { waiting, delayedMs: passed[1] };
   }
 
-  /** How many of its flow's own start before a job. */
+  /** How many jobs of its own flow start before a job. */
   rank(waiting: Waiting): number {
     return this.lanes.get(waiting.flow)?.rank(waiting) ?? 0;
   }
 
-  /** Its place in the whole pool, 1 being next. */
+  /** A job's place in the whole pool, 1 being next. */
   position(waiting: Waiting, cost: Cost, rank = this.rank(waiting)): number {
     return this.#places.position(waiting, cost, rank, this.#virtual);
   }
 
-  /** Tokens of the next two jobs that mostly take tokens, as far as can be told from those that are first. */
+  /** Tokens of the next two jobs that mostly take tokens, as far as the first jobs of the lanes tell. */
   #large(head: Waiting, gate: Gate): number[] {
     const heap = this.#turns.of.tokens;
     const lane = this.#kindOf(head) === "tokens" ? this.lanes.get(head.flow)! : heap.peek();
@@ -261,7 +265,7 @@ export class Order {
     return next ? [first.tokens, next.tokens] : [first.tokens];
   }
 
-  /** How many of the pool start before a job, and of them how many of its flow's own, as kinds went of late. `startMs`: how often one starts, ms. */
+  /** How many jobs of the pool start before a job, and how many of its own flow, going by how kinds went lately. `startMs`: time between starts, ms. */
   before(waiting: Waiting, cost: Cost, startMs: number, now: number): { jobs: number; own: number } {
     const lane = this.lanes.get(waiting.flow);
     if (!lane) return { jobs: 0, own: 0 };
@@ -269,7 +273,7 @@ export class Order {
     return { jobs: this.#places.before(waiting, cost, own, this.#virtual, { startMs, since: this.#since, now }), own };
   }
 
-  /** Lets a job of this kind ahead of the head, if that is fair and the head bears it. */
+  /** Lets a job of this kind go ahead of the head, if that is fair and does not delay the head by more than the head's own cost. */
   #letAhead(kind: Kind, head: Waiting, gate: Gate): Waiting | null {
     const scarce = kind === "requests" ? "tokens" : "requests";
     const own = this.lanes.get(head.flow)!;
@@ -290,13 +294,14 @@ export class Order {
       }
       const delayedMs = passedMs + gate.delayMs(candidate, scarce, head);
       if (delayedMs > bearsMs) break;
-      // Of all that wait: those passed over here do as well, and the head itself.
+      // Over all other lanes that wait: those skipped here wait too, and so does the head's.
       const least = Math.min(virtualOf(this.#turns.leastBut(lane, kind)), virtualOf(this.#turns.leastBut(lane, scarce)));
       const step = this.#chargeMs(lane, candidate, gate) / lane.weight;
-      // Were it let ahead, it would lead no other by more than a largest job, the head's start counted: by the larger of these two. Rejected: by the largest that its flow had of late. Four tenants' work beside windows
-      // took 3 % less, but waits were told twice as badly, and tenants who use less than they reserve were less even.
+      // With the candidate let ahead, its lane may lead no other by more than a largest job, the larger of these two; in the head's own lane, the head's start
+      // counts too. Rejected: by more than the largest job that its flow had lately. Four tenants' work beside windows took 3 % less time, but waits were
+      // predicted twice as badly, and tenants who use less than they reserve were served less evenly.
       const isFair = lane.virtual + step + (lane === own ? headStep : 0) - least <= Math.max(step, headStep);
-      // The head itself, where it waits for what it takes less of, or limits have changed which that is: nobody goes ahead of himself.
+      // The candidate can be the head, where that waits for what it takes less of, or changed limits have changed its kind: no job goes ahead of itself.
       const answer = isFair && candidate !== head ? gate.starts(candidate, true) : "aside";
       if (answer === "lane") {
         this.#cap(lane);
@@ -315,7 +320,7 @@ export class Order {
 
   #take(waiting: Waiting, gate: Gate): void {
     const lane = this.lanes.get(waiting.flow)!;
-    // One that stayed would start again and again.
+    // A job that stayed in line would start again and again.
     if (!lane.start(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
     this.#size--;
     if (this.#kindOf(waiting) === "requests") this.#small += (waiting.tokens - this.#small) / (this.#small > 0 ? SMALL_SEEN : 1);
@@ -326,7 +331,7 @@ export class Order {
     this.#changed(lane);
   }
 
-  /** What it is charged at its start, ms of the pool's rate. */
+  /** What a job is charged at its start, ms of the pool's rate. */
   #chargeMs(lane: Lane, waiting: Waiting, gate: Gate): number {
     return gate.costMs(waiting, waiting.tokens * this.#uses.partOf(lane.use, waiting.tokens));
   }
@@ -339,7 +344,7 @@ export class Order {
     this.#hasMoved = true;
   }
 
-  /** The next starts: the virtual time of now is its own, but for what it owes to a rival that is away. */
+  /** The next job starts: the present virtual time becomes that of its lane, less what the lane owes to a rival that is away. */
   #advance(lane: Lane, now: number): void {
     const keeps = this.#turns.isAlone(lane) && !this.#rivals.areGone(lane, now);
     lane.debt = keeps ? keptDebt(lane, this.#virtual) : 0;
@@ -352,7 +357,7 @@ export class Order {
     if (lane.asks) this.#turns.place(lane);
   }
 
-  /** A job has left: a batch that waited for its tenant's live work may go. */
+  /** A job has left: batches that waited for their tenant's live work may go. */
   #changed(lane: Lane): void {
     this.#rank(lane);
     if (lane.follower) this.readmit(lane.follower);
@@ -367,7 +372,7 @@ export class Order {
     return lane;
   }
 
-  /** A flow that yields comes in behind those that are there, by what its first job costs. */
+  /** A flow that yields comes in behind those already there, by the cost of its first job. */
   #pay(lane: Lane, first: Waiting, gate: Gate): void {
     lane.virtual += this.#chargeMs(lane, first, gate) / lane.weight;
     lane.owes = false;
@@ -375,7 +380,7 @@ export class Order {
     this.#rank(lane);
   }
 
-  /** Puts a lane where it belongs in the heaps, or out of them. One that was capped was like one that is idle: it did not wait for the pool, so nothing is owed to it. */
+  /** Puts a lane where it belongs in the heaps, or takes it out. A capped one counts as idle: it did not wait for the pool, so it is owed nothing. */
   #rank(lane: Lane): void {
     if (lane.isCapped) rejoin(lane, this.#virtual);
     lane.isCapped = false;

@@ -1,5 +1,6 @@
 /**
- * What we let go of a pool ourselves, and what of it is still spent, as it was known at each instant: what upstream tells is held against this, for its answers come late.
+ * What we let go from a pool ourselves, and how much of it was still spent, as known at each instant. Upstream's figures are compared with this, because its
+ * answers come late.
  */
 import { type Budget, type Reservation, used } from "./budget.ts";
 import { Corrections } from "./corrections.ts";
@@ -8,11 +9,11 @@ import { type Kind, Levels } from "./levels.ts";
 export class Ours {
   readonly levels: Levels;
   readonly #total = { requests: 0, tokens: 0 };
-  /** Of these, what upstream turned away: it may not be in what is spent there. */
+  /** The part of these that upstream turned away, and may not count as spent. */
   readonly #turnedAway = { requests: 0, tokens: 0 };
   readonly #corrections = new Corrections();
 
-  /** `since`: what was before that instant (ms) is not known. */
+  /** `since`: nothing is known from before that instant (ms). */
   constructor(since: number) {
     this.levels = new Levels(since);
   }
@@ -26,7 +27,7 @@ export class Ours {
     this.charged(budget, tokens, now);
   }
 
-  /** A call that ended had used so many tokens more than it was let go with. */
+  /** A call that ended had used this many tokens more than it was let go with. */
   charged(budget: Budget, tokens: number, now: number): void {
     this.#total.tokens += tokens;
     this.note(budget, now);
@@ -37,7 +38,7 @@ export class Ours {
     this.#turnedAway.tokens += tokens;
   }
 
-  /** A call was never made. Answers what of it may be back already: it was corrected since. `perMs`: what refills. */
+  /** A call was never made. Returns how much of it may be back already, by corrections since. `perMs`: what refills a ms. */
   unmade({ at: since, tokens }: Required<Reservation>, kind: Kind, perMs: number): number {
     const amount = kind === "requests" ? 1 : tokens;
     const back = this.#corrections.backSince(kind, since);
@@ -46,13 +47,13 @@ export class Ours {
     return back;
   }
 
-  /** An answer showed that so much is spent besides; less than nothing: that it is free again. */
+  /** An answer showed that this much more is spent; negative: that it is free again. */
   corrected(kind: Kind, amount: number, budget: Budget, now: number): void {
     this.note(budget, now);
     this.#corrections.add(kind, amount, now);
   }
 
-  /** What was learned after an instant (ms), and is not in the level of then. */
+  /** What was learned after an instant (ms), and so is not in the level of that instant. */
   correctedSince(kind: Kind, at: number): number {
     return this.#corrections.since(kind, at);
   }

@@ -1,18 +1,18 @@
 /**
- * How long answers are that nothing bounds, learned from those that came: for each tenant and model, of the last of them.
+ * How long unbounded answers are, learned from the last ones of each tenant and model.
  *
- * The k-th smallest of m answers is as long as the next at least with probability k / (m + 1), whatever their distribution, as long as none of them is
+ * The next answer is no longer than the k-th smallest of m with probability k / (m + 1) at least, whatever their distribution, as long as none of them is
  * special (exchangeability: Vovk, Gammerman & Shafer, "Algorithmic Learning in a Random World", 2005, conformal prediction).
  */
 import type { OpenOutput } from "../schemas/rpc.ts";
 
 export type Outputs = readonly number[];
 
-/** Answers remembered: an hour ago is no guide. */
+/** Answers remembered: those of an hour ago are not a guide. */
 const KEPT = 100;
-/** Until so many came, the pool's `default_output_tokens` stands. */
+/** Until this many have come, the pool's `default_output_tokens` applies. */
 export const ENOUGH = 20;
-/** The share of answers that a reservation is to be enough for. More of them would leave budget unused, for upstream gives none back. */
+/** The share of answers that a reservation should cover. A larger one would leave budget unused, because upstream gives none back. */
 const SHARE = 0.9;
 
 /** `tokens`: of one choice. */
@@ -28,8 +28,8 @@ export function expectedOutput(outputs: Outputs): number | null {
 }
 
 /**
- * The reservation of a request without bound: an integer ≥ 1. What was learned never makes it larger than `whole`, the most that can be reserved: a guess is
- * no reason to refuse.
+ * The reservation of a request without a bound: an integer ≥ 1. What was learned never raises it above `whole`, the most that can be reserved: a guess is
+ * not a reason to refuse.
  */
 export function reserveOpen(tokens: number, { choices, each }: OpenOutput, expected: number, whole: number): number {
   return Math.max(1, Math.min(tokens + choices * (expected - each), Math.max(tokens, Math.floor(whole))));

@@ -1,23 +1,24 @@
 /**
- * What a limit of before allowed, and the lower one that it was cut to may owe. An upstream that refills a bucket has forgotten it, one that keeps a log of the minute has not, and
- * the headers of both tell the same: nothing is left. So before it is paid off a call goes to see. Law: one at a time, and after each the next is three times as late.
+ * What was spent under a higher limit, and may be owed under the lower one that it was cut to. An upstream that refills a bucket has forgotten it, one that
+ * keeps a log of the minute has not, and the headers of both say the same: nothing is left. So a call is let go to find out before the debt is paid off. Law:
+ * one such call at a time, and the wait for the next one triples.
  */
 import { type Budget, burstOf, paceOf, used } from "./budget.ts";
 import type { Kind } from "./levels.ts";
 
-/** The first goes so long after the cut: most of a minute would be lost without it, and a debt that is paid off sooner is not worth a refusal. ms. */
+/** `firstMs`: when the first one goes, after the cut. Without it most of a minute would be lost, and a debt that is paid off sooner is not worth a refusal. */
 const SEE = { firstMs: 2_000, factor: 3 };
 /** Less than this is rounding. */
 const HAIR = 1e-6;
 
-/** `since`: the cut, ms; `times`: how many calls went to see; `nextAt`: when the next may go, ms. */
+/** `since`: when the limit was cut, ms; `times`: how many calls went to find out; `nextAt`: when the next may go, ms. */
 export type OwedRecord = { since: number; times: number; nextAt: number };
 
 class Owed {
   readonly #kind: Kind;
   readonly #resource: "rpm" | "tpm";
   #debt: OwedRecord | null = null;
-  /** When the last call that went to see was let go, ms. */
+  /** When the last call to find out was let go, ms. */
   #seeingSince = Number.POSITIVE_INFINITY;
   #written: OwedRecord | null = null;
 
@@ -25,11 +26,11 @@ class Owed {
     [this.#kind, this.#resource] = [kind, resource];
   }
 
-  /** The limit was lowered just now: beyond what it allows at once, more may be owed than a moment pays off. */
+  /** The limit was lowered just now. It is a debt if what is spent beyond its burst takes more than a moment to pay off. */
   lowered(budget: Budget, now: number): void {
     if (this.#debt || this.#refillMs(budget, this.#beyond(budget, now)) <= SEE.firstMs) return;
     this.#debt = { since: now, times: 0, nextAt: now + SEE.firstMs };
-    // What went to see after an earlier cut, and since, says nothing of this one.
+    // Calls that were let go before now say nothing about this cut.
     this.#seeingSince = Number.POSITIVE_INFINITY;
   }
 
@@ -37,13 +38,16 @@ class Owed {
     return this.#debt !== null;
   }
 
-  /** A call that takes so much may be let go from then on, ms, whatever is owed. Infinity: not before it is paid off. What even a bucket that was empty at the cut has not refilled yet is refused for sure. */
+  /**
+   * When a call that takes this much may be let go, ms, whatever is owed; Infinity: nothing is owed, so nothing is to be found out. What even a bucket that was
+   * empty at the cut cannot have refilled yet would be refused for sure.
+   */
   seeAt(budget: Budget, amount: number): number {
     if (!this.#debt) return Number.POSITIVE_INFINITY;
     return Math.max(this.#debt.nextAt, this.#debt.since + this.#refillMs(budget, amount));
   }
 
-  /** A call that takes so much was let go just now. */
+  /** A call that takes this much was let go just now. */
   started(budget: Budget, amount: number, now: number): void {
     if (!this.#debt) return;
     const before = used(budget, this.#resource, now) - amount;
@@ -56,12 +60,12 @@ class Owed {
     this.#seeingSince = now;
   }
 
-  /** Whether a call that was let go then (ms) went to see, or since. */
+  /** Whether a call let go at `startedAt` (ms) is the one that went to find out, or a later one. */
   sees(startedAt: number): boolean {
     return this.#debt !== null && startedAt >= this.#seeingSince;
   }
 
-  /** It was taken: nothing is owed. Answers what is to be given back. */
+  /** That call was taken: nothing is owed. Returns what is to be given back. */
   forgive(budget: Budget, now: number): number {
     this.#debt = null;
     return this.#beyond(budget, now);
@@ -89,7 +93,7 @@ class Owed {
   }
 }
 
-/** Of a pool's requests and tokens. */
+/** The debts of a pool's requests and tokens. */
 export class Debts {
   readonly #of: Record<Kind, Owed> = { requests: new Owed("requests", "rpm"), tokens: new Owed("tokens", "tpm") };
 
@@ -101,12 +105,12 @@ export class Debts {
     return this.#of.requests.isOwed || this.#of.tokens.isOwed;
   }
 
-  /** When a call of so many tokens may be let go, ms, whatever is owed. */
+  /** When a call of this many tokens may be let go, ms, whatever is owed; Infinity for a limit that owes nothing. */
   seeAt(budget: Budget, tokens: number): { rpm: number; tpm: number } {
     return { rpm: this.#of.requests.seeAt(budget, 1), tpm: this.#of.tokens.seeAt(budget, tokens) };
   }
 
-  /** Whether a call that was let go then (ms) went to see, or since. */
+  /** Whether a call let go at `startedAt` (ms) is one that went to find out, or a later one. */
   sees(startedAt: number): boolean {
     return this.#of.requests.sees(startedAt) || this.#of.tokens.sees(startedAt);
   }

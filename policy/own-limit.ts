@@ -1,34 +1,37 @@
 /**
- * Which of the limits that are told under one header's name is the pool's own. Upstream can count requests of one pool in several buckets (those of a long context, those of each
- * model), whose answers tell several limits by turns. Law: a limit that one answer tells and the next denies is not the pool's, however low it is; one that is told
- * and not denied is, within seconds.
+ * Which of the limits reported under one header name is the pool's own. Upstream can count requests of one pool in several buckets (long contexts, or each
+ * model, apart), and answers then report their limits by turns. Law: a limit that one answer reports and the next contradicts is not the pool's, however low it
+ * is; one that is reported and not contradicted is, within seconds.
  */
 
-/** One that no answer has told for so long, while one told another, is another from now on, ms; sooner where so many in a row told the other. */
+/** A limit that no answer has reported for this long (ms), while one reported another, gives way to that; after `MANY.ms` if `MANY.answers` in a row did. */
 const SILENT_MS = 2_000;
 const MANY = { answers: 20, ms: 250 };
-/** One that stood between two tellings of the other for no longer, or for no more answers, is another bucket's, and so it is for a while. */
+/** A limit reported between two reports of another, for less than `ms` or by at most `answers` answers, is another bucket's. It stays so for `APART_MS`. */
 const BRIEF = { ms: 10_000, answers: 2 };
 const APART_MS = 600_000;
-/** Another bucket's becomes the pool's own if so many answers in a row told it, and of those of late so many times as many as told the own. */
+/** Another bucket's limit becomes the pool's own once `inRow` answers in a row reported it, and `times` as many recent ones as reported the own. */
 const MAJORITY = { inRow: 3, times: 2, fadeMs: 30_000 };
-/** Limits that are remembered. */
+/** Limits remembered at most. */
 const MOST = 8;
 
-/** `answers`: that told it, fading; `since`: the first of them, of those that minutes do not part, nor a time as the pool's own; `apartAt`: when it was last another bucket's. */
+/**
+ * `answers`: how many reported it, fading. `since`: the first of them, after the last gap of minutes and the last time that it ceased to be the pool's own.
+ * `apartAt`: when it was last another bucket's.
+ */
 type Known = { answers: number; at: number; since: number | null; apartAt: number };
-/** One limit told, and no other, since then. */
+/** Reports of one limit in a row, with no other between. */
 type Row = { limit: number; since: number; last: number; answers: number };
 
 export class OwnLimit {
   readonly #known = new Map<number, Known>();
   #own: Row | null = null;
-  /** What has been told since the own was. */
+  /** What has been reported since the own limit was. */
   #other: Row | null = null;
 
   /**
-   * An answer told it at `at` (ms), to a call that was sent at `sentAt`. True: it is the pool's own. What was sent before the other was ever told, and is answered since, tells of the limit
-   * as it was: it does not make the other another bucket's.
+   * An answer reported `limit` at `at` (ms), to a call sent at `sentAt`. True: it is the pool's own. An answer to a call that was sent before the other limit
+   * was first reported shows the limit as it was then: it does not make the other one another bucket's.
    */
   told(limit: number, sentAt: number, at: number): boolean {
     this.#count(limit, at);
@@ -43,7 +46,7 @@ export class OwnLimit {
     return this.#isOwn(this.#other, at) && this.#change(at);
   }
 
-  /** What was told last and became the pool's own by `now` (ms), for nobody denied it; null if there is no such. */
+  /** The limit reported last, if it became the pool's own by `now` (ms) because no answer contradicted it; null otherwise. */
   undenied(now: number): { limit: number; at: number } | null {
     const other = this.#other;
     if (!other || now - other.last < SILENT_MS || !this.#isOwn(other, now)) return null;
@@ -61,7 +64,7 @@ export class OwnLimit {
   #change(at: number): true {
     const before = this.#known.get(this.#own!.limit);
     if (before && isBrief(this.#own!, at)) before.apartAt = at;
-    // Were it told again, calls that were sent before that say nothing of it.
+    // If it is reported again, calls sent before that do not contradict it.
     if (before) before.since = null;
     this.#own = this.#other!;
     this.#known.get(this.#own.limit)!.apartAt = Number.NEGATIVE_INFINITY;

@@ -1,23 +1,29 @@
-/** Which of two limits is about to be left unspent, so that jobs of the other kind go before the next. Of a window nothing is to be left of what is the scarcer for those that wait. */
+/**
+ * Which of two limits is about to be left unspent, so that jobs of its kind go before the next. Of a window, nothing of what is scarcer for the waiting jobs is
+ * to be left.
+ */
 import { type Budget, costMs, isWindow, type Meter, meterOf } from "./budget.ts";
 import type { Sliding } from "./sliding.ts";
 
-/** Of a window so much may be behind: less is chance, and would change the order for nothing. */
+/** One resource of a window may be this part of it behind the other: less is chance, and would change the order for nothing. */
 const BEHIND = 1 / 256;
 
-/** Calls that take little differ, and those that come next may take more than most did: so much more is kept for them. */
+/** Small calls differ, and the next ones may take more than most did: this many times their usual tokens are kept for them. */
 const SPARE = 1.5;
 
-/** What stands in line, in tokens. `mean`: of all that wait. `large`: the next of those that mostly take tokens, in their order, as far as it is asked. `small`: what the others took, about. */
+/**
+ * What waits, in tokens. `mean`: of all that wait. `large`: the next jobs that mostly take tokens, in order, computed on demand. `small`: what the others took,
+ * roughly.
+ */
 export type Line = { head: number; mean: number; large: () => readonly number[]; small: number };
 
 /**
- * The resource of which something is about to be lost, if the head goes next. In a bucket of tokens that would be full before the next request can follow this one: from
- * then on their refill is. Of windows, that of which less is used: once the other's is used up, nobody can use it. The one that is the scarcer for what waits is
- * kept ahead: of that nothing is to be left.
+ * The resource of which something is about to be lost, if the head goes next. With buckets: tokens, if theirs would be full before the next request can follow
+ * this one, because its refill is lost from then on. With windows: the resource of which less is used, because nobody can use it once the other is used up. The
+ * one that is scarcer for the waiting jobs is kept ahead: none of it is to be left.
  *
- * Of the other as much goes as can, though it is not needed for what waits. Rejected: only as much of it as what waits takes for each of the scarcer. Large and small jobs then wait alike, and waits are told better, but
- * where what comes later takes more of it, a tenant's work took 2 to 5 % longer.
+ * Of the other as much goes as can, even if the waiting jobs do not need it. Rejected: only as much of it as they take for each unit of the scarcer one. Large
+ * and small jobs then wait alike, and waits are predicted better, but where later jobs take more of it, a tenant's work took 2 to 5 % longer.
  */
 export function idleKind(budget: Budget, line: Line, now: number): Meter["counts"] | null {
   const tokens = meterOf(budget, "tpm");
@@ -37,8 +43,9 @@ export function idleKind(budget: Budget, line: Line, now: number): Meter["counts
 }
 
 /**
- * Whether one of the large calls that are next would be the last to find tokens in this window, and leave requests behind with none. So the small ones go while there is room beside it. To look
- * at the first alone would be too late: where that just fits, it has its right to go, and nobody beside it. Windows of 500 requests then lost up to 20 of them, one window in ten.
+ * Whether one of the next large calls would be the last to find tokens in this window, and leave requests without any. The small ones then go while there is
+ * room beside it. To look only at the first large call would be too late: where it just fits, it has the right to go, and nothing fits beside it. Windows of
+ * 500 requests then lost up to 20 of them, one window in ten.
  */
 function strandsRequests({ large, small }: Line, calls: number, tokens: number): boolean {
   let [requests, left] = [calls, tokens];

@@ -1,21 +1,21 @@
 /**
- * Which of a pool's limits a reading is of: headers of one name can tell the minute's limit or the day's. It is told by the time until all is free
- * again, as far as that tells: in a bucket, how long the whole of it takes; in a window, when it ends.
+ * Which of a pool's limits a reading is of: headers of one name can report the minute's limit or the day's. The time until all is free again tells them
+ * apart, as far as it can: for a bucket, how long the whole of it takes to refill; for a window, when it ends.
  */
 import type { LimitReading } from "../schemas/rate.ts";
 
-/** `most`: the highest of the minute's limits that is thought of. `day`: the day's limit, if there is one. */
+/** `most`: the highest limit expected of a minute. `day`: the day's limit, if there is one. */
 export type Expected = { most: number; day: number | null; windowSeconds: number | null };
 
-/** A whole bucket in ms, as `limit / (limit - remaining) * reset` has it, within these bounds. */
+/** Bounds for the refill of a whole bucket, which is `limit / (limit - remaining) * reset`, ms. */
 const MINUTE = { least: 45_000, most: 90_000 };
 const DAY = { least: 64_800_000, most: 129_600_000 };
-/** Where nothing is left more may be owed than a minute's: after the limit was lowered. */
+/** Where nothing is left, this many times a minute's refill may be owed: after the limit was lowered. */
 const OWING = 10;
-/** Without a telling reset, what is above so many times the limit is another's. Below it all is believed: a limit can be cut to anything. */
+/** If the reset time does not tell, a limit above this many times `most` is not the minute's. Any lower one is believed: a limit can be cut to anything. */
 const FAR = 4;
 
-/** What headers say is in whole units and milliseconds, rounded anyhow: at a high limit that is most of what they say. */
+/** Headers are in whole units and milliseconds, rounded up or down: at a high limit that is most of what they say. */
 const ROUNDING = 1;
 
 type Period = "minute" | "day" | null;
@@ -35,7 +35,7 @@ export function periodOf(reading: LimitReading, expected: Expected): Period {
   return least * limit <= longest && most * limit >= MINUTE.least ? byLimit(reading, expected) : null;
 }
 
-/** The time until all is free tells nothing. */
+/** The limit decides, where the time until all is free tells nothing, or only that it is too long for a minute. */
 function byLimit({ limit, resetMs }: LimitReading, { day, most }: Expected): Period {
   if (limit === day || (resetMs ?? 0) > MINUTE.most * OWING) return "day";
   return limit <= most * FAR ? "minute" : null;

@@ -1,10 +1,10 @@
 /**
- * Which dispatcher makes the next call. Law: no dispatcher is handed a call while, by our reckoning, six of its calls
- * still wait for response headers: that is all that the platform lets one object do at once, and a seventh
- * would queue there and reach upstream later than the budget reckoned.
+ * Which dispatcher makes the next call. Law: while the fleet can grow, no dispatcher is handed a call while, by our estimate, six of
+ * its calls still wait for response headers: that is all that the platform lets one object do at once, and a seventh
+ * would queue there and reach upstream later than the budget assumed.
  */
 export const HEADER_SLOTS = 6;
-/** Until a time to headers was measured. */
+/** Assumed until a time to headers has been measured. */
 const FIRST_HEADERS_MS = 2_000;
 /** Weight of a new measurement. */
 const SMOOTHING = 0.05;
@@ -15,14 +15,14 @@ const MARGIN = 3;
 const MAX_HELD = 150;
 
 export type Post = { name: string /** Start times of calls not settled yet, oldest first. */; starts: number[]; held: number };
-/** `retired`: names that are called no more. `known`: of the posts, those that were asked for by name. */
+/** `retired`: names that get no more calls. `known`: posts that were looked up by name, to find them faster. */
 export type Fleet = { region: string; max: number; posts: Post[]; known: Map<string, Post>; retired: Set<string>; headersMs: number };
 
 export function openFleet(region: string, max: number): Fleet {
   return { region, max, posts: [], known: new Map(), retired: new Set(), headersMs: FIRST_HEADERS_MS };
 }
 
-/** So many calls find a header slot at once. */
+/** How many calls find a header slot at once. */
 export function leaveAtOnce({ max }: Fleet): number {
   return max * HEADER_SLOTS;
 }
@@ -58,7 +58,7 @@ export function vacate(fleet: Fleet, name: string, headersMs: number | null): vo
   if (headersMs !== null) fleet.headersMs += (headersMs - fleet.headersMs) * SMOOTHING;
 }
 
-/** A call of this dispatcher that was let go at `since` (ms) did not leave, and does now. */
+/** A call of this dispatcher that was let go at `since` (ms) did not leave then, and leaves now. */
 export function delayed({ known, posts }: Fleet, name: string, since: number | undefined, now: number): void {
   const starts = (known.get(name) ?? posts.find((each) => each.name === name))?.starts;
   const index = since === undefined ? -1 : (starts?.indexOf(since) ?? -1);
@@ -66,14 +66,14 @@ export function delayed({ known, posts }: Fleet, name: string, since: number | u
   starts?.push(now);
 }
 
-/** This dispatcher is called no more; calls that it has go on. */
+/** This dispatcher gets no more calls; those that it has go on. */
 export function retire(fleet: Fleet, name: string): void {
   fleet.retired.add(name);
   fleet.known.delete(name);
   fleet.posts = fleet.posts.filter((each) => each.name !== name);
 }
 
-/** The first that is free: after a restart the fleet knows only those that still hold calls, in any order. */
+/** The first free name: after a restart the fleet knows only the dispatchers that still hold calls, in any order. */
 function newName({ region, posts, retired }: Fleet): string {
   let index = 0;
   while (retired.has(postName(region, index)) || posts.some((each) => each.name === postName(region, index))) index++;

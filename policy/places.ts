@@ -9,7 +9,7 @@ import type { Uses } from "./use.ts";
 /** What a job takes of each resource, in ms of the pool's rate. */
 export type Cost = Readonly<Record<Kind, number>>;
 
-/** No start is charged less, ms. */
+/** No start is charged less than this, ms. */
 const LEAST_MS = 1e-9;
 
 export class Places {
@@ -22,8 +22,8 @@ export class Places {
   }
 
   /**
-   * The place of a job in the whole pool, 1 being next: its rank among its flow's own, and of every other flow as many
-   * as fair sharing starts before it. Exact while jobs cost the same and no tenant meets its cap; otherwise by this job's cost. `present`: the virtual time of now.
+   * The place of a job in the whole pool, 1 being next: its rank within its flow, plus what fair sharing starts before it of every other
+   * flow. Exact while jobs cost the same and no tenant meets its cap; otherwise estimated from this job's cost. `present`: the present virtual time.
    */
   position({ flow, tokens }: Waiting, cost: Cost, rank: number, present: number): number {
     const own = this.#lanes.get(flow);
@@ -43,8 +43,8 @@ export class Places {
   }
 
   /**
-   * How many of the pool start before the turn of a job that `own` of its flow are before. `startMs`: how often one starts, ms. Unlike its place, which tells of those that wait in the order as it stands,
-   * this counts those that will come as well. `since`: when the first of all came, ms.
+   * How many jobs of the pool start before the turn of a job that has `own` of its flow before it. Unlike its place, which counts the jobs that wait now, in
+   * the present order, this also counts those still to come. `startMs`: time between starts, ms. `since`: when the pool's first job came, ms.
    */
   before(
     { flow, tokens }: Waiting,
@@ -82,12 +82,12 @@ function leastOf(cost: Cost): number {
   return Math.max(cost.requests, cost.tokens, LEAST_MS) * LEAST_CHARGE;
 }
 
-/** The virtual time at which a job of a flow starts that `rank` of its own are before, all charged alike. */
+/** The virtual time at which a flow's job starts that has `rank` of its own before it, all charged alike. */
 function turnOf(lane: Lane, rank: number, step: number, least: number, present: number): number {
   return begins(lane, step, present) + chargeOf(lane, rank, step, least);
 }
 
-/** The virtual time at which a flow's first job starts, if that is charged so much. */
+/** The virtual time at which a flow's first job starts, if it is charged `step`. */
 function begins(lane: Lane, step: number, present: number): number {
   const virtual = lane.isCapped ? lane.virtual - lane.credit : lane.virtual;
   const isBehind = lane.isCapped && virtual < present;

@@ -22,12 +22,12 @@ export function matches(pattern: string, model: string): boolean {
   return pattern.endsWith("*") ? model.startsWith(pattern.slice(0, -1)) : pattern === model;
 }
 
-/** A pool's budget, full, as its configuration has it. `leaveAtOnce`: so many calls can leave at once. */
+/** A pool's budget as configured, with nothing spent. `leaveAtOnce`: how many calls can leave at once. */
 export function poolBudget(config: PoolConfig, leaveAtOnce: number | null = null): Budget {
   return openBudget({ ...limitsOf(config), leaveAtOnce });
 }
 
-/** The same with the greatest limits that the operator lets it have, as configured or as set since: what does not fit this, never will. */
+/** The same with the greatest limits that the operator allows, configured or set since: what does not fit this never will. */
 export function greatestBudget(...configs: readonly PoolConfig[]): Budget {
   const [first, ...others] = configs.map(learnedMost);
   const largest = (meter: Meter) =>
@@ -37,7 +37,7 @@ export function greatestBudget(...configs: readonly PoolConfig[]): Budget {
   return { ...first!, meters: first!.meters.flatMap((meter) => largest(meter) ?? []) };
 }
 
-/** With the greatest limits that it lets be learned. */
+/** The budget with the greatest limits that may be learned. */
 function learnedMost(config: PoolConfig): Budget {
   const { rpm, tpm, rpd, tpd } = mostOf(config);
   const orNone = (limit: number | null, most: number | null) => (limit === null || most === null ? null : Math.max(limit, most));
@@ -45,7 +45,7 @@ function learnedMost(config: PoolConfig): Budget {
   return openBudget({ ...limitsOf(config), ...minutes, rpd: orNone(config.rpd, rpd), tpd: orNone(config.tpd, tpd) });
 }
 
-/** What can be learned of a pool from `now` (ms) on; null if nothing is to be. */
+/** What can be learned about a pool from `now` (ms) on; null if learning is off. */
 export function learnedOf(config: PoolConfig, now: number, leaveAtOnce: number | null = null): Learned | null {
   const { learn, rpm, tpm } = config;
   if (learn === false) return null;
@@ -68,7 +68,10 @@ function limitsOf(config: PoolConfig): Limits {
   return { ...config, ...burst, windowSeconds, transitMs };
 }
 
-/** What is not written is learned. Of windows nothing is: a tenth goes at once, for of one that all went at once nobody who comes just after has anything, and no answer tells of a limit that is cut meanwhile. */
+/**
+ * A burst that is not configured is learned. With windows none is: a tenth goes at once, because after a window that all went at once nothing is left for
+ * whoever comes next, and no answer tells of a limit that is cut meanwhile.
+ */
 function unwritten(windowSeconds: number | null): { burstSeconds: number; mostBurstSeconds?: number } {
   if (windowSeconds !== null) return { burstSeconds: windowSeconds * EVEN };
   return { burstSeconds: SMALL_SECONDS, mostBurstSeconds: WHOLE_SECONDS };

@@ -1,11 +1,11 @@
 /**
- * When the place of a waiting job is worth telling. Law: only a better place than the one told last is told, and of a job first told
- * place N at most 4 + log(N) / log(4/3) are, however its place wanders: it is the change that limits, not a timer.
+ * When the place of a waiting job is worth telling. Law: only a better place than the one told last is told, and a job first told
+ * place N is told at most 4 + log(N) / log(4/3) places, however its place wanders. The size of the change limits this, not a timer.
  */
 
-/** A place is told when it is down to this share of the one told last, */
+/** A place is told once it is down to this share of the one told last. */
 const SHARE = 3 / 4;
-/** and of the last places each. */
+/** Of the last places, each is told. */
 const LAST_PLACES = 3;
 
 /** `told`: the place told last, null if none was. */

@@ -1,38 +1,38 @@
 /**
- * The jobs of one flow in one pool, in the order in which they start: effective time, then arrival.
- * Sorted runs of a thousand, the first with a head offset: appending and taking the first are O(1), a search is O(log n), a rank counts the runs before it, and an
- * insertion in the middle (a priority, a retry) moves a thousand at the most, however many wait.
+ * The jobs of one flow in one pool, in the order in which they start: effective time, then arrival. Sorted runs of up to a thousand, the first with a head
+ * offset: appending and taking the first are O(1), a search is O(log n), a rank counts the runs before it, and an insertion in the middle (a priority, a retry)
+ * moves at most a thousand jobs, however many wait.
  */
 export type Waiting = {
   readonly job: string;
   readonly tenant: string;
-  /** With whose jobs it stands in line (flow.ts). */
+  /** The flow that it stands in line with (flow.ts). */
   readonly flow: string;
   readonly tokens: number;
-  /** How many of these are its prompt's, as far as is known. */
+  /** How many of these are its prompt's, if that is known. */
   readonly prompt?: number | undefined;
   readonly priority: number;
-  /** ms: since when it waits, or behind whom it stands, less the head start that `priority` gives. */
+  /** ms: when it began to wait, or the later instant that it was put behind, less the head start that `priority` gives. */
   readonly effectiveAt: number;
-  /** Since when it waits, ms. */
+  /** When it began to wait, ms. */
   readonly since: number;
   /** Order of arrival at the coordinator; breaks ties. */
   readonly arrival: number;
 };
 
-/** Where a job stands among its flow's own. */
+/** Where a job stands within its flow. */
 export type Place = Pick<Waiting, "effectiveAt" | "arrival">;
 
-/** Jobs in one of the runs of a queue; one that would hold more is cut in two. */
+/** Jobs in one run at most; a run that would hold more is cut in two. */
 const RUN_MOST = 1_024;
 
 export class Queue {
   /** In order, none empty. */
   readonly #runs: Waiting[][] = [];
-  /** How many of the first run are gone. */
+  /** How many jobs of the first run are gone. */
   #head = 0;
   #size = 0;
-  /** Kept at hand: of a thousand tenants it is asked far more often than it changes. */
+  /** Cached: with a thousand tenants it is read far more often than it changes. */
   #first: Waiting | undefined = undefined;
 
   get size(): number {
@@ -95,7 +95,7 @@ export class Queue {
     return true;
   }
 
-  /** Takes these out, in order; what stands elsewhere is left out. Those that stand side by side go at once: what is behind them moves once. */
+  /** Takes these jobs out, given in order; skips those not in this queue. Neighbours go together, so that what is behind them moves only once. */
   removeAll(jobs: readonly Waiting[]): void {
     for (let next = 0; next < jobs.length; ) {
       const at = this.#runOf(jobs[next]!);
@@ -110,7 +110,7 @@ export class Queue {
     }
   }
 
-  /** How many of the queue start before this place. */
+  /** How many jobs of the queue start before this place. */
   rank(place: Place): number {
     const at = this.#runOf(place);
     if (at === this.#runs.length) return this.#size;
@@ -119,7 +119,7 @@ export class Queue {
     return rank + this.#find(this.#runs[at]!, place, at === 0 ? this.#head : 0);
   }
 
-  /** Those behind the first `keep`, the last first. Nothing may be added meanwhile; what was yielded may be removed. */
+  /** The jobs behind the first `keep`, last first. Nothing may be added meanwhile; jobs already yielded may be removed. */
   *fromBack(keep: number): Iterable<Waiting> {
     let left = this.#size - keep;
     for (let at = this.#runs.length - 1; at >= 0 && left > 0; at--) {
@@ -138,7 +138,7 @@ export class Queue {
     for (const [at, run] of this.#runs.entries()) yield* at === 0 ? run.slice(this.#head) : run;
   }
 
-  /** The run in which a place is, or would be: the first whose last does not come before it; behind all, none. */
+  /** Index of the run that a place is in, or would be: the first whose last job does not come before it. Behind all runs: their number. */
   #runOf(place: Place): number {
     let low = 0;
     let high = this.#runs.length;

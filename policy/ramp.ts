@@ -1,43 +1,43 @@
 /**
- * Above a million input tokens a minute, OpenAI wants traffic to grow by half in a quarter of an hour at the most, and answers `slow_down` else
+ * Above a million input tokens a minute, OpenAI wants traffic to grow by at most half in a quarter of an hour, and answers `slow_down` otherwise
  * (developers.openai.com, guide on rate limits). Law: what starts in an interval T is at most level × (T + half a minute), and the level
- * is at most the floor, or by that growth above what was used in a minute of the last fifteen.
+ * is at most the floor, or what was used in one of the last fifteen minutes plus that growth.
  *
- * A job is charged with the estimate of its own prompt, never with what others' were; one of which none is known, with all that it reserves. What a call
- * reports sets that right.
+ * A job is charged the estimate of its own prompt, never what others' prompts were; without an estimate, all that it reserves. What the call
+ * reports corrects that.
  */
 import type { PoolConfig } from "../schemas/settings.ts";
 import { type Bucket, FULL, freeAt, giveBack, type Rate, readyAt as readyAtOf, spentAt, take } from "./bucket.ts";
 import { AHEAD_MS } from "./ledger.ts";
 
-/** Tokens are input tokens, levels are by the minute. */
+/** Tokens are input tokens, levels are per minute. */
 export type Ramp = {
   readonly floor: number;
   level: number;
-  /** The present minute's number, and what it used: less than nothing, if calls of the minutes before took less than was thought. */
+  /** The present minute's number, and what was used in it: negative if calls of earlier minutes took less than they were charged. */
   minute: number;
   used: number;
-  /** What the minutes before used, newest first; no more than their level counts. */
+  /** What earlier minutes used, newest first; each counts up to its level. */
   past: number[];
-  /** What calls reserved lately, and how much of that was input: to foresee waits. */
+  /** What calls reserved lately, and how much of that was input: used to predict waits. */
   seen: { reserved: number; input: number };
   bucket: Bucket;
-  /** The bucket as it is written. */
+  /** The bucket as it was last written. */
   written: Bucket;
 };
 
-/** One of old has no `bucket`. */
+/** Older records have no `bucket`. */
 export type RampRecord = Pick<Ramp, "minute" | "used" | "past" | "seen"> & { bucket?: Bucket };
 
 const MINUTE_MS = 60_000;
 const MINUTES = 15;
 const GROWTH = 1.5;
-/** Of a level, what may start at once. */
+/** The part of a level that may start at once. */
 const BURST = 1 / 2;
-/** What each call leaves of those before it, in what was seen. */
+/** How much of the earlier calls each call leaves in `seen`. */
 const FADING = 0.95;
 
-/** Whether a pool can ever have more than may grow at will, and upstream cares. */
+/** Whether a pool's limit is, or can be learned to be, above what may grow at will (`ramp_tpm`; null if upstream does not care). */
 export function isGoverned({ learn, ramp_tpm, tpm }: Pick<PoolConfig, "learn" | "ramp_tpm" | "tpm">): boolean {
   const most = learn === false ? tpm : Math.max(tpm, learn.max_tpm ?? 0);
   return ramp_tpm !== null && most > ramp_tpm;
@@ -47,7 +47,7 @@ export function openRamp(floor: number): Ramp {
   return { floor, level: floor, minute: 0, used: 0, past: [], seen: { reserved: 0, input: 0 }, bucket: FULL, written: FULL };
 }
 
-/** The level goes by whole minutes. True if it has changed. */
+/** Brings the level, which goes by whole minutes, up to `now`. True if it has changed. */
 export function turn(ramp: Ramp, now: number): boolean {
   const minute = Math.floor(now / MINUTE_MS);
   const passed = minute - ramp.minute;
@@ -60,7 +60,7 @@ export function turn(ramp: Ramp, now: number): boolean {
   return ramp.level !== before;
 }
 
-/** When a job of so many input tokens may start, ms; from `now` on. */
+/** When a job of this many input tokens may start, ms; not before `now`. */
 export function readyAt(ramp: Ramp, input: number, now: number): number {
   return readyAtOf(ramp.bucket, rateOf(ramp), input, now);
 }
@@ -78,13 +78,13 @@ export function settle(ramp: Ramp, charged: number, input: number, since: number
   ramp.used += beyond;
 }
 
-/** A call that had reserved so many tokens reports its input. */
+/** A call that had reserved this many tokens reports its input. */
 export function learn({ seen }: Ramp, reserved: number, input: number): void {
   seen.reserved = seen.reserved * FADING + reserved;
   seen.input = seen.input * FADING + Math.min(input, reserved);
 }
 
-/** When the present level has let through so many reserved tokens, ms. */
+/** When the present level will have let through this many reserved tokens, ms. */
 export function clearedAt(ramp: Ramp, reserved: number, now: number): number {
   const rate = rateOf(ramp);
   const { seen } = ramp;
@@ -99,7 +99,7 @@ export function isCovered(ramp: Ramp, now: number): boolean {
   return spentAt(ramp.written, rate, now) >= spentAt(ramp.bucket, rate, now);
 }
 
-/** What is to be written; it runs ahead of the truth by so many ms of rate, as a budget does (policy/ledger.ts), so that a start costs no row of its own. */
+/** What to write. It runs ahead of the truth by `aheadMs` of rate, as a budget's record does (policy/ledger.ts), so that not every start costs a row. */
 export function recordOf(ramp: Ramp, now: number, aheadMs = AHEAD_MS): RampRecord {
   const { minute, used, past, seen } = ramp;
   const rate = rateOf(ramp);
@@ -108,7 +108,7 @@ export function recordOf(ramp: Ramp, now: number, aheadMs = AHEAD_MS): RampRecor
   return { minute, used, past, seen: { ...seen }, bucket: ramp.written };
 }
 
-/** After a restart. Of a record of old, that has no `bucket`: nothing may start at once, for what did before it is not known. Nor has it `seen`. */
+/** After a restart. An older record has no `seen`, and no `bucket`: nothing may then start at once, because what started before is not known. */
 export function restore(ramp: Ramp, { bucket, minute, past, seen, used }: RampRecord, now: number): void {
   Object.assign(ramp, { minute, past, used, ...(seen && { seen }) });
   ramp.level = levelOf(ramp);
