@@ -1,13 +1,13 @@
 /**
- * What upstream's headers say of its limits (platform.openai.com/docs/guides/rate-limits, "Rate limits in headers"). They can be there, and
+ * What upstream's headers say about its limits (platform.openai.com/docs/guides/rate-limits, "Rate limits in headers"). Any of them
  * can be absent: nothing depends on them.
  */
 import type { LimitReading, RateReading } from "../schemas/rate.ts";
 
-/** By lower-case name; null where it is absent. */
+/** A header by its lower-case name; null or undefined if it is absent. */
 export type HeaderOf = (name: string) => string | null | undefined;
 
-/** Units beyond which a number is no limit of anybody's. */
+/** Units; a larger number is nobody's limit. */
 const MOST = 1e12;
 /** A day's window, and a day more. */
 const LONGEST_MS = 2 * 86_400_000;
@@ -15,7 +15,7 @@ const LONGEST_MS = 2 * 86_400_000;
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/;
 
-/** A duration as Go writes it: `9ms`, `1.2s`, `6m0s`, `1h0m0s`. In ms; null if it is none, or longer than two days. */
+/** A duration as Go writes it: `9ms`, `1.2s`, `6m0s`, `1h0m0s`. In ms; null if it is not one, or longer than two days. */
 export function parseDuration(text: string | null | undefined): number | null {
   if (!text || text.length > 32 || !DURATION.test(text)) return null;
   let ms = 0;
@@ -23,7 +23,7 @@ export function parseDuration(text: string | null | undefined): number | null {
   return ms <= LONGEST_MS ? ms : null;
 }
 
-/** What an answer's headers say of requests and tokens; null if they say nothing of either. */
+/** What an answer's headers say about requests and tokens; null if they say nothing about either. */
 export function readRates(header: HeaderOf): RateReading | null {
   const requests = readLimit(header, "requests");
   const tokens = readLimit(header, "tokens");
@@ -31,14 +31,16 @@ export function readRates(header: HeaderOf): RateReading | null {
   return requests || tokens || projectTokens ? { requests, tokens, ...(projectTokens && { projectTokens }) } : null;
 }
 
-/** Upstream's wish for silence: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date (RFC 9110, 10.2.3). In ms, null if there is none. `now` in ms. */
+/**
+ * Upstream's wish for silence: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date (RFC 9110, 10.2.3). In ms, null if there is none. `now` in ms.
+ */
 export function readRetryAfter(header: HeaderOf, parseDate: (text: string) => number, now: number): number | null {
   const ms = amount(header("retry-after-ms"));
   if (ms !== null) return Math.min(ms, LONGEST_MS);
   const after = header("retry-after");
   const seconds = amount(after);
   if (seconds !== null) return Math.min(seconds * 1_000, LONGEST_MS);
-  // Told by its weekday: what is no date would be read as some year.
+  // A date is recognised by its weekday: other text could be parsed as some year.
   const date = after && /^[A-Z][a-z]{2}, /.test(after) ? parseDate(after) : Number.NaN;
   return Number.isNaN(date) ? null : Math.min(Math.max(0, date - now), LONGEST_MS);
 }
@@ -47,9 +49,9 @@ function readLimit(header: HeaderOf, of: string): LimitReading | null {
   const limit = amount(header(`x-ratelimit-limit-${of}`));
   const left = header(`x-ratelimit-remaining-${of}`);
   const remaining = amount(left);
-  // A limit of 0 or less is how some say that there is none.
+  // Some upstreams send a limit of 0 or less to say that there is none.
   if (limit === null || limit <= 0 || (remaining === null && left?.trim() !== "-1")) return null;
-  // Just after a cut there can be more left than there is, or less than nothing: the limit is true all the same.
+  // Just after a cut, more can be left than the limit, or -1: the limit is true all the same.
   return {
     limit,
     remaining: remaining !== null && remaining <= limit ? remaining : null,
@@ -57,7 +59,7 @@ function readLimit(header: HeaderOf, of: string): LimitReading | null {
   };
 }
 
-/** A number as headers have it, from 0 on; null for all else, -1 too. */
+/** A number as headers write it, 0 or more; null for anything else, including -1. */
 function amount(text: string | null | undefined): number | null {
   if (!text || !/^\d{1,15}(?:\.\d{1,6})?$/.test(text.trim())) return null;
   const number = Number(text);

@@ -3,7 +3,7 @@ import type { Problem } from "../schemas/problem.ts";
 import type { Outcome } from "../schemas/rpc.ts";
 import { backoffMs } from "./backoff.ts";
 
-/** Attempts that reached upstream and failed; with the backoff's cap they span some four minutes on average, an outage that heals. */
+/** Attempts that reached upstream and failed; with the backoff's cap, the waits between them add up to some three minutes on average: an outage that heals. */
 export const MAX_ATTEMPTS = 12;
 /** From the first start of a job until it is given up, rate-limit waits included. */
 export const MAX_TOTAL_MS = 86_400_000;
@@ -11,15 +11,15 @@ export const MAX_TOTAL_MS = 86_400_000;
 export type Record = {
   /** Leases so far, this one included. */
   attempt: number;
-  /** Those of them that do not count. */
+  /** Those of them that do not count as attempts. */
   waits: number;
   unknown: number;
-  /** Earlier attempts that ended as this one did, and would again. */
+  /** Earlier attempts that ended like this one, as another would again. */
   alike: number;
   firstStartedAt: number;
   /** The call was the probe of a pool that stands still. */
   probe: boolean;
-  /** The job comes back then (ms): after the next probe of a pool that stands still, or since it was turned away again and again. */
+  /** When the job comes back (ms), if that is set: after the next probe of a pool that stands still, or later because it was turned away again and again. */
   backAt: number | null;
   /** Until when the pool is silent (ms): upstream asked for it. */
   silentUntil: number;
@@ -27,13 +27,13 @@ export type Record = {
 
 export type Next =
   | { kind: "end" }
-  /** Back to its place in the order, at `backAt` if that is set; it was no attempt. `holdUntil`: the pool is silent till then. */
+  /** Back to its place in the order, at `backAt` if that is set; it does not count as an attempt. `holdUntil`: the pool is silent until then. */
   | { kind: "wait"; holdUntil: number; backAt?: number; anew?: true }
-  /** `uncounted`: it was no attempt. Of both, `anew`: what the job has spent of its time until now is not its own. */
+  /** `uncounted`: it does not count as an attempt. `anew`, here and above: the job's time starts over, because what it lost until now is not its fault. */
   | { kind: "retry"; at: number; unknown: boolean; problem: Problem; uncounted?: true; anew?: true }
   | { kind: "fail"; problem: Problem };
 
-/** The call was certainly not made: nobody charged for it, and it says nothing of upstream. */
+/** Whether the call was certainly not made: nobody charged for it, and it says nothing about upstream. */
 export function neverLeft(outcome: Outcome): boolean {
   return outcome.kind === "void" || outcome.kind === "late" || ("unsent" in outcome && outcome.unsent === true);
 }
@@ -52,7 +52,7 @@ export function afterAttempt(outcome: Outcome, record: Record, now: number, rand
       return { kind: "wait", holdUntil: now, ...(record.attempt === 1 && { anew: true as const }) };
     case "halted":
     case "region":
-      // However long it lasts: nothing of it is the job's fault, and it was not called in vain.
+      // However long it lasts: none of it is the job's fault, and its call told how things stand.
       return { kind: "wait", holdUntil: now, ...back(record), anew: true };
     case "slow_down":
     case "no_capacity":
@@ -61,10 +61,10 @@ export function afterAttempt(outcome: Outcome, record: Record, now: number, rand
       return { kind: "wait", holdUntil: record.silentUntil, ...back(record) };
     case "retryable": {
       const { problem, unknown } = outcome;
-      // A probe is sent to learn how upstream is: what it finds does not use up the job's attempts.
+      // A probe is sent to learn how upstream is doing: what it finds does not use up the job's attempts.
       if (record.probe && record.backAt !== null)
         return { kind: "retry", at: record.backAt, unknown, problem, uncounted: true, anew: true };
-      // Nothing was called: whatever stood in the way uses up the job's time, and none of its attempts.
+      // No call was made: whatever stood in the way uses up the job's time, but none of its attempts.
       if (neverLeft(outcome) && !outOfTime)
         return { kind: "retry", at: now + backoffMs(record.attempt, random, outcome.retryAfterMs), unknown, problem, uncounted: true };
       const failures = record.attempt - record.waits;

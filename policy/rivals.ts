@@ -1,10 +1,12 @@
-/** When others had something last: what a flow owes to such as competed with it is kept while they are away for a moment, and no longer. */
+/** When a flow's rivals last started a job: what it owes to rivals is kept while they are away for a moment, and no longer. */
 import type { Lane } from "./lane.ts";
 
-/** Who sends its next job when its last call has ended is away for as long as calls last. Who comes after that finds nothing owed, ms. */
+/**
+ * A client that sends its next job only after its last call has ended is away for as long as calls last. One that comes later than this is owed nothing, ms.
+ */
 const AWAY_MS = 300_000;
 
-/** The flow that started last, when, and when the last of any other did, ms. */
+/** The flow that started a job last, when it did, and when any other flow last did, ms. */
 export type Last = { flow: string; at: number; otherAt: number };
 export type Lasts = Partial<Record<"live" | "batches", Last>>;
 
@@ -24,7 +26,7 @@ export class Rivals {
     last.at = now;
   }
 
-  /** Whether none but this flow has started for so long. Batches are no rivals of what is live. */
+  /** Whether no flow but this one has started for `AWAY_MS`. Live work and batches are not rivals of each other. */
   areGone({ flow, yields }: Lane, now: number): boolean {
     const last = this.#lasts[yields ? "batches" : "live"];
     if (!last) return false;
@@ -41,7 +43,7 @@ export class Rivals {
   }
 }
 
-/** What is written down stays as it was. */
+/** A copy: what is written down must not change later. */
 function copyOf({ live, batches }: Lasts): Lasts {
   return { ...(live ? { live: { ...live } } : {}), ...(batches ? { batches: { ...batches } } : {}) };
 }

@@ -1,27 +1,27 @@
 /**
- * What readers were sent of jobs: for each job the last seq of each reader. Law: what is remembered is what was put last; of what is forgotten, since all
- * readers together have a bound, everything of a job goes at once, the job longest unheard of first.
+ * What readers were sent of jobs: for each job the last seq of each reader. Law: what is remembered is what was put last. There is a bound for all readers
+ * together; to keep it, everything about a job is forgotten at once, the job longest unheard of first.
  *
- * Of a job that has ended nothing comes but its end once more, when the news that it arrived was lost: so it is remembered for a while, in a part of the room.
- * Readers that leave leave what they were sent behind, under a number that another is given: what is older than their leave is nobody's.
+ * Of a job that has ended, only its end can come once more, when the news that it arrived was lost: so it is remembered for a while, in a part of the room.
+ * What a reader was sent stays behind when it leaves, under a number that another reader is given: what is older than the leave is nobody's.
  */
 import { Seqs } from "./seqs.ts";
 
-/** For all readers of an object, which has 128 MB for everything. Two thousand jobs told to nine thousand readers take less than half. */
+/** For all readers of an object, which has 128 MB for everything. Two thousand jobs told to nine thousand readers take less than half of it. */
 const BYTES_LIMIT = 16_000_000;
-/** The part of it for jobs that have ended: some ten thousand, or a thousand told to nine thousand. */
+/** The part of it for jobs that have ended: some ten thousand, or a thousand told to nine thousand readers. */
 const ENDED_SHARE = 0.25;
-/** A job's place among the others, and its id. Measured, with room: see the test that compares. */
+/** A job's entry and its id, without the id's characters. Measured, with a margin: see the test that compares. */
 const JOB_BYTES = 190;
 
-/** `leaves`: how many there had been when those who left were last taken out. */
+/** `leaves`: how many leaves there had been when the readers that had left were last taken out. */
 type Told = { seqs: Seqs; leaves: number };
 
 export class Sent {
   readonly #open: Shelf;
   readonly #ended: Shelf;
   readonly #limit: number;
-  /** By number: which of all leaves was the last with it, 0 for none. */
+  /** By reader number: which of all leaves was the last under it, 0 for none. */
   #left: number[] = [];
   #free: number[] = [];
   #leaves = 0;
@@ -32,7 +32,7 @@ export class Sent {
     this.#ended = new Shelf();
   }
 
-  /** What all this takes, as reckoned. */
+  /** What all this takes, estimated. */
   get bytes(): number {
     return this.#open.bytes + this.#ended.bytes;
   }
@@ -75,7 +75,7 @@ export class Sent {
   }
 }
 
-/** What one reader was sent. It has no number before it was sent something, nor after it left. */
+/** What one reader was sent. It has a number only from when it is first sent something until it leaves. */
 export class SentTo {
   readonly #all: Sent;
   #number: number | null = null;
@@ -85,12 +85,12 @@ export class SentTo {
     this.#all = all;
   }
 
-  /** The last seq of a job; undefined if nothing was sent, or that is forgotten. */
+  /** The last seq of a job; undefined if nothing was sent, or it is forgotten. */
   of(job: string): number | undefined {
     return this.#number === null ? undefined : this.#all.of(this.#number, job);
   }
 
-  /** `isEnd`: with this the job's end was sent. */
+  /** `isEnd`: this was the job's end. */
   put(job: string, seq: number, isEnd = false): void {
     if (this.#gone) return;
     this.#number ??= this.#all.join();
@@ -107,7 +107,7 @@ export class SentTo {
 /** Jobs, the one longest unheard of first. */
 class Shelf {
   readonly #jobs = new Map<string, Told>();
-  /** The one that was put last: most puts are of the same. */
+  /** The one that was put last: most puts are of the same job. */
   #newest: Told | null = null;
   bytes = 0;
 
@@ -132,7 +132,7 @@ class Shelf {
     if (told === this.#newest) this.#newest = null;
   }
 
-  /** Forgets the jobs longest unheard of for which there is no room. */
+  /** Forgets the jobs longest unheard of until the others fit into `room`. */
   keep(room: number): void {
     if (this.bytes <= room) return;
     for (const job of this.#jobs.keys()) {

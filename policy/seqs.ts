@@ -1,14 +1,17 @@
-/** A number for each of some readers, who are small numbers themselves. Law: as if each had its own; what that takes is known, and little where many have the same. */
+/**
+ * The seq of each reader; a reader is a small number. Law: it is as if each reader had its own; what that takes is known, and is little where many have the
+ * same.
+ */
 
-/** Up to so many readers are a list. */
+/** Up to this many readers are kept in a list. */
 const FEW = 16;
-/** Bits of a cell, as far as it says which of some seqs; the widest says the seq itself. */
+/** Bits of a cell that says which of a few seqs it is; the widest cell holds the seq itself. */
 const NARROW = [2, 4, 8];
 const WIDEST = 32;
-/** Beyond every seq that a job has: a client may claim to have any. */
+/** Higher than any seq of a job: a client may claim to have any. */
 const HIGHEST = 2 ** 32 - 2;
 
-/** Measured, with room: see the test that compares. */
+/** Measured, with a margin: see the test that compares. */
 const LIST_BYTES = 72;
 const READER_BYTES = 16;
 const GRID_BYTES = 700;
@@ -33,7 +36,7 @@ export class Seqs {
     const known = Math.min(seq, HIGHEST);
     const at = this.#grid ? -1 : this.#find(reader);
     if (at >= 0) this.#few[at + 1] = known;
-    // By `push` the list would grow to nineteen.
+    // `push` would make room for nineteen.
     else if (!this.#grid && this.#few.length < FEW * 2) this.#few = this.#few.concat([reader, known]);
     else this.#wide().put(reader, known);
   }
@@ -60,14 +63,14 @@ export class Seqs {
   }
 }
 
-/** A cell for each reader. Those of the same seq say which one of a few it is: nine thousand take two thousand bytes. */
+/** A cell for each reader, which says which of a few seqs it has: those of nine thousand readers take two thousand bytes. */
 class Grid {
   #bits = NARROW[0]!;
   #cells = new Uint32Array(8);
-  /** What cells say, at 0 of readers that have none; and of how many. Null once cells say it themselves. */
+  /** The seqs that cells point to (0: the reader has none), and how many cells point to each. Null, and empty, once cells hold seqs themselves. */
   #seqs: number[] | null = [0];
   #uses = [0];
-  /** The last that was looked for. */
+  /** The cell that was looked for last. */
   #last = 0;
 
   get bytes(): number {
@@ -104,7 +107,7 @@ class Grid {
     return (this.#cells.length * 32) / this.#bits;
   }
 
-  /** What a cell is to say. */
+  /** What the cell of a reader with this seq holds. */
   #cellOf(seq: number): number {
     if (!this.#seqs) return seq + 1;
     if (this.#last > 0 && this.#seqs[this.#last] === seq) return this.#last;
@@ -120,7 +123,7 @@ class Grid {
     return cell;
   }
 
-  /** One that says nothing of anybody; 0 if there is none. */
+  /** A value that no cell holds; 0 if this width has none left. */
   #newCell(): number {
     const free = this.#uses.indexOf(0, 1);
     if (free > 0) return free;

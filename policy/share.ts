@@ -1,10 +1,10 @@
-/** What is left to one tenant of a pool's budget, as OpenAI's rate limit headers would say it of an account of its own. */
+/** What a pool's budget leaves to one tenant, as OpenAI's rate limit headers would tell it to an account of its own. */
 import type { Allowance, Share } from "../schemas/rpc.ts";
 import type { Budget, Meter } from "./budget.ts";
 
 const MINUTE_MS = 60_000;
 
-/** `tenant`: the budget of the tenant's own limits. The scarcer of both speaks for each resource. */
+/** `tenant`: the budget of the tenant's own limits. Each figure is the tighter one of the two budgets. */
 export function shareOf(pool: Budget, tenant: Budget, now: number): Share {
   const meters = [...pool.meters, ...tenant.meters];
   const scarcest = (resource: Meter["resource"]): Allowance | null => {

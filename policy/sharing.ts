@@ -1,16 +1,16 @@
 /**
- * Whether others spend of the windows of a pool. Where they do, nothing goes at once, for only answers in between tell what is left; and a part is left to them: whatever comes
- * back would be ours else, for we know when.
+ * Whether others spend from a pool's windows. Where they do, a window does not go at once, because only answers in between tell what is left; and a part is
+ * left to them: otherwise all that comes back would be ours, because we know when it does.
  */
 import { type Budget, spendEvenly } from "./budget.ts";
 
-/** They were seen if so much at the least was not ours; and are thought to be there for so long, ms. */
+/** `least`: others were seen if at least this much was not ours. `ms`: how long they are then thought to be there. */
 const SEEN = { least: 1, ms: 600_000 };
 
 export class Sharing {
   #until = Number.NEGATIVE_INFINITY;
 
-  /** So much was spent that was not ours; or a call was refused. */
+  /** This much was spent that was not ours, or a call of this much was refused. */
   seen(amount: number, now: number): void {
     if (amount >= SEEN.least) this.#until = now + SEEN.ms;
   }
