@@ -1,5 +1,5 @@
 /**
- * Chunks written down compactly and without loss. In a stream of text each chunk repeats the one before it but for a word: only the word is
+ * Chunks written compactly and without loss. In a stream of text each chunk repeats the one before it except for a word: only that word is
  * written, some 10 characters instead of 250. Law: what is read is what was written, to the byte of its JSON.
  */
 import type { Chunk } from "../schemas/event.ts";
@@ -7,8 +7,8 @@ import type { Chunk } from "../schemas/event.ts";
 type Pattern = { choices: [{ delta: { content: string } }]; obfuscation?: string };
 
 /**
- * A chunk like the pattern but for its content; the same, with padding of its own (`obfuscation`); a chunk as it came. Of one that is a text: the
- * whole of it, or what differs from the text before it, which has `head` characters of it at its beginning and `tail` at its end.
+ * In order: a chunk that differs from the pattern only in its content; the same with padding of its own (`obfuscation`); a chunk as it came. For a chunk that
+ * is a text: the whole of it, or what differs from the text before it, with which it shares `head` characters at its beginning and `tail` at its end.
  */
 export type Short =
   | string
@@ -17,7 +17,7 @@ export type Short =
   | [text: string]
   | [head: number, tail: number, middle: string];
 
-/** The pattern is the last chunk written in full that carries a piece of one choice's content and nothing else of it. */
+/** The pattern is the last chunk written in full that has one choice, whose delta carries content and nothing else. */
 export class Shorthand {
   #pattern: Pattern | null = null;
   /** The last chunk that is a text. */
@@ -31,7 +31,7 @@ export class Shorthand {
     return chunk;
   }
 
-  /** Of what one writer wrote, in its order. */
+  /** Reads back what one writer wrote, in the same order. */
   read(short: Short): Chunk {
     if (typeof short === "string") return fill(this.#pattern!, short);
     if (Array.isArray(short)) return short.length === 2 ? fill(this.#pattern!, ...(short as [string, string])) : this.#readText(short);

@@ -1,5 +1,5 @@
 /**
- * How long the deltas of a stream gather before they are told. Each delta is a commit and a send to every reader, and one object has to do that for all
+ * How long the deltas of a stream gather before they are sent. Each delta is a commit and a send to every reader, and one object has to do that for all
  * streams of its channel: with many readers they come in fewer, larger pieces.
  */
 

@@ -1,8 +1,8 @@
 /**
- * A pool that stands still because its calls cannot succeed: halted (nobody has paid, the key is refused, no place is allowed) or open (upstream is
- * down). Law: while it is, one job at a time is called as a probe, at intervals that grow; no other is, and none is lost. Where upstream is down more probes
- * follow while the answers of some have begun and go on: what begins may break, but to wait for the end of the first would take as long as its answer does. No more
- * go on at once than one, twice as many after each interval in which none failed, and none of them is forgotten.
+ * A pool that stands still because its calls cannot succeed: halted (nobody has paid, the key is refused, no region is allowed) or open (upstream is down).
+ * Law: meanwhile one job at a time is called as a probe, at growing intervals; no other is called, and none is lost. Where upstream is down, more probes follow
+ * while the answers of earlier ones have begun and go on: an answer that begins may break, but waiting for the end of the first would take as long as the
+ * answer does. One may go on at first, twice as many after each interval in which none failed, and none of them is forgotten.
  */
 
 /** `failures` is the open circuit breaker; the others halt. */
@@ -21,9 +21,9 @@ export type Stop = {
   probe: string | null;
   /** Jobs that were probes of an outage, and whose answers have begun and go on. */
   begun?: string[];
-  /** Since when (ms) answers go on, and no probe has failed. */
+  /** Since when (ms) answers have gone on without a probe that failed. */
   quietSince?: number;
-  /** Jobs whose probes did not help, and how often; the last of them. */
+  /** The latest jobs whose probes did not help, and how often they did not. */
   failed?: Record<string, number>;
 };
 
@@ -41,7 +41,7 @@ export type Sign =
 /** An outage often ends within seconds; a bill is paid, or a key changed, by people. */
 const INTERVALS = { failures: { first: 2_000, most: 60_000 }, halted: { first: 30_000, most: 600_000 } };
 
-/** A key was refused to one job: it may be that one which may not. Another is called at once to see, and until it is refused as well nobody need act. */
+/** The key was refused to one job, and perhaps only to that one. Another is called at once to find out; until it is refused as well, nobody needs to act. */
 export function isDoubtful({ reason, failedProbes }: Pick<Stop, "reason" | "failedProbes">): boolean {
   return reason === "credentials" && failedProbes === 0;
 }
@@ -59,13 +59,13 @@ export function afterCall(stop: Stop | null, sign: Sign, job: string, now: numbe
   if (sign.kind === "halt") return halted(stop, sign, job, isProbe, now);
   if (!stop) return sign.kind === "failure" && sign.down ? begin("failures", sign.code, now) : null;
   if (stop.begun?.includes(job)) return afterBegun(stop, sign, job, now);
-  // Calls that began before the stop say nothing of how things stand now.
+  // Calls that began before the stop say nothing about how things stand now.
   if (!isProbe) return stop;
   switch (sign.kind) {
     case "success":
       return null;
     case "answer":
-      // Whether a bill is paid is perhaps looked at later than what was refused here.
+      // Upstream may look at the bill only after what it refused here.
       if (stop.reason !== "billing") return null;
       return { ...stop, probe: null, nextProbeAt: now + intervalMs(stop), failed: withFailed(stop, job) };
     case "failure":
@@ -75,7 +75,7 @@ export function afterCall(stop: Stop | null, sign: Sign, job: string, now: numbe
   }
 }
 
-/** An answer has begun, of a call of `job`. Null: the pool runs; of an outage it is the end of an answer that tells. */
+/** The answer to a call of `job` has begun. Null: the pool runs; after an outage only the end of an answer tells that. */
 export function afterBeginning(stop: Stop, job: string, now: number): Stop | null {
   if (stop.probe !== job) return stop;
   if (stop.reason !== "failures") return null;
@@ -83,7 +83,7 @@ export function afterBeginning(stop: Stop, job: string, now: number): Stop | nul
   return { ...stop, probe: null, begun: [...begun, job], quietSince: begun.length > 0 ? (stop.quietSince ?? now) : now };
 }
 
-/** Whether a call of `job` is a probe, begun or not. */
+/** Whether a call of `job` is a probe, with its answer begun or not. */
 export function isProbe({ begun, probe }: Stop, job: string): boolean {
   return probe === job || begun?.includes(job) === true;
 }
@@ -91,17 +91,17 @@ export function isProbe({ begun, probe }: Stop, job: string): boolean {
 function afterBegun(stop: Stop, { kind }: Sign, job: string, now: number): Stop | null {
   if (kind === "success" || kind === "answer") return null;
   const without = { ...stop, begun: stop.begun!.filter((each) => each !== job) };
-  // What breaks them breaks them together: it is one failure, and whoever is called meanwhile finds out by itself.
+  // What breaks these answers breaks them together: it counts as one failure, and a probe that is under way finds out by itself.
   if (kind !== "failure") return without;
   if (now < stop.nextProbeAt) return { ...without, quietSince: now };
   return { ...later(without, job, now), probe: stop.probe };
 }
 
-/** So long at the least none has failed before twice as many answers may go on, ms; and so many may at the most. */
+/** How long at least without a failure before twice as many answers may go on, ms; and how many may at most. */
 const QUIET_MS = 10_000;
 const MOST_BEGUN = 64;
 
-/** A job may start as a probe from this instant on (ms); Infinity while one runs, or as many answers go on as may. */
+/** From when on a job may start as a probe (ms); Infinity while one runs, or while as many answers go on as may. */
 export function probeAt(stop: Stop): number {
   const { begun = [], nextProbeAt, probe } = stop;
   if (probe !== null || begun.length >= MOST_BEGUN) return Number.POSITIVE_INFINITY;
@@ -110,16 +110,22 @@ export function probeAt(stop: Stop): number {
   return Math.max(nextProbeAt, (stop.quietSince ?? nextProbeAt) + doublings * Math.max(QUIET_MS, intervalMs(stop)));
 }
 
-/** A job that was refused comes back so long after the next probe: were it the cause itself, the probe is another. If there is no other, it is. */
+/**
+ * A job that was refused comes back this long after the next probe is due, so that another job is the probe: it may be the cause itself. If there is no other,
+ * it is the probe.
+ */
 const STEP_BACK_MS = 1_000;
 
-/** When it comes back, ms. Each time that its probe did not help more probes go before it, for two of them would take turns. */
+/**
+ * When such a job comes back, ms. After each further probe of its own that did not help, one more probe goes before it: otherwise two such jobs would take
+ * turns.
+ */
 export function backAfter(stop: Stop, job: string): number {
   const next = isDoubtful(stop) ? Math.max(stop.nextProbeAt, stop.since + INTERVALS.halted.first) : stop.nextProbeAt;
   return next + STEP_BACK_MS + Math.max(0, (stop.failed?.[job] ?? 0) - 1) * intervalMs(stop);
 }
 
-/** Jobs of which it is remembered: the record stays small. */
+/** Jobs whose probes are remembered, so that the record stays small. */
 const MOST_REMEMBERED = 100;
 
 function withFailed({ failed = {} }: Stop, job: string): Record<string, number> {
@@ -127,7 +133,7 @@ function withFailed({ failed = {} }: Stop, job: string): Record<string, number> 
   return Object.fromEntries([...Object.entries(others), [job, times + 1] as const].slice(-MOST_REMEMBERED));
 }
 
-/** What upstream asks for holds as far as probes are rare anyway: a day without one would be a day for which nobody knew that it is well again. */
+/** The wait that upstream asks for, up to the longest interval of probes: with a day without one, nobody would know for a day that upstream is well again. */
 function askedMs(atLeastMs: number | null): number {
   return Math.min(INTERVALS.halted.most, atLeastMs ?? 0);
 }
@@ -146,7 +152,7 @@ function later(stop: Stop, job: string, now: number, atLeastMs: number | null = 
 type Halt = Extract<Sign, { kind: "halt" }>;
 
 function halted(stop: Stop | null, { reason, code, retryAfterMs }: Halt, job: string, isProbe: boolean, now: number): Stop {
-  // Another's probe, of an outage, is still under way: what it finds counts.
+  // Another job's probe of an outage is still under way: what it finds counts.
   if (!stop || stop.reason === "failures") return begin(reason, code, now, retryAfterMs, isProbe ? null : (stop?.probe ?? null));
   return isProbe ? later({ ...stop, reason, code }, job, now, retryAfterMs) : stop;
 }

@@ -7,29 +7,29 @@ export interface Tally {
   spent(now: number): number;
   /** Negative while a debt is paid off. */
   free(now: number): number;
-  /** The earliest instant from `now` on at which so much can be taken. What is more than it ever holds needs it whole, and leaves a debt. */
+  /** The earliest instant from `now` on at which `amount` can be taken. More than the limit ever holds needs all of it, and leaves a debt. */
   readyAt(amount: number, now: number): number;
   take(amount: number, now: number): void;
-  /** So much is spent as well, without a call that leaves now. */
+  /** Counts `amount` as spent too, without a call that leaves now. */
   owe(amount: number, now: number): void;
-  /** What was spent is less at once: it is not known when it was taken. */
+  /** Takes `amount` off what is spent, at once: when it was taken is not known. */
   give(amount: number, now: number): void;
-  /** What was taken at `since` was never used: it is as if that had never been taken. */
+  /** What was taken at `since` was never used: it is as if it had never been taken. */
   giveBack(amount: number, since: number, now: number): void;
-  /** When the last of calls of `amount` together is let through, were nobody else there; it takes `own` of them. */
+  /** When the last of some calls is let through if nobody else is there. They take `amount` together, the last one `own` of it. */
   clearedAt(amount: number, own: number, now: number): number;
-  /** How much later one of `head` can be taken if `ahead` is taken now. */
+  /** How much later `head` can be taken if `ahead` is taken now. */
   delayMs(head: number, ahead: number, now: number): number;
-  /** When all of it is there, if nothing more is taken. */
+  /** When all of the limit is free, if nothing more is taken. */
   wholeAt(now: number): number;
-  /** Goes on where another of its kind ended, whose limit was another. */
+  /** Goes on where another tally of its kind, with another limit, ended. */
   succeed(before: Tally): void;
 }
 
-/** What a limit of before allowed may be owed beyond one that is lower for so long: upstream counts no minute longer than a minute. */
+/** What an earlier limit allowed may be owed beyond a lower one for this long: upstream counts no minute longer than a minute. */
 const RETUNED_MS = 60_000;
 
-/** By a bucket that refills all the time. */
+/** Counts by a bucket that refills all the time. */
 export class Refilling implements Tally {
   readonly rate: Rate;
   bucket: Bucket = FULL;
@@ -84,7 +84,10 @@ export class Refilling implements Tally {
     return now + this.spent(now) / this.rate.perMs;
   }
 
-  /** What was spent stays spent, as far as the new limit may owe it: its rate would pay off the rest for hours, and without a call nobody learns that the limit is back. */
+  /**
+   * What was spent stays spent, as far as the new limit may owe it: paying off the rest at its rate would take hours, and without a call nobody learns that the
+   * limit is back.
+   */
   succeed(before: Tally): void {
     if (!(before instanceof Refilling)) return;
     const spent = Math.min(before.bucket.spent, this.rate.burst + this.rate.perMs * RETUNED_MS);

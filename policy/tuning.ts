@@ -1,18 +1,21 @@
-/** What operators set over what is configured, and what is in force then. */
+/** What operators set over what is configured, and what is then in force. */
 import type { PoolConfig, PoolsConfig } from "../schemas/settings.ts";
 import type { PoolTuning, TenantTuning, Tune, Tunings } from "../schemas/tuning.ts";
 
-/** Wishes that are remembered: who repeats one does so within seconds. */
+/** Wishes that are remembered: whoever repeats one does so within seconds. */
 const WISHES_KEPT = 32;
 
 export const UNTUNED: Tunings = { pools: {}, tenants: {}, wishes: [] };
 
-/** What is set of one by that name; names are anybody's, and may be those of an object's own fields. */
+/** What is set for a pool or tenant by that name. Names are free to choose, and may be those of built-in properties (`constructor`). */
 export function setOf<T>(all: Readonly<Record<string, T>>, id: string): T | undefined {
   return Object.hasOwn(all, id) ? all[id] : undefined;
 }
 
-/** What is set once a wish is fulfilled; the same as before if it changes nothing, or was fulfilled. What is set as it is configured is set: a deployment may configure it otherwise. */
+/**
+ * What is set once a wish is fulfilled; `before` itself if it changes nothing, or was fulfilled already. A value that equals the configured one is still set: a
+ * deployment may configure another.
+ */
 export function retuned(before: Tunings, { id, kind, reset, set, wish }: Tune): Tunings {
   if (before.wishes.includes(wish)) return before;
   const of = kind === "pool" ? "pools" : "tenants";
@@ -24,7 +27,7 @@ export function retuned(before: Tunings, { id, kind, reset, set, wish }: Tune): 
   return { ...before, [of]: all, wishes: [...before.wishes, wish].slice(-WISHES_KEPT) };
 }
 
-/** The pools as they are in force. What is set of one that is not configured waits until it is again. */
+/** The pools as they are in force. What is set for one that is not configured waits until it is again. */
 export function tunedPools(configured: PoolsConfig, { pools }: Pick<Tunings, "pools">): PoolsConfig {
   const tuned = Object.entries(configured).map(([id, config]) => [id, tunedPool(config, setOf(pools, id))] as const);
   return Object.fromEntries(tuned) as PoolsConfig;
@@ -34,7 +37,7 @@ function tunedPool(config: PoolConfig, set: PoolTuning = {}): PoolConfig {
   return { ...config, ...set, learn: within(set, config) } as PoolConfig;
 }
 
-/** What is set is a bound: headers raise it no further. */
+/** A limit that is set is a bound: headers do not raise it further. */
 function within(set: PoolTuning, { learn }: PoolConfig): PoolConfig["learn"] {
   if (learn === false) return false;
   return Object.fromEntries(Object.entries(learn).filter(([name]) => !(name.replace("max_", "") in set)));

@@ -2,12 +2,12 @@
 import { RankedHeap } from "./heap.ts";
 import { KINDS, type Kind, type Lane } from "./lane.ts";
 
-/** Those with work waiting, by virtual time. */
+/** The lanes with work waiting, by virtual time. */
 export class Turns {
-  /** Those with jobs of a kind. */
+  /** The lanes with jobs of each kind. */
   readonly of: Readonly<Record<Kind, RankedHeap<Lane>>> = { requests: openHeap("requests"), tokens: openHeap("tokens") };
 
-  /** Those of them that are live, and that are batches. */
+  /** How many of them are live, and how many are batches. */
   readonly #asking = { live: 0, batches: 0 };
 
   /** Puts a lane where it belongs. */
@@ -27,7 +27,7 @@ export class Turns {
     for (const kind of KINDS) this.of[kind].remove(lane);
   }
 
-  /** Whether it competes with no other: batches are behind all that is live. */
+  /** Whether no other lane competes with it: batches, being behind all live work, compete only with batches. */
   isAlone(lane: Lane): boolean {
     return this.#asking[lane.yields ? "batches" : "live"] === (lane.asks ? 1 : 0);
   }
@@ -43,7 +43,7 @@ export class Turns {
     return a && b ? (comesFirst(a, b) ? a : b) : (a ?? b);
   }
 
-  /** Of those with jobs of a kind, the one with the least virtual time but for this lane. */
+  /** Of the lanes with jobs of a kind, the one with the least virtual time, this lane excepted. */
   leastBut(lane: Lane, kind: Kind): Lane | undefined {
     const heap = this.of[kind];
     return heap.peek() === lane ? heap.second() : heap.peek();
@@ -65,7 +65,7 @@ function comesFirst(a: Lane, b: Lane): boolean {
   return a.virtual < b.virtual || (a.virtual === b.virtual && isNamedFirst(a, b));
 }
 
-/** Who is first of those that were served alike. */
+/** Whether `a` comes first if both were served alike. */
 export function isNamedFirst(a: Lane, b: Lane): boolean {
   return a.yields === b.yields ? a.flow < b.flow : b.yields;
 }
@@ -73,14 +73,15 @@ export function isNamedFirst(a: Lane, b: Lane): boolean {
 /** Another flow: how many it starts before a turn if it has them, how many it has, and how many come to it for each start of the pool. */
 export type Other = { fair: number; waiting: number; inflow: number };
 
-/** More than so much of the pool cannot be told to go to others: what little it leaves is not known that well. */
+/** The most of the pool that is assumed to go to others: a smaller rest is not known that well. */
 const MOST_OTHERS = 0.98;
 /** Each round finds at least one flow that does not use its turns; nearly always two or three find all. */
 const ROUNDS = 8;
 
 /**
- * How many jobs a pool starts before the turn of one that `own` of its flow are before. Others start what waits and what comes until then, up to their fair share: as far as they do not use that, what comes to them
- * grows with the wait. Rounds begin with the longest wait that can be, and come down to the least that bears itself (Newton's steps on a concave function).
+ * How many jobs a pool starts before the turn of a job that has `own` of its flow before it. Other flows start what waits and what comes until then, up to
+ * their fair share: while they use less than that, what comes to them grows with the wait. Rounds begin with the longest possible wait, and come down to the
+ * least that agrees with itself (Newton's steps on a concave function).
  */
 export function startsUntil(own: number, others: readonly Other[]): number {
   let starts = Number.POSITIVE_INFINITY;

@@ -1,12 +1,12 @@
-/** What upstream says that a call used, as far as a budget may believe it: one wrong word is not to stop a pool for days, for every tenant. */
+/** What upstream says that a call used, as far as a budget may believe it: one wrong figure must not stop a pool for days, for every tenant. */
 import type { Usage } from "../schemas/job.ts";
 
-/** No call uses as many: 128 answers of the longest, and more. Counters that wrapped say 4,294,967,295. */
+/** Tokens. No call uses as many, not even with 128 of the longest answers. Counters that wrapped show 4,294,967,295. */
 const MOST = 100_000_000;
 
 /**
- * Null of what is no count. `reserved`: by this call. `whole`: what the pool's limits let through at once at the most (Infinity without one of tokens); no limiter counts more than that
- * beyond what it let through, for it would not have let it through.
+ * Null if these are not counts. `reserved`: by this call. `whole`: the most that the pool's limits let through at once (Infinity without one of tokens). No
+ * limiter counts more than that on top of what it let through, because it would not have let that through.
  */
 export function credible({ completion_tokens, prompt_tokens, total_tokens }: Usage, reserved: number, whole: number): Usage | null {
   if (![completion_tokens, prompt_tokens, total_tokens].every((count) => Number.isSafeInteger(count) && count >= 0 && count <= MOST))

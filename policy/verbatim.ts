@@ -1,6 +1,6 @@
 /**
- * Chunks of a stream on their way through Sluice. Most are written by `JSON.stringify` as upstream wrote them, and travel as values; of the others
- * upstream's own text travels where somebody wants it. Law: `textOf` is what upstream wrote, to the byte; `meaningOf` is what it means.
+ * Chunks of a stream on their way through Sluice. Most look the same written by `JSON.stringify` as by upstream, and travel as values; the others travel
+ * as upstream's own text where somebody wants it. Law: `textOf` is what upstream wrote, to the byte; `meaningOf` is what it means.
  */
 import type { Chunk, JobEvent } from "../schemas/event.ts";
 
@@ -22,12 +22,12 @@ export function meaningOf(chunk: Chunk): unknown {
   return typeof chunk === "string" ? JSON.parse(chunk) : chunk;
 }
 
-/** Whether an event is a delta of which a chunk is a text. */
+/** Whether an event is a delta with a chunk that is a text. */
 export function holdsTexts({ data, event }: JobEvent): boolean {
   return event === "delta" && (data as { chunks: Chunk[] }).chunks.some((chunk) => typeof chunk === "string");
 }
 
-/** An event as clients are told it: chunks are values. */
+/** An event as clients get it: all chunks are values. */
 export function meant<E extends JobEvent>(event: E): E {
   return holdsTexts(event) ? { ...event, data: { chunks: (event.data as { chunks: Chunk[] }).chunks.map(meaningOf) } } : event;
 }

@@ -5,7 +5,7 @@ import type { JobWhy, Standing } from "../schemas/why.ts";
 import { withoutAccount } from "./last-failure.ts";
 import { isEnd } from "./lifecycle.ts";
 
-/** Three reckonings of one job: by the pool, by the pool if its tenant were alone there, and by the tenant's own limits. */
+/** Three estimates for one job: by the pool, by the pool if its tenant were alone there, and by the tenant's own limits. */
 export type Reckonings = { pool: Eta; alone: Eta; cap: Eta };
 export type Binding = { eta: Eta; share: Standing["share"] };
 
@@ -25,8 +25,8 @@ export function explain(job: Job, standing: Standing | null): JobWhy {
 }
 
 /**
- * What a browser token is told, and so whoever uses the page: where its own job stands, when it should start and which kind of limit keeps it; no figure of the
- * account, of its tenant, or of others who wait.
+ * What a browser token is told, and so whoever uses the page: where the job stands, when it should start and which kind of limit holds it back; no figures of
+ * the account, of the tenant, or of others who wait.
  */
 export function explainToToken(job: Job, standing: Standing | null): JobWhy {
   const told = standing?.last_failure ? { ...standing, last_failure: withoutAccount(standing.last_failure) } : standing;
@@ -62,11 +62,11 @@ function withoutTicket({ status, error }: Job): string {
   return `The job has ended: ${status}.`;
 }
 
-/** How it is said what a job waits for. */
+/** The words for what a job waits for. */
 type Words = {
   ahead: (standing: Standing) => string;
   cause: (standing: Standing, limitedBy: LimitedBy) => string;
-  /** Of a job that is too large for a limit of now. */
+  /** For a job that is too large for a limit in force now. */
   aside: (standing: Standing) => string;
 };
 
@@ -195,12 +195,12 @@ function vainOf({ tenant }: Standing): string {
   return `the last ${count(calls)} calls of this tenant came to nothing (upstream turned them away, or they could not be sent): while others wait, its next counts as ${turns} turns`;
 }
 
-/** It is upstream's refusals that it waits for, and not the silence that was asked for. */
+/** Whether the job waits because upstream refuses calls, and not because it asked for silence. */
 function isInDoubt({ next_probe_at, reason }: PoolCondition, heldUntil = 0): boolean {
   return next_probe_at !== null && reason !== "lowered_limit" && next_probe_at > heldUntil;
 }
 
-/** Nothing starts, whatever the budget says. */
+/** Whether nothing starts, whatever the budget says. */
 function isStopped({ paused, pool }: Standing): boolean {
   return paused !== undefined || (pool.condition !== undefined && pool.condition.state !== "slowed" && pool.condition.state !== "normal");
 }
@@ -225,7 +225,7 @@ function count(amount: number): string {
   return String(Math.floor(amount)).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
-/** A length of time in words; below ten seconds to the tenth. */
+/** A length of time in words; to a tenth of a second if it is below ten. */
 function seconds(length: number): string {
   const shown = length < 10 ? Math.round(Math.max(0, length) * 10) / 10 : Math.round(length);
   if (shown === 1) return "1 second";

@@ -1,31 +1,31 @@
 /**
- * The receivers of webhooks that have something ahead: whose turn it is, and for how many requests there is room. Law: hosts take turns, and none that is slow,
- * or of which nothing is known, holds up one that is quick. However many have something ahead, a turn costs no look at the others.
+ * The webhook receivers that have events ahead: whose turn it is, and for how many requests there is room. Law: hosts take turns, and one that is slow,
+ * or of which nothing is known, never holds up one that is quick. However many have events ahead, a turn costs no look at the others.
  */
 import { RankedHeap } from "../heap.ts";
 
 /** Requests under way: of the six that may wait for headers in one object, two stay free. */
 export const WIDTH = 4;
-/** To one host: one that is slow leaves room for the others. One that did not answer in time the last time is sent one at a time. */
+/** Of these, to one host: one that turns slow leaves room for the others. One that did not answer in time last time gets one request at a time. */
 const WIDTH_PER_HOST = 2;
-/** To all hosts together that did not; and what one of which nothing is known leaves free before it takes a second. */
+/** To all slow hosts together; and how many a new host leaves free before it takes a second. */
 const WIDTH_SLOW = 2;
-/** To these and those of which nothing is known together: one that is known to be quick need not wait for them. */
+/** To slow and new hosts together: a quick one need not wait for them. */
 const WIDTH_UNPROVEN = 3;
-/** So many hosts are known by how they answered. */
+/** Hosts whose pace is remembered, at most. */
 const PACES_LIMIT = 4_000;
 
 export type Pace = "quick" | "slow";
-/** A host is to be sent `room` requests, beside the `here` that are under way to it. */
+/** A host is to be sent `room` requests, besides the `here` that are under way to it. */
 export type Turn = { host: string; here: number; room: number };
 /** Like a pace; `new`: nothing is known of the host. */
 type Kind = Pace | "new";
-/** `at`: when the first of its events is due (ms), of those that are not under way. */
+/** `at`: when the first of its events that are not under way is due (ms). */
 type Receiver = { host: string; at: number; place: number };
 
 export class Receivers {
   readonly #receivers = new Map<string, Receiver>();
-  /** Those of which nothing is due yet, the next one first. */
+  /** Those with nothing due yet, the next one first. */
   readonly #ahead = new RankedHeap<Receiver>(
     ({ at }) => at,
     ({ place }) => place,
@@ -36,12 +36,12 @@ export class Receivers {
   /** Those whose turn comes, by kind, each with its turn; the next one first. */
   readonly #due: Record<Kind, Map<string, number>> = { quick: new Map(), new: new Map(), slow: new Map() };
   #turns = 0;
-  /** Of requests under way, how many to each host. */
+  /** Requests under way to each host. */
   readonly #underway = new Map<string, number>();
-  /** How hosts answered the last time, the one that did so longest ago first. Forgotten with the object, and found out again. */
+  /** How each host answered last time, the longest ago first. Lost with the object, and found out again. */
   readonly #pace = new Map<string, Pace>();
 
-  /** Something is due at a time (ms), beside what is known of. */
+  /** An event is due at `at` (ms), besides those already known. */
   expect(host: string, at: number): void {
     this.set(host, Math.min(at, this.#receivers.get(host)?.at ?? at));
   }
@@ -58,11 +58,11 @@ export class Receivers {
     const receiver = known ?? { host, at, place: -1 };
     this.#receivers.set(host, receiver);
     receiver.at = at;
-    // In its turn it is asked anew what is due.
+    // When the turn of one that is due comes, it is asked again what is due.
     if (!this.#due[this.#kind(host)].has(host)) this.#ahead.place(receiver);
   }
 
-  /** Whose turn it is (ms); null if it is nobody's. What is next of it is to be set then. */
+  /** Whose turn it is at `now` (ms); null if it is nobody's. When its next event is due must then be `set`. */
   pick(now: number): Turn | null {
     this.#ripen(now);
     const kinds = (Object.keys(this.#due) as Kind[]).filter((kind) => this.#roomOf(kind) > 0);
@@ -73,7 +73,7 @@ export class Receivers {
       this.#due[kind].delete(host);
       const here = this.#underway.get(host) ?? 0;
       const room = Math.min(this.#roomOf(kind), this.#wide(kind, here));
-      // Else it comes back when a request to it is over.
+      // Otherwise it comes back when a request to it is over.
       if (room > 0) return { host, here, room };
     }
   }
@@ -83,7 +83,7 @@ export class Receivers {
     this.#underway.set(host, (this.#underway.get(host) ?? 0) + 1);
   }
 
-  /** One is over. `pace`: how it was answered, null if that says nothing. What is next of the host is to be set then. */
+  /** One is over. `pace`: how it was answered, null if that says nothing. When the host's next event is due must then be `set`. */
   ended(host: string, pace: Pace | null): void {
     const here = this.#underway.get(host)! - 1;
     if (here > 0) this.#underway.set(host, here);
@@ -96,7 +96,7 @@ export class Receivers {
     if (this.#pace.size > PACES_LIMIT) this.#forget(longest!);
   }
 
-  /** When something is due that is not yet (ms), Infinity if nothing is. */
+  /** When the next event that is not due yet will be (ms); Infinity if there is none. */
   get next(): number {
     return this.#ahead.peek()?.at ?? Number.POSITIVE_INFINITY;
   }

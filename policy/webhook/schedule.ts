@@ -1,4 +1,4 @@
-/** When an event is sent again, and when no more: the schedule of the Standard Webhooks specification. */
+/** When an event is sent again, and when it is given up: the schedule of the Standard Webhooks specification. */
 import type { DeliveryStatus } from "../../schemas/webhook.ts";
 
 const SECOND = 1_000;
@@ -17,17 +17,17 @@ export const RETRY_DELAYS_MS = [
   20 * HOUR,
   24 * HOUR,
 ] as const;
-/** From the first attempt's time to the last one's at most. The delays add up to three hours more: the last is cut short. */
+/** From the first attempt to the last at most. The delays add up to some three and a half hours more: the last is cut short. */
 export const RETRY_SPAN_MS = 72 * HOUR;
-/** Of a delay, the part that the dice take off, so that events which failed together do not come back together. */
+/** The part of a delay that chance may take off, so that events which failed together do not come back together. */
 const JITTER = 0.1;
-/** A receiver's wish is heard up to here: the longest delay of the schedule. */
+/** A receiver's `Retry-After` counts up to this, the longest delay of the schedule. */
 const RETRY_AFTER_LIMIT_MS = 24 * HOUR;
 
 /** A receiver's answer: its status (null if none came) and its `Retry-After`, ms. */
 export type Answer = { status: number | null; retryAfterMs: number | null };
 
-/** A run of attempts: `begunAt` (ms) when it was first due, `tries` that failed before this one. */
+/** A run of attempts. `begunAt`: when the first was due, ms; `tries`: how many failed before this one. */
 export type Run = { begunAt: number; tries: number };
 
 export type Verdict = { status: Exclude<DeliveryStatus, "pending"> } | { status: "pending"; nextAt: number };
@@ -40,12 +40,12 @@ export function afterDelivery({ status, retryAfterMs }: Answer, run: Run, now: n
   const end = run.begunAt + RETRY_SPAN_MS;
   if (delay === undefined || now >= end) return { status: "failed" };
   const wished = Math.min(retryAfterMs ?? 0, RETRY_AFTER_LIMIT_MS);
-  // A wish is never cut short by the dice, only by the end.
+  // Only the end cuts a receiver's wish short, never chance.
   const planned = Math.min(now + delay, end) - random * JITTER * delay;
   return { status: "pending", nextAt: Math.min(Math.max(planned, now + wished), end) };
 }
 
-/** `Retry-After` in ms: seconds, or an HTTP date, which `parse` turns into ms since the epoch (NaN if it is none). Null if it says nothing. */
+/** `Retry-After` in ms: seconds, or an HTTP date, which `parse` turns into ms since the epoch (NaN if it is not one). Null if the header says nothing. */
 export function retryAfterMs(header: string | null, now: number, parse: (date: string) => number): number | null {
   const text = header?.trim() ?? "";
   if (/^\d{1,9}$/.test(text)) return Number(text) * SECOND;
