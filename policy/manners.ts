@@ -3,7 +3,7 @@
 /** Frames at once, and per second after that: far more than a client needs, and little for the object. */
 const BURST = 2_000;
 const PER_SECOND = 200;
-/** The meaningless frame at which the socket is closed. */
+/** This many meaningless frames close the socket. */
 const STRIKES = 32;
 
 export class Manners {

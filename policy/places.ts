@@ -82,7 +82,7 @@ function leastOf(cost: Cost): number {
   return Math.max(cost.requests, cost.tokens, LEAST_MS) * LEAST_CHARGE;
 }
 
-/** The virtual time at which a flow's job starts that has `rank` of its own before it, all charged alike. */
+/** The virtual time at which a job with `rank` of its own flow before it starts, all charged alike. */
 function turnOf(lane: Lane, rank: number, step: number, least: number, present: number): number {
   return begins(lane, step, present) + chargeOf(lane, rank, step, least);
 }

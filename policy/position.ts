@@ -5,7 +5,7 @@
 
 /** A place is told once it is down to this share of the one told last. */
 const SHARE = 3 / 4;
-/** Of the last places, each is told. */
+/** The last places are told one by one. */
 const LAST_PLACES = 3;
 
 /** `told`: the place told last, null if none was. */

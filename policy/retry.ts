@@ -14,7 +14,7 @@ export type Record = {
   /** Those of them that do not count as attempts. */
   waits: number;
   unknown: number;
-  /** Earlier attempts that ended like this one, as another would again. */
+  /** Earlier attempts that ended like this one, and would end so again. */
   alike: number;
   firstStartedAt: number;
   /** The call was the probe of a pool that stands still. */

@@ -2,7 +2,7 @@
 import type { Lane } from "./lane.ts";
 import { isNamedFirst } from "./turns.ts";
 
-/** In starts. */
+/** The rounding error that is undone, in starts. */
 const ROUNDING = 1e-6;
 
 /** The part of what a start reserves that is charged whatever its flow has to get back. */
@@ -38,7 +38,7 @@ export function startsBefore(lane: Lane, other: Lane, begin: number, turn: numbe
   if (begin > turn || (begin === turn && !isNamedFirst(lane, other))) return 0;
   const more = exact(Math.min((turn - begin) / least, (turn - begin + creditOf(lane)) / step));
   const whole = Math.ceil(more);
-  // What it has to pay is charged at its first start, and does not delay that.
+  // What the lane has to pay is charged at its first start, and does not delay that.
   return Math.max(1, whole === more && isNamedFirst(lane, other) ? whole + 1 : whole);
 }
 

@@ -2,7 +2,7 @@
 import type { Lane } from "./lane.ts";
 
 /**
- * A client that sends its next job only after its last call has ended is away for as long as calls last. One that comes later than this is owed nothing, ms.
+ * A client that sends its next job only after its last call has ended is away for as long as calls last. Whoever comes later than this is owed nothing, ms.
  */
 const AWAY_MS = 300_000;
 

@@ -7,7 +7,7 @@
  */
 import { Seqs } from "./seqs.ts";
 
-/** For all readers of an object, which has 128 MB for everything. Two thousand jobs told to nine thousand readers take less than half of it. */
+/** For all readers of an object, which has 128 MB for everything. Two thousand jobs told to nine thousand readers take less than half of the limit. */
 const BYTES_LIMIT = 16_000_000;
 /** The part of it for jobs that have ended: some ten thousand, or a thousand told to nine thousand readers. */
 const ENDED_SHARE = 0.25;

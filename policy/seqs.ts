@@ -63,7 +63,7 @@ export class Seqs {
   }
 }
 
-/** A cell for each reader, which says which of a few seqs it has: those of nine thousand readers take two thousand bytes. */
+/** A cell for each reader, which says which of a few seqs the reader has: those of nine thousand readers take two thousand bytes. */
 class Grid {
   #bits = NARROW[0]!;
   #cells = new Uint32Array(8);

@@ -15,8 +15,8 @@ export type Silence = {
 /** The least silence, and that after a refusal without `Retry-After`. A minute's limit seldom asks for more. */
 export const LEAST_MS = 2_000;
 /**
- * The longest silence, whatever upstream asks for: one for the rest of a day would hold back a pool that upstream may long serve again. A halted pool is probed
- * as rarely.
+ * The longest silence, whatever upstream asks for: one for the rest of a day would hold back a pool that upstream may long serve again. The probes of a halted
+ * pool are at most as far apart.
  */
 export const MOST_MS = 600_000;
 

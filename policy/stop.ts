@@ -21,7 +21,7 @@ export type Stop = {
   probe: string | null;
   /** Jobs that were probes of an outage, and whose answers have begun and go on. */
   begun?: string[];
-  /** Since when (ms) answers have gone on without a probe that failed. */
+  /** Since when (ms) answers have gone on without a failed probe. */
   quietSince?: number;
   /** The latest jobs whose probes did not help, and how often they did not. */
   failed?: Record<string, number>;

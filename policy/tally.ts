@@ -26,7 +26,7 @@ export interface Tally {
   succeed(before: Tally): void;
 }
 
-/** What an earlier limit allowed may be owed beyond a lower one for this long: upstream counts no minute longer than a minute. */
+/** After a cut, a limit may owe what it refills in this time, and no more: upstream counts no minute longer than a minute. */
 const RETUNED_MS = 60_000;
 
 /** Counts by a bucket that refills all the time. */

@@ -4,7 +4,7 @@
  * charged in the end, whatever was assumed at its start.
  */
 
-/** The part is that of this many last calls. Fewer differ by chance, and the charges of all calls of a window would be off by as much. */
+/** The part is measured over this many last calls. Fewer differ by chance, and the charges of all calls of a window would be off by as much. */
 const KEPT = 256;
 /**
  * Bounds of the part that is charged. `least`: a flow whose calls used little may have calls under way that use all they reserve, and until these end it is

@@ -4,7 +4,7 @@
  * nothing is held back. One call that upstream takes ends it.
  */
 
-/** For each this many in a row, the next call takes one turn more: some are always under way at once, and say the same. */
+/** This many in a row cost the next call one turn more: some are always under way at once, and say the same. */
 const EACH = 4;
 const MOST_TURNS = 10;
 

@@ -33,7 +33,7 @@ export class Receivers {
       receiver.place = place;
     },
   );
-  /** Those whose turn comes, by kind, each with its turn; the next one first. */
+  /** Those with something due, by kind, each with the number of its turn; the next one first. */
   readonly #due: Record<Kind, Map<string, number>> = { quick: new Map(), new: new Map(), slow: new Map() };
   #turns = 0;
   /** Requests under way to each host. */
@@ -58,11 +58,11 @@ export class Receivers {
     const receiver = known ?? { host, at, place: -1 };
     this.#receivers.set(host, receiver);
     receiver.at = at;
-    // When the turn of one that is due comes, it is asked again what is due.
+    // One that is due already is asked again, when its turn comes, what is due.
     if (!this.#due[this.#kind(host)].has(host)) this.#ahead.place(receiver);
   }
 
-  /** Whose turn it is at `now` (ms); null if it is nobody's. When its next event is due must then be `set`. */
+  /** Whose turn it is at `now` (ms); null if it is nobody's. The caller must then `set` when that host's next event is due. */
   pick(now: number): Turn | null {
     this.#ripen(now);
     const kinds = (Object.keys(this.#due) as Kind[]).filter((kind) => this.#roomOf(kind) > 0);
@@ -83,7 +83,7 @@ export class Receivers {
     this.#underway.set(host, (this.#underway.get(host) ?? 0) + 1);
   }
 
-  /** One is over. `pace`: how it was answered, null if that says nothing. When the host's next event is due must then be `set`. */
+  /** One is over. `pace`: how it was answered, null if that says nothing. The caller must then `set` when the host's next event is due. */
   ended(host: string, pace: Pace | null): void {
     const here = this.#underway.get(host)! - 1;
     if (here > 0) this.#underway.set(host, here);

@@ -40,7 +40,7 @@ export function afterDelivery({ status, retryAfterMs }: Answer, run: Run, now: n
   const end = run.begunAt + RETRY_SPAN_MS;
   if (delay === undefined || now >= end) return { status: "failed" };
   const wished = Math.min(retryAfterMs ?? 0, RETRY_AFTER_LIMIT_MS);
-  // Only the end cuts a receiver's wish short, never chance.
+  // Chance never cuts a receiver's wish short: only the end of the span does.
   const planned = Math.min(now + delay, end) - random * JITTER * delay;
   return { status: "pending", nextAt: Math.min(Math.max(planned, now + wished), end) };
 }
