@@ -4,7 +4,7 @@ import { Name } from "./channel.ts";
 import { Metadata } from "./job.ts";
 import { WEBHOOK_URL_LIMIT } from "./webhook.ts";
 
-/** Lines and bytes of one input file, as at OpenAI. */
+/** Limits of one input file, in lines and bytes; the same as OpenAI's. */
 export const BATCH_LINES_LIMIT = 50_000;
 export const FILE_BYTES_LIMIT = 200 * 1024 * 1024;
 export const BATCH_ENDPOINT = "/v1/chat/completions";
@@ -47,7 +47,7 @@ export type BatchObject = {
   metadata: Record<string, string> | null;
 };
 
-/** What a client asks for. A window is hours or days, a week at most: `24h` as at OpenAI, or another. */
+/** What a client sends to create a batch. The window is in hours or days, a week at most; OpenAI itself only takes `24h`. */
 export const BatchInput = z.looseObject({
   input_file_id: z.string().min(1).max(128),
   endpoint: z.literal(BATCH_ENDPOINT, `only ${BATCH_ENDPOINT} can be called`),
@@ -57,7 +57,7 @@ export const BatchInput = z.looseObject({
 });
 export type BatchInput = z.infer<typeof BatchInput>;
 
-/** One line of an input file; its body is checked as any chat request is. */
+/** One line of an input file. Its body is checked like any other chat request. */
 export const BatchLine = z.looseObject({
   custom_id: Name.min(1).max(512),
   method: z.literal("POST", "must be POST"),

@@ -8,16 +8,16 @@ export type JobEvent = {
   seq: number;
   event: EventName;
   data: unknown;
-  /** In the order of its channel, if anybody needs that; clients are told cursors instead. */
+  /** Place in the channel's order of events, set only where it is needed. Clients see cursors instead. */
   place?: number;
-  /** Of one that is told as it happens: the seq of the event before it that is no delta. So who takes no deltas knows a gap too. */
+  /** On an event sent live: `seq` of the last event before it that is not a delta, so that a reader without deltas notices a gap too. */
   prior?: number;
-  /** Of one that is told in place of others that could not be: what came after this seq was not told. */
+  /** On an event that stands in for others that could not be sent: everything after this `seq` was left out. */
   since?: number;
 };
 
-/** A chunk of an answer on its way through Sluice: an object as it is, or a text that is upstream's JSON (policy/verbatim.ts). Clients are told values. */
+/** A chunk of an answer on its way through Sluice: a plain object, or upstream's own JSON as a string (policy/verbatim.ts). Clients get parsed values. */
 export type Chunk = object | string;
 
-/** As a client may be told it: a delta with `from` stands for all from that seq up to its own. */
+/** An event as a client receives it. A delta with `from` stands for every delta from that `seq` to its own. */
 export type ToldEvent = JobEvent & { from?: number };

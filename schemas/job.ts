@@ -5,13 +5,13 @@ import type { Problem } from "./problem.ts";
 import { JobToken } from "./token.ts";
 import { WEBHOOK_URL_LIMIT } from "./webhook.ts";
 
-/** OpenAI's own words. The last four are ends: a job that reached one never leaves it. */
+/** OpenAI's own words. The last four are final: a job that reaches one never leaves it. */
 export const STATUSES = ["scheduled", "queued", "in_progress", "completed", "failed", "cancelled", "expired"] as const;
 export type JobStatus = (typeof STATUSES)[number];
 export const ENDS = ["completed", "failed", "cancelled", "expired"] as const;
 export type JobEnd = (typeof ENDS)[number];
 
-/** Priority is a head start in seconds over the jobs of the same tenant; a day either way is the most. */
+/** Priority is a head start in seconds over the same tenant's other jobs, at most a day either way. */
 export const PRIORITY_LIMIT_SECONDS = 86_400;
 
 const unixSeconds = z.number().finite().min(0).max(32_503_680_000);
@@ -19,7 +19,7 @@ const unixSeconds = z.number().finite().min(0).max(32_503_680_000);
 export const Message = z.looseObject({ role: z.string() });
 type Message = z.infer<typeof Message>;
 
-/** Told of the first message alone that is none: of hundreds of thousands, one after the other would be too much. */
+/** Reports only the first invalid message: there may be hundreds of thousands, and an issue for each would be too much. */
 function checkMessages(messages: readonly unknown[], context: z.RefinementCtx): void {
   for (const [index, message] of messages.entries()) {
     const issue = Message.safeParse(message).error?.issues[0];
@@ -29,7 +29,7 @@ function checkMessages(messages: readonly unknown[], context: z.RefinementCtx): 
   }
 }
 
-/** A chat completion body: what Sluice needs is checked, all else passes through untouched. */
+/** A chat completion body. Only what Sluice needs is checked; everything else passes through untouched. */
 export const ChatRequest = z
   .looseObject({
     model: z.string().min(1).max(256),
@@ -43,27 +43,27 @@ export type ChatRequest = z.infer<typeof ChatRequest>;
 
 /**
  * What happens to a call whose outcome is unknown (bytes were sent, no end came): `safe` calls again
- * unless a consumer already saw a part of the answer, `always` calls again, `never` fails the job.
+ * unless a consumer has already seen part of the answer, `always` calls again, `never` fails the job.
  */
 export const RetryPolicy = z.enum(["safe", "always", "never"]);
 export type RetryPolicy = z.infer<typeof RetryPolicy>;
 
 /**
- * What becomes of a job whose deadline lies before the earliest start that the queue allows: `strict` refuses it at submit,
- * `best_effort` takes it in, and it expires at its deadline if it did not start.
+ * What to do with a job whose deadline is before the earliest start the queue allows: `strict` refuses it at submit;
+ * `best_effort` accepts it, and it expires at its deadline if it has not started.
  */
 export const DeadlinePolicy = z.enum(["strict", "best_effort"]);
 export type DeadlinePolicy = z.infer<typeof DeadlinePolicy>;
 
-/** Seconds; a week at most for the queue, an hour for a call. What is missing is as the deployment has it. */
+/** In seconds: up to a week in the queue, up to an hour per call. A missing value is the deployment's. */
 export const Timeouts = z.strictObject({
-  /** From when the job could start until it does; then it is `expired`. */
+  /** From when the job could first start until it does; after that it is `expired`. */
   queue: z.number().positive().max(604_800).nullish(),
-  /** Of each upstream call, until its response headers. */
+  /** For each upstream call: until its response headers arrive. */
   first_byte: z.number().positive().max(3_600).nullish(),
-  /** Of each upstream call, while nothing comes of its stream. */
+  /** For each upstream call: longest silence on its stream. */
   idle: z.number().positive().max(3_600).nullish(),
-  /** Of each upstream call, whole. */
+  /** For each upstream call: the whole of it. */
   total: z.number().positive().max(3_600).nullish(),
 });
 export type Timeouts = z.infer<typeof Timeouts>;
@@ -84,11 +84,11 @@ export const JobInput = z.strictObject({
   timeouts: Timeouts.nullish(),
   metadata: Metadata.nullish(),
   retry: RetryPolicy.nullish(),
-  /** No answer is taken from another job: to say so is to agree. */
+  /** Answers are never taken from another job, so `false` merely agrees. */
   cache: z.literal(false).nullish(),
-  /** Where the job's end is told. */
+  /** URL that is told of the job's end. */
   webhook: z.string().min(1).max(WEBHOOK_URL_LIMIT).nullish(),
-  /** A token of its own comes with the answer. */
+  /** Return a token for this job with the response. */
   token: z.union([z.literal(true), JobToken]).nullish(),
 });
 export type JobInput = z.infer<typeof JobInput>;
@@ -96,26 +96,26 @@ export type JobInput = z.infer<typeof JobInput>;
 /** What keeps a job from starting now. */
 export type LimitedBy = "rpm" | "tpm" | "rpd" | "tpd" | "concurrency" | "tenant_share" | "paused" | "ramp" | "scheduled" | "retry" | "none";
 
-/** Seconds from now until the job starts, by the coordinator's reckoning. */
+/** Seconds from now until the job starts, as the coordinator estimates it. */
 export type Eta = { p50: number; p95: number; limited_by: LimitedBy };
 
 export type Usage = { prompt_tokens: number; completion_tokens: number; total_tokens: number; [more: string]: unknown };
 
-/** The last call of a job that came to nothing. Times are Unix seconds. */
+/** The most recent call of a job that came to nothing. Times are Unix seconds. */
 export type LastFailure = {
-  /** Its number among all calls of the job, as its events have it: those count, too, that were no attempt. */
+  /** Its number among all calls of the job, as in the job's events. Calls that were not attempts count too. */
   attempt: number;
-  /** Whether it was an attempt: a call that was turned away for a limit, or that never left, is none. */
+  /** Whether it was an attempt. A call that met a limit, or never left, is not. */
   counted: boolean;
-  /** HTTP status and code of upstream's refusal, or of Sluice's own where upstream said nothing. */
+  /** HTTP status and code of upstream's refusal, or Sluice's own where upstream said nothing. */
   status: number;
   code: string | null;
-  /** The beginning of what upstream said, as it said it; null if it said nothing that is for this job. */
+  /** The beginning of upstream's message, verbatim; null if upstream said nothing that concerns this job. */
   message: string | null;
-  /** So many calls in a row, this one the last, ended with this status and code. */
+  /** How many calls in a row, up to this one, ended with this status and code. */
   times: number;
   failed_at: number;
-  /** When the next may be made; null while the job runs, and of one that has its place in line, which decides. */
+  /** Earliest time of the next call; null while the job runs, and while it is in line, where its place decides. */
   retry_at: number | null;
 };
 
@@ -132,19 +132,19 @@ export type Job = {
   deadline: number | null;
   started_at: number | null;
   ended_at: number | null;
-  /** Upstream calls made for this job, less those that only met a rate limit or a pool that stood still, or never left. */
+  /** Upstream calls made for this job, not counting those that only met a rate limit or a stopped pool, or never left. */
   attempts: number;
-  /** Calls of unknown outcome that were made again: each may have been billed twice. */
+  /** Calls of unknown outcome that were repeated: each may have been billed twice. */
   possible_duplicates: number;
-  /** 1 is next; null once it runs, and when the coordinator could not be asked. */
+  /** 1 is next; null once the job runs, and when the coordinator could not be asked. */
   position: number | null;
   eta: Eta | null;
   usage: Usage | null;
   /** The plain chat completion object. */
   response: unknown;
-  /** `status`: the HTTP status of upstream's refusal, or of Sluice's own. */
+  /** `status`: HTTP status of upstream's refusal, or of Sluice's own. */
   error: Problem | null;
   metadata: Record<string, string> | null;
-  /** Of a job that has not ended, if a call of it came to nothing, and the coordinator could be asked. */
+  /** Set if the job has not ended, one of its calls came to nothing, and the coordinator could be asked. */
   last_failure?: LastFailure;
 };

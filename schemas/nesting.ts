@@ -1,10 +1,10 @@
 /**
- * Levels of lists and objects in a request. What is nested deeper can be read, but not written again: `JSON.stringify` recurses, and overflows workerd's
- * stack at about 3,000 levels. No schema of a tool comes near.
+ * Levels of arrays and objects in a request. Deeper values can be parsed but not written back: `JSON.stringify` recurses, and overflows
+ * workerd's stack at about 3,000 levels. No tool's schema comes near the limit.
  */
 export const NESTING_LIMIT = 500;
 
-/** Whether a value of JSON has more levels than that; without recursion of its own. */
+/** Whether a JSON value has more levels than `limit`. Not recursive itself. */
 export function isNestedDeeper(value: unknown, limit: number): boolean {
   let level = [value];
   for (let depth = 0; level.length > 0; depth++) {

@@ -1,4 +1,4 @@
-/** An expected end that is not a success. Crosses RPC as a value, never as an exception. */
+/** An expected failure. Crosses RPC as a value, never as an exception. */
 export type Problem = {
   /** HTTP status that the doors answer with. */
   status: number;
@@ -7,11 +7,11 @@ export type Problem = {
   /** Machine-readable code, e.g. `idempotency_key_conflict`. */
   code: string | null;
   message: string;
-  /** The request field at fault, if one is. */
+  /** The request field at fault, if there is one. */
   param: string | null;
-  /** Of `deadline_unreachable`: when the job could start at the earliest, Unix seconds. */
+  /** For `deadline_unreachable`: the earliest time the job could start, Unix seconds. */
   earliest_possible?: number;
-  /** Upstream's `x-request-id` of the call that ended so, if it gave one: what its support asks for. */
+  /** `x-request-id` of the failed upstream call, if there was one: upstream's support asks for it. */
   upstream_request_id?: string;
 };
 

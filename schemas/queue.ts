@@ -7,18 +7,18 @@ export type QueueState = {
   /** Everything is paused by an operator. */
   paused: boolean;
   paused_tenants: string[];
-  /** No new jobs are taken in: of anybody, and of these tenants. */
+  /** No new jobs are accepted: from anybody, or from these tenants. */
   draining: boolean;
   draining_tenants: string[];
-  /** What operators have set over what is configured, of pools that are not configured any more as well. */
+  /** What operators have set over the configuration, including pools that are no longer configured. */
   overrides: Overrides;
   pools: PoolState[];
 };
 
 /**
- * How a pool stands; of several, what stops most. `paused`: by an operator. `halted`: its calls cannot succeed before somebody acts. `open`: upstream is
- * down. `slowed`: it comes back from a `slow_down`, or is refused, for the rate or in spite of its cut, and has spent its credit, or jobs are too large for a
- * limit that upstream or an operator lowered (`lowered_limit`: the others go on). Times are Unix seconds, to the ms.
+ * State of a pool; where several apply, the one that stops the most. `paused`: by an operator. `halted`: its calls cannot succeed until somebody acts.
+ * `open`: upstream is down. `slowed`: the pool recovers from a `slow_down`; or it is refused (for the rate, or in spite of its cut) and has spent its
+ * credit; or jobs are too large for a lowered limit (`lowered_limit`: only those jobs wait). Times are Unix seconds, to the ms.
  */
 export type PoolCondition = {
   state: "normal" | "slowed" | "open" | "halted" | "paused";
@@ -26,55 +26,53 @@ export type PoolCondition = {
   /** Upstream's code, type or status. */
   code: string | null;
   since: number | null;
-  /** Null when there will be none, and while one runs. */
+  /** Null if there will be none, and while a probe runs. */
   next_probe_at: number | null;
   failed_probes: number;
-  /** Of the pool's rate, what may be used, in thousandths. */
+  /** Share of the pool's rate that may be used, rounded down to thousandths. */
   share: number;
 };
 
-/** Calls of unknown outcome, and those of them that were made again: each may have been paid twice, `possible_duplicate_tokens` at the most. */
+/** Calls of unknown outcome, and how many were repeated. Each repeat may have been billed twice, at most `possible_duplicate_tokens` in all. */
 export type Doubts = { unknown_outcomes: number; possible_duplicates: number; possible_duplicate_tokens: number };
 
-/**
- * What calls that were answered had reserved, and what they used. `exceeded`: those that used more than they had reserved, by `exceeded_tokens` together.
- */
+/** Tokens that answered calls reserved and used. `exceeded` counts the calls that used more than they reserved, by `exceeded_tokens` in all. */
 export type Estimates = { calls: number; reserved_tokens: number; used_tokens: number; exceeded: number; exceeded_tokens: number };
 
 export type PoolState = {
   id: string;
-  /** Jobs that are `queued`: in line, aside for a lowered limit, or between two attempts. */
+  /** `queued` jobs: in line, set aside for a lowered limit, or between two attempts. */
   depth: number;
   in_flight: number;
-  /** Jobs that are `scheduled`: their `not_before` lies ahead. */
+  /** `scheduled` jobs: their `not_before` is still to come. */
   scheduled: number;
-  /** Of those that are queued, since they were accepted, or since their `not_before`; to the ms. */
+  /** Of the queued jobs, since each was accepted, or since its `not_before` if that is later; to the ms. */
   oldest_wait_seconds: number;
-  /** Nothing starts, or probes alone. */
+  /** Nothing starts, except probes. */
   paused: boolean;
   condition: PoolCondition;
-  /** No new jobs are taken in, of whatever tenant. */
+  /** No new jobs are accepted, from any tenant. */
   draining: boolean;
-  /** Those in force: as configured, as operators have set them since, or as upstream's headers tell. */
+  /** Limits in force: as configured, as operators have set them since, or as upstream's headers say. */
   limits: { rpm: number; tpm: number; rpd: number | null; tpd: number | null; concurrency: number | null };
-  /** What operators have set over what is configured. */
+  /** What operators have set over the configuration. */
   overrides: PoolTuning;
-  /** Of the limits of a minute: how much may be spent at once, in seconds of their rates; as configured, or as learned. */
+  /** How much of each per-minute limit may be spent at once, in seconds of its rate; configured or learned. */
   burst_seconds: { requests: number; tokens: number };
-  /** Of the buckets of a minute, in whole requests and tokens: what is spent and not yet all refilled, and what is all there. */
+  /** Of the per-minute buckets, in whole requests and tokens: `used` is what has not fully refilled, `free` what is fully there. */
   used: { requests: number; tokens: number };
-  /** The same of the limits of a day; 0 where there is none. */
+  /** The same for the per-day limits; 0 where there is none. */
   used_day: { requests: number; tokens: number };
   free: { requests: number; tokens: number };
-  /** What others spend of the limits on the same key, a minute, as far as upstream's headers tell: to the nearest whole one. */
+  /** What others on the same key spend of the limits per minute, rounded, as far as upstream's headers tell. */
   foreign: { requests: number; tokens: number };
-  /** Calls that have ended since the coordinator woke, by how; none of a kind is not there. */
+  /** Calls that have ended since the coordinator woke, by outcome; outcomes that did not occur are missing. */
   ended: Partial<Record<Outcome["kind"], number>>;
   /** Since the coordinator woke. */
   estimates: Estimates;
-  /** How long a call has taken of late, on the average; 5 until the first has ended since the coordinator woke. */
+  /** Recent mean length of a call; 5 until the first call since the coordinator woke has ended. */
   call_seconds: number;
-  /** `tokens`: what those that are queued reserve; `batches`: those of them that are lines of batches. */
+  /** `tokens`: reserved by the queued jobs; `batches`: the part of them that are batch lines. */
   tenants: {
     id: string;
     depth: number;
@@ -85,9 +83,9 @@ export type PoolState = {
     oldest_wait_seconds: number;
   }[];
   priorities: { priority: number; depth: number }[];
-  /** Since the beginning; `tenants` are those that have any. */
+  /** Since the beginning; `tenants` lists those that have any. */
   doubts: Doubts & { tenants: ({ id: string } & Doubts)[] };
 };
 
-/** A pool by itself; of one that is not configured any more, what is set. */
+/** One pool; if it is no longer configured, only what operators have set. */
 export type PoolTuned = ({ object: "pool" } & PoolState) | { object: "pool"; id: string; overrides: PoolTuning };

@@ -1,9 +1,9 @@
-/** One limit as an answer's headers tell it. `remaining`: null if it makes no sense; `resetMs`: until all of it is free again; null if they do not say. */
+/** One limit, as an answer's headers state it. `remaining`: null if implausible. `resetMs`: until the limit is whole again; null if not stated. */
 export type LimitReading = { limit: number; remaining: number | null; resetMs: number | null };
-/** One that tells what is left of the limit. */
+/** A reading that states what is left. */
 export type FullReading = LimitReading & { remaining: number };
-/** `tokens`: of the organisation; `projectTokens`: of the project, missing where no header tells. They are two buckets, and each call takes from both. */
+/** `tokens`: the organisation's; `projectTokens`: the project's, missing if no header states it. They are two buckets, and each call takes from both. */
 export type RateReading = { requests: LimitReading | null; tokens: LimitReading | null; projectTokens?: LimitReading };
 
-/** A reading on its way to the coordinator, of the answer to this job's call. Times in ms: upstream reckoned it between them. */
+/** A reading on its way to the coordinator, from the answer to this job's call. Upstream computed it between `sentAt` and `at` (ms). */
 export type PoolReading = RateReading & { pool: string; job: string; sentAt: number; at: number };

@@ -9,45 +9,45 @@ import type { TenantState, Tune } from "./tuning.ts";
 import type { Delivery } from "./webhook.ts";
 import type { Standing } from "./why.ts";
 
-/** Names one mailbox: a channel of a tenant. */
+/** Names a mailbox: one channel of one tenant. */
 export type MailboxAddress = { tenant: string; channel: string };
 
-/** What the coordinator knows of a job; no prompt, no result. Times in ms since the epoch. */
+/** What the coordinator knows of a job: no prompt, no result. Times in ms since the epoch. */
 export type Ticket = {
   job: string;
   pool: string;
   /** Seconds of head start. */
   priority: number;
-  /** Tokens that admission reserves. */
+  /** Tokens to reserve at admission. */
   tokens: number;
-  /** How many of these are the prompt's, by the estimate; missing where the pool has no governor that asks. */
+  /** How many of these are the prompt's, by estimate; missing if the pool has no growth limit that needs it. */
   prompt?: number;
   acceptedAt: number;
   notBefore: number | null;
   deadline: number | null;
-  /** `strict` on the first offer alone: a job that was accepted is not refused for its deadline, it expires. Missing means `best_effort`. */
+  /** `strict` only on the first offer: once accepted, a job is not refused for its deadline but expires. Missing means `best_effort`. */
   deadlinePolicy?: DeadlinePolicy;
-  /** Somebody follows the job: its place is to be told as it changes. */
+  /** Somebody follows the job: report its place as it changes. */
   watched?: true;
-  /** The caller is to be told what is left of the budget. */
+  /** Tell the caller what is left of the budget. */
   call?: true;
-  /** Missing of a request that bounds its answer. */
+  /** Missing if the request bounds its answer. */
   open?: OpenOutput & { model: string };
-  /** Its client was not answered yet: what drains may refuse it. */
+  /** Its client has not been answered yet, so a drain may refuse it. */
   offered?: true;
-  /** It is a job again whose last call had an unknown outcome: its first call may be paid for twice. */
+  /** A repeat of a job whose last call had an unknown outcome: its first call may be paid for twice. */
   doubtful?: true;
 };
 
-/** Nothing bounds the answer: the reservation allows for `each` token of each of its choices, until more is known of what this model answers to this tenant. */
+/** Nothing bounds the answer: reserve `each` tokens per choice until more is known of this model's answers to this tenant. */
 export type OpenOutput = { choices: number; each: number };
 
-/** Of one limit of a minute: the limit, what may be spent of it at once, and ms until it is whole again. */
+/** One per-minute limit, what may be spent of it at once, and ms until it is whole again. */
 export type Allowance = { limit: number; remaining: number; resetMs: number };
-/** What a tenant may spend of a pool: the pool's limits, or the tenant's own where those are less. Null is no limit. */
+/** What a tenant may spend of a pool: the pool's limits, or the tenant's own where those are lower. Null is no limit. */
 export type Share = { requests: Allowance | null; tokens: Allowance | null };
 
-/** Where a job stands. `attempt`: of one in line, its last attempt's number, 0 before the first. `held`: of one that runs, or starts as it comes in, by whom and since when (ms). */
+/** Where a job stands. `attempt`: for a job in line, its last attempt, 0 before the first. `held`: who runs it (or starts it on arrival) since when, ms. */
 export type Place = {
   state: "scheduled" | "waiting" | "running";
   position: number | null;
@@ -55,22 +55,22 @@ export type Place = {
   attempt?: number;
   held?: { attempt: number; dispatcher: string; startedAt: number };
   share?: Share;
-  /** Missing if no call of it came to nothing. */
+  /** Missing if none of its calls came to nothing. */
   failure?: LastFailure;
 };
 
-/** The states of those that are few, and in no line. */
+/** The states of the few jobs that are in no line. */
 export type Unlined = Exclude<Place["state"], "waiting">;
 
-/** A job that somebody watches, and the place that was told of it last. */
+/** A job that somebody watches, and the place last reported for it. */
 export type WatchWish = { job: string; told: number | null };
 
-/** A watched job came forward while it waited after this attempt (0: before the first). */
+/** A watched job moved up in line while waiting after this attempt (0: before the first). */
 export type Move = { job: string; attempt: number; position: number; eta: Eta };
 
 /**
- * The right to make one upstream call. `attempt` fences: only the newest may open, append and commit. The lease of a ticket that just
- * came in may arrive before it is durable; the mailbox opens it only once the coordinator has confirmed it.
+ * The right to make one upstream call. `attempt` fences: only the newest may open, append and commit. The lease of a ticket that has just
+ * arrived may come before the ticket is durable; the mailbox opens it only once the coordinator has confirmed the ticket.
  */
 export type Lease = {
   job: string;
@@ -80,41 +80,41 @@ export type Lease = {
   waits: number;
   /** Earlier attempts of unknown outcome. */
   unknown: number;
-  /** Its pool stands still, or was refused for the rate: that upstream takes the call is to be told as soon as it is known. */
+  /** Its pool stands still, or was refused for the rate: report as soon as upstream is known to have taken the call. */
   probe?: true;
-  /** It may leave until then, ms; later it asks anew (`late`). Missing where it may whenever it can, and from an older program. */
+  /** The call must leave by then (ms), or ask again with `late`. Missing if it may leave at any time, and from an older version. */
   leaveBy?: number;
 };
 
-/** What is said of a lease that asks anew: to call upstream now; that its job waits in line again; or that it is no lease any more. */
+/** Answer to a lease that asks again: call upstream now; its job is back in line; or the lease is no longer valid. */
 export type Word = "go" | "wait" | "lost";
 
 /** A running attempt, as a dispatcher reports it. */
 export type Held = { job: string; attempt: number };
 
-/** How an attempt ended, seen from the dispatcher. `committed` means that the mailbox has the result. */
+/** How an attempt ended, as the dispatcher saw it. `committed`: the mailbox has the result. */
 export type Outcome =
   | { kind: "committed"; usage: Usage | null }
-  /** The mailbox no longer wanted the call; upstream was not called. `failed`: the mailbox gave the job up instead. */
+  /** The mailbox no longer wanted the call, so upstream was not called. `failed`: the mailbox gave the job up instead. */
   | { kind: "void"; failed?: Problem }
-  /** The coordinator's own, which no dispatcher says: it did not leave in time, and its job waits again. */
+  /** Set only by the coordinator, never by a dispatcher: the call did not leave in time, and its job waits again. */
   | { kind: "late" }
-  /** Broken off on the job's cancellation, after upstream was called. */
+  /** Broken off because the job was cancelled, after upstream was called. */
   | { kind: "aborted" }
-  /** 429: a wait, not an attempt. `retryAfterMs` is a minimum. `problem`, here and of the next two: what upstream said; missing from an older program. */
+  /** 429: a wait, not an attempt. `retryAfterMs` is a minimum. `problem`, here and in the next two: what upstream said; missing from an older version. */
   | { kind: "rate_limited"; retryAfterMs: number | null; problem?: Problem }
-  /** Upstream has no room for this call just now: a wait for its job alone. */
+  /** Upstream has no room for this call at the moment: a wait for this job alone. */
   | { kind: "no_capacity"; retryAfterMs: number | null; problem?: Problem }
   /** Traffic grew too fast: a wait, and the whole pool is cut. */
   | { kind: "slow_down"; retryAfterMs: number | null; problem?: Problem }
-  /** No call of the pool can succeed before somebody acts: a wait, and the pool is halted. */
+  /** No call of the pool can succeed until somebody acts: a wait, and the pool is halted. */
   | { kind: "halted"; reason: "billing" | "credentials"; retryAfterMs: number | null; problem: Problem }
-  /** Refused where the dispatcher stands: a wait, and another dispatcher makes the call. */
+  /** Refused for the dispatcher's region: a wait, and another dispatcher makes the call. */
   | { kind: "region"; problem: Problem }
   /**
-   * Worth another attempt; `unknown` when upstream may have done the work. `upstream`: it was upstream that failed, not one of us. `repeats`: so
-   * often at the most, for it would come again. `unsent`, here and below: it is certain that upstream was not called;
-   * with `upstream`, since it could not be reached.
+   * Worth another attempt; `unknown` if upstream may have done the work. `upstream`: upstream itself failed, not one of us. `repeats`: most
+   * attempts that may end this way, since the next would too. `unsent`, here and below: upstream was certainly not called; together with
+   * `upstream`, because it could not be reached.
    */
   | { kind: "retryable"; unknown: boolean; retryAfterMs: number | null; problem: Problem; upstream?: true; repeats?: number; unsent?: true }
   | { kind: "fatal"; problem: Problem; unsent?: true };
@@ -125,14 +125,14 @@ export type Settlement = {
   outcome: Outcome;
   /** Milliseconds from the start of the call to its response headers; null when none came. */
   headersMs: number | null;
-  /** How long it waited in its dispatcher until it was sent, ms; missing if it was not, and from an older program. */
+  /** How long it waited in its dispatcher before it was sent, ms. Missing if it was not sent, and from an older version. */
   waitedMs?: number;
 };
 
-/** `readings`: the newest of each pool since the last batch or heartbeat. */
+/** `readings`: the newest per pool since the last batch or heartbeat. */
 export type SettleBatch = { dispatcher: string; boot: string; settlements: Settlement[]; readings?: PoolReading[] };
 
-/** A job that failed. `failed_at` in ms; `attempts` without waits. */
+/** A failed job. `failed_at` in ms; `attempts` does not count waits. */
 export type DeadLetter = {
   id: number;
   job: string;
@@ -144,87 +144,84 @@ export type DeadLetter = {
   failed_at: number;
 };
 
-/** What an operator's lever moves: a pool, a tenant, or everything. */
+/** What an operator's lever acts on: a pool, a tenant, or everything. */
 export type Scope = { kind: "pool" | "tenant"; id: string } | { kind: "all" };
-/**
- * `pause`: nothing of the scope starts any more; calls under way go on. `drain`: no new jobs of it are taken in. `resume` ends both; of a pool, and of everything,
- * halts and cuts too.
- */
+/** `pause`: nothing in scope starts; running calls go on. `drain`: no new jobs are taken. `resume` ends both and, for a pool or everything, halts and cuts. */
 export type Lever = "pause" | "drain" | "resume";
 
 export type Enqueued = { ok: true; place: Place } | Refused;
 
 export interface CoordinatorRpc {
-  /** Takes tickets in; those already known are left as they are. Answers in order. */
+  /** Takes tickets in; known ones stay as they are. Answers in order. */
   enqueue(mailbox: MailboxAddress, tickets: Ticket[]): Promise<Enqueued[]>;
-  /** The same of many. */
+  /** The same for many at once. */
   enqueueMany(mailbox: MailboxAddress, tickets: Table<Ticket>): Promise<Table<Enqueued>>;
   /** Drops tickets; running calls are aborted. */
   cancel(jobs: string[]): Promise<void>;
-  /** Where jobs stand, in order. `state`: null is said of those in another, which is known sooner than where they stand. */
+  /** Where jobs stand, in order. With `state`, jobs in another state get null: that is known faster than where they stand. */
   locate(jobs: string[], state?: Unlined): Promise<(Place | null)[]>;
-  /** Locates jobs, whose places are told to their mailbox from now on, as they change. Forgotten at a job's end, and with the object. */
+  /** Like `locate`; from now on their mailbox is told as their places change, until the job ends or the object restarts. */
   watch(wishes: WatchWish[]): Promise<(Place | null)[]>;
-  /** Why a job waits, in numbers; null if there is no ticket of it. */
+  /** Why a job waits, in numbers; null if there is no ticket for it. */
   explain(job: string): Promise<Standing | null>;
   settle(batch: SettleBatch): Promise<void>;
-  /** Renews the leases of a dispatcher; answers with those that it must give up. `readings`: as in a batch, for a call may go on for long after its headers. */
+  /** Renews a dispatcher's leases; returns those it must give up. `readings`: as in a batch, since a call may go on long after its headers. */
   heartbeat(dispatcher: string, boot: string, held: Held[], readings?: PoolReading[]): Promise<{ stop: Held[] }>;
-  /** Upstream has taken the call of a lease that is a probe: its answer has begun. What its headers tell, and others', is heard before all that waits for it goes. */
+  /** A probe's answer has begun: upstream took its call. All readings sent along are taken in before anything that waits for it starts. */
   proven(dispatcher: string, job: string, attempt: number, readings?: PoolReading[]): Promise<void>;
-  /** Leases of a dispatcher that are ready to be sent, and too late for what they were let go with: whether they may be. Answers in order. */
+  /** Leases of a dispatcher that are ready to be sent, but later than their `leaveBy`: may they still go? Answers in order. */
   late(dispatcher: string, held: Held[]): Promise<Word[]>;
   inspect(): Promise<QueueState>;
   pull(lever: Lever, scope: Scope): Promise<QueueState | Refused>;
-  /** Sets limits over what is configured. What changes anything ends the object, which begins again with it: asked again, it answers. */
+  /** Sets limits over the configuration. If anything changes, the object restarts with it; asking again then gives the answer. */
   tune(wish: Tune): Promise<PoolTuned | TenantState | Refused>;
-  /** What is left to a tenant of a pool's budget; null if there is no such pool. */
+  /** What a tenant may still spend of a pool's budget; null if there is no such pool. */
   share(tenant: string, pool: string): Promise<Share | null>;
-  /** The channels in which a tenant ever queued a job, newest first. */
+  /** Channels in which the tenant has ever queued a job, newest first. */
   channels(tenant: string, limit: number): Promise<string[]>;
-  /** Newest first, those with a lower id than `before`. */
+  /** Newest first; only ids below `before`. */
   deadLetters(before: number | null, limit: number): Promise<DeadLetter[]>;
   deadLetterOf(job: string): Promise<DeadLetter | null>;
   strikeDeadLetter(job: string): Promise<void>;
   /** Wakes the object and proves that its storage answers. */
   ping(): Promise<void>;
-  /** Starts whatever may start, and sees to it that the object wakes for the rest. */
+  /** Starts whatever may start, and makes sure that the object wakes for the rest. */
   look(): Promise<void>;
 }
 
 export interface DispatcherRpc {
   /**
-   * Begins calls and returns at once. `boot` names this incarnation: a new one holds nothing of the old. The one method that is not safe to
-   * repeat across incarnations: who lost the answer asks for a `report`.
+   * Begins calls and returns at once. `boot` names this incarnation: a new one holds nothing of the old one's. The only method that is not
+   * safe to repeat across incarnations: a caller that lost the answer asks for a `report`.
    */
   start(leases: Lease[]): Promise<{ boot: string }>;
   abort(jobs: string[]): Promise<void>;
   report(): Promise<{ boot: string; held: Held[] }>;
-  /** From now on the deltas of these attempts are wanted, from the first. */
+  /** From now on the deltas of these attempts are wanted, from the first one. */
   watch(held: Held[]): Promise<void>;
 }
 
-/** An Idempotency-Key and the fingerprint of the request that it stands for. */
+/** An Idempotency-Key, and the fingerprint of the request it stands for. */
 export type Claim = { key: string; fingerprint: string };
 
-/** A caller waits for the job as for a plain call to OpenAI. */
+/** A caller waits for the job, as for a plain call to OpenAI. */
 export type Call = {
-  /** Hash of the caller's key and body: a retry brings the same. */
+  /** Hash of the caller's key and body: the same on a retry. */
   body: string;
-  /** It says that it was made before, and broke. */
+  /** The caller says that this is a retry after a failure. */
   retried: boolean;
-  /** The caller wants the chunks: they are kept from the first, whoever listens. */
+  /** The caller wants the chunks: they are kept from the first one, whoever listens. */
   stream: boolean;
-  /** What becomes of the job when the caller goes away and does not come back. */
+  /** What to do with the job if the caller goes away and does not come back. */
   onDisconnect: "cancel" | "keep";
 };
 
-/** The line of a batch that a job is; lines are counted from 1, blank ones too. */
+/** The batch line that a job is. Lines are counted from 1, blank ones included. */
 export type BatchPlace = { line: number; customId: string };
 
-/** A job on its way into a mailbox, checked and priced by the ingress. */
+/** A job on its way into a mailbox, validated and priced by the ingress. */
 export type Submission = {
-  /** Part of the job's id. A submit that is repeated brings the same again, and so makes no second job. */
+  /** Part of the job's id. A repeated submit brings the same one, and so makes no second job. */
   nonce: string;
   /** The chat completion body as JSON text. */
   request: string;
@@ -244,53 +241,56 @@ export type Submission = {
   idempotency: Claim | null;
   call?: Call;
   batch?: BatchPlace;
-  /** URL that the end is told to, if it is to be told. */
+  /** URL that is told of the job's end, if any. */
   webhook?: string;
-  /** The token that it came with, if it came with one. */
+  /** The token that submitted it, if any. */
   pass?: Pass;
   /** As in the ticket. */
   open?: OpenOutput;
   timeouts?: CallTimeouts;
-  /** How long it may wait from when it could start, ms: a deadline, if there is no earlier one. */
+  /** How long it may wait once it could start, ms: a deadline, unless there is an earlier one. */
   queueMs?: number;
   /** As in the ticket. */
   doubtful?: true;
-  /** Why no new job may be made of it, its deadline having passed, say: it stands for one that is there already, or for none. */
+  /** Why it must not become a new job, e.g. its deadline has passed: it can only stand for a job that already exists. */
   refusal?: Problem;
 };
 
-/** Seconds that a job allows each of its upstream calls, where they are not the deployment's. */
+/** Seconds that a job allows for each of its upstream calls, where they differ from the deployment's. */
 export type CallTimeouts = { first_byte?: number; idle?: number; total?: number };
 
 export type Submitted = { ok: true; job: Job; replayed: boolean; share?: Share } | Refused;
 
-/** `inPieces`: who asks takes a long body piece by piece; missing from an older program. */
+/** `inPieces`: the caller takes a long body in pieces; missing from an older version. */
 export type OpenCall = { lease: Lease; dispatcher: string; inPieces?: true };
-/** A body that is asked for piece by piece (`piece`), and about how many characters it has. */
+/** A body to fetch in this many pieces, and about how many characters it has. */
 export type InPieces = { pieces: number; characters: number };
 export type Opened =
-  /** Call upstream with this body; `watched`: send the deltas; `verbatim`: each chunk as upstream wrote it. */
+  /** Call upstream with this body. `watched`: send the deltas. `verbatim`: each chunk as upstream wrote it. */
   | { ok: true; request: string | InPieces; pool: string; watched: boolean; verbatim?: boolean; timeouts?: CallTimeouts }
-  /** `unwanted`: the job has ended, or a newer attempt runs. `unleased`: the coordinator does not stand by this lease: forget it. */
+  /** `unwanted`: the job has ended, or a newer attempt runs. `unleased`: the coordinator does not confirm this lease, so forget it. */
   | { ok: false; reason: "unwanted" | "unleased" }
-  /** There is no room for an answer; there may be later. */
+  /** There is no room for an answer now; there may be later. */
   | { ok: false; reason: "full" }
-  /** An earlier call's outcome is unknown and the job's policy allows no other: it has failed. */
+  /** An earlier call's outcome is unknown and the job's policy allows no repeat: the job has failed. */
   | { ok: false; reason: "given_up"; problem: Problem };
 
 /** One delta event: chunks that arrived together. `index` counts the batches of an attempt from 0. */
 export type AppendCall = Held & { index: number; chunks: Chunk[] };
 export type Appended =
-  /** `need`: the next index that the mailbox lacks. `gapMs`: chunks are to gather so long before the next batch is sent. */
+  /** `need`: the next index that the mailbox lacks. `gapMs`: how long to gather chunks before sending the next batch. */
   | { ok: true; need: number; gapMs: number }
   /** Refused: the job has ended or a newer attempt runs. */
   | { ok: false };
 
-/** `startedAt`: when the attempt began, ms. `response`: the plain completion as JSON text. `lacking`: some of its deltas never came. */
+/** `startedAt`: when the attempt began, ms. `response`: the plain completion as JSON text. `lacking`: some of its deltas never arrived. */
 export type CommitCall = Held & { startedAt: number; response: string; usage: Usage | null; lacking?: true };
 export type Committed = { ok: true } | { ok: false; reason: "ended" | "fenced" | "unknown_job" };
 
-/** The coordinator tells a mailbox how attempts went that ended without a result. Times in ms; `failedAt` and `startedAt` are missing from an older program. `startedAt`: when the attempt began, null if none did that counts, or the mailbox was told so by its dispatcher. */
+/**
+ * The coordinator tells a mailbox how an attempt ended without a result. Times in ms; older versions omit `failedAt` and `startedAt`.
+ * `startedAt`: when the attempt began; null if no attempt that counts did, or the mailbox was told so by its dispatcher.
+ */
 export type Verdict =
   | {
       job: string;
@@ -306,12 +306,11 @@ export type Verdict =
   | { job: string; attempt: number; kind: JobEnd; attempts: number; unknown: number; startedAt?: number | null; problem: Problem };
 
 /**
- * A page, newest first. `before` bounds it: jobs accepted before `at` (ms), and of those accepted at that very ms the ones with
- * a number below `number`.
+ * A page, newest first. `before` bounds it: jobs accepted before `at` (ms), and of those accepted in that very ms the ones numbered below
+ * `number`. `room`: characters of answers in the list, which one more job may exceed.
  */
-/** `room`: characters of answers in what is listed, and one job beyond. */
 export type ListQuery = { status: JobStatus | null; before: { at: number; number: number } | null; limit: number; room: number };
-/** `cut`: there are more that were asked for, and there was no room. */
+/** `cut`: the page ends early, because there was no room for the rest. */
 export type Listed = { jobs: Job[]; cut: boolean };
 
 /** A lobby (the mailbox that holds a client's socket) follows another mailbox. */
@@ -323,19 +322,19 @@ export type FollowCall = {
   /** Resume points for jobs followed through the channel. */
   after: Record<string, number>;
   deltas: boolean;
-  /** Number of the lobby's last `unfollow` before: one that comes later, but is not of a greater number, is void. */
+  /** Number of the lobby's last `unfollow` before this call: a later-arriving `unfollow` with a number no greater is void. */
   leaves?: number;
-  /** Characters of events that the answer may have, and one event beyond. None has room for none. */
+  /** Characters of events in the answer, which one more event may exceed; with no room left, none. */
   room?: number;
 };
-/** A lobby follows a mailbox, or these jobs of it, no more. `leave`: its number among all that this lobby ever left; they grow. */
+/** A lobby stops following a mailbox, or these jobs of it. `leave`: number of this `unfollow` among all the lobby ever sent; it only grows. */
 export type UnfollowCall = { lobby: MailboxAddress; channel: boolean; jobs: string[]; leave?: number };
-/** A job of which a reader has the events up to `after`. `verbatim`: it wants each chunk as it came. `room`: characters that the answer may have, and one event beyond. */
+/** A reader has a job's events up to `after`. `verbatim`: it wants each chunk as it came. `room`: characters in the answer, which one more event may exceed. */
 export type Missing = { id: string; after: number; deltas: boolean; verbatim?: boolean; room?: number };
 /**
- * `missing`: of the jobs that were named, those that there are not; `unknown`: of the resume points, those of no job. `behind`: jobs of which the answer has
- * no room for everything: what comes after a seq, up to another, is to be had by `missed`. `over`: jobs that have ended, and whose end was known; `from`: after
- * which seq it begins of jobs of which more was claimed to be known than there is.
+ * `missing`: named jobs that do not exist. `unknown`: resume points of jobs that do not exist. `behind`: jobs whose events did not all fit;
+ * the rest, after `after` up to `newest`, comes from `missed`. `over`: jobs that have ended, and whose reader had the end already. `from`: where
+ * the events of a job begin, if the reader claimed to have more than there is.
  */
 export type Followed = {
   events: JobEvent[];
@@ -346,55 +345,55 @@ export type Followed = {
   from?: Record<string, number>;
 };
 
-/** Events of a job as far as one answer has room. `more`: there are others after them. `from`: the seq that they come after, where more was claimed to be known than there is. */
+/** Events of a job, as many as fit. `more`: others follow. `from`: the `seq` that they follow, if the reader claimed to have more than there is. */
 export type Logged = { events: JobEvent[]; more: boolean; from: number };
 
-/** What a reader lacks of a job, as far as one answer has room. `more`: there is more after it. */
+/** What a reader lacks of a job, as much as fits. `more`: there is more. */
 export type Missed = { events: ToldEvent[]; more: boolean };
 
-/** A mailbox is named `tenant/channel`; it knows its own name. */
+/** A mailbox is named `tenant/channel`, and knows its own name. */
 export interface MailboxRpc {
-  /** `repeated`: an earlier try may have come through; jobs with a known nonce are answered, not made. */
+  /** `repeated`: an earlier try may have come through, so jobs with a known nonce are answered, not created. */
   submit(submissions: Submission[], repeated: boolean): Promise<Submitted[]>;
-  /** The same of many. */
+  /** The same for many at once. */
   submitMany(submissions: Table<Submission>, repeated: boolean): Promise<Table<Submitted>>;
-  /** Claims Idempotency-Keys for a tenant; false where the key stands for another request. */
+  /** Claims Idempotency-Keys for a tenant; false where the key stands for a different request. */
   claim(claims: Claim[]): Promise<boolean[]>;
-  /** The caller of a job was told to come back: it lives on for a day, whoever follows it. */
+  /** A job's caller was told to come back: the job lives on for a day, whether or not anybody follows it. */
   dismiss(id: string): Promise<void>;
-  /** The caller of a job was sent the whole answer: only a retry within moments is given it, or one in `givesUpMs`, when the caller would give up waiting had nothing arrived. */
+  /** The caller got the whole answer. Only a quick retry gets it again, or one after `givesUpMs`, when the caller would have given up had nothing arrived. */
   collect(id: string, givesUpMs: number | null): Promise<void>;
-  /** The caller of a job has gone before it was sent the whole answer. */
+  /** A job's caller left before it was sent the whole answer. */
   abandon(id: string): Promise<void>;
-  /** Null when there is no such job. */
+  /** Null if there is no such job. */
   get(id: string): Promise<Job | null>;
   list(query: ListQuery): Promise<Listed>;
-  /** What is written of a job's events after a seq, in order, `limit` of them at most, none if it is 0; null when there is no such job. */
+  /** A job's stored events after a `seq`, in order, at most `limit` of them (0: none); null if there is no such job. */
   events(id: string, after: number, deltas: boolean, limit?: number): Promise<Logged | null>;
   cancel(id: string): Promise<Job | null>;
-  /** What became of the events of a job on their way to its webhook; null when there is no such job. */
+  /** The webhook deliveries of a job's events; null if there is no such job. */
   deliveries(id: string): Promise<Delivery[] | null>;
-  /** Sends an event again, at once; null when there is no such delivery. */
+  /** Sends an event again at once; null if there is no such delivery. */
   redeliver(id: string, delivery: string): Promise<Delivery | null>;
-  /** The request of a failed job again, as a new job; null if there is none that failed. */
+  /** Submits a failed job's request again as a new job; null if no such job has failed. */
   redrive(id: string, nonce: string, repeated: boolean): Promise<Submitted | null>;
   open(calls: OpenCall[]): Promise<Opened[]>;
-  /** A piece of a long body, the first is 0; null if the job is gone. */
+  /** A piece of a long body, counted from 0; null if the job is gone. */
   piece(job: string, index: number): Promise<string | null>;
   append(calls: AppendCall[]): Promise<Appended[]>;
   commit(calls: CommitCall[]): Promise<Committed[]>;
-  /** Answers in order: why a job that is to be tried again was given up instead, null if it was not. */
+  /** Answers in order: why a job that was to be retried was given up instead, or null if it was not. */
   judge(verdicts: Verdict[]): Promise<(Problem | null)[]>;
-  /** Watched jobs came forward; answers with those that nobody watches any more. */
+  /** Watched jobs moved up in line; returns those that nobody watches any more. */
   moved(moves: Move[]): Promise<string[]>;
   follow(call: FollowCall): Promise<Followed>;
-  /** Takes a token back: from now on it is refused here, and its sockets are closed. */
+  /** Revokes a token: it is refused here from now on, and its sockets are closed. */
   revoke(pass: Pass): Promise<void>;
-  /** Whether a token was taken back. */
+  /** Whether a token was revoked. */
   isRevoked(pass: Pass): Promise<boolean>;
   unfollow(call: UnfollowCall): Promise<void>;
-  /** Events for the sockets of this lobby; answers to how many they went at most, less than 0 if nobody there follows any of their jobs. */
+  /** Events for this lobby's sockets. Returns the number of sockets that the most widely sent one went to; below 0 if none follows these jobs. */
   relay(from: MailboxAddress, events: JobEvent[]): Promise<number>;
-  /** What a reader lacks of a job, in order, deltas that follow each other as one; nothing of a job that is not there. */
+  /** What a reader lacks of a job, in order, with consecutive deltas merged; nothing if the job does not exist. */
   missed(job: Missing): Promise<Missed>;
 }

@@ -2,32 +2,33 @@ import { z } from "zod";
 
 const limit = z.number().positive().nullable().default(null);
 
-/** The pool of the models that no other pool takes. */
+/** The pool for models that no other pool takes. */
 export const DEFAULT_POOL = "default";
 
 /** One upstream limit, shared by the models that match. `*` at the end of a pattern matches any rest. */
 export const PoolConfig = z.strictObject({
-  /** Not written: the model that is named as the pool is; of the default pool none by name. */
+  /** If missing: the model with the pool's own name; for the default pool, none by name. */
   models: z.array(z.string().min(1)).optional(),
   rpm: z.number().positive(),
   tpm: z.number().positive(),
   rpd: limit,
   tpd: limit,
   concurrency: z.number().int().positive().nullable().default(null),
-  /** How much of a rate may be spent at once, in seconds of that rate. Null: a second, and up to a minute where upstream's headers show such a bucket; of a window a tenth. */
+  /** How much of a rate may be spent at once, in seconds of it. Null: a second, up to a minute where headers show such a bucket; of a window, a tenth. */
   burst_seconds: z.number().positive().max(86_400).nullable().default(null),
   /**
-   * Upstream counts in windows of so many seconds instead of refilling a bucket: what was taken when is remembered, so that no window, wherever
-   * it begins, can overflow. Null: a bucket, as OpenAI's headers show.
+   * Upstream counts in windows of this many seconds instead of refilling a bucket. Sluice then remembers what was taken when, so that no window,
+   * wherever it begins, can overflow. Null: a bucket, as OpenAI's headers show.
    */
   window_seconds: limit,
-  /** A call may reach upstream this much later than another that was admitted at the same time. */
+  /** How much later a call may reach upstream than another that was admitted at the same time. */
   transit_ms: z.number().min(0).max(60_000).default(1_000),
-  /** Above so many input tokens a minute traffic grows by half in a quarter of an hour at the most. Null: as fast as the limits let it. */
+  /** Above this many input tokens a minute, traffic grows by at most half per quarter of an hour. Null: as fast as the limits allow. */
   ramp_tpm: z.number().positive().nullable().default(1_000_000),
   /**
-   * Whether upstream's headers are followed: lowered limits and what others spend at once, raised limits up to `max_rpm`, `max_tpm`, `max_rpd` and `max_tpd`,
-   * which are `rpm`, `tpm`, `rpd` and `tpd` unless given; with `refund`, also that tokens which an answer did not use are free again, where headers show it. False: all is as configured.
+   * Whether to follow upstream's headers. Lowered limits and what others spend are followed at once, raised limits up to `max_rpm`, `max_tpm`, `max_rpd`
+   * and `max_tpd` (by default `rpm`, `tpm`, `rpd`, `tpd`). With `refund`, tokens that an answer did not use are free again where headers show it.
+   * False: everything stays as configured.
    */
   learn: z
     .union([
@@ -41,7 +42,7 @@ export const PoolConfig = z.strictObject({
       }),
     ])
     .default({}),
-  /** Output tokens reserved when a request names no maximum. */
+  /** Output tokens reserved when a request sets no maximum. */
   default_output_tokens: z.number().int().positive().default(1_000),
 });
 export type PoolConfig = z.infer<typeof PoolConfig>;
@@ -71,7 +72,7 @@ function modelsOf(id: string, { models }: PoolConfig): string[] {
 export const Role = z.enum(["submit", "read", "operate"]);
 export type Role = z.infer<typeof Role>;
 
-/** A signing secret as the Standard Webhooks specification writes it: 24 to 64 bytes. */
+/** A signing secret in the format of the Standard Webhooks specification: 24 to 64 bytes. */
 const WebhookSecret = z
   .string()
   .regex(
@@ -79,7 +80,7 @@ const WebhookSecret = z
     "whsec_ and 24 to 64 bytes in base64",
   );
 
-/** A key of a backend or an operator. Only its SHA-256 is kept. */
+/** A backend's or an operator's key. Only its SHA-256 is kept. */
 export const KeyConfig = z.strictObject({
   key_sha256: z.string().regex(/^[0-9a-fA-F]{64}$/, "64 hexadecimal digits"),
   tenant: z
@@ -88,20 +89,20 @@ export const KeyConfig = z.strictObject({
     .max(64)
     .regex(/^[A-Za-z0-9_.-]+$/, "letters, digits, and _ . -"),
   roles: z.array(Role).min(1).default(["submit", "read"]),
-  /** 1, if no key of the tenant says. */
+  /** 1 if none of the tenant's keys sets it. */
   weight: z.number().positive().max(1_000_000).optional(),
   models: z.array(z.string().min(1)).nullable().default(null),
   rpm: limit,
   tpm: limit,
   max_queued: z.number().int().positive().nullable().default(null),
-  /** What becomes of a call to `/v1/chat/completions` whose caller has gone and does not come back. */
+  /** What to do with a `/v1/chat/completions` job whose caller has gone and does not come back. */
   on_disconnect: z.enum(["cancel", "keep"]).default("cancel"),
-  /** What the tenant's webhooks are signed with, each with every one: two while a receiver changes from one to the other. */
+  /** Secrets that sign the tenant's webhooks; every webhook carries a signature for each. Two while a receiver moves from one to the other. */
   webhook_secrets: z.array(WebhookSecret).max(2).default([]),
 });
 export type KeyConfig = z.infer<typeof KeyConfig>;
 
-/** What a tenant may use: any of its keys may say it, none otherwise than another. */
+/** Fields that belong to the tenant: any of its keys may set them, but two keys must not disagree. */
 const OF_TENANT = ["weight", "rpm", "tpm", "max_queued"] as const;
 
 export const KeysConfig = z.array(KeyConfig).superRefine((keys, context) => {
@@ -123,11 +124,11 @@ export const KeysConfig = z.array(KeyConfig).superRefine((keys, context) => {
   }
 });
 
-/** Seconds after which an upstream call is given up. */
+/** Seconds after which an upstream call is abandoned. */
 export const TimeoutsConfig = z.strictObject({
-  /** From the request until its response headers. */
+  /** From the request to its response headers. */
   first_byte: z.number().positive().default(300),
-  /** While nothing comes of the stream. A model may think for minutes after its first word: as long as `total`, a pause cuts nothing off. */
+  /** Longest silence on the stream. As long as `total`, so that no pause is cut off: a model may think for minutes after its first word. */
   idle: z.number().positive().default(600),
   /** The whole call; OpenAI's SDKs wait ten minutes. */
   total: z.number().positive().default(600),

@@ -2,30 +2,30 @@ import { z } from "zod";
 import { Channel, Name } from "./channel.ts";
 import type { ToldEvent } from "./event.ts";
 
-/** The subprotocol that a browser names; the pair is `sluice.v1, bearer.<token>`. */
+/** The subprotocol that browsers offer, as the pair `sluice.v1, bearer.<token>`. */
 export const SUBPROTOCOL = "sluice.v1";
 export const BEARER_SUBPROTOCOL_PREFIX = "bearer.";
 
-/** Of a door's own socket: delta events hold each chunk as it came (policy/verbatim.ts). Clients cannot send it. */
+/** Set only on Sluice's own internal sockets: delta events carry each chunk as upstream wrote it (policy/verbatim.ts). Clients cannot send it. */
 export const VERBATIM_HEADER = "x-sluice-verbatim";
 
-/** Of a door's own socket too: its caller waits for the job of this number. */
+/** Also only on internal sockets: the caller waits for the job with this number. */
 export const CALLER_HEADER = "x-sluice-caller";
 
-/** Jobs that one frame may name, in `jobs` and in `after`. */
+/** Jobs that one frame may name, in each of `jobs` and `after`. */
 export const JOBS_PER_FRAME = 1_000;
-/** Characters of a frame: room for as many jobs with the longest ids, named twice. */
+/** Characters of a frame: room for that many of the longest job ids, twice. */
 export const FRAME_LIMIT = 2_000_000;
 /** Jobs and channels that one socket may follow at a time. */
 export const SUBSCRIPTIONS_LIMIT = 10_000;
-/** All sockets of one object together, but for one of each: some 30 MB of its memory, twice as much with the longest ids. */
+/** For all sockets of one object together, not counting each socket's first: some 30 MB of its memory, twice that with the longest ids. */
 export const ALL_SUBSCRIPTIONS_LIMIT = 50_000;
 
-/** Names under which one channel remembers how far somebody has come: so many of keys, and as many of tokens. */
+/** Names under which a channel remembers how far a consumer has come: this many for keys, and this many for tokens. */
 export const CONSUMERS_LIMIT = 100;
 const consumer = Name.min(1).max(64);
 
-/** Of a job's id: its channel takes up to 512 characters of it. */
+/** Longest job id in characters; the channel takes up to 512 of them. */
 const ID_LIMIT = 640;
 const jobId = z.string().min(1).max(ID_LIMIT);
 const jobIds = z.array(jobId).max(JOBS_PER_FRAME);
@@ -39,15 +39,15 @@ export const ClientFrame = z.discriminatedUnion("type", [
     channel: Channel.nullish(),
     after: after.nullish(),
     deltas: z.boolean().nullish(),
-    /** By this name the channel goes on after what was acked, whoever comes with it. */
+    /** Under this name the channel resumes after what was acked, whoever connects with it. */
     consumer: consumer.nullish(),
   }),
   z.looseObject({ type: z.literal("unsubscribe"), jobs: jobIds.nullish(), channel: Channel.nullish() }),
   z.looseObject({
     type: z.literal("ack"),
-    /** Events that were dealt with since the last such ack. Who says so once is sent no more than a window ahead of its acks. */
+    /** Events handled since the last such ack. A client that has sent one is never sent more than a window ahead of its acks. */
     frames: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).nullish(),
-    /** Of a channel that is followed as a consumer: everything up to the cursor has been dealt with, for good. */
+    /** For a channel followed as a consumer: everything up to the cursor has been handled for good. */
     channel: Channel.nullish(),
     cursor: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).nullish(),
   }),

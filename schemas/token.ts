@@ -4,17 +4,17 @@ import { Channel } from "./channel.ts";
 export const Action = z.enum(["read", "submit", "cancel"]);
 export type Action = z.infer<typeof Action>;
 
-/** Seconds: 15 minutes unless asked otherwise, a day at most. */
+/** Seconds: 15 minutes by default, a day at most. */
 export const TOKEN_LIFETIME = { standard: 900, most: 86_400 } as const;
-/** Names that one token may carry, of each kind. */
+/** Names of each kind that one token may carry. */
 const NAMES = 50;
-/** Characters of a token: it travels in a header, and what it grants in a socket's attachment of 16 KB. */
+/** Characters of a token. It travels in a header, and what it grants is kept in a socket's attachment of 16 KB. */
 export const TOKEN_LIMIT = 6_000;
 
 const seconds = z.number().int().min(1).max(TOKEN_LIFETIME.most);
 const MAX_JOBS = 1_000_000;
 
-/** With a job: a token for that job alone is to come with the answer. */
+/** Submitted with a job: asks for a token for that job alone. */
 export const JobToken = z.strictObject({
   actions: z
     .array(z.enum(["read", "cancel"]))
@@ -41,14 +41,14 @@ export type TokenInput = z.infer<typeof TokenInput>;
 
 /** What a browser token allows. */
 export const Grant = z.object({
-  /** The key that made it, by the first digits of its SHA-256: a key that is taken away takes its tokens along. */
+  /** First digits of the SHA-256 of the key that made the token: removing the key removes its tokens. */
   key: z.string().length(16),
-  /** The token's own name, by which it can be taken back. Those that are older than this field have none. */
+  /** The token's own name, by which it can be revoked. Tokens older than this field have none. */
   id: z.string().default(""),
   channels: z.array(z.string()),
   jobs: z.array(z.string()),
   actions: z.array(Action),
-  /** Patterns as in SLUICE_KEYS; null is any. */
+  /** Patterns as in SLUICE_KEYS; null is any model. */
   models: z.array(z.string()).nullable(),
   /** Jobs that may be submitted with it. */
   maxJobs: z.number().nullable().default(null),
@@ -56,9 +56,9 @@ export const Grant = z.object({
 /** `expiresAt`: ms since the epoch. */
 export type Grant = z.infer<typeof Grant> & { expiresAt: number };
 
-/** What a mailbox must know of the token that a call was made with. */
+/** What a mailbox needs to know of the token that a call was made with. */
 export type Pass = Pick<Grant, "id" | "maxJobs" | "expiresAt">;
 
 export const KEY_ID_DIGITS = 16;
-/** By this header the ingress tells a mailbox what a socket's token allows; what a client sends under the name is thrown away. */
+/** Header by which the ingress tells a mailbox what a socket's token allows. A client's own header of that name is dropped. */
 export const GRANT_HEADER = "x-sluice-grant";

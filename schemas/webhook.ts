@@ -1,14 +1,14 @@
 import type { Job, JobEnd } from "./job.ts";
 
-/** Characters of a webhook's URL. */
+/** Longest webhook URL, in characters. */
 export const WEBHOOK_URL_LIMIT = 2_048;
 
 /**
- * What a webhook is sent: OpenAI's event shape. `data` is the job as `GET /v1/jobs/{id}` shows it; `truncated` says that its response or
- * its error's message is too long for an event, and to be fetched there.
+ * What a webhook receives, in the shape of OpenAI's events. `data` is the job as `GET /v1/jobs/{id}` shows it; `truncated` means that its response
+ * or error message is too long for an event and must be fetched there.
  */
 export type JobEndedEvent = {
-  /** The same on every attempt to deliver it, and the `webhook-id` header. */
+  /** The same on every delivery attempt; also the `webhook-id` header. */
   id: string;
   object: "event";
   type: `job.${JobEnd}`;
@@ -17,7 +17,7 @@ export type JobEndedEvent = {
   data: Job & { truncated: boolean };
 };
 
-/** As OpenAI sends it: what became of the batch is asked of the batch. */
+/** As OpenAI sends it: fetch the batch to learn its result. */
 export type BatchEndedEvent = {
   id: string;
   object: "event";
@@ -28,13 +28,13 @@ export type BatchEndedEvent = {
 
 export type WebhookEvent = JobEndedEvent | BatchEndedEvent;
 
-/** `pending` is sent, or sent again, in its time. `failed`: all attempts were in vain. `disabled`: its URL answered 410. */
+/** `pending`: still to be sent, or retried. `failed`: all attempts were in vain. `disabled`: its URL answered 410. */
 export type DeliveryStatus = "pending" | "delivered" | "failed" | "disabled";
 
-/** Why an attempt failed, when no status says it. */
+/** Why an attempt failed, where no HTTP status says so. */
 export type DeliveryError = "timed_out" | "unreachable" | "unsigned";
 
-/** What became of an event on its way to a webhook. Times are Unix seconds. */
+/** The delivery of an event to a webhook. Times are Unix seconds. */
 export type Delivery = {
   /** The event's id. */
   id: string;
@@ -47,7 +47,7 @@ export type Delivery = {
   /** Attempts whose outcome is known. */
   attempts: number;
   last_attempt_at: number | null;
-  /** What the receiver answered last; null if it did not. */
+  /** The receiver's last status; null if it did not answer. */
   last_status: number | null;
   last_error: DeliveryError | null;
   next_attempt_at: number | null;

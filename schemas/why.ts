@@ -3,32 +3,32 @@ import type { PoolCondition } from "./queue.ts";
 
 /** What the coordinator knows of why a job waits. Times are Unix seconds. */
 export type Standing = {
-  /** By the coordinator's clock: the instant that all of this holds for. */
+  /** By the coordinator's clock: the instant that all of this describes. */
   now: number;
   status: "scheduled" | "queued" | "in_progress";
-  /** Null where no position can be told: of a job that runs, is scheduled, or waits between two attempts. */
+  /** Null if the job runs, is scheduled, or waits between two attempts. */
   position: number | null;
-  /** What starts before it: jobs, and about how many tokens they reserve. `own` of the jobs are its own tenant's. */
+  /** What starts before it: jobs, and about how many tokens they reserve. `own`: how many of the jobs are the same tenant's. */
   ahead: { jobs: number; tokens: number; own: number } | null;
   eta: Eta | null;
-  /** Whose limit it is when `limited_by` is `tenant_share`: the tenant's own, or that others take turns with it, or that its calls come to nothing. */
+  /** Why `limited_by` is `tenant_share`: the tenant's own limit, others taking their turns, or the tenant's calls coming to nothing. */
   share: "cap" | "turns" | "vain" | null;
-  /** Tokens that the job itself reserves. */
+  /** Tokens that the job reserves. */
   tokens: number;
   attempts: number;
-  /** Missing if no call of it came to nothing, or an older program saw it. */
+  /** Missing if none of its calls came to nothing, or an older version handled them. */
   last_failure?: LastFailure;
   started_at: number | null;
   retry_at: number | null;
   not_before: number | null;
   deadline: number | null;
-  /** It is too large for a limit of now that may be raised. */
+  /** It is too large for a current limit that may be raised again. */
   aside?: true;
   /** It is a line of a batch. */
   batch?: true;
   pool: WhyPool;
   tenant: WhyTenant;
-  /** Whose pause by an operator keeps it. */
+  /** The scope of the operator's pause that keeps it waiting. */
   paused?: "all" | "pool" | "tenant";
   /** The tenant's own limits per minute. */
   cap: { rpm: number | null; tpm: number | null };
@@ -41,21 +41,21 @@ export type WhyPool = {
   in_flight: number;
   /** Upstream asked for silence until then. */
   held_until?: number;
-  /** How it stands, unless it is as it should be. */
+  /** Missing if the pool is normal. */
   condition?: PoolCondition;
 };
 
-/** Over all pools: calls in flight, and jobs that wait or are scheduled. */
+/** Across all pools: calls in flight, and jobs that wait or are scheduled. */
 export type WhyTenant = {
   id: string;
   in_flight: number;
   queued: number;
   weight: number;
-  /** In the job's pool so many calls in a row came to nothing, and the next one counts as so many turns. */
+  /** In the job's pool this many calls in a row came to nothing, so the next one counts as this many turns. */
   in_vain?: { calls: number; turns: number };
 };
 
-/** `GET /v1/jobs/{id}/why`. `pool` and `tenant` are null of a job that has ended, or that the coordinator has yet to hear of, and to a token. */
+/** `GET /v1/jobs/{id}/why`. `pool` and `tenant` are null for a job that has ended or that the coordinator has yet to hear of, and for a token. */
 export type JobWhy = {
   object: "job.why";
   job: string;
