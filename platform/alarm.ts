@@ -1,21 +1,21 @@
-/** The one owner of an object's alarm. Law: many wishes, one alarm; it stands no later than the earliest of them. */
+/** The one owner of an object's alarm. Law: many wishes, one alarm, set no later than the earliest of them. */
 
 /** Waits up to this long are timed in memory, to the millisecond; longer ones by the alarm, so that the object can sleep. */
 const TIMER_MS = 10_000;
-/** While something is timed in memory, the alarm stands this far behind it: an object that died is woken. */
+/** While something is timed in memory, the alarm is set this far ahead, so that an object that died is woken. */
 const WATCHDOG_MS = 30_000;
-/** One that is overdue for so long rings no more: the platform may be a minute late, and gives up after six failures. It would stand in the way of all others. */
+/** An alarm overdue by this much will not ring any more: the platform may be a minute late, and gives up after six failures. It would block other wishes. */
 const LOST_MS = 60_000;
 
 export class Alarm {
   readonly #ctx: DurableObjectState;
-  /** When it stands; before that is known, the earliest wish. */
+  /** When the alarm is set for; before that is known, the earliest wish. */
   #at: number | null = null;
   #known = false;
-  /** The time as the last wish told it, for those of the constructor. */
+  /** The time of the last wish, for wishes made in the constructor. */
   #now = 0;
 
-  /** Made in the object's constructor: nothing else is let in before it is known what was set. What the constructor itself wishes is kept until then. */
+  /** Create it in the object's constructor: nothing else is let in until it is known what was set. Wishes of the constructor itself are kept until then. */
   constructor(ctx: DurableObjectState) {
     this.#ctx = ctx;
     ctx.blockConcurrencyWhile(async () => {
@@ -26,7 +26,7 @@ export class Alarm {
     });
   }
 
-  /** Makes sure that the object is awake by then (ms). An alarm that was lost is made good at once: what it was wished for is due, and nobody will wish for it again. */
+  /** Makes sure that the object is awake by then (ms). A lost alarm is made good at once: what it was set for is due, and nobody will ask for it again. */
   wakeBy(at: number, now: number): void {
     this.#now = now;
     const lost = this.#at !== null && this.#at <= now - LOST_MS;
@@ -41,13 +41,13 @@ export class Alarm {
   }
 }
 
-/** An alarm with a timer before it, for an object that must be there on the millisecond. */
+/** An alarm with a timer in front, for an object that must act to the millisecond. */
 export class Timekeeper {
   readonly #alarm: Alarm;
   readonly #due: () => void;
   #timer: { at: number; id: ReturnType<typeof setTimeout> } | null = null;
 
-  /** `due` is called when the timer runs out; the alarm calls the object itself. */
+  /** `due` is called when the timer fires; the alarm calls the object itself. */
   constructor(ctx: DurableObjectState, due: () => void) {
     this.#alarm = new Alarm(ctx);
     this.#due = due;

@@ -1,6 +1,6 @@
-/** JSON whose numbers are all kept that a double does not hold: a `seed` may have 64 bits, of which it holds 53; and 1e400 would be written as null. */
+/** JSON that keeps numbers a double cannot hold: a `seed` may have 64 bits, of which a double holds 53, and 1e400 would be written as null. */
 
-/** Where a text may hold a number that is too large: digits in a row, not behind a point, or a large exponent. Within strings too, which costs time alone. */
+/** Whether a text may hold too large a number: 16 digits in a row that are not decimals, or a large exponent. Matches in strings too, which only costs time. */
 const TOO_LARGE = /(?:^|[^\d.])\d{16}|\d[eE]\+?\d{3}/;
 const WHOLE = /^-?\d+$/;
 
@@ -12,7 +12,8 @@ type Exact = {
 const exact = JSON as unknown as Exact;
 
 /**
- * As JSON.parse; but a whole number beyond 2^53, and one beyond a double's reach, is an object that JSON.stringify writes as it came, and that is no number to anybody else.
+ * Like JSON.parse, but a whole number beyond 2^53, or any number beyond a double's range, becomes an object that JSON.stringify writes as it came; to any
+ * other code it is not a number.
  * @throws SyntaxError
  */
 export function parseExact(text: string): unknown {

@@ -1,19 +1,19 @@
 /**
- * Ids of files and batches: what follows `file-` or `batch_` names the object that holds it, so that no lookup is needed. The tag is a checksum of the tenant, as in
- * a job's id. A batch's results are files of its own.
+ * Ids of files and batches. What follows `file-` or `batch_` names the object that holds it, so no lookup is needed. The tag is a checksum of the tenant, as
+ * in job ids. A batch's results are files of its own.
  */
 import { newNonce, tenantTag } from "./ids.ts";
 
 const PATTERN = /^(file-|batch_)([0-9a-z]{7})([0-9a-z]{21})([ioe]?)$/;
 
-/** `input`: uploaded; the others are what a batch wrote. */
+/** `input`: uploaded; the others are written by a batch. */
 export type FileKind = "input" | "output" | "error";
 const LETTERS: Record<FileKind, string> = { input: "i", output: "o", error: "e" };
 
-/** The archive in which a tenant's files and batches are listed; no file has this name. */
+/** The archive that lists a tenant's files and batches; no file has this name. */
 export const LIBRARY = "library";
 
-/** A new name of an object: when, and 62 random bits. */
+/** A new object name: the time, and 62 random bits. */
 export function newName(now: number): string {
   return `${now.toString(36).padStart(9, "0")}${newNonce()}${newNonce()}`;
 }
@@ -26,7 +26,7 @@ export function batchId(tenant: string, name: string): string {
   return `batch_${tenantTag(tenant)}${name}`;
 }
 
-/** Null if the text is no id of a file of this tenant's. */
+/** Null if the text is not the id of a file of this tenant. */
 export function parseFileId(tenant: string, id: string): { name: string; kind: FileKind } | null {
   const parts = PATTERN.exec(id);
   if (parts?.[1] !== "file-" || parts[2] !== tenantTag(tenant)) return null;

@@ -1,7 +1,7 @@
 /**
- * Job ids. `job_<tag><time><nonce><number>_<channel>`: the channel (base64url) names the mailbox, the number its row, so
- * that no lookup is needed; the time (ms) orders a tenant's jobs over all mailboxes; the nonce keeps ids from being guessed; the tag is a checksum of the tenant, which lets the ingress answer
- * 404 for another tenant's job without waking an object. It is no secret: a mailbox belongs to one tenant anyway.
+ * Job ids: `job_<tag><time><nonce><number>_<channel>`. The channel (base64url) names the mailbox and the number its row, so no lookup is needed; the time
+ * (ms) orders a tenant's jobs across mailboxes; the nonce keeps ids from being guessed; the tag is a checksum of the tenant, which lets the ingress answer
+ * 404 for another tenant's job without waking an object. The tag is no secret: a mailbox belongs to one tenant anyway.
  */
 const PATTERN = /^job_([0-9a-z]{7})([0-9a-z]{9})([0-9a-z]{6})([0-9a-z]{1,11})_([A-Za-z0-9_-]{1,1024})$/;
 
@@ -15,18 +15,18 @@ export function jobId(tenant: string, name: JobName): string {
   return `job_${lastTenant.text}${time}${name.nonce}${name.number.toString(36)}_${lastChannel.text}`;
 }
 
-// A mailbox makes thousands of ids for the one tenant and channel.
+// A mailbox makes thousands of ids for the same tenant and channel.
 let lastTenant = { name: "", text: tenantTag("") };
 let lastChannel = { name: "", text: "" };
 
-/** Null if the text is no id of this tenant's. */
+/** Null if the text is not an id of this tenant. */
 export function parseJobId(tenant: string, id: string): JobName | null {
   const parts = PATTERN.exec(id);
   if (!parts || parts[1] !== tenantTag(tenant)) return null;
   const channel = parts[5] === lastChannel.text ? lastChannel.name : fromBase64Url(parts[5]!);
   if (channel === null) return null;
   const name = { channel, at: Number.parseInt(parts[2]!, 36), nonce: parts[3]!, number: Number.parseInt(parts[4]!, 36) };
-  // Leading zeros and spare bits of base64 would make other texts of the same name: events bear the one id alone.
+  // Leading zeros and spare base64 bits would make other texts for the same name; events only ever carry this one.
   return jobId(tenant, name) === id ? name : null;
 }
 
@@ -34,8 +34,8 @@ export function parseJobId(tenant: string, id: string): JobName | null {
 const [TAG, TIME, NUMBER] = [4, 11, 26];
 
 /**
- * What an id says to whoever does not know the tenant: a name of its mailbox (alike for two mailboxes once in 2^32), and the number there. Null if the text
- * has not the form of an id. By hand: the coordinator asks for each ticket, and the pattern took a third of a microsecond.
+ * What an id tells without the tenant: a name for its mailbox (two mailboxes share one with a chance of 1 in 2^32), and the number there. Null if the text
+ * does not look like an id. Parsed by hand: the coordinator asks for each ticket, and the pattern took a third of a microsecond.
  */
 export function spotOf(id: string): { site: string; number: number } | null {
   const end = id.indexOf("_", NUMBER);
@@ -43,12 +43,12 @@ export function spotOf(id: string): { site: string; number: number } | null {
   return { site: id.slice(TAG, TIME) + id.slice(end), number: Number.parseInt(id.slice(NUMBER, end), 36) };
 }
 
-/** The number alone of what has the form of an id; of other texts some number or NaN. */
+/** Only the number, from a text that looks like an id; from other texts some number or NaN. */
 export function numberOf(id: string): number {
   return Number.parseInt(id.slice(NUMBER, NUMBER + 11), 36);
 }
 
-/** The name that the ids of a mailbox have for it: see `spotOf`. */
+/** The name that a mailbox's ids have for it: see `spotOf`. */
 export function siteOf(tenant: string, channel: string): string {
   return `${tenantTag(tenant)}_${toBase64Url(channel)}`;
 }
@@ -67,7 +67,7 @@ export function tenantTag(tenant: string): string {
   return hashOf(tenant).toString(36).padStart(7, "0");
 }
 
-/** FNV-1a, 32 bits: to spread and to check, not to protect. */
+/** FNV-1a, 32 bits: for spreading and checking, not for protection. */
 export function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);

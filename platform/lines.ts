@@ -1,24 +1,24 @@
-/** Lines of bytes that come in pieces. */
+/** Lines of bytes that arrive in pieces. */
 const NEWLINE = 0x0a;
 
-/** `line` counts from 1, blank ones too. `end`: bytes from the beginning to behind this line. `tooLong`: `text` is its beginning alone. */
+/** `line` counts from 1, blank lines included. `end`: bytes from the beginning up to and including this line. `tooLong`: `text` is only its beginning. */
 export type ByteLine = { line: number; text: string; end: number; tooLong: boolean };
 
 /**
- * Feed it pieces; it answers with the lines that are whole by then and not blank, each as it is asked for. It holds no more than a piece and `limit` bytes of a
- * line, and a file of nothing but blank lines costs no more than to look at its bytes.
+ * Feed it pieces; it yields the complete lines that are not blank, each as it is asked for. It holds no more than one piece and `limit` bytes of a line, and
+ * a file of nothing but blank lines costs no more than looking at its bytes.
  */
 export class ByteLines {
   readonly #decoder = new TextDecoder();
   readonly #limit: number;
   #rest: Uint8Array[] = [];
-  /** Bytes of the line so far, kept or not; and whether one of them is none of a blank. */
+  /** Bytes of the line so far, kept or not; and whether all of them are blank. */
   #length = 0;
   #isBlank = true;
   #line: number;
   #end: number;
 
-  /** `offset`: where the first piece begins. `before`: lines that lie before it. */
+  /** `offset`: where the first piece begins. `before`: number of lines before it. */
   constructor(offset: number, before: number, limit: number) {
     this.#end = offset;
     this.#line = before;
@@ -42,7 +42,7 @@ export class ByteLines {
     if (this.#length > 0) yield* this.#next(0);
   }
 
-  /** Counts the blank lines; answers where the first that may be none begins, and where its first byte is that is no blank. */
+  /** Counts blank lines; returns where the first line that may not be blank begins, and where its first non-blank byte is. */
   #skip(piece: Uint8Array, from: number): { from: number; at: number } {
     let begin = from;
     let at = from;
@@ -79,5 +79,5 @@ export class ByteLines {
   }
 }
 
-/** A space, or one of the control characters from the tab to the carriage return: a line break is among them. */
+/** A space, or a control character from tab to carriage return; line breaks are among them. */
 const isBlank = (byte: number): boolean => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);

@@ -4,7 +4,7 @@ import { RESERVED_CHANNEL_PREFIX } from "../schemas/channel.ts";
 import type { MailboxAddress } from "../schemas/rpc.ts";
 import { hashOf } from "./ids.ts";
 
-/** Jobs sent without a channel are spread over so many mailboxes, lest a tenant be held to what one object can do. */
+/** Jobs sent without a channel are spread over this many mailboxes, so that a tenant is not limited to what one object can do. */
 export const SPREAD = 8;
 
 export function mailboxName(address: MailboxAddress): string {

@@ -5,7 +5,7 @@ export type Migration = { id: string; sql: string };
 
 /**
  * Brings a database to the newest schema. The list is append-only: what was applied must be its beginning.
- * @throws if the database was written by a newer or another program. Told here: whoever called the object is not shown why it cannot be made.
+ * @throws if a newer or different version wrote the database. Also reported here: callers of the object are not shown why it cannot be created.
  */
 export function migrate(sql: Sql, migrations: readonly Migration[]): void {
   sql.run("CREATE TABLE IF NOT EXISTS migrations (id TEXT PRIMARY KEY) WITHOUT ROWID");

@@ -43,7 +43,7 @@ export function callMailbox<R>(env: Env, address: MailboxAddress, call: (stub: M
   return repeat((repeated) => call(mailboxOf(env, address) as unknown as MailboxRpc, repeated));
 }
 
-/** Hands jobs to a mailbox. By the plain door where the other failed: while a new program is rolled out, an object of the one before has no other. */
+/** Hands jobs to a mailbox. Repeats use the plain method: during a rollout, an object that still runs the previous version has no other. */
 export function submitTo(env: Env, address: MailboxAddress, submissions: Submission[]): Promise<Submitted[]> {
   return callMailbox(env, address, async (stub, repeated) => {
     if (repeated || submissions.length < TABLE_FROM) return stub.submit(submissions, repeated);
@@ -51,7 +51,7 @@ export function submitTo(env: Env, address: MailboxAddress, submissions: Submiss
   });
 }
 
-/** Hands a mailbox's tickets to the coordinator, by the same doors. */
+/** Hands a mailbox's tickets to the coordinator, in the same way. */
 export function enqueueFrom(env: Env, region: string, address: MailboxAddress, tickets: Ticket[]): Promise<Enqueued[]> {
   return callCoordinator(env, region, async (stub, repeated) => {
     if (repeated || tickets.length < TABLE_FROM) return stub.enqueue(address, tickets);
@@ -59,7 +59,7 @@ export function enqueueFrom(env: Env, region: string, address: MailboxAddress, t
   });
 }
 
-/** A batch is a mailbox too, of a class of its own. */
+/** A batch is a mailbox too, with a class of its own. */
 function mailboxOf(env: Env, address: MailboxAddress): DurableObjectStub {
   return (isBatchChannel(address.channel) ? env.BATCH : env.MAILBOX).getByName(mailboxName(address));
 }
@@ -79,8 +79,8 @@ export function fetchMailbox(env: Env, address: MailboxAddress, request: Request
 }
 
 /**
- * Every method of `schemas/rpc.ts` but `start` may be repeated, so any failure is worth another try with a new stub (a stub stays broken
- * after an exception), except `.overloaded`: repeating would deepen it.
+ * Every method of `schemas/rpc.ts` except `start` may be repeated, so any failure is worth another try with a new stub (a stub stays broken
+ * after an exception). Not so `.overloaded`: repeating would make it worse.
  */
 async function repeat<R>(attempt: (repeated: boolean) => Promise<R>): Promise<R> {
   for (let count = 1; ; count++) {
@@ -93,10 +93,10 @@ async function repeat<R>(attempt: (repeated: boolean) => Promise<R>): Promise<R>
   }
 }
 
-/** Nothing came in time. */
+/** No answer came in time. */
 export class NoAnswer extends Error {}
 
-/** @throws if it takes longer. What was asked for may still come about. */
+/** @throws NoAnswer if it takes longer. The work may still be done. */
 export async function within<R>(ms: number, work: Promise<R>): Promise<R> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -105,7 +105,7 @@ export async function within<R>(ms: number, work: Promise<R>): Promise<R> {
   try {
     return await Promise.race([work, late]);
   } finally {
-    // One that runs keeps the object from sleeping.
+    // A running timer keeps the object from sleeping.
     clearTimeout(timer);
   }
 }

@@ -1,7 +1,7 @@
-/** One request to whoever wants to be told: a webhook's receiver, an operator's alarm. */
+/** One request to somebody who wants to be told: a webhook's receiver, an operator's alert URL. */
 import type { DeliveryError } from "../schemas/webhook.ts";
 
-/** What deliveries need of the world outside. */
+/** What deliveries need of the outside world. */
 export type Outside = {
   fetch: (request: Request) => Promise<Response>;
   /** In [0, 1). */
@@ -18,17 +18,17 @@ export const OUTSIDE: Outside = {
   wait: (ms) => scheduler.wait(ms),
 };
 
-/** Of a receiver's answer so many bytes are read, and thrown away: the status says all, but a connection that is cut looks like a failure there. */
+/** How many bytes of a receiver's answer are read and dropped: the status says everything, but to the receiver a connection cut early looks like a failure. */
 const DRAINED_BYTES = 16_384;
 
-/** `retryAfter`: the header, as it came. */
+/** `retryAfter`: the header, unparsed. */
 export type Posted = { status: number | null; retryAfter: string | null; error: DeliveryError | null };
 
 /** Never throws. A redirect is an answer like any other: where it leads was not checked. */
 export async function post(outside: Outside, url: string, headers: Record<string, string>, body: string): Promise<Posted> {
   const controller = new AbortController();
   const { signal } = controller;
-  // Cleared in the end: a timer that runs keeps the object from sleeping.
+  // Cleared in the end: a running timer keeps the object from sleeping.
   const timer = setTimeout(() => controller.abort(), outside.timeoutMs);
   try {
     const response = await outside.fetch(new Request(url, { method: "POST", headers, body, redirect: "manual", signal }));
@@ -41,7 +41,7 @@ export async function post(outside: Outside, url: string, headers: Record<string
   }
 }
 
-/** Resolves when the body has ended, is too long, or the time is over; the status stands in any case. */
+/** Resolves when the body ends, gets too long, or time runs out; the status counts in any case. */
 async function drain(response: Response, signal: AbortSignal): Promise<void> {
   const reader = response.body?.getReader();
   if (!reader) return;
@@ -57,7 +57,7 @@ async function drain(response: Response, signal: AbortSignal): Promise<void> {
     }
     stop();
   } catch {
-    // Broken off: the receiver had said what there is to say.
+    // Broken off: the receiver had already said what there is to say.
   } finally {
     signal.removeEventListener("abort", stop);
   }

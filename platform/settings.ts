@@ -7,12 +7,12 @@ export type Key = {
   tenant: string;
   roles: readonly Role[];
   models: readonly string[] | null;
-  /** What becomes of a call whose caller has gone. */
+  /** What to do with a call whose caller has gone. */
   onDisconnect: "cancel" | "keep";
 };
 
 export type Settings = {
-  /** Started by `npm start`: development keys are accepted and the simulator can be looked at. */
+  /** Started by `npm start`: development keys are accepted, and the simulator can be inspected. */
   local: boolean;
   pools: PoolsConfig;
   /** By SHA-256 in hexadecimal. */
@@ -23,9 +23,9 @@ export type Settings = {
   timeouts: TimeoutsConfig;
   /** Signs browser tokens; null: there are none. */
   tokenSecret: string | null;
-  /** Told of what needs an operator; null: the log alone. A secret, as such URLs are. */
+  /** URL that is told of what needs an operator; null: only the log. Secret, as such URLs are. */
   alertUrl: string | null;
-  /** An endpoint other than OpenAI's; may carry a name and a password. */
+  /** An endpoint other than OpenAI's; may contain a name and a password. */
   baseUrl: string | null;
   /** Location hint of the coordinator and the dispatchers. */
   region: string;
@@ -55,15 +55,15 @@ const DEVELOPMENT_KEYS: z.input<typeof KeyConfig>[] = [
 
 /** DEVELOPMENT SECRET: everybody knows it. Never accepted outside local mode. */
 const DEVELOPMENT_TOKEN_SECRET = "sluice-development-token-secret-known-to-everybody";
-/** HS256 wants a key as long as its hash. */
+/** HS256 requires a key at least as long as its hash. */
 const TOKEN_SECRET_CHARACTERS = 32;
 
-/** Location hints of Durable Objects. Another one the platform takes, and ignores. */
+/** Location hints of Durable Objects. The platform accepts any other text, and ignores it. */
 const REGIONS: readonly string[] = ["wnam", "enam", "sam", "weur", "eeur", "apac", "apac-ne", "apac-se", "oc", "afr", "me"];
 
 const PLAIN_TENANT: Tenant = { weight: 1, rpm: null, tpm: null, maxQueued: null };
 
-/** A variable is malformed. Its message is logged: it names the variable, and never repeats a secret. */
+/** A variable is malformed. The message is logged: it names the variable, and never repeats a secret. */
 export class SettingsError extends Error {
   override readonly name = "SettingsError";
 }
@@ -92,11 +92,11 @@ export function readSettings(env: Record<string, unknown>): Settings {
 /** Cloudflare takes 5 KB in a variable or secret, which some thirty keys fill: `SLUICE_KEYS_2` and so on hold the rest. */
 export const isOfKeys = (name: string): boolean => /^SLUICE_KEYS(_\d+)?$/.test(name);
 
-/** As if all stood in one list. */
+/** As if all of them were one list. */
 function readKeys(env: Record<string, unknown>): KeyConfig[] {
   const names = Object.keys(env).filter(isOfKeys).sort();
   const lists = names.map((name) => parse(name, env[name], KeysConfig, []));
-  // Each is sound by itself: what is wrong now is between two.
+  // Each is valid by itself: what is wrong now is between two of them.
   return lists.length > 1 ? parse(names.join(" and "), lists.flat(), KeysConfig, []) : lists.flat();
 }
 
@@ -104,7 +104,7 @@ function keyOf({ tenant, roles, models, on_disconnect }: KeyConfig): Key {
   return { tenant, roles, models, onDisconnect: on_disconnect };
 }
 
-/** What any of a tenant's keys says. That none says otherwise is seen to. */
+/** What any of a tenant's keys says. It has been checked that none disagree. */
 function tenantsOf(keys: readonly KeyConfig[]): Map<string, Tenant> {
   const tenants = new Map<string, Tenant>();
   for (const { tenant, weight, rpm, tpm, max_queued } of keys) {
@@ -145,7 +145,7 @@ function readAlertUrl(value: unknown, local: boolean): string | null {
   return url;
 }
 
-/** The error does not repeat it, for the sake of a password in it. */
+/** The error does not repeat the URL, which may contain a password. */
 function readBaseUrl(value: unknown): string | null {
   const url = text(value);
   if (url === null) return null;
@@ -191,7 +191,7 @@ function parse<S extends z.ZodType>(name: string, value: unknown, schema: S, fal
   const result = schema.safeParse(raw ?? fallback);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  // A field that nobody knows may be a key put in the wrong place.
+  // An unknown field may be a key put in the wrong place.
   const hidden = name.startsWith("SLUICE_KEYS") && issue?.code === "unrecognized_keys";
   throw new SettingsError(`${name}: ${issue?.path.join(".") ?? ""} ${(!hidden && issue?.message) || "has a field that is not known"}`);
 }

@@ -27,12 +27,12 @@ export class Sql {
     this.rowsWritten += cursor.rowsWritten;
   }
 
-  /** Rows one by one; finish before the next `await`, a cursor is no snapshot. */
+  /** Rows one by one. Finish before the next `await`: a cursor is not a snapshot. */
   each<T>(text: string, ...values: Value[]): Iterable<T> {
     return this.#exec(text, values) as unknown as Iterable<T>;
   }
 
-  /** All or nothing; a throw undoes it. */
+  /** All or nothing: a throw undoes it. */
   transaction<T>(work: () => T): T {
     return this.#storage.transactionSync(work);
   }

@@ -1,10 +1,10 @@
 /**
- * Many like objects as one message between objects. Structured clone writes and reads the name of every field of every object: 5 µs for a job. Column by
- * column a name goes once, and so does a value that all have: 1 µs. Law: what is unpacked is what was packed, to the order of the fields.
+ * Many similar objects as one message between objects. Structured clone writes and reads the name of every field of every object: 5 µs per job. By column,
+ * each name travels once, and so does a value that all objects share: 1 µs. Law: unpacking restores what was packed, down to the order of the fields.
  */
 import type { Column, Table } from "../schemas/table.ts";
 
-/** Fewer are sent as they are: a table has a price too. */
+/** Fewer are sent as they are: a table has a cost too. */
 export const TABLE_FROM = 8;
 
 export function pack<T>(list: readonly T[]): Table<T> {
@@ -27,12 +27,12 @@ type Row = Readonly<Record<string, unknown>>;
 
 function columnOfField(rows: readonly Row[], field: string): Column {
   const first = rows[0]![field];
-  // Most fields are so: no list is made of them.
+  // Most fields are like this: no list is made for them.
   if (rows.every((row) => Object.is(row[field], first))) return { one: first };
   return columnOf(rows.map((row) => row[field]));
 }
 
-/** Null of what is no plain object, or could not be made again by naming its fields. */
+/** Null if the value is not a plain object, or could not be rebuilt by naming its fields. */
 function fieldsOf(value: unknown): string[] | null {
   if (!isPlain(value)) return null;
   const fields = Object.keys(value);
@@ -42,7 +42,7 @@ function fieldsOf(value: unknown): string[] | null {
 function hasFields(value: unknown, fields: readonly string[]): boolean {
   if (!isPlain(value)) return false;
   let count = 0;
-  // A plain object inherits none; a list of its own would cost as much as all the rest.
+  // A plain object inherits no fields; listing its own would cost as much as all the rest.
   for (const field in value) if (field !== fields[count++]) return false;
   return count === fields.length;
 }
@@ -55,7 +55,7 @@ function valuesOf(column: Column, rows: number): unknown[] {
   if ("one" in column) return new Array(rows).fill(column.one);
   if ("each" in column) return column.each;
   const { columns, fields } = column;
-  // The first row. To copy it is cheaper than to build each object field by field; what differs is put in below.
+  // The first row. Copying it is cheaper than building each object field by field; fields that differ are set below.
   const like: Record<string, unknown> = {};
   const differing: [string, unknown[]][] = [];
   fields.forEach((field, index) => {

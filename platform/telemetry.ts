@@ -1,6 +1,6 @@
 /**
- * What operators are told: one JSON object a line on the console, which Workers Logs and `wrangler tail` index by field. Names, codes
- * and numbers alone: no prompt, no result, no key.
+ * What operators are told: one JSON object per line on the console, which Workers Logs and `wrangler tail` index by field. Only names, codes
+ * and numbers: no prompt, no result, no key.
  */
 export type Notice = { level: "info" | "warn" | "error"; event: string; [fact: string]: string | number | boolean | null };
 

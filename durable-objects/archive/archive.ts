@@ -7,18 +7,18 @@ import type { FileObject } from "../../schemas/batch.ts";
 import type { ArchiveRpc, BatchClaim, EntriesQuery, Entry } from "../../schemas/rpc-batch.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
-/** Bytes of a row: it holds 2 MB. */
+/** Bytes per row, which can hold 2 MB. */
 const PART_BYTES = 1_000_000;
-/** An upload that is not sealed by then was broken off. */
+/** An upload not sealed within this time was broken off. */
 const UNSEALED_MS = 3_600_000;
-/** A whole file is entered in the tenant's list by then, whatever broke off. */
+/** A complete file is entered in the tenant's list within this time, even if sealing it broke off. */
 const ENTERED_MS = 60_000;
-/** An Idempotency-Key of a batch stands for it so long. */
+/** How long a batch's Idempotency-Key stands for it. */
 const KEY_MS = 7 * 86_400_000;
-/** A retry that names no key comes by then: SDKs give up after some minutes. */
+/** A retry without a key comes within this time: SDKs give up after some minutes. */
 const RETRY_MS = 900_000;
 
-/** A file's bytes; or a tenant's list of files and batches. */
+/** A file's bytes, or a tenant's list of files and batches. */
 export class Archive extends DurableObject<Env> implements ArchiveRpc {
   readonly #sql: Sql;
 
@@ -28,10 +28,10 @@ export class Archive extends DurableObject<Env> implements ArchiveRpc {
     migrate(this.#sql, MIGRATIONS);
   }
 
-  /** @throws if the bytes are not the next. */
+  /** @throws if the bytes do not come next. */
   async append(offset: number, bytes: Uint8Array): Promise<void> {
     const known = this.#size();
-    // Sent again: its answer was lost.
+    // Sent again because its answer was lost.
     if (offset + bytes.length <= known) return;
     if (offset !== known) throw new Error(`Bytes from ${offset} do not follow ${known}.`);
     if (known === 0) await this.ctx.storage.setAlarm(this.now() + UNSEALED_MS);
@@ -112,7 +112,7 @@ export class Archive extends DurableObject<Env> implements ArchiveRpc {
     else await this.remove();
   }
 
-  /** The batch that a claim was made for before, if this may be the same claim. */
+  /** The batch that was created by an earlier claim, if this may be the same claim. */
   #claimed(claim: BatchClaim): { id: string; fingerprint: string } | null {
     if (claim.key === null && !claim.retried) return null;
     const since = this.now() - (claim.key === null ? RETRY_MS : KEY_MS);

@@ -1,11 +1,11 @@
 /**
- * Return addresses by number: a ticket names its mailbox by one. There may be millions of channels in time, so memory holds those that were asked for
- * of late, and storage all. Law: a number stands for one address for ever, and is written in the commit of the first ticket that bears it.
+ * Return addresses by number: a ticket names its mailbox by its number. There may be millions of channels over time, so memory holds only the addresses
+ * used recently, and storage holds all. Law: a number stands for one address for ever, and is written in the commit of the first ticket that uses it.
  */
 import type { MailboxAddress } from "../../schemas/rpc.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 
-/** Addresses in memory; beyond that they are read again. Some two hundred bytes each. */
+/** Addresses kept in memory, some two hundred bytes each; beyond that all are dropped, and read again when needed. */
 const KEPT = 20_000;
 
 export class Addresses {
@@ -23,7 +23,7 @@ export class Addresses {
     this.#next = store.lastMailbox() + 1;
   }
 
-  /** @throws if nobody has that number. */
+  /** @throws if no mailbox has that number. */
   of(number: number): MailboxAddress {
     const known = this.#byNumber.get(number);
     if (known) return known;
@@ -33,7 +33,7 @@ export class Addresses {
     return address;
   }
 
-  /** The number of an address; a new one is given if it has none. */
+  /** The number of an address; assigns a new one if it has none. */
   numberOf(address: MailboxAddress): number {
     const known = this.#numbers.get(nameOf(address));
     if (known !== undefined) return known;

@@ -1,4 +1,4 @@
-/** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit is let go. */
+/** Budget and order decide what starts now. Nothing that fits is left waiting; nothing that does not fit starts. */
 import { delayMs, dominantMs, leaveBy, neverFits, readiness, readyBesideAt, reserve } from "../../policy/budget.ts";
 import { isBatches } from "../../policy/flow.ts";
 import type { Answer, Gate } from "../../policy/gate.ts";
@@ -16,7 +16,7 @@ import { mayAsk } from "./late.ts";
 import { askAt, started } from "./limits.ts";
 import { entryOf, lined } from "./waiting.ts";
 
-/** So many are found too large in one turn: a turn stays short. */
+/** Most jobs set aside as too large in one turn, to keep turns short. */
 const ASIDE_MOST = 2_000;
 const NO_ORDERS: readonly Order[] = [];
 
@@ -33,7 +33,7 @@ export function admit(book: Book, now: number): void {
   for (const pool of late) pass(book, pool, null, now);
 }
 
-/** `late`: to be gone through once more when the live work of every pool was asked; null once it was. */
+/** `late` collects the pools to pass over again once every pool's live work has been asked; null in that second pass. */
 function pass(book: Book, pool: Pool, late: Pool[] | null, now: number): void {
   const gate = new PoolGate(book, pool, late, now);
   if (isProbeDue(book, pool, now)) startUntried(book, pool, gate, now);
@@ -45,7 +45,7 @@ function start(book: Book, pool: Pool, gate: Gate, now: number): void {
   for (let next = pool.order.next(gate); next; next = pool.order.next(gate)) lease(book, pool, next, now);
 }
 
-/** Who was refused last finds out nothing new: the probe is a job of another tenant, if one waits. */
+/** A tenant that was refused last would find out nothing new: the probe is a job of another tenant, if one waits. */
 function startUntried(book: Book, pool: Pool, gate: Gate, now: number): void {
   const { vain } = book.conditions.of(pool.id);
   const skipped = new Set<string>();
@@ -61,11 +61,11 @@ function startUntried(book: Book, pool: Pool, gate: Gate, now: number): void {
     now,
   };
   start(book, pool, untried, now);
-  // In this pool alone: when its tenant is to be asked in others is as it was.
+  // Only in this pool: when the tenant is asked again in others does not change.
   for (const flow of skipped) pool.order.readmit(flow);
 }
 
-/** With nobody else who waits for the pool, one that is too large for a lowered limit finds out whether it still is. */
+/** If nobody else waits for the pool, a job too large for a lowered limit finds out whether the limit still holds. */
 function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
   const entry = book.aside.probe(pool, now);
   if (!entry) return;
@@ -76,7 +76,7 @@ function probe(book: Book, pool: Pool, gate: Gate, now: number): void {
   lease(book, pool, waiting, now);
 }
 
-/** The turns that the tenant's next call takes, for those in a row that came to nothing. */
+/** How many turns the tenant's next call takes, given how many in a row came to nothing. */
 function turnsOf(book: Book, pool: Pool, tenant: string): number {
   return turnsIn(book.conditions.of(pool.id), tenant);
 }
@@ -85,7 +85,7 @@ function turnsIn({ vain }: PoolState, tenant: string): number {
   return vain.size === 0 ? 1 : turns(vain.get(tenant)?.times ?? 0);
 }
 
-/** What the order is told of the budget, in one turn. */
+/** What the order may ask of the budget, for one turn. */
 class PoolGate implements Gate {
   readonly #book: Book;
   readonly #pool: Pool;
@@ -106,7 +106,7 @@ class PoolGate implements Gate {
     const book = this.#book;
     const pool = this.#pool;
     const now = this.now;
-    // Its tenant's own limit may be meant for live work that is yet to be asked. It keeps its turn until then: in a pool that others keep busy there would be nothing left.
+    // The tenant's own limit may be meant for live work that is yet to be asked. The batch keeps its turn until then: skipped, a busy pool would leave it none.
     if (this.#late && liveLanes(book, waiting).some((order) => order !== pool.order)) {
       if (!this.#late.includes(pool)) this.#late.push(pool);
       return "pool";
@@ -123,7 +123,7 @@ class PoolGate implements Gate {
 
   costMs({ tenant, tokens: reserved }: Waiting, tokens = reserved): number {
     const times = turnsIn(this.#state, tenant);
-    // What calls use that are taken says nothing of one that will be refused: upstream counts all of it.
+    // What accepted calls use says nothing about one that will be refused: upstream counts its whole reservation.
     return times > 1 ? times * dominantMs(this.#pool.budget, reserved) : dominantMs(this.#pool.budget, tokens);
   }
 
@@ -137,7 +137,7 @@ class PoolGate implements Gate {
   }
 }
 
-/** Reserves if the job may start. */
+/** Reserves its cost if the job may start. */
 function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer {
   const answer = obstacle(book, pool, waiting, now);
   if (answer) return answer;
@@ -148,7 +148,7 @@ function mayStart(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
   return "start";
 }
 
-/** Null if the job may start; otherwise what keeps it, and it is noted when to look again. */
+/** Null if the job may start; otherwise what holds it. Notes when to look again. */
 function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer | null {
   const tenant = book.tenant(waiting.tenant);
   const held = heldBack(book, pool, waiting, now);
@@ -173,7 +173,10 @@ function obstacle(book: Book, pool: Pool, waiting: Waiting, now: number): Answer
   return null;
 }
 
-/** At its tenant's own cap a batch leaves what the live work of every pool waits for: its lines, if they are small, would else take of it whenever such a pool has no room for a moment. */
+/**
+ * When a batch line may start and still leave, of its tenant's own cap, what the live work of any pool waits for. Otherwise small lines would take
+ * from it whenever such a pool has no room for a moment.
+ */
 function liveAt(book: Book, waiting: Waiting, now: number): number {
   const { budget } = book.tenant(waiting.tenant);
   let at = now;
@@ -184,7 +187,7 @@ function liveAt(book: Book, waiting: Waiting, now: number): number {
   return at;
 }
 
-/** Where live work waits that shares a limit of its tenant's own with this line of a batch. */
+/** Where live work waits that shares its tenant's own limit with this batch line. */
 function liveLanes(book: Book, { flow, tenant }: Waiting): readonly Order[] {
   if (!isBatches(flow) || book.tenant(tenant).budget.meters.length === 0) return NO_ORDERS;
   return [...book.pools.values()].map(({ order }) => order).filter(({ lanes }) => (lanes.get(tenant)?.awake ?? 0) > 0);

@@ -1,6 +1,6 @@
 /**
- * Tells operators elsewhere what they should look at: one POST to a URL of theirs. Beside the log, not instead of it: what is under way when the
- * object dies is not told again, and `GET /v1/queue` shows how things stand.
+ * Alerts operators elsewhere, by one POST to their URL. This adds to the log, it does not replace it: an alert under way when the object dies
+ * is not sent again, and `GET /v1/queue` shows how things stand.
  */
 import { type Outside, post } from "../../platform/outside.ts";
 import { type Notice, report } from "../../platform/telemetry.ts";
@@ -14,7 +14,7 @@ export function isAlert({ level, event }: Notice): boolean {
   return level === "error" || event === OVER;
 }
 
-/** @param now when it came about, ms. Never throws. */
+/** @param now when it happened, ms. Never throws. */
 export async function alert(outside: Outside, url: string, notice: Notice, now: number): Promise<void> {
   const body = JSON.stringify({ text: textOf(notice), ...notice, at: Math.floor(now / 1_000) });
   let status: number | null = null;
@@ -27,7 +27,7 @@ export async function alert(outside: Outside, url: string, notice: Notice, now: 
   report({ level: "warn", event: "alert_undelivered", about: notice.event, status });
 }
 
-/** A line for people: chats show the field `text`. */
+/** A line for people: chat services show the field `text`. */
 function textOf({ event, level: _, ...facts }: Notice): string {
   const told = Object.entries(facts).filter(([, value]) => value !== null);
   return `Sluice: ${event} (${told.map(([name, value]) => `${name} ${value}`).join(", ")})`;

@@ -1,8 +1,9 @@
 /**
- * Jobs that are too large for a limit that upstream, or an operator, lowered. As they become the next in line they are found, and stand aside, so that nobody waits behind them. Law: where nobody else waits for their pool, the smallest is let go all the same, at a full bucket and as its debt: no answer but
- * a call's tells that the limit is back. One that an operator lowered is back when he says so.
+ * Jobs too large for a limit that upstream or an operator lowered. They are found as they become next in line and are set aside, so that nobody waits behind
+ * them. Law: if nobody else waits for their pool, the smallest is dispatched all the same, at a full bucket, leaving a debt: only a call's answer can tell
+ * that the limit is back. A limit that an operator lowered is back when the operator says so.
  *
- * What no limit that the operator set would ever hold does not stand here: its job ends.
+ * A job that no limit set by the operator could ever hold is not kept here: it ends.
  */
 import { neverFits, wholeTokens } from "../../policy/budget.ts";
 import { RankedHeap } from "../../policy/heap.ts";
@@ -10,18 +11,18 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import type { Rested } from "./resting.ts";
 
-/** Of one tenant, the smallest first. */
+/** Of one tenant, smallest first. */
 type Shelf = { readonly entries: RankedHeap<Entry>; readonly runs: RankedHeap<Rested> };
-/** Of one pool. `whole`: the tokens that it held when last looked at; all that stands here is larger. */
+/** Of one pool. `whole`: the most tokens that a call could reserve when last checked; everything here is larger. */
 type Group = { readonly since: number; readonly shelves: Map<string, Shelf>; whole: number };
 
 export class Aside {
   readonly #book: Book;
-  /** By pool; none is empty. */
+  /** By pool; no group is empty. */
   readonly #groups = new Map<string, Group>();
-  /** Those that are to end: no limit would ever hold them. */
+  /** Jobs that must end, because no limit would ever hold them. */
   readonly lost: Entry[] = [];
-  /** Of those that stand here, how many are in memory. */
+  /** How many of the jobs set aside are in memory. */
   awake = 0;
 
   constructor(book: Book) {
@@ -51,7 +52,7 @@ export class Aside {
     this.#sweep(row.pool, address.tenant);
   }
 
-  /** Whether a run that rests belongs here: all of it is too large, for now. */
+  /** Whether a resting run belongs here: all of it is too large, for now. */
   wants({ budget, greatest }: Pool, smallest: number): boolean {
     return neverFits(budget, smallest) !== null && neverFits(greatest, smallest) === null;
   }
@@ -67,12 +68,12 @@ export class Aside {
     this.#sweep(run.pool, run.tenant);
   }
 
-  /** Of the pool, what is in memory. */
+  /** The pool's jobs here that are in memory. */
   *entries(pool: Pool): Iterable<Entry> {
     for (const { entries } of this.#groups.get(pool.id)?.shelves.values() ?? []) yield* entries;
   }
 
-  /** A limit may have been raised: what fits now takes its place in line. */
+  /** A limit may have been raised: jobs that fit now go back in line. */
   release(pool: Pool, now: number): void {
     const group = this.#groups.get(pool.id);
     if (!group) return;
@@ -88,12 +89,12 @@ export class Aside {
     }
   }
 
-  /** Since when some of the pool stand here, ms; null if none does. */
+  /** Since when the pool has had jobs here, ms; null if it has none. */
   since(pool: string): number | null {
     return this.#groups.get(pool)?.since ?? null;
   }
 
-  /** Whom to let go to find out; null if others wait for the pool, or nobody is here who may. What waits for its own tenant alone does not count. */
+  /** The job to dispatch as a probe; null if others wait for the pool, or no job here may go. Waiting only for one's own tenant's limit does not count. */
   probe({ bound, id, order }: Pool, now: number): Entry | null {
     const group = this.#groups.get(id);
     if (!group || order.isWaitedFor) return null;
@@ -102,7 +103,7 @@ export class Aside {
       if (this.#book.conditions.pausedTenants.has(tenant)) continue;
       if (!least || sizeOf(shelf) < sizeOf(least)) least = shelf;
     }
-    // An operator's own word needs no finding out.
+    // An operator's own limit needs no probe.
     if (!least || neverFits(bound, sizeOf(least))) return null;
     const run = least.runs.peek();
     if (run && run.smallest < (least.entries.peek()?.row.tokens ?? Number.POSITIVE_INFINITY)) this.#book.resting.wake(run, now);
@@ -117,7 +118,7 @@ export class Aside {
     return shelf;
   }
 
-  /** What is empty goes. */
+  /** Drops the shelf and the group if they are empty. */
   #sweep(pool: string, tenant: string): void {
     const { shelves } = this.#groups.get(pool)!;
     const { entries, runs } = shelves.get(tenant)!;
@@ -126,7 +127,7 @@ export class Aside {
   }
 }
 
-/** What is wrong with a job of so many tokens, if no limit that the operator set for its pool would ever hold it. */
+/** What is wrong with a job of this many tokens, if no limit that the operator set for its pool could ever hold it. */
 export function beyondBounds({ greatest, id }: Pool, tokens: number): Problem | null {
   const meter = neverFits(greatest, tokens);
   if (!meter) return null;

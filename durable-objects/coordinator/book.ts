@@ -27,18 +27,18 @@ import { TuningBook } from "./tunings.ts";
 import { flowOfMailbox, lined, NO_REFUSALS } from "./waiting.ts";
 import { Watching } from "./watching.ts";
 
-/** A lease unheard of for this long is lost; dispatchers renew four times in it. */
+/** A lease not heard of for this long is lost; dispatchers renew four times within it. */
 export const LEASE_MS = 45_000;
-/** A dispatcher with leases that missed a heartbeat is asked what it holds: one that was made anew has lost all, and does not know whom to tell. */
+/** A dispatcher with leases that missed a heartbeat is asked what it holds: a newly created one has lost everything, and does not know whom to tell. */
 export const SILENCE_MS = 15_000;
 
 export type { Entry, Pool, TenantDesk };
 
-/** Until the first call has ended. */
+/** Assumed length of a call until the first one has ended. */
 const FIRST_CALL_MS = 5_000;
 
 export class Book {
-  /** As they are in force. */
+  /** Those in force. */
   readonly settings: Settings;
   readonly configured: Settings;
   readonly tunings: TuningBook;
@@ -46,10 +46,10 @@ export class Book {
   readonly tenants = new Map<string, TenantDesk>();
   readonly entries = new Map<string, Entry>();
   readonly delayed = heapOf("delayed", ({ row }) => row.ready_at);
-  /** Among these, perhaps: behind the next probes of their pools. */
+  /** Delayed tickets that may have stepped back behind the next probe of their pool. */
   readonly steppedBack = new Set<Entry>();
   readonly deadlines = heapOf("deadlines", ({ row }) => row.deadline!);
-  /** Tenants that something of their own keeps until an instant that is known: of a thousand, those few are looked at in a turn. */
+  /** Tenants held by something of their own until a known instant: of a thousand tenants, a turn looks at these few. */
   readonly #kept = new RankedHeap<TenantDesk>(
     ({ wakeAt }) => wakeAt,
     ({ slot }) => slot,
@@ -64,29 +64,29 @@ export class Book {
   readonly doubts = new DoubtBook();
   readonly limits = new LimitBook();
   readonly estimates = new EstimateBook();
-  /** Running leases by dispatcher, and by job: of a million tickets those few are looked up with each word of theirs. */
+  /** Running leases by dispatcher, then by job: each message about a lease is looked up among these few, not among a million tickets. */
   readonly leased = new Map<string, Map<string, Entry>>();
-  /** When each of these dispatchers was last heard of, or asked. */
+  /** When each of these dispatchers was last heard from, or asked. */
   readonly heardAt = new Map<string, number>();
-  /** The incarnation of a dispatcher that alone has taken what it holds, as far as that is known. */
+  /** The incarnation of a dispatcher that has taken all its leases, as far as known. */
   readonly boots = new Map<string, string>();
   readonly addresses: Addresses;
-  /** When what is known in memory alone is written, if nothing happens until then; Infinity if nothing is. */
+  /** When to write what only memory knows, if nothing happens before; Infinity if there is nothing to write. */
   quietAt = Number.POSITIVE_INFINITY;
-  /** The object is about to begin anew: nothing starts, and what was spent is written exactly. */
+  /** The object is about to restart: nothing starts, and what was spent is written exactly. */
   isLast = false;
-  /** The next look at the leases. */
+  /** When the leases are checked next. */
   leaseCheckAt = Number.POSITIVE_INFINITY;
   nextArrival = 0;
 
   /** To be written at the end of the turn. */
   readonly dirty = new Set<Entry>();
-  /** Dirty ones that came in this turn: not in storage yet. */
+  /** Dirty entries that arrived in this turn: not in storage yet. */
   readonly fresh = new Set<Entry>();
   readonly gone = new Set<Entry>();
-  /** Tenants that spent of limits of their own in this turn, or got back. */
+  /** Tenants that spent from limits of their own in this turn, or got something back. */
   readonly spenders = new Set<string>();
-  /** And those whose record may run ahead since. */
+  /** Tenants whose stored record may run ahead of what they spent. */
   readonly spentAhead = new Set<string>();
   readonly segments = new Segments();
   readonly resting = new Resting(this);
@@ -94,7 +94,7 @@ export class Book {
   /** Tickets in line that are in memory. */
   awake = 0;
   readonly deadLetters: Omit<DeadLetter, "id">[] = [];
-  /** To be sent after it. */
+  /** To be sent after the turn. */
   letters: Letters = noLetters();
 
   constructor(configured: Settings, store: CoordinatorStore) {
@@ -142,24 +142,24 @@ export class Book {
     return desk;
   }
 
-  /** What a tenant may use as it is configured. */
+  /** What a tenant may use as configured, whatever operators have set. */
   configuredBudget(name: string): Budget {
     return ownBudget(tenantOf(this.configured, name));
   }
 
-  /** Takes a ticket into memory, in whatever phase it is. */
+  /** Takes a ticket into memory, in whatever phase. */
   insert(row: TicketRow, now: number): Entry {
     const entry = this.enter(row, now);
     this.nextArrival = Math.max(this.nextArrival, row.arrival + 1);
     if (row.phase !== "ending") this.tenant(entry.address.tenant).queued++;
     if (row.phase === "waiting") this.line(entry);
     if (row.phase === "delayed") this.delayed.place(entry);
-    // Whether it stepped back, or only waits for its next attempt, was not written by itself.
+    // Storage does not tell whether it stepped back or only waits for its next attempt.
     if (row.phase === "delayed" && row.attempt > 0) this.stepBack(entry);
     return entry;
   }
 
-  /** A ticket is in memory again, or for the first time; nothing else is known of it. */
+  /** Puts a ticket into memory, again or for the first time; nothing is known of it beyond its row. */
   enter(row: TicketRow, now: number): Entry {
     const address = this.addresses.of(row.mailbox);
     const entry: Entry = {
@@ -187,12 +187,12 @@ export class Book {
     return entry;
   }
 
-  /** A ticket whose own pool was taken out of the settings waits in `default`, or any. */
+  /** A ticket whose pool is no longer configured waits in `default`, or else in any pool. */
   adopt(row: TicketRow): void {
     if (!this.pools.has(row.pool)) row.pool = this.pools.has("default") ? "default" : this.pools.keys().next().value!;
   }
 
-  /** Takes in a stored segment whose tickets are not lined up yet. */
+  /** Takes in a stored segment whose tickets are not in line yet. */
   insertSegment(stored: StoredSegment, resting: boolean, now: number): void {
     const segment = this.segments.restore(stored, resting);
     for (const { row, index } of stored.tickets) {
@@ -201,12 +201,12 @@ export class Book {
     }
   }
 
-  /** The ticket of a job; one that rested is awake thereby. */
+  /** The ticket of a job; wakes it if it rests. */
   find(job: string, now: number): Entry | undefined {
     return this.entries.get(job) ?? (this.resting.find(job, now) ? this.entries.get(job) : undefined);
   }
 
-  /** Puts a waiting ticket into the order. A retried one comes back to its old place. */
+  /** Puts a waiting ticket into the order. A retried one returns to its old place. */
   line(entry: Entry): void {
     const { row } = entry;
     const pool = this.pools.get(row.pool)!;
@@ -226,14 +226,14 @@ export class Book {
     this.freed(entry.address.tenant);
   }
 
-  /** A job waits no more for its tenant's own limit: a batch that waited for it in any pool may go. */
+  /** A job no longer waits for its tenant's own limit: a batch that waited for it, in any pool, may go. */
   freed(tenant: string): void {
     const { budget, flows } = this.tenant(tenant);
     if (budget.meters.length === 0) return;
     for (const { order } of this.pools.values()) order.readmit(flows[1]);
   }
 
-  /** The order has let go of this entry, if it stood there. */
+  /** The order no longer holds this entry, if it did. */
   taken(entry: Entry, now: number): void {
     const pool = this.pools.get(entry.row.pool)!;
     pool.departed++;
@@ -244,26 +244,26 @@ export class Book {
     this.resting.refill(pool, entry.flow, now);
   }
 
-  /** It is too large for what its pool holds now: nobody waits behind it. */
+  /** It is too large for what its pool holds now: takes it out of line, so that nobody waits behind it. */
   setAside(entry: Entry, now: number): void {
     this.unline(entry, now);
     this.pools.get(entry.row.pool)!.expectations.gone(entry);
     this.aside.put(entry, now);
   }
 
-  /** Something of the tenant's own keeps its jobs until then, ms; Infinity if only an event can tell. */
+  /** Something of the tenant's own holds its jobs until then, ms; Infinity if only an event can tell. */
   keep(desk: TenantDesk, until: number): void {
     if (until >= desk.wakeAt) return;
     desk.wakeAt = until;
     this.#kept.place(desk);
   }
 
-  /** Those whose time has come are asked again. */
+  /** Tenants whose time has come are asked again. */
   readmitDue(now: number): void {
     for (let desk = this.#kept.peek(); desk && desk.wakeAt <= now; desk = this.#kept.peek()) this.readmit(desk.name);
   }
 
-  /** What kept the tenant's jobs, beside their pool, may let them go again: they are asked. */
+  /** What held the tenant's jobs, apart from their pool, may have changed: they are asked again. */
   readmit(tenant: string): void {
     const desk = this.tenant(tenant);
     desk.wakeAt = Number.POSITIVE_INFINITY;
@@ -271,7 +271,7 @@ export class Book {
     for (const { order } of this.pools.values()) for (const flow of desk.flows) order.readmit(flow);
   }
 
-  /** The budget of a tenant that is about to spend of it, or to get back. */
+  /** The budget of a tenant that is about to spend from it, or to get something back. */
   spending(tenant: string): Budget {
     const { budget } = this.tenant(tenant);
     if (budget.meters.length > 0) this.spenders.add(tenant);
@@ -294,13 +294,13 @@ export class Book {
     this.leaseCheckAt = Math.min(this.leaseCheckAt, this.heardAt.get(name)! + SILENCE_MS);
   }
 
-  /** What a dispatcher holds by that name; undefined if it is another attempt that it speaks of, or another's by now. */
+  /** A dispatcher's lease on a job; undefined if it speaks of another attempt, or another dispatcher holds the job by now. */
   leaseOf(dispatcher: string, { attempt, job }: { attempt: number; job: string }): Entry | undefined {
     const entry = this.leased.get(dispatcher)?.get(job);
     return entry?.row.attempt === attempt ? entry : undefined;
   }
 
-  /** Its job waits for its pool's next probe. */
+  /** The job waits behind its pool's next probe. */
   stepBack(entry: Entry): void {
     entry.backAt = entry.row.ready_at;
     this.steppedBack.add(entry);
@@ -324,7 +324,7 @@ export class Book {
   /** The next instant at which something is due; Infinity if nothing is. */
   nextWake(): number {
     let at = Math.min(this.leaseCheckAt, this.quietAt);
-    // Nothing starts where all begins anew.
+    // Nothing starts while the object is about to restart.
     if (!this.isLast) for (const pool of this.pools.values()) at = Math.min(at, pool.wakeAt);
     at = Math.min(at, this.#kept.peek()?.wakeAt ?? at);
     at = Math.min(at, this.delayed.peek()?.row.ready_at ?? at, this.deadlines.peek()?.row.deadline ?? at, this.resting.deadlineAt);

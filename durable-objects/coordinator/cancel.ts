@@ -1,4 +1,4 @@
-/** The job has ended in its mailbox: its ticket is dropped, and a call under way is broken off. */
+/** The job has ended in its mailbox: drops its ticket, or aborts its call if one is under way. */
 import type { Book } from "./book.ts";
 
 export function cancel(book: Book, jobs: string[], now: number): void {

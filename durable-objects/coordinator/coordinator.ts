@@ -191,7 +191,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     return Math.random();
   }
 
-  /** Whom alerts reach. */
+  /** How alerts are sent. */
   protected outside(): Outside {
     return OUTSIDE;
   }

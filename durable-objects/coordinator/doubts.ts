@@ -1,6 +1,6 @@
 /**
- * Calls of unknown outcome, and those that were made again: what may have been paid for twice, by pool and tenant. Law: counted in the
- * commit that ends the call, a row for each pool and tenant that had any.
+ * Calls of unknown outcome, and those that were repeated: what may have been paid for twice, by pool and tenant. Law: counted in the
+ * commit that ends the call, one row per pool and tenant that has any.
  */
 import type { Doubts } from "../../schemas/queue.ts";
 import type { Outcome } from "../../schemas/rpc.ts";
@@ -16,7 +16,7 @@ export class DoubtBook {
     for (const { pool, tenant, counts } of store.doubts()) this.#of(pool).set(tenant, counts);
   }
 
-  /** A call that was made has ended. `row.doubt` still says whether the one before it had an unknown outcome: then this one was its repetition. */
+  /** A call that was made has ended. `row.doubt` still says whether the one before it had an unknown outcome; if so, this one repeated it. */
   count(tenant: string, row: TicketRow, outcome: Outcome): void {
     const repeats = row.doubt === 1;
     const unknown = outcome.kind === "retryable" && outcome.unknown;
@@ -31,7 +31,7 @@ export class DoubtBook {
     this.#changed.set(row.pool, (this.#changed.get(row.pool) ?? new Set()).add(tenant));
   }
 
-  /** Of a pool: the sum, and by tenant. */
+  /** For one pool: the sum, and by tenant. */
   shown(pool: string): Doubts & { tenants: ({ id: string } & Doubts)[] } {
     const tenants = [...this.#of(pool)].map(([id, counts]) => ({ id, ...counts })).sort((a, b) => (a.id < b.id ? -1 : 1));
     const sum = (of: keyof Doubts) => tenants.reduce((total, each) => total + each[of], 0);

@@ -1,18 +1,18 @@
 /**
- * Verdicts that a mailbox has not confirmed. Law: each is sent again until it is; but only so many at once, for a mailbox that is out of reach may be owed a
+ * Verdicts that a mailbox has not confirmed. Law: each is sent again until it is, but only so many at once: a mailbox that is out of reach may be owed a
  * hundred thousand.
  */
 import type { Entry } from "./book.ts";
 
-/** One that has not been confirmed is sent again after this, ms. */
+/** An unconfirmed verdict is sent again after this, ms. */
 const RETRY_MS = 5_000;
-/** So many are sent again in one turn, and the next after this, ms. */
+/** How many are sent again in one turn, and the pause before the next ones, ms. */
 const AGAIN = { most: 500, pauseMs: 100 };
 
 const NONE: readonly Entry[] = [];
 
 export class Endings {
-  /** By job; whoever was sent longest ago is the first. */
+  /** By job; the one sent longest ago comes first. */
   readonly #all = new Map<string, { entry: Entry; sentAt: number }>();
   #pausedUntil = Number.NEGATIVE_INFINITY;
 
@@ -25,7 +25,7 @@ export class Endings {
     this.#all.set(entry.row.job, { entry, sentAt: now });
   }
 
-  /** At wake: nobody knows when it was sent. */
+  /** At wake, when it is not known when it was sent. */
   restore(entry: Entry): void {
     this.#all.set(entry.row.job, { entry, sentAt: Number.NEGATIVE_INFINITY });
   }
@@ -41,7 +41,7 @@ export class Endings {
     return Number.POSITIVE_INFINITY;
   }
 
-  /** Those that are to be sent again now; they are noted as sent. */
+  /** Those to send again now; notes them as sent. */
   due(now: number): readonly Entry[] {
     if (this.nextAt > now) return NONE;
     const due: Entry[] = [];

@@ -1,4 +1,4 @@
-/** Tickets come in from a mailbox. Repeating is harmless: a known ticket is left as it is. */
+/** Takes in tickets from a mailbox. Repeating is harmless: a known ticket stays as it is. */
 import { isBatchChannel } from "../../platform/mailboxes.ts";
 import { neverFits, wholeTokens } from "../../policy/budget.ts";
 import { reserveOpen } from "../../policy/outputs.ts";
@@ -10,14 +10,14 @@ import type { Book } from "./book.ts";
 import { placeAtEntry, placeOf } from "./inspect.ts";
 import { freshRow, type TicketRow } from "./store/store.ts";
 
-/** Answers null where the ticket is in, in order. */
+/** Answers in order; null where the ticket was taken in. */
 export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], now: number): (Problem | null)[] {
   let mailbox: number | null = null;
   return tickets.map((ticket) => {
     if (book.find(ticket.job, now)) return null;
     const problem = refusal(book, address, ticket);
     if (problem) return problem;
-    // Only now: a mailbox of which nothing comes in is not written down.
+    // Only now: a mailbox none of whose tickets come in is not written down.
     mailbox ??= book.addresses.numberOf(address);
     const entry = book.insert(bornOf(book, address, ticket, mailbox, now), now);
     book.fresh.add(entry);
@@ -26,7 +26,7 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
       book.remove(entry, now);
       return late;
     }
-    // Only now: of a job that was refused nothing stays behind, least of all a deadline far off.
+    // Only now: a refused job must leave nothing behind, least of all a deadline far off.
     if (ticket.deadline !== null) {
       entry.row.deadline = ticket.deadline;
       book.deadlines.place(entry);
@@ -36,7 +36,7 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
   });
 }
 
-/** What the mailbox is answered about a ticket after the turn that took it in. Its place is thereby told. */
+/** What the mailbox is told about a ticket, after the turn that took it in. Its place counts as told. */
 export function answer(
   book: Book,
   { tenant }: MailboxAddress,
@@ -60,7 +60,7 @@ function bornOf(book: Book, address: MailboxAddress, ticket: Ticket, mailbox: nu
   return row;
 }
 
-/** What a request without bound reserves: by what its tenant's last answers of this model were, where enough is known of them. */
+/** What a request without a bound reserves: learned from its tenant's last answers of this model, if enough are known. */
 function reserved(book: Book, { tenant }: MailboxAddress, { pool, tokens }: Ticket, open: NonNullable<Ticket["open"]>): number {
   const expected = book.estimates.expected(tenant, open.model);
   if (expected === null) return tokens;
@@ -74,11 +74,11 @@ function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem |
   if (ticket.offered && book.conditions.drains.keepOut(ticket.pool, address.tenant)) {
     return { ...problem(503, "draining", "No new jobs are taken in here at present.", null), type: "server_error" };
   }
-  // What is too large only for the limit of now waits until it is raised.
+  // A job too large only for the limit of now waits until that is raised.
   const beyond = beyondBounds(pool, ticket.tokens);
   if (beyond) return beyond;
   const tenant = book.tenant(address.tenant);
-  // What is too large only for what an operator has set since goes at a full bucket.
+  // A job too large only for what an operator has set since goes at a full bucket.
   if (neverFits(tenant.budget, ticket.tokens) && neverFits(book.configuredBudget(address.tenant), ticket.tokens)) {
     return problem(
       400,
@@ -87,7 +87,7 @@ function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem |
       "request",
     );
   }
-  // What its client was told is accepted was counted then, or would have been.
+  // Only jobs whose client was not answered yet: accepted ones were counted then, or would have been.
   const room = isBatchChannel(address.channel) ? roomOfBatches(tenant.maxQueued) : tenant.maxQueued;
   if (ticket.offered && room !== null && tenant.queued >= room) {
     return { ...problem(429, "queue_full", `${tenant.queued} jobs of this tenant are queued already.`, null), type: "rate_limit_error" };
@@ -95,17 +95,17 @@ function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem |
   return null;
 }
 
-/** The other half is left to what waits for an answer: a batch is never in a hurry, and would take whatever comes free. */
+/** The other half is left to jobs that somebody waits for: a batch is never in a hurry, and would take every place that comes free. */
 function roomOfBatches(maxQueued: number | null): number | null {
   return maxQueued === null ? null : Math.max(1, Math.floor(maxQueued / 2));
 }
 
-/** Refuses a strict job that by the reckoning from its place, or its `not_before`, cannot start before its deadline. */
+/** Refuses a strict job that, as estimated from its place or its `not_before`, cannot start before its deadline. */
 function tooLate(book: Book, { deadline, deadlinePolicy, job }: Ticket, now: number): Problem | null {
   if (deadline === null || deadlinePolicy !== "strict") return null;
   const wait = placeOf(book, job, now)?.eta?.p50 ?? 0;
   const earliest = now + wait * 1_000;
-  // A wait that nobody can tell the end of may end in time.
+  // A wait whose end nobody can tell may end in time.
   if (earliest < deadline || !Number.isFinite(earliest)) return null;
   const message = `The job could start in ${Math.ceil(wait)} seconds at the earliest, which is not before its deadline.`;
   return { ...problem(400, "deadline_unreachable", message, "deadline"), earliest_possible: Math.ceil(earliest / 1_000) };

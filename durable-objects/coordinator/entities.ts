@@ -1,4 +1,4 @@
-/** What the book holds in memory: tickets, the pools that they wait for, and the tenants whose they are. */
+/** What the book holds in memory: tickets, the pools they wait for, and the tenants they belong to. */
 import type { Budget, Reservation } from "../../policy/budget.ts";
 import type { LedgerRecord } from "../../policy/ledger.ts";
 import type { Order } from "../../policy/order.ts";
@@ -15,58 +15,58 @@ export type Entry = {
   /** Its lane in the order of its pool. */
   readonly flow: string;
   waiting: Waiting | null;
-  /** Where it is written, while it shares a row. */
+  /** Its place in a segment, while it shares a row. */
   place: { segment: Segment; index: number } | null;
   reservation: Reservation | null;
   leasedAt: number;
   expiresAt: number;
-  /** The dispatcher's incarnation that took the lease; null until it said so. */
+  /** The dispatcher's incarnation that took the lease; null until it says so. */
   boot: string | null;
-  /** When its call last said that the pool's calls cannot succeed, ms. */
+  /** When one of its calls last reported that the pool's calls cannot succeed, ms. */
   refusedAt: number | null;
-  /** How often its calls were refused for want of room since one was taken, and when last, ms. */
+  /** How often its calls were refused for lack of room since one was taken, and when last, ms. */
   refusals: Refusals;
-  /** Its lease: let go on its pool's credit, or not, or counted already as taken. */
+  /** Whether its lease was dispatched on the pool's credit (`risked`) or not, or is already counted as taken. */
   credit: "none" | "risked" | "counted";
-  /** How often its call took too long. */
+  /** How many of its calls took too long. */
   tooLong: number;
-  /** How often in a row its call came too late to leave. */
+  /** How often in a row its call was too late to leave. */
   late: number;
-  /** The attempt whose call was late and was told to leave, 0 if none was. */
+  /** The attempt whose late call was told to go; 0 if none was. */
   left: number;
-  /** How long after it was let go that call asked whether it may still leave, ms. */
+  /** How long after its dispatch that call asked whether it may still go, ms. */
   lateMs: number;
-  /** Where it stepped back behind the next probe of its pool, or was told to wait: to when, ms. */
+  /** When it comes back, ms, if it stepped back behind its pool's next probe or was told to wait. */
   backAt: number | null;
-  /** Where it stands in the book's heaps; -1 where it does not. */
+  /** Its places in the book's heaps; -1 where it has none. */
   readonly slots: { delayed: number; deadlines: number; aside: number };
 };
 
 export type Pool = {
   readonly id: string;
   readonly budget: Budget;
-  /** With the greatest limits that the operator lets it have now. */
+  /** With the greatest limits that the operator allows now. */
   readonly bound: Budget;
-  /** The same, or as they are configured where that is more: what does not fit this, never will. */
+  /** The same, or as configured where that is more: what does not fit this never will. */
   readonly greatest: Budget;
   readonly order: Order;
   record: PoolRecord | null;
-  /** Whether that runs ahead of what was spent. */
+  /** Whether `record` runs ahead of what was spent. */
   runsAhead: boolean;
   /** When the head of the order can start; Infinity if only an event can tell. */
   wakeAt: number;
-  /** Reserved tokens of all that wait in the order. */
+  /** Reserved tokens of all jobs that wait in the order. */
   waitingTokens: number;
-  /** Jobs that ever left the order. */
+  /** Jobs that have ever left the order. */
   departed: number;
   /** Mean length of a call, ms. */
   callMs: number;
   readonly expectations: Expectations;
-  /** Calls that have ended since the object woke, by how. */
+  /** Calls that have ended since the object woke, by outcome. */
   readonly ended: Map<Outcome["kind"], number>;
 };
 
-/** `record`: what of its budget is written. */
+/** `record`: what is written of its budget. */
 export type TenantDesk = {
   readonly name: string;
   /** Of its live work, and of its batches. */
@@ -76,8 +76,8 @@ export type TenantDesk = {
   queued: number;
   maxQueued: number | null;
   weight: number;
-  /** When what keeps its jobs may let them go, ms; Infinity if only an event can tell. */
+  /** When whatever holds its jobs may let them go, ms; Infinity if only an event can tell. */
   wakeAt: number;
-  /** Where it stands among those that wake; -1 where it does not. */
+  /** Its place among the tenants to wake; -1 if it has none. */
   slot: number;
 };

@@ -1,6 +1,6 @@
 /**
- * What calls were thought to take, and what they took. Answers without a bound are learned from, by tenant and model. Law: a sample is written once in a
- * while, never for each call: rows are billed, and a crash may forget a few.
+ * What calls were expected to take, and what they took. Answers without a bound are learned from, by tenant and model. Law: samples are written once in a
+ * while, never for each call: rows are billed, and a crash may lose a few.
  */
 import { ENOUGH, expectedOutput, noteOutput, type Outputs } from "../../policy/outputs.ts";
 import type { Usage } from "../../schemas/job.ts";
@@ -10,7 +10,7 @@ import type { CoordinatorStore } from "./store/store.ts";
 
 /** Pairs of tenant and model that are remembered; the one longest without an answer makes room. */
 const PAIRS_KEPT = 1_000;
-/** Answers of a pair that are written together. */
+/** Answers of a pair per write. */
 const WRITTEN_EVERY = 10;
 
 type Pair = { tenant: string; model: string; outputs: Outputs; expected: number | null; unwritten: number };
@@ -18,7 +18,7 @@ type Pair = { tenant: string; model: string; outputs: Outputs; expected: number 
 const NONE: Estimates = { calls: 0, reserved_tokens: 0, used_tokens: 0, exceeded: 0, exceeded_tokens: 0 };
 
 export class EstimateBook {
-  /** The one longest without an answer first. */
+  /** The pair longest without an answer comes first. */
   readonly #pairs = new Map<string, Pair>();
   readonly #changed = new Set<Pair>();
   readonly #gone = new Set<Pair>();
@@ -29,12 +29,12 @@ export class EstimateBook {
       this.#pairs.set(nameOf(tenant, model), { tenant, model, outputs, expected: expectedOutput(outputs), unwritten: 0 });
   }
 
-  /** What one choice is expected to take; null while too little is known. */
+  /** Expected tokens of one choice; null while too little is known. */
   expected(tenant: string, model: string): number | null {
     return this.#pairs.get(nameOf(tenant, model))?.expected ?? null;
   }
 
-  /** A call has ended with its usage. `open`: nothing bounded its answer. */
+  /** A call has ended and reported its usage. `open`: nothing bounded its answer. */
   note(pool: string, tenant: string, open: Ticket["open"] | null, reserved: number, usage: Usage): void {
     const known = this.#pools.get(pool) ?? NONE;
     const beyond = Math.max(0, usage.total_tokens - reserved);
@@ -83,7 +83,7 @@ export class EstimateBook {
   }
 }
 
-/** A tenant's name holds no line break. */
+/** Unambiguous, because a tenant's name holds no line break. */
 function nameOf(tenant: string, model: string): string {
   return `${tenant}\n${model}`;
 }

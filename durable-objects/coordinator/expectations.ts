@@ -1,11 +1,11 @@
 /**
- * What was estimated of waits, held against what they turned out to be: of a sample of jobs, by pool and line. A line is the jobs of a flow that take more of the one resource: the kinds of a
- * flow wait unlike each other where one of them is let ahead. In memory alone: after a wake it is learned anew.
+ * Estimated waits compared with real ones, for a sample of jobs, by pool and line. A line is the jobs of one flow that mostly take one resource: where one
+ * kind is let ahead, the two kinds of a flow wait differently. In memory only: learned anew after a wake.
  */
 import { type Calibration, ENOUGH, learn, NAIVE, TOLD_WELL } from "../../policy/calibration.ts";
 import type { Entry } from "./book.ts";
 
-/** Jobs whose wait is under way and will be learned from: of one line, and of all where each has some. */
+/** Sampled jobs whose wait is under way: per line, in all, and per line once the total is reached. */
 const SAMPLES = TOLD_WELL;
 const SAMPLES_OF_ALL = 4_096;
 const SAMPLES_AT_LEAST = 2;
@@ -16,16 +16,19 @@ type Sample = { line: Line; since: number; rawMs: number; told: Calibration };
 export class Expectations {
   #whole = NAIVE;
   readonly #lines = new Map<string, Line>();
-  /** By job: one that rests meanwhile teaches as well. */
+  /** By job: one that rests meanwhile still teaches. */
   readonly #samples = new Map<string, Sample>();
 
-  /** Until a line's own waits have taught enough, it is told what all of the pool taught. */
+  /** Until a line's own waits have taught enough, what the whole pool taught applies. */
   of(line: string): Calibration {
     const known = this.#lines.get(line)?.known;
     return known && known.seen >= ENOUGH ? known : this.#whole;
   }
 
-  /** A job begins to wait, in a line of so many; `rawMs` as reckoned, without calibration. One of some is learned from, so that those whose wait is under way are spread over all of it: taken as they come, they would end together, and nothing would be learned until the next do. */
+  /**
+   * A job begins to wait in a line of this `length`; `rawMs` is the estimate without calibration. Only one in several is sampled, so that the samples under way
+   * are spread over the whole line: taken as they come, they would end together, and nothing would be learned until the next ones do.
+   */
   expect(entry: Entry, name: string, length: number, rawMs: () => number, now: number): void {
     const line = this.#lines.get(name) ?? { known: null, samples: 0, passed: Number.POSITIVE_INFINITY };
     this.#lines.set(name, line);
@@ -48,7 +51,7 @@ export class Expectations {
     line.known = learn(own, told, rawMs, now - since);
   }
 
-  /** It waits no more, for another reason: that teaches nothing. */
+  /** It stops waiting for another reason, which teaches nothing. */
   gone(entry: Entry): void {
     const sample = this.#samples.get(entry.row.job);
     if (!sample) return;

@@ -24,7 +24,7 @@ export function placeOf(book: Book, job: string, now: number): Place | null {
   return failure ? { ...place, failure } : place;
 }
 
-/** What failed last of a job that has not ended; undefined if nothing did. */
+/** The last failure of a job that has not ended; undefined if there was none. */
 export function failureTold({ row }: Entry): LastFailure | undefined {
   return row.failure && toldFailure(row.failure, row.phase === "delayed" ? row.ready_at : null);
 }
@@ -35,7 +35,7 @@ function standingPlace(book: Book, entry: Entry, now: number): Place {
     const held = { attempt: row.attempt, dispatcher: row.dispatcher!, startedAt: entry.leasedAt };
     return { state: "running", position: null, eta: null, held };
   }
-  // Nobody knows for how long.
+  // Nobody knows how long it will wait.
   if (row.phase === "waiting" && (!waiting || isTooLarge(book, entry))) return { state: "waiting", position: null, eta: null };
   if (row.phase === "delayed" || !waiting) {
     if (isScheduled(row)) return { state: "scheduled", position: null, eta: eta(row.ready_at - now, "scheduled") };
@@ -48,8 +48,9 @@ function standingPlace(book: Book, entry: Entry, now: number): Place {
 }
 
 /**
- * Where these jobs stand, in order; `state`: those alone that are in it. A list of a long channel asks for all that wait there, and in a pool that stands still no turn comes that would put them to rest again. For the few that
- * run or are scheduled none of the others is woken or reckoned with: of 40,000 that took 5 s, in which nothing else was decided.
+ * Where these jobs stand, in order; with `state`, only those in that state. Listing a long channel asks for every job that waits there, and in a pool that
+ * stands still no turn comes that would put them back to rest. When only running or scheduled jobs are asked for, none of the others are woken or estimated:
+ * for 40,000 of them that took 5 s, in which nothing else was decided.
  */
 export function locate(book: Book, jobs: string[], state: Unlined | undefined, now: number): (Place | null)[] {
   if (state) return jobs.map((job) => (isIn(book.entries.get(job), state) ? placeOf(book, job, now) : null));
@@ -58,18 +59,18 @@ export function locate(book: Book, jobs: string[], state: Unlined | undefined, n
   return places;
 }
 
-/** One that rests is in neither. */
+/** A resting job is in neither state. */
 function isIn(entry: Entry | undefined, state: Unlined): boolean {
   if (!entry) return false;
   return state === "running" ? entry.row.phase === "leased" : isScheduled(entry.row);
 }
 
-/** Its client's own `not_before` lies ahead. Whoever was called before is queued, whatever it waits for. */
+/** The client's own `not_before` is still to come. A job that was called before is queued, whatever it waits for. */
 function isScheduled({ attempt, phase }: TicketRow): boolean {
   return phase === "delayed" && attempt === 0;
 }
 
-/** Whether its pool, as it is now, cannot hold it: it stands aside, or will when its turn comes. */
+/** Whether its pool cannot hold it as things are: it is set aside, or will be when its turn comes. */
 export function isTooLarge(book: Book, { row }: Entry): boolean {
   return row.phase === "waiting" && neverFits(book.pools.get(row.pool)!.budget, row.tokens) !== null;
 }
@@ -133,10 +134,10 @@ function openState(book: Book, pool: Pool, now: number): Counting {
   };
 }
 
-/** What a bucket's own arithmetic may be off by, in units. */
+/** How far a bucket's own arithmetic may be off, in units. */
 const ROUNDING = 5e-7;
 
-/** A request is spent until all of it is back, and free once all of it is. */
+/** A request counts as spent until all of it is back, and as free only then. */
 function begun(amount: number): number {
   return Math.max(0, Math.ceil(amount - ROUNDING));
 }
@@ -183,7 +184,7 @@ function countOf(book: Book, { byTenant }: Counting, id: string): TenantCount {
   return tenant;
 }
 
-/** So many of each priority, of which the first waits since then (ms). */
+/** Adds this many jobs of each priority; the first of them has waited since then (ms). */
 function countWaiting(state: Counting, tenant: TenantCount, priorities: [number, number][], since: number, now: number): void {
   const waited = inSeconds(Math.max(0, now - since));
   for (const each of [state, tenant]) each.oldest_wait_seconds = Math.max(each.oldest_wait_seconds, waited);

@@ -1,12 +1,12 @@
 /**
- * What was spent is written, and before a sleep who has had how much (policy/standing.ts). The platform lets an object sleep when nothing has happened for ten seconds:
- * where calls are further apart than that, few a minute or large ones, it begins anew with each.
+ * Writes what was spent and, before a sleep, how much each flow has had (policy/standing.ts). The platform lets an object sleep after ten seconds without an
+ * event: where calls are further apart than that, because they are few or large, the object starts anew with each.
  */
 import { AHEAD_MS, nextRecord } from "../../policy/ledger.ts";
 import type { Book, Pool } from "./book.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 
-/** When nothing has happened for so long, it may be about to sleep. Until then nothing is written for that: a busy object would write with each turn. */
+/** After this long without an event the object may soon sleep. Until then nothing is written for that: a busy object would write in every turn. */
 const QUIET_MS = 5_000;
 
 export function writeLedgers(book: Book, store: CoordinatorStore, now: number): void {
@@ -24,12 +24,12 @@ export function writeLedgers(book: Book, store: CoordinatorStore, now: number): 
   book.quietAt = waits && !(isWritten && book.spentAhead.size === 0) ? now + QUIET_MS : Number.POSITIVE_INFINITY;
 }
 
-/** Whether more is known of it than what a wake would find. */
+/** Whether more is known of the pool than a wake would find. */
 function hasMore({ order, runsAhead }: Pool): boolean {
   return order.hasMoved || runsAhead;
 }
 
-/** `exactly`: as it is, and with the order's standing. */
+/** `exactly`: not ahead of the truth, and with the order's standing. */
 function writePool(pool: Pool, store: CoordinatorStore, exactly: boolean, now: number): void {
   const { budget, order, record } = pool;
   const next = nextRecord(budget, record, now, exactly ? 0 : AHEAD_MS);
@@ -49,7 +49,7 @@ function writeAllowances(book: Book, store: CoordinatorStore, isQuiet: boolean, 
     desk.record = record;
     store.putAllowance(tenant, record);
   }
-  // A set is made anew to be cleared: most turns have nothing in it.
+  // `clear` allocates the set anew: most turns have nothing in it.
   if (spenders.size > 0) spenders.clear();
   if (isQuiet && spentAhead.size > 0) spentAhead.clear();
 }

@@ -1,15 +1,15 @@
-/** What a turn has to tell others, by whom it is for. */
+/** What a turn has to tell others, by recipient. */
 import type { Held, Lease, Move, Verdict } from "../../schemas/rpc.ts";
 import type { Book } from "./book.ts";
 
 export type Letters = {
-  /** Leases of tickets that came in this very turn: sent before its commit, for their mailbox awaits it. */
+  /** Leases of tickets that came in this very turn: sent before its commit, since their mailbox waits for that anyway. */
   ahead: Map<string, Lease[]>;
   starts: Map<string, Lease[]>;
   verdicts: Map<number, Verdict[]>;
   moves: Map<number, Move[]>;
   aborts: Map<string, string[]>;
-  /** Leases of which a dispatcher is asked whether it holds them. */
+  /** Leases that a dispatcher is asked whether it still holds. */
   asks: Map<string, Held[]>;
 };
 
@@ -22,7 +22,7 @@ export const noLetters = (): Letters => ({
   asks: new Map(),
 });
 
-/** All that is to be sent. From now on it is collected anew; what is empty, as most of it is in most turns, goes on. */
+/** Takes everything that is to be sent, and starts collecting anew. Empty maps, as most are in most turns, are reused. */
 export function takeLetters(book: Book): Readonly<Letters> {
   const { letters } = book;
   const { aborts, ahead, asks, moves, starts, verdicts } = letters;

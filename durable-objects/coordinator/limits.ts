@@ -1,4 +1,4 @@
-/** What upstream's headers teach of the pools' limits: followed in the budgets, written down, and reported as they change. */
+/** What upstream's headers teach about the pools' limits: followed in the budgets, written down, and reported as they change. */
 import type { Notice } from "../../platform/telemetry.ts";
 import type { Change, LimitChange } from "../../policy/bounds.ts";
 import type { Budget } from "../../policy/budget.ts";
@@ -16,10 +16,10 @@ export class LimitBook {
   readonly #learned = new Map<string, Learned>();
   /** Pools whose limits changed in this turn. */
   readonly #changed = new Set<string>();
-  /** To be reported after it. */
+  /** To be reported after the turn. */
   readonly notices: Notice[] = [];
 
-  /** At wake: goes on with what was learned. */
+  /** At wake: restores what was learned. */
   open(pools: PoolsConfig, budgetOf: (pool: string) => Budget, store: CoordinatorStore, now: number, leaveAtOnce: number): void {
     for (const [id, config] of Object.entries(pools)) {
       const learned = learnedOf(config, now, leaveAtOnce);
@@ -28,7 +28,7 @@ export class LimitBook {
     for (const { pool, limits } of store.limits()) this.#learned.get(pool)?.restore(limits, budgetOf(pool), now);
   }
 
-  /** Null if the pool's limits are as configured, whatever headers say. */
+  /** Null if the pool's limits stay as configured, whatever headers say. */
   of(pool: string): Learned | null {
     return this.#learned.get(pool) ?? null;
   }
@@ -45,20 +45,23 @@ export class LimitBook {
   }
 }
 
-/** The limits of a pool that are in force: as configured, or as upstream has them since. */
+/** A pool's limits in force: as configured, or as upstream has them since. */
 export function inForce(book: Book, pool: string): QueueState["pools"][number]["limits"] {
   const { rpm, tpm, rpd, tpd, concurrency } = book.settings.pools[pool]!;
   return { rpm, tpm, rpd, tpd, concurrency, ...book.limits.of(pool)?.limits };
 }
 
-/** Of a pool's limits of a minute, how much may be spent at once, seconds. */
+/** How much of a pool's per-minute limits may be spent at once, seconds. */
 export function burstInForce(book: Book, pool: string): QueueState["pools"][number]["burst_seconds"] {
   const bursts = book.limits.of(pool)?.bursts;
   const configured = burstOf(book.settings.pools[pool]!);
   return bursts ? { requests: bursts.seconds("requests"), tokens: bursts.seconds("tokens") } : { requests: configured, tokens: configured };
 }
 
-/** Takes in what answers said. A reading of a pool that is gone teaches nothing. `refused`: jobs whose calls were turned away for the rate, and never were before: one that is again says nothing of the others. */
+/**
+ * Takes in what answers said. Readings of a pool that is gone teach nothing. `refused`: jobs whose calls were refused for the rate, for the first time; a job
+ * that is refused again says nothing about the others.
+ */
 export function read(book: Book, readings: readonly PoolReading[], now: number, refused: ReadonlySet<string> = NOBODY): void {
   for (const reading of readings) {
     const pool = book.pools.get(reading.pool);
@@ -70,7 +73,7 @@ export function read(book: Book, readings: readonly PoolReading[], now: number, 
   }
 }
 
-/** What was told of a pool's limits and denied by nobody is followed, before anything starts. */
+/** Follows, before anything starts, what was told of a pool's limits and denied by nobody. */
 export function believe(book: Book, pool: Pool, now: number): void {
   followed(book, pool, book.limits.of(pool.id)?.believe(pool.budget, now) ?? []);
 }
@@ -79,36 +82,36 @@ function followed(book: Book, pool: Pool, changes: Change[]): void {
   if (changes.length > 0 || book.limits.of(pool.id)?.isNotable) report(book, pool, changes);
 }
 
-/** A call of so many tokens is let go. */
+/** A call of this many tokens is dispatched. */
 export function started(book: Book, pool: Pool, tokens: number, now: number): void {
   const learned = book.limits.of(pool.id);
   const changes = learned?.started(pool.budget, tokens, now) ?? [];
   if (changes.length > 0 || learned?.isNotable) report(book, pool, changes);
 }
 
-/** When a call of so many tokens may be let go though a limit holds it, ms: upstream may not keep it any more. Infinity: only as that limit has it. */
+/** When a call of this many tokens may go although a limit holds it, ms: upstream may no longer keep that limit. Infinity: only when the limit allows. */
 export function askAt(book: Book, pool: Pool, tokens: number, now: number): number {
   const learned = book.limits.of(pool.id);
   return learned?.isInDoubt ? learned.readyAt(pool.budget, tokens, now) : Number.POSITIVE_INFINITY;
 }
 
-/** Whether a call that was just let go finds out what nothing else tells. */
+/** Whether a call dispatched just now finds out what nothing else tells. */
 export function sees(book: Book, { reservation, row }: Entry): boolean {
   return reservation?.at !== undefined && book.limits.of(row.pool)?.sees(reservation.at) === true;
 }
 
-/** Upstream took its call. */
+/** Upstream took the entry's call. */
 export function wasTaken(book: Book, { reservation, row }: Entry, now: number): void {
   if (reservation?.at !== undefined) book.limits.of(row.pool)?.taken(reservation.at, book.pools.get(row.pool)!.budget, now);
 }
 
-/** A call that was let go then was answered. Its headers were heard before. */
+/** A call dispatched at `startedAt` (ms) was answered. Its headers were read before. */
 export function answered(book: Book, pool: Pool, startedAt: number | undefined): void {
   const changes = startedAt === undefined ? [] : (book.limits.of(pool.id)?.days.answered(pool.budget, startedAt) ?? []);
   if (changes.length > 0) report(book, pool, changes);
 }
 
-/** Its call was taken; what its headers told was read before. */
+/** The entry's call was taken; what its headers told was read before. */
 export function untold(book: Book, { reservation, row }: Entry): void {
   const learned = book.limits.of(row.pool);
   if (reservation?.at !== undefined) learned?.untold(reservation.at);

@@ -1,4 +1,4 @@
-/** The coordinator wakes: its book as it was written. */
+/** The coordinator wakes: its book, as it was written. */
 import type { Settings } from "../../platform/settings.ts";
 import { rescale, restore } from "../../policy/ledger.ts";
 import { leaveAtOnce } from "../../policy/placement.ts";
@@ -6,7 +6,7 @@ import { rescaled } from "../../policy/standing.ts";
 import { Book, type Entry } from "./book.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 
-/** Rebuilds the book from storage. Leases are given one full term: their dispatchers are asked meanwhile. */
+/** Rebuilds the book from storage. Leases get one full term, in which their dispatchers are asked. */
 export function openBook(settings: Settings, store: CoordinatorStore, now: number): Book {
   const book = new Book(settings, store);
   book.conditions.restore(store, now);
@@ -50,7 +50,7 @@ function resumeLease(book: Book, entry: Entry, now: number): void {
   pool.budget.inFlight++;
   pool.order.resumed(entry.flow);
   book.hold(entry, now);
-  // It takes no more calls, and no one counts those that it has.
+  // A retired dispatcher takes no more calls, and nobody counts those it has.
   if (book.fleet.retired.has(entry.row.dispatcher!)) return;
   let post = book.fleet.posts.find((each) => each.name === entry.row.dispatcher);
   if (!post) {

@@ -10,7 +10,7 @@ import { takeLetters } from "./letters.ts";
 import { leave } from "./settle.ts";
 import { confirmStart, heldBy, isConfirmed, lose, reconcile, unsent } from "./sweep.ts";
 
-/** In one letter: a call between objects holds 32 MB, and each verdict has words of upstream in it. */
+/** Verdicts per call: a call between objects holds 32 MB, and each verdict carries words of upstream's. */
 const VERDICTS_MOST = 500;
 
 export type Post = {
@@ -60,7 +60,7 @@ function sendStart(post: Post, dispatcher: string, leases: Lease[]): void {
 }
 
 /**
- * A start that got no answer is not sent again: perhaps it came through to an incarnation that has died since, and a call would be made
+ * A start that got no answer is not sent again: it may have reached an incarnation that has died since, and the call would be made
  * twice and counted once. The dispatcher is asked what it holds; what it does not hold is lost.
  */
 async function start(post: Post, dispatcher: string, leases: Lease[]): Promise<void> {
@@ -86,12 +86,12 @@ async function start(post: Post, dispatcher: string, leases: Lease[]): Promise<v
 
 async function judge(post: Post, mailbox: number, verdicts: Verdict[]): Promise<void> {
   const { env, book } = post;
-  // A mailbox of before answers nothing.
+  // A mailbox of an older version answers nothing.
   let givenUp: (Problem | null)[] | undefined;
   try {
     givenUp = await callMailbox(env, book.addresses.of(mailbox), (stub) => stub.judge(verdicts));
   } catch {
-    // Ends are sent again by the sweep; of a lost notice of a retry the next lease carries the counts, and the mailbox tells the rest as that attempt begins.
+    // Ends are sent again by the sweep. If a retry notice is lost, the next lease carries the counts, and the mailbox tells the rest as that attempt begins.
     return;
   }
   post.turn((now) => {
@@ -105,22 +105,22 @@ async function judge(post: Post, mailbox: number, verdicts: Verdict[]): Promise<
 }
 
 async function move({ env, book }: Post, mailbox: number, moves: Move[]): Promise<void> {
-  // What is lost is not sent again: the next place that is worth telling is told all the same.
+  // A lost move is not sent again: the next place worth telling is told anyway.
   const unwatched = await callMailbox(env, book.addresses.of(mailbox), (stub) => stub.moved(moves)).catch(() => []);
   for (const job of unwatched) book.watching.forget(job);
 }
 
 async function abort(post: Post, dispatcher: string, jobs: string[]): Promise<void> {
-  // An abort that is lost costs only tokens: the mailbox refuses the result anyway.
+  // A lost abort costs only tokens: the mailbox refuses the result anyway.
   await callDispatcher(post.env, dispatcher, post.book.settings.region, (stub) => stub.abort(jobs)).catch(() => {});
 }
 
-/** After a wake: asks every dispatcher that holds leases on record which of them still live. */
+/** After a wake: asks every dispatcher with leases on record which of them are still alive. */
 export function askDispatchers(post: Post): void {
   for (const dispatcher of post.book.leased.keys()) post.background(ask(post, dispatcher, heldBy(post.book, dispatcher)));
 }
 
-/** Unanswered, the leases run out. */
+/** If nobody answers, the leases run out. */
 async function ask(post: Post, dispatcher: string, asked: Held[]): Promise<void> {
   const { env, book, random } = post;
   const answer = await callDispatcher(env, dispatcher, book.settings.region, (stub) => stub.report()).catch(() => null);

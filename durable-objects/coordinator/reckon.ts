@@ -8,10 +8,10 @@ import { type Binding, binding } from "../../policy/why.ts";
 import type { Book, Entry, Pool } from "./book.ts";
 import { outOfTurn, prolonged } from "./condition/shown.ts";
 
-/** `rawMs`: the estimate before what was learned of such estimates. */
+/** `rawMs`: the estimate before calibration. */
 export type Reckoning = Binding & { rawMs: number; position: number; ahead: { jobs: number; tokens: number; own: number } };
 
-/** Told of its place is what the order says as it stands; of its wait what will come as well. The tokens of those ahead are counted at the pool's mean. */
+/** The position is that in the order as it stands; the wait also counts what is still to come. Tokens of the jobs ahead are counted at the pool's mean. */
 export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, now: number): Reckoning {
   const pool = book.pools.get(row.pool)!;
   const rank = pool.order.rank(waiting);
@@ -37,12 +37,12 @@ export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, no
   return { eta: wait, share, rawMs, position, ahead: { jobs: position - 1, tokens: Math.round((position - 1) * mean), own } };
 }
 
-/** The line of its flow that a job stands in, by what it takes the greater share of. */
+/** The line of its flow that a job stands in: by the resource it takes the greater share of. */
 export function lineOf({ budget }: Pool, { flow, tokens }: Waiting): string {
   return `${dominantKind(budget, tokens)} ${flow}`;
 }
 
-/** How many of the tenant's jobs in this pool start before those of its flow: before a batch's, all that are live. */
+/** How many of the tenant's jobs in this pool start before the job's flow: for a batch, all live ones. */
 function liveBefore({ order: { lanes } }: Pool, waiting: Waiting): number {
   return isBatches(waiting.flow) ? (lanes.get(waiting.tenant)?.size ?? 0) : 0;
 }

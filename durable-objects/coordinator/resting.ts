@@ -1,9 +1,9 @@
 /**
- * Tickets that are far from their start rest: their segment is in storage, and of it memory knows but a summary. So the object holds what it needs to choose
- * next, however many wait. Law: what rests keeps its place in the order and is counted everywhere; its segment wakes before one of its tickets
- * could be the next, when its deadline comes, and when somebody asks for one of them by name.
+ * Tickets far from their start rest: their segment is in storage, and memory holds only a summary of it. So the object holds what it needs to choose the
+ * next job, however many wait. Law: a resting ticket keeps its place in the order and is counted everywhere; its segment wakes before one of its tickets
+ * could be next, when a deadline among them comes, and when somebody asks for one of them by name.
  *
- * Tickets that came one by one are joined to a segment as they go to rest. What is watched, delayed or was called before stays awake.
+ * Tickets that came one by one are joined into a segment as they go to rest. Tickets that are watched, delayed or were called before stay awake.
  */
 import { numberOf, spotOf } from "../../platform/ids.ts";
 import { dominantKind } from "../../policy/budget.ts";
@@ -16,22 +16,25 @@ import type { CoordinatorStore, StoredSegment, Summary } from "./store/store.ts"
 import { requestsOf, summaryOf } from "./summary.ts";
 import { entryOf, flowOfMailbox, lined, waitingOf } from "./waiting.ts";
 
-/** Waiting tickets that are in memory; each takes some hundred bytes of 128 MB in all. */
+/** Most waiting tickets in memory; each takes several hundred bytes of 128 MB in all. */
 const AWAKE_MOST = 20_000;
-/** When there are more, so many rest that this part of them stays. */
+/** When there are more, enough go to rest that this part of it stays. */
 const AWAKE_AFTER = 3 / 4;
-/** The first of each lane and kind stay awake: at most so many, and with many lanes fewer. */
+/** The first of each lane and kind stay awake: at most `most`, and fewer with many lanes, down to `least`. */
 const KEEP = { most: 256, least: 8 };
-/** If not enough may rest, it is tried again when this factor more are awake, or after so many turns, and no more than so many are looked at in a turn on average: each takes half a microsecond. */
+/**
+ * If too few may rest, it is tried again when this factor more are awake, or after this many turns; more turns if needed so that on average no more than
+ * `looks` jobs are looked at per turn: each takes half a microsecond.
+ */
 const PATIENCE = { factor: 1.25, turns: 1_024, looks: 4 };
-/** As a part of these, so many may stand aside awake. */
+/** Part of it that may be awake and set aside. */
 const ASIDE_PART = 1 / 4;
-/** Segments woken for their deadline in one turn. */
+/** Most segments woken for their deadline in one turn. */
 const OVERDUE = 32;
 
 const NO_BANDS: readonly [Place, Place][] = [];
 
-/** Of the segments that rest there may be tens of thousands: texts are shared, and places too. */
+/** Tens of thousands of segments may rest, so they share texts, and places too. */
 export class Rested implements Run {
   readonly segment: number;
   readonly tenant: string;
@@ -51,9 +54,9 @@ export class Rested implements Run {
   readonly firstOf: Readonly<Record<Kind, Place | null>>;
   readonly least: number;
   readonly most: number;
-  /** Among the deadlines; -1 where it has none. */
+  /** Its place among the deadlines; -1 if it has none. */
   slot = -1;
-  /** Where it stands aside (aside.ts), out of the order. */
+  /** Whether it is set aside (aside.ts), out of the order. */
   isAside = false;
   shelved = -1;
 
@@ -78,7 +81,7 @@ export class Rested implements Run {
     return kind === "requests" ? requests : this.size - requests;
   }
 
-  /** Between the jobs of two priorities many a place is; its segment is looked through only for one among those of the same. */
+  /** A place mostly falls between the jobs of two priorities; only for one among jobs of the same priority is the segment read. */
   before(place: Place, kind: Kind): number {
     let before = 0;
     for (const [index, [first, last]] of this.bands.entries()) {
@@ -90,10 +93,10 @@ export class Rested implements Run {
   }
 }
 
-/** Whose what rests is. */
+/** Whom resting jobs belong to. */
 type Owner = { tenant: string; flow: string };
 
-/** What rests of one mailbox, and a number that no job of it exceeds. `before`: how many of a run stand before a place among them, of a kind. */
+/** What rests of one mailbox, and a number that none of its resting jobs exceeds. `before`: how many jobs of a kind in a run stand before a place within it. */
 type Site = {
   readonly name: string;
   readonly runs: Set<Rested>;
@@ -101,16 +104,16 @@ type Site = {
   readonly before: (run: Rested, place: Place, kind: Kind) => number;
 };
 
-/** Where it does not matter. */
+/** Where the owner does not matter. */
 const NOBODY: Owner = { tenant: "", flow: "" };
 
 export class Resting {
-  /** How many may be awake before some rest. */
+  /** How many tickets may be awake before some go to rest. */
   awakeMost = AWAKE_MOST;
   readonly #book: Book;
   readonly #all = new Set<Rested>();
   readonly #sites = new Map<string, Site>();
-  /** No job that rests has a greater number. */
+  /** No resting job has a greater number. */
   #most = 0;
   readonly #deadlines = new RankedHeap<Rested>(
     ({ deadline }) => deadline!,
@@ -120,7 +123,7 @@ export class Resting {
     },
   );
   #store: CoordinatorStore | null = null;
-  /** With no more than so many awake nothing is looked for, for so many turns. */
+  /** While no more than `above` are awake, nothing is looked for, for this many turns. */
   #patience = { above: 0, turns: 0 };
   #asidePatience = 0;
 
@@ -128,7 +131,7 @@ export class Resting {
     this.#book = book;
   }
 
-  /** At wake of the object, before anything else is lined up. What lost its pool wakes with it. */
+  /** At wake of the object, before anything else is in line. What lost its pool wakes at once. */
   open(store: CoordinatorStore, now: number): void {
     this.#store = store;
     const { addresses, pools, segments } = this.#book;
@@ -158,9 +161,9 @@ export class Resting {
     return this.#deadlines.peek()?.deadline ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Wakes the segment of this job, if it rests; answers whether it did. */
+  /** Wakes the segment of this job, if it rests; returns whether it did. */
   find(job: string, now: number): boolean {
-    // Most who are asked for have just come: their number is beyond all that rest, and that is known at half the price.
+    // Most jobs asked for have just come in: their number is beyond all that rest, and this check costs half as much.
     if (this.#all.size === 0 || numberOf(job) > this.#most) return false;
     const spot = spotOf(job);
     const site = spot && this.#sites.get(spot.site);
@@ -174,17 +177,17 @@ export class Resting {
     return false;
   }
 
-  /** A job has left this lane: whoever is its next now, is awake. */
+  /** A job has left this lane: whatever is next now must be awake. */
   refill({ order }: Pool, flow: string, now: number): void {
     const lane = order.lanes.get(flow);
     if (!lane || this.#all.size === 0) return;
     for (let run = lane.due(); run; run = lane.due()) this.#call(run as Rested, now);
-    // One at a time: kinds are as they were when it went to rest, and limits may have changed since.
+    // One at a time: kinds are those of when it went to rest, and limits may have changed since.
     const run = lane.lacking();
     if (run) this.#call(run as Rested, now);
   }
 
-  /** At wake of the object, when all is lined up. */
+  /** At wake of the object, once everything is in line. */
   refillAll(now: number): void {
     for (const pool of this.#book.pools.values()) for (const flow of pool.order.lanes.keys()) this.refill(pool, flow, now);
   }
@@ -193,7 +196,7 @@ export class Resting {
     for (let woken = 0; woken < OVERDUE && this.deadlineAt <= now; woken++) this.wake(this.#deadlines.peek()!, now);
   }
 
-  /** A run comes back from where it stood aside. */
+  /** A run that was set aside comes back in line. */
   lineUp(pool: Pool, run: Rested, now: number): void {
     this.#lineUp(pool, run);
     this.refill(pool, run.flow, now);
@@ -204,7 +207,7 @@ export class Resting {
     pool.waitingTokens += run.tokens;
   }
 
-  /** A run's turn has come. If all of it is too large, it rests on, aside. */
+  /** A run's turn has come. If all of it is too large, it rests on, set aside. */
   #call(run: Rested, now: number): void {
     const pool = this.#book.pools.get(run.pool)!;
     if (!this.#book.aside.wants(pool, run.smallest)) {
@@ -216,7 +219,7 @@ export class Resting {
     this.#book.aside.putRun(pool, run, now);
   }
 
-  /** In a turn's commit, before its tickets are written: if too many are awake, those who may rest do. */
+  /** Within a turn's commit, before its tickets are written: if too many are awake, those that may rest do. */
   rest(store: CoordinatorStore): void {
     this.#restAside(store);
     const { awake, pools } = this.#book;
@@ -234,18 +237,18 @@ export class Resting {
         return;
       }
     }
-    // Those that came in this very turn may rest after the next.
+    // Tickets that came in this turn may rest after the next.
     const turns = this.#book.fresh.size * 2 < excess ? Math.max(PATIENCE.turns, looked / PATIENCE.looks) : 0;
     this.#patience = { above: this.#book.awake * PATIENCE.factor, turns };
   }
 
-  /** Between two turns, when nothing is to be written of any ticket: those that were woken by their names rest again, if they are too many. */
+  /** Between two turns, when no ticket is to be written: those woken by name rest again, if too many are awake. */
   restAgain(): void {
     const store = this.#store;
     if (store && this.#book.awake > this.awakeMost) store.sql.transaction(() => this.rest(store));
   }
 
-  /** Whatever stands aside may rest; a few do not. */
+  /** Anything set aside may rest; a few stay awake. */
   #restAside(store: CoordinatorStore): void {
     const { aside, pools } = this.#book;
     if (aside.awake <= Math.max(this.awakeMost * ASIDE_PART, this.#asidePatience)) return;
@@ -262,9 +265,9 @@ export class Resting {
     return Math.max(KEEP.least, Math.min(KEEP.most, Math.floor(this.awakeMost / 2 / lanes)));
   }
 
-  /** Answers how many of the lane went to rest. */
+  /** Returns how many of the lane went to rest. */
   #restLane(store: CoordinatorStore, pool: Pool, lane: Lane, keep: number): number {
-    // Those that go to rest are among these, so that no other comes to the front by it.
+    // Whatever goes to rest is among these, so that no other job comes to the front by it.
     const far = new Set<Entry>();
     for (const waiting of lane.far(keep)) far.add(entryOf(waiting));
     return this.#restThese(store, pool, far, (entry) => far.has(entry) && this.#mayRest(entry, pool));
@@ -275,7 +278,7 @@ export class Resting {
     const single = new Map<number, Entry[]>();
     let rested = 0;
     for (const entry of candidates) {
-      // It rests by now, with another of its segment.
+      // It already rests, with another of its segment.
       if (!this.#book.entries.has(entry.row.job)) continue;
       if (entry.place) {
         const { segment } = entry.place;
@@ -369,7 +372,7 @@ export class Resting {
   }
 
   #openSite(name: string): Site {
-    // What a summary cannot answer: its segment is looked through.
+    // What a summary cannot answer: reads the segment.
     const before = ({ pool, segment }: Rested, place: Place, kind: Kind) => {
       const { budget } = this.#book.pools.get(pool)!;
       const isBefore = ({ row }: StoredSegment["tickets"][number]) =>

@@ -8,11 +8,11 @@ export type RoundsOf = {
   post: Post;
   store: CoordinatorStore;
   timekeeper: Timekeeper;
-  /** `abort` ends it: it begins again from storage. `sync` resolves once all that was written is durable. */
+  /** `abort` ends the object, which restarts from storage. `sync` resolves once everything written is durable. */
   object: { abort: (reason: string) => void; storage: { sync: () => Promise<void> } };
 };
 
-/** A dispatcher that has not answered by then is asked what it holds. */
+/** Longest wait for starts to be answered before a restart; a dispatcher that has not answered by then is asked what it holds. */
 const ARRIVED_MS = 2_000;
 
 export class Rounds {
@@ -43,11 +43,12 @@ export class Rounds {
   }
 
   /**
-   * Begins anew from what is written. Whoever waits for the object asks again. Nothing starts any more, and leases on their way arrive first: a new beginning would not know whether their calls were made.
+   * Restarts from what is written. Callers that wait for the object ask again. Nothing starts any more, and leases on their way arrive first: after the restart
+   * nobody would know whether their calls were made.
    */
   renew(reason: string): Promise<void> {
     const ended = this.#end(reason);
-    // Who asked for it may have left by then.
+    // Whoever asked for it may have left by then.
     this.#of.post.background(ended);
     return ended;
   }
@@ -57,16 +58,16 @@ export class Rounds {
     post.book.isLast = true;
     try {
       await Promise.race([Promise.all(post.starts), new Promise((done) => setTimeout(done, ARRIVED_MS))]);
-      // With what they brought about.
+      // Writes what the answers brought about.
       this.turn(() => {});
       await object.storage.sync();
     } finally {
-      // Whatever became of it: nothing would ever start again.
+      // Whatever happened: nothing would ever start again otherwise.
       object.abort(reason);
     }
   }
 
-  /** Does what may write. @throws what it throws; the object then ends, for its book may have run ahead of what is written. */
+  /** Runs work that may write. @throws what it throws; the object then ends, since its book may be ahead of what is written. */
   orAbort<T>(work: () => T): T {
     try {
       return work();

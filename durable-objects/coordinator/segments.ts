@@ -1,13 +1,13 @@
 /**
- * Tickets that came together and wait are one row. Law: a ticket is in its segment until it has a row of its own or is gone, and then its
- * bit is set in the same commit: at wake it is found exactly once.
+ * Tickets that came together and wait share one row. Law: a ticket is in its segment until it has a row of its own or is gone; its bit is then set
+ * in the same commit, so that a wake finds it exactly once.
  */
 import type { Entry } from "./book.ts";
 import type { CoordinatorStore, StoredSegment } from "./store/store.ts";
 
-/** Fewer are written one by one: a segment costs a row itself, and one more whenever tickets leave it. */
+/** Fewer tickets are written one by one: a segment costs a row itself, and another whenever tickets leave it. */
 const LEAST = 8;
-/** More than so many are several: the smaller a segment, the less of it must be in memory before it is needed (`resting.ts`). */
+/** More are split: the smaller a segment, the less must be in memory before it is needed (`resting.ts`). */
 export const MOST = 32;
 
 export type Segment = {
@@ -15,9 +15,9 @@ export type Segment = {
   readonly mailbox: number;
   left: number;
   readonly out: Uint8Array;
-  /** Those that are left, each at its index. */
+  /** The tickets that are left, each at its index. */
   readonly entries: (Entry | null)[];
-  /** Whether storage has it at rest. */
+  /** Whether storage has it as resting. */
   resting: boolean;
 };
 
@@ -25,7 +25,7 @@ export class Segments {
   readonly #dirty = new Set<Segment>();
   #next = 1;
 
-  /** After a wake, of the object or of what rested: takes a stored segment in. Its tickets follow, one by one. */
+  /** After a wake, of the object or of a resting segment: takes a stored segment in. Its tickets follow one by one. */
   restore({ id, mailbox, out, size, tickets }: StoredSegment, resting: boolean): Segment {
     this.noteId(id);
     return { id, mailbox, left: tickets.length, out, entries: new Array(size).fill(null), resting };
@@ -41,7 +41,7 @@ export class Segments {
     entry.place = { segment, index };
   }
 
-  /** Writes new tickets: those that wait in segments, the others by themselves. */
+  /** Writes new waiting tickets: in segments where enough came from one mailbox, else one by one. */
   write(store: CoordinatorStore, fresh: Entry[]): void {
     if (fresh.length === 0) return;
     const byMailbox = Map.groupBy(fresh, (entry) => entry.row.mailbox);
@@ -70,7 +70,7 @@ export class Segments {
     return segment;
   }
 
-  /** The ticket leaves its segment, if it is in one; answers whether it was. */
+  /** Takes the ticket out of its segment; returns whether it was in one. */
   leave(entry: Entry): boolean {
     if (!entry.place) return false;
     const { segment, index } = entry.place;

@@ -1,4 +1,4 @@
-/** An attempt has ended: what it took is settled, and what becomes of the job is decided. */
+/** An attempt has ended: settles what it took, and decides what becomes of the job. */
 import { charge, dominantMs, hold, leftLate, type Reservation, refund, refundTokens, release, wholeTokens } from "../../policy/budget.ts";
 import { failureOf } from "../../policy/last-failure.ts";
 import { vacate } from "../../policy/placement.ts";
@@ -20,7 +20,7 @@ const SMOOTHING = 0.05;
 
 /** `random` in [0, 1): jitter. Settlements of older attempts are ignored: the lease has passed on. */
 export function settle(book: Book, batch: SettleBatch, now: number, random: () => number): void {
-  // First: their calls' leases are still on record. Before it: whether a call was taken is a part of what its answer tells.
+  // Readings first, while their calls' leases are on record; refusals before them, since whether a call was taken is part of what its answer tells.
   let refused: Set<string> | undefined;
   for (const settlement of batch.settlements)
     if (wasRefused(book, batch.dispatcher, settlement, now)) refused = (refused ?? new Set()).add(settlement.job);
@@ -43,9 +43,12 @@ function believed(book: Book, { row }: Entry, outcome: Outcome): Outcome {
   return { ...outcome, usage: credible(outcome.usage, row.tokens, wholeTokens(book.pools.get(row.pool)!.budget)) };
 }
 
-/** When its call left, ms, if that was later than it was let go; null if not, or hardly. When one of before a restart was let go is written of first ones alone: another left no later than its answer allows. */
+/**
+ * When its call left, ms, if that was later than it was dispatched; null if not, or hardly. After a restart the dispatch time is known of a first attempt only;
+ * of another, the latest time is taken that its answer allows.
+ */
 function leftAtOf({ lateMs, left, reservation, row }: Entry, { headersMs, waitedMs = 0 }: Settlement, now: number): number | null {
-  // What was reserved anew when it asked has none of the time before that.
+  // A call that asked again was reserved anew at that moment: the wait before it does not count.
   if (reservation?.at !== undefined) return waitedMs > 0 ? reservation.at + waitedMs - (left === row.attempt ? lateMs : 0) : null;
   if (waitedMs <= LATE_MS) return null;
   return row.attempt === 1 && row.first_started_at !== null ? row.first_started_at + waitedMs : now - (headersMs ?? 0);
@@ -53,7 +56,7 @@ function leftAtOf({ lateMs, left, reservation, row }: Entry, { headersMs, waited
 
 type Settlement = SettleBatch["settlements"][number];
 
-/** Notes it where upstream turned the call away; answers whether that was for the rate, and for the first time. */
+/** Notes that upstream turned the call away; returns whether that was for the rate, and for the first time. */
 function wasRefused(book: Book, dispatcher: string, settlement: Settlement, now: number): boolean {
   const { outcome } = settlement;
   const entry = TURNED_AWAY.has(outcome.kind) ? book.leaseOf(dispatcher, settlement) : undefined;
@@ -74,7 +77,7 @@ export function conclude(book: Book, entry: Entry, said: Outcome, headersMs: num
   book.leased.get(row.dispatcher!)?.delete(row.job);
   row.dispatcher = null;
   returnBudget(book, entry, outcome, now);
-  // What was not done repeats nothing: whether the next attempt does is still in doubt.
+  // A call that was not carried out repeats nothing: the doubt stays for the next attempt.
   if (!TURNED_AWAY.has(outcome.kind) && !neverLeft(outcome)) {
     book.doubts.count(entry.address.tenant, row, outcome);
     row.doubt = 0;
@@ -104,17 +107,17 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   const turn = { charged: row.charged, reserved: reservation.tokens };
   row.charged = undefined;
   if (neverLeft(outcome)) {
-    // One that was late had it given back before (late.ts).
+    // A late call has had it given back already (late.ts).
     if (outcome.kind !== "late") giveBack(book, entry, reservation, now);
-    // Whoever could not reach upstream has had its turn as well.
+    // A call that could not reach upstream uses up its turn as well.
     settleTurn(pool, entry.flow, turn, outcome.kind === "retryable" ? reservation.tokens : null);
     return;
   }
   release(pool.budget);
   if (TURNED_AWAY.has(outcome.kind)) {
-    // Upstream counts what it refuses. The tenant had nothing of it, but its turn: were that given back, it would be the next each time.
+    // Upstream counts what it refuses. The tenant got nothing but its turn: were that given back, it would be next every time.
     refund(tenant, reservation, now);
-    // Nor can it count more than it ever lets through: what was let go to see whether a lowered limit is back leaves no debt.
+    // Upstream cannot count more than it ever lets through: a call sent to see whether a lowered limit is back leaves no debt.
     const never = reservation.tokens - wholeTokens(pool.budget);
     if (never > 0) refundTokens(pool.budget, never, reservation.at, now);
     settleTurn(pool, entry.flow, turn, reservation.tokens);
@@ -130,7 +133,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
     pool.order.used(entry.flow, reservation.tokens);
     return;
   }
-  // The tenant pays what it used, not what was reserved. The upstream bucket keeps the reservation, and is charged what went beyond it.
+  // The tenant pays for what was used, not for what was reserved. The upstream bucket keeps the reservation, and is charged what exceeded it.
   const { total_tokens: used } = outcome.usage;
   const beyond = Math.max(0, used - reservation.tokens);
   if (beyond > 0) chargeBeyond(book, pool, address.tenant, beyond, now);
@@ -140,7 +143,7 @@ function returnBudget(book: Book, entry: Entry, outcome: Outcome, now: number): 
   book.estimates.note(row.pool, address.tenant, row.open ?? null, reservation.tokens, outcome.usage);
 }
 
-/** Its call was never made: nobody has counted it. */
+/** Gives back the budget of a call that was never made: nobody has counted it. */
 export function giveBack(book: Book, { address, row }: Entry, reservation: Reservation, now: number): void {
   const pool = book.pools.get(row.pool)!;
   refund(pool.budget, reservation, now, book.limits.of(pool.id)?.unmade(reservation));
@@ -149,13 +152,13 @@ export function giveBack(book: Book, { address, row }: Entry, reservation: Reser
 
 type Turn = { charged: TicketRow["charged"]; reserved: number };
 
-/** What its call took, in tokens (null: nothing at all), is what a flow's turn has cost: by the rate that it was charged by, for limits change meanwhile. */
+/** A flow's turn costs what its call took, in tokens (null: nothing at all), at the rate that it was charged by: limits change meanwhile. */
 function settleTurn({ budget, order }: Pool, flow: string, { charged, reserved }: Turn, taken: number | null): void {
   const costOf = (tokens: number) => dominantMs(budget, tokens);
   const [tokens, chargedMs, keeps, competed = false] = charged ?? [reserved, costOf(reserved), true];
   const nowMs = costOf(tokens);
   const back = unusedMs(nowMs, taken === null ? 0 : costOf(taken), costOf(reserved));
-  // Within what was reserved calls are off by chance, one way and the other: that comes back, or is paid, with the next starts.
+  // Within the reservation calls are off by chance, either way: that comes back, or is paid, with the next starts.
   const owes = competed && (taken ?? 0) > reserved;
   order.credit(flow, nowMs > 0 ? ((keeps ? Math.min(0, back) : back) * chargedMs) / nowMs : 0, owes);
 }
@@ -166,7 +169,7 @@ function chargeBeyond(book: Book, pool: Pool, tenant: string, tokens: number, no
   book.limits.of(pool.id)?.charged(pool.budget, tokens, now);
 }
 
-/** `began`: when a first attempt did, null of any other. */
+/** `began`: when a first attempt began; null for any other. */
 function apply(book: Book, entry: Entry, next: Next, began: number | null, now: number): void {
   const { row } = entry;
   if ("anew" in next) row.first_started_at = null;
@@ -208,7 +211,7 @@ function apply(book: Book, entry: Entry, next: Next, began: number | null, now: 
       end(book, entry, "failed", next.problem, now, began);
       return;
   }
-  // A deadline that passed during the attempt was let pass; now it counts again.
+  // A deadline that passed during the attempt was ignored; from now on it counts again.
   if (row.deadline !== null) book.deadlines.place(entry);
   book.dirty.add(entry);
 }
@@ -229,7 +232,7 @@ export function end(book: Book, entry: Entry, kind: JobEnd, problem: Problem, no
   if (kind === "failed") bury(book, entry, problem, verdict.attempts, now);
 }
 
-/** Its mailbox gave the job up after this attempt: it is not let go again. */
+/** The mailbox gave the job up after this attempt: it is not dispatched again. */
 export function leave(book: Book, entry: Entry, attempt: number, problem: Problem, now: number): void {
   const { row } = entry;
   if (row.attempt !== attempt || (row.phase !== "delayed" && row.phase !== "waiting")) return;

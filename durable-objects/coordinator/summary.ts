@@ -1,4 +1,4 @@
-/** What must be known of a segment whose tickets rest. */
+/** What memory must know of a segment whose tickets rest. */
 import { spotOf } from "../../platform/ids.ts";
 import { dominantKind } from "../../policy/budget.ts";
 import type { Kind } from "../../policy/lane.ts";
@@ -8,17 +8,17 @@ import { MOST } from "./segments.ts";
 import type { Summary } from "./store/store.ts";
 import { waitingOf } from "./waiting.ts";
 
-/** Lists of one small number are the same one: nearly all are. */
+/** Lists of a single small number are shared: nearly all lists are such. */
 const SINGLES = Array.from({ length: MOST + 1 }, (_, count): readonly number[] => [count]);
 
-/** How many of each priority take more of the requests; guessed where it was not written. */
+/** How many jobs of each priority take more of the requests; guessed where it was not written. */
 export function requestsOf({ firstOf, priorities, requests }: Summary): readonly number[] {
   const part = firstOf.requests ? (firstOf.tokens ? 1 / 2 : 1) : 0;
   const counts = requests ?? priorities.map(([, size]) => Math.round(size * part));
   return (counts.length === 1 && SINGLES[counts[0]!]) || counts;
 }
 
-/** Null if one of them would not be found by its name. */
+/** Null if one of them could not be found again by its id. */
 export function summaryOf({ budget, id }: Pool, entries: readonly Entry[]): Summary | null {
   const jobs = entries
     .map((entry) => entry.waiting ?? waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant }))

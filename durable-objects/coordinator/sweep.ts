@@ -12,7 +12,7 @@ export function sweep(book: Book, now: number, random: () => number): void {
   for (const entry of book.endings.due(now)) tell(book, entry, JSON.parse(entry.row.verdict!) as Verdict);
 }
 
-/** Of what was taken in, what no limit of its pool would ever hold: the operator lowered it since, or took the job's own pool out. */
+/** Ends accepted jobs that no limit of their pool could ever hold: the operator has lowered it since, or removed the job's own pool. */
 export function endLost(book: Book, now: number): void {
   for (const entry of book.aside.lost.splice(0)) {
     const problem = beyondBounds(book.pools.get(entry.row.pool)!, entry.row.tokens);
@@ -24,7 +24,7 @@ function releaseDelayed(book: Book, now: number): void {
   for (let entry = book.delayed.peek(); entry && entry.row.ready_at <= now; entry = book.delayed.peek()) {
     const { row } = entry;
     book.delayed.pop();
-    // Not written: at wake a delayed ticket whose time has come is released again.
+    // Not written: a wake releases a delayed ticket whose time has come again.
     row.phase = "waiting";
     book.line(entry);
   }
@@ -39,9 +39,9 @@ function expireOverdue(book: Book, now: number): void {
   }
 }
 
-/** Leases that ran out are lost; of those whose dispatcher is silent it is asked. */
+/** Leases that ran out are lost; a silent dispatcher is asked about its own. */
 function checkLeases(book: Book, now: number, random: () => number): void {
-  // Not looked at when it was due: heartbeats that came meanwhile are still to be read, and whoever sent none is asked.
+  // This check is overdue: heartbeats that came meanwhile are still to be read, and dispatchers that sent none are asked first.
   const absent = now - book.leaseCheckAt >= SILENCE_MS;
   book.leaseCheckAt = Number.POSITIVE_INFINITY;
   for (const [dispatcher, held] of book.leased) {
@@ -57,12 +57,12 @@ function checkLeases(book: Book, now: number, random: () => number): void {
   }
 }
 
-/** The leases that a dispatcher holds, as the book knows. */
+/** The leases that a dispatcher holds, as far as the book knows. */
 export function heldBy(book: Book, dispatcher: string): Held[] {
   return [...(book.leased.get(dispatcher)?.values() ?? [])].map(({ row }) => ({ job: row.job, attempt: row.attempt }));
 }
 
-/** Of the leases `sent`, a dispatcher holds these in this incarnation; what an earlier one held is lost with it. */
+/** Of the leases `sent`, this incarnation of a dispatcher holds `held`; what an earlier one held is lost with it. */
 export function confirmStart(
   book: Book,
   dispatcher: string,
@@ -76,7 +76,7 @@ export function confirmStart(
   loseOtherBoots(book, dispatcher, boot, now, random);
 }
 
-/** Most starts are confirmed as they were sent: nothing follows from that, and nothing of it is written, so it takes no turn. Answers whether it was so; if not, nothing is noted. */
+/** Most starts are confirmed as sent: nothing follows and nothing is written, so it takes no turn. Returns whether this one was; if not, nothing is noted. */
 export function isConfirmed(book: Book, dispatcher: string, boot: string, held: Held[], sent: Held[], now: number): boolean {
   if (held !== sent || book.boots.get(dispatcher) !== boot) return false;
   book.heardAt.set(dispatcher, now);
@@ -87,7 +87,7 @@ export function isConfirmed(book: Book, dispatcher: string, boot: string, held: 
   return true;
 }
 
-/** Renews what is held; answers with what the dispatcher must give up. */
+/** Renews what is held; returns what the dispatcher must give up. */
 export function heartbeat(book: Book, dispatcher: string, boot: string, held: Held[], now: number, random: () => number): Held[] {
   const stop: Held[] = [];
   book.heardAt.set(dispatcher, now);
@@ -104,7 +104,7 @@ export function heartbeat(book: Book, dispatcher: string, boot: string, held: He
   return stop;
 }
 
-/** The dispatcher's own list decides which of the leases on record still live; it thereby renews them. */
+/** The dispatcher's own list decides which of the leases on record are still alive, and renews those. */
 export function reconcile(
   book: Book,
   dispatcher: string,

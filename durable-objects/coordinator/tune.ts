@@ -1,6 +1,6 @@
 /**
- * Operators set limits and weights over what is configured. Law: a book knows one set of limits from its beginning. What changes any is written, with all that was spent, and the object then
- * begins anew, as after a deployment that configures it so: there is no second way in which limits change.
+ * Operators set limits and weights over the configuration. Law: a book knows one set of limits from its beginning. A change is written together with all
+ * that was spent, and the object then restarts, as after a deployment with that configuration: there is no second way in which limits change.
  */
 import { tenantOf } from "../../platform/settings.ts";
 import { setOf } from "../../policy/tuning.ts";
@@ -12,20 +12,20 @@ import { unknown } from "./condition/levers.ts";
 import { inspect } from "./inspect.ts";
 import type { Rounds } from "./rounds.ts";
 
-/** The pool or the tenant as it is in force; where something changes, once the object is asked again. */
+/** The pool or tenant as in force. If something changes, the answer comes once the restarted object is asked again. */
 export async function tune(book: Book, rounds: Rounds, wish: Tune, now: number): Promise<PoolTuned | TenantState | Refused> {
   const { id, kind } = wish;
-  // What is not there any more can be reset all the same.
+  // What no longer exists can still be reset.
   const isKnown = overridesOf(book, wish) || book.tunings.all.wishes.includes(wish.wish);
   const problem = isKnown ? null : unknown(book, { kind, id });
   if (problem) return { ok: false, problem };
   const changes = rounds.turn(() => change(book, wish));
-  // Who asks while another wish is on its way in waits for it.
+  // A caller that asks while another wish takes effect waits for that restart.
   if (changes || book.isLast) await rounds.renew(`Other limits of the ${kind} "${id}" are in force.`);
   return tuned(book, wish, now);
 }
 
-/** Answers whether anything changes; the book is then that of before. */
+/** Returns whether anything changes; this book stays as it was. */
 function change(book: Book, wish: Tune): boolean {
   const { id, kind, reset, set } = wish;
   if (!book.tunings.set(wish)) return false;

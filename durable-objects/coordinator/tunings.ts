@@ -1,4 +1,4 @@
-/** What operators have set over what is configured: read as the object wakes, written as they set it. */
+/** What operators have set over the configuration: read as the object wakes, written as they set it. */
 import { type Settings, tenantOf } from "../../platform/settings.ts";
 import { retuned, tunedPools, tunedTenant, UNTUNED } from "../../policy/tuning.ts";
 import type { Tune, Tunings } from "../../schemas/tuning.ts";
@@ -16,14 +16,14 @@ export class TuningBook {
     return this.#all;
   }
 
-  /** The settings with all that is set. */
+  /** The configuration with all that operators have set. */
   over(configured: Settings): Settings {
     const tenants = new Map(configured.tenants);
     for (const [id, tuning] of Object.entries(this.#all.tenants)) tenants.set(id, tunedTenant(tenantOf(configured, id), tuning));
     return { ...configured, pools: tunedPools(configured.pools, this.#all), tenants };
   }
 
-  /** Answers whether anything changes; it is in force once the object has begun anew. */
+  /** Returns whether anything changes; it takes effect once the object has restarted. */
   set(wish: Tune): boolean {
     const before = this.#all;
     this.#all = retuned(before, wish);

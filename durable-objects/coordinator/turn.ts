@@ -1,6 +1,6 @@
 /**
  * One turn of the coordinator: a step changes the book, then whatever may start starts, and all of it is written in
- * one commit. Law: what is told to others is held back until that commit is durable (the platform's output gate), but for leases
+ * one commit. Law: what others are told is held back until that commit is durable (the platform's output gate), except leases
  * that their mailbox opens only once it has heard of that commit.
  */
 import { cameLate } from "../../policy/budget.ts";
@@ -11,7 +11,7 @@ import { lineOf, reckon } from "./reckon.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 import { endLost, sweep } from "./sweep.ts";
 
-/** Runs a step on the book, and lets start whatever may; answers with the step's result. Nothing is written yet. */
+/** Runs a step on the book and starts whatever may start; returns the step's result. Nothing is written yet. */
 export function decide<T>(book: Book, now: number, random: () => number, step: (now: number) => T): T {
   const result = step(now);
   sweep(book, now, random);
@@ -67,6 +67,6 @@ function writeTickets(book: Book, store: CoordinatorStore): void {
   for (const entry of book.gone) if (!book.segments.leave(entry)) store.dropTicket(entry.row.job);
   book.segments.write(store, waiting);
   book.segments.flush(store);
-  // A set is made anew to be cleared: most turns have nothing in most of them.
+  // `clear` allocates a set anew: most turns have nothing in most of them.
   for (const noted of [book.dirty, book.fresh, book.gone]) if (noted.size > 0) noted.clear();
 }

@@ -6,29 +6,29 @@ import type { MailboxAddress } from "../../schemas/rpc.ts";
 import type { Entry } from "./book.ts";
 import type { TicketRow } from "./store/store.ts";
 
-/** How often calls of a job were refused since one was taken, and when last, ms. */
+/** How often a job's calls were refused since one was taken, and when last, ms. */
 export type Refusals = { readonly times: number; readonly at: number };
-/** Of most. */
+/** Shared by most jobs. */
 export const NO_REFUSALS: Refusals = { times: 0, at: Number.NEGATIVE_INFINITY };
 
-/** With whose jobs those of a mailbox stand in line. */
+/** The flow that a mailbox's jobs belong to. */
 export function flowOfMailbox({ channel, tenant }: MailboxAddress): string {
   return flowOf(tenant, isBatchChannel(channel));
 }
 
-/** Since when a job waits, whatever it was told meanwhile, ms. */
+/** Since when a job waits, ms, whatever it was told meanwhile. */
 export function sinceOf({ accepted_at, not_before }: TicketRow): number {
   return Math.max(accepted_at, not_before ?? 0);
 }
 
-/** As a ticket stands in line. */
+/** A ticket as it stands in line. */
 type Lined = Waiting & { readonly entry: Entry | null };
 
 export function lined(entry: Entry): Waiting {
   return waitingOf(entry.row, { flow: entry.flow, tenant: entry.address.tenant }, entry);
 }
 
-/** Of whoever is let go: all that stands in the order of a pool was lined up. */
+/** For jobs from a pool's order: all of them were put there by `lined`. */
 export function entryOf(waiting: Waiting): Entry {
   return (waiting as Lined).entry!;
 }

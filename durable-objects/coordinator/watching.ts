@@ -1,8 +1,8 @@
 /**
- * Waiting jobs whose clients watch them, as their mailboxes said. Law: what is told of a job's place costs no event of its own: it is found in a
- * turn that runs anyway, in bounded work, and goes to its mailbox together with what is told of others there.
+ * Waiting jobs whose clients watch them, as their mailboxes said. Law: reporting a job's place costs no event of its own: it is found in a
+ * turn that runs anyway, in bounded work, and is sent to its mailbox together with those of others there.
  *
- * In memory alone: lost with the object, and said again by the mailboxes when they next have reason to.
+ * In memory only: lost with the object, and named again by the mailboxes when they next have reason to.
  */
 import { departuresUntil, worthTelling } from "../../policy/position.ts";
 import type { Place, WatchWish } from "../../schemas/rpc.ts";
@@ -10,22 +10,22 @@ import type { Book, Entry } from "./book.ts";
 import { isTooLarge, placeOf } from "./inspect.ts";
 import { reckon } from "./reckon.ts";
 
-/** Jobs looked at in a turn, in rotation. Most looks compare two numbers; the dearest reckons a place, some microseconds with many tenants. */
+/** Jobs looked at in a turn, in rotation. Most looks compare two numbers; the most expensive works out a place, some microseconds with many tenants. */
 export const LOOKS = 256;
 
-/** `dueAt`: by the count of departures of its pool, when its place can next be worth telling. */
+/** `dueAt`: the pool's count of departures at which its place can next be worth telling. */
 type Watched = { entry: Entry; told: number | null; dueAt: number };
 
 export class Watching {
   readonly #all = new Map<string, Watched>();
-  /** Where the rotation stands: an iterator of a Map takes in what is added and leaves out what is deleted meanwhile. */
+  /** Where the rotation stands: a Map's iterator includes entries added meanwhile, and skips deleted ones. */
   #round = this.#all.values();
 
   get size(): number {
     return this.#all.size;
   }
 
-  /** From now on its place is told. `told`: what its clients know; `position`: what this very answer says. */
+  /** From now on the job's place is reported. `told`: what its clients know; `position`: what this very answer says. */
   add(book: Book, job: string, told: number | null, position: number | null): void {
     const entry = book.entries.get(job);
     if (!entry) return;
@@ -41,7 +41,7 @@ export class Watching {
     this.#all.delete(job);
   }
 
-  /** Looks at the next few, and has those told whose place is worth it. */
+  /** Looks at the next few, and reports the places that are worth it. */
   look(book: Book, now: number): void {
     for (let left = Math.min(LOOKS, this.#all.size); left > 0; left--) {
       const watched = this.#next();
@@ -58,7 +58,7 @@ export class Watching {
   }
 }
 
-/** A mailbox names jobs that are watched from now on, and hears where they stand. */
+/** A mailbox names jobs that are watched from now on, and is told where they stand. */
 export function watch(book: Book, wishes: WatchWish[], now: number): (Place | null)[] {
   return wishes.map(({ job, told }) => {
     const place = placeOf(book, job, now);

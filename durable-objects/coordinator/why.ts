@@ -1,4 +1,4 @@
-/** The numbers behind `GET /v1/jobs/{id}/why`; the words are policy/why.ts's. */
+/** The numbers behind `GET /v1/jobs/{id}/why`; the words are in policy/why.ts. */
 
 import { tenantOf } from "../../platform/settings.ts";
 import { free } from "../../policy/budget.ts";
@@ -59,7 +59,7 @@ function poolState(book: Book, pool: Pool, now: number): WhyPool {
   };
 }
 
-/** Counted over the leases: of a tenant's own count there is no need but here. */
+/** Counted from the leases: nothing else needs a count per tenant. */
 function tenantState(book: Book, pool: string, id: string): WhyTenant {
   const { queued, weight } = book.tenant(id);
   let running = 0;

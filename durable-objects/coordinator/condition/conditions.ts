@@ -1,6 +1,6 @@
 /**
  * How the pools stand: what operators paused, what upstream stopped or slowed, and how fast a pool may grow. Law: it is asked before every start,
- * told of every end of a call, and written in the same commit as what followed from it.
+ * told of the end of every call, and written in the same commit as what followed from it.
  */
 import type { Notice } from "../../../platform/telemetry.ts";
 import type { Ended } from "../../../policy/breaker.ts";
@@ -13,49 +13,50 @@ import type { PoolConfig } from "../../../schemas/settings.ts";
 import type { CoordinatorStore } from "../store/store.ts";
 import { type DrainRecord, Drains } from "./drains.ts";
 
-/** What a pool in doubt was refused for, last. */
+/** Why a pool in doubt was last refused. */
 export type Refusal = "rate_limit" | "slow_down";
 
 export type PoolState = {
-  /** By an operator, since (ms). */
+  /** Paused by an operator, since (ms). */
   pausedAt: number | null;
   stop: Stop | null;
   cut: Cut | null;
   readonly ramp: Ramp | null;
   use: Use;
-  /** As it is written. */
+  /** As last written. */
   usedBefore: Use;
-  /** Of a pool that was refused for the rate, or told to slow down in spite of a cut; null: it is trusted. */
+  /** Set while the pool is in doubt: it was refused for the rate, or told to slow down in spite of a cut. Null: it is trusted. */
   credit: Credit | null;
-  /** What upstream asked for that refused it. */
+  /** The silence that upstream asked for when it refused. */
   silence: Silence | null;
   /**
-   * Since when (ms) its credit was all but spent, and whether that was worth an alarm. One of old has no `reason`: it was refused for the rate. `provenAt`: when a
-   * call was last taken, to the minute, or the first was let go after long idleness. `backSince`: since when there has been credit again, not only for those of which something is taken.
+   * Since when (ms) the credit has been all but spent, and whether that raised an alarm. Old records have no `reason`: the pool was refused for the rate.
+   * `provenAt`: when a call was last taken, to the minute, or the first was dispatched after long idleness. `backSince`: since when there has been
+   * enough credit again for all tenants, not only for those whose calls are taken.
    */
   spent: { since: number; alarmed: boolean; reason?: Refusal; provenAt?: number; backSince?: number } | null;
-  /** Tenants whose last calls came to nothing: how many in a row, and since when, ms. Whose last one is the longest ago is first. */
+  /** Tenants whose last calls came to nothing: how many in a row, and since when, ms. The one whose last such call is longest ago comes first. */
   readonly vain: Map<string, { times: number; since: number }>;
-  /** When one of these was last called that others were to go before; and whose turn it is, as found at that time (kept.ts). ms. */
+  /** When a tenant that is kept behind the others was last called, and whose turn it is, as found at `at` (kept.ts). ms. */
   vainAt: number;
   vainNext: { at: number; tenant: string | null } | null;
-  /** Calls that ended lately, oldest first. */
+  /** Calls that ended recently, oldest first. */
   readonly recent: Ended[];
-  /** When a call last succeeded; and when the latest of those that did was let go. */
+  /** When upstream last took a call, and when the latest of those it took was dispatched, ms. */
   provenAt: number;
   provenBy: number;
 };
 
-/** What of a pool is written: the rest is found out again. One of old has no `use`. */
+/** What is written of a pool; the rest is learned again. Old records have no `use`. */
 type PoolRecord = Pick<PoolState, "pausedAt" | "stop" | "cut"> & {
   ramp: RampRecord | null;
   use?: Use;
-  /** If it is let go on credit: what was told of that, what was left, and the silence that upstream asked for. One of old has no `credit`. */
+  /** Of a pool that runs on credit: what was told of that, what was left, and the silence that upstream asked for. Old records have no `credit`. */
   doubted?: (Pick<PoolState, "spent"> & { credit?: Credit; silence?: Silence | null }) | null;
 };
 type Levers = { pausedAt: number | null; tenants: [string, number][] };
 
-/** Dispatchers that were left because upstream refuses their region; older ones are forgotten. */
+/** Dispatchers remembered as abandoned because upstream refuses their region; beyond this the oldest are forgotten. */
 const MOST_RETIRED = 256;
 
 export class Conditions {
@@ -65,14 +66,14 @@ export class Conditions {
   pausedAt: number | null = null;
   readonly pausedTenants = new Map<string, number>();
   readonly drains = new Drains();
-  /** Names of dispatchers that are called no more, oldest first. */
+  /** Names of dispatchers that are no longer called, oldest first. */
   readonly retired: Set<string>;
-  /** Dispatchers retired since a call last succeeded. */
+  /** Dispatchers retired since upstream last took a call. */
   retiredInVain = 0;
   /** What to tell operators once it is written. */
   notices: Notice[] = [];
 
-  /** `retired`: the fleet's own set. */
+  /** @param retired the fleet's own set. */
   constructor(pools: Record<string, PoolConfig>, retired: Set<string>) {
     this.retired = retired;
     for (const [id, config] of Object.entries(pools)) {
@@ -99,7 +100,7 @@ export class Conditions {
     return this.#pools.get(pool)!;
   }
 
-  /** To be written with this turn. */
+  /** Has the pool written with this turn. */
   changedPool(pool: string): void {
     this.#changed.add(`pool ${pool}`);
   }
@@ -118,7 +119,7 @@ export class Conditions {
     this.#changed.add("retired");
   }
 
-  /** `exactly`: ahead of nothing. */
+  /** `exactly`: nothing runs ahead of the truth. */
   write(store: CoordinatorStore, now: number, exactly: boolean): void {
     for (const [id, { ramp }] of this.#pools) if (ramp && (exactly || !isCovered(ramp, now))) this.changedPool(id);
     if (this.#changed.size === 0) return;
@@ -135,7 +136,7 @@ export class Conditions {
     }
   }
 
-  /** After the tickets are back. `runs`: whether a call of that job in that pool is on record; a probe without one has ended unheard. */
+  /** Once the tickets are back. `runs`: whether a call of that job in that pool is on record; a probe without one ended unheard. */
   findProbes(runs: (pool: string, job: string) => boolean): void {
     for (const [id, state] of this.#pools) {
       if (!state.stop) continue;
@@ -154,7 +155,7 @@ export class Conditions {
     const state = this.#pools.get(id);
     if (!state) return;
     Object.assign(state, record);
-    // What it used since is not known: it is thought to have gone on.
+    // What it has used since is not known: assume that it went on.
     if (use) [state.usedBefore, state.use] = [use, { ...use, at: now }];
     if (ramp && state.ramp) restoreRamp(state.ramp, ramp, now);
     if (!doubted) return;
@@ -164,7 +165,7 @@ export class Conditions {
       silence,
       spent: spent && credit && wasIdle(credit, now) ? { ...spent, provenAt: now } : spent,
     });
-    // It drips from now on, whoever comes after.
+    // Written now, so that its credit drips on through later restarts.
     if (!credit) this.changedPool(id);
   }
 

@@ -1,6 +1,6 @@
 /**
- * What operators drain: everything, pools, tenants. No new job of it is taken in; what was taken in goes on. Law: a job that its client was told of is never
- * refused for it.
+ * What operators drain: everything, pools or tenants. No new jobs are accepted there; accepted ones go on. Law: once a client was told of a job, that job is
+ * never refused for a drain.
  */
 import type { Scope } from "../../../schemas/rpc.ts";
 
@@ -22,7 +22,7 @@ export class Drains {
     if (!this.#since.has(nameOf(scope))) this.#since.set(nameOf(scope), now);
   }
 
-  /** Of everything: whatever is drained. */
+  /** For everything: ends every drain. */
   end(scope: Scope): void {
     if (scope.kind === "all") this.#since.clear();
     else this.#since.delete(nameOf(scope));
@@ -32,7 +32,7 @@ export class Drains {
     return this.#since.has(nameOf(scope));
   }
 
-  /** Whether jobs of a tenant in a pool are not taken in. */
+  /** Whether a tenant's new jobs in a pool are refused. */
   keepOut(pool: string, tenant: string): boolean {
     if (this.#since.size === 0) return false;
     return this.has({ kind: "all" }) || this.has({ kind: "pool", id: pool }) || this.has({ kind: "tenant", id: tenant });

@@ -17,7 +17,7 @@ import { letGo } from "./refusals.ts";
 /** Why a job must wait, and until when (ms; Infinity if only an event can tell). */
 export type Held = { answer: Answer; at: number };
 
-/** Null if the job may start as far as the condition goes. */
+/** Null if the pool's condition lets the job start. */
 export function heldBack(book: Book, pool: Pool, { prompt, tenant, tokens }: Waiting, now: number): Held | null {
   const { conditions } = book;
   const state = conditions.of(pool.id);
@@ -33,7 +33,7 @@ export function heldBack(book: Book, pool: Pool, { prompt, tenant, tokens }: Wai
   return ownAt > now ? { answer: "lane", at: ownAt } : null;
 }
 
-/** A job starts: it takes its part of what a pool may use while it grows, and is the probe of one that stands still. */
+/** A job starts: it takes its part of what a growing pool may use, and becomes the probe of a pool that stands still. */
 export function begun(book: Book, pool: Pool, waiting: Waiting, now: number): void {
   const { job, prompt, tokens } = waiting;
   const state = book.conditions.of(pool.id);
@@ -48,20 +48,20 @@ export function begun(book: Book, pool: Pool, waiting: Waiting, now: number): vo
   book.conditions.changedPool(pool.id);
 }
 
-/** The pool stands still, and the next job that is let go is its probe. */
+/** Whether the pool stands still and the next job dispatched is its probe. */
 export function isProbeDue(book: Book, { id }: Pool, now: number): boolean {
   const { stop } = book.conditions.of(id);
   return stop !== null && probeAt(stop) <= now;
 }
 
-/** Whether it matters, before a call that was just let go has ended, that upstream takes it. */
+/** Whether it matters, before a call dispatched just now has ended, that upstream took it. */
 export function isProbe(book: Book, entry: Entry): boolean {
   const { address, credit: lent, row } = entry;
   const { stop, vain } = book.conditions.of(row.pool);
   return lent === "risked" || stop?.probe === row.job || vain.has(address.tenant) || sees(book, entry);
 }
 
-/** What time alone changes: a limit is believed, a pool that was cut has come back, and a new minute has a level of its own. */
+/** What changes with time alone: a limit comes to be believed, a cut pool is back at its rate, a new minute has its own level. */
 export function refresh(book: Book, pool: Pool, now: number): void {
   const state = book.conditions.of(pool.id);
   believe(book, pool, now);

@@ -1,16 +1,17 @@
 /**
- * Tenants of which nothing is taken while others are, in a pool that is let go on credit: they do not spend what the others gain. Law: nor does one wait for good. Where upstream takes but a part of
- * all that is sent, whoever was taken last would else have all of it, for hours: so one of them is called now and then, and each in its turn.
+ * Tenants whose calls are never taken while others' are, in a pool that runs on credit: they must not spend what the others gain. Law: none of them waits
+ * for good. Where upstream takes only part of what is sent, whoever was taken last would otherwise get all of it, for hours; so one of these tenants is
+ * called now and then, each in turn.
  */
 import * as credit from "../../../policy/credit.ts";
 import { flowOf } from "../../../policy/flow.ts";
 import type { Book, Pool } from "../book.ts";
 import type { PoolState } from "./conditions.ts";
 
-/** Between two such calls, ms. What drips meanwhile is enough for others, too. */
+/** Between two such calls, ms. What drips meanwhile is enough for the others too. */
 const TURN_MS = 2 * credit.DRIP_MS;
 
-/** Of the tenant nothing is taken, and of others something was since. */
+/** Whether the tenant's calls come to nothing while others' have been taken since. */
 export function isInVain({ provenBy, vain }: PoolState, tenant: string): boolean {
   const known = vain.get(tenant);
   return known !== undefined && provenBy > known.since;
@@ -26,7 +27,7 @@ export function keptUntil(book: Book, pool: Pool, state: PoolState, tenant: stri
   return tenant === state.vainNext.tenant ? now : Math.min(at, now + TURN_MS);
 }
 
-/** Of those that wait, whose last call came to nothing the longest ago. Looked for once in a turn, where one of them asks. */
+/** Of those waiting, the tenant whose last call came to nothing longest ago. Found once per turn, if one of them asks. */
 function longestInVain({ conditions }: Book, { order }: Pool, state: PoolState): string | null {
   const waits = (flow: string) => (order.lanes.get(flow)?.awake ?? 0) > 0;
   for (const tenant of state.vain.keys()) {

@@ -12,13 +12,13 @@ import type { PoolState } from "./conditions.ts";
 import { recall } from "./recall.ts";
 import { stepBack, took, turnedAway } from "./refusals.ts";
 
-/** So many dispatchers refused for their region without a success between: it is not the dispatcher. */
+/** After this many dispatchers were refused for their region with no call taken in between, the dispatcher is not the cause. */
 const REGION_PATIENCE = 8;
 
-/** `outcome`: what the job is to be told; the rest: as policy/retry.ts wants it. */
+/** `outcome`: what to tell the job; the rest: as policy/retry.ts wants it. */
 export type Lesson = { outcome: Outcome; probe: boolean; stood: boolean; backAt: number | null; silentUntil: number };
 
-/** `dispatcher`: who made the call. `random` in [0, 1): jitter. */
+/** @param dispatcher the one that made the call. @param random in [0, 1): jitter. */
 export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcome, now: number, random: number): Lesson {
   const { job, pool } = entry.row;
   const state = book.conditions.of(pool);
@@ -32,19 +32,19 @@ export function learn(book: Book, entry: Entry, dispatcher: string, said: Outcom
     if (outcome.usage && state.ramp) ramp.learn(state.ramp, entry.row.tokens, outcome.usage.prompt_tokens);
   }
   const silentUntil = outcome.kind === "committed" ? now : turnedAway(book, entry, state, outcome, now, random);
-  // Afterwards: what a call was told in spite of a cut is judged by the cut that it was let go at.
+  // Only now: a call told so in spite of a cut is judged by the cut under which it was dispatched.
   if (outcome.kind === "slow_down") slowDown(book, pool, entry.reservation?.at ?? null, now);
   if (neverLeft(outcome)) tookInput(entry, state, 0, now);
   count(state, job, outcome, now);
   const sign = outcome.kind === "region" ? leave(book, dispatcher) : signOf(state, outcome, now);
   change(book, pool, state, afterCall(state.stop, sign, job, now), now);
-  // A probe that was answered, and did not help, has not helped either.
+  // A probe that was answered, but did not end the stop, has not helped either.
   const stood = state.stop !== null && (sign.kind === "halt" || (probe && sign.kind !== "nothing"));
   const backAt = stood ? backAfter(state.stop!, job) : stepBack(entry, refusals, state, outcome, now, random);
   return { outcome, probe, stood, backAt, silentUntil };
 }
 
-/** An answer has begun: whatever its stream brings, the call was taken. */
+/** An answer has begun: whatever its stream brings, upstream took the call. */
 export function proven(book: Book, dispatcher: string, job: string, attempt: number, now: number): void {
   const entry = book.leaseOf(dispatcher, { job, attempt });
   if (!entry) return;
@@ -54,18 +54,18 @@ export function proven(book: Book, dispatcher: string, job: string, attempt: num
   if (state.stop) change(book, entry.row.pool, state, afterBeginning(state.stop, job, now), now);
 }
 
-/** A call that was let go before a restart is not in what was let go since. One that was late counts from when it was let go first. */
+/** A call dispatched before a restart is not part of what was dispatched since. A late call counts from its first dispatch. */
 function tookInput({ leasedAt, reservation, row }: Entry, { ramp: governor }: PoolState, input: number, now: number): void {
   if (governor && reservation?.at !== undefined) ramp.settle(governor, row.prompt ?? row.tokens, input, leasedAt, now);
 }
 
-/** A key that is refused to one job again, and was good for another in between, is good: it is this job that may not. */
+/** If a key is refused to the same job again, and worked for another in between, the key is good: it is this job that may not use it. */
 function blamed({ refusedAt }: Entry, { provenBy }: PoolState, outcome: Outcome): Outcome {
   if (outcome.kind !== "halted" || outcome.reason !== "credentials" || refusedAt === null || provenBy < refusedAt) return outcome;
   return { kind: "fatal", problem: outcome.problem };
 }
 
-/** For the breaker: whoever answers, whatever it says, is up; whoever cannot be reached is not. */
+/** For the breaker: an upstream that answers is up, whatever it says; one that cannot be reached is not. */
 function count({ recent }: PoolState, job: string, outcome: Outcome, now: number): void {
   if (outcome.kind === "retryable") {
     if (outcome.upstream) noteEnded(recent, { at: now, job, failed: true });
@@ -95,7 +95,7 @@ function codeOf({ code, status, type }: { code: string | null; status: number; t
   return code ?? (type === "server_error" ? String(status) : type);
 }
 
-/** The object stands where upstream serves nobody, and objects do not move: the call goes to another. */
+/** The dispatcher stands where upstream serves nobody, and objects do not move: another one makes the call. */
 function leave(book: Book, dispatcher: string): Sign {
   const { conditions } = book;
   if (!conditions.retired.has(dispatcher)) {
@@ -108,14 +108,17 @@ function leave(book: Book, dispatcher: string): Sign {
   return { kind: "halt", reason: "region", code: "unsupported_country_region_territory", retryAfterMs: null };
 }
 
-/** What grew too fast is the traffic of the account: every pool is cut. One that is told so again in spite of it is cut alone: the others' own calls tell whether theirs was enough. */
+/**
+ * The account's traffic as a whole grew too fast, so every pool is cut. A pool that is told again in spite of that is cut alone: the others' own calls tell
+ * whether their cut was enough.
+ */
 function slowDown(book: Book, pool: string, startedAt: number | null, now: number): void {
   const isFirst = pace.isFirst(book.conditions.of(pool).cut, now);
   if (!slow(book, pool, startedAt, now) || !isFirst) return;
   for (const other of book.pools.keys()) if (other !== pool) slow(book, other, startedAt, now);
 }
 
-/** Answers whether it was cut. */
+/** Returns whether it was cut. */
 function slow({ conditions, pools }: Book, pool: string, startedAt: number | null, now: number): boolean {
   const state = conditions.of(pool);
   const last = state.cut;
@@ -136,7 +139,7 @@ function change(book: Book, pool: string, state: PoolState, next: Stop | null, n
   if (!next) {
     if (!isDoubtful(before!))
       notices.push({ level: "info", event: "pool_resumed", pool, by: "probe", seconds: Math.round((now - before!.since) / 1_000) });
-    // What failed while it was down says nothing of upstream as it is now.
+    // Failures while it was down say nothing of upstream now.
     state.recent.length = 0;
     recall(book, pool, now);
     return;

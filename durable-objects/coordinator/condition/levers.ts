@@ -1,11 +1,11 @@
-/** Operators pause, drain and resume: everything, a pool, or a tenant. Calls under way go on, deadlines and cancellations count as ever. */
+/** Operators pause, drain and resume: everything, a pool, or a tenant. Calls under way go on; deadlines and cancellations apply as always. */
 import { unhold } from "../../../policy/budget.ts";
 import type { Problem } from "../../../schemas/problem.ts";
 import type { Lever, Scope } from "../../../schemas/rpc.ts";
 import type { Book } from "../book.ts";
 import { recallAll } from "./recall.ts";
 
-/** Answers with what is wrong with the scope, or null. To pause what is paused changes nothing. */
+/** Returns what is wrong with the scope, or null. Pausing what is paused changes nothing. */
 function pause(book: Book, scope: Scope, now: number): Problem | null {
   const { conditions } = book;
   const problem = unknown(book, scope);
@@ -22,7 +22,7 @@ function pause(book: Book, scope: Scope, now: number): Problem | null {
   return null;
 }
 
-/** No new jobs are taken in; those that are in go on. */
+/** No new jobs are accepted; accepted ones go on. */
 function drain(book: Book, scope: Scope, now: number): Problem | null {
   const problem = unknown(book, scope);
   if (problem) return problem;
@@ -67,11 +67,11 @@ function resume(book: Book, scope: Scope, now: number): Problem | null {
   return null;
 }
 
-/** The silence that upstream asked for, and limits that it lowered: what is learned from here on stands. */
+/** Drops the silence that upstream asked for and the limits it lowered. What is learned from now on stands. */
 function forget(book: Book, id: string, now: number): void {
   const pool = book.pools.get(id)!;
   unhold(pool.budget);
-  // What was written has the silence in it.
+  // The written record includes the silence.
   pool.record = null;
   const learned = book.limits.of(id);
   if (!learned) return;
@@ -87,7 +87,7 @@ export function unknown(book: Book, scope: Scope): Problem | null {
   return { status: 404, type: "invalid_request_error", code: `${scope.kind}_not_found`, message, param: scope.kind };
 }
 
-/** One whose key was taken out may still have jobs, or be paused or drained: it can still be held, and let go of. */
+/** A tenant whose key was removed may still have jobs, or be paused or drained: it can still be paused and resumed. */
 function knowsTenant({ conditions, settings, tenants }: Book, id: string): boolean {
   if (settings.tenants.has(id) || (tenants.get(id)?.queued ?? 0) > 0) return true;
   return conditions.pausedTenants.has(id) || conditions.drains.has({ kind: "tenant", id });

@@ -1,7 +1,7 @@
-/** A pool runs again: the jobs that stepped back behind its next probe need not wait for that time. */
+/** A pool runs again: jobs that stepped back behind its next probe need not wait any longer. */
 import type { Book, Entry } from "../book.ts";
 
-/** Those that were told themselves to wait are not among them: of these nothing is known to have changed. */
+/** Jobs that were themselves told to wait stay: nothing is known to have changed for them. */
 export function recall(book: Book, pool: string, now: number): void {
   for (const entry of book.steppedBack) {
     if (entry.row.pool !== pool) continue;
@@ -10,7 +10,7 @@ export function recall(book: Book, pool: string, now: number): void {
   }
 }
 
-/** An operator knows better: those that were told to wait are called as well. What failed waits for its next attempt. */
+/** The operator knows better: jobs that were told to wait are called too. A job that failed still waits for its next attempt. */
 export function recallAll(book: Book, pool: string, now: number): void {
   recall(book, pool, now);
   for (const entry of [...book.delayed]) if (entry.row.pool === pool) bringBack(book, entry, now);

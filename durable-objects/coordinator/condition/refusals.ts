@@ -1,4 +1,4 @@
-/** Calls that upstream refused for the rate or told to slow down, and those that it took: what that means for their job and for the pool (policy/credit.ts). */
+/** Calls that upstream refused for the rate or told to slow down, and calls it took: what that means for their job and the pool (policy/credit.ts). */
 import { backoffMs } from "../../../policy/backoff.ts";
 import { isOut, isSpent, KEPT, readyAt, refused, risk, taken, unasked, wasIdle } from "../../../policy/credit.ts";
 import { isDespite } from "../../../policy/pace.ts";
@@ -10,24 +10,24 @@ import { NO_REFUSALS } from "../waiting.ts";
 import type { Conditions, PoolState, Refusal } from "./conditions.ts";
 import { isInVain } from "./kept.ts";
 
-/** A silence is worth a row from here on, and to be shown: shorter ones are over before anybody has looked. ms. */
+/** Longer silences are written and shown; shorter ones are over before anybody looks. ms. */
 export const LONG_SILENCE_MS = 10_000;
-/** So often a job may be refused and keep its place. Then it lets others go by: for so long at the most while none is taken, or some are. ms. */
+/** How often a refused job keeps its place. After that it lets others pass, for at most this long: while no calls are taken, or while some are. ms. */
 const PATIENCE = 3;
 const ASIDE_MS = { none: 60_000, some: 600_000 };
-/** Nothing was taken for so long: that is worth an alarm. */
+/** No call taken for this long raises an alarm. ms. */
 const ALARM_MS = 120_000;
-/** That calls are taken is written so often, ms: else each restart would find that nothing was for long. */
+/** How often it is written that calls are taken, ms. Otherwise each restart would find that none had been for long. */
 const PROVEN_MS = ALARM_MS / 2;
-/** Upstream's words for it. */
+/** Upstream's codes for them. */
 export const CODES: Record<Refusal, string> = { rate_limit: "rate_limit_exceeded", slow_down: "slow_down" };
-/** By so much more a job without capacity backs off that was often told so; what upstream asks for is not made longer. */
+/** A job that was often told there is no capacity backs off this many times longer; what upstream itself asks for is not multiplied. */
 const LONGER = 10;
 
-/** Nothing was done for the tenant's call. */
+/** Outcomes in which nothing was done for the tenant's call. */
 export const TURNED_AWAY: ReadonlySet<Outcome["kind"]> = new Set(["rate_limited", "no_capacity", "slow_down", "halted", "region"]);
 
-/** A call is let go. */
+/** A call is dispatched. */
 export function letGo({ conditions }: Book, entry: Entry, state: PoolState, now: number): void {
   entry.credit = state.credit ? "risked" : "none";
   if (isInVain(state, entry.address.tenant)) state.vainAt = now;
@@ -38,11 +38,11 @@ export function letGo({ conditions }: Book, entry: Entry, state: PoolState, now:
   if (isOut(state.credit)) conditions.changedPool(entry.row.pool);
 }
 
-/** Upstream took the call: counted once, by the beginning of its answer or by its end. */
+/** Upstream took the call: counted once, when its answer begins or when it ends. */
 export function took(book: Book, entry: Entry, state: PoolState, now: number): void {
   const { conditions } = book;
   state.provenAt = now;
-  // What began before a refusal says nothing of how things are since. Unknown after a restart.
+  // A call that started before a refusal says nothing of how things are since. Unknown after a restart.
   const startedAt = entry.reservation?.at ?? null;
   state.provenBy = Math.max(state.provenBy, startedAt ?? 0);
   conditions.retiredInVain = 0;
@@ -54,13 +54,16 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
   const before = state.credit;
   state.credit = taken(before, entry.credit === "risked", now);
   entry.credit = "counted";
-  // Those of which nothing is taken stand out of line for what others gain (gate.ts), as it was then.
+  // Tenants whose calls are never taken were kept out of line for the others' sake (gate.ts), judged as things were then.
   if (isKept(before, now) && !isKept(state.credit, now)) for (const tenant of state.vain.keys()) book.readmit(tenant);
   if (before && !state.credit) trustAgain(book, entry.row.pool, state, now);
   else if (state.spent) comeBack(book, entry.row.pool, state, isKept(before, now) || isKept(state.credit, now), now);
 }
 
-/** Calls are taken again, and some refused, so that the pool is still in doubt: that it stood is over all the same, or the next time would be told to nobody. `kept`: there is little credit yet. */
+/**
+ * Calls are taken again, though some are refused and the pool is still in doubt. Its standstill is over all the same; otherwise the next one would be
+ * reported to nobody. `kept`: credit is still low.
+ */
 function comeBack({ conditions }: Book, pool: string, state: PoolState, kept: boolean, now: number): void {
   const { backSince, provenAt, ...spent } = state.spent!;
   const back = kept ? now : (backSince ?? now);
@@ -73,12 +76,12 @@ function comeBack({ conditions }: Book, pool: string, state: PoolState, kept: bo
   if (!written) conditions.changedPool(pool);
 }
 
-/** What is left of the pool's credit is for those of which something is taken. */
+/** Whether the pool's remaining credit is kept for tenants whose calls are taken. */
 function isKept(credit: PoolState["credit"], now: number): boolean {
   return credit !== null && readyAt(credit, now, KEPT) > now;
 }
 
-/** The call has ended, and was not taken. Answers until when the pool is silent for it, ms. */
+/** The call has ended and was not taken. Returns until when the pool is silent because of it, ms. */
 export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: Outcome, now: number, random: number): number {
   const { tenant } = entry.address;
   const before = entry.refusals;
@@ -91,7 +94,7 @@ export function turnedAway(book: Book, entry: Entry, state: PoolState, outcome: 
   }
   entry.refusals = { times: before.times + 1, at: now };
   doubt(book, entry, state, now);
-  // One that is refused time and again, or again while others were taken, says nothing of these: it waits by itself.
+  // A job refused time and again, or again while others were taken, says nothing about those others: it waits by itself.
   const own = isItsOwn(before, state);
   if (own && state.silence) state.silence = silence.unheard(state.silence, now);
   const sure = !own && before.times < PATIENCE && silenced(book, entry, state, askedMs(outcome.retryAfterMs, random), now);
@@ -105,12 +108,12 @@ function noteVain({ vain }: PoolState, tenant: string, now: number): void {
   vain.set(tenant, { since, times: times + 1 });
 }
 
-/** Others were taken since a job was refused before. */
+/** Whether calls dispatched since this job's last refusal were taken. */
 function isItsOwn({ at, times }: Entry["refusals"], { provenBy }: PoolState): boolean {
   return times > 0 && provenBy > at;
 }
 
-/** Upstream asked the pool for silence. Answers whether there are minutes of it, and a second call was told so that was let go since. */
+/** Upstream asked the pool for silence. Returns whether it asked for minutes, and a second call, dispatched since, was told so too. */
 function silenced({ conditions }: Book, { reservation, row }: Entry, state: PoolState, afterMs: number, now: number): boolean {
   const last = state.silence && now < state.silence.until ? state.silence : null;
   state.silence = silence.told(last, afterMs, now);
@@ -122,7 +125,7 @@ function askedMs(retryAfterMs: number | null, random: number): number {
   return Math.min(silence.MOST_MS, retryAfterMs ?? silence.LEAST_MS) * (1 + 0.1 * random);
 }
 
-/** The cut is what all that was under way asks for. To be told so in spite of it, or to be silent for minutes, is a refusal like one for the rate. */
+/** One cut answers all calls that were under way. Being told so in spite of it, or to wait for minutes, is a refusal like one for the rate. */
 function toldToSlowDown(book: Book, entry: Entry, state: PoolState, afterMs: number | null, now: number, random: number): number {
   const silentUntil = now + askedMs(afterMs, random);
   const long = silentUntil - now > ALARM_MS;
@@ -140,8 +143,8 @@ function doubt({ conditions }: Book, entry: Entry, state: PoolState, now: number
 }
 
 /**
- * When a job comes back that finds no room, ms; null if it keeps its place, as it does a few times while the pool has credit. It comes back behind what has
- * come by then (its row says so from here on): others find out whether there is room for them. `before`: its refusals, without this one.
+ * When a job that finds no room comes back, ms; null if it keeps its place, as it does a few times while the pool has credit. It comes back behind what
+ * has arrived by then (its row says so from here on), so that others find out whether there is room for them. `before`: its refusals without this one.
  */
 export function stepBack(
   entry: Entry,
@@ -161,12 +164,12 @@ export function stepBack(
   const spent = state.credit !== null && isSpent(state.credit, now);
   if (outcome.kind === "slow_down" && times <= (spent ? 0 : 1)) return null;
   if (outcome.kind !== "rate_limited" && outcome.kind !== "slow_down") return null;
-  // What it was told holds for itself, whether or not for the others.
+  // What it was told holds for this job, whether or not for the others.
   const ownMs = (outcome.retryAfterMs ?? 0) > silence.LEAST_MS ? askedMs(outcome.retryAfterMs, random) : 0;
   const own = isItsOwn(before, state);
   if (times <= (spent ? 0 : own && ownMs > 0 ? 1 : PATIENCE)) {
     if (ownMs === 0) return null;
-    // In the line it loses what it has to wait: were it the cause itself, the next call is another's.
+    // It loses as much in line as it has to wait: if it is the cause itself, the next call is another's.
     row.behind = Math.max(row.accepted_at, row.not_before ?? 0, row.behind ?? 0) + ownMs;
     return now + ownMs;
   }
@@ -178,19 +181,19 @@ export function stepBack(
 }
 
 /**
- * A job that comes back for the second time without a word of its pool goes behind what has come by then, and what comes for as long as it has been tried in vain: its tenant's
- * others may well be taken, and where there are none it is called at once.
+ * A job coming back for the second time with nothing known about its pool goes behind everything that has arrived by then, and behind what arrives for as
+ * long as it has been tried in vain: its tenant's other jobs may well be taken, and if there are none it is called at once.
  */
 export function goBehind({ refusals, row }: Entry, backAt: number, now: number): void {
   if (refusals.times > 1) row.behind = backAt + Math.min(ASIDE_MS.some, now - row.accepted_at);
 }
 
-/** It was told, or found out, something of itself alone: that upstream cannot be reached is true of all. */
+/** What it was told, or found out, concerns it alone. That upstream cannot be reached concerns all. */
 function waitsAlone(outcome: Outcome): boolean {
   return outcome.kind === "no_capacity" || (outcome.kind === "retryable" && outcome.unsent === true && !outcome.upstream);
 }
 
-/** Nothing was done, and it will be let go again: nothing says that it will do better then than its tenant's others. */
+/** Nothing was done and it will be dispatched again, but nothing suggests that it will do better than its tenant's other jobs. */
 function cameToNothing(outcome: Outcome): boolean {
   return TURNED_AWAY.has(outcome.kind) || waitsAlone(outcome);
 }

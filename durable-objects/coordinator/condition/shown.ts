@@ -12,14 +12,14 @@ import type { PoolCondition } from "../../../schemas/queue.ts";
 import type { Book, Pool } from "../book.ts";
 import { CODES, LONG_SILENCE_MS } from "./refusals.ts";
 
-/** A call was taken within this time: what is left of the credit is spent and gained again by the moment. ms. */
+/** If a call was taken this recently, credit is spent and regained from moment to moment, and does not lengthen waits. ms. */
 const DOUBT_MS = 10_000;
 
 const NORMAL: PoolCondition = { state: "normal", reason: null, code: null, since: null, next_probe_at: null, failed_probes: 0, share: 1 };
 
 export function shown(book: Book, pool: Pool, now: number): PoolCondition {
   const condition = conditionOf(book, pool, now);
-  // The share grows by the moment: no more of it is told than may be used.
+  // The share grows all the time: round down, so that no more is shown than may be used.
   return { ...condition, share: Math.floor(condition.share * 1_000) / 1_000 };
 }
 
@@ -49,26 +49,29 @@ function conditionOf(book: Book, pool: Pool, now: number): PoolCondition {
   return { ...NORMAL, state: "slowed", reason: "lowered_limit", since: since / 1_000, next_probe_at };
 }
 
-/** Nothing is let go before, since upstream asked for it; ms. */
+/** Until when nothing is dispatched because upstream asked for silence, ms. */
 export function silentUntil({ conditions }: Book, { budget, id }: Pool): number {
   const { silence } = conditions.of(id);
   return Math.max(budget.heldUntil, silence ? Math.min(silence.nextAt, silence.until) : 0);
 }
 
-/** Whose pause by an operator keeps a tenant's jobs in this pool. */
+/** The scope of the operator's pause that holds a tenant's jobs in this pool; null if there is none. */
 export function pausedBy({ conditions }: Book, pool: string, tenant: string): "all" | "pool" | "tenant" | null {
   if (conditions.pausedAt !== null) return "all";
   if (conditions.of(pool).pausedAt !== null) return "pool";
   return conditions.pausedTenants.has(tenant) ? "tenant" : null;
 }
 
-/** Of a tenant whose calls in this pool come to nothing: how many in a row, and as how many its next turn counts. Null of all others. */
+/** For a tenant whose calls in this pool come to nothing: how many in a row, and how many turns its next one counts as. Null for all others. */
 export function inVain({ conditions }: Book, pool: string, tenant: string): { calls: number; turns: number } | null {
   const calls = conditions.of(pool).vain.get(tenant)?.times ?? 0;
   return turns(calls) > 1 ? { calls, turns: turns(calls) } : null;
 }
 
-/** A wait that such turns make longer, since others wait: not longer than all that waits takes. `own`: its tenant's jobs that start until then, this one included, with so many tokens each. */
+/**
+ * Lengthens a wait by those turns if others wait, but to no more than all that waits takes. `own`: the tenant's jobs that start until then, this one
+ * included, and tokens per job.
+ */
 export function outOfTurn(book: Book, pool: Pool, tenant: string, own: { jobs: number; tokens: number }, wait: Eta): Eta {
   const known = inVain(book, pool.id, tenant);
   if (!known || wait.limited_by === "paused") return wait;
@@ -80,8 +83,8 @@ export function outOfTurn(book: Book, pool: Pool, tenant: string, own: { jobs: n
 }
 
 /**
- * A wait as the budget reckons it, made longer by the condition. While a pool stands still it is what is left at the least: from the next probe
- * on, or of a pause from now on, for nobody knows its end. `ahead`: what starts until then, this job included.
+ * Lengthens a wait, as the budget estimates it, by the pool's condition. While the pool stands still it is the least that remains: from the next probe on,
+ * or during a pause from now on, since nobody knows its end. `ahead`: what starts until then, this job included.
  */
 export function prolonged(book: Book, pool: Pool, tenant: string, ahead: { jobs: number; tokens: number }, wait: Eta, now: number): Eta {
   const { credit, cut, provenAt, ramp: governor, stop } = book.conditions.of(pool.id);

@@ -14,30 +14,36 @@ import type { DeadLetter, MailboxAddress, Ticket } from "../../../schemas/rpc.ts
 import type { Tunings } from "../../../schemas/tuning.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
-/** Among the conditions, of which an older program passes over what it does not know: with a table of their own it could not be gone back to. */
+/** Kept among the conditions, where an older version skips what it does not know: a table of its own would rule out going back to that version. */
 const TUNINGS = "tunings";
 
-/** What was enqueued and never changes, but for what is charged for a lease, and what failed last: an older program can read it so, and leaves it out. Times in ms. */
+/**
+ * What was enqueued and never changes, except `behind`, `charged` and `failure`. An older version can read such a row, and drops what it does not know.
+ * Times in ms.
+ */
 type Fixed = {
   pool: string;
   priority: number;
   tokens: number;
-  /** How many of these are the prompt's; missing where no governor asks. */
+  /** How many of these are the prompt's; missing if no growth limit needs it. */
   prompt?: number | undefined;
   accepted_at: number;
   not_before: number | null;
-  /** It stands behind what has come until then (ms): it was refused more than others. Missing of most. */
+  /** It stands behind everything that came until then (ms), because it was refused more than others. Missing for most. */
   behind?: number;
   deadline: number | null;
-  /** Order of arrival here: among tickets of one instant it decides, after a restart too. */
+  /** Order of arrival here; decides between tickets of one instant, after a restart too. */
   arrival: number;
-  /** Missing of a job whose answer is bounded. */
+  /** Missing if the job's answer is bounded. */
   open?: Ticket["open"] | undefined;
-  /** Of a lease: of how many tokens its flow was charged, what that was then in ms of the pool's rate, whether it is kept though the call use less, and whether another competed with it. Missing without one, and of one that an older program let go. */
+  /**
+   * Of a lease: tokens that its flow was charged, what that was then in ms of the pool's rate, whether it is kept even if the call uses less, and whether
+   * another flow competed with it. Missing without a lease, and for one that an older version dispatched.
+   */
   charged?: [tokens: number, ms: number, keeps: boolean, competed?: boolean] | undefined;
-  /** It is a job again whose last call had an unknown outcome; else missing. */
+  /** A repeat of a job whose last call had an unknown outcome; else missing. */
   doubtful?: true | undefined;
-  /** Missing if no call of it came to nothing, or an older program wrote the row since. */
+  /** Missing if none of its calls came to nothing, or an older version has written the row since. */
   failure?: Failure | undefined;
 };
 
@@ -57,23 +63,23 @@ type TicketState = {
 
 export type TicketRow = TicketState & Fixed;
 type SegmentRow = { id: number; mailbox: number; tickets: string; out: ArrayBuffer | null };
-/** Marks, and the tickets that still wait in it, each with which of its tickets it is. */
+/** `out`: the marks. `tickets`: those that still wait in the segment, with their index in it. */
 export type StoredSegment = { id: number; mailbox: number; size: number; out: Uint8Array; tickets: { row: TicketRow; index: number }[] };
 
-/** What is known of a segment that rests; of those of its tickets alone that still wait. Times in ms. */
+/** What is known of a resting segment; counts only its tickets that still wait. Times in ms. */
 export type Summary = {
   pool: string;
   size: number;
-  /** Reserved by all, and by the smallest: missing in what was written before it was asked for. */
+  /** Reserved by all, and by the smallest; the latter is missing in older records. */
   tokens: number;
   smallest?: number;
-  /** How many of each priority. */
+  /** How many jobs of each priority. */
   priorities: [number, number][];
-  /** And of these how many take more of the requests; missing in what was written before it was asked for. */
+  /** How many of these take more of the requests; missing in older records. */
   requests?: number[];
-  /** Of each of these where the first and the last stand, if there are several; missing in what was written before it was asked for. */
+  /** Where the first and last job of each priority stand, if there are several priorities; missing in older records. */
   bands?: [Place, Place][];
-  /** Since when the first of them waits. */
+  /** Since when the first of them has waited. */
   since: number;
   /** The first deadline; null if there is none. */
   deadline: number | null;
@@ -82,16 +88,16 @@ export type Summary = {
   firstOf: Record<Kind, Place | null>;
   /** The last arrival. */
   arrival: number;
-  /** The mailbox as ids name it, and the least and the greatest of the jobs' numbers there. */
+  /** The mailbox as ids name it, and the least and greatest of the jobs' numbers there. */
   site: string;
   numbers: [number, number];
 };
 type Stored = TicketState & { fixed: string };
 
-/** `standing`: of the order, where it was written before a sleep. */
+/** `standing`: the order's, if it was written before a sleep. */
 export type PoolRecord = LedgerRecord & { standing?: Standing };
 
-/** Dead letters kept; older ones make room. */
+/** Dead letters kept; beyond this the oldest are deleted. */
 export const DEAD_LETTERS_KEPT = 10_000;
 
 export class CoordinatorStore {
@@ -136,7 +142,7 @@ export class CoordinatorStore {
   putTicket(row: TicketRow): void {
     const fixed = JSON.stringify(fixedOf(row));
     if (row.phase === "waiting" && row.attempt === 0 && row.doubt === 0) {
-      // Most tickets come so; each value bound costs half a microsecond.
+      // Most tickets are like this; each bound value costs half a microsecond.
       this.sql.run("INSERT OR REPLACE INTO tickets (job, mailbox, fixed) VALUES (?, ?, ?)", row.job, row.mailbox, fixed);
       return;
     }
@@ -158,15 +164,15 @@ export class CoordinatorStore {
     );
   }
 
-  /** Writes waiting tickets of one mailbox as a row together. */
+  /** Writes waiting tickets of one mailbox together, as one row. */
   addSegment(id: number, mailbox: number, rows: TicketRow[]): void {
     const tickets = JSON.stringify(rows.map((row) => [row.job, fixedOf(row)]));
-    // Its marks take their room at once: a row that keeps its length is changed in place, and the pages that hold five kilobytes of tickets are not written with each start.
+    // Marks take their room at once: a row of unchanged length is updated in place, so the pages with its five kilobytes of tickets are not written per start.
     const marks = new Uint8Array(Math.ceil(rows.length / 8));
     this.sql.run("INSERT INTO segments (id, mailbox, tickets, out) VALUES (?, ?, ?, ?)", id, mailbox, tickets, marks.buffer);
   }
 
-  /** Its tickets are left out of memory, here and at wake. */
+  /** Leaves its tickets out of memory, now and at wake. */
   rest(id: number, mailbox: number, summary: Summary): void {
     this.sql.run("INSERT OR REPLACE INTO resting (segment, mailbox, summary) VALUES (?, ?, ?)", id, mailbox, JSON.stringify(summary));
   }
@@ -189,7 +195,7 @@ export class CoordinatorStore {
     this.sql.run("DELETE FROM segments WHERE id = ?", id);
   }
 
-  /** Those that do not rest. */
+  /** Segments that do not rest. */
   *segments(): Iterable<StoredSegment> {
     const rows = this.sql.each<SegmentRow>(
       "SELECT id, mailbox, tickets, out FROM segments WHERE id NOT IN (SELECT segment FROM resting) ORDER BY id",
@@ -239,7 +245,7 @@ export class CoordinatorStore {
     return this.sql.all("SELECT scope, state FROM conditions WHERE scope <> ?", TUNINGS);
   }
 
-  /** What operators have set over what is configured. */
+  /** What operators have set over the configuration. */
   tunings(): Tunings | null {
     const [row] = this.sql.all<{ state: string }>("SELECT state FROM conditions WHERE scope = ?", TUNINGS);
     return row ? (JSON.parse(row.state) as Tunings) : null;
@@ -315,8 +321,8 @@ function opened({ id, mailbox, tickets, out }: SegmentRow): StoredSegment {
 }
 
 /**
- * A ticket to which nothing has happened. All is written out: of 32 tickets that wake together, spreading objects for each took more time than reading them
- * (a fifth of a wake with 100,000 waiting). What most rows have sooner or later has its room in them from the first: what is added to an object stands apart from it.
+ * A ticket to which nothing has happened yet. Every field is written out: when 32 tickets woke together, spreading objects took longer than reading them
+ * (a fifth of a wake with 100,000 waiting). Fields that most rows get sooner or later are there from the start: fields added later are stored apart.
  */
 export function freshRow(job: string, mailbox: number, fixed: Fixed): TicketRow {
   const { accepted_at, arrival, behind, deadline, doubtful, not_before, open, pool, priority, prompt, tokens } = fixed;
