@@ -34,7 +34,7 @@ export function parseJobId(tenant: string, id: string): JobName | null {
 const [TAG, TIME, NUMBER] = [4, 11, 26];
 
 /**
- * What an id tells without the tenant: a name for its mailbox (two mailboxes share one with a chance of 1 in 2^32), and the number there. Null if the text
+ * What an id tells without the tenant being known: a name for its mailbox (two share one with a chance of 1 in 2^32), and the number there. Null if the text
  * does not look like an id. Parsed by hand: the coordinator asks for each ticket, and the pattern took a third of a microsecond.
  */
 export function spotOf(id: string): { site: string; number: number } | null {

@@ -92,7 +92,7 @@ export function readSettings(env: Record<string, unknown>): Settings {
 /** Cloudflare takes 5 KB in a variable or secret, which some thirty keys fill: `SLUICE_KEYS_2` and so on hold the rest. */
 export const isOfKeys = (name: string): boolean => /^SLUICE_KEYS(_\d+)?$/.test(name);
 
-/** As if all of them were one list. */
+/** Reads all of them as if they were one list. */
 function readKeys(env: Record<string, unknown>): KeyConfig[] {
   const names = Object.keys(env).filter(isOfKeys).sort();
   const lists = names.map((name) => parse(name, env[name], KeysConfig, []));

@@ -47,7 +47,7 @@ export type BatchObject = {
   metadata: Record<string, string> | null;
 };
 
-/** What a client sends to create a batch. The window is in hours or days, a week at most; OpenAI itself only takes `24h`. */
+/** What a client sends to create a batch. The window is in hours or days, a week at most: `24h`, as at OpenAI, or another. */
 export const BatchInput = z.looseObject({
   input_file_id: z.string().min(1).max(128),
   endpoint: z.literal(BATCH_ENDPOINT, `only ${BATCH_ENDPOINT} can be called`),

@@ -11,7 +11,7 @@ export type Problem = {
   param: string | null;
   /** For `deadline_unreachable`: the earliest time the job could start, Unix seconds. */
   earliest_possible?: number;
-  /** `x-request-id` of the failed upstream call, if there was one: upstream's support asks for it. */
+  /** `x-request-id` of the failed upstream call, if upstream sent one: its support asks for it. */
   upstream_request_id?: string;
 };
 

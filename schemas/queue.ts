@@ -10,7 +10,7 @@ export type QueueState = {
   /** No new jobs are accepted: from anybody, or from these tenants. */
   draining: boolean;
   draining_tenants: string[];
-  /** What operators have set over the configuration, including pools that are no longer configured. */
+  /** What operators have set on top of the configuration, including pools that are no longer configured. */
   overrides: Overrides;
   pools: PoolState[];
 };
@@ -55,7 +55,7 @@ export type PoolState = {
   draining: boolean;
   /** Limits in force: as configured, as operators have set them since, or as upstream's headers say. */
   limits: { rpm: number; tpm: number; rpd: number | null; tpd: number | null; concurrency: number | null };
-  /** What operators have set over the configuration. */
+  /** What operators have set on top of the configuration. */
   overrides: PoolTuning;
   /** How much of each per-minute limit may be spent at once, in seconds of its rate; configured or learned. */
   burst_seconds: { requests: number; tokens: number };

@@ -47,7 +47,7 @@ export type Allowance = { limit: number; remaining: number; resetMs: number };
 /** What a tenant may spend of a pool: the pool's limits, or the tenant's own where those are lower. Null is no limit. */
 export type Share = { requests: Allowance | null; tokens: Allowance | null };
 
-/** Where a job stands. `attempt`: for a job in line, its last attempt, 0 before the first. `held`: who runs it (or starts it on arrival) since when, ms. */
+/** Where a job stands. `attempt`: in line, its last attempt, 0 before the first. `held`: running or starting on arrival, by whom and since when (ms). */
 export type Place = {
   state: "scheduled" | "waiting" | "running";
   position: number | null;
@@ -173,7 +173,7 @@ export interface CoordinatorRpc {
   late(dispatcher: string, held: Held[]): Promise<Word[]>;
   inspect(): Promise<QueueState>;
   pull(lever: Lever, scope: Scope): Promise<QueueState | Refused>;
-  /** Sets limits over the configuration. If anything changes, the object restarts with it; asking again then gives the answer. */
+  /** Sets limits on top of the configuration. If anything changes, the object restarts with it; asking again then gives the answer. */
   tune(wish: Tune): Promise<PoolTuned | TenantState | Refused>;
   /** What a tenant may still spend of a pool's budget; null if there is no such pool. */
   share(tenant: string, pool: string): Promise<Share | null>;
@@ -361,7 +361,7 @@ export interface MailboxRpc {
   claim(claims: Claim[]): Promise<boolean[]>;
   /** A job's caller was told to come back: the job lives on for a day, whether or not anybody follows it. */
   dismiss(id: string): Promise<void>;
-  /** The caller got the whole answer. Only a quick retry gets it again, or one after `givesUpMs`, when the caller would have given up had nothing arrived. */
+  /** The caller got the whole answer. Only a quick retry gets it again, or one in `givesUpMs`, when the caller would have given up had nothing arrived. */
   collect(id: string, givesUpMs: number | null): Promise<void>;
   /** A job's caller left before it was sent the whole answer. */
   abandon(id: string): Promise<void>;

@@ -6,10 +6,10 @@ import type { ToldEvent } from "./event.ts";
 export const SUBPROTOCOL = "sluice.v1";
 export const BEARER_SUBPROTOCOL_PREFIX = "bearer.";
 
-/** Set only on Sluice's own internal sockets: delta events carry each chunk as upstream wrote it (policy/verbatim.ts). Clients cannot send it. */
+/** On sockets that an ingress door opens for itself: delta events carry each chunk as upstream wrote it (policy/verbatim.ts). Clients cannot send it. */
 export const VERBATIM_HEADER = "x-sluice-verbatim";
 
-/** Also only on internal sockets: the caller waits for the job with this number. */
+/** Also on a door's own sockets: its caller waits for the job with this number. */
 export const CALLER_HEADER = "x-sluice-caller";
 
 /** Jobs that one frame may name, in each of `jobs` and `after`. */
@@ -18,7 +18,7 @@ export const JOBS_PER_FRAME = 1_000;
 export const FRAME_LIMIT = 2_000_000;
 /** Jobs and channels that one socket may follow at a time. */
 export const SUBSCRIPTIONS_LIMIT = 10_000;
-/** For all sockets of one object together, not counting each socket's first: some 30 MB of its memory, twice that with the longest ids. */
+/** For all sockets of one object together, though each may always have one: some 30 MB of its memory, twice that with the longest ids. */
 export const ALL_SUBSCRIPTIONS_LIMIT = 50_000;
 
 /** Names under which a channel remembers how far a consumer has come: this many for keys, and this many for tokens. */

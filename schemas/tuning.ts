@@ -23,7 +23,7 @@ export const TenantTuning = z
   .partial();
 export type TenantTuning = z.infer<typeof TenantTuning>;
 
-/** What operators have set over the configuration, by name. */
+/** What operators have set on top of the configuration, by name. */
 export type Overrides = { pools: Record<string, PoolTuning>; tenants: Record<string, TenantTuning> };
 
 /** `wishes`: ids of the last wishes applied. */

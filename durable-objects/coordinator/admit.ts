@@ -45,7 +45,7 @@ function start(book: Book, pool: Pool, gate: Gate, now: number): void {
   for (let next = pool.order.next(gate); next; next = pool.order.next(gate)) lease(book, pool, next, now);
 }
 
-/** A tenant that was refused last would find out nothing new: the probe is a job of another tenant, if one waits. */
+/** Starts a probe of a tenant that was not refused last, if one waits: one that was refused would find out nothing new. */
 function startUntried(book: Book, pool: Pool, gate: Gate, now: number): void {
   const { vain } = book.conditions.of(pool.id);
   const skipped = new Set<string>();
@@ -106,7 +106,8 @@ class PoolGate implements Gate {
     const book = this.#book;
     const pool = this.#pool;
     const now = this.now;
-    // The tenant's own limit may be meant for live work that is yet to be asked. The batch keeps its turn until then: skipped, a busy pool would leave it none.
+    // The tenant's own limit may be meant for live work that is yet to be asked. The batch keeps its turn until then: if it were skipped, nothing would be
+    // left for it in a pool that others keep busy.
     if (this.#late && liveLanes(book, waiting).some((order) => order !== pool.order)) {
       if (!this.#late.includes(pool)) this.#late.push(pool);
       return "pool";
@@ -187,7 +188,7 @@ function liveAt(book: Book, waiting: Waiting, now: number): number {
   return at;
 }
 
-/** Where live work waits that shares its tenant's own limit with this batch line. */
+/** The orders in which live work waits that shares its tenant's own limit with this batch line. */
 function liveLanes(book: Book, { flow, tenant }: Waiting): readonly Order[] {
   if (!isBatches(flow) || book.tenant(tenant).budget.meters.length === 0) return NO_ORDERS;
   return [...book.pools.values()].map(({ order }) => order).filter(({ lanes }) => (lanes.get(tenant)?.awake ?? 0) > 0);

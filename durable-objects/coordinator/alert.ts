@@ -1,5 +1,5 @@
 /**
- * Alerts operators elsewhere, by one POST to their URL. This adds to the log, it does not replace it: an alert under way when the object dies
+ * Alerts operators elsewhere, by one POST to their URL. In addition to the log, not instead of it: an alert under way when the object dies
  * is not sent again, and `GET /v1/queue` shows how things stand.
  */
 import { type Outside, post } from "../../platform/outside.ts";

@@ -38,7 +38,7 @@ export type { Entry, Pool, TenantDesk };
 const FIRST_CALL_MS = 5_000;
 
 export class Book {
-  /** Those in force. */
+  /** The settings in force. */
   readonly settings: Settings;
   readonly configured: Settings;
   readonly tunings: TuningBook;
@@ -49,7 +49,7 @@ export class Book {
   /** Delayed tickets that may have stepped back behind the next probe of their pool. */
   readonly steppedBack = new Set<Entry>();
   readonly deadlines = heapOf("deadlines", ({ row }) => row.deadline!);
-  /** Tenants held by something of their own until a known instant: of a thousand tenants, a turn looks at these few. */
+  /** Tenants held by something of their own until a known instant. A turn looks at these few, not at all of a thousand. */
   readonly #kept = new RankedHeap<TenantDesk>(
     ({ wakeAt }) => wakeAt,
     ({ slot }) => slot,
@@ -68,7 +68,7 @@ export class Book {
   readonly leased = new Map<string, Map<string, Entry>>();
   /** When each of these dispatchers was last heard from, or asked. */
   readonly heardAt = new Map<string, number>();
-  /** The incarnation of a dispatcher that has taken all its leases, as far as known. */
+  /** By dispatcher: the incarnation that has taken all of its leases, as far as known. */
   readonly boots = new Map<string, string>();
   readonly addresses: Addresses;
   /** When to write what only memory knows, if nothing happens before; Infinity if there is nothing to write. */

@@ -25,7 +25,7 @@ export class Endings {
     this.#all.set(entry.row.job, { entry, sentAt: now });
   }
 
-  /** At wake, when it is not known when it was sent. */
+  /** At wake: when it was last sent is not known. */
   restore(entry: Entry): void {
     this.#all.set(entry.row.job, { entry, sentAt: Number.NEGATIVE_INFINITY });
   }

@@ -17,7 +17,7 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
     if (book.find(ticket.job, now)) return null;
     const problem = refusal(book, address, ticket);
     if (problem) return problem;
-    // Only now: a mailbox none of whose tickets come in is not written down.
+    // Only now, so that a mailbox is written down only if one of its tickets is taken in.
     mailbox ??= book.addresses.numberOf(address);
     const entry = book.insert(bornOf(book, address, ticket, mailbox, now), now);
     book.fresh.add(entry);

@@ -89,7 +89,7 @@ export function started(book: Book, pool: Pool, tokens: number, now: number): vo
   if (changes.length > 0 || learned?.isNotable) report(book, pool, changes);
 }
 
-/** When a call of this many tokens may go although a limit holds it, ms: upstream may no longer keep that limit. Infinity: only when the limit allows. */
+/** When a call of this many tokens may go although a limit holds it, ms: upstream may no longer apply it. Infinity: only when the limit allows. */
 export function askAt(book: Book, pool: Pool, tokens: number, now: number): number {
   const learned = book.limits.of(pool.id);
   return learned?.isInDoubt ? learned.readyAt(pool.budget, tokens, now) : Number.POSITIVE_INFINITY;

@@ -1,4 +1,4 @@
-/** The coordinator wakes: its book, as it was written. */
+/** The coordinator wakes, and its book is rebuilt as it was written. */
 import type { Settings } from "../../platform/settings.ts";
 import { rescale, restore } from "../../policy/ledger.ts";
 import { leaveAtOnce } from "../../policy/placement.ts";

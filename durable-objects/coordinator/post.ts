@@ -10,7 +10,7 @@ import { takeLetters } from "./letters.ts";
 import { leave } from "./settle.ts";
 import { confirmStart, heldBy, isConfirmed, lose, reconcile, unsent } from "./sweep.ts";
 
-/** Verdicts per call: a call between objects holds 32 MB, and each verdict carries words of upstream's. */
+/** Verdicts per call: a call between objects holds 32 MB, and each verdict quotes upstream. */
 const VERDICTS_MOST = 500;
 
 export type Post = {

@@ -11,7 +11,7 @@ import { outOfTurn, prolonged } from "./condition/shown.ts";
 /** `rawMs`: the estimate before calibration. */
 export type Reckoning = Binding & { rawMs: number; position: number; ahead: { jobs: number; tokens: number; own: number } };
 
-/** The position is that in the order as it stands; the wait also counts what is still to come. Tokens of the jobs ahead are counted at the pool's mean. */
+/** The position is as the order stands now; the wait also counts jobs still to come. Tokens of the jobs ahead are counted at the pool's mean. */
 export function reckon(book: Book, { row, address }: Entry, waiting: Waiting, now: number): Reckoning {
   const pool = book.pools.get(row.pool)!;
   const rank = pool.order.rank(waiting);

@@ -18,16 +18,16 @@ import { entryOf, flowOfMailbox, lined, waitingOf } from "./waiting.ts";
 
 /** Most waiting tickets in memory; each takes several hundred bytes of 128 MB in all. */
 const AWAKE_MOST = 20_000;
-/** When there are more, enough go to rest that this part of it stays. */
+/** When there are more, enough go to rest to bring them down to this part of it. */
 const AWAKE_AFTER = 3 / 4;
 /** The first of each lane and kind stay awake: at most `most`, and fewer with many lanes, down to `least`. */
 const KEEP = { most: 256, least: 8 };
 /**
- * If too few may rest, it is tried again when this factor more are awake, or after this many turns; more turns if needed so that on average no more than
- * `looks` jobs are looked at per turn: each takes half a microsecond.
+ * If too few may rest, the next try comes once `factor` times as many are awake, or after `turns` turns; later if needed, so that on average no more than
+ * `looks` jobs are looked at per turn, at half a microsecond each.
  */
 const PATIENCE = { factor: 1.25, turns: 1_024, looks: 4 };
-/** Part of it that may be awake and set aside. */
+/** Part of `AWAKE_MOST` that may be set aside and awake. */
 const ASIDE_PART = 1 / 4;
 /** Most segments woken for their deadline in one turn. */
 const OVERDUE = 32;
@@ -131,7 +131,7 @@ export class Resting {
     this.#book = book;
   }
 
-  /** At wake of the object, before anything else is in line. What lost its pool wakes at once. */
+  /** At wake of the object, before anything else is in line. Segments whose pool is gone wake at once. */
   open(store: CoordinatorStore, now: number): void {
     this.#store = store;
     const { addresses, pools, segments } = this.#book;
@@ -267,7 +267,7 @@ export class Resting {
 
   /** Returns how many of the lane went to rest. */
   #restLane(store: CoordinatorStore, pool: Pool, lane: Lane, keep: number): number {
-    // Whatever goes to rest is among these, so that no other job comes to the front by it.
+    // Only jobs among these go to rest, so that the front of the lane stays as it is.
     const far = new Set<Entry>();
     for (const waiting of lane.far(keep)) far.add(entryOf(waiting));
     return this.#restThese(store, pool, far, (entry) => far.has(entry) && this.#mayRest(entry, pool));
@@ -278,7 +278,7 @@ export class Resting {
     const single = new Map<number, Entry[]>();
     let rested = 0;
     for (const entry of candidates) {
-      // It already rests, with another of its segment.
+      // It already went to rest with another of its segment.
       if (!this.#book.entries.has(entry.row.job)) continue;
       if (entry.place) {
         const { segment } = entry.place;
@@ -372,7 +372,7 @@ export class Resting {
   }
 
   #openSite(name: string): Site {
-    // What a summary cannot answer: reads the segment.
+    // Reads the segment for what its summary cannot answer.
     const before = ({ pool, segment }: Rested, place: Place, kind: Kind) => {
       const { budget } = this.#book.pools.get(pool)!;
       const isBefore = ({ row }: StoredSegment["tickets"][number]) =>

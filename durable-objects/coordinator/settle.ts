@@ -20,7 +20,7 @@ const SMOOTHING = 0.05;
 
 /** `random` in [0, 1): jitter. Settlements of older attempts are ignored: the lease has passed on. */
 export function settle(book: Book, batch: SettleBatch, now: number, random: () => number): void {
-  // Readings first, while their calls' leases are on record; refusals before them, since whether a call was taken is part of what its answer tells.
+  // Refusals before readings: whether a call was taken is part of what its answer tells. Readings before settlements, which end the leases of their calls.
   let refused: Set<string> | undefined;
   for (const settlement of batch.settlements)
     if (wasRefused(book, batch.dispatcher, settlement, now)) refused = (refused ?? new Set()).add(settlement.job);
@@ -44,8 +44,8 @@ function believed(book: Book, { row }: Entry, outcome: Outcome): Outcome {
 }
 
 /**
- * When its call left, ms, if that was later than it was dispatched; null if not, or hardly. After a restart the dispatch time is known of a first attempt only;
- * of another, the latest time is taken that its answer allows.
+ * When its call left, ms, if that was later than it was dispatched; null if not, or hardly. After a restart the dispatch time is on record for a first attempt
+ * only; any other is taken to have left as late as its answer allows.
  */
 function leftAtOf({ lateMs, left, reservation, row }: Entry, { headersMs, waitedMs = 0 }: Settlement, now: number): number | null {
   // A call that asked again was reserved anew at that moment: the wait before it does not count.

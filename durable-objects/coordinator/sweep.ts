@@ -12,7 +12,7 @@ export function sweep(book: Book, now: number, random: () => number): void {
   for (const entry of book.endings.due(now)) tell(book, entry, JSON.parse(entry.row.verdict!) as Verdict);
 }
 
-/** Ends accepted jobs that no limit of their pool could ever hold: the operator has lowered it since, or removed the job's own pool. */
+/** Ends accepted jobs that no limit of their pool could ever hold: the operator has lowered the limit since, or removed the job's own pool. */
 export function endLost(book: Book, now: number): void {
   for (const entry of book.aside.lost.splice(0)) {
     const problem = beyondBounds(book.pools.get(entry.row.pool)!, entry.row.tokens);
@@ -24,7 +24,7 @@ function releaseDelayed(book: Book, now: number): void {
   for (let entry = book.delayed.peek(); entry && entry.row.ready_at <= now; entry = book.delayed.peek()) {
     const { row } = entry;
     book.delayed.pop();
-    // Not written: a wake releases a delayed ticket whose time has come again.
+    // Not written: after a wake, a delayed ticket whose time has come is released again.
     row.phase = "waiting";
     book.line(entry);
   }

@@ -1,5 +1,5 @@
 /**
- * Operators set limits and weights over the configuration. Law: a book knows one set of limits from its beginning. A change is written together with all
+ * Operators set limits and weights on top of the configuration. Law: a book knows one set of limits from its beginning. A change is written together with all
  * that was spent, and the object then restarts, as after a deployment with that configuration: there is no second way in which limits change.
  */
 import { tenantOf } from "../../platform/settings.ts";
@@ -12,7 +12,7 @@ import { unknown } from "./condition/levers.ts";
 import { inspect } from "./inspect.ts";
 import type { Rounds } from "./rounds.ts";
 
-/** The pool or tenant as in force. If something changes, the answer comes once the restarted object is asked again. */
+/** The pool or tenant as it is in force. If something changes, the answer comes once the restarted object is asked again. */
 export async function tune(book: Book, rounds: Rounds, wish: Tune, now: number): Promise<PoolTuned | TenantState | Refused> {
   const { id, kind } = wish;
   // What no longer exists can still be reset.

@@ -1,4 +1,4 @@
-/** What operators have set over the configuration: read as the object wakes, written as they set it. */
+/** What operators have set on top of the configuration: read as the object wakes, written as they set it. */
 import { type Settings, tenantOf } from "../../platform/settings.ts";
 import { retuned, tunedPools, tunedTenant, UNTUNED } from "../../policy/tuning.ts";
 import type { Tune, Tunings } from "../../schemas/tuning.ts";

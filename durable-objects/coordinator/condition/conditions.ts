@@ -51,7 +51,7 @@ export type PoolState = {
 type PoolRecord = Pick<PoolState, "pausedAt" | "stop" | "cut"> & {
   ramp: RampRecord | null;
   use?: Use;
-  /** Of a pool that runs on credit: what was told of that, what was left, and the silence that upstream asked for. Old records have no `credit`. */
+  /** If the pool runs on credit: what operators were told of that, the credit left, and the silence that upstream asked for. Old records have no `credit`. */
   doubted?: (Pick<PoolState, "spent"> & { credit?: Credit; silence?: Silence | null }) | null;
 };
 type Levers = { pausedAt: number | null; tenants: [string, number][] };
@@ -136,7 +136,7 @@ export class Conditions {
     }
   }
 
-  /** Once the tickets are back. `runs`: whether a call of that job in that pool is on record; a probe without one ended unheard. */
+  /** Called once the tickets are back. `runs`: whether a call of that job in that pool is on record; a probe without one ended unheard. */
   findProbes(runs: (pool: string, job: string) => boolean): void {
     for (const [id, state] of this.#pools) {
       if (!state.stop) continue;

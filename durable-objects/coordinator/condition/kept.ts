@@ -1,5 +1,5 @@
 /**
- * Tenants whose calls are never taken while others' are, in a pool that runs on credit: they must not spend what the others gain. Law: none of them waits
+ * Tenants whose calls are not taken while others' are, in a pool that runs on credit: they must not spend what the others gain. Law: none of them waits
  * for good. Where upstream takes only part of what is sent, whoever was taken last would otherwise get all of it, for hours; so one of these tenants is
  * called now and then, each in turn.
  */

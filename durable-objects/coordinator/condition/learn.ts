@@ -95,7 +95,7 @@ function codeOf({ code, status, type }: { code: string | null; status: number; t
   return code ?? (type === "server_error" ? String(status) : type);
 }
 
-/** The dispatcher stands where upstream serves nobody, and objects do not move: another one makes the call. */
+/** The dispatcher runs where upstream serves nobody, and objects do not move: another one makes the call. */
 function leave(book: Book, dispatcher: string): Sign {
   const { conditions } = book;
   if (!conditions.retired.has(dispatcher)) {

@@ -54,7 +54,7 @@ export function took(book: Book, entry: Entry, state: PoolState, now: number): v
   const before = state.credit;
   state.credit = taken(before, entry.credit === "risked", now);
   entry.credit = "counted";
-  // Tenants whose calls are never taken were kept out of line for the others' sake (gate.ts), judged as things were then.
+  // Tenants whose calls are not taken were kept out of line while credit was low (gate.ts): they are asked again.
   if (isKept(before, now) && !isKept(state.credit, now)) for (const tenant of state.vain.keys()) book.readmit(tenant);
   if (before && !state.credit) trustAgain(book, entry.row.pool, state, now);
   else if (state.spent) comeBack(book, entry.row.pool, state, isKept(before, now) || isKept(state.credit, now), now);

@@ -167,7 +167,8 @@ export class CoordinatorStore {
   /** Writes waiting tickets of one mailbox together, as one row. */
   addSegment(id: number, mailbox: number, rows: TicketRow[]): void {
     const tickets = JSON.stringify(rows.map((row) => [row.job, fixedOf(row)]));
-    // Marks take their room at once: a row of unchanged length is updated in place, so the pages with its five kilobytes of tickets are not written per start.
+    // The marks take their room at once: a row that keeps its length is updated in place, so that the pages with its five kilobytes of tickets are not
+    // written with each start.
     const marks = new Uint8Array(Math.ceil(rows.length / 8));
     this.sql.run("INSERT INTO segments (id, mailbox, tickets, out) VALUES (?, ?, ?, ?)", id, mailbox, tickets, marks.buffer);
   }
@@ -245,7 +246,7 @@ export class CoordinatorStore {
     return this.sql.all("SELECT scope, state FROM conditions WHERE scope <> ?", TUNINGS);
   }
 
-  /** What operators have set over the configuration. */
+  /** What operators have set on top of the configuration. */
   tunings(): Tunings | null {
     const [row] = this.sql.all<{ state: string }>("SELECT state FROM conditions WHERE scope = ?", TUNINGS);
     return row ? (JSON.parse(row.state) as Tunings) : null;
