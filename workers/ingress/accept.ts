@@ -1,4 +1,4 @@
-/** From what a client sent to what a mailbox takes: checked, priced, addressed. */
+/** Turns what a client sent into what a mailbox takes: checked, priced and addressed. */
 import { newNonce } from "../../platform/ids.ts";
 import { SPREAD, spreadChannel } from "../../platform/mailboxes.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
@@ -14,27 +14,27 @@ import { passOf } from "./passes.ts";
 import { invalid, malformed, notByToken, notThatChannel } from "./respond.ts";
 import { webhookOf } from "./webhook.ts";
 
-/** `token`: the token that is to come with the answer. */
+/** `token`: the browser token that the answer should carry. */
 export type Accepted =
   | { ok: true; address: MailboxAddress; submission: Submission; token: JobToken | null }
   | { ok: false; problem: Problem };
 
 export type Acceptance = {
   key: Key;
-  /** Of a token; null for a key. */
+  /** Set if a token was used; null for a key. */
   grant: Grant | null;
   settings: Settings;
   /** ms */
   now: number;
-  /** The Idempotency-Key of this very job. */
+  /** The Idempotency-Key of this job. */
   idempotencyKey: string | null;
-  /** Perhaps a job of before is meant, as where there is an Idempotency-Key: whether it is there, the mailbox sees. */
+  /** The request may repeat an earlier job, as with an Idempotency-Key; only the mailbox can tell whether that job exists. */
   maybeKnown?: boolean;
-  /** Which of the spread mailboxes takes jobs without a channel. */
+  /** Picks the spread mailbox for jobs without a channel. */
   spread: number;
 };
 
-/** Of what has no price any more, a mailbox can but give the job that there is. */
+/** For a request that can no longer be priced: the mailbox can only answer it with the job that already exists. */
 const UNPRICED: Priced = { ok: true, request: "", model: "", pool: "", tokens: 0 };
 
 export async function accept(raw: unknown, context: Acceptance): Promise<Accepted> {
@@ -88,8 +88,8 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
 }
 
 /**
- * An Idempotency-Key that comes with a token: good in its channel, for every token of it, so that a page may try again with its next one. It uses up none
- * of the tenant's, whose names can be guessed; a line break, which no header holds, keeps the two apart.
+ * An Idempotency-Key that comes with a token belongs to its channel, for every token of that channel, so that a page may retry with its next one. It uses
+ * up none of the tenant's keys, which can be guessed. The separator is a line break, which no header can contain.
  */
 function keyInChannel(channel: string | null, key: string): string {
   return `${channel}\n${key}`;
@@ -99,7 +99,7 @@ function badTimes(input: JobInput, now: number): Problem | null {
   const { deadline, not_before } = input;
   if (deadline == null) return null;
   if (deadline * 1_000 <= now) return invalid("The deadline has passed.", "deadline", "deadline_passed");
-  // No effort is good enough for it.
+  // Not even `best_effort` could meet it.
   if (not_before == null || not_before < deadline) return null;
   return { ...invalid("not_before does not lie before the deadline.", "deadline", "deadline_unreachable"), earliest_possible: not_before };
 }

@@ -1,4 +1,4 @@
-/** Who asks. A key is known by its SHA-256 alone. */
+/** Who is calling. Keys are known only by their SHA-256. */
 import type { Key, Settings } from "../../platform/settings.ts";
 import { grantMay, keyMay, type Need } from "../../policy/grant.ts";
 import type { Problem } from "../../schemas/problem.ts";
@@ -8,7 +8,7 @@ import { looksLikeToken, verifyToken } from "./tokens.ts";
 
 export type Caller = { ok: true; key: Key; keyHash: string; grant: Grant | null } | { ok: false; problem: Problem };
 
-/** Checks the bearer key or token, and that it opens this door. `now` in ms. */
+/** Checks the bearer key or token, and whether it opens this door. `now` in ms. */
 export async function authenticate(request: Request, settings: Settings, need: Need, now: number): Promise<Caller> {
   const token = bearerOf(request);
   if (token === null) {
@@ -39,7 +39,7 @@ async function byToken(token: string, settings: Settings, need: Need, now: numbe
   return { ok: true, key, keyHash: "", grant };
 }
 
-/** Tokens remembered for each settings, so that a busy client's key is hashed once in this isolate's life. */
+/** Keys remembered per settings, so that a busy client's key is hashed only once per isolate. */
 const REMEMBERED = 1_000;
 type Known = { key: Key; hash: string };
 const remembered = new WeakMap<Settings, Map<string, Known>>();
@@ -56,7 +56,7 @@ async function keyOf(token: string, settings: Settings): Promise<Known | undefin
   return { key, hash };
 }
 
-/** From the header, or for a browser's WebSocket from the subprotocol pair. Never from the URL: URLs are logged. */
+/** From the header, or from the subprotocol pair of a browser's WebSocket. Never from the URL: URLs get logged. */
 function bearerOf(request: Request): string | null {
   const header = /^Bearer\s+(\S+)$/i.exec(request.headers.get("authorization") ?? "");
   if (header) return header[1]!;

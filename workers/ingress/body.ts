@@ -1,26 +1,26 @@
-/** Request bodies, read within bounds: an object's memory is 128 MB for all that it does at once. */
+/** Reads request bodies within bounds: an isolate has 128 MB of memory for everything it does at once. */
 import type { z } from "zod";
 import { parseExact } from "../../platform/exact-json.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import { excessOf } from "./measure-json.ts";
 import { invalid, malformed } from "./respond.ts";
 
-/** A JSON body, in bytes. */
+/** Bytes of a JSON body. */
 export const BODY_LIMIT = 32 * 1024 * 1024;
-/** A line of JSONL, in characters. */
+/** Characters of a JSONL line. */
 export const LINE_LIMIT = 16 * 1024 * 1024;
 
 export function tooLarge(what: string, limit: number): Problem {
   return invalid(`${what} is larger than ${Math.floor(limit / 1_048_576)} MB.`, null, "request_too_large", 413);
 }
 
-/** A body that is too large is read to here and thrown away: to answer before its end breaks the connection, and the answer is lost. */
+/** Bytes of an oversized body that are read and thrown away: answering before the body ends breaks the connection, and the answer is lost. */
 const DISCARD_LIMIT = 128 * 1024 * 1024;
 
 /** The body as text. */
 async function readText(request: Request): Promise<{ ok: true; text: string } | { ok: false; problem: Problem }> {
   if (!request.body) return { ok: true, text: "" };
-  // Nearly all say how much comes, and no more comes then: to read chunk by chunk takes several turns of the promises.
+  // Nearly all requests state their length and send no more than that. Reading chunk by chunk would take several promise turns.
   if (Number(request.headers.get("content-length") ?? Number.POSITIVE_INFINITY) <= BODY_LIMIT)
     return { ok: true, text: await request.text() };
   const decoder = new TextDecoder();
@@ -38,7 +38,7 @@ async function readText(request: Request): Promise<{ ok: true; text: string } | 
 
 type Json = { ok: true; value: unknown; text: string } | { ok: false; problem: Problem };
 
-/** The body as JSON, and as the text that it came in. `none`: what an empty body stands for, where it may be empty. */
+/** The body as JSON, and the text it came as. `none`: the value of an empty body, where one is allowed. */
 export async function readJson(request: Request, none?: unknown): Promise<Json> {
   const body = await readText(request);
   if (!body.ok) return body;
@@ -50,7 +50,7 @@ export async function readJson(request: Request, none?: unknown): Promise<Json> 
   return { ok: false, problem: invalid("We could not parse the JSON body of your request.", null, "invalid_json") };
 }
 
-/** The body as a schema has it. `none`: as in `readJson`. */
+/** The body parsed by a schema. `none`: as in `readJson`. */
 export async function readAs<T>(
   request: Request,
   schema: z.ZodType<T>,
@@ -62,7 +62,7 @@ export async function readAs<T>(
   return parsed.success ? { ok: true, value: parsed.data } : { ok: false, problem: malformed(parsed.error) };
 }
 
-/** Undefined if it is no JSON, or more than is read. */
+/** Undefined if the text is not JSON, or exceeds the limits. */
 export function parseJson(text: string): unknown {
   return excessOf(text) === null ? parsed(text) : undefined;
 }
@@ -77,7 +77,7 @@ function parsed(text: string): unknown {
 
 export type Line = { number: number; text: string; tooLong: boolean };
 
-/** Lines of a stream, numbered from 1; blank ones are skipped. A line beyond the limit comes as its beginning, marked. */
+/** Lines of a stream, numbered from 1; blank ones are skipped. A line beyond the limit is cut off there and marked. */
 export async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Line> {
   const decoder = new TextDecoder();
   let pieces: string[] = [];

@@ -2,7 +2,7 @@ import type { Env } from "../../platform/objects.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
 import type { Grant } from "../../schemas/token.ts";
 
-/** What a door needs of its request. */
+/** What a door needs to answer a request. */
 export type Context = {
   request: Request;
   url: URL;
@@ -16,7 +16,7 @@ export type Context = {
   grant: Grant | null;
   /** ms since the epoch, when the request came in. */
   now: number;
-  /** Lets work go on after the answer. */
+  /** Lets work continue after the answer. */
   background: (work: Promise<unknown>) => void;
   /** The next of the mailboxes over which jobs and sockets without a channel are spread. */
   spread: () => number;

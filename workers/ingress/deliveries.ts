@@ -1,4 +1,4 @@
-/** `GET /v1/jobs/{id}/deliveries`, `POST /v1/jobs/{id}/deliveries/{delivery}/redeliver`: what a job's webhook was told. */
+/** `GET /v1/jobs/{id}/deliveries`, `POST /v1/jobs/{id}/deliveries/{delivery}/redeliver`: what was sent to a job's webhook. */
 import { parseJobId } from "../../platform/ids.ts";
 import { callMailbox } from "../../platform/objects.ts";
 import type { Context } from "./context.ts";

@@ -1,6 +1,6 @@
 /**
- * A job's events, read by a door as they come. The door holds a WebSocket to the job's mailbox, as a client would: while nothing happens the
- * mailbox sleeps, and all that sockets promise (order, no gap, deltas, resume) holds here too.
+ * Lets a door read a job's events as they come. The door holds a WebSocket to the job's mailbox, as a client would: the mailbox sleeps while nothing
+ * happens, and everything that sockets promise (order, no gaps, deltas, resume) holds here too.
  */
 import { type JobName, parseJobId } from "../../platform/ids.ts";
 import { fetchMailbox } from "../../platform/objects.ts";
@@ -15,36 +15,36 @@ import { sayGrant, TokenOver } from "./passes.ts";
 export type Follow = {
   address: MailboxAddress;
   job: string;
-  /** Events up to this seq are known; one beyond all that there is counts as the last that there is. */
+  /** Events up to this seq are known; a value beyond the last event counts as the last event. */
   after: number;
   deltas: boolean;
-  /** Each chunk comes as upstream wrote it: an object, or a text (policy/verbatim.ts). */
+  /** Chunks come as upstream wrote them: an object, or a text (policy/verbatim.ts). */
   verbatim?: boolean;
-  /** The reader waits for the job as for a plain call: while it is there, the job's caller is. */
+  /** The reader waits for the job as for a plain call: while it is here, the job's caller counts as present. */
   caller?: boolean;
-  /** Of the reader's token, which ends the following as it ends a socket; null for a key. */
+  /** The reader's token, whose end also ends this, as it ends a socket; null for a key. */
   grant: Grant | null;
-  /** The reader has gone. */
+  /** Aborted when the reader has gone. */
   signal: AbortSignal;
 };
 
-/** Characters that are read between two acks: the mailbox sends a window ahead and the rest from its log, for memory is 128 MB for all readers. */
+/** Characters read between two acks: the mailbox sends one window ahead and the rest from its log, because all readers share 128 MB of memory. */
 const ACK_CHARACTERS = 64_000;
-/** Connections that broke one after another without an event between them. */
+/** Broken connections in a row, with no event in between, before giving up. */
 const FAILURES_LIMIT = 6;
 const PAUSE_MS = 100;
 
 /**
- * Yields each event once, in order, to the last; nothing of a job whose last is known, and the last to who claims to know more than there is. Connects again
- * by itself where the mailbox restarts.
- * @throws TokenOver when the reader's token is; an Error if the mailbox cannot be reached for some seconds, or has no such job.
+ * Yields each event once, in order, up to the last. If the job has ended and `after` is its last event, yields nothing; if `after` lies beyond that, yields
+ * the last event. Reconnects by itself when the mailbox restarts.
+ * @throws TokenOver when the reader's token ends; an Error if the mailbox cannot be reached for some seconds or has no such job.
  */
 export async function* follow(
   env: Context["env"],
   { address, job, after, deltas, verbatim = false, caller = false, grant, signal }: Follow,
 ): AsyncGenerator<JobEvent> {
   let last = after;
-  // Until an event has come, that is what the reader says: the mailbox knows better.
+  // Until the first event, `last` is only the reader's claim, and the mailbox knows better.
   let isClaim = true;
   for (let failures = 0; !signal.aborted; failures++) {
     if (failures > FAILURES_LIMIT) throw new Error("The mailbox cannot be reached.");
@@ -80,11 +80,11 @@ async function open(
   return new Line(answer.webSocket, signal);
 }
 
-/** One connection. What arrives waits here until it is read. */
+/** One connection. Arriving frames wait here until they are read. */
 class Line {
   readonly #socket: WebSocket;
   readonly #texts: string[] = [];
-  /** Read and not acked. */
+  /** Read but not yet acked. */
   #frames = 0;
   #characters = 0;
   #closed = false;
@@ -108,7 +108,7 @@ class Line {
     if (!this.#closed) this.#socket.send(JSON.stringify(frame));
   }
 
-  /** Ends with the connection; "ended" says that nothing more comes. @throws if the mailbox refuses the subscription. */
+  /** Ends with the connection; "ended" means that nothing more comes. @throws if the mailbox refuses the subscription. */
   async *events(): AsyncGenerator<JobEvent | "ended"> {
     try {
       for (;;) {
@@ -139,7 +139,7 @@ class Line {
     this.#wake();
   }
 
-  /** The reader came back for more. */
+  /** The reader has dealt with an event and comes back for more. */
   #dealt(characters: number): void {
     this.#frames++;
     this.#characters += characters;
@@ -155,7 +155,7 @@ class Line {
     try {
       this.#socket.close(1000, "done");
     } catch {
-      // Closed from there already.
+      // The other side has already closed it.
     }
     this.#wake();
   }

@@ -1,4 +1,4 @@
-/** `GET /v1/jobs/{id}/events`: what a socket is told of a job, as Server-Sent Events. */
+/** `GET /v1/jobs/{id}/events`: what a socket is told about a job, as Server-Sent Events. */
 import { parseJobId } from "../../platform/ids.ts";
 import { mayUseJob } from "../../policy/grant.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
@@ -11,7 +11,7 @@ import { badParameter, noSuchJob, refuse } from "./respond.ts";
 import { SSE_HEADERS, sse } from "./sse.ts";
 import { waitOf } from "./wait.ts";
 
-/** Server-Sent Events; a list, by long-poll, for who names a time to wait or asks for JSON. */
+/** Server-Sent Events, or a long-polled list if the client names a time to wait or asks for JSON. */
 export async function jobEvents(context: Context): Promise<Response> {
   const { env, grant, key, params, request, url } = context;
   const id = params.id ?? "";
@@ -43,7 +43,7 @@ async function streamEvents({ background, env, grant, request }: Context, wish: 
   request.signal.addEventListener("abort", () => reader.abort());
   const over = isEnd(job.status);
   const events = follow(env, { ...wish, signal: reader.signal });
-  // Of a job that has ended all is there. Who has it already is told so: an EventSource comes back for ever otherwise.
+  // If the job has ended, its events are all there. A client that already has them gets a 204; otherwise an EventSource would reconnect for ever.
   const first = over ? (await events.next()).value : null;
   if (over && !first) return new Response(null, { status: 204 });
   const body = sse(

@@ -1,4 +1,4 @@
-/** A token that comes with the answer to a submit: for that job alone, to be handed to the page that waits for it. */
+/** A token that comes with the answer to a submit: valid for that job only, to be handed to the page that waits for it. */
 import { keyMay, shown } from "../../policy/grant.ts";
 import type { Job } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
@@ -9,7 +9,7 @@ import type { Context } from "./context.ts";
 import { noTokens, notByToken } from "./respond.ts";
 import { mint } from "./tokens.ts";
 
-/** Why no such token can be made; null if it can. Asked before the job is accepted. */
+/** Why no such token can be made; null if it can. Checked before the job is accepted. */
 export function objectionTo(wish: JobToken, { grant, key, settings }: Pick<Context, "grant" | "key" | "settings">): Problem | null {
   if (settings.tokenSecret === null) return noTokens();
   if (grant) return notByToken("make another", "token");
@@ -24,7 +24,7 @@ export function objectionTo(wish: JobToken, { grant, key, settings }: Pick<Conte
   };
 }
 
-/** What is answered of each submission, in order. */
+/** The answer to each submission, in order. */
 export function answersTo(context: Context, accepted: Accepted[], results: Submitted[]): Promise<(Job | Problem)[]> {
   return Promise.all(
     results.map(async (result, index) => {

@@ -1,14 +1,14 @@
-/** How much a JSON text holds, before it is parsed: 31 MB of brackets take a parser half a minute, and ten million empty objects a gigabyte. */
+/** Measures a JSON text before it is parsed: 31 MB of brackets take a parser half a minute, and ten million empty objects take a gigabyte. */
 import { NESTING_LIMIT } from "../../schemas/nesting.ts";
 
-/** Shorter ones are parsed in any case within a fraction of a second. */
+/** Characters; anything shorter is parsed within a fraction of a second, whatever it contains. */
 const HARMLESS = 256 * 1024;
-/** Lists and objects, one in the other: those of a request, and of what it comes in. */
+/** Nesting of arrays and objects: what a request may have, plus what it is wrapped in. */
 const DEPTH_LIMIT = NESTING_LIMIT + 8;
-/** Values in a text. Ten thousand jobs of two hundred each. */
+/** Values in a text: enough for ten thousand jobs of two hundred each. */
 const VALUES_LIMIT = 2_000_000;
 
-/** Why this text is not to be parsed; null if it is. Texts that are no JSON are judged as well as they can be. */
+/** Why this text must not be parsed; null if it may be. Invalid JSON is judged as well as possible. */
 export function excessOf(text: string): string | null {
   if (text.length <= HARMLESS) return null;
   let depth = 0;
@@ -35,7 +35,7 @@ export function excessOf(text: string): string | null {
   return null;
 }
 
-/** Where the string ends that begins at `from`; the end of the text if it does not. */
+/** The end of the string that begins at `from`, or the end of the text if the string is unterminated. */
 function endOfString(text: string, from: number): number {
   let at = text.indexOf('"', from + 1);
   while (at >= 0 && isEscaped(text, at)) at = text.indexOf('"', at + 1);

@@ -1,4 +1,4 @@
-/** Calls made with a browser token. Whether it was revoked its mailboxes know: it is asked where the call goes anyway. */
+/** Calls made with a browser token. Its mailboxes know whether it was revoked, so the check happens where the call goes anyway. */
 import { callMailbox } from "../../platform/objects.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { MailboxAddress, MailboxRpc } from "../../schemas/rpc.ts";
@@ -15,17 +15,17 @@ export class TokenOver extends Error {
   }
 }
 
-/** What of a grant a mailbox must know. */
+/** The part of a grant that a mailbox needs. */
 export function passOf({ expiresAt, id, maxJobs }: Grant): Pass {
   return { id, maxJobs, expiresAt };
 }
 
-/** Tells a mailbox what the token allows that a socket is opened with. Encoded: a header holds no other characters. */
+/** Tells a mailbox what the token that opens a socket allows. Encoded, because a header cannot hold all characters. */
 export function sayGrant(headers: Headers, grant: Grant): void {
   headers.set(GRANT_HEADER, encodeURIComponent(JSON.stringify(grant)));
 }
 
-/** A call to a mailbox that changes nothing, for whoever asks. @throws TokenOver if that is a token which was revoked. */
+/** A call to a mailbox that changes nothing. @throws TokenOver if the caller uses a revoked token. */
 export async function readMailbox<R>(
   { env, grant }: Pick<Context, "env" | "grant">,
   address: MailboxAddress,
@@ -37,7 +37,7 @@ export async function readMailbox<R>(
   return result;
 }
 
-/** The same before a call that changes something. */
+/** The same check, before a call that changes something. @throws TokenOver */
 export async function mustStand({ env, grant }: Pick<Context, "env" | "grant">, address: MailboxAddress): Promise<void> {
   if (grant && (await callMailbox(env, address, (stub) => stub.isRevoked(passOf(grant))))) throw new TokenOver("revoked");
 }

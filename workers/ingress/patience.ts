@@ -1,7 +1,7 @@
-/** Why the signal was aborted, if the time was over before the caller went. */
+/** Abort reason when the time ran out before the caller left. */
 export const OUT_OF_TIME = "out of time";
 
-/** A caller's patience, as a signal: aborted when the time is over, or when the caller goes. `over` ends it, whatever became of it. */
+/** A caller's patience as a signal: aborted when the time is up or the caller leaves. `over` ends it early. */
 export function patienceOf(request: Request, ms: number): { signal: AbortSignal; over: () => void } {
   const reader = new AbortController();
   const over = () => {

@@ -1,4 +1,4 @@
-/** A job's events by long-poll: what is there, or what comes first. */
+/** A job's events by long-poll: what is already there, or the first that comes. */
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { Context } from "./context.ts";
@@ -21,17 +21,17 @@ export async function pollEvents(
   const stored = (since: number) => readMailbox({ env, grant }, address, (stub) => stub.events(job, since, deltas, PAGE_LIMIT));
   let logged = await stored(after);
   if (!logged) return refuse(noSuchJob(job));
-  // A mailbox of an older program, while a new one is rolled out, does not say.
+  // A mailbox that still runs an older version, during a rollout, does not say.
   const from = logged.from ?? after;
   let over = false;
   const isEmpty = logged.events.length === 0;
   if (isEmpty) {
     const last = (await readMailbox({ env, grant }, address, (stub) => stub.events(job, 0, false)))?.events.at(-1);
-    // It may have ended just now: then its end is still to be told.
+    // It may have ended just now; then its last event is still to be sent.
     over = ended(last) && last.seq <= from;
   }
   if (isEmpty && !over && seconds > 0) {
-    // Followed only until something comes, and then read from the log: so that all that came with it is in the answer too.
+    // Followed only until something comes, then read from the log, so that everything that came with it is in the answer too.
     if (await somethingComes(env, { ...wish, after: from }, seconds, request)) logged = await stored(from);
   }
   if (!logged) return refuse(noSuchJob(job));

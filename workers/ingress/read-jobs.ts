@@ -16,9 +16,12 @@ import { badParameter, invalid, json, limitOf, noSuchBatch, noSuchJob, noSuchLim
 import { waitOf } from "./wait.ts";
 
 const PAGE = { standard: 20, most: 100 };
-/** A list over all channels asks each of them; with more, the client must name one. */
+/** A list over all channels asks each of them; with more than this, the client must name one. */
 const CHANNELS_LIMIT = 200;
-/** Characters of the answers on a page, and one job of each channel beyond: they are in memory several times, as they come and as they are written, and a message holds 32 MiB. */
+/**
+ * Characters of the answers on a page, plus one job per channel. They are in memory several times, while they arrive and while they are written, and an RPC
+ * message holds 32 MiB.
+ */
 const PAGE_CHARACTERS = 8_000_000;
 
 export async function getJob(context: Context): Promise<Response> {
@@ -34,7 +37,7 @@ export async function getJob(context: Context): Promise<Response> {
   return json(shown(grant, key.roles, current), isEnd(current.status) ? 200 : 202, wait.headers);
 }
 
-/** The job once it has ended, or as it stands when the time is over. The mailbox may sleep meanwhile: a call held open would keep it awake. */
+/** The job once it has ended, or as it stands when the time is up. The mailbox may sleep meanwhile; a call held open would keep it awake. */
 async function waitForEnd({ env, grant, request }: Context, address: MailboxAddress, id: string, seconds: number): Promise<Job> {
   const { signal, over } = patienceOf(request, seconds * 1_000);
   try {
@@ -97,7 +100,7 @@ export async function listJobs(context: Context): Promise<Response> {
 
 type Named = { job: Job; name: JobName };
 
-/** Newest first; no further than each channel told: the next of one that was cut stands before what is older than its last. */
+/** Newest first, cut where a channel's page was cut: that channel's next job comes before anything older than its last one here. */
 function merged(pages: { cut: boolean; jobs: Named[] }[]): Named[] {
   const all = pages.flatMap(({ jobs }) => jobs).sort((a, b) => newestFirst(a.name, b.name));
   const lasts = pages.flatMap(({ cut, jobs }) => (cut ? jobs.at(-1)! : []));
@@ -107,7 +110,7 @@ function merged(pages: { cut: boolean; jobs: Named[] }[]): Named[] {
   );
 }
 
-/** Over all mailboxes jobs are ordered by time, then channel, then number: the cursor cuts each of them at its place. */
+/** Jobs of all mailboxes are ordered by time, then channel, then number; this is where the cursor falls in one mailbox. */
 function boundOf(channel: string, cursor: JobName | null): ListQuery["before"] {
   if (!cursor) return null;
   if (channel === cursor.channel) return { at: cursor.at, number: cursor.number };

@@ -19,23 +19,23 @@ export function invalid(message: string, param: string | null = null, code: stri
   return { status, type: "invalid_request_error", code, message, param };
 }
 
-/** A parameter of the URL, a header, or a field of a body that has no code of its own. */
+/** A bad URL parameter or header, or a body field without an error code of its own. */
 export function badParameter(message: string, param: string | null): Problem {
   return invalid(message, param, "invalid_parameter");
 }
 
-/** To a token whose channels are others, or that has several of which none was named. */
+/** For a token that does not cover the channel, or that covers several when none was named. */
 export function notThatChannel(code: "channel_required" | "channel_not_allowed"): Problem {
   if (code === "channel_required") return invalid("This token has several channels: name one.", "channel", code);
   return { status: 403, type: "permission_error", code, message: "This token may not use that channel.", param: "channel" };
 }
 
-/** To a token, of what is left to keys. */
+/** For a token that tries what only keys may do. */
 export function notByToken(what: string, param: string | null = null): Problem {
   return { status: 403, type: "permission_error", code: "insufficient_permissions", message: `A token may not ${what}.`, param };
 }
 
-/** To whoever asks for a token of a deployment that has no secret to sign it. */
+/** For a token request to a deployment that has no secret to sign tokens with. */
 export function noTokens(): Problem {
   const message = "This deployment makes no tokens: its operator has not set SLUICE_TOKEN_SECRET.";
   return { status: 501, type: "server_error", code: "tokens_not_configured", message, param: null };
@@ -49,7 +49,7 @@ export function noSuchBatch(id: string): Problem {
   return invalid(`No batch found with id '${id.slice(0, 200)}'.`, "id", null, 404);
 }
 
-/** What a schema says of a body, by its first fault. */
+/** The first fault that a schema finds in a body. */
 export function malformed({ issues: [issue] }: ZodError, code = "invalid_parameter"): Problem {
   const unknown = issue?.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
   const param = [...(issue?.path ?? []), ...unknown].join(".").slice(0, 200) || null;
@@ -58,7 +58,7 @@ export function malformed({ issues: [issue] }: ZodError, code = "invalid_paramet
 
 type Lengths = { standard: number; most: number };
 
-/** How many a client wants on a page; null if that cannot be. */
+/** The page size that a client asks for; null if it is invalid. */
 export function limitOf(url: URL, { most, standard }: Lengths): number | null {
   const limit = Number(url.searchParams.get("limit") ?? standard);
   return Number.isInteger(limit) && limit >= 1 && limit <= most ? limit : null;
@@ -68,7 +68,7 @@ export function noSuchLimit({ most }: Lengths): Problem {
   return badParameter(`limit is a whole number from 1 to ${most}.`, "limit");
 }
 
-/** A name in a path. What is badly encoded is the name of nothing, and stands as it is. */
+/** Decodes a name in a path. If it is badly encoded, it matches nothing and is returned unchanged. */
 export function decoded(name: string): string {
   try {
     return decodeURIComponent(name);
@@ -77,7 +77,7 @@ export function decoded(name: string): string {
   }
 }
 
-/** A page as OpenAI's lists have it. */
+/** A page in the shape of OpenAI's lists. */
 export function page(data: { id: string }[], has_more: boolean) {
   return { object: "list", data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more };
 }

@@ -9,7 +9,7 @@ import { passOf } from "./passes.ts";
 import { invalid, json, malformed, noTokens, refuse } from "./respond.ts";
 import { verifyToken } from "./tokens.ts";
 
-/** Answers once no mailbox takes the token any more. */
+/** Answers once no mailbox accepts the token any more. */
 export async function revokeToken({ env, key, now, request, settings }: Context): Promise<Response> {
   if (settings.tokenSecret === null) return refuse(noTokens());
   const body = await readJson(request);
@@ -17,7 +17,7 @@ export async function revokeToken({ env, key, now, request, settings }: Context)
   const parsed = RevokeInput.safeParse(body.value);
   if (!parsed.success) return refuse(malformed(parsed.error, "invalid_token_request"));
   const verified = await verifyToken(settings, parsed.data.token, now);
-  // Of one that is over nothing is left to take back.
+  // An expired token has nothing left to revoke.
   if (!verified.ok && verified.reason === "expired") return json({ object: "token", revoked: true });
   if (!verified.ok || verified.key.tenant !== key.tenant) return refuse(invalid("That is no token of yours.", "token", "invalid_token"));
   const { grant } = verified;
@@ -30,7 +30,7 @@ export async function revokeToken({ env, key, now, request, settings }: Context)
   return json({ object: "token", revoked: true });
 }
 
-/** Wherever the token may act, or a socket that it opened may be. */
+/** Every mailbox where the token may act, or that may hold a socket it opened. */
 function mailboxesOf({ channels, jobs }: Grant, tenant: string): string[] {
   const lobbies = Array.from({ length: SPREAD }, (_, index) => lobbyChannel(index));
   const ofJobs = jobs.flatMap((id) => parseJobId(tenant, id)?.channel ?? []);

@@ -1,4 +1,4 @@
-/** The menu: every door of Sluice, and the role that opens it. */
+/** The route table: every door of Sluice, and the role that opens it. */
 import { Router } from "itty-router";
 import { LookUp } from "../../platform/look-up.ts";
 import { callCoordinator, type Env, isOverloaded } from "../../platform/objects.ts";
@@ -85,10 +85,10 @@ const router = Router()
     return refuse(invalid(`Unknown request URL: ${request.method} ${pathname}.`, null, "unknown_url", 404));
   });
 
-/** As the description is to have them, no more and no fewer. */
+/** For the test that the API's description lists exactly these routes. */
 export const { routes } = router;
 
-/** Of the local runtime: Cloudflare's does not run all on one thread. */
+/** For the local runtime only: Cloudflare's does not run everything on one thread. */
 const lookUp = new LookUp(Date.now);
 
 /** `now`: when the request came in, ms. */
@@ -107,7 +107,7 @@ async function answer(request: Request, env: Env, ctx: ExecutionContext, now: nu
     response = refuse(problemOf(error, request, requestId));
   }
   if (response.webSocket) return response;
-  // What an object answered is not ours to write on. What a door made is, and to copy it costs as much as to make it.
+  // Headers of a fetched response are immutable, so it is copied. A door's own response is not: copying costs as much as making it.
   const own = response.url === "" ? response : new Response(response.body, response);
   own.headers.set("x-request-id", requestId);
   openToPages(own.headers);
@@ -118,7 +118,7 @@ async function routed(request: Request, env: Env, ctx: ExecutionContext, now: nu
   return (await router.fetch(request, env, ctx, now)) as Response;
 }
 
-/** What GET answers, without its body: watchers of a service ask so. */
+/** What GET answers, without the body: uptime monitors ask this way. */
 async function headOf(request: Request, env: Env, ctx: ExecutionContext, now: number): Promise<Response> {
   const answer = await routed(new Request(request, { method: "GET" }), env, ctx, now);
   await answer.body?.cancel();
@@ -158,13 +158,13 @@ async function health(env: Env): Promise<Response> {
 
 let known: { env: Env; settings: Settings } | null = null;
 
-/** Parsed once for each environment, not for each request. */
+/** Parsed once per environment, not per request. */
 function settingsOf(env: Env): Settings {
   if (known?.env !== env) known = { env, settings: readSettings(env) };
   return known.settings;
 }
 
-/** What else was thrown is a bug, settings that are malformed, or an object that could not be reached: no client's business, but its operator's. */
+/** Anything else thrown is a bug, malformed settings, or an unreachable object: of no concern to the client, but the operator must see it. */
 function problemOf(error: unknown, request: Request & { route?: string }, requestId: string): Problem {
   if (error instanceof TokenOver) return error.problem;
   const type = "server_error";

@@ -1,4 +1,4 @@
-/** The built-in upstream, to be looked at: in local mode alone. Jobs do not come this way. */
+/** Gives direct access to the built-in upstream, in local mode only. Jobs do not come this way. */
 import type { Env } from "../../platform/objects.ts";
 import { invalid, refuse } from "./respond.ts";
 

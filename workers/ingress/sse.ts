@@ -1,6 +1,6 @@
 /** Server-Sent Events (WHATWG HTML, 9.2). */
 
-/** Comments keep idle connections open: proxies and load balancers close those that are silent for a minute. */
+/** Comments keep idle connections open: proxies and load balancers close connections that are silent for a minute. */
 export const HEARTBEAT_MS = 15_000;
 
 export const SSE_HEADERS = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store", "x-accel-buffering": "no" };
@@ -8,13 +8,13 @@ export const SSE_HEADERS = { "content-type": "text/event-stream; charset=utf-8",
 export type SseWriter = {
   /** Resolves when the reader has room for more. @throws if it has gone. */
   event(fields: { event?: string; id?: string; data: string }): Promise<void>;
-  /** What readers skip. */
+  /** Readers skip it. */
   comment(text: string): Promise<void>;
 };
 
 /**
- * The body of an answer that `write` fills. Its reader's departure aborts `reader`; what `write` throws breaks the answer off, so that the reader
- * knows that it is not whole. A comment goes out every `heartbeatMs`.
+ * A response body that `write` fills. It aborts `reader` when the reader leaves; if `write` throws, the body breaks off, so that the reader knows it is
+ * incomplete. A comment goes out every `heartbeatMs`.
  */
 export function sse(
   write: (writer: SseWriter) => Promise<void>,

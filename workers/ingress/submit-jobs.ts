@@ -15,10 +15,10 @@ import { Unread } from "./unread.ts";
 const ARRAY_LIMIT = 10_000;
 /** Lines of one JSONL body, as in OpenAI's Batch API. */
 const LINES_LIMIT = 50_000;
-/** A message to a mailbox holds 32 MiB: so many jobs, or characters of them, go together. */
+/** An RPC message to a mailbox holds 32 MiB: this many jobs, or characters of them, go together. */
 const GROUP_JOBS = 500;
 const GROUP_CHARACTERS = 4_000_000;
-/** Bytes of answers that are held for a client that does not read yet: those of 50,000 lines with little of their own. */
+/** Bytes of answers held for a client that is not reading yet: enough for 50,000 lines whose jobs carry little of their own. */
 const UNREAD_MOST = 32 * 1024 * 1024;
 const IDEMPOTENCY_KEY_LIMIT = 255;
 
@@ -40,7 +40,10 @@ export async function submitJobs(context: Context): Promise<Response> {
   return "object" in answer! ? json(answer, 202, { location: `/v1/jobs/${answer.id}` }) : refuse(answer!);
 }
 
-/** The jobs of a JSON body. What was read is not held while they are submitted: of a body of many MB text and value would be two more of what each of its jobs is already. */
+/**
+ * The jobs of a JSON body. The parsed body is released before they are submitted: for a body of many MB, its text and value would be two more copies of
+ * every job.
+ */
 async function readJobs(
   context: Context,
   key: string | null,
@@ -56,7 +59,7 @@ async function readJobs(
   return { ok: true, accepted, isOne: false };
 }
 
-/** Null if it is one job by itself. */
+/** Null if the body is a single job. */
 function jobsIn(raw: unknown): unknown {
   if (Array.isArray(raw)) return raw;
   return typeof raw === "object" && raw !== null && "jobs" in raw ? raw.jobs : null;
@@ -69,7 +72,7 @@ export function idempotencyKeyOf({ headers }: Request): { ok: true; key: string 
   return { ok: false, problem: badParameter(`Idempotency-Key has 1 to ${IDEMPOTENCY_KEY_LIMIT} characters.`, "Idempotency-Key") };
 }
 
-/** The key of one job of many. No header holds a line break: it is nobody's whole key. */
+/** The key of one job among many. No header contains a line break, so it cannot collide with a client's own key. */
 function partOf(key: string | null, index: number): string | null {
   return key && `${key}\n${index}`;
 }
@@ -99,9 +102,9 @@ export async function submitAll(context: Context, submissions: Accepted[]): Prom
   return results;
 }
 
-/** Turns away jobs whose Idempotency-Key the tenant has used for another request. */
+/** Turns away jobs whose Idempotency-Key the tenant has already used for another request. */
 async function claimKeys({ env, key, request }: Context, accepted: Accepted[]): Promise<Accepted[]> {
-  // What becomes no new job uses no key up.
+  // A submission that cannot become a new job uses up no key.
   const claims = accepted.flatMap((each) => (each.ok && !each.submission.refusal && each.submission.idempotency) || []);
   if (claims.length === 0) return accepted;
   const channel = claimsChannel(request.headers.get("idempotency-key") ?? "");
@@ -114,7 +117,7 @@ export function keyConflict(): Problem {
   return invalid("This Idempotency-Key was used with another request.", "Idempotency-Key", "idempotency_key_conflict", 409);
 }
 
-/** Indexes of jobs for the same mailbox, in messages of bounded size. */
+/** Groups the indexes of jobs for the same mailbox into messages of bounded size. */
 function groupsOf(accepted: Accepted[]): number[][] {
   const open = new Map<string, { indexes: number[]; characters: number }>();
   const groups: number[][] = [];
@@ -133,7 +136,7 @@ function groupsOf(accepted: Accepted[]): number[][] {
   return groups;
 }
 
-/** Answers line by line while it reads, whether the client reads already or not; a line is answered once its job is durable. */
+/** Answers line by line while it reads, whether or not the client reads yet; a line is answered once its job is durable. */
 function submitLines(context: Context, key: string | null): Response {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
@@ -162,7 +165,7 @@ function submitLines(context: Context, key: string | null): Response {
     await flush();
     await unread.close();
   };
-  // The client went away, or its body broke off: what was answered is accepted, the rest is not.
+  // The client left, or its body broke off: what was answered is accepted, the rest is not.
   context.background(pump().catch((error) => writer.abort(error).catch(() => {})));
   return new Response(readable, { status: 202, headers: { "content-type": "application/jsonl" } });
 }

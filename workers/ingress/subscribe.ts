@@ -10,8 +10,8 @@ import { mustStand, sayGrant, TokenOver } from "./passes.ts";
 import { badParameter, invalid, notThatChannel, refuse } from "./respond.ts";
 
 /**
- * `?channel=` places the socket where the channel's events arise, which saves a hop for each; it subscribes to nothing by itself. 426 comes last: a client
- * whose WebSocket was refused, and does not say why, asks again without an upgrade.
+ * `?channel=` places the socket in the mailbox where the channel's events arise, which saves a hop per event; it does not subscribe to anything. The 426
+ * comes last: a client that cannot see why its WebSocket was refused repeats the request without an upgrade to find out.
  */
 export async function subscribe({ env, grant, key, request, url, spread }: Context): Promise<Response> {
   const channel = url.searchParams.get("channel");

@@ -1,4 +1,4 @@
-/** Browser tokens: signed by a secret of the deployment, so that they are checked without a look-up. */
+/** Browser tokens, signed with a secret of the deployment so that checking them needs no look-up. */
 import { errors, jwtVerify, SignJWT } from "jose";
 import { newNonce } from "../../platform/ids.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
@@ -8,14 +8,14 @@ const ALGORITHM = "HS256";
 const ISSUER = "sluice";
 const AUDIENCE = "sluice.browser";
 
-/** Three parts in base64url: whatever is checked further. */
+/** Three base64url parts: anything of this shape is worth verifying. */
 const SHAPE = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
 
 export const looksLikeToken = (text: string): boolean => SHAPE.test(text);
 
 export type Verified = { ok: true; grant: Grant; key: Key } | { ok: false; reason: "expired" | "invalid" };
 
-/** Expires at a whole second. */
+/** Expiry has a resolution of one second. */
 export function signToken(secret: string, grant: Grant, now: number): Promise<string> {
   const { expiresAt, ...claims } = grant;
   return new SignJWT({ grant: claims })
@@ -28,7 +28,7 @@ export function signToken(secret: string, grant: Grant, now: number): Promise<st
 }
 
 /**
- * A new token of a key, which lives for `seconds` from `now` (ms). `expires_at`: Unix seconds.
+ * A new token of a key, valid for `seconds` from `now` (ms). `expires_at`: Unix seconds.
  * @param keyHash - the SHA-256 of the key that makes it.
  */
 export async function mint(
@@ -43,7 +43,7 @@ export async function mint(
   return { token: await signToken(secret, grant, now), expires_at: expiresAt / 1_000 };
 }
 
-/** `now` in ms. A token whose key is no longer among the settings' is invalid. */
+/** `now` in ms. A token is invalid once its key is no longer in the settings. */
 export async function verifyToken(settings: Settings, token: string, now: number): Promise<Verified> {
   if (settings.tokenSecret === null || token.length > TOKEN_LIMIT) return { ok: false, reason: "invalid" };
   try {
@@ -59,7 +59,7 @@ export async function verifyToken(settings: Settings, token: string, now: number
     if (!claims.success || !key) return { ok: false, reason: "invalid" };
     return { ok: true, key, grant: { ...claims.data, expiresAt: payload.exp! * 1_000 } };
   } catch (error) {
-    // Only a token whose signature held is called expired.
+    // Only reported as expired if its signature is valid.
     return { ok: false, reason: error instanceof errors.JWTExpired ? "expired" : "invalid" };
   }
 }

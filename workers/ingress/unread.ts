@@ -1,12 +1,13 @@
 /**
- * Answers on their way to a client that may not read them yet. Many clients send their whole body before they read a word of the answer: if each answer waited until the one before it was
- * read, both would wait for ever, and who gives up and sends again without an Idempotency-Key pays twice. Law: so much is held for the client, and only beyond that it is waited for.
+ * Answers on their way to a client that may not be reading yet. Many clients send their whole body before they read any of the answer. If each answer waited
+ * until the previous one was read, both sides would wait for ever, and a client that gives up and resends without an Idempotency-Key pays twice.
+ * Law: up to `most` bytes are held for the client; only beyond that does a write wait.
  */
 export class Unread {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   /** Bytes. */
   readonly #most: number;
-  /** What is held, the oldest first. */
+  /** What is held, oldest first. */
   readonly #writes: Promise<void>[] = [];
   #held = 0;
 
@@ -15,7 +16,7 @@ export class Unread {
     this.#most = most;
   }
 
-  /** Resolves once no more than the most is held. @throws what it waits for breaks with. */
+  /** Resolves once at most `most` bytes are held. @throws whatever a write it waits for fails with. */
   async write(bytes: Uint8Array): Promise<void> {
     this.#held += bytes.byteLength;
     const write = this.#writer.write(bytes).then(() => {
@@ -27,7 +28,7 @@ export class Unread {
     while (this.#held > this.#most) await this.#writes[0];
   }
 
-  /** Resolves once all is read. */
+  /** Resolves once everything is read. */
   async close(): Promise<void> {
     await this.#writer.close();
   }

@@ -3,10 +3,10 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { Context } from "./context.ts";
 import { badParameter } from "./respond.ts";
 
-/** A long-poll's length at most, seconds. */
+/** Longest long-poll, seconds. */
 const WAIT_LIMIT = 60;
 
-/** `seconds`: null if nothing was said. `headers`: what the answer says of it. */
+/** `seconds`: null if the caller named none. `headers`: for the answer. */
 export type Wait = { ok: true; seconds: number | null; headers: Record<string, string> } | { ok: false; problem: Problem };
 
 export function waitOf({ request, url }: Pick<Context, "request" | "url">): Wait {

@@ -3,7 +3,7 @@ import { targetFault } from "../../policy/webhook/target.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import { invalid } from "./respond.ts";
 
-/** The URL in its canonical form; it must be one that may be called, and its events must be signed. */
+/** The webhook's URL in canonical form, or a problem: it must be a URL that may be called, and the tenant must have a signing secret. */
 export function webhookOf(
   { webhook }: { webhook?: string | null | undefined },
   { tenant }: Key,

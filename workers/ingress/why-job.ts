@@ -14,11 +14,11 @@ export async function whyJob(context: Context): Promise<Response> {
   const name = parseJobId(key.tenant, id);
   if (!name || !mayUseJob(grant, id, name.channel)) return refuse(noSuchJob(id));
   const read = () => readMailbox(context, { tenant: key.tenant, channel: name.channel }, (stub) => stub.get(id));
-  // The mailbox first: that it has the job is what makes it this tenant's to ask about.
+  // The mailbox first: only if it has the job may this tenant ask about it.
   const job = await read();
   if (!job) return refuse(noSuchJob(id));
   const standing = isEnd(job.status) ? null : await callCoordinator(env, settings.region, (stub) => stub.explain(id));
-  // A ticket that is gone: the job has ended since.
+  // If the ticket is gone, the job has ended meanwhile.
   const current = standing || isEnd(job.status) ? job : ((await read()) ?? job);
   return json(grant ? explainToToken(current, standing) : explain(current, standing));
 }

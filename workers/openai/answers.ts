@@ -1,4 +1,4 @@
-/** What a call is answered with, in OpenAI's shapes and with its headers. */
+/** What a call is answered with, in OpenAI's shapes and with OpenAI's headers. */
 import { durationText } from "../../policy/duration.ts";
 import type { Job } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
@@ -26,7 +26,7 @@ function limits(resource: string, allowance: Allowance | null | undefined): Reco
   };
 }
 
-/** Why a job that ended has no answer; null if it has one. */
+/** Why an ended job has no answer; null if it has one. */
 export function problemOf({ error, id, status }: Job): Problem | null {
   if (status === "completed") return null;
   if (status === "cancelled")
@@ -38,13 +38,11 @@ export function problemOf({ error, id, status }: Job): Problem | null {
   return error ?? { status: 500, type: "server_error", code: null, message: `The job ${id} failed.`, param: null };
 }
 
-/** The caller gives up soon, and the job is still on its way: the same call again is answered by the same job. */
+/** For a caller that is about to give up while its job is still running: repeating the call finds the same job. */
 export function stillOnItsWay(job: string): Problem {
   const message = `The job ${job} has not ended within the time that this client waits. It stays alive: send the same call again to go on waiting, or read GET /v1/jobs/${job}.`;
   return { status: 429, type: "rate_limit_error", code: "job_not_finished", message, param: null };
 }
 
-/**
- * OpenAI's SDKs obey it. Whatever could be cured by another try was tried by Sluice already; only who is told to wait is to come back.
- */
+/** OpenAI's SDKs obey this header. Sluice has already retried whatever a retry could cure, so only a caller that was told to wait should come back. */
 export const shouldRetry = (retry: boolean): Record<string, string> => ({ "x-should-retry": String(retry) });

@@ -33,12 +33,12 @@ export async function createBatch(context: Context): Promise<Response> {
   };
   const found = await find(context, input_file_id);
   if (found?.kind !== "input") {
-    // It may have been deleted since: the batch that it began is told of all the same.
+    // The file may have been deleted since; the batch it started is still reported.
     const known = await callArchive(env, key.tenant, LIBRARY, (stub) => stub.enteredBatch(claim));
     const batch = known === null ? null : await callBatch(env, key.tenant, parseBatchId(key.tenant, known)!, (stub) => stub.batch());
     return batch ? json(batch) : refuse({ ...noSuchFile(input_file_id), status: 400, param: "input_file_id" });
   }
-  // Listed first: what is under way can be found, whatever breaks in between.
+  // Listed first, so that a running batch can be found whatever breaks in between.
   const id = await callArchive(env, key.tenant, LIBRARY, (stub) => stub.enterBatch(claim));
   if (id === null) return refuse(keyConflict());
   const order = {
@@ -80,7 +80,7 @@ export async function listBatches({ env, key, url }: Context): Promise<Response>
     more = entries.length === query.limit;
     const read = more ? entries.slice(0, -1) : entries;
     const batches = read.map(({ id }) => callBatch(env, key.tenant, parseBatchId(key.tenant, id)!, (stub) => stub.batch()));
-    // One that broke off between its entry and its beginning never was.
+    // One that broke off between its entry and its start never existed.
     for (const batch of await Promise.all(batches)) if (batch) shown.push(batch);
     after = read.at(-1)?.id ?? after;
   }

@@ -2,12 +2,12 @@
 import { sha256 } from "../authenticate.ts";
 import { describeApi } from "./document.ts";
 
-/** Seconds for which it need not be asked for again: a deployment may change it. */
+/** Seconds for which a client may cache it: a deployment may change it. */
 const FRESH_S = 300;
 
 type Written = { text: string; etag: string };
 
-/** Written when it is first asked for: no other request pays for it. Kept as it is, not as a promise: one request's is not another's to wait for. */
+/** Written on the first request, so that no other request pays for it. Cached as a value, not a promise: one request may not await another's promise. */
 let written: Written | undefined;
 
 export async function answerDescription(request: Request): Promise<Response> {

@@ -1,4 +1,4 @@
-/** What clients send: the very schemas that the doors check with, and what each field is for. */
+/** What clients send: the same schemas that the doors check with, and what each field is for. */
 import type { z } from "zod";
 import { BatchInput } from "../../../schemas/batch.ts";
 import { ChatRequest, JobInput, Timeouts } from "../../../schemas/job.ts";
@@ -12,7 +12,7 @@ type Fields<S extends z.ZodObject> = Record<keyof S["shape"] & string, string>;
 
 export type Body = { schema: z.ZodObject; text: string; fields: Record<string, string> };
 
-/** Every field is told of: one that is new does not compile without. */
+/** Every field must be described: a new one does not compile without. */
 function body<S extends z.ZodObject>(schema: S, text: string, fields: Fields<S>): Body {
   return { schema, text, fields };
 }

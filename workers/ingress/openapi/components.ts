@@ -1,4 +1,4 @@
-/** `components` of the description: every schema by its name, as JSON Schema. */
+/** `components` of the description: every schema by name, as JSON Schema. */
 import { z } from "zod";
 import { Message } from "../../../schemas/job.ts";
 import * as batch from "./answers/batch.ts";
@@ -41,19 +41,19 @@ function written(named: (readonly [string, z.ZodType])[], io: "input" | "output"
   const names = z.registry<{ id: string }>();
   for (const [name, schema] of named) names.add(schema, { id: name });
   const { schemas } = z.toJSONSchema(names, { io, uri: placeOf, unrepresentable: "any", override: (context) => mended(context, io) });
-  // Where they stand says what they are.
+  // Their position already names them, so `$id` is redundant.
   return Object.fromEntries(Object.entries(schemas).map(([name, { $schema: _, $id: __, ...schema }]) => [name, schema as Schema]));
 }
 
 type Written = Parameters<NonNullable<NonNullable<Parameters<typeof z.toJSONSchema>[1]>["override"]>>[0];
 
 function mended({ jsonSchema, zodSchema }: Written, io: "input" | "output"): void {
-  // An answer may have more one day, and who reads it by this description is not to break then.
+  // Answers may get more fields one day; clients generated from this description must not break then.
   if (io === "output" && jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
-  // What JavaScript holds of whole numbers is no bound of anything that is said here.
+  // JavaScript's safe-integer range is not a limit of the API.
   if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
   if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
-  // Messages are checked one by one, and told of here as a whole.
+  // Messages are validated one by one, but described here as a whole.
   if (zodSchema._zod.def.type === "custom") Object.assign(jsonSchema, plain(Message));
 }
 

@@ -1,17 +1,17 @@
 /**
- * Schemas of what Sluice answers. The types of schemas/ say what it is; here it is said again for those who read no TypeScript, and the compiler sees to it that both say the same.
- * Not the types themselves, inferred from schemas: these take 7 ms to be made, and every isolate of every object would pay that as it begins. So they are made when the description is asked for.
+ * Schemas of what Sluice answers. schemas/ defines the types; this says the same again for readers without TypeScript, and the compiler checks that both agree.
+ * The types are not inferred from schemas: building these takes 7 ms, which every isolate of every object would pay at startup. So they are built on demand.
  */
 import type { z } from "zod";
 
-/** Intersections as one object, to be compared. */
+/** Flattens intersections into one object, for comparison. */
 type Plain<T> = T extends object ? { [K in keyof T]: Plain<T[K]> } : T;
 type Identical<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 type Differs<S extends z.ZodType, T> = Identical<Plain<z.infer<S>>, Plain<T>> extends true ? [] : [differs: "is not what the type says"];
 
 export type Made<S extends z.ZodType = z.ZodType> = () => S;
 
-/** Made once, whoever refers to it. */
+/** Built once, however many refer to it. */
 export function once<S extends z.ZodType>(make: Made<S>): Made<S> {
   let made: S | undefined;
   return () => {
@@ -20,7 +20,7 @@ export function once<S extends z.ZodType>(make: Made<S>): Made<S> {
   };
 }
 
-/** The schema of a type. One that says anything else, of an optional field too, does not compile. */
+/** The schema of a type. If the two differ, even in an optional field, it does not compile. */
 export function exactly<T>() {
   return <S extends z.ZodType>(make: Made<S>, ..._: Differs<S, T>): Made<S> => once(make);
 }

@@ -1,4 +1,4 @@
-/** The API's description, by OpenAPI 3.1 (spec.openapis.org/oas/v3.1.1). */
+/** The API's description, in OpenAPI 3.1 (spec.openapis.org/oas/v3.1.1). */
 import { type Schema, schemaRef, schemas } from "./components.ts";
 import { jobDoors } from "./doors/jobs.ts";
 import { openaiDoors } from "./doors/openai.ts";

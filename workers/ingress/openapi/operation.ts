@@ -1,7 +1,7 @@
-/** A door as it is told of here, and what OpenAPI makes of it. */
+/** A door as it is described here, and the OpenAPI operation made of it. */
 import { type Schema, type SchemaName, schemaRef } from "./components.ts";
 
-/** What opens a door: one of these, a key with its roles or a token with its actions. */
+/** What opens a door: any one of these, a key with its roles or a token with its actions. */
 const OPENED_BY = {
   nobody: [],
   submit: [{ key: ["submit"] }, { token: ["submit"] }],
@@ -16,14 +16,14 @@ const OPENED_BY = {
 
 type Code = string | null;
 type Tag = "Jobs" | "Tokens" | "OpenAI" | "Operators" | "Service";
-/** A schema by its name, or as it is. */
+/** A schema, by name or inline. */
 type Shape = SchemaName | Schema;
 
 export type Answer = { text: string; content?: Record<string, Shape>; headers?: Record<string, string> };
 export type Body = { content: Record<string, Shape>; optional?: true };
 
 export type Door = {
-  /** As the function that answers. */
+  /** The name of the function that answers. */
   id: string;
   tag: Tag;
   summary: string;
@@ -32,11 +32,11 @@ export type Door = {
   parameters?: Schema[];
   body?: Body;
   answers: Record<number, Answer>;
-  /** Codes of errors by their status, beside those of every door that something opens. */
+  /** Error codes by status, in addition to those shared by every door that needs a key or token. */
   refuses?: Record<number, Code[]>;
-  /** It asks no object: nothing there is overloaded, and no token is known to be revoked. */
+  /** It calls no Durable Object, so it can neither be overloaded nor learn that a token was revoked. */
   alone?: true;
-  /** Upstream's refusals come too, with its own status and code. */
+  /** Upstream's refusals are passed on too, with their own status and code. */
   upstream?: true;
 };
 
@@ -97,7 +97,7 @@ function refusalsOf({ alone, opens, refuses = {} }: Door): Record<number, Code[]
   };
 }
 
-/** An error of one of the codes; where upstream's come too, of any. */
+/** An error with one of the codes; with any code where upstream's come too. */
 function refused(status: number, codes: Code[], { upstream }: Door): Schema {
   const coded = { type: "object", properties: { error: { type: "object", properties: { code: { enum: codes } } } } };
   const schema = upstream ? schemaRef("ErrorBody") : { allOf: [schemaRef("ErrorBody"), coded] };

@@ -1,4 +1,4 @@
-/** Parameters, and content that several doors have. */
+/** Parameters and content that several doors share. */
 
 import type { Schema, SchemaName } from "./components.ts";
 import type { Answer } from "./operation.ts";
@@ -11,7 +11,7 @@ export const header = (name: string, description: string, schema: Schema = TEXT)
 
 export const jobId = () => path("id", "The job's id.");
 
-/** Of a page. */
+/** Page size. */
 export const limit = (standard: number, most: number): Schema =>
   query("limit", "How many at most.", { type: "integer", minimum: 1, maximum: most, default: standard });
 
@@ -35,7 +35,7 @@ export const json = (text: string, name: SchemaName, headers?: Record<string, st
   ...(headers && { headers }),
 });
 
-/** OpenAPI 3.1 has no words for what a stream is made of. */
+/** OpenAPI 3.1 cannot describe the items of a stream. */
 export const eventStream = (description: string): Schema => ({ type: "string", description });
 
 export const BODY_CODES = ["invalid_json", "invalid_parameter"];

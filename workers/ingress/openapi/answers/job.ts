@@ -32,7 +32,7 @@ export const Usage = exactly<said.Usage>()(() =>
     .describe("As upstream counted; what more it says passes through."),
 );
 
-/** Of an error but for its status. */
+/** An error's fields, except its status. */
 const errorFields = () => ({
   type: z.string().describe("OpenAI's type of error, e.g. invalid_request_error."),
   code: z.string().nullable().describe("For programs, e.g. idempotency_key_conflict."),

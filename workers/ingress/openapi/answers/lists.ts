@@ -1,4 +1,4 @@
-/** Lists, and the small things that doors answer. */
+/** Lists, and other small answers. */
 import { z } from "zod";
 import type * as said from "../../../../schemas/event.ts";
 import { ENDS } from "../../../../schemas/job.ts";
@@ -9,7 +9,7 @@ import { Delivery } from "./webhook.ts";
 
 const list = z.literal("list");
 
-/** OpenAI's page. */
+/** A page in OpenAI's shape. */
 const pageOf = (each: Made) =>
   once(() =>
     z.object({
@@ -41,7 +41,7 @@ export const DeliveryList = once(() => z.object({ object: list, data: z.array(De
 
 const EVENTS = ["queued", "position", "in_progress", "delta", "retrying", ...ENDS] as const;
 
-/** Of an entry of the log, what clients are told. */
+/** The part of a log entry that clients are told. */
 export const JobEvent = exactly<Pick<said.JobEvent, "job" | "seq" | "event" | "data">>()(() =>
   z.object({
     job: z.string(),

@@ -105,7 +105,7 @@ export const PoolState = exactly<said.PoolState>()(() =>
 
 const set = () => PoolTuning.describe("What operators have set over what is configured.");
 
-/** Of one that is configured no more, what is set is all that there is. */
+/** For a pool that is no longer configured, only the overrides are left. */
 export const Pool = exactly<said.PoolTuned>()(() =>
   z.union([
     z.object({ object: z.literal("pool"), ...PoolState().shape }),

@@ -1,10 +1,10 @@
-/** `/v1/jobs` and what is under it, and the WebSocket. */
+/** `/v1/jobs` and everything under it, and the WebSocket. */
 import { STATUSES } from "../../../../schemas/job.ts";
 import { type Schema, schemaRef } from "../components.ts";
 import { operation } from "../operation.ts";
 import { after, eventStream, idempotencyKey, jobId, json, limit, path, query, waiting } from "../parameters.ts";
 
-/** Refusals of a job; of a call, which is one, too. */
+/** Refusals of a job, and so of a call too, since a call is a job. */
 export const NO_JOB = {
   400: [
     "invalid_json",

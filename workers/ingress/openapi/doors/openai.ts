@@ -65,7 +65,7 @@ function chatCompletions(): Schema {
   });
 }
 
-/** What the tenant may spend of the pool in a minute, as OpenAI tells it. */
+/** What the tenant may spend of the pool per minute, in OpenAI's headers. */
 function limitHeaders(): Record<string, string> {
   const of = (resource: string) => ({
     [`x-ratelimit-limit-${resource}`]: `What this tenant may spend of the pool in a minute, in ${resource}.`,

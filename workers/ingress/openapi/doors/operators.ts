@@ -1,4 +1,4 @@
-/** Operators' doors: the queue, its levers, its limits, and jobs that failed. */
+/** Operators' doors: the queue, its levers, its limits, and failed jobs. */
 import type { Schema } from "../components.ts";
 import { operation } from "../operation.ts";
 import { after, BODY_CODES, eventStream, json, limit, path } from "../parameters.ts";

@@ -1,4 +1,4 @@
-/** What needs no key. */
+/** Doors that need no key. */
 import type { Schema } from "../components.ts";
 import { operation } from "../operation.ts";
 import { header, json } from "../parameters.ts";
