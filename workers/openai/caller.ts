@@ -1,37 +1,37 @@
-/** What a caller's headers say of the call: OpenAI's SDKs tell their time-out and whether this is a retry, `x-sluice-…` tells the rest. */
+/** What a caller's headers say about the call: OpenAI's SDKs send their time-out and retry count, and `x-sluice-…` headers carry the rest. */
 import type { Key } from "../../platform/settings.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Call } from "../../schemas/rpc.ts";
 import { badParameter } from "../ingress/respond.ts";
 
-/** SDKs wait so long for an answer, unless they say otherwise. */
+/** How long SDKs wait for an answer by default. */
 const DEFAULT_PATIENCE_S = 600;
-/** OpenAI's JavaScript SDK would wait as long, or longer if told so, but the `fetch` under it does not: undici, Node's, gives up on headers after 300 s. */
+/** OpenAI's JavaScript SDK would wait at least as long, but the `fetch` under it does not: undici, in Node, gives up on headers after 300 s. */
 const FETCH_PATIENCE_S = 300;
-/** An answer must be on its way before the caller gives up: a tenth of its time earlier, within these bounds. */
+/** An answer must be on its way before the caller gives up: earlier by a tenth of its time, within these bounds. */
 const MARGIN_S = { least: 0.3, most: 5 };
 
 export type Caller = {
-  /** This is a further try of a call that broke: its job may be there already. */
+  /** This repeats a call that broke; its job may already exist. */
   retried: boolean;
-  /** By then the caller must have an answer, and then it gives up, ms. */
+  /** The caller must have an answer by `until`, and gives up at `givesUpAt`; both Unix ms. */
   until: number;
   givesUpAt: number;
-  /** How long it waits as it told, ms. */
+  /** How long the caller waits in all, as it said, ms. */
   patienceMs: number;
   onDisconnect: Call["onDisconnect"];
-  /** As in the job that a client submits; texts are checked with it. */
+  /** Fields of the job as a client submits it; texts that are not numbers are refused with it. */
   job: { channel?: string; priority?: number | string; deadline?: number | string };
 };
 
-/** `came`, `read`: when the call came, and when its body was there, ms. */
+/** `came`, `read`: when the call arrived and when its body was complete, Unix ms. */
 export function callerOf(
   headers: Headers,
   key: Key,
   { came, read }: { came: number; read: number },
 ): { ok: true; caller: Caller } | { ok: false; problem: Problem } {
   const named = (name: string) => headers.get(`x-sluice-${name}`) ?? undefined;
-  // Who names the call comes back for it by that name, however late.
+  // A caller that names its call with an Idempotency-Key comes back for it under that name, however late.
   const onDisconnect = named("on-disconnect") ?? (headers.has("idempotency-key") ? "keep" : key.onDisconnect);
   if (onDisconnect !== "cancel" && onDisconnect !== "keep")
     return { ok: false, problem: badParameter("x-sluice-on-disconnect is cancel or keep.", "x-sluice-on-disconnect") };
@@ -58,7 +58,10 @@ export function isRetry(headers: Headers): boolean {
   return Number(headers.get("x-stainless-retry-count") ?? 0) >= 1;
 }
 
-/** Seconds. `X-Stainless-Timeout` is of the JavaScript SDK, and of a call as a whole; `x-stainless-read-timeout` of Python's, and `ofRead`: it begins once all is sent. */
+/**
+ * Seconds. `X-Stainless-Timeout` comes from the JavaScript SDK and covers the whole call. `x-stainless-read-timeout` comes from the Python SDK and starts once
+ * the request has been sent (`ofRead`).
+ */
 function patienceOf(headers: Headers): { patience: number; ofRead: boolean } {
   const whole = headers.get("x-stainless-timeout");
   const told = Number(whole ?? headers.get("x-stainless-read-timeout") ?? Number.NaN);
@@ -66,7 +69,7 @@ function patienceOf(headers: Headers): { patience: number; ofRead: boolean } {
   return { patience: Math.min(told >= 0 ? Math.max(told, 1) : DEFAULT_PATIENCE_S, most), ofRead: whole === null && told >= 0 };
 }
 
-/** What is no number stays as it came, and is refused with the rest of the job. */
+/** Text that is not a number stays as it came, and is refused with the rest of the job. */
 function numeric(text: string | undefined): number | string | undefined {
   if (text === undefined) return undefined;
   const number = Number(text);

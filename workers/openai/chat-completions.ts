@@ -22,7 +22,7 @@ export async function chatCompletions(context: Context): Promise<Response> {
   const { caller } = called;
   const placed = await submitCall(context, caller, body, read.text);
   if (!placed.ok) {
-    // Worth another try: a full queue, an object that could not be reached.
+    // Worth another try: a full queue, or an object that could not be reached.
     const { status } = placed.problem;
     return refuse(placed.problem, shouldRetry(status === 429 || status >= 500));
   }

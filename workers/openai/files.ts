@@ -15,7 +15,7 @@ export async function getFile(context: Context): Promise<Response> {
   return found ? json(found.file) : refuse(noSuchFile(context.params.id ?? ""));
 }
 
-/** The files that were uploaded, newest first. */
+/** Uploaded files, newest first. */
 export async function listFiles({ env, key, url }: Context): Promise<Response> {
   const limit = limitOf(url, PAGE);
   if (limit === null) return refuse(noSuchLimit(PAGE));
@@ -44,7 +44,7 @@ export async function deleteFile(context: Context): Promise<Response> {
   return json({ id: found.file.id, object: "file", deleted: true });
 }
 
-/** The bytes, fetched as the reader takes them. */
+/** The bytes, fetched only as fast as the reader takes them. */
 export async function fileContent(context: Context): Promise<Response> {
   const found = await find(context, context.params.id ?? "");
   if (!found) return refuse(noSuchFile(context.params.id ?? ""));

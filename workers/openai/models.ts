@@ -1,4 +1,4 @@
-/** `GET /v1/models`, `GET /v1/models/{id}`: what this key may call, by the configured pools. */
+/** `GET /v1/models`, `GET /v1/models/{id}`: what this key may call, according to the configured pools. */
 import { lets } from "../../policy/admission.ts";
 import { poolOf } from "../../policy/pools.ts";
 import type { Context } from "../ingress/context.ts";
@@ -6,7 +6,7 @@ import { decoded, invalid, json, refuse } from "../ingress/respond.ts";
 
 const OWNER = "openai";
 
-/** A pool's pattern `gpt-5-mini*` stands for the model `gpt-5-mini` and its dated versions: the list names the one. */
+/** A pool's pattern `gpt-5-mini*` stands for the model `gpt-5-mini` and its dated versions; the list names only `gpt-5-mini`. */
 export async function listModels({ grant, key, settings }: Context): Promise<Response> {
   const named = Object.values(settings.pools).flatMap(({ models }) => models.map((pattern) => pattern.replace(/[*.-]+$/, "")));
   const ids = [...new Set(named)].filter((id) => id !== "" && lets(key.models, id) && lets(grant?.models ?? null, id)).sort();
@@ -23,7 +23,7 @@ export async function getModel({ grant, key, params, settings }: Context): Promi
   return json(model(id));
 }
 
-/** When a model was made is not known here. */
+/** The creation date is not known here, so it is 0. */
 function model(id: string) {
   return { id, object: "model", created: 0, owned_by: OWNER };
 }

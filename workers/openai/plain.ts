@@ -1,4 +1,4 @@
-/** A call without `stream`: the answer when it is there, within the time that the caller waits. */
+/** A call without `stream`: answered once the answer is there, within the time that the caller waits. */
 import { callMailbox } from "../../platform/objects.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { Job } from "../../schemas/job.ts";
@@ -15,7 +15,7 @@ export async function plain(context: Context, caller: Caller, placed: Extract<Pl
   const { address, job: id, replayed, share } = placed;
   const { signal, over } = patienceOf(request, caller.until - Date.now());
   const times: Times = { submitted: Date.now(), started: null, ended: null };
-  // How long an older job waited, the door did not see.
+  // The door did not see how long an older job waited.
   const note = (time: "started" | "ended") => {
     if (!replayed) times[time] ??= Date.now();
   };
@@ -28,7 +28,7 @@ export async function plain(context: Context, caller: Caller, placed: Extract<Pl
   } finally {
     over();
   }
-  // Not its own doing: it is sent away.
+  // The caller did not leave by itself; it is being sent away.
   if (!job && signal.reason === OUT_OF_TIME) background(callMailbox(env, address, (stub) => stub.dismiss(id)));
   if (!job) return refuse(stillOnItsWay(id), { ...headersOf(id, share, times), ...shouldRetry(true) });
   note("ended");

@@ -1,6 +1,6 @@
 /**
- * A call with `stream: true`: upstream's chunks as they come. While the job waits, comments keep the connection open and say where it stands;
- * SDKs skip them. Law: what ends with `[DONE]` is whole.
+ * A call with `stream: true`: upstream's chunks as they come. While the job waits, comments, which SDKs skip, keep the connection open and say where the job
+ * stands. Law: a stream that ends with `[DONE]` is complete.
  */
 import { callMailbox } from "../../platform/objects.ts";
 import { chunksOf, Ending, withoutUsage } from "../../policy/chunks.ts";
@@ -18,14 +18,17 @@ import type { Caller } from "./caller.ts";
 import type { Placed } from "./submit-call.ts";
 
 /**
- * So long an answer's headers wait for its first chunk: a call that fails at once is then refused with its proper status, as a call to
- * OpenAI is. A job that waits longer is a stream with status 200. Of a caller that waits no longer itself, half of its time.
+ * How long (ms) the headers wait for the first chunk: a call that fails at once is then refused with its proper status, as at OpenAI. A job that waits longer
+ * becomes a stream with status 200. At most half of the caller's remaining time.
  */
 const HEADERS_MS = 5_000;
 
 type Json = Record<string, unknown>;
 
-/** What a streamed call asks of its answer. All that is kept of its body: as many streams as an object of 128 MB serves are open at once, each for as long as its job waits and runs. */
+/**
+ * What a streamed call asks of its answer. Nothing else of the request body is kept: as many streams as an object of 128 MB can serve are open at once, each
+ * for as long as its job waits and runs.
+ */
 export type Asked = { includeUsage: boolean; choices: number };
 
 export function askedIn(body: Json): Asked {
@@ -47,7 +50,7 @@ export async function streamed(
   else request.signal.addEventListener("abort", () => reader.abort());
   const times: Times = { submitted: Date.now(), started: null, ended: null };
   const events = follow(env, { address, job, after: 0, deltas: true, verbatim: true, caller: true, grant, signal: reader.signal });
-  // Never waited for: an answer that was sent whole is whole, whatever becomes of its mailbox.
+  // Never awaited: an answer that was sent in full is complete, whatever becomes of its mailbox.
   const gone = (whole: boolean) =>
     background(callMailbox(env, address, (stub) => (whole ? stub.collect(job, null) : stub.abandon(job))).catch(() => {}));
   const early = await beginning(events, times, Math.min(HEADERS_MS, (caller.until - Date.now()) / 2));
@@ -70,17 +73,17 @@ export async function streamed(
       await answer.take(value);
     }
   };
-  // At its end, and when its reader goes: what is being written then may never be done.
+  // Runs at the end, and when the reader leaves: whatever is being written at that point may never finish.
   const leave = () => gone(answer?.final ?? false);
   if (reader.signal.aborted) leave();
   else reader.signal.addEventListener("abort", leave);
-  // Not of what is left of its time: a client that has its headers counts anew, or no longer.
+  // Derived from the whole time-out, not from what is left of it: once a client has its headers, its time-out restarts or no longer applies.
   return new Response(sse(write, reader, background, Math.min(HEARTBEAT_MS, caller.patienceMs / 3)), {
     headers: { ...SSE_HEADERS, ...headersOf(job, share, replayed ? { ...times, started: null } : times) },
   });
 }
 
-/** Events until the first chunk or the end, or until the headers can wait no longer (ms); `next` is the one that is still to come. */
+/** Events up to the first chunk or the end, or until the headers can wait no longer (ms); `next` is the event still to come. */
 async function beginning(events: AsyncGenerator<JobEvent>, times: Times, patienceMs: number) {
   const told: JobEvent[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -102,11 +105,11 @@ async function beginning(events: AsyncGenerator<JobEvent>, times: Times, patienc
   return { told, next };
 }
 
-/** The answer as it is written, event by event. */
+/** Writes the answer, event by event. */
 class Answer {
   /** Nothing more is written. */
   over = false;
-  /** What became of the job was written whole: there is nothing to come back for. */
+  /** The job's outcome was written completely: there is nothing to come back for. */
   final = false;
   readonly #writer: SseWriter;
   readonly #includeUsage: boolean;
@@ -136,7 +139,7 @@ class Answer {
     await this.#writer.event({ data });
   }
 
-  /** The next attempt's answer is another one: what was sent of this one cannot be taken back. */
+  /** The next attempt produces a different answer, and what was sent of this one cannot be taken back. */
   #interrupted(job: string): Promise<void> {
     const message = `The answer broke off; what becomes of the job ${job} is read by GET /v1/jobs/${job}.`;
     return this.#refuse({ status: 502, type: "server_error", code: "stream_interrupted", message, param: null });

@@ -1,4 +1,4 @@
-/** A call becomes a job: one that waits for its caller already, or a new one. */
+/** Turns a call into a job: one that already waits for its caller, or a new one. */
 import { parseJobId } from "../../platform/ids.ts";
 import { callCoordinator } from "../../platform/objects.ts";
 import type { Problem } from "../../schemas/problem.ts";
@@ -9,15 +9,18 @@ import type { Context } from "../ingress/context.ts";
 import { idempotencyKeyOf, submitAll } from "../ingress/submit-jobs.ts";
 import type { Caller } from "./caller.ts";
 
-/** A retry brings the same, as it brings the same body: what another asked for in another way is no job of this caller's. */
+/** Part of a call's identity, like its body, which a retry repeats: a job that was requested with other headers is not this caller's. */
 const SAID_BY_HEADER = ["x-sluice-priority", "x-sluice-deadline", "x-sluice-on-disconnect"];
 
-/** `replayed`: the job is an older one, of the same body or the same Idempotency-Key. `share`: null to a token, which is told nothing of the account's limits, and if it is not known. */
+/**
+ * `replayed`: the job is an older one, with the same body or the same Idempotency-Key. `share`: null if it is unknown, and for a token, which is told nothing
+ * about the account's limits.
+ */
 export type Placed =
   | { ok: true; address: MailboxAddress; job: string; share: Share | null; replayed: boolean }
   | { ok: false; problem: Problem };
 
-/** @param text - the body as it came: a retry brings the same characters. */
+/** @param text - the body as it came: a retry sends the same characters. */
 export async function submitCall(context: Context, caller: Caller, request: Record<string, unknown>, text: string): Promise<Placed> {
   const { grant, key, request: http, settings } = context;
   const idempotency = idempotencyKeyOf(http);
@@ -42,15 +45,15 @@ export async function submitCall(context: Context, caller: Caller, request: Reco
   return { ok: true, ...found, share, replayed };
 }
 
-/** Of a job that was there before, the coordinator was not asked. The answer comes without, if it cannot be. */
+/** For an existing job, the coordinator has not been asked yet. If it cannot be, the answer goes without. */
 function shareOf({ env, key, settings }: Context, pool: string): Promise<Share | null> {
   return callCoordinator(env, settings.region, (stub) => stub.share(key.tenant, pool)).catch(() => null);
 }
 
-/** Fields of a job that a call says by header. */
+/** Job fields that a call sets by header. */
 const BY_HEADER = ["channel", "priority", "deadline"];
 
-/** The body of a call is what is `request` in a job; what is wrong in it has no code, for OpenAI's differ from field to field. */
+/** A call's body is what a job calls `request`. Faults in it get no code, because OpenAI's codes differ from field to field. */
 function asOfCall(problem: Problem): Problem {
   const { code, param } = problem;
   if (param !== null && BY_HEADER.includes(param))

@@ -1,6 +1,6 @@
 /**
- * `POST /v1/files`: a file of up to 200 MB, taken in as it comes. What is held in memory is one piece of it at a time: the multipart parser hands on what it
- * finds, and the next bytes are read once those are stored.
+ * `POST /v1/files`: a file of up to 200 MB, stored as it comes. Only one piece of it is in memory at a time: the multipart parser passes on what it finds, and
+ * more is read only once that is stored.
  */
 import { type MultipartError, make, type PartInfo } from "multipasta";
 import { fileId, newName } from "../../platform/file-ids.ts";
@@ -14,13 +14,13 @@ import { invalid, json, refuse } from "../ingress/respond.ts";
 /** Bytes gathered before they are stored. */
 const PIECE_BYTES = 1_000_000;
 const FILENAME_LIMIT = 512;
-/** A boundary has 70 characters at most, and two dashes before it: no run of dashes that belongs to one is longer. */
+/** A boundary has at most 70 characters, preceded by two dashes: no run of dashes that belongs to one is longer. */
 const DASHES_LIMIT = 72;
 const DASH = 0x2d;
 
 const TOO_LARGE = invalid("The file is larger than 200 MB.", "file", "file_too_large", 413);
 
-/** What was found in the form so far. */
+/** What has been found in the form so far. */
 class Form {
   readonly fields = new Map<string, string>();
   filename: string | null = null;
@@ -50,7 +50,7 @@ class Form {
     this.problem ??= tooLarge ? TOO_LARGE : invalid("The body is no well-formed multipart form.", null, "invalid_multipart");
   }
 
-  /** Bytes to be stored: null while fewer than a piece are there, unless it is the end. */
+  /** The next bytes to store; null if less than a piece is there, unless it is the end. */
   take(end: boolean): Uint8Array | null {
     if (this.#gathered === 0 || (!end && this.#gathered < PIECE_BYTES)) return null;
     const whole = new Uint8Array(this.#gathered);
@@ -94,7 +94,7 @@ export async function uploadFile(context: Context): Promise<Response> {
 async function store({ env, key, request }: Context, form: Form, name: string, body: ReadableStream<Uint8Array>): Promise<void> {
   const parser = make({
     headers: { "content-type": request.headers.get("content-type")! },
-    // Of the parser's reckoning, in which a part's headers are of its size as well.
+    // In the parser's count, where a part's headers are part of its size.
     maxPartSize: FILE_BYTES_LIMIT + 500_000,
     maxTotalSize: FILE_BYTES_LIMIT + 1_000_000,
     maxParts: 100,
@@ -111,7 +111,7 @@ async function store({ env, key, request }: Context, form: Form, name: string, b
     if (!bytes) return;
     await callArchive(env, key.tenant, name, (stub) => stub.append(stored, bytes));
     stored += bytes.length;
-    // While bytes are there whenever they are asked for, workerd looks at no other connection.
+    // As long as more bytes are always ready, workerd looks at no other connection.
     await aTurn();
   };
   const parse = (work: () => void) => {
@@ -122,7 +122,7 @@ async function store({ env, key, request }: Context, form: Form, name: string, b
     }
   };
   for await (const chunk of undivided(body)) {
-    // What comes behind a refusal is read and thrown away: an answer before the end of the body would be lost.
+    // Anything after a refusal is read and thrown away: an answer sent before the body ends would be lost.
     if (form.problem) continue;
     parse(() => parser.write(chunk));
     await flush(false);
@@ -131,7 +131,7 @@ async function store({ env, key, request }: Context, form: Form, name: string, b
   if (!form.problem) await flush(true);
 }
 
-/** The same bytes, cut nowhere between two dashes: the parser takes those behind the last boundary for its end only if they come together. */
+/** The same bytes, never split between two dashes: the parser recognises the dashes that end the last boundary only if they come together. */
 async function* undivided(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let kept = 0;
   for await (const chunk of body) {
@@ -150,7 +150,7 @@ async function* undivided(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8
   if (kept > 0) yield new Uint8Array(kept).fill(DASH);
 }
 
-/** A parameter of a part's Content-Disposition: quoted in whatever script it is written, for the parser's own reading of these knows Latin alone. */
+/** A parameter of a part's Content-Disposition. Quoted values may be in any script, but the parser itself reads only Latin ones. */
 function parameterOf(info: PartInfo, parameter: "name" | "filename"): string | undefined {
   const header = [info.headers["content-disposition"] ?? []].flat().join(";");
   const quoted = new RegExp(`;\\s*${parameter}="((?:\\\\"|[^"])*)"`, "i").exec(header);

@@ -1,12 +1,14 @@
 /// <reference path="../../dashboard/built.d.ts" />
-/** `GET /`: the operators' page to a browser; to whoever does not ask for a page, where to go on. It asks for a key itself: none is needed to see it. */
+/**
+ * `GET /`: the operators' page for a browser; for other clients, where to go on. The page needs no key to be shown, and asks for one itself.
+ */
 import { page } from "../../dashboard/dist/page.js";
 import { json } from "../ingress/respond.ts";
 
 const HEADERS = {
   "content-type": "text/html; charset=utf-8",
   "content-security-policy": page.policy,
-  // A page and its policy belong together, and a deployment changes both.
+  // A page must match its policy, and a deployment changes both.
   "cache-control": "no-store",
   "cross-origin-opener-policy": "same-origin",
   "referrer-policy": "no-referrer",
@@ -21,7 +23,7 @@ export function getDashboard({ headers }: Request): Response {
   return json({ object: "service", name: "sluice", description: "/openapi.json", health: "/healthz" }, 200, { vary: "accept" });
 }
 
-/** A browser names the type. curl and most clients take whatever comes, which asks for no page. */
+/** A browser names the type. curl and most clients accept anything, which is not a request for a page. */
 function wantsPage(accept: string): boolean {
   return accept
     .toLowerCase()

@@ -1,4 +1,4 @@
-/** `GET /v1/dead-letters`: jobs that failed, of every tenant. `POST /v1/dead-letters/redrive`: the same requests again, as new jobs. */
+/** `GET /v1/dead-letters`: failed jobs of every tenant. `POST /v1/dead-letters/redrive`: submits their requests again, as new jobs. */
 import { z } from "zod";
 import { newNonce, parseJobId } from "../../platform/ids.ts";
 import { callCoordinator, callMailbox } from "../../platform/objects.ts";
@@ -10,7 +10,7 @@ import { badParameter, errorBody, json, limitOf, noSuchJob, noSuchLimit, page, r
 
 const PAGE = { standard: 20, most: 100 };
 
-/** The body of a redrive. Ids have 640 characters at most, with their channel. */
+/** The body of a redrive. An id has at most 640 characters, channel included. */
 export const Redrive = z.strictObject({ jobs: z.array(z.string().min(1).max(640)).min(1).max(100) });
 
 /** Newest first. */

@@ -1,4 +1,4 @@
-/** `GET /metrics`: what `/v1/queue` shows, as Prometheus reads it (text format 0.0.4). */
+/** `GET /metrics`: the figures of `/v1/queue` for Prometheus (text format 0.0.4). */
 import { callCoordinator } from "../../platform/objects.ts";
 import type { PoolCondition, PoolState, QueueState } from "../../schemas/queue.ts";
 import type { Context } from "../ingress/context.ts";
@@ -15,7 +15,7 @@ export async function getMetrics({ env, settings }: Context): Promise<Response> 
   return new Response(metricsText(state), { headers: HEADERS });
 }
 
-/** Counters begin anew as the coordinator wakes, which Prometheus takes for a reset; those of doubtful spend are kept. */
+/** Counters start again when the coordinator wakes, which Prometheus treats as a reset; those of doubtful spend are kept. */
 function metricsText(state: QueueState): string {
   return metricsOf(state)
     .filter(({ samples }) => samples.length > 0)
@@ -106,7 +106,7 @@ function ofTenants(pools: PoolState[]): Metric[] {
 
 function ofCalls(pools: PoolState[]): Metric[] {
   const ended = pools.flatMap(({ ended, id }) =>
-    // A coordinator of an older program, while a new one is rolled out, counts none.
+    // A coordinator that still runs an older version, during a rollout, counts none.
     Object.entries(ended ?? {}).map(([outcome, value]) => ({ value, labels: { pool: id, outcome } })),
   );
   const tokens = pools.flatMap(({ estimates, id }) => [
@@ -143,7 +143,7 @@ function labelsOf(labels: Labels): string {
   return pairs.length > 0 ? `{${pairs.join(",")}}` : "";
 }
 
-/** Of a pool's name, which an operator may have written anything in. */
+/** Escapes a label value: a pool's name may contain anything. */
 function escaped(value: string): string {
   return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }

@@ -1,4 +1,4 @@
-/** `GET /v1/queue`: the whole queue, counted. `POST /v1/queue/pause`, `/drain`, `/resume`: everything, a pool, or a tenant. */
+/** `GET /v1/queue`: the whole queue, counted. `POST /v1/queue/pause`, `/drain`, `/resume`: for everything, a pool, or a tenant. */
 import { z } from "zod";
 import { callCoordinator } from "../../platform/objects.ts";
 import type { Lever, Scope } from "../../schemas/rpc.ts";
@@ -6,7 +6,7 @@ import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
 import { json, refuse } from "../ingress/respond.ts";
 
-/** What a lever moves; without either, everything. */
+/** What a lever applies to; everything, if neither is given. */
 export const Wish = z
   .strictObject({ pool: z.string().min(1).max(64).nullish(), tenant: z.string().min(1).max(64).nullish() })
   .refine(({ pool, tenant }) => !(pool && tenant), { message: "name a pool or a tenant, not both", path: ["tenant"] });
@@ -19,7 +19,7 @@ export const pauseQueue = (context: Context) => pull(context, "pause");
 export const drainQueue = (context: Context) => pull(context, "drain");
 export const resumeQueue = (context: Context) => pull(context, "resume");
 
-/** Answers with the queue as it is then. */
+/** Answers with the resulting queue. */
 async function pull({ env, request, settings }: Context, lever: Lever): Promise<Response> {
   const wish = await readAs(request, Wish, {});
   if (!wish.ok) return refuse(wish.problem);

@@ -12,7 +12,7 @@ import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
 import { invalid, json, refuse } from "../ingress/respond.ts";
 
-/** How many may wait is of no account to those that do. */
+/** Without `max_queued`, which makes no difference to jobs that already wait. */
 export const Wish = z.strictObject({
   pools: z.record(z.string(), PoolTuning).default({}),
   tenants: z.record(z.string(), TenantTuning.omit({ max_queued: true })).default({}),
@@ -32,7 +32,7 @@ export async function simulate({ env, request, settings }: Context): Promise<Res
   return json({ object: "simulation", pools: state.pools.map((pool) => told(pool, state, settings, wish.value)) });
 }
 
-/** As `PATCH` knows them, as far as the queue shows them. */
+/** Names a pool or tenant that `PATCH` would not know either, as far as the queue shows them. */
 function unknown({ pools, tenants }: Wish, state: QueueState, settings: Settings): Problem | null {
   const pool = Object.keys(pools).find((id) => !state.pools.some((each) => each.id === id));
   if (pool !== undefined) return invalid(`No pool "${pool.slice(0, 64)}" is configured.`, "pools", "pool_not_found", 404);
@@ -73,7 +73,7 @@ function waits(cleared: Cleared[], { batch, id }: { id: string; batch: boolean }
   return { p50: inSeconds(half), p95: inSeconds(nearly), last: inSeconds(last) };
 }
 
-/** A tenant's name holds no slash. */
+/** Unambiguous, because a tenant's name contains no slash. */
 function nameOf(tenant: string, batch: boolean): string {
   return batch ? `${tenant}/` : tenant;
 }
@@ -88,7 +88,7 @@ function crowdsOf({ tenants }: PoolState, { overrides }: QueueState, settings: S
   });
 }
 
-/** What was spent stays spent, as far as a lower limit holds it (policy/ledger.ts). */
+/** What was spent stays spent, up to the debt that a lowered limit carries over (policy/ledger.ts). */
 function sourcesOf(pool: PoolState, settings: Settings, set: PoolTuning = {}): Source[] {
   const { call_seconds, in_flight, limits, used, used_day } = pool;
   const { concurrency, rpd, rpm, tpd, tpm } = { ...limits, ...set } as PoolState["limits"];
@@ -103,7 +103,7 @@ function sourcesOf(pool: PoolState, settings: Settings, set: PoolTuning = {}): S
   ];
 }
 
-/** How much of a minute's limit may be spent at once, in ms of it: of an upstream that counts in windows all that a window holds. */
+/** How much of a per-minute limit may be spent at once, in ms of its rate; for an upstream that counts in windows, a whole window. */
 function atOnceMs(counts: Source["counts"], { burst_seconds, id }: PoolState, settings: Settings, set: PoolTuning): number {
   return (setOf(settings.pools, id)?.window_seconds ?? set.burst_seconds ?? burst_seconds[counts]) * 1_000;
 }
@@ -112,7 +112,7 @@ function source(counts: Source["counts"], perMs: number, whole: number, spent: n
   return { counts, perMs, whole, level: whole - Math.min(spent, whole + perMs * AHEAD_MS) };
 }
 
-/** To the tenth: no more is known. */
+/** To a tenth of a second: more is not known. */
 function inSeconds(ms: number): number {
   return Math.round(ms / 100) / 10;
 }

@@ -1,12 +1,15 @@
-/** `GET /v1/queue/stream`: the queue as Server-Sent Events, once at the beginning and then as it changes. */
+/** `GET /v1/queue/stream`: the queue as Server-Sent Events, once at the start and then whenever it changes. */
 import { callCoordinator } from "../../platform/objects.ts";
 import type { QueueState } from "../../schemas/queue.ts";
 import type { Context } from "../ingress/context.ts";
 import { SSE_HEADERS, sse } from "../ingress/sse.ts";
 
-/** Between two looks. The coordinator holds no call open and tells nobody: it is asked, by those alone who watch. */
+/** Time between two looks. The coordinator holds no call open and notifies nobody: it is polled, only while somebody watches. */
 const EVERY_MS = 1_000;
-/** Looks in one answer: each is a subrequest of the Worker, of which 10,000 are allowed (developers.cloudflare.com/workers/platform/limits). Its reader then comes again. */
+/**
+ * Looks in one answer, after which the reader reconnects: each is a subrequest of the Worker, which may make 10,000
+ * (developers.cloudflare.com/workers/platform/limits).
+ */
 const LOOKS = 3_600;
 
 export async function streamQueue({ background, env, request, settings }: Context): Promise<Response> {
@@ -24,7 +27,7 @@ export async function streamQueue({ background, env, request, settings }: Contex
   return new Response(body, { headers: SSE_HEADERS });
 }
 
-/** The states that differ from the one before, as JSON. `pause` answers false once nobody reads any more. */
+/** Each state that differs from the previous one, as JSON. `pause` resolves to false once nobody is reading. */
 export async function* changes(first: QueueState, look: () => Promise<QueueState>, pause: () => Promise<boolean>): AsyncGenerator<string> {
   let told = JSON.stringify(first);
   yield told;
@@ -36,7 +39,7 @@ export async function* changes(first: QueueState, look: () => Promise<QueueState
   }
 }
 
-/** False as soon as the signal comes. */
+/** Resolves to true after `ms`, or to false as soon as the signal fires. */
 function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   if (signal.aborted) return Promise.resolve(false);
   return new Promise((done) => {

@@ -1,4 +1,4 @@
-/** `GET` and `PATCH /v1/pools/{pool}`, `/v1/tenants/{tenant}`: what is in force, and what operators set over what is configured. */
+/** `GET` and `PATCH /v1/pools/{pool}`, `/v1/tenants/{tenant}`: what is in force, and what operators set on top of the configuration. */
 import { z } from "zod";
 import { callCoordinator } from "../../platform/objects.ts";
 import { PoolTuning, TenantTuning, type Tune } from "../../schemas/tuning.ts";

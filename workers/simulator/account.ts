@@ -9,7 +9,7 @@ export interface AccountSettings extends LimitSettings {
   growth: GrowthRule | null;
 }
 
-/** Whose doing a refusal is. `own`: it would have come without the others too. */
+/** Who caused a refusal. `own`: it would have come even without the others. */
 export type Cause = "own" | "foreign";
 export type Admission = { ok: true } | { ok: false; kind: Kind | "slow_down"; cause: Cause; problem: Problem };
 
@@ -22,15 +22,15 @@ export interface Ask {
   key: string;
 }
 
-// Calls that only the others kept out; the oldest is forgotten first.
+// Calls that only the others' use kept out; the oldest is forgotten first.
 const MOST_OWED = 20_000;
 
-/** The account's limits and all who draw on them. */
+/** The account's limits and everyone who draws on them. */
 export class Account {
   private readonly limiter: Limiter;
-  /** The same limits in a world without the others: what it refuses, we refused ourselves. */
+  /** The same limits in a world without the others: whatever it refuses is our own fault. */
   private readonly alone: Limiter;
-  /** Let in there and not here. When they come again, they have been counted there. */
+  /** Calls admitted by `alone` but not by `limiter`. When they come again, `alone` has already counted them. */
   private readonly owed = new Set<string>();
   private readonly growth = new Growth();
   private foreign = new ForeignTraffic([], 0);
@@ -48,19 +48,19 @@ export class Account {
     this.alone.configure(settings, now);
   }
 
-  /** In place of the streams there were. */
+  /** Replaces all existing streams. */
   setForeign(streams: readonly ForeignStream[], seed: number): void {
     this.foreign = new ForeignTraffic(streams, seed);
   }
 
-  /** Lets the others' calls up to `now` draw on the limits. One that is refused gives up. */
+  /** Lets the others' calls up to `now` draw on the limits. A refused one is not repeated. */
   advance(now: number, note: (admitted: boolean, tokens: number) => void): void {
     for (const { at, elsewhere, model, tokens } of this.foreign.take(now)) {
       note(this.limiter.admit(model, findModel(model)!.limits, tokens, at, elsewhere).ok, tokens);
     }
   }
 
-  /** Charges a call of ours, or says why not and whose doing it is. */
+  /** Charges one of our calls, or says why not and who caused the refusal. */
   admit({ model, fallback, tokens, inputTokens, key }: Ask, now: number): Admission {
     const { growth } = this.settings;
     if (growth !== null && !this.growth.allows(growth, inputTokens, now))
@@ -76,7 +76,7 @@ export class Account {
     return { ...real, cause: alone ? "foreign" : "own" };
   }
 
-  /** Tokens of a call of ours that were charged come back. */
+  /** Gives back tokens that one of our calls was charged. */
   refund(model: string, fallback: Limits, tokens: number, now: number): void {
     for (const limiter of [this.limiter, this.alone]) limiter.refund(model, fallback, tokens, now);
   }

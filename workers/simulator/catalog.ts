@@ -1,12 +1,12 @@
 import { openAiError, type Problem } from "./errors.ts";
 
-/** What an account may spend on a model. Per minute and, where OpenAI has such a limit, per day. */
+/** What an account may spend on a model, per minute and, where OpenAI has such a limit, per day. */
 export interface Limits {
   rpm: number;
   tpm: number;
   rpd?: number | undefined;
   tpd?: number | undefined;
-  /** Of the project that the key belongs to, a minute; `tpm` is the organisation's. */
+  /** Tokens per minute of the key's project; `tpm` is the organisation's. */
   project_tpm?: number | undefined;
   /** Models with the same family name draw from the same buckets. */
   family?: string | undefined;
@@ -15,7 +15,7 @@ export interface Limits {
 export interface ModelCard {
   id: string;
   created: number;
-  /** Tokens that prompt and answer may fill together. */
+  /** Tokens of prompt and answer together. */
   context: number;
   maxOutput: number;
   limits: Limits;
@@ -51,7 +51,7 @@ const CARDS = [
 const BY_ID = new Map(CARDS.map((entry) => [entry.id, entry]));
 const SNAPSHOT = /-\d{4}-\d{2}-\d{2}$/;
 
-/** A dated snapshot is its model; any name that starts with `sim-` is a model too, for tests that want one to themselves. */
+/** A dated snapshot counts as its model; any name that starts with `sim-` is a model too, for tests that need one of their own. */
 export function findModel(id: string): ModelCard | undefined {
   const known = BY_ID.get(id) ?? BY_ID.get(id.replace(SNAPSHOT, ""));
   if (known !== undefined) return known;

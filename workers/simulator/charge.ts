@@ -1,9 +1,9 @@
 import type { ChatRequest } from "./request.ts";
 
-/** `max` is what OpenAI's rate-limit guide says; `sum` is what its help centre and Azure say. The exact rule is unpublished. */
+/** `max` follows OpenAI's rate-limit guide; `sum` follows its help centre and Azure. The exact rule is unpublished. */
 export type ChargeRule = "max" | "sum";
 
-/** Tokens that a request is charged at admission, whatever it then uses. OpenAI does not tokenise for this: it counts characters. */
+/** Tokens that a request is charged at admission, whatever it uses later. OpenAI counts characters for this instead of tokenising. */
 export function charge(request: ChatRequest, rule: ChargeRule): number {
   const estimated = estimatePrompt(request);
   const reserved = (request.max_completion_tokens ?? request.max_tokens ?? 0) * (request.n ?? 1);

@@ -10,7 +10,7 @@ import { commonHeaders, respondProblem } from "./respond.ts";
 import { end, type Turn } from "./turn.ts";
 import { advance, type World } from "./world.ts";
 
-/** `POST /v1/chat/completions`. Throws where the connection is to break before there are headers. */
+/** `POST /v1/chat/completions`. @throws if the connection should break before there are headers. */
 export async function chatCompletions(request: Request, world: World): Promise<Response> {
   const startedAt = Date.now();
   const read = readRequest(request, await request.text());
@@ -58,7 +58,7 @@ function chooseFault({ headers }: Request, chat: ChatRequest, key: string, world
   return world.faults.select({ header, headerDelay: headers.get("x-simulate-delay-ms"), metadata, model: chat.model, key }, now);
 }
 
-/** Refused by a fault, for want of money, by the limits; or charged. */
+/** Refuses the call (by a fault, a billing halt, or the limits), or charges it. */
 function admit(turn: Turn): Problem | undefined {
   const { world, chat, card, call, key, fault, startedAt } = turn;
   const refused = fault === undefined ? undefined : refusalFor(fault.kind, chat.model);

@@ -1,7 +1,7 @@
 import { logprobOf } from "./logprob.ts";
 import type { Answer, Choice } from "./model.ts";
 
-/** What every chunk of an answer and the answer itself say of the call. */
+/** What the answer and each of its chunks say about the call. */
 export interface Envelope {
   id: string;
   /** Unix seconds. */

@@ -1,4 +1,4 @@
-/** OpenAI writes durations as Go does: `9ms`, `3.114s`, `6m0s`, `1h0m0s`. Whole milliseconds in. */
+/** OpenAI writes durations as Go does: `9ms`, `3.114s`, `6m0s`, `1h0m0s`. Takes whole milliseconds. */
 export function formatDuration(milliseconds: number): string {
   if (milliseconds <= 0) return "0s";
   if (milliseconds < 1000) return `${milliseconds}ms`;

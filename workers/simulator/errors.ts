@@ -1,10 +1,10 @@
-/** An answer that is an error, in OpenAI's shape; words as OpenAI's API gives them (seen in public issue threads). */
+/** An error answer in OpenAI's shape, in the words of OpenAI's API (seen in public issue threads). */
 export interface Problem {
   status: number;
   error: { message: string; type: string; param: string | null; code: string | null };
-  /** Set where the answer tells how long to wait. */
+  /** Set if the answer says how long to wait. */
   retryAfterMs?: number;
-  /** Set where the answer tells whether another try could help. */
+  /** Set if the answer says whether another try could help. */
   shouldRetry?: boolean;
 }
 
@@ -20,7 +20,7 @@ export function serverError(): Problem {
   return openAiError(500, "The server had an error while processing your request. Sorry about that!", "server_error", null);
 }
 
-/** 401 for a missing, malformed or refused key; undefined when the key will do. */
+/** 401 for a missing, malformed or refused key; undefined if the key is accepted. */
 export function refuseKey(authorization: string | null): Problem | undefined {
   const key = /^Bearer\s+(\S+)$/i.exec(authorization ?? "")?.[1];
   if (key === undefined) {

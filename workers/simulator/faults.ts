@@ -4,22 +4,22 @@ import { Random } from "./random.ts";
 
 const namesOf = <Name extends string>(table: Record<Name, unknown>) => Object.keys(table) as Name[];
 
-/** Answered at the door: nothing is charged. */
+/** Answered before admission: nothing is charged. */
 export const REFUSALS = namesOf(AT_THE_DOOR);
-/** Happen to an answer under way. `break` is `truncate` with a broken connection in place of a clean end. */
+/** Happen to an answer under way. `break` is `truncate` with a broken connection instead of a clean end. */
 const SPOILS = ["truncate", "break", "malformed", ...namesOf(IN_STREAM)] as const;
-/** Happen to a request that was admitted, and so was charged. */
+/** Happen to a request that was admitted and therefore charged. */
 export const BREAKAGES = [...namesOf(FAILURES), "reset", "hang", "slow_headers", ...SPOILS] as const;
 export const FAULT_KINDS = [...REFUSALS, ...BREAKAGES] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
-/** How a stream goes wrong half-way. */
+/** How a stream goes wrong halfway. */
 export type Spoil = (typeof SPOILS)[number];
 
 export interface Fault {
   kind: FaultKind;
   /** How long `slow_headers` and `hang` last; real milliseconds, whatever the speed. */
   delayMs: number | undefined;
-  /** What an answer that is the fault says of another try; undefined: nothing. */
+  /** `x-should-retry` of the fault's answer, if it has an answer of its own; undefined: no header. */
   shouldRetry: boolean | undefined;
 }
 
@@ -35,13 +35,13 @@ export interface FaultRule {
   shouldRetry: boolean | undefined;
 }
 
-/** What of a request chooses a fault. */
+/** The parts of a request that determine its fault. */
 export interface Wish {
   header: string | null;
   headerDelay: string | null;
   metadata: Record<string, string>;
   model: string;
-  /** Tells equal requests apart from others, for `simulate_fault_times`. */
+  /** Tells equal requests from others, for `simulate_fault_times`. */
   key: string;
 }
 
@@ -52,7 +52,7 @@ export function isFaultKind(name: string): name is FaultKind {
   return (FAULT_KINDS as readonly string[]).includes(name);
 }
 
-/** Decides which call fails and how: what the request itself asks for goes before the rules. */
+/** Decides which call fails and how: what the request itself asks for takes precedence over the rules. */
 export class FaultBook {
   private rules: FaultRule[] = [];
   private random: Random;
@@ -106,12 +106,12 @@ function asMs(text: string | null): number | undefined {
   return value >= 0 ? value : undefined;
 }
 
-/** The answer that a fault is, where it is an answer of its own; undefined for those that spoil an answer under way. */
+/** The fault's answer, if it has one of its own; undefined for faults that spoil an answer under way. */
 export function problemFor(kind: FaultKind, model: string): Problem | undefined {
   return refusalFor(kind, model) ?? lookUp(FAILURES, kind)?.(model);
 }
 
-/** The answer with the fault's own word on another try. */
+/** Adds the fault's own `x-should-retry` to the answer. */
 export function worded(problem: Problem, { shouldRetry }: Pick<Fault, "shouldRetry">): Problem {
   return shouldRetry === undefined ? problem : { ...problem, shouldRetry };
 }

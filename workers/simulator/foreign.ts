@@ -3,18 +3,18 @@ import { hash, Random } from "./random.ts";
 /** What other programs do with the same key, or in the same organisation. Times in ms. */
 export interface ForeignStream {
   model: string;
-  /** Calls and tokens a minute, once it is at its height. */
+  /** Calls and tokens per minute at full rate. */
   rpm: number;
   tpm: number;
   /** Unix ms. */
   from: number;
   until: number;
-  /** It grows evenly from nothing to its height over this time. */
+  /** The rate grows evenly from nothing to full over this time. */
   rampMs: number;
-  /** From its beginning on, in turns: so long there, so long away. Without an `offMs` it is always there. */
+  /** Alternates from the start on: active for `onMs`, silent for `offMs`. Always active if `offMs` is 0. */
   onMs: number;
   offMs: number;
-  /** In another project: they draw on the organisation's limits alone. */
+  /** In another project: draws only on the organisation's limits. */
   elsewhere: boolean;
 }
 
@@ -25,7 +25,7 @@ export interface Arrival {
   tokens: number;
 }
 
-/** Calls come at random times with the rate as their mean, and are of different sizes: from half of the mean to one and a half. */
+/** Calls come at random times, on average at the given rate, with sizes from half to one and a half times the mean. */
 export class ForeignTraffic {
   private readonly sources: Source[];
 
@@ -62,12 +62,12 @@ class Source {
     return taken;
   }
 
-  /** Draws at the full rate and drops what falls where there is less: every call has its own draw, so nothing depends on when we look. */
+  /** Draws at the full rate and drops calls where the rate is lower. Every call has its own draw, so nothing depends on when we look. */
   private after(time: number): number {
     const { from, until, rpm, rampMs } = this.stream;
     for (let at = time; ; ) {
       at += this.gap(rpm);
-      // A pause may be long: it is left behind at once.
+      // A pause may be long, so it is skipped in one step.
       for (let end = this.pauseEnd(at); end !== null; end = this.pauseEnd(at)) at = end + this.gap(rpm);
       if (at >= until) return Infinity;
       if (this.random.next() * rampMs < at - from) return at;
@@ -78,7 +78,7 @@ class Source {
     return -Math.log(1 - this.random.next()) * (60_000 / rpm);
   }
 
-  /** When the pause ends that `at` falls into; null if they are there. */
+  /** When the pause that `at` falls into ends; null if it falls into none. */
   private pauseEnd(at: number): number | null {
     const { from, onMs, offMs } = this.stream;
     const turnMs = onMs + offMs;

@@ -1,4 +1,4 @@
-/** How fast input tokens may grow, as OpenAI's rule of thumb has it: by half every 15 minutes, once there are a million a minute. */
+/** How fast input tokens may grow, by OpenAI's rule of thumb: by half every 15 minutes, once there are a million a minute. */
 export interface GrowthRule {
   /** Tokens a minute up to which growth is free. */
   above_tpm: number;
@@ -7,10 +7,10 @@ export interface GrowthRule {
   per_seconds: number;
 }
 
-// What is compared is a fifteenth of the time: one minute with OpenAI's figures.
+// Slices of this length are compared, a fifteenth of the period: one minute with OpenAI's figures.
 const SLICES = 15;
 
-/** Compares what comes now with the busiest slice of the time before last: steady traffic passes, and so does traffic that comes back. */
+/** Compares the current slice with the busiest slice of the period before the last one: steady traffic passes, and so does traffic that comes back. */
 export class Growth {
   private readonly slices = new Map<number, number>();
 

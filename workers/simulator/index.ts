@@ -6,7 +6,7 @@ interface Env {
   SIMULATOR: DurableObjectNamespace<Simulator>;
 }
 
-/** The simulator by itself, for anything that wants an OpenAI to talk to. */
+/** The simulator by itself, for anything that needs an OpenAI to talk to. */
 export default {
   fetch: (request, env) => env.SIMULATOR.getByName("openai").fetch(request),
 } satisfies ExportedHandler<Env>;

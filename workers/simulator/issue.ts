@@ -44,7 +44,7 @@ function outOfRange(origin: string, param: string, sign: string, side: "below_mi
   return invalidRequest(text, param, `${type}_${side}_value`);
 }
 
-/** `messages[0].content`, as OpenAI writes a place in the body. */
+/** A place in the body as OpenAI writes it: `messages[0].content`. */
 function pathOf(path: PropertyKey[]): string {
   return path.map((step, index) => (typeof step === "number" ? `[${step}]` : `${index === 0 ? "" : "."}${String(step)}`)).join("");
 }

@@ -3,7 +3,7 @@ import type { Random } from "./random.ts";
 
 type Schema = Record<string, unknown>;
 
-// Deep enough for real schemas; below it only what is required is written, so that a recursive schema ends.
+// Deep enough for real schemas. Below this, only required properties are written, so that a recursive schema ends.
 const DEEP = 5;
 const BOTTOM = 24;
 
@@ -35,7 +35,7 @@ function asSchema(schema: unknown): Schema {
   return typeof schema === "object" && schema !== null && !Array.isArray(schema) ? (schema as Schema) : {};
 }
 
-/** Follows `$ref`, merges `allOf`, and takes the first branch of a choice (deep down a `null` one, where there is one). */
+/** Follows `$ref`, merges `allOf`, and takes the first branch of a choice (deep down, a `null` branch if there is one). */
 function resolve(schema: Schema, root: Schema, depth: number, hops = 0): Schema {
   if (hops > BOTTOM) return {};
   if (typeof schema.$ref === "string") {

@@ -1,16 +1,16 @@
-/** Counts what came in and what became of it, so that a test can hold a client to account. */
+/** Counts what came in and what became of it, so that a test can check a client's behaviour. */
 interface Totals {
   calls: number;
-  /** By the limits: what came through, and was charged. */
+  /** Calls that the limits let through, and so were charged. */
   admitted: number;
   completed: number;
-  /** By the limits. */
+  /** Refused by the limits. */
   rejected_429: { requests: number; tokens: number };
-  /** The same, by whose doing it was: `own` would have come had nobody else used the key. */
+  /** The same, by who caused it: `own` would have come even if nobody else used the key. */
   caused_429: { own: number; foreign: number };
-  /** For growing too fast. */
+  /** Refused for growing too fast. */
   slow_down_429: number;
-  /** While the account was without money. */
+  /** Refused while the account had no money. */
   halted_429: number;
   aborted: number;
   tokens_charged: number;
@@ -22,7 +22,7 @@ interface Totals {
 
 type KeyCount = { calls: number; completed: number; paid: number };
 
-// A test's keys; past this many the new ones are only counted as left out.
+// Keys to remember; beyond this, new ones are only counted as left out.
 const MOST_KEYS = 20_000;
 
 export type End = "completed" | "aborted" | "failed";
@@ -38,7 +38,7 @@ export class Ledger {
   private waitingForHeaders = 0;
   private maxWaitingForHeaders = 0;
 
-  /** A request that never became a call to a model: no key, no such model, not a valid body. */
+  /** A request that never became a call to a model: no key, no such model, or an invalid body. */
   turnedAway(status: number): void {
     count(this.byStatus, String(status));
   }
@@ -82,7 +82,7 @@ export class Ledger {
     return fresh;
   }
 
-  /** `repeated` leaves out the keys that were called at most once: what a test that hunts for duplicates needs. */
+  /** `repeated` leaves out keys that were called at most once: useful for a test that hunts for duplicates. */
   report(which: "all" | "repeated"): object {
     const shown = [...this.keys].filter(([, { calls }]) => which === "all" || calls > 1);
     return {
@@ -106,7 +106,7 @@ interface Hooks {
   faulted(kind: string): void;
 }
 
-/** One call to a model, from its arrival to its end. Ending twice counts once, so that each way out may say so. */
+/** One call to a model, from arrival to end. Ending twice counts once, so that every exit path may call `end`. */
 export class Call {
   private waiting = true;
   private open = true;
@@ -147,7 +147,7 @@ export class Call {
     this.hooks.faulted(kind);
   }
 
-  /** The model has worked, and the account pays for it, whether or not the answer arrives. */
+  /** The model has worked and the account pays for it, whether or not the answer arrives. */
   used(prompt: number, completion: number): void {
     if (this.key !== undefined) this.key.paid++;
     for (const totals of this.totals) {
@@ -156,12 +156,12 @@ export class Call {
     }
   }
 
-  /** To be done once the answer is complete. */
+  /** Runs `then` once the answer is complete. */
   whenCompleted(then: () => void): void {
     this.completed = then;
   }
 
-  /** The headers go out, or (no status) never will. */
+  /** The headers go out, or (without a status) never will. */
   answered(status?: number): void {
     if (!this.waiting) return;
     this.waiting = false;

@@ -17,14 +17,14 @@ import {
 } from "./meter.ts";
 
 export interface LimitSettings {
-  /** By model name; a name that ends in `*` is one bucket for all the models that it matches. */
+  /** By model name; a name that ends in `*` is one bucket for all models that match it. */
   limits: Record<string, Limits>;
-  /** Seconds' worth of a limit that may be spent at once; 60 is the whole of a limit per minute. */
+  /** Seconds' worth of a limit that may be spent at once; 60 is a whole per-minute limit. */
   burstSeconds: number;
   countRejected: boolean;
-  /** Requests per minute are dealt out second by second as well. */
+  /** Requests per minute are also dealt out second by second. */
   quantised: boolean;
-  /** Limits are counted from zero with each minute and each day, instead of refilling all the time. */
+  /** Limits are counted from zero in each minute and each day, instead of refilling continuously. */
   windows: boolean;
 }
 
@@ -39,7 +39,7 @@ interface Gate {
 }
 
 interface Pool {
-  /** What it was opened for. */
+  /** The model that opened the pool. */
   model: string;
   fallback: Limits;
   limits: Limits;
@@ -57,7 +57,9 @@ export class Limiter {
     this.settings = settings;
   }
 
-  /** Charges one request and `tokens` tokens, or says why not; the first limit that is hit wins, as at OpenAI. `elsewhere`: a call of another project. */
+  /**
+   * Charges one request and `tokens` tokens, or says why not; the first limit that is hit wins, as at OpenAI. `elsewhere`: the call belongs to another project.
+   */
   admit(model: string, fallback: Limits, tokens: number, now: number, elsewhere = false): Verdict {
     const gates = this.pool(model, fallback, now).gates.filter(({ name }) => !elsewhere || name !== "project_tpm");
     for (const gate of gates) {
@@ -85,7 +87,7 @@ export class Limiter {
   configure(settings: LimitSettings, now: number): void {
     for (const pool of this.pools.values()) for (const { meter } of pool.gates) refill(meter, now);
     this.settings = settings;
-    // From now on they refill at the new rate, whether or not anybody calls.
+    // Reopened at once, so that they refill at the new rate from now on, whether or not anybody calls.
     for (const { model, fallback } of [...this.pools.values()]) this.pool(model, fallback, now);
   }
 
@@ -101,7 +103,7 @@ export class Limiter {
   }
 }
 
-/** Exact name, then the longest matching `prefix*`, then `default`, then what the model comes with. */
+/** Exact name, then the longest matching `prefix*`, then `default`, then the model's own limits. */
 export function limitsFor(model: string, fallback: Limits, table: Record<string, Limits>): { key: string; limits: Limits } {
   let key = model;
   if (!Object.hasOwn(table, model)) {
@@ -132,7 +134,7 @@ function openGates(limits: Limits, settings: LimitSettings, now: number, before:
   return gates;
 }
 
-/** Where a model has a limit per day, OpenAI's one pair of headers shows that one: hence the last gate of the kind. */
+/** OpenAI has one pair of headers per kind, and shows the daily limit where a model has one: hence the last gate of the kind. */
 function describe(kind: Kind, gates: Gate[], as: string = kind): Record<string, string> {
   const meter = gates.findLast((gate) => gate.kind === kind)?.meter;
   if (meter === undefined) return {};

@@ -4,7 +4,7 @@ import { hash, noise } from "./random.ts";
 
 const encoder = new TextEncoder();
 
-/** The log probability of one token of one choice, made anew each time from its place, so that nothing has to be kept. */
+/** The log probability of one token of one choice, derived each time from its position so that nothing has to be kept. */
 export function logprobOf(answer: Answer, index: number, position: number): object {
   const token = answer.choices[index]!.content![position]!;
   const seed = hash(`${index}:${position}`, answer.seed);

@@ -1,4 +1,4 @@
-/** One linear-refill bucket: what is left of a limit, as OpenAI's own headers show it to be counted. Times in ms. */
+/** One bucket that refills linearly: what is left of a limit, counted as OpenAI's own headers show. Times in ms. */
 export interface Meter {
   limit: number;
   /** 60 for a limit per minute, 86,400 for one per day. */
@@ -20,14 +20,14 @@ export function openMeter(limit: number, windowSeconds: number, burstSeconds: nu
   return { limit, windowSeconds, capacity, level: capacity, at: now, tickMs: 0 };
 }
 
-/** A limit per minute dealt out by the second: what is not used within its second is lost. Below one a second, in longer ticks. */
+/** A per-minute limit dealt out by the second: what is not used within its second is lost. Limits below one per second use longer ticks. */
 export function openTick(limit: number, now: number): Meter {
   const tickMs = Math.max(1000, Math.ceil(60_000 / limit));
   const capacity = Math.max(1, Math.floor((limit * tickMs) / 60_000 + HAIR));
   return { limit, windowSeconds: 60, capacity, level: capacity, at: now, tickMs };
 }
 
-/** Counts from zero in each window: all of it is there at each whole multiple of the window, by the clock. */
+/** Counts from zero in each window: the whole limit is available at each whole multiple of the window, by the clock. */
 export function openWindow(limit: number, windowSeconds: number, now: number): Meter {
   const capacity = Math.max(1, limit);
   return { limit, windowSeconds, capacity, level: capacity, at: now, tickMs: windowSeconds * 1000 };
@@ -60,7 +60,7 @@ function nextTick({ at, tickMs }: Meter): number {
   return (Math.floor(at / tickMs) + 1) * tickMs;
 }
 
-/** Milliseconds until `amount` is there, rounded up. */
+/** Milliseconds until `amount` is available, rounded up. */
 export function waitFor(meter: Meter, amount: number): number {
   if (meter.tickMs > 0) return nextTick(meter) - meter.at;
   return Math.ceil(((amount - meter.level) * meter.windowSeconds * 1000) / meter.limit - HAIR);
@@ -70,12 +70,12 @@ export function used(meter: Meter): number {
   return Math.max(0, Math.ceil(meter.capacity - meter.level - HAIR));
 }
 
-/** What the header says is left: counted down from the whole limit even where less can be spent at once. */
+/** The remaining amount that the header shows: counted down from the whole limit, even where less can be spent at once. */
 export function remaining(meter: Meter): number {
   return Math.max(0, Math.floor(meter.limit - (meter.capacity - meter.level) + HAIR));
 }
 
-/** Milliseconds until the limit is whole again: reset = (limit - remaining) / rate, or the end of the window. */
+/** Milliseconds until the limit is whole again: (limit - remaining) / rate, or the end of the window. */
 export function resetMs(meter: Meter): number {
   if (meter.tickMs > 0) return meter.level < meter.capacity ? nextTick(meter) - meter.at : 0;
   return Math.floor(((meter.limit - remaining(meter)) * meter.windowSeconds * 1000) / meter.limit + HAIR);

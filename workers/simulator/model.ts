@@ -13,7 +13,7 @@ export interface ToolCall {
 }
 
 export interface Choice {
-  /** Tokens; null where the model calls tools instead. */
+  /** Tokens; null if the model calls tools instead. */
   content: string[] | null;
   toolCalls: ToolCall[];
   finishReason: "stop" | "length" | "tool_calls";
@@ -22,14 +22,14 @@ export interface Choice {
 export interface Answer {
   seed: number;
   choices: Choice[];
-  /** How many alternatives to show beside each token; undefined where log probabilities were not asked for. */
+  /** How many alternatives to show beside each token; undefined if no log probabilities were asked for. */
   topLogprobs: number | undefined;
   promptTokens: number;
   completionTokens: number;
   pace: Pace;
 }
 
-// Tokens of an answer: most between 60 and 250, a few long ones.
+// Tokens per answer: most have 60 to 250, a few are long.
 const MEDIAN_LENGTH = 120;
 const LENGTH_SIGMA = 0.7;
 const LONGEST = 2000;
@@ -47,7 +47,7 @@ export function answer(request: ChatRequest, card: ModelCard, seed: number): Ans
   return { seed: own, choices, topLogprobs, promptTokens, completionTokens, pace };
 }
 
-/** Equal for requests that ask the same, however their fields are ordered and whether or not they stream. */
+/** Equal for requests that ask the same, whatever the order of their fields and whether or not they stream. */
 export function requestHash(request: ChatRequest, seed: number): number {
   const { stream: _stream, stream_options: _options, ...asked } = request;
   return hash(JSON.stringify(Object.entries(asked).sort(([left], [right]) => (left < right ? -1 : 1))), seed);
@@ -100,7 +100,7 @@ function stopAt(tokens: string[], stop: ChatRequest["stop"]): string[] {
 
 type FunctionTool = NonNullable<NonNullable<ChatRequest["tools"]>[number]["function"]>;
 
-/** A model that has been given a tool's result talks about it; asked again and again for the same call it would never end. */
+/** A model that got a tool's result talks about it; if it called the same tool again, an agent loop would never end. */
 function callableTools(request: ChatRequest): FunctionTool[] {
   const choice = request.tool_choice ?? "auto";
   const functions = (request.tools ?? []).flatMap((tool) => (tool.function == null ? [] : [tool.function]));

@@ -7,7 +7,7 @@ export interface Pace {
   seed: number;
 }
 
-// What small chat models do in daytime: a third of a second to the first token, and a little more for a long prompt to be read.
+// Typical of small chat models in daytime: a third of a second to the first token, and a little more to read a long prompt.
 const FIRST_TOKEN_MS = 350;
 const FIRST_TOKEN_SIGMA = 0.35;
 const READ_MS_PER_TOKEN = 0.02;
@@ -19,7 +19,7 @@ export function choosePace(random: Random, promptTokens: number, seed: number): 
   return { firstMs, everyMs: 1000 / rate, seed };
 }
 
-/** Each step is late by up to nine tenths of an interval: uneven, but never out of order, and no state to keep per stream. */
+/** Each step is late by up to nine tenths of an interval: uneven but never out of order, and no state to keep per stream. */
 export function dueMs(pace: Pace, step: number): number {
   return step === 0 ? pace.firstMs : pace.firstMs + (step + 0.9 * noise(pace.seed, step)) * pace.everyMs;
 }

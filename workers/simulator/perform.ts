@@ -10,10 +10,10 @@ import { Transcript } from "./transcript.ts";
 import { aborted, end, headersFor, pause, type Turn } from "./turn.ts";
 import { waitUntil } from "./wait.ts";
 
-// A hanging call ends some day, as the longest timeouts on the way do.
+// Even a hanging call ends eventually, as the longest time-outs on the way do.
 const LONGEST_HANG_MS = 15 * 60_000;
 
-/** An admitted call's answer, or what became of it. */
+/** An admitted call's answer, or its failure. */
 export function perform(turn: Turn): Promise<Response> {
   const { fault } = turn;
   const kind = fault?.kind;
@@ -36,7 +36,7 @@ async function hang(turn: Turn): Promise<Response> {
   return aborted(turn);
 }
 
-/** What the answer was charged for and did not use comes back. */
+/** Gives back what the answer was charged but did not use. */
 function refund({ chat, card, world }: Turn, { promptTokens, completionTokens }: Answer): void {
   const unused = charge(chat, world.settings.charge) - promptTokens - completionTokens;
   if (unused > 0) world.account.refund(chat.model, card.limits, unused, Date.now());

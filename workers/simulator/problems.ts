@@ -5,7 +5,7 @@ type Make = (model: string) => Problem;
 
 const BILLING = "For more information on this error, read the docs: https://platform.openai.com/docs/guides/error-codes/api-errors.";
 
-/** What an account without money is told; the type is the same for all, so that the code alone says which. */
+/** What an account without money is told; the type is always the same, so only the code tells which it is. */
 export const BILLING_CODES = [
   "insufficient_quota",
   "credit_balance_exhausted",
@@ -23,7 +23,7 @@ export function billingProblem(code: BillingCode): Problem {
 const GROWTH = "Slow down: the rate of requests grew too fast. Please reduce it to its earlier level, then increase it gradually.";
 const GROWTH_WAIT_MS = 2_000;
 
-/** Within all limits, and yet too fast: how quickly traffic grew is what OpenAI objects to. */
+/** Within all limits, but refused because traffic grew too quickly. */
 export function slowDown(): Problem {
   return { ...openAiError(429, GROWTH, "rate_limit_error", "slow_down"), retryAfterMs: GROWTH_WAIT_MS };
 }
@@ -48,7 +48,7 @@ const tooLong = () => {
 };
 const billing = (code: BillingCode) => () => billingProblem(code);
 
-/** Answered at the door: nothing is charged. */
+/** Answered before admission: nothing is charged. */
 export const AT_THE_DOOR = {
   "400": () => invalidRequest("Invalid request (simulated).", null, null),
   context_length_exceeded: tooLong,
@@ -59,9 +59,9 @@ export const AT_THE_DOOR = {
   "429": (model: string) => limitReached(model, "requests", "requests per min (RPM)"),
   "429_tokens": (model: string) => limitReached(model, "tokens", "tokens per min (TPM)"),
   slow_down: slowDown,
-  // Older endpoints said it with another status.
+  // The same with the status that older endpoints used.
   "503_slow_down": () => ({ ...openAiError(503, GROWTH, "service_unavailable_error", "slow_down"), retryAfterMs: GROWTH_WAIT_MS }),
-  // What `service_tier: "flex"` is told where there is no room.
+  // What `service_tier: "flex"` gets when there is no capacity.
   resource_unavailable: noCapacity,
   insufficient_quota: billing("insufficient_quota"),
   credit_balance_exhausted: billing("credit_balance_exhausted"),
@@ -70,16 +70,16 @@ export const AT_THE_DOOR = {
   organization_usage_limit_exceeded: billing("organization_usage_limit_exceeded"),
 } satisfies Record<string, Make>;
 
-/** Answers of a call that was admitted, and so was charged against the limits. */
+/** Answers to calls that were admitted and therefore charged against the limits. */
 export const FAILURES = {
   "408": () => openAiError(408, "Request timed out.", "timeout", null),
   "500": serverError,
   "502": () => openAiError(502, "Bad gateway.", "server_error", null),
   "503": overloaded,
   "504": () => openAiError(504, "The server took too long to answer.", "server_error", null),
-  // The model has worked, and nobody learns of it.
+  // The model has worked, but nobody learns of it.
   "504_paid": () => openAiError(504, "The server took too long to answer.", "server_error", null),
 } satisfies Record<string, Make>;
 
-/** Said inside a stream whose headers have gone out. */
+/** Sent inside a stream whose headers have already gone out. */
 export const IN_STREAM = { stream_error: serverError, stream_overloaded: overloaded } satisfies Record<string, Make>;

@@ -1,6 +1,6 @@
 import type { Random } from "./random.ts";
 
-// Each entry is one token as a tokeniser would have it: a word with the space before it.
+// Each entry is one token as a tokeniser would see it: a word with the space before it.
 const WORDS = (
   "the a of to and in that is for it with as on be by this which from are at each when can one more most first then only while " +
   "queue request token budget limit minute answer model stream account system result work order time rate cost share window " +
@@ -15,7 +15,7 @@ const capital = (word: string) => word[1]!.toUpperCase() + word.slice(2);
 const OPENERS = WORDS.map(capital);
 const SPACED_OPENERS = OPENERS.map((word) => ` ${word}`);
 
-/** Plausible prose of exactly `length` tokens: sentences of 6 to 18 words, now and then a comma, a new paragraph every few sentences. */
+/** Plausible prose of exactly `length` tokens: sentences of 6 to 18 words, an occasional comma, a new paragraph every few sentences. */
 export function writeProse(random: Random, length: number): string[] {
   const tokens: string[] = [];
   let left = 0;
@@ -41,7 +41,7 @@ export function writePhrase(random: Random): string {
   return writeProse(random, random.integer(3, 6)).slice(0, -1).join("");
 }
 
-/** Any text in token-sized pieces that join to exactly that text. A long run without spaces is several tokens. */
+/** Splits any text into token-sized pieces that join to exactly that text. A long run without spaces becomes several tokens. */
 export function splitTokens(text: string, size = 12): string[] {
   return text.match(new RegExp(`\\s*\\S{1,${size}}|\\s+`, "gu")) ?? [];
 }

@@ -1,4 +1,4 @@
-/** Seeded chance: everything the simulator makes up comes from here, so that a run can be repeated. */
+/** Seeded randomness: everything the simulator makes up comes from here, so that a run can be repeated. */
 
 /** 53-bit string hash (cyrb53). Not for secrets: it only has to spread well and be fast on long prompts. */
 export function hash(text: string, seed = 0): number {

@@ -4,7 +4,7 @@ import { countCharacters, textOf } from "./charge.ts";
 import { invalidRequest, type Problem } from "./errors.ts";
 import { describeIssue } from "./issue.ts";
 
-/** A chat completion request, as far as the answer or the charge depends on it; the rest passes unread. */
+/** A chat completion request, as far as the answer or the charge depends on it; everything else is ignored. */
 const part = z.looseObject({ type: z.string() });
 const message = z.looseObject({
   role: z.enum(["system", "assistant", "user", "function", "tool", "developer"]),
@@ -47,7 +47,7 @@ export type ChatRequest = z.infer<typeof chatRequest> & { model: string };
 
 type Parsed<Value> = { ok: true; value: Value } | { ok: false; problem: Problem };
 
-/** The body as JSON with a model in it: what can be said before the model is known. */
+/** The body as JSON with a model in it: all that can be checked before the model is known. */
 export function parseBody(text: string): Parsed<{ model: string }> {
   let body: unknown;
   try {
@@ -64,7 +64,7 @@ export function parseBody(text: string): Parsed<{ model: string }> {
 export function parseChat(body: { model: string }, card: ModelCard): Parsed<ChatRequest> {
   const parsed = chatRequest.safeParse(body);
   if (!parsed.success) return refuse(describeIssue(parsed.error.issues[0]!, body));
-  // The checked body itself, not zod's copy of it: a long conversation is not worth copying.
+  // The checked body itself, not zod's copy: a long conversation is not worth copying.
   const request = body as ChatRequest;
   const problem = checkTogether(request) ?? checkSize(request, card);
   return problem === undefined ? { ok: true, value: request } : refuse(problem);
@@ -110,7 +110,7 @@ function checkSize(request: ChatRequest, card: ModelCard): Problem | undefined {
   return invalidRequest(`${text} Please reduce the length of the messages.`, "messages", "context_length_exceeded");
 }
 
-/** About what a tokeniser would count: four characters a token, and the few tokens that frame each message. */
+/** Roughly what a tokeniser would count: four characters per token, plus the few tokens that frame each message. */
 export function countPromptTokens(request: ChatRequest): number {
   const tools = request.tools == null ? 0 : JSON.stringify(request.tools).length;
   return Math.ceil((countCharacters(request) + tools) / 4) + request.messages.length * 4 + 3;

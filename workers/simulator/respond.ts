@@ -2,7 +2,7 @@ import type { Problem } from "./errors.ts";
 import { hash, Random } from "./random.ts";
 import type { World } from "./world.ts";
 
-/** What OpenAI puts on every answer. */
+/** Headers that OpenAI puts on every answer. */
 export function commonHeaders(world: World, startedAt: number): Record<string, string> {
   return {
     "openai-organization": "org-sim",
@@ -20,7 +20,7 @@ export function respondProblem({ status, error, retryAfterMs, shouldRetry }: Pro
   const wait: Record<string, string> = {};
   if (shouldRetry !== undefined) wait["x-should-retry"] = String(shouldRetry);
   if (retryAfterMs !== undefined) {
-    // Whole seconds by the HTTP standard, never too few of them; the milliseconds are what the SDKs read first.
+    // The HTTP standard allows only whole seconds, so they are rounded up; the SDKs look at the milliseconds first.
     wait["retry-after"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
     wait["retry-after-ms"] = String(retryAfterMs);
   }

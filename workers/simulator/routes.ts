@@ -7,7 +7,7 @@ import { commonHeaders, respondJson, respondProblem } from "./respond.ts";
 import { parseControl } from "./settings.ts";
 import { advance, applyControl, type World } from "./world.ts";
 
-/** No `catch` on this router: a handler that throws is a connection that breaks, and is to reach the caller as one. */
+/** No `catch` on this router: a handler that throws stands for a broken connection, and must reach the caller as one. */
 export function routesFor(world: World): { fetch(request: Request): Promise<Response> } {
   const router = Router<Request & IRequest, []>()
     .post("/v1/chat/completions", (request) => chatCompletions(request, world))

@@ -1,12 +1,12 @@
 import { findModel, type Limits } from "./catalog.ts";
 import type { Control } from "./settings.ts";
 
-/** A change to come. */
+/** A scheduled change. */
 export interface Step {
   /** Unix ms. */
   at: number;
   control: Control;
-  /** Part of a slow change of limits, which a later word on limits ends. */
+  /** Part of a gradual change of limits, which any later change of limits ends. */
   ramp: boolean;
 }
 
@@ -17,7 +17,7 @@ export function planSteps(schedule: NonNullable<Control["schedule"]>, now: numbe
   return inOrder(steps);
 }
 
-/** Limits that move evenly from what they are to what they are to be: a step a second, sixty at most. */
+/** Limits that move evenly from their current to their new values: one step per second, at most sixty. */
 export function planRamp(from: Record<string, Limits>, to: Record<string, Limits>, seconds: number, now: number): Step[] {
   const count = Math.min(MOST_RAMP_STEPS, Math.ceil(seconds));
   return Array.from({ length: count }, (_, index) => {

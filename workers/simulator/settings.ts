@@ -53,7 +53,7 @@ const switches = {
   refund: z.boolean(),
   burst_seconds: z.number().positive(),
   count_rejected: z.boolean(),
-  /** What is due within this many ms of stream time goes out in one piece; one timer per token would cost too much at a thousand streams. */
+  /** Everything due within this many ms of stream time goes out in one piece; one timer per token would cost too much at a thousand streams. */
   flush_ms: z.number().min(0),
   quantised: z.boolean(),
   windows: z.boolean(),
@@ -101,7 +101,7 @@ export function parseControl(body: unknown): { ok: true; control: Control } | { 
   return parsed.success ? { ok: true, control: parsed.data } : { ok: false, message: z.prettifyError(parsed.error) };
 }
 
-/** Without what is undefined: it would overwrite. */
+/** Drops undefined values, which would overwrite others when spread. */
 export function present<T extends object>(values: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never;
 }

@@ -4,16 +4,16 @@ import { parseSettings } from "./settings.ts";
 import { Ticker } from "./ticker.ts";
 import { openWorld, type World } from "./world.ts";
 
-/** What the simulator reads of its environment. */
+/** What the simulator reads from its environment. */
 export interface SimulatorEnv {
   SIMULATOR_SETTINGS?: unknown;
 }
 
-// By object. Here and not in the object, which workerd drops after a minute or so without calls: an upstream does not forget
-// its limits and its totals because nobody called. It lasts as long as the isolate; nothing is stored.
+// By object id. Kept here and not in the object, which workerd drops after about a minute without calls: an upstream does not forget its limits and totals
+// because nobody called. Lasts as long as the isolate; nothing is stored.
 const worlds = new Map<string, World>();
 
-/** An upstream that behaves as OpenAI documents: one object, so that its limits are counted in one place. */
+/** An upstream that behaves as OpenAI documents. A single object, so that its limits are counted in one place. */
 export class Simulator extends DurableObject<SimulatorEnv> {
   private readonly routes: ReturnType<typeof routesFor>;
 

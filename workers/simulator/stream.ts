@@ -15,20 +15,20 @@ export interface Play {
   flushMs: number;
   ticker: Ticker;
   call: Call;
-  /** Fires when the client has gone. */
+  /** Fires when the client has left. */
   signal: AbortSignal;
 }
 
 const encoder = new TextEncoder();
 
-/** The words of a connection that goes away, as workerd has them. */
+/** workerd's words for a connection that goes away. */
 export function connectionLost(): Error {
   return new Error("Network connection lost.");
 }
 
 /**
- * One pull, one piece: all that is due by now, or after the wait for what is due next. Only a reader that reads costs a timer,
- * and one that falls behind gets the rest in larger pieces.
+ * Each pull gives one piece: everything due by now, or else what is due next, after waiting for it. So only an active reader costs a timer, and one that falls
+ * behind gets the rest in larger pieces.
  */
 export function playStream(play: Play): ReadableStream<Uint8Array> {
   const { from, until } = script(play.transcript, play.spoil);
@@ -54,7 +54,7 @@ export function playStream(play: Play): ReadableStream<Uint8Array> {
     wake();
     play.call.end("aborted");
   };
-  // Both ways to hear of a client that has gone: across objects workerd fires the request's signal and calls no `cancel`.
+  // A client that leaves is noticed in two ways: across objects, workerd fires the request's signal and does not call `cancel`.
   play.signal.addEventListener("abort", stop, { once: true });
 
   const pull = (controller: ReadableStreamDefaultController<Uint8Array>) => {
@@ -68,15 +68,15 @@ export function playStream(play: Play): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>({ pull, cancel: stop }, { highWaterMark: 0 });
 }
 
-/** Real ms since the request at which a step goes out: its own time, put off to the end of the flush that it falls into. */
+/** Real ms since the request at which a step goes out: its due time, postponed to the end of its flush interval. */
 function flushAt({ pace, speed, flushMs }: Play, step: number): number {
   const due = dueMs(pace, step) / speed;
   return flushMs > 0 && step > 0 ? Math.ceil(due / flushMs) * flushMs : due;
 }
 
-/** Which step has a malformed event before it (-1: none), and after how many steps the stream ends. */
+/** The step that a malformed event precedes (-1: none), and the number of steps after which the stream ends. */
 function script({ steps }: Transcript, spoil: Spoil | undefined): { from: number; until: number } {
-  // Short of the last step, which carries a finish_reason; and at least one step, so that the stream has begun.
+  // Before the last step, which carries a finish_reason, but after at least one step, so that the stream has begun.
   const middle = Math.max(1, Math.min(Math.floor(steps / 2), steps - 1));
   if (spoil === undefined) return { from: -1, until: steps };
   return spoil === "malformed" ? { from: middle, until: steps } : { from: -1, until: middle };
