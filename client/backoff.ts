@@ -1,13 +1,13 @@
-/** How long to wait before another try. Full jitter: clients that lost the same service do not come back as one. */
+/** How long to wait before another try. Full jitter: clients that lost the same service do not come back all at once. */
 
 export type Backoff = { baseMs: number; capMs: number };
 
-/** @param tries those that failed so far, 1 at the first wait. @param random from [0, 1). */
+/** @param tries failed so far, 1 at the first wait. @param random from [0, 1). */
 export function backoffMs({ baseMs, capMs }: Backoff, tries: number, random: number): number {
   return random * Math.min(capMs, baseMs * 2 ** (tries - 1));
 }
 
-/** `Retry-After` in seconds: a number, or a date from which `nowMs` is subtracted; null if there is none to be read. */
+/** `Retry-After` in seconds, from a number or a date (relative to `nowMs`); null if it is missing or unreadable. */
 export function retryAfterSeconds(header: string | null, nowMs: number): number | null {
   if (header === null || header.trim() === "") return null;
   const seconds = Number(header);

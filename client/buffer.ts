@@ -1,7 +1,7 @@
 /**
- * Events between a socket and a reader. The reader may be slow, a socket knows no "wait": deltas of a job that follow each other unread become
- * one, and when all that is unread has grown beyond a bound, `full` tells the connection to let go. It comes back when everything is read
- * and resumes by seq, so that nothing is lost: the service keeps what the client does not.
+ * Events between a socket and a reader. The reader may be slow, and a socket cannot be told to wait. So unread deltas of one job that follow each other are
+ * merged, and once the unread events exceed a bound, `full` tells the connection to close. It is reopened when everything has been read and resumes by seq, so
+ * nothing is lost: the service keeps what the client does not.
  */
 import type { Event } from "./events.ts";
 import type { Arrived } from "./flow.ts";
@@ -9,7 +9,7 @@ import type { Arrived } from "./flow.ts";
 /** Characters of frames; about 8 MB of memory. */
 export const BUFFER_CHARACTERS = 4_000_000;
 
-/** An event, and what it came in. `cursor`: of a consumer. */
+/** An event, and what it came in. `cursor`: for a consumer. */
 export type Entry = Arrived & { event: Event; cursor: number | null };
 type Reader = { done: (entry: Entry | null) => void; fail: (error: unknown) => void };
 type End = { error: unknown } | "over";
@@ -17,7 +17,7 @@ type End = { error: unknown } | "over";
 export class EventBuffer {
   #entries: Entry[] = [];
   #characters = 0;
-  /** Who asked for events that have not come, the first first. */
+  /** Readers waiting for events that have not come, first come first served. */
   #readers: Reader[] = [];
   #end: End | null = null;
   #drained: (() => void)[] = [];
@@ -59,21 +59,21 @@ export class EventBuffer {
     });
   }
 
-  /** No event follows. What is unread can still be read. */
+  /** No more events follow. Unread ones can still be read. */
   finish(): void {
     this.#end ??= "over";
     for (const reader of this.#readers.splice(0)) reader.done(null);
     this.#release();
   }
 
-  /** As `finish`, with an error at the end. */
+  /** Like `finish`, but with an error at the end. */
   fail(error: unknown): void {
     this.#end ??= { error };
     for (const reader of this.#readers.splice(0)) reader.fail(error);
     this.#release();
   }
 
-  /** As `fail`, at once: who aborts wants no more of it. */
+  /** Like `fail`, but at once: unread events are dropped. */
   abort(reason: unknown): void {
     this.#entries = [];
     this.#characters = 0;
@@ -91,7 +91,7 @@ export class EventBuffer {
   }
 }
 
-/** Adds a delta to one of the same job before it; false if the two are no such pair. */
+/** Merges a delta into the preceding one of the same job; false if the two are no such pair. */
 function joins(last: Event, event: Event): boolean {
   if (event.event !== "delta" || last.event !== "delta" || last.job !== event.job) return false;
   last.from ??= last.seq;

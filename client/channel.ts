@@ -1,7 +1,7 @@
 /**
- * A channel, followed through lost connections. The service tells what happens from the moment that it is asked, and the rest of jobs that are
- * named to it. So the plan keeps of each open job the last seq, and finds out which jobs it has not heard of: those open at the beginning, and
- * those that came while no connection stood. Law: each job's events are passed on in order from its first, none twice, the end always.
+ * Follows a channel through lost connections. The service sends what happens from the moment it is asked, and the past of jobs that are named to it. So the
+ * plan keeps the last seq of each open job, and finds out which jobs it has not heard of: those open at the start, and those that came while there was no
+ * connection. Law: each job's events are passed on in order from its first, none twice, always up to the end.
  */
 import type { Job } from "../schemas/job.ts";
 import { type Event, eventFrom, isEnd } from "./events.ts";
@@ -11,41 +11,41 @@ import type { Line } from "./socket.ts";
 import type { Plan } from "./subscription.ts";
 
 export type ChannelOptions = {
-  /** Tokens as they come, too. */
+  /** Include tokens as they come. */
   deltas?: boolean;
   /**
-   * A name under which the service remembers how far the reader has come. Who comes again with it, from anywhere, is told what came after the last
-   * event that was dealt with; the first time, what comes from then on. `after` is not needed then.
+   * A name under which the service remembers how far the reader has come. A reader that returns under it, from anywhere, gets what came after the last event
+   * that was dealt with; the first time, what comes from then on. Makes `after` unnecessary.
    */
   consumer?: string;
-  /** The last seq seen of jobs that were followed before, as an earlier process may have kept it. */
+  /** The last seq seen of jobs that were followed before, for example by an earlier process. */
   after?: Record<string, number>;
 };
 
 /**
- * `asked`: the frame of this connection that asks for its past; until it is answered, what is told of the job comes too early. Infinity: it is yet to be
- * asked for. `gap`: what it was asked for again because of.
+ * `asked`: number of the frame on this connection that asks for the job's past; until it is answered, the job's events come too early. Infinity: not asked for
+ * yet. `gap`: the gap because of which the past was asked for again.
  */
 type Progress = { last: number; asked: number; gap: Gap | null };
 /** The newest job when the channel was last listed: everything up to it is known. */
 type Anchor = { id: string; createdAt: number };
 type Page = { data: Job[]; last_id: string | null; has_more: boolean };
 
-/** Jobs that one frame names. */
+/** Jobs named in one frame. */
 const JOBS_PER_FRAME = 500;
 /**
- * Of jobs that were asked for and not heard of so many at most: the service closes a connection that lacks the past of more than 10,000. Those of which nothing
- * is new are told nothing of: when for a while hardly anything came of any, though the reader was done with all that came, nothing is missing. What comes of
- * other jobs is no measure: of a busy channel something always does. Nor is a job or two that just then went on.
+ * At most this many jobs may be asked for and not heard of yet: the service closes a connection that lacks the past of more than 10,000. It sends nothing for a
+ * job without news. So if hardly any of them was heard of for a while, although the reader has dealt with everything that came, nothing is missing. Other jobs
+ * do not count, since in a busy channel something always comes; nor do one or two of these that happen to move on just then.
  */
 const UNHEARD_LIMIT = 5_000;
 const QUIET_MS = 1_000;
-/** Jobs heard of in that time: fewer are no past that is being told, but jobs that go on. */
+/** Jobs heard of in that time; fewer are not a past being sent, but jobs that happen to move on. */
 const BRISK = 10;
 const PAGE = 100;
-/** Jobs that have ended are remembered, as their end may come twice, until so many newer ones have. */
+/** Ended jobs are remembered, because their end may come twice, until this many newer ones have ended. */
 const ENDED_REMEMBERED = 10_000;
-/** In the order in which a job goes through them: one that moves on while they are listed is met in the next. */
+/** In the order in which a job goes through them: one that moves on during the listing is found in the next. */
 const OPEN = ["scheduled", "queued", "in_progress"] as const;
 
 export class ChannelPlan implements Plan {
@@ -60,13 +60,16 @@ export class ChannelPlan implements Plan {
   #anchor: Anchor | null | undefined;
   #openListed = false;
   #moving = false;
-  /** Of this connection: jobs yet to be asked for, and those that were and of which nothing was heard since. */
+  /** On this connection: jobs still to be asked for, and jobs asked for but not heard of since. */
   #waiting: string[] = [];
   #unheard = new Set<string>();
   #heardOf = 0;
   #quiet: ReturnType<typeof setTimeout> | undefined;
   #isRead: () => boolean = () => true;
-  /** Frames of this connection: sent, answered, and how many the opening took. What has to wait for its turn is told from where it was left, whenever that is. */
+  /**
+   * Frames on this connection: sent, answered, and sent by the opening. Jobs that must wait their turn are resumed from their last seq, however late, so the
+   * opening need not include them.
+   */
   #sent = 0;
   #answered = 0;
   #opening = 0;
@@ -75,7 +78,7 @@ export class ChannelPlan implements Plan {
     this.#wire = wire;
     this.#channel = channel;
     this.#deltas = deltas;
-    // The socket then lives with the channel's events, which saves each a hop.
+    // Places the socket where the channel's events arise, which saves a hop per event.
     this.path = `/v1/subscribe?channel=${encodeURIComponent(channel)}`;
     for (const [job, last] of Object.entries(after)) this.#open.set(job, { last, asked: 0, gap: null });
   }
@@ -113,14 +116,14 @@ export class ChannelPlan implements Plan {
     const { job, seq } = frame;
     if (this.#ended.has(job) || this.#endedBefore.has(job)) return null;
     const known = this.#open.get(job);
-    // Its beginning went by unheard: it is told again.
+    // Its beginning went by unheard, so ask for it again.
     if (!known && seq > 1) this.#ask([job], line);
     if (known ? known.asked > this.#answered : seq > 1) return null;
     const event = eventFrom(frame);
-    // An end has none after it: who began beyond it began beyond all that there is.
+    // Nothing follows an end, so if it is at or before `last`, the `after` given was beyond the whole job; the end still counts.
     const isBeyond = known !== undefined && seq <= known.last;
     if (isBeyond && !isEnd(event)) return null;
-    // Without deltas their seqs are missing by right.
+    // Without deltas, their seqs are rightly missing.
     const gap = known && this.#deltas && !isBeyond ? gapBefore(frame, known.last, known.gap) : null;
     if (gap) {
       this.#ask([job], line);
@@ -141,7 +144,7 @@ export class ChannelPlan implements Plan {
     return false;
   }
 
-  /** Asks for jobs, as many at once as may be. */
+  /** Asks for jobs, as many at once as allowed. */
   #wish(jobs: string[], line: Line): void {
     for (const job of jobs) {
       const { gap = null, last = 0 } = this.#open.get(job) ?? {};
@@ -154,7 +157,7 @@ export class ChannelPlan implements Plan {
   #askMore(line: Line): void {
     const before = this.#sent;
     while (this.#waiting.length > 0 && this.#unheard.size < UNHEARD_LIMIT) {
-      // What came to its end meanwhile was heard of otherwise.
+      // A job that ended meanwhile was heard of in another way.
       const jobs = this.#waiting.splice(0, JOBS_PER_FRAME).filter((job) => this.#open.has(job));
       for (const job of jobs) this.#unheard.add(job);
       if (jobs.length > 0 || this.#waiting.length === 0) this.#ask(jobs, line);
@@ -162,14 +165,14 @@ export class ChannelPlan implements Plan {
     if (this.#sent > before || this.#quiet === undefined) this.#listen(line);
   }
 
-  /** While jobs have to wait: for a time in which hardly anything comes of those that were asked for. */
+  /** While jobs have to wait: watches for a period in which hardly any of those asked for is heard of. */
   #listen(line: Line): void {
     clearTimeout(this.#quiet);
     this.#quiet = undefined;
     if (this.#waiting.length === 0 || line.signal.aborted) return;
     const before = this.#heardOf;
     this.#quiet = setTimeout(() => {
-      // The service waits for this end, and not the other way round.
+      // Silence proves nothing while an answer is outstanding or the reader is behind: then the service waits for this side.
       const isWaitedFor = this.#answered < this.#sent || !this.#isRead();
       if (isWaitedFor || this.#heardOf - before >= BRISK) return this.#listen(line);
       this.#quiet = undefined;
@@ -202,7 +205,7 @@ export class ChannelPlan implements Plan {
     this.#openListed = true;
   }
 
-  /** Jobs that came while no connection stood; they may have ended, too. */
+  /** Lists jobs that came while there was no connection; they may have ended, too. */
   async #listMissed(anchor: Anchor | null, line: Line): Promise<void> {
     let newest: Job | undefined;
     for await (const jobs of this.#pages({}, line)) {
@@ -226,19 +229,19 @@ export class ChannelPlan implements Plan {
     if (this.#ended.size >= ENDED_REMEMBERED && !this.#moving) void this.#forget(line);
   }
 
-  /** Moves the anchor up to now, so that ends before it need not be remembered: they are not listed again. */
+  /** Moves the anchor forward, so that earlier ends need not be remembered: those jobs are not listed again. */
   async #forget(line: Line): Promise<void> {
     this.#moving = true;
     try {
       const { data } = await this.#list({ limit: `${PAGE}` }, line);
-      // Jobs are told of in the order in which they came: all that are older than a known one are known.
+      // Jobs are announced in the order in which they came, so every job older than a known one is known.
       const known = data.find((job) => this.#open.has(job.id) || this.#ended.has(job.id));
       if (!known) return;
       this.#anchor = anchorAt(known);
       this.#endedBefore = this.#ended;
       this.#ended = new Set();
     } catch {
-      // Later, then: at the next end.
+      // Try again at the next end.
     } finally {
       this.#moving = false;
     }

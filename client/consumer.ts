@@ -1,16 +1,16 @@
 /**
- * A channel, followed under a name: the service remembers how far the reader has come. Law: an event is acked when the reader asks for the one after
- * it, so that none is lost with a reader that dies over it; what comes again over another connection is passed on once.
+ * Follows a channel under a name: the service remembers how far the reader has come. Law: an event is acked when the reader asks for the next one, so that none
+ * is lost with a reader that dies while handling it; an event that comes again over another connection is passed on only once.
  */
 import { type Event, eventFrom } from "./events.ts";
 import { type Gap, gapBefore } from "./gaps.ts";
 import type { Line } from "./socket.ts";
 import type { Plan } from "./subscription.ts";
 
-/** Jobs whose last seq is remembered: far more than can be told and not acked. */
+/** Jobs whose last seq is remembered: far more than can be sent without being acked. */
 const JOBS_REMEMBERED = 20_000;
 
-/** What is missing of a job, and the frame of this connection that asks for it: what is told before its answer comes too early. */
+/** A gap in a job's events, and the number of the frame on this connection that asks for it; events before its answer come too early. */
 type Missing = { gap: Gap; asked: number };
 
 export class ConsumerPlan implements Plan {
@@ -19,7 +19,7 @@ export class ConsumerPlan implements Plan {
   readonly #wish: { channel: string; consumer: string; deltas: boolean };
   readonly #seen = new Map<string, number>();
   readonly #missing = new Map<string, Missing>();
-  /** Frames of this connection. */
+  /** Frames on this connection. */
   #sent = 0;
   #answered = 0;
 
@@ -32,7 +32,7 @@ export class ConsumerPlan implements Plan {
   opened(line: Line): void {
     this.#sent = 1;
     this.#answered = 0;
-    // No cursor of what showed a gap was acked: it is told again, and shows it again.
+    // No cursor past a gap was acked, so those events come again and show the gap again.
     this.#missing.clear();
     line.send(this.#wish);
   }
@@ -47,7 +47,7 @@ export class ConsumerPlan implements Plan {
     const last = this.#seen.get(job);
     const missing = this.#missing.get(job);
     if (seq <= (last ?? 0) || (missing && missing.asked > this.#answered)) return null;
-    // Of a job that is new here, the name may have dealt with the beginning; and without deltas their seqs are missing by right.
+    // For a job new to this process, the name may have dealt with its beginning; and without deltas, their seqs are rightly missing.
     const gap = last !== undefined && this.#wish.deltas ? gapBefore(frame, last, missing?.gap ?? null) : null;
     if (gap) {
       this.#missing.set(job, { gap, asked: ++this.#sent });
@@ -61,7 +61,7 @@ export class ConsumerPlan implements Plan {
     return eventFrom(frame);
   }
 
-  /** While something is missing, no cursor stands for everything before it. */
+  /** While something is missing, no cursor covers everything before it. */
   whole(): boolean {
     return this.#missing.size === 0;
   }

@@ -1,4 +1,4 @@
-/** What can go wrong, as classes: by OpenAI's error shape where the service answered, and two for when it did not. */
+/** Error classes: by OpenAI's error shape if the service answered, and two for when it did not. */
 import type { ErrorBody } from "../schemas/problem.ts";
 
 type Details = Partial<ErrorBody["error"]> & {
@@ -8,21 +8,21 @@ type Details = Partial<ErrorBody["error"]> & {
   cause?: unknown;
 };
 
-/** The base of all errors that the client throws but for an abort, which throws the signal's own reason. */
+/** The base of all errors that the client throws, except for an abort, which throws the signal's own reason. */
 export class SluiceError extends Error {
-  /** The HTTP status; null where none came (no connection, a line of JSONL, a frame of a WebSocket). */
+  /** The HTTP status; null if there was none (no connection, a line of JSONL, a WebSocket frame). */
   readonly status: number | null;
   /** OpenAI's error type, e.g. `invalid_request_error`. */
   readonly type: string | null;
   /** Machine-readable, e.g. `idempotency_key_conflict`. */
   readonly code: string | null;
-  /** The request field at fault, if one is. */
+  /** The request field at fault, if any. */
   readonly param: string | null;
   /** The answer's `x-request-id`. */
   readonly requestId: string | null;
-  /** Seconds that the service asks to wait before another try; null if it did not say. */
+  /** Seconds to wait before another try, as the service asks; null if it did not say. */
   readonly retryAfter: number | null;
-  /** Of `deadline_unreachable`: when the job could start at the earliest, Unix seconds. */
+  /** For `deadline_unreachable`: when the job could start at the earliest, Unix seconds. */
   readonly earliestPossible: number | null;
 
   constructor(message: string, details: Details = {}) {
@@ -40,13 +40,13 @@ export class SluiceError extends Error {
 
 /** 400, 413 and other refusals of what was sent. */
 export class BadRequestError extends SluiceError {}
-/** 401: no key, a wrong one, or a token that has expired. */
+/** 401: no key, a wrong key, or an expired token. */
 export class AuthenticationError extends SluiceError {}
 /** 403: the key or token may not do this. */
 export class PermissionError extends SluiceError {}
-/** 404: no such job, or none of this tenant. */
+/** 404: no such job, or it belongs to another tenant. */
 export class NotFoundError extends SluiceError {}
-/** 409: an Idempotency-Key that stands for another request. */
+/** 409: the Idempotency-Key was used for another request. */
 export class ConflictError extends SluiceError {}
 /** 5xx. */
 export class ServerError extends SluiceError {}
@@ -55,7 +55,7 @@ export class ConnectionError extends SluiceError {}
 /** No answer in time. */
 export class TimeoutError extends SluiceError {}
 
-/** 429: too many jobs are queued already, or too much comes at once; see `retryAfter`. */
+/** 429: too many jobs are queued already, or too much came at once; see `retryAfter`. */
 export class RateLimitError extends SluiceError {}
 
 const BY_STATUS = new Map([
@@ -66,7 +66,7 @@ const BY_STATUS = new Map([
   [429, RateLimitError],
 ]);
 
-/** A line of JSONL or a frame has no status: its type and code tell. */
+/** A line of JSONL or a frame has no status, so its type and code decide. */
 const BY_WORD = new Map([
   ["authentication_error", AuthenticationError],
   ["permission_error", PermissionError],
@@ -78,7 +78,7 @@ const BY_WORD = new Map([
   ["idempotency_key_conflict", ConflictError],
 ]);
 
-/** The error for what the service said. `error` may be anything: between client and service there may be others that answer. */
+/** The error for what the service said. `error` may be anything: intermediaries between client and service may answer too. */
 export function errorFrom(error: unknown, about: { status?: number; requestId?: string | null; retryAfter?: number | null } = {}) {
   const said = (typeof error === "object" && error !== null ? error : {}) as Partial<ErrorBody["error"]>;
   const message = typeof said.message === "string" ? said.message : `The service answered ${about.status ?? "with an error"}.`;

@@ -1,4 +1,4 @@
-/** What happens to a job, as the client tells it. */
+/** What happens to a job, as the client reports it. */
 import type { ToldEvent } from "../schemas/event.ts";
 import type { Eta, Job, JobEnd } from "../schemas/job.ts";
 
@@ -9,8 +9,8 @@ export type Chunk = { choices: { index?: number; delta: { content?: string | nul
 type Numbered<Name, Data> = { job: string; seq: number; event: Name; data: Data };
 
 /**
- * `delta`: a part of the answer, with the chunks that came together; one that stands for several has the last one's `seq`, and in `from` the first one's. `retrying`: another attempt follows, whose deltas begin anew.
- * The last event of a job is its end, with the job as it is from then on.
+ * `delta`: part of the answer, with the chunks that came together. One that stands for several has the last one's `seq`, and the first one's in `from`.
+ * `retrying`: another attempt follows, whose deltas start over. A job's last event is its end, with the job in its final state.
  */
 export type Event =
   | Numbered<"queued", Job>
@@ -21,7 +21,7 @@ export type Event =
   | EndEvent;
 export type EndEvent = Numbered<JobEnd, Job>;
 
-/** Checked against schemas/: the names of the events are the same. */
+/** Checked against schemas/: the event names are the same. */
 const ENDS: Record<JobEnd, true> = { completed: true, failed: true, cancelled: true, expired: true };
 
 /** Whether this is a job's last event. */

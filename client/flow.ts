@@ -1,6 +1,6 @@
 /**
- * Tells the service how far the reader is, so that it sends no more than a window ahead: what a socket has brought and nobody reads would otherwise
- * pile up, there or here.
+ * Tells the service how far the reader has come, so that it sends at most a window ahead: what a socket has delivered and nobody reads would otherwise pile up,
+ * there or here.
  */
 import type { Line } from "./socket.ts";
 
@@ -10,7 +10,7 @@ const ACK_CHARACTERS = 64_000;
 /** What came in one or more frames of a connection. */
 export type Arrived = { frames: number; characters: number; flow: Flow };
 
-/** Of one connection. */
+/** Counts for one connection. */
 export class Flow {
   readonly #line: Line;
   #frames = 0;
@@ -18,11 +18,11 @@ export class Flow {
 
   constructor(line: Line) {
     this.#line = line;
-    // From now on the service counts.
+    // From now on, the service counts.
     line.ack({ frames: 0 });
   }
 
-  /** The reader is done with it. */
+  /** The reader is done with these. */
   dealt({ characters, frames }: { characters: number; frames: number }): void {
     this.#frames += frames;
     this.#characters += characters;

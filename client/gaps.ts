@@ -1,15 +1,15 @@
 /**
- * Events that were lost on the way show, to who takes deltas, as a gap in the seqs of their job. Law: nothing is passed on out of a gap; what is missing
- * is asked for again after the last that came. A gap that is told twice is the service's own: it keeps the deltas of a job that has ended for an hour.
+ * For a client that takes deltas, events lost on the way show as a gap in their job's seqs. Law: nothing beyond a gap is passed on; what is missing is asked
+ * for again, starting after the last event that came. A gap that comes twice is the service's own: it keeps the deltas of an ended job for only an hour.
  *
- * A delta that stands for several, of which the first came before, cannot be cut here, for its chunks have grown together. So it is as good as one out of
- * a gap, however often it is told: asked for what comes after the last, the service cuts there.
+ * A delta that stands for several, the first of which already came, cannot be cut here, because its chunks are merged. So it counts as beyond a gap, however
+ * often it comes: when asked for what follows the last event, the service cuts it there.
  */
 
-/** Between which events of a job others are missing; or which one came that begins before the last did. */
+/** The events of a job between which others are missing; or, if `next` is not beyond `last`, a delta that begins too early. */
 export type Gap = { last: number; next: number };
 
-/** The gap before an event that is new; null if there is none, or the one that was `found` before. `last`: the seq that came last. */
+/** The gap before a new event; null if there is none, or if it is the one already `found`. `last`: the seq that came last. */
 export function gapBefore({ from, seq }: { from?: number; seq: number }, last: number, found: Gap | null): Gap | null {
   const next = from ?? seq;
   if (next === last + 1 || (next > last && found?.last === last && found.next === next)) return null;

@@ -4,12 +4,12 @@ import { ConnectionError, errorFrom, SluiceError, TimeoutError } from "./errors.
 
 /** What every part of the client works with. */
 export type Wire = {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   url: string;
   token: () => string | Promise<string>;
   fetch: (url: string, init: RequestInit) => Promise<Response>;
   openSocket: (url: string, protocols: string[]) => WebSocket;
-  /** For one try, until the answer's headers and, of a short answer, its body. */
+  /** For one try, until the answer's headers and, for a short answer, its body. */
   timeoutMs: number;
   /** Tries after the first. */
   retries: number;
@@ -21,15 +21,15 @@ export type Call = {
   path: string;
   headers?: Record<string, string>;
   body?: string;
-  /** Whether a call that may have come through can be made again. */
+  /** Whether a call that may have arrived can be made again. */
   repeatable: boolean;
   signal?: AbortSignal | undefined;
-  /** Beyond the time-out of the wire: a long-poll waits on purpose. */
+  /** On top of the wire's time-out: a long-poll waits on purpose. */
   extraMs?: number;
 };
 
 const RETRY: Backoff = { baseMs: 500, capMs: 8_000 };
-/** A service that asks for more patience than this gets none: the caller is told, and decides. */
+/** If the service asks for more patience than this, there is no retry: the caller gets the error, and decides. */
 const LONGEST_RETRY_AFTER_SECONDS = 60;
 
 /** The answer's body, parsed. @throws SluiceError; the signal's reason. */
@@ -38,8 +38,8 @@ export async function callJson<T>(wire: Wire, call: Call): Promise<T> {
 }
 
 /**
- * Runs `attempt` until it succeeds, for as long as what goes wrong is worth another try. Its signal is aborted when the caller's is, and when
- * the try has taken too long.
+ * Runs `attempt` until it succeeds or its failure is not worth another try. The attempt's signal is aborted when the caller's is, and when the try has taken
+ * too long.
  */
 export async function repeat<T>(wire: Wire, call: Call, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const outer = call.signal ?? new AbortController().signal;
@@ -69,7 +69,7 @@ function isLost(error: SluiceError): boolean {
 }
 
 /**
- * Runs `attempt` for so long at most. Its signal is aborted when `outer` is, or the time is over; whether it heeds that or not, nothing more is waited for.
+ * Runs `attempt` for at most `limitMs`. Its signal is aborted when `outer` is, or when the time is up; whether or not it heeds that, nothing more is awaited.
  * @throws SluiceError; the reason of `outer`.
  */
 export async function timed<T>(limitMs: number, outer: AbortSignal, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -84,7 +84,7 @@ export async function timed<T>(limitMs: number, outer: AbortSignal, attempt: (si
     return await Promise.race([attempt(own.signal), stopped]);
   } catch (error) {
     if (own.signal.aborted) throw own.signal.reason;
-    // What `fetch` throws by itself, be it at the beginning or in the middle of a body, is a lost connection.
+    // Anything that `fetch` itself throws, at the start or in the middle of a body, is a lost connection.
     throw error instanceof SluiceError ? error : new ConnectionError("The service cannot be reached.", { cause: error });
   } finally {
     clearTimeout(timer);
@@ -92,7 +92,7 @@ export async function timed<T>(limitMs: number, outer: AbortSignal, attempt: (si
   }
 }
 
-/** One try. @throws SluiceError for an answer that is no success. */
+/** One try. @throws SluiceError if the answer is not a success. */
 export async function send(wire: Wire, call: Call, signal: AbortSignal): Promise<Response> {
   const token = await tokenOf(wire);
   signal.throwIfAborted();
@@ -105,7 +105,7 @@ export async function send(wire: Wire, call: Call, signal: AbortSignal): Promise
   throw errorFrom(errorIn(text), { status: response.status, requestId: response.headers.get("x-request-id"), retryAfter });
 }
 
-/** Whatever keeps a token function from answering is most likely a lost connection, too. @throws SluiceError */
+/** If a token function fails, the cause is most likely a lost connection too. @throws SluiceError */
 export async function tokenOf(wire: Wire): Promise<string> {
   try {
     return await wire.token();

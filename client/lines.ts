@@ -1,4 +1,4 @@
-/** A body's lines as they arrive; blank ones are skipped. Whoever stops early lets the body go. */
+/** A body's lines as they arrive; blank ones are skipped. Stopping early cancels the body. */
 export async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
@@ -9,7 +9,7 @@ export async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator
       rest = parts.pop() ?? "";
       for (const part of parts) if (part.trim() !== "") yield part;
     }
-    // A line that does not end was cut off.
+    // A last line without an end was cut off.
   } finally {
     await reader.cancel().catch(() => {});
   }

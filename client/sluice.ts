@@ -1,4 +1,4 @@
-/** The client: what a backend, a Worker or a page asks of Sluice. */
+/** The client: everything that a backend, a Worker or a page asks of Sluice. */
 import type { Job, JobInput, JobStatus } from "../schemas/job.ts";
 import { type ChannelOptions, ChannelPlan } from "./channel.ts";
 import { ConsumerPlan } from "./consumer.ts";
@@ -12,27 +12,27 @@ import { Subscription, type SubscriptionOptions } from "./subscription.ts";
 export type SluiceOptions = {
   /** Where Sluice answers, e.g. `https://sluice.example.com`. */
   url: string;
-  /** A key or a browser's token. A function is asked before each call and each connection, so that it can renew what expires. */
+  /** A key or a browser token. A function is called before each call and each connection, so that it can renew what expires. */
   token: string | (() => string | Promise<string>);
   /** For one try of one call (default 30,000). */
   timeoutMs?: number;
   /** Tries after the first, of calls that are safe to repeat (default 4). */
   retries?: number;
-  /** In place of the platform's own. */
+  /** Replaces the platform's own. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
   WebSocket?: new (url: string, protocols: string[]) => WebSocket;
 };
 
 export type CallOptions = { signal?: AbortSignal };
 
-/** What a token allows. Its bearer gets nothing beyond the channels and jobs that are named. */
+/** What a token allows. Its bearer gets nothing beyond the named channels and jobs. */
 export type TokenRequest = {
   channels?: string[];
   jobs?: string[];
   actions?: ("read" | "submit" | "cancel")[];
   /** Models that it may submit to, as in SLUICE_KEYS; any if left out. */
   models?: string[];
-  /** Jobs that it may submit; for a token of one channel. */
+  /** Jobs that it may submit; only for a token of one channel. */
   max_jobs?: number;
   /** Seconds (default 900, at most 86,400). */
   expires_in?: number;
@@ -42,10 +42,10 @@ export type Token = { token: string; expires_at: number };
 
 export type JobPage = { object: "list"; data: Job[]; first_id: string | null; last_id: string | null; has_more: boolean };
 
-/** Seconds of one long-poll: the service waits 60 at most, and what stands between may be less patient. */
+/** Seconds of one long-poll: the service waits at most 60, and intermediaries may be less patient. */
 const POLL_SECONDS = 50;
 
-/** All methods throw SluiceError (see errors.ts), and their signal's reason when it is aborted. */
+/** All methods throw SluiceError (see errors.ts), or their signal's reason when it is aborted. */
 export class Sluice {
   readonly #wire: Wire;
 
@@ -54,7 +54,7 @@ export class Sluice {
     this.#wire = {
       url: options.url.replace(/\/+$/, ""),
       token: typeof token === "string" ? () => token : token,
-      // Called as a method of something else, a browser's `fetch` refuses.
+      // A browser's `fetch` refuses to be called as a method of another object.
       fetch: options.fetch ?? ((url, init) => fetch(url, init)),
       openSocket: (url, protocols) => new (options.WebSocket ?? WebSocket)(url, protocols),
       timeoutMs,
@@ -64,14 +64,14 @@ export class Sluice {
   }
 
   /**
-   * Hands a job in; it is durable when this resolves. Repeated under one Idempotency-Key, the client's own unless one is given. With `token` in
-   * the input the answer carries one for this job.
+   * Submits a job; it is durable when this resolves. Retries use one Idempotency-Key, which the client generates unless one is given. With `token` in the
+   * input, the answer carries a token for this job.
    */
   submit(input: JobInput, options: CallOptions & { idempotencyKey?: string } = {}): Promise<Job & { token?: Token }> {
     return this.#post("/v1/jobs", input, options.signal, { "idempotency-key": options.idempotencyKey ?? crypto.randomUUID() });
   }
 
-  /** Hands in any number of jobs; yields the answers in order, each once its job is durable. A bad job fails alone. */
+  /** Submits any number of jobs; yields the answers in order, each once its job is durable. A bad job fails alone. */
   submitMany(jobs: Iterable<JobInput> | AsyncIterable<JobInput>, options?: SubmitManyOptions): AsyncGenerator<Submitted, void, undefined> {
     return submitMany(this.#wire, jobs, options);
   }
@@ -88,7 +88,7 @@ export class Sluice {
 
   /**
    * The job once it has ended, well or not.
-   * @param options.timeoutMs without end if left out. @throws TimeoutError after that; the job goes on.
+   * @param options.timeoutMs no limit if left out. @throws TimeoutError after that; the job goes on.
    */
   async wait(id: string, options: CallOptions & { timeoutMs?: number } = {}): Promise<Job> {
     const { timeoutMs = Number.POSITIVE_INFINITY, signal } = options;
@@ -103,32 +103,32 @@ export class Sluice {
     }
   }
 
-  /** The job, cancelled unless it had ended before; a running call is broken off. */
+  /** The job, cancelled unless it had already ended; a running call is broken off. */
   cancel(id: string, options: CallOptions = {}): Promise<Job> {
     return this.#post(`${jobPath(id)}/cancel`, {}, options.signal);
   }
 
-  /** A short-lived token for a browser. To be called by a backend, with its key. */
+  /** Makes a short-lived token for a browser. Call it from a backend, with its key. */
   createToken(request: TokenRequest, options: CallOptions = {}): Promise<Token> {
     return this.#post("/v1/tokens", request, options.signal);
   }
 
-  /** Takes a token back, wherever it is used: what it opened is closed. To be called by a backend, with its key. */
+  /** Revokes a token everywhere; what it opened is closed. Call it from a backend, with its key. */
   async revokeToken(token: string, options: CallOptions = {}): Promise<void> {
     await this.#post("/v1/tokens/revoke", { token }, options.signal);
   }
 
   /**
-   * A job's events to its end, deltas as they are written. Its last event is the end, with the job.
-   * @param options.after the last seq seen before, to go on in the middle.
+   * A job's events up to its end, with deltas as they are written. The last event is the end, with the job.
+   * @param options.after the last seq already seen, to continue from there.
    */
   stream(id: string, options: SubscriptionOptions & { after?: number } = {}): Subscription {
     return new Subscription(this.#wire, jobPlan(id, options.after), options);
   }
 
   /**
-   * The events of a channel, without end: of jobs that are open now, from their beginning, and of all that come. With a `consumer` name: what came since
-   * that name last asked for an event, and all that comes.
+   * The events of a channel, without end: those of jobs that are open now, from their beginning, and of all new jobs. With a `consumer` name: everything after
+   * the events that a reader under that name has dealt with.
    */
   subscribe(channel: string, options: SubscriptionOptions & ChannelOptions = {}): Subscription {
     const { consumer, deltas = false } = options;

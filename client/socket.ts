@@ -1,20 +1,20 @@
-/** One WebSocket, from its opening to its loss, for whatever reason it is lost. */
+/** One WebSocket, from opening until it is lost for whatever reason. */
 import type { ClientFrame, BEARER_SUBPROTOCOL_PREFIX as Prefix, SUBPROTOCOL as Protocol, ServerFrame } from "../schemas/socket.ts";
 import { SluiceError } from "./errors.ts";
 import type { Wire } from "./http.ts";
 
-/** Schemas are more than words at run time, so the two are said again; the types keep them the same. */
+/** Repeated here because importing schemas/ would pull in more at run time; the types keep both the same. */
 const SUBPROTOCOL: typeof Protocol = "sluice.v1";
 const BEARER_SUBPROTOCOL_PREFIX: typeof Prefix = "bearer.";
 
 export type Wish = Extract<ClientFrame, { type: "subscribe" }>;
 type Ack = Extract<ClientFrame, { type: "ack" }>;
 
-/** A connection that stands, as the one who uses it sees it. */
+/** An open connection, as its user sees it. */
 export type Line = {
   send: (wish: Omit<Wish, "type">) => void;
   ack: (ack: Omit<Ack, "type">) => void;
-  /** Lets go of it: another follows. */
+  /** Closes it, so that another follows. */
   lose: () => void;
   /** Aborted once the connection is lost. */
   signal: AbortSignal;
@@ -22,21 +22,21 @@ export type Line = {
 
 export type Listener = {
   opened: (line: Line) => void;
-  /** `characters`: its length. */
+  /** `characters`: the frame's length. */
   frame: (frame: ServerFrame, line: Line, characters: number) => void;
 };
 
-/** Ready states; the class that names them has other names for them in Workers. */
+/** Ready states; the WebSocket class names these constants differently in Workers. */
 const OPEN = 1;
 const CLOSED = 3;
 
 const OPEN_WITHIN_MS = 15_000;
-/** Proxies cut what is silent for a minute. A ping costs the service nothing: it is answered without waking anything. */
+/** Proxies cut connections that are silent for a minute. A ping costs the service nothing: it is answered without waking anything. */
 const PING_EVERY_MS = 20_000;
-/** A connection that died without a word shows in this alone. */
+/** Only this reveals a connection that died without notice. */
 const SILENT_MS = 10_000;
 
-/** Resolves when the connection is lost, with the time that it was open, in ms; null if it never was. Errors of the listener are thrown. */
+/** Resolves when the connection is lost, with how long it was open, in ms; null if it never was. Errors of the listener are thrown. */
 export function connect(wire: Wire, path: string, token: string, signal: AbortSignal, listener: Listener): Promise<number | null> {
   return new Promise((done, fail) => {
     const socket = opened(wire, path, token);
@@ -51,7 +51,7 @@ export function connect(wire: Wire, path: string, token: string, signal: AbortSi
       clearTimeout(timer);
       signal.removeEventListener("abort", lose);
       gone.abort();
-      // A close may take long on a dead line; nobody waits for it.
+      // A close may take long on a dead connection; nobody waits for it.
       if (socket.readyState !== CLOSED) socket.close(1000);
       done(openedAt === null ? null : performance.now() - openedAt);
     };
@@ -86,7 +86,7 @@ export function connect(wire: Wire, path: string, token: string, signal: AbortSi
         const text = String(data);
         if (text === "pong") return;
         const frame = parse(text);
-        // Whatever speaks there is not Sluice, or broke.
+        // Either it is not Sluice that speaks here, or it broke.
         if (frame === null) lose();
         else listener.frame(frame, line, text.length);
       }),
@@ -98,7 +98,7 @@ export function connect(wire: Wire, path: string, token: string, signal: AbortSi
   });
 }
 
-/** @throws SluiceError: it cannot even be tried. */
+/** @throws SluiceError if a connection cannot even be tried. */
 function opened(wire: Wire, path: string, token: string): WebSocket {
   try {
     return wire.openSocket(wire.url.replace(/^http/, "ws") + path, [SUBPROTOCOL, BEARER_SUBPROTOCOL_PREFIX + token]);
@@ -107,7 +107,7 @@ function opened(wire: Wire, path: string, token: string): WebSocket {
   }
 }
 
-/** Null if it is no JSON object. */
+/** Null if it is not a JSON object. */
 function parse(text: string): ServerFrame | null {
   try {
     const frame: unknown = JSON.parse(text);

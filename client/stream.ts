@@ -9,7 +9,7 @@ export function jobPlan(job: string, after = 0): Plan {
   let last = after;
   let over = false;
   let gap: Gap | null = null;
-  /** It was asked for again what is missing: what is told before the answer comes too early. */
+  /** Requests for missing events without an answer yet; until then, events come too early. */
   let unanswered = 0;
   const ask = (line: Line) => line.send({ jobs: [job], after: { [job]: last }, deltas: true });
   return {
@@ -25,7 +25,7 @@ export function jobPlan(job: string, after = 0): Plan {
     take: (frame, line): Event | null => {
       if (frame.job !== job || unanswered > 0) return null;
       const event = eventFrom(frame);
-      // An end has none after it: who began beyond it began beyond all that there is.
+      // Nothing follows an end, so if it is at or before `last`, the `after` given was beyond the whole job; the end still counts.
       if (frame.seq <= last && !isEnd(event)) return null;
       const found = frame.seq <= last ? null : gapBefore(frame, last, gap);
       if (found) {

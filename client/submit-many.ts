@@ -1,6 +1,6 @@
 /**
- * Jobs in bulk, as JSONL. They go up in groups, each a request of its own that is kept until it is answered: a streamed body could not be
- * sent again, browsers refuse it over HTTP/1.1, and one request holds 50,000 lines at most.
+ * Jobs in bulk, as JSONL. They are sent in groups, each a separate request that is kept until it is answered: a streamed body could not be sent again, browsers
+ * refuse it over HTTP/1.1, and one request holds at most 50,000 lines.
  */
 import type { Job, JobInput } from "../schemas/job.ts";
 import { ConnectionError, errorFrom, type SluiceError } from "./errors.ts";
@@ -21,24 +21,24 @@ type Group = { first: number; lines: string[] };
 
 const GROUP_LINES = 500;
 const GROUP_CHARACTERS = 1_000_000;
-/** Jobs that wait for others to go with wait no longer than this. */
+/** Jobs wait no longer than this for others to fill their group. */
 const LINGER_MS = 20;
-/** What a group may take beyond the time-out of a call: it is answered when all of it is durable. */
+/** What a group may take on top of a call's time-out: it is answered once all of it is durable. */
 const GROUP_EXTRA_MS = 60_000;
 
 /**
- * Reads the jobs as they are wanted and yields their answers in order, each once its job is durable; a bad one fails alone.
- * @throws SluiceError when a group cannot be sent; what was yielded before is accepted.
+ * Reads the jobs as they are needed and yields the answers in order, each once its job is durable; a bad one fails alone.
+ * @throws SluiceError when a group cannot be sent; everything yielded before is accepted.
  */
 export async function* submitMany(wire: Wire, jobs: Source, options: SubmitManyOptions = {}): AsyncGenerator<Submitted, void, undefined> {
   const key = options.idempotencyKey ?? crypto.randomUUID();
-  // Where the caller's key is to mean the same the next time, groups must not depend on how fast the jobs came.
+  // For the caller's key to mean the same next time, groups must not depend on how fast the jobs came.
   const lingerMs = options.idempotencyKey === undefined ? LINGER_MS : null;
   const signal = options.signal ?? new AbortController().signal;
   for await (const group of groupsOf(jobs, lingerMs, signal)) yield* await sendGroup(wire, group, `${key}-${group.first}`, signal);
 }
 
-/** All or none: the service answers a group of this size at once. If the answer breaks off, it is asked for again under the same key. */
+/** All or nothing: the service answers a group of this size at once. If the answer breaks off, the group is sent again under the same key. */
 function sendGroup(wire: Wire, { first, lines }: Group, key: string, signal: AbortSignal): Promise<Submitted[]> {
   const call: Call = {
     method: "POST",
@@ -60,11 +60,11 @@ function sendGroup(wire: Wire, { first, lines }: Group, key: string, signal: Abo
 
 function answer(index: number, line: string): Submitted {
   const said = JSON.parse(line) as Job | { error: unknown };
-  // A job has an `error` too, so it is told by its kind.
+  // A job has an `error` field too, so `object` tells them apart.
   return "object" in said ? { index, ok: true, job: said } : { index, ok: false, error: errorFrom(said.error) };
 }
 
-/** @param lingerMs null: a group ends when it is full, and with the jobs. */
+/** @param lingerMs null: a group ends only when it is full, or when the jobs end. */
 async function* groupsOf(jobs: Source, lingerMs: number | null, signal: AbortSignal): AsyncGenerator<Group> {
   const iterator = Symbol.asyncIterator in jobs ? jobs[Symbol.asyncIterator]() : jobs[Symbol.iterator]();
   let coming: Promise<IteratorResult<JobInput>> | null = null;
@@ -88,12 +88,12 @@ async function* groupsOf(jobs: Source, lingerMs: number | null, signal: AbortSig
       first += lines.length;
     }
   } finally {
-    // Not waited for: a source that is asked for the next job does not hear this before it has one.
+    // Not awaited: a source that is busy producing its next job does not react before it has one.
     if (!finished) void Promise.resolve(iterator.return?.()).catch(() => {});
   }
 }
 
-/** Null if it does not come within `ms`; then it is still to come. @throws the signal's reason */
+/** Null if it does not come within `ms`; it is then still to come. @throws the signal's reason */
 function within<T>(coming: Promise<T>, ms: number | null, signal: AbortSignal): Promise<T | null> {
   return new Promise<T | null>((done, fail) => {
     const stop = () => settle(() => fail(signal.reason));

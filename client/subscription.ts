@@ -1,4 +1,4 @@
-/** Events over as many connections as it takes. What is asked for and what was seen is the plan's; this keeps a connection, and a buffer. */
+/** Events over as many connections as it takes. The plan decides what to ask for and what was seen; this keeps a connection and a buffer. */
 import type { ServerFrame } from "../schemas/socket.ts";
 import { type Backoff, backoffMs, pause } from "./backoff.ts";
 import { type Entry, EventBuffer } from "./buffer.ts";
@@ -8,49 +8,49 @@ import { Flow } from "./flow.ts";
 import { callJson, timed, tokenOf, type Wire } from "./http.ts";
 import { connect, type Line } from "./socket.ts";
 
-/** What a subscription is about; it remembers what it has seen, over all connections. */
+/** What a subscription is about; it remembers what it has seen, across all connections. */
 export type Plan = {
-  /** Of the WebSocket. */
+  /** The WebSocket's path. */
   path: string;
-  /** Of a consumer: whose cursor is acked. */
+  /** For a consumer: the channel whose cursor is acked. */
   channel?: string;
-  /** A connection stands. `isRead`: whether the reader is done with all that came. */
+  /** A connection is open. `isRead`: whether the reader has dealt with everything that came. */
   opened: (line: Line, isRead: () => boolean) => void;
-  /** Resolves when everything from now on will be told; called for each "subscribed". */
+  /** Called for each "subscribed"; resolves to true once everything from now on will be sent. */
   subscribed: (line: Line) => Promise<boolean>;
-  /** The event if it is new. */
+  /** The event, if it is new. */
   take: (event: Extract<ServerFrame, { type: "event" }>, line: Line) => Event | null;
-  /** The service says that it was known of these jobs that they have ended. */
+  /** The service says that these jobs have ended, and that their ends are known. */
   ended?: (jobs: string[], line: Line) => void;
-  /** Of a consumer: whether everything before the last event was passed on, so that its cursor may be acked. */
+  /** For a consumer: whether everything before the last event was passed on, so that its cursor may be acked. */
   whole?: () => boolean;
-  /** Whether that was the last. */
+  /** Whether that was the last event. */
   over: () => boolean;
 };
 
 export type SubscriptionOptions = {
   signal?: AbortSignal;
-  /** How long the service may be away before the iterator throws a ConnectionError, ms; without end if left out. */
+  /** How long the service may be away before the iterator throws a ConnectionError, ms; no limit if left out. */
   patienceMs?: number;
-  /** Told when the connection stands (again), and when it is lost. */
+  /** Called when the connection is open (again), and when it is lost. */
   onConnection?: (state: "open" | "lost") => void;
 };
 
-/** Events between two acks of a consumer that is never done with all that came: each is a write for the service. */
+/** Events between two acks of a consumer that never catches up: each ack is a write for the service. */
 const ACK_EVENTS = 100;
 
 const RECONNECT: Backoff = { baseMs: 250, capMs: 15_000 };
-/** Complaints that another connection mends; all others would be heard again over each. */
+/** Errors that another connection cures; any other would come again over each. */
 const PASSING_CODES = new Set(["unavailable", "too_many_frames"]);
-/** A connection that stood this long starts the backoff over. */
+/** A connection that lasted this long resets the backoff. */
 const STEADY_MS = 5_000;
 
 /**
- * An iterator of events. It connects as soon as it is made; to end it, break out of the loop, call `return()`, or abort its signal (which makes
- * it throw the signal's reason).
+ * An iterator of events. It connects as soon as it is created; to end it, break out of the loop, call `return()`, or abort its signal (which makes it throw the
+ * signal's reason).
  */
 export class Subscription implements AsyncIterableIterator<Event, void, undefined> {
-  /** Resolves once the service has confirmed: whatever happens from then on is told. Rejects if it comes to nothing. */
+  /** Resolves once the service has confirmed: everything from then on is sent. Rejects if the subscription fails first. */
   readonly ready: Promise<void>;
   readonly #buffer = new EventBuffer();
   readonly #ending = new AbortController();
@@ -60,17 +60,17 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   readonly #ran: Promise<void>;
   readonly #isReady = Promise.withResolvers<void>();
   #failure: unknown = null;
-  /** Whether the service has confirmed what was asked for over this connection, and told events: one that merely opens may be good for nothing. */
+  /** Whether the service has confirmed the request over this connection, or sent events: one that merely opens may be useless. */
   #confirmed = false;
   #told = false;
-  /** The connection was let go, as too much is unread: the next waits until nothing is. */
+  /** The connection was closed because too much is unread: the next one waits until nothing is. */
   #full = false;
-  /** The connection that stands, and its flow. */
+  /** The connection to ack over, and the current connection's flow. */
   #line: Line | null = null;
   #flow: Flow | null = null;
-  /** What the reader has and is not done with: one, but for who asks for several at once. */
+  /** Events that the reader has but is not done with: one, unless it asks for several at once. */
   readonly #handed: Entry[] = [];
-  /** Of a consumer: everything up to here is done with; how many events that are since the last ack. */
+  /** For a consumer: everything up to `#cursor` is dealt with; `#unacked` counts those events since the last ack. */
   #cursor = 0;
   #unacked = 0;
 
@@ -79,7 +79,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
     this.#plan = plan;
     this.#options = options;
     this.ready = this.#isReady.promise;
-    this.ready.catch(() => {}); // not everybody waits for it
+    this.ready.catch(() => {}); // not everybody awaits it
     this.#ran = this.#run();
   }
 
@@ -95,7 +95,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
     return { done: false, value: entry.event };
   }
 
-  /** Ends it; resolves when nothing of it is left. */
+  /** Ends it; resolves when everything is cleaned up. */
   async return(): Promise<IteratorResult<Event, void>> {
     this.#ackCursor();
     this.#buffer.finish();
@@ -104,7 +104,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
     return { done: true, value: undefined };
   }
 
-  /** Who asks for the next event is done with those before it. */
+  /** A reader that asks for the next event is done with those before it. */
   #dealt(): void {
     for (const entry of this.#handed.splice(0)) {
       entry.flow.dealt(entry);
@@ -115,7 +115,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
     if (this.#buffer.empty || this.#unacked >= ACK_EVENTS) this.#ackCursor();
   }
 
-  /** Over whichever connection stands; without one, over the next. */
+  /** Over the current connection; without one, over the next. */
   #ackCursor(): void {
     const { channel } = this.#plan;
     if (channel === undefined || this.#unacked === 0 || this.#line?.signal.aborted !== false) return;
@@ -167,7 +167,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
     }
   }
 
-  /** Null if it did not come to a connection. @throws what makes another try useless. */
+  /** Null if no connection was made. @throws whatever makes another try useless. */
   async #connectOnce(signal: AbortSignal): Promise<number | null> {
     this.#confirmed = false;
     this.#told = false;
@@ -194,13 +194,13 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
 
   #receive(frame: ServerFrame, line: Line, characters: number): void {
     if (frame.type === "subscribed") {
-      // What was acked last may have been lost with the connection.
+      // The last ack may have been lost with the connection.
       const isBehind = frame.channel === this.#plan.channel && (frame.cursor ?? 0) < this.#cursor;
       if (isBehind) this.#unacked ||= 1;
       void this.#confirm(line);
     } else if (frame.type === "error") {
       if (!PASSING_CODES.has(frame.error.code)) throw errorFrom(frame.error);
-      // Confirmed first, as a frame, and then not to be had.
+      // The request was confirmed first, but then could not be met.
       this.#confirmed = false;
       line.lose();
     } else if (frame.type === "ended") {
@@ -226,7 +226,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
       this.#line = line;
       this.#ackCursor();
     } catch (error) {
-      // A connection that is lost meanwhile aborts what the plan asked for.
+      // Losing the connection aborts whatever the plan asked for.
       if (line.signal.aborted) return;
       if (!isPassing(error)) this.#failure = error;
       line.lose();
@@ -234,8 +234,8 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   }
 
   /**
-   * A WebSocket that does not open does not say why. The same door, asked by plain HTTP, does: 426 is its answer to who may come in. Any other refusal
-   * would be heard again, however often it is tried.
+   * A WebSocket that does not open does not say why. The same door does, when asked over plain HTTP: 426 means that it would open. Any other refusal would come
+   * again, however often it is tried.
    */
   async #askWhy(signal: AbortSignal): Promise<void> {
     const door = { ...this.#wire, retries: 0 };
@@ -248,12 +248,12 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
   }
 }
 
-/** Whether a door says that it opens, to who comes as a WebSocket does. */
+/** Whether a door says that it would open for a WebSocket. */
 function isOpen(error: unknown): boolean {
   return error instanceof SluiceError && error.status === 426;
 }
 
-/** Whether a later try may go well. */
+/** Whether a later try may succeed. */
 function isPassing(error: unknown): boolean {
   return error instanceof SluiceError && (error.status === null || error.status >= 500 || error.status === 408 || error.status === 429);
 }

@@ -1,4 +1,4 @@
-/** What zod's types say of schemas/, without zod: copied into the package in its place. A schema of a kind that is not here fails the package's test. */
+/** The types that schemas/ needs from zod, without zod: copied into the package in its place. A kind of schema missing here fails the package's test. */
 type Schema<Output> = { _output: Output };
 type Shape = { [field: string]: Schema<unknown> };
 type Optional<S extends Shape> = { [K in keyof S]: undefined extends S[K]["_output"] ? K : never }[keyof S];

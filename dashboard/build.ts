@@ -1,6 +1,6 @@
 /**
- * Makes the page one module of the Worker, `dashboard/dist/page.js`: its markup, with style and script in it, and the policy by which a browser runs these alone.
- * wrangler calls it before each bundle (`[build]` of wrangler.toml), and vitest.config.ts before each run: nobody has to remember it.
+ * Makes the page one module of the Worker, `dashboard/dist/page.js`: its markup with style and script inside, and the policy that lets a browser run only
+ * these. wrangler calls it before each bundle (`[build]` of wrangler.toml), and vitest.config.ts before each run, so nobody has to remember it.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -12,7 +12,7 @@ const dist = join(here, "dist");
 
 const script = await bundled(join(here, "page.ts"));
 const style = ["frame.css", "queue.css"].map((name) => readFileSync(join(here, "styles", name), "utf8")).join("");
-// A function's answer is put in as it is; in a text `$&` would mean something.
+// A function's result is inserted unchanged; in a replacement string, `$&` would mean something.
 const html = readFileSync(join(here, "page.html"), "utf8")
   .replace("/* styles */", () => style)
   .replace("/* page.ts */", () => script);
@@ -31,7 +31,7 @@ const policy = [
 ].join("; ");
 
 mkdirSync(dist, { recursive: true });
-// Another bundle may be reading it: it is there whole, or as it was.
+// Another bundle may be reading the file, so it is replaced in one step.
 const draft = join(dist, `page.${process.pid}.tmp`);
 writeFileSync(draft, `export const page = ${JSON.stringify({ html, policy })};\n`);
 renameSync(draft, join(dist, "page.js"));

@@ -1,5 +1,5 @@
-/** What build.ts makes; not there before it ran. */
+/** What build.ts makes; absent until it has run. */
 declare module "*/dashboard/dist/page.js" {
-  /** `policy`: the Content-Security-Policy that this very `html` is served with. */
+  /** `policy`: the Content-Security-Policy for exactly this `html`. */
   export const page: { html: string; policy: string };
 }

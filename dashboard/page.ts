@@ -1,4 +1,4 @@
-/** The operators' page: asks for a key, then shows the queue as it changes and moves its levers. */
+/** The operators' page: asks for a key, then shows the queue as it changes and controls its levers. */
 import type { QueueState } from "../schemas/queue.ts";
 import type { Lever, Scope } from "../schemas/rpc.ts";
 import { closeDialog, confirmOrder, type Desk } from "./drawn/dialog.ts";
@@ -14,15 +14,15 @@ import { type Connection, connectionView, refusalOf } from "./shown/connection.t
 import { getTenant, leverOrder, resetOrder } from "./shown/orders.ts";
 import { heldTenants } from "./shown/tenants.ts";
 
-/** Out of sight for so long, the page asks nothing any more: each reader costs the coordinator a look a second. */
+/** After this long out of sight, the page stops asking: each reader costs the coordinator a look per second. */
 const HIDDEN_MS = 60_000;
 const LETTERS_MS = 30_000;
-/** What was done is said for so long. */
+/** How long the result of an order is shown. */
 const SAID_MS = 10_000;
 
 let key: string | null = storedKey();
 let connection: Connection = { state: "connecting" };
-/** `heardAt`, ms: when it came, or was last known to be so still: nothing is told while nothing changes. */
+/** `heardAt`, ms: when the state came, or was last known to hold still: nothing is sent while nothing changes. */
 let known: { state: QueueState; heardAt: number } | null = null;
 let following: AbortController | null = null;
 
@@ -30,7 +30,7 @@ const desk: Desk = {
   ask: async (request) => {
     const asking = key;
     const answer = await ask(asking ?? "", request);
-    // A lever answers with the queue as it is then: what was done shows at once.
+    // A lever answers with the resulting queue, so what was done shows at once.
     if (answer.ok && (answer.value as { object?: string }).object === "queue" && key === asking) hear(answer.value as QueueState);
     return answer;
   },
@@ -58,7 +58,7 @@ function limits(id: string): void {
   const pool = known?.state.pools.find((each) => each.id === id);
   if (!pool) return;
   const { requests, tokens } = pool.burst_seconds;
-  // Learned, it may be another for each; the one that can be set is for both.
+  // Learned values may differ; the one that can be set applies to both.
   const burst_seconds = requests === tokens ? requests : undefined;
   openForm({ kind: "pool", id, values: { ...pool.limits, burst_seconds }, overrides: pool.overrides }, desk);
 }
@@ -84,7 +84,7 @@ function draw(): void {
   write(byId("connection-said"), view.said);
   write(byId("connection-age"), view.age);
   byId("desk").classList.toggle("stale", !isFresh);
-  // Of what is old nobody knows whether it still lasts.
+  // Nobody knows whether an old state still holds, so it is shown as of when it came.
   if (known) drawQueue(known.state, isFresh, isFresh ? now : known.heardAt);
 }
 
@@ -141,7 +141,7 @@ function knock(event: SubmitEvent): void {
   event.preventDefault();
   const field = byId<HTMLInputElement>("door-key");
   const given = field.value.trim();
-  // What no header can hold, no key is.
+  // A text that no header can hold is not a key.
   const isKey = /^[\x21-\x7e]+$/.test(given);
   writeOrHide(byId("door-fault"), isKey ? null : refusalOf({ status: 401, message: "" }));
   if (!isKey) return;
@@ -168,7 +168,7 @@ function sleep(): void {
 }
 
 byId("door").addEventListener("submit", (event) => knock(event as SubmitEvent));
-// Whoever has no key has an empty page.
+// Without a key, the page must be empty.
 byId("forget").addEventListener("click", () => {
   forgetKey();
   location.reload();
@@ -184,11 +184,11 @@ byId("find").addEventListener("submit", (event) => {
   if (tenant !== "") manage(tenant);
 });
 document.addEventListener("visibilitychange", rest);
-// Waits grow and probes come nearer while nothing is told.
+// Waits grow and probes come nearer even while nothing is sent.
 setInterval(() => byId("desk").hidden || draw(), 1_000);
 setInterval(() => connection.state === "live" && loadLetters(), LETTERS_MS);
 enter(key !== null);
 if (key === null) byId("door-key").focus();
 listen();
-// It may have been opened behind another.
+// The page may have been opened in a background tab.
 rest();

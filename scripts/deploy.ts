@@ -28,7 +28,7 @@ try {
   fail(error);
 }
 
-/** @returns their names; the values stay with Cloudflare. */
+/** @returns the names of the stored secrets; their values stay with Cloudflare. */
 async function storedSecrets(): Promise<string[] | Error> {
   try {
     const listed = await wrangler(["secret", "list", "--format", "json", "--config", config, ...target(passed)]);
@@ -38,7 +38,7 @@ async function storedSecrets(): Promise<string[] | Error> {
   }
 }
 
-/** Those of the arguments that say which Worker is meant. */
+/** The arguments that select a Worker. */
 function target(args: readonly string[]): string[] {
   const chosen: string[] = [];
   for (const [n, argument] of args.entries()) {

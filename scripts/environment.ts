@@ -1,4 +1,4 @@
-/** Where `npm start` takes its settings from, and what they come to. */
+/** Where `npm start` gets its settings from, and what they add up to. */
 import { existsSync, readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { z } from "zod";
@@ -9,12 +9,12 @@ import type { Variable } from "./runtime.ts";
 
 export type Values = Record<string, string>;
 
-/** Names of ours that need not stand in wrangler.toml. */
+/** Sluice's own names, which need not appear in wrangler.toml. */
 const OURS = /^(SLUICE|SIMULATOR)_[A-Z0-9_]+$|^OPENAI_(API_KEY|BASE_URL)$/;
-/** For the runner alone, or set by it; a Worker never sees them from outside. */
+/** Only for the runner, or set by it; a Worker never gets them from outside. */
 const RUNNER = new Set(["PORT", "HOST", "SLUICE_STATE", "SLUICE_DEV_KEYS", "SLUICE_LOCAL"]);
 
-/** Process environment > .dev.vars > wrangler.toml. What is set to nothing counts as unset, so that a lower source can be switched off. */
+/** Process environment > .dev.vars > wrangler.toml. An empty value counts as unset, which allows switching off a lower source. */
 export function gather(environment: NodeJS.ProcessEnv, devVars: Values, toml: Record<string, Variable>): Values {
   const values: Values = {};
   for (const [name, { value }] of Object.entries(toml)) values[name] = value;
@@ -35,14 +35,14 @@ export type Plan = {
   host: string;
   state: string;
   developmentKeys: boolean;
-  /** Development keys where others can reach them. */
+  /** The development keys are accepted from other machines. */
   exposed: boolean;
   upstream: string;
   /** What the Worker gets. */
   vars: Values;
 };
 
-/** @param declared names that wrangler.toml gives a value: one that is switched off must be emptied, not left out. */
+/** @param declared names that wrangler.toml gives a value: one that is switched off must be set to "", not left out. */
 export function plan(values: Values, declared: readonly string[]): Plan {
   const host = values.HOST ?? "127.0.0.1";
   const exposed = !isLoopback(host);
@@ -77,11 +77,11 @@ export function readPort(value: string | undefined, fallback: number): number {
   return port;
 }
 
-/** Gives the pretended account the limits that the operator says it has, unless told otherwise. */
+/** Gives the simulated account the limits that the operator configured, unless told otherwise. */
 export function simulatorSettings(given: string | undefined, pools: PoolsConfig): string {
   const limits: Record<string, object> = {};
   for (const [family, { models, rpm, tpm, rpd, tpd }] of Object.entries(pools)) {
-    // The family makes the models of a pool share one limit, as they do in the pool.
+    // The family makes a pool's models share one limit, as they do in the pool.
     const limit = { rpm, tpm, ...(rpd === null ? {} : { rpd }), ...(tpd === null ? {} : { tpd }), family };
     for (const pattern of models) limits[pattern] = limit;
     if (family === "default") limits.default = limit;
@@ -107,7 +107,7 @@ function upstreamOf(key: string | undefined, base: string | null): string {
   return key === undefined ? SIMULATOR : "https://api.openai.com/v1";
 }
 
-/** A base URL may carry a name and a password. */
+/** A base URL may contain a user name and a password. */
 function withoutSecrets(base: string): string {
   const { origin, pathname } = new URL(base);
   return origin + pathname;

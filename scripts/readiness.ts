@@ -4,15 +4,15 @@ import type { Variable } from "./runtime.ts";
 export type Deployment = {
   /** As they would be uploaded: wrangler.toml, `--var` and `--secrets-file`. */
   vars: Record<string, Variable>;
-  /** Names of the secrets that Cloudflare has already, or why they could not be listed. */
+  /** Names of the secrets that Cloudflare already has, or why they could not be listed. */
   stored: string[] | Error;
   withSimulator: boolean;
 };
 
-/** @returns what must be mended before a deployment, each with the way to do it. */
+/** @returns what must be fixed before a deployment, each with the way to fix it. */
 export function problems({ vars, stored, withSimulator }: Deployment): string[] {
   const uploaded = Object.keys(vars).filter((name) => vars[name]?.kind === "secret");
-  // What comes with the upload takes the place of what is stored, be it blank.
+  // An uploaded value replaces the stored one, even if it is blank.
   const has = (name: string) => (vars[name] ? !isEmpty(name, vars[name].value) : !(stored instanceof Error) && stored.includes(name));
   const plain = (name: string) => vars[name] !== undefined && vars[name].kind !== "secret" && vars[name].value.trim() !== "";
   const found: string[] = [];
@@ -22,7 +22,7 @@ export function problems({ vars, stored, withSimulator }: Deployment): string[] 
   for (const name of [...Object.keys(vars).filter(isOfKeys), "OPENAI_API_KEY", "SLUICE_TOKEN_SECRET", "SLUICE_ALERT_URL"]) {
     if (plain(name)) found.push(`${name} must be a secret, not a plain variable. Remove it from [vars].`);
   }
-  // Secrets that come with the upload need no login to be seen; what Cloudflare has does.
+  // Secrets that come with the upload can be checked without a login; the ones that Cloudflare has cannot.
   const account = uploaded.includes("SLUICE_KEYS") && (uploaded.includes("OPENAI_API_KEY") || withSimulator || plain("OPENAI_BASE_URL"));
   if (stored instanceof Error && !account) found.push(whyUnlisted(stored));
   else {
@@ -32,7 +32,7 @@ export function problems({ vars, stored, withSimulator }: Deployment): string[] 
   return [...found, ...tooLarge(vars), ...malformed(vars)];
 }
 
-/** @returns what a deployment may lack, and what is then missing. */
+/** @returns optional settings that are missing, each with what will not work without it. */
 export function notes({ vars, stored }: Pick<Deployment, "vars" | "stored">): string[] {
   const known = vars.SLUICE_TOKEN_SECRET !== undefined || stored instanceof Error || stored.includes("SLUICE_TOKEN_SECRET");
   if (known) return [];
@@ -41,7 +41,7 @@ export function notes({ vars, stored }: Pick<Deployment, "vars" | "stored">): st
   ];
 }
 
-/** As good as not set: blank, or a list of no keys. One that is malformed is told of by itself. */
+/** As good as unset: blank, or a list without keys. A malformed list is reported separately. */
 function isEmpty(name: string, value: string): boolean {
   if (name !== "SLUICE_KEYS" || malformed({ SLUICE_KEYS: { kind: "secret", value } }).length > 0) return value.trim() === "";
   return readSettings({ SLUICE_KEYS: value }).keys.size === 0;
@@ -50,7 +50,7 @@ function isEmpty(name: string, value: string): boolean {
 const NO_UPSTREAM =
   "The secret OPENAI_API_KEY is not set, so nobody would be called: npx wrangler secret put OPENAI_API_KEY, or pass --with-simulator for the built-in simulator to answer.";
 
-/** Of a variable or a secret; more Cloudflare does not take. */
+/** Cloudflare's limit for one variable or secret. */
 const VARIABLE_BYTES = 5 * 1_024;
 
 function tooLarge(vars: Deployment["vars"]): string[] {

@@ -2,14 +2,14 @@ import { basename } from "node:path";
 import { inspect } from "./runtime/processes.ts";
 import type { Runtime } from "./runtime.ts";
 
-/** As this process began: npm may be killed while the service starts, or as it says that it is up. */
+/** Found when this process starts: npm may be killed while the service starts, or while it reports that it is up. */
 const NPM = findNpm();
 
 /** Stays until a signal comes or workerd ends, and ends with it. */
 export function serve(runtime: Runtime): void {
   let ending = false;
   const end = (code: number) => {
-    // Whoever asks twice is in a hurry.
+    // A second signal means the user is in a hurry.
     if (ending) return runtime.kill();
     ending = true;
     runtime.stop().then(() => process.exit(code));
@@ -30,8 +30,8 @@ export function serve(runtime: Runtime): void {
 }
 
 /**
- * npm that is killed by -9 leaves its script behind, and the next `npm start` would find port and state in use. Looking twice a
- * second is enough: that start bundles for longer. Without npm the parent may be a shell that has every right to end.
+ * npm killed by `kill -9` leaves its script behind, and the next `npm start` would find the port and the state in use. Checking twice a second is enough: that
+ * start takes longer to bundle. Without npm the parent may be a shell, which has every right to end.
  */
 function followNpm(orphaned: () => void): void {
   if (process.env.npm_lifecycle_event === undefined) return;
@@ -48,7 +48,7 @@ function findNpm(): number | undefined {
   return shell?.command.includes(basename(process.argv[1] ?? "")) ? shell.parent : process.ppid;
 }
 
-/** One line, no stack: what is wrong is for the operator to mend, not for a developer. */
+/** One line, no stack: the operator has to fix this, not a developer. */
 export function fail(error: unknown): void {
   console.error(`sluice: ${error instanceof Error ? error.message : error}`);
   process.exitCode = 1;

@@ -1,4 +1,4 @@
-/** `npm run simulator`: the pretended OpenAI by itself. It remembers nothing, so its state is thrown away. */
+/** `npm run simulator`: the simulated OpenAI by itself. It stores nothing, so its state directory is temporary. */
 import { join } from "node:path";
 import { checkSimulatorSettings, readPort } from "./environment.ts";
 import { bundle, launch } from "./runtime.ts";

@@ -43,7 +43,7 @@ async function main(): Promise<number> {
   const interrupt = new AbortController();
   let service: Service | null = null;
   const onSignal = () => {
-    // Whoever asks twice is in a hurry.
+    // A second signal means the user is in a hurry.
     if (interrupt.signal.aborted) {
       service?.kill();
       process.exit(INTERRUPTED);

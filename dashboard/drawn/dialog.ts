@@ -1,12 +1,12 @@
-/** The page's one dialog: what is to be done, what will happen, and what the service said to it. */
+/** The page's only dialog: what an order will do, and what the service answered. */
 import type { Answer } from "../fetched/ask.ts";
 import type { Forecast } from "../shown/forecast.ts";
 import type { Order, Request } from "../shown/orders.ts";
 import { button, byId, el, write, writeOrHide } from "./element.ts";
 
-/** Where orders are given. `say`: below all, for a while. */
+/** Where orders are given. `say` shows words below everything else, for a while. */
 export type Desk = { ask: (request: Request) => Promise<Answer>; say: (words: string) => void };
-/** What is to be said of an answer, which may be good in itself and yet tell of a failure. */
+/** What to say about an answer, which may be a success and yet report a failure. */
 type Judge = (value: unknown) => { ok: boolean; words: string };
 
 const dialog = byId<HTMLDialogElement>("dialog");
@@ -22,7 +22,7 @@ export function openDialog(heading: string, content: Node[], buttons: HTMLButton
   const cancel = button("Cancel", closeDialog, { class: "quiet" });
   actions.replaceChildren(...buttons, cancel);
   if (!dialog.open) dialog.showModal();
-  // What has no field is a question: a key that is pressed too early answers no.
+  // A dialog without a field is a question: a key pressed too early answers no.
   (body.querySelector("input") ?? cancel).focus();
 }
 
@@ -30,12 +30,12 @@ export function closeDialog(): void {
   dialog.close();
 }
 
-/** What is wrong, in the dialog that is open. */
+/** Shows what is wrong, in the open dialog. */
 export function complain(words: string): void {
   writeOrHide(fault, words);
 }
 
-/** Says what an order will do, and does it once that is confirmed. The dialog stays as long as it has not worked. */
+/** Says what an order will do, and does it once that is confirmed. The dialog stays open until it has worked. */
 export function confirmOrder(order: Order, desk: Desk, judge: Judge = () => ({ ok: true, words: order.done })): void {
   const confirm = button(
     order.verb,
@@ -45,7 +45,7 @@ export function confirmOrder(order: Order, desk: Desk, judge: Judge = () => ({ o
       confirm.disabled = true;
       write(confirm, "Working…");
       const answer = await desk.ask(order.request);
-      // Who closed it meanwhile, or asks for something else by now, is told below.
+      // If it was closed meanwhile, or shows something else by now, the answer appears below the page instead.
       const here = dialog.open && actions.contains(confirm);
       const end = answer.ok ? judge(answer.value) : { ok: false, words: answer.message };
       if (here && end.ok) closeDialog();

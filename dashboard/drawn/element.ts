@@ -1,4 +1,4 @@
-/** What is drawn with. Law: what comes from the service becomes text, never markup. */
+/** Helpers for drawing. Law: whatever comes from the service becomes text, never markup. */
 
 type Attributes = Record<string, string>;
 
@@ -20,7 +20,7 @@ export function svg<K extends keyof SVGElementTagNameMap>(tag: K, attributes: At
   return node;
 }
 
-/** One of page.html. @throws if it is not there. */
+/** An element of page.html. @throws if it is not there. */
 export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
   const node = document.getElementById(id);
   if (!node) throw new Error(`The page has no element "${id}".`);
@@ -33,18 +33,18 @@ export function button(text: string, press: () => void, attributes: Attributes =
   return node;
 }
 
-/** Leaves alone what is as it was: a selection stays, and nothing is read aloud again. */
+/** Leaves unchanged text alone, so that a selection stays and nothing is read aloud again. */
 export function write(node: Element, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Shows a text, or nothing at all. */
+/** Shows a text, or hides the node. */
 export function writeOrHide(node: HTMLElement, text: string | null): void {
   node.hidden = text === null;
   write(node, text ?? "");
 }
 
-/** The children of a node, each of one item. A child stays as long as its item does, with its focus, and is filled anew. */
+/** A node's children, one per item. A child stays as long as its item does, keeps its focus, and is filled again. */
 export class Children<T> {
   readonly #parent: Element;
   readonly #keyOf: (item: T) => string;
@@ -76,7 +76,7 @@ export class Children<T> {
   }
 }
 
-/** A list of words: each is an item of its own. */
+/** A list of texts, one item each. */
 export function lines(parent: Element): (items: readonly string[]) => void {
   const children = new Children<{ text: string; place: number }>(
     parent,

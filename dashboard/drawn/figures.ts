@@ -1,4 +1,4 @@
-/** Numbers with their names, bars and charts. */
+/** Labelled numbers, bars and charts. */
 import { CHART, type Chart } from "../shown/history.ts";
 import type { Bar, Figure } from "../shown/pool.ts";
 import { Children, el, svg, write } from "./element.ts";
@@ -29,7 +29,7 @@ export function bars(parent: Element): (items: readonly Bar[]) => void {
           const part = Math.round(bar.part * 100);
           write(words, bar.words);
           mark.hidden = !bar.set;
-          // The CSSOM, which the policy allows; a style attribute it does not.
+          // Set through the CSSOM, which the policy allows; it forbids a style attribute.
           fill.style.width = `${part}%`;
           fill.classList.toggle("full", part >= 95);
           meter.setAttribute("aria-valuenow", String(part));
@@ -44,7 +44,7 @@ export function bars(parent: Element): (items: readonly Bar[]) => void {
 /** A chart with its caption. */
 export function chart(parent: Element, caption: string): (chart: Chart) => void {
   const path = svg("path", { fill: "none", "vector-effect": "non-scaling-stroke" });
-  // The line has a width of its own, which must not be cut off above and below.
+  // Leaves room for the line's own width at the top and bottom.
   const viewBox = `0 -2 ${CHART.width} ${CHART.height + 4}`;
   const drawing = svg("svg", { viewBox, preserveAspectRatio: "none", "aria-hidden": "true" }, path);
   const words = el("span", { class: "words" });

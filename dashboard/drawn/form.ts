@@ -1,16 +1,16 @@
-/** The form in which an operator sets limits and weights; what it says is confirmed before it is done. */
+/** The form in which an operator sets limits and weights; its values are confirmed before they are applied. */
 import { FIELDS, type Field, type Kind, readFields, settingsOf, type Values, wordOf } from "../shown/fields.ts";
 import { resetOrder, setOrder } from "../shown/orders.ts";
 import { name } from "../shown/words.ts";
 import { complain, confirmOrder, type Desk, openDialog } from "./dialog.ts";
 import { button, el } from "./element.ts";
 
-/** `values`: what is in force. `overrides`: what of it operators set. */
+/** `values`: what is in force. `overrides`: the part of it that operators set. */
 type Tuned = { kind: Kind; id: string; values: Values; overrides: Values };
 
 const FORM = "dialog-form";
 
-/** `above`: what else the dialog shows. */
+/** `above`: what else the dialog shows, above the form. */
 export function openForm({ id, kind, overrides, values }: Tuned, desk: Desk, above: Node[] = []): void {
   const fields = FIELDS[kind];
   const inputs = fields.map((field) => inputOf(field, values, overrides));
@@ -31,7 +31,7 @@ export function openForm({ id, kind, overrides, values }: Tuned, desk: Desk, abo
     read();
   });
   const hint = el("p", { class: "hint" }, "An empty field stays as it is; in grey is what is in force.");
-  // A button of the form, as Enter in a field presses it.
+  // A submit button, so that Enter in a field presses it.
   const buttons = [el("button", { type: "submit", form: FORM, class: "strong" }, "Set…")];
   const settings = settingsOf(fields, overrides);
   if (settings !== null) buttons.push(button("Reset…", () => confirmOrder(resetOrder(kind, id, settings), desk)));

@@ -1,4 +1,4 @@
-/** Dead letters: jobs that failed, newest first. */
+/** Dead letters: failed jobs, newest first. */
 import { type Letter, letterView, redriven } from "../shown/letters.ts";
 import { redriveOrder } from "../shown/orders.ts";
 import { confirmOrder, type Desk } from "./dialog.ts";
@@ -6,7 +6,7 @@ import { button, byId, Children, el, write, writeOrHide } from "./element.ts";
 
 const PAGE = 20;
 
-/** Answers with what shows them as they are then. Who has gone back to older ones is left there. */
+/** Returns a function that refreshes the list. If older letters have been loaded, it leaves the list as it is. */
 export function letters(desk: Desk): () => void {
   const said = byId("letters-said");
   const older = button("Older", () => load(true));
@@ -25,7 +25,7 @@ export function letters(desk: Desk): () => void {
     older,
   );
   older.hidden = true;
-  /** `more`: those after the ones that are shown, too. */
+  /** `more`: loads the page after the letters shown, too. */
   async function load(more = false): Promise<void> {
     const last = more ? known.at(-1) : undefined;
     const path = `/v1/dead-letters?limit=${PAGE}${last ? `&after=${last.id}` : ""}`;

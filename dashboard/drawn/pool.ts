@@ -10,7 +10,7 @@ export type PoolActs = {
   drain: (pool: string) => void;
   resume: (pool: string) => void;
   limits: (pool: string) => void;
-  /** `settings`: what is set of it, in words. */
+  /** `settings`: its overrides, in words. */
   reset: (pool: string, settings: string) => void;
   tenant: (tenant: string) => void;
 };

@@ -1,4 +1,4 @@
-/** The queue: what is above all, the pools, and the tenants that are held. */
+/** The queue: the summary at the top, the pools, and the tenants that are held. */
 import type { QueueState } from "../../schemas/queue.ts";
 import { History } from "../shown/history.ts";
 import type { PoolView } from "../shown/pool.ts";
@@ -8,7 +8,7 @@ import { button, byId, Children, el, lines, write } from "./element.ts";
 import { figures } from "./figures.ts";
 import { type PoolActs, poolCard } from "./pool.ts";
 
-/** Draws a state as of `now` (ms). `isFresh`: it is how things stand; else nothing of it becomes history. */
+/** Draws a state as of `now` (ms). `isFresh`: the state is current; otherwise nothing of it goes into the history. */
 export function queueDrawing(acts: PoolActs): (state: QueueState, isFresh: boolean, now: number) => void {
   const histories = new Map<string, History>();
   const held = byId("held");

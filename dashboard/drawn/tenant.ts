@@ -1,4 +1,4 @@
-/** A tenant's dialog: what it may use, and what can be done with it. It may have no job at all. */
+/** A tenant's dialog: what it may use, and what can be done with it. It may have no jobs at all. */
 import type { TenantState } from "../../schemas/tuning.ts";
 import type { Answer } from "../fetched/ask.ts";
 import { count, name } from "../shown/words.ts";
@@ -16,7 +16,7 @@ export async function openTenant({ held, id }: Chosen, asked: Promise<Answer>, a
   const waiting = el("p", {}, "Asking the service…");
   openDialog(`Tenant ${name(id)}`, [waiting], []);
   const answer = await asked;
-  // Somebody has closed the dialog meanwhile, or wants something else of it.
+  // The dialog was closed meanwhile, or is used for something else.
   if (!waiting.isConnected || !waiting.closest("dialog")?.open) return;
   if (!answer.ok) {
     waiting.textContent = answer.message;

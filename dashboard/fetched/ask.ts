@@ -1,4 +1,4 @@
-/** One question to the service. */
+/** One request to the service. */
 import type { ErrorBody } from "../../schemas/problem.ts";
 import type { Request } from "../shown/orders.ts";
 
@@ -6,7 +6,7 @@ import type { Request } from "../shown/orders.ts";
 export type Answer = { ok: true; value: unknown } | { ok: false; status: number; message: string };
 export type Fetch = typeof fetch;
 
-/** A coordinator that begins anew over a long queue takes some seconds. */
+/** A coordinator that restarts with a long queue takes some seconds. */
 const PATIENCE_MS = 30_000;
 
 export async function ask(key: string, { body, method, path }: Request, fetcher: Fetch = fetch): Promise<Answer> {
@@ -27,12 +27,12 @@ export async function ask(key: string, { body, method, path }: Request, fetcher:
 
 export async function refusal(response: Response): Promise<{ ok: false; status: number; message: string }> {
   const { status } = response;
-  // A proxy's page has no such shape.
+  // A proxy's error page has no such shape.
   const told = (await response.json().catch(() => null)) as Partial<ErrorBody> | null;
   return { ok: false, status, message: told?.error?.message ?? `The service answered ${status}.` };
 }
 
-/** A key is a header's value: what no header can hold is no key. */
+/** The key goes into a header, so it must not contain what no header can hold. */
 export function headersOf(key: string): Record<string, string> {
   return { authorization: `Bearer ${key}`, "content-type": "application/json" };
 }

@@ -1,6 +1,6 @@
 /**
- * The queue as it changes, for as long as somebody looks: `EventSource` sends no header, so the stream is read by hand. A connection that ends or falls silent is made anew; a key that is refused
- * is not tried again.
+ * Follows the queue as it changes, for as long as somebody looks. `EventSource` cannot send headers, so the stream is read by hand. A connection that ends or
+ * falls silent is opened again; a refused key is not tried again.
  */
 import { createParser } from "eventsource-parser";
 import { type Backoff, backoffMs, pause } from "../../client/backoff.ts";
@@ -10,17 +10,17 @@ import { type Fetch, headersOf, refusal } from "./ask.ts";
 
 const PATH = "/v1/queue/stream";
 const BACKOFF: Backoff = { baseMs: 500, capMs: 15_000 };
-/** The service says something every 15 s. */
+/** The service sends something at least every 15 s. */
 export const SILENCE_MS = 35_000;
 
-/** `heard`: whatever came, the service is there, and what it told last is so. */
+/** `heard`: something arrived, so the service is there and the last state still holds. */
 export type Told = { connection: (connection: Connection) => void; state: (state: QueueState) => void; heard: () => void };
-/** The service was deployed anew since the page was loaded, and tells otherwise. */
+/** A state cannot be read: the service was probably deployed again after the page was loaded. */
 class Unreadable extends Error {}
 
 export type World = { fetch: Fetch; random: () => number };
 
-/** Resolves when the signal comes, or the key is refused. */
+/** Resolves when the signal fires, or the key is refused. */
 export async function follow(key: string, told: Told, signal: AbortSignal, world: World): Promise<void> {
   told.connection({ state: "connecting" });
   for (let tries = 1; !signal.aborted; tries++) {
@@ -36,7 +36,7 @@ export async function follow(key: string, told: Told, signal: AbortSignal, world
   }
 }
 
-/** One connection; answers with how the page stands after its end. */
+/** One connection; resolves to the page's connection state after it ends. */
 async function once(key: string, told: Told, signal: AbortSignal, world: World): Promise<Connection> {
   const silence = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -59,7 +59,7 @@ async function once(key: string, told: Told, signal: AbortSignal, world: World):
   }
 }
 
-/** @throws when the connection breaks, or what comes is no state. */
+/** @throws when the connection breaks, or what comes is not a state. */
 async function read(response: Response, told: Told, heard: () => void): Promise<void> {
   const parser = createParser({
     onEvent: ({ data, event }) => {
@@ -87,7 +87,7 @@ async function read(response: Response, told: Told, heard: () => void): Promise<
   }
 }
 
-/** 429 and 5xx pass; another 4xx is ours, and comes again. */
+/** 429 and 5xx pass; any other 4xx is our own fault and would come again. */
 function refused({ message, status }: { status: number; message: string }): Connection {
   if (status >= 400 && status < 500 && status !== 429 && status !== 408) return { state: "refused", status, message };
   return { state: "reconnecting", why: message };

@@ -1,4 +1,4 @@
-/** The operator's key: of this tab alone, gone with it. */
+/** The operator's key: kept for this tab only, and gone with it. */
 
 const NAME = "sluice-operator-key";
 

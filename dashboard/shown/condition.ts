@@ -2,7 +2,7 @@
 import type { PoolState } from "../../schemas/queue.ts";
 import { counted, duration, name, percent } from "./words.ts";
 
-/** How much it asks of whoever looks. */
+/** How much attention it needs. */
 export type Tone = "calm" | "warn" | "bad";
 
 export type ConditionView = { tone: Tone; state: string; words: string };
@@ -48,14 +48,14 @@ function slowed(reason: string | null, share: number, lasting: string, named: st
   return `Upstream refuses nearly all calls for the rate${lasting}${named}: one at a time is let go.${cut}`;
 }
 
-/** Of a pool that is slowed. */
+/** For a slowed pool. */
 function next({ condition: { next_probe_at } }: Pool, now: number): string {
   if (next_probe_at === null) return "";
   const seconds = next_probe_at - now / 1_000;
   return seconds < 1 ? " A call may go to see at any moment." : ` A call goes to see in ${duration(Math.ceil(seconds))}.`;
 }
 
-/** Of a pool that stands still. */
+/** For a pool that stands still. */
 function probe({ condition: { failed_probes, next_probe_at }, depth, in_flight }: Pool, now: number): string {
   const failed = failed_probes > 0 ? ` ${counted(failed_probes, "probe")} failed so far.` : "";
   if (next_probe_at === null) return `${in_flight > 0 ? "A probe is under way." : "No probe is planned."}${failed}`;

@@ -1,14 +1,14 @@
-/** How the page stands to the service, in words. */
+/** The page's connection to the service, in words. */
 import type { Tone } from "./condition.ts";
 import { duration } from "./words.ts";
 
-/** `resting`: the page was out of sight for long. `refused`: the key does not do. */
+/** `resting`: the page was out of sight for a long time. `refused`: the key was not accepted. */
 export type Connection =
   | { state: "connecting" | "live" | "resting" }
   | { state: "reconnecting"; why: string }
   | { state: "refused"; status: number; message: string };
 
-/** `said` changes only with the state: it is read aloud. `age`: how old the figures are, where they are not live. */
+/** `said` changes only with the state, because it is read aloud. `age`: how old the figures are, if they are not live. */
 type ConnectionView = { tone: Tone; said: string; age: string };
 
 /** `heardAt`: when the figures came, ms; null if none did. */
@@ -28,7 +28,7 @@ export function connectionView(connection: Connection, heardAt: number | null, n
   }
 }
 
-/** What is said to whoever gave a key that does not do. */
+/** Tells whoever gave a key why it was not accepted. */
 export function refusalOf({ message, status }: { status: number; message: string }): string {
   if (status === 401) return "The service does not know this key.";
   if (status === 403) return "The service knows this key, but it may not operate: use one with the role operate.";

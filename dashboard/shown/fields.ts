@@ -1,8 +1,8 @@
-/** What operators may set of a pool or a tenant, as a form asks for it. */
+/** What operators may set for a pool or a tenant, as fields of a form. */
 import type { PoolTuning, TenantTuning } from "../../schemas/tuning.ts";
 import { count } from "./words.ts";
 
-/** `none`: the word for null, where null may be set. `whole`: no fractions. */
+/** `none`: the word for null, if null may be set. `whole`: no fractions. */
 export type Field = { key: string; label: string; none: string | null; whole: boolean };
 export type Kind = "pool" | "tenant";
 export type Values = Record<string, number | null | undefined>;
@@ -29,7 +29,7 @@ export function wordOf({ none }: Field, value: number | null): string {
   return value === null ? (none ?? "none") : count(value);
 }
 
-/** What is set, in words; null if nothing is. */
+/** The given settings in words; null if there are none. */
 export function settingsOf(fields: readonly Field[], values: Values): string | null {
   const set = fields.flatMap((field) => {
     const value = values[field.key];
@@ -38,7 +38,7 @@ export function settingsOf(fields: readonly Field[], values: Values): string | n
   return set.length > 0 ? `set by an operator: ${set.join(", ")}` : null;
 }
 
-/** What a form says, by the keys of its fields. An empty one leaves its value as it is. */
+/** Reads a form's texts, by field key. An empty one leaves its value unchanged. */
 export function readFields(fields: readonly Field[], texts: Record<string, string>): Read {
   const set: Record<string, number | null> = {};
   for (const field of fields) {
@@ -54,7 +54,7 @@ export function readFields(fields: readonly Field[], texts: Record<string, strin
   return { ok: true, set };
 }
 
-/** NaN of what is none. People write thousands as they are shown: 12,000. */
+/** NaN if it is not a number. Thousands may be written as they are shown: 12,000. */
 function numberIn(text: string): number {
   return /^\d{1,3}(,\d{3})+(\.\d+)?$|^\d+(\.\d+)?$/.test(text) ? Number(text.replaceAll(",", "")) : Number.NaN;
 }

@@ -1,19 +1,19 @@
-/** What other limits would do to the jobs that wait, as the service reckons it: said before they are set. */
+/** What other limits would do to the waiting jobs, as the service computes it: shown before they are set. */
 import type { Kind } from "./fields.ts";
 import { duration } from "./words.ts";
 
-/** `words`: of the service's answer. */
+/** `words`: puts the service's answer into words. */
 export type Forecast = { request: { method: "POST"; path: string; body: object }; words: (answer: unknown) => string };
 
-/** Of `POST /v1/simulate`, seconds from now. */
+/** Part of the answer to `POST /v1/simulate`, seconds from now. */
 type Last = { last: number };
 type Simulated = { pools: PoolSimulated[] };
 type PoolSimulated = { id: string; depth: number; as_is: Last; simulated: Last; tenants: { id: string; as_is: Last; simulated: Last }[] };
 
-/** Null of what does nothing to those that wait. */
+/** Null if the change has no effect on waiting jobs. */
 export function forecast(kind: Kind, id: string, { max_queued: _, ...set }: Record<string, number | null>): Forecast | null {
   if (Object.keys(set).length === 0) return null;
-  // A pool may be called as a setter of every object is, and is a member all the same.
+  // Built by fromEntries, so that a pool with the name of an object's setter becomes a member all the same.
   const body = { [`${kind}s`]: Object.fromEntries([[id, set]]) };
   return { request: { method: "POST", path: "/v1/simulate", body }, words: (answer) => wordsOf(kind, id, answer as Simulated) };
 }

@@ -1,13 +1,13 @@
-/** The last ten minutes of a pool, in memory alone: a page that is loaded anew begins anew. */
+/** The last ten minutes of a pool, in memory only: reloading the page starts over. */
 import { count } from "./words.ts";
 
 /** ms */
 export const SPAN = 600_000;
-/** Each covers four seconds, of which it shows the most. */
+/** Each covers four seconds and shows their maximum. */
 const COLUMNS = 150;
 const COLUMN_MS = SPAN / COLUMNS;
 
-/** What a chart is drawn in; its height without the line's own width. */
+/** A chart's dimensions; the height is without the line's own width. */
 export const CHART = { width: COLUMNS, height: 40 };
 
 type Measure = "depth" | "in_flight";
@@ -17,10 +17,10 @@ type Column = Counted & { at: number };
 export type Chart = { path: string; words: string };
 
 export class History {
-  /** Oldest first; `at`: the number of the column since the epoch. */
+  /** Oldest first; `at`: the column's number since the epoch. */
   #columns: Column[] = [];
 
-  /** `now` in ms. What does not change is to be added too: a column that is missing is a time of which nothing is known. */
+  /** `now` in ms. Unchanged counts must be added too: a missing column means that nothing is known of that time. */
   add({ depth, in_flight }: Counted, now: number): void {
     const at = Math.floor(now / COLUMN_MS);
     const last = this.#columns.at(-1);

@@ -1,7 +1,7 @@
-/** Dead letters as they are shown. */
+/** How dead letters are shown. */
 import { duration, name } from "./words.ts";
 
-/** One of `GET /v1/dead-letters`. Time in Unix seconds. */
+/** An item of `GET /v1/dead-letters`. Time in Unix seconds. */
 export type Letter = {
   id: string;
   job: string;
@@ -24,7 +24,7 @@ export function letterView({ attempts, error, failed_at, id, job, pool, tenant }
   };
 }
 
-/** What became of a redrive of one job: the new job's id, or why there is none. */
+/** What became of redriving one job: the new job's id, or why there is none. */
 export function redriven(answer: unknown): { ok: true; words: string } | { ok: false; words: string } {
   const [first] = (answer as { data?: ({ id?: string; error?: { message: string } | null } | undefined)[] }).data ?? [];
   if (first?.id) return { ok: true, words: `The new job is ${name(first.id)}.` };

@@ -6,7 +6,7 @@ import { type Forecast, forecast } from "./forecast.ts";
 import { counted, name } from "./words.ts";
 
 export type Request = { method: "GET" | "POST" | "PATCH"; path: string; body?: object };
-/** `says`: what will happen, a sentence each; what of it the service must be asked for, `forecast` is for. `done`: what is said once it has. */
+/** `says`: what will happen, one sentence each; `forecast`: the part that the service must be asked for. `done`: shown once it is done. */
 export type Order = { title: string; says: string[]; forecast: Forecast | null; verb: string; done: string; request: Request };
 
 const VERBS: Record<Lever, string> = { pause: "Pause", drain: "Drain", resume: "Resume" };

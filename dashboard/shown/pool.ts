@@ -1,4 +1,4 @@
-/** A pool as it is shown. */
+/** How a pool is shown. */
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import { type ConditionView, conditionOf } from "./condition.ts";
 import { FIELDS, settingsOf } from "./fields.ts";
@@ -6,7 +6,7 @@ import { type TenantRow, tenantRows } from "./tenants.ts";
 import { count, counted, duration, listed, name, percent } from "./words.ts";
 
 export type Figure = { label: string; value: string };
-/** `part`: 0 to 1, of what may be spent, what is. `set`: an operator set the limit. */
+/** `part`: the spent part of what may be spent, 0 to 1. `set`: an operator set the limit. */
 export type Bar = { label: string; part: number; words: string; set: boolean };
 
 export type PoolView = {
@@ -16,13 +16,13 @@ export type PoolView = {
   draining: boolean;
   figures: Figure[];
   bars: Bar[];
-  /** What else is to be said of it, a sentence each. */
+  /** Further remarks, one sentence each. */
   notes: string[];
   overrides: string | null;
   doubts: string | null;
   priorities: string | null;
   tenants: TenantRow[];
-  /** Tenants that are not in `tenants`, for want of room. */
+  /** Tenants left out of `tenants` for lack of room. */
   moreTenants: number;
 };
 
@@ -53,7 +53,7 @@ export function poolView(pool: PoolState, state: QueueState, now: number): PoolV
 function barsOf({ free, in_flight, limits, overrides, used, used_day }: PoolState): Bar[] {
   const ofMinute = (label: string, key: "rpm" | "tpm", spent: number, left: number): Bar => ({
     label,
-    // What may go at once is often less than the limit: full means that nothing may start now.
+    // What may go at once is often less than the limit, so a full bar means that nothing may start now.
     part: left > 0 ? spent / (spent + left) : 1,
     words: `${count(spent)} used, ${count(left)} free of ${count(limits[key])}`,
     set: key in overrides,
@@ -124,11 +124,11 @@ function doubtsOf({ doubts }: PoolState): string | null {
   return `${counted(unknown_outcomes, "call")} of unknown outcome${again}${of}.`;
 }
 
-/** Most at once that is named. */
+/** How many priorities are listed. */
 const PRIORITIES = 12;
 
 function prioritiesOf({ priorities }: PoolState): string | null {
-  // All of the usual priority is no news.
+  // If all have the usual priority, there is nothing to say.
   if (priorities.every(({ priority }) => priority === 0)) return null;
   const named = priorities.slice(0, PRIORITIES).map(({ depth, priority }) => `${String(priority).replace("-", "−")}: ${count(depth)}`);
   const rest = priorities.slice(PRIORITIES).reduce((sum, { depth }) => sum + depth, 0);

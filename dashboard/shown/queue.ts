@@ -1,4 +1,4 @@
-/** The whole queue as it is shown. */
+/** How the whole queue is shown. */
 import type { QueueState } from "../../schemas/queue.ts";
 import type { Tone } from "./condition.ts";
 import { FIELDS, settingsOf } from "./fields.ts";
@@ -6,9 +6,9 @@ import { type Figure, type PoolView, poolView } from "./pool.ts";
 import { type HeldTenant, heldTenants } from "./tenants.ts";
 import { count, duration, listed, name } from "./words.ts";
 
-/** Configured no more, with what operators set of it. */
+/** A pool that is no longer configured, with its overrides. */
 export type GonePool = { id: string; name: string; words: string };
-/** `held`: what is said above all, as long as it is so. */
+/** `held`: shown above everything else, as long as it applies. */
 type QueueView = {
   tone: Tone;
   title: string;
@@ -49,7 +49,7 @@ function goneOf({ overrides, pools }: QueueState): GonePool[] {
     .map(([id, set]) => ({ id, name: name(id), words: settingsOf(FIELDS.pool, set) ?? "" }));
 }
 
-/** Of the tab, which may be one of many. */
+/** The title of the tab, which may be one of many. */
 function titleOf(state: QueueState, [troubled]: PoolView[], depth: number): string {
   if (state.paused) return "Paused · Sluice";
   if (troubled) return `${troubled.name} ${troubled.condition.state} · Sluice`;
@@ -91,7 +91,7 @@ function heldOf(state: QueueState, troubled: PoolView[]): string[] {
   return held;
 }
 
-/** More are counted. */
+/** How many are named; the rest are only counted. */
 const NAMED = 5;
 
 function named(held: string[], kind: string, all: { id: string }[], state: string): void {

@@ -1,18 +1,18 @@
-/** Tenants as they are shown: those that have jobs in a pool, and those that operators hold or changed, jobs or none. */
+/** How tenants are shown: those with jobs in a pool, and those that operators hold or changed, with or without jobs. */
 import type { PoolState, QueueState } from "../../schemas/queue.ts";
 import { FIELDS, settingsOf } from "./fields.ts";
 import { count, duration, name } from "./words.ts";
 
-/** `marks`: what is out of the ordinary, a word or two each. */
+/** `marks`: anything unusual, a word or two each. */
 export type TenantRow = { id: string; name: string; depth: string; inFlight: string; weight: string; oldestWait: string; marks: string[] };
 export type HeldTenant = { id: string; name: string; words: string };
 
-/** Rows of one pool. */
+/** Rows per pool. */
 const ROWS = 50;
 
 type Held = Pick<QueueState, "paused_tenants" | "draining_tenants" | "overrides">;
 
-/** In the order they came in, which is by name: a row does not jump away from under a finger. Of too many those that have most. */
+/** In the order in which they came, which is by name, so that a row does not jump away while someone presses it. If there are too many, the busiest. */
 export function tenantRows(tenants: PoolState["tenants"], state: Held): TenantRow[] {
   const most = [...tenants].sort((a, b) => b.depth + b.in_flight - (a.depth + a.in_flight)).slice(0, ROWS);
   const chosen = new Set(most);
@@ -50,6 +50,6 @@ function marksOf(id: string, state: Held): string[] {
 }
 
 function overridesOf(id: string, { overrides: { tenants } }: Held): Record<string, number | null | undefined> {
-  // A tenant may be called as a member of every object is.
+  // A tenant may have the name of a member that every object has.
   return Object.hasOwn(tenants, id) ? tenants[id]! : {};
 }

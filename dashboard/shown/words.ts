@@ -1,12 +1,12 @@
 /** Numbers, times and names as people read them. */
 
-/** 1234.5 -> "1,235"; what is small keeps a digit after the point. */
+/** 1234.5 -> "1,235"; small numbers keep one digit after the point. */
 export function count(value: number): string {
   const digits = Math.abs(value) < 10 && !Number.isInteger(value) ? 1 : 0;
   return value.toLocaleString("en", { maximumFractionDigits: digits });
 }
 
-/** 1 -> "1 job"; the word as it is for one. */
+/** 1 -> "1 job"; `word` is the singular. */
 export function counted(value: number, word: string): string {
   return `${count(value)} ${word}${value === 1 ? "" : "s"}`;
 }
@@ -18,7 +18,7 @@ const UNITS: readonly [string, number][] = [
   ["s", 1],
 ];
 
-/** Its two largest units: 125 -> "2 min 5 s". */
+/** The two largest units: 125 -> "2 min 5 s". */
 export function duration(seconds: number): string {
   let left = Math.max(0, Math.floor(seconds));
   const parts: string[] = [];
@@ -26,7 +26,7 @@ export function duration(seconds: number): string {
     const amount = Math.floor(left / size);
     left -= amount * size;
     if (amount > 0) parts.push(`${amount} ${unit}`);
-    // 1 d 4 s would say more than it knows.
+    // 1 d 4 s would claim too much precision.
     else if (parts.length > 0) break;
     if (parts.length === 2) break;
   }
@@ -44,8 +44,8 @@ export function listed(words: string[]): string {
 }
 
 /**
- * A name that somebody gave, as text that does nothing to the text around it: control characters, and those that turn the direction of writing or show nothing, stand as their
- * numbers. Else `a` and `a\u200b` would look like one tenant.
+ * A given name, as text that does nothing to the text around it: control characters, and characters that change the writing direction or are invisible, are
+ * shown by their numbers. Otherwise `a` and `a\u200b` would look like one tenant.
  */
 export function name(given: string): string {
   const visible = given.toWellFormed().replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (each) => `\\u{${each.codePointAt(0)!.toString(16)}}`);

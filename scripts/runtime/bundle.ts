@@ -29,16 +29,16 @@ const KINDS: Record<string, Module["kind"]> = {
 };
 
 /**
- * Bundles the Worker of a wrangler.toml. `--outfile` makes wrangler write the very form that it would upload: code, module
- * types, bindings and compatibility settings in one, so nothing here has to read the toml a second time.
- * Takes 1.0 to 1.5 s, 0.7 of them wrangler's own start; a cache is not worth a stale bundle.
+ * Bundles the Worker of a wrangler.toml. `--outfile` makes wrangler write exactly the form that it would upload: code, module types, bindings and compatibility
+ * settings in one, so the toml need not be parsed again here.
+ * Takes 1.0 to 1.5 s, of which wrangler's own start is 0.7; a cache is not worth a stale bundle.
  */
 export async function bundle(config: string, wranglerArguments: readonly string[] = []): Promise<Bundle> {
   const directory = await mkdtemp(join(tmpdir(), "sluice-bundle-"));
   try {
     const file = join(directory, "worker.form");
     const path = resolve(config);
-    // The build command of a wrangler.toml runs in the directory that wrangler runs in.
+    // wrangler runs the build command of a wrangler.toml in its own working directory.
     await wrangler(["deploy", "--dry-run", "--outfile", file, "--config", path, ...wranglerArguments], dirname(path));
     return await readForm(await readFile(file));
   } finally {
@@ -46,9 +46,9 @@ export async function bundle(config: string, wranglerArguments: readonly string[
   }
 }
 
-/** @returns what wrangler, run in `cwd`, wrote on standard output. @throws with everything that it wrote, if it fails. */
+/** @returns the standard output of wrangler, run in `cwd`. @throws with all of its output, if it fails. */
 export function wrangler(args: readonly string[], cwd = process.cwd()): Promise<string> {
-  // The package's main file is its command line too; its `bin` would only start a second Node around it.
+  // The package's main file is also its command line; its `bin` would only start a second Node around it.
   const cli = createRequire(import.meta.url).resolve("wrangler");
   return new Promise((done, fail) => {
     const options = { cwd, env: { ...process.env, ...QUIET, PATH }, maxBuffer: 64 * 1024 * 1024 };
@@ -60,9 +60,9 @@ export function wrangler(args: readonly string[], cwd = process.cwd()): Promise<
   });
 }
 
-/** The banner looks for a newer version on the network, which must not be needed. */
+/** The banner looks for a newer version on the network, which must not be required. */
 const QUIET = { WRANGLER_HIDE_BANNER: "true", WRANGLER_SEND_METRICS: "false", WRANGLER_WRITE_LOGS: "false", NO_COLOR: "1" };
-/** What wrangler runs for a build runs on this Node, which strips types; the machine's own may be older. */
+/** Puts this Node, which strips types, first for wrangler's build commands; the machine's own may be older. */
 const PATH = [dirname(process.execPath), process.env.PATH].join(delimiter);
 
 async function readForm(bytes: Buffer): Promise<Bundle> {

@@ -1,10 +1,10 @@
 import type { Bundle, Variable } from "./bundle.ts";
 
-/** The names that workerd's command line refers to. */
+/** Names that workerd's command line refers to. */
 export const SOCKET = "http";
 export const OBJECTS = "objects";
 
-/** @returns workerd's configuration as Cap'n Proto text. Module `n` is to lie beside it in the file `moduleFile(n)`. */
+/** @returns workerd's configuration as Cap'n Proto text. Module `n` must be in the file `moduleFile(n)` beside it. */
 export function configText(bundle: Bundle, vars: Record<string, Variable>): string {
   const { durableObjects } = bundle;
   const modules = bundle.modules.map(({ name, kind }, n) => `(name = ${quote(name)}, ${kind} = embed ${quote(moduleFile(n))})`);
@@ -14,7 +14,7 @@ export function configText(bundle: Bundle, vars: Record<string, Variable>): stri
     ),
     ...durableObjects.map(({ binding, className }) => `(name = ${quote(binding)}, durableObjectNamespace = ${quote(className)})`),
   ];
-  // State is found again by its unique key, so the key depends on nothing but the class.
+  // State is found by its unique key, so the key must depend only on the class.
   const classes = [...new Set(durableObjects.map(({ className }) => className))];
   const namespaces = classes.map((name) => `(className = ${quote(name)}, uniqueKey = ${quote(`sluice-${name}`)}, enableSql = true)`);
   return `using Workerd = import "/workerd/workerd.capnp";
@@ -41,7 +41,7 @@ export function moduleFile(n: number): string {
   return `module-${n}`;
 }
 
-/** A Cap'n Proto string literal: printable ASCII as it is, every other byte of its UTF-8 in hexadecimal. */
+/** A Cap'n Proto string literal: printable ASCII unchanged, every other byte of its UTF-8 in hexadecimal. */
 export function quote(text: string): string {
   let literal = "";
   for (const byte of Buffer.from(text, "utf8")) {

@@ -4,19 +4,19 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 export type Front = { port: number; close(): void };
 
 /**
- * workerd takes a client that closes its connection (FIN) for one that may still read: it notices only when it writes. A call that is held
- * while its job waits writes nothing, so it would be made, and paid for, for nobody. Cloudflare's own front notices.
+ * How long after a client's FIN its connection is reset. workerd assumes that a client that closed its connection may still read, and notices only when it
+ * writes. A call that is held while its job waits writes nothing, so it would be made, and paid for, with nobody there. Cloudflare's own front end notices.
  */
 const GONE_MS = 200;
 
 /**
- * Takes connections and passes their bytes on to `target`, a port on loopback; of who has closed it says so, a moment later, in the way that
- * workerd understands: a reset (RST). Before `target` is known, connections wait.
+ * Accepts connections and forwards their bytes to `target`, a port on loopback. Shortly after a client closes its connection, tells workerd so in a way that it
+ * understands: a reset (RST). Connections wait until `target` is known.
  * @throws if the port cannot be had.
  */
 export async function openFront(host: string, port: number, target: Promise<number>): Promise<Front> {
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (client) => {
-    // Until it is known, and if it never is, the socket is closed with the process.
+    // Until the target is known, or if it never is, the socket is closed along with the process.
     client.on("error", () => {});
     target.then(
       (at) => join(client, connect({ host: "127.0.0.1", port: at, noDelay: true, allowHalfOpen: true })),
@@ -39,7 +39,7 @@ function join(client: Socket, inner: Socket): void {
   });
   client.once("close", () => {
     clearTimeout(timer);
-    // Told already, if it closed first; as it is left half open, it would stay so for good.
+    // If workerd closed first, it need not be told; but half open, its connection would stay for good.
     if (inner.readableEnded) inner.destroy();
     else inner.resetAndDestroy();
   });

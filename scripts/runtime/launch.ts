@@ -16,17 +16,17 @@ export type LaunchOptions = {
   /** 0 takes a free one. */
   port: number;
   host?: string;
-  /** Tells workerd of clients that have closed their connections; costs a hop. Without it workerd listens itself. */
+  /** Tells workerd when clients close their connections; costs a hop. Without it, workerd listens itself. */
   front?: boolean;
   /** null: a temporary directory, removed when workerd has ended. */
   state: string | null;
-  /** Over those of the bundle; always text. */
+  /** Override those of the bundle; always text. */
   vars: Record<string, string>;
   /** Show what the Worker prints. */
   inherit?: boolean;
-  /** A path that answers 200 once the service is up; null: it is up when its port is open. */
+  /** A path that answers 200 once the service is up; null: it is up once its port is open. */
   health?: string | null;
-  /** How long to wait for that answer. */
+  /** How long to wait for that 200. */
   patienceMs?: number;
 };
 
@@ -38,20 +38,20 @@ export type Runtime = {
   stop(): Promise<void>;
   /** SIGKILL at once, as a crash would. */
   kill(): void;
-  /** Its exit code; null if a signal ended it. */
+  /** workerd's exit code; null if a signal ended it. */
   exited: Promise<number | null>;
 };
 
-/** What it says of its start is kept for the error, if it comes to one, and shown only once it is up. */
+/** workerd's output: while it starts, kept for a possible error; shown only once it is up. */
 type Output = { errors(): string; show(): void };
 
 /** From spawn to healthy takes 0.05 to 0.2 s; a cold disk or a busy machine takes longer. */
 const READY_MS = 30_000;
-/** workerd waits for open connections at SIGTERM; there is no state to save, so do not wait long. */
+/** At SIGTERM, workerd waits for open connections. There is no state to save, so do not wait long. */
 const STOP_MS = 2_000;
 const STDERR_KEPT = 16_384;
 
-/** @throws if the port is taken, the state is in use or cannot be made, or the Worker does not come up. */
+/** @throws if the port is taken, the state is in use or cannot be created, or the Worker does not come up. */
 export async function launch(options: LaunchOptions): Promise<Runtime> {
   const temporary = options.state === null;
   const state = temporary ? mkdtempSync(join(tmpdir(), "sluice-state-")) : resolve(options.state ?? "");
@@ -62,7 +62,7 @@ export async function launch(options: LaunchOptions): Promise<Runtime> {
   };
   try {
     makeState(state);
-    // Two names of one directory are one state: who holds it is known by its path.
+    // Two paths to one directory are the same state: the lock goes by the real path.
     const real = realpathSync(state);
     lock = await claim(real);
     return await run(options, real, lock, ended);
@@ -80,7 +80,9 @@ function makeState(state: string): void {
   }
 }
 
-/** With its parents. Node's own `recursive` goes round for ever in a parent that takes no directories and says that it is not there, as /proc does. */
+/**
+ * Creates a directory with its parents. Node's own `recursive` loops for ever if a parent does not accept directories and claims not to exist, as /proc does.
+ */
 function makeDirectory(path: string): void {
   try {
     mkdirSync(path);
@@ -96,7 +98,7 @@ function makeDirectory(path: string): void {
 async function run(options: LaunchOptions, state: string, lock: Lock, ended: () => void): Promise<Runtime> {
   const { host = "127.0.0.1", port, health = "/healthz", inherit = false } = options;
   const inner = Promise.withResolvers<number>();
-  inner.promise.catch(() => {}); // without a front nobody waits for it
+  inner.promise.catch(() => {}); // without a front, nobody awaits it
   const front = options.front
     ? await openFront(host, port, inner.promise).catch((error) => Promise.reject(taken(error, host, port)))
     : null;
@@ -110,7 +112,7 @@ async function run(options: LaunchOptions, state: string, lock: Lock, ended: () 
     ended();
   });
   const output = collect(child);
-  // Its last words may still be in the pipe when it has gone.
+  // Its last words may still be in the pipe after it exits.
   const silent = new Promise<void>((done) => {
     child.once("error", () => done());
     child.once("close", () => done());
@@ -147,12 +149,12 @@ async function run(options: LaunchOptions, state: string, lock: Lock, ended: () 
   }
 }
 
-/** Secrets are in it: a private directory that is gone once workerd listens. On the command line anybody could read them. */
+/** The configuration contains secrets, so it goes into a private directory that is removed once workerd listens. A command line is readable by anybody. */
 function writeConfig(bundle: Bundle, given: Record<string, string>): string {
   const directory = mkdtempSync(join(tmpdir(), "sluice-config-"));
   const vars: Record<string, Variable> = { ...bundle.vars };
   for (const [name, value] of Object.entries(given)) {
-    // What is as it was keeps its kind: a table in wrangler.toml stays an object.
+    // An unchanged value keeps its kind: a table in wrangler.toml stays an object.
     if (vars[name]?.value !== value) vars[name] = { kind: "text", value };
   }
   writeFileSync(join(directory, "config.capnp"), configText(bundle, vars), { mode: 0o600 });
@@ -163,11 +165,11 @@ function writeConfig(bundle: Bundle, given: Record<string, string>): string {
 function spawnWorkerd(config: string, listen: string, state: string): ChildProcess {
   const binary: string = createRequire(import.meta.url)("workerd").default;
   const args = ["serve", `--socket-addr=${SOCKET}=${listen}`, `--directory-path=${OBJECTS}=${join(state, "objects")}`, "--control-fd=3"];
-  // Detached: Ctrl-C in a terminal reaches a whole process group, and it is for the script to end workerd in order.
+  // Detached: Ctrl-C in a terminal reaches a whole process group, but it is the script that must end workerd in order.
   return spawn(binary, [...args, join(config, "config.capnp")], { stdio: ["ignore", "pipe", "pipe", "pipe"], detached: true });
 }
 
-/** Reads both streams to their end, as a full pipe would stop workerd. */
+/** Reads both streams to their end, because a full pipe would block workerd. */
 function collect(child: ChildProcess): Output {
   let last = "";
   let shown = false;
@@ -205,7 +207,7 @@ function address(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** "Every interface" is a place to listen, not one to call. */
+/** "Every interface" is an address to listen on, not one to call. */
 function reachable(host: string): string {
   if (host === "0.0.0.0" || host === "*") return "127.0.0.1";
   return host === "::" ? "::1" : host;

@@ -1,5 +1,5 @@
 /**
- * One workerd per state directory: two on the same SQLite files would corrupt them, and workerd itself does not look.
+ * One workerd per state directory: two on the same SQLite files would corrupt them, and workerd itself does not check.
  * `<state>/runtime.json` names the workerd and the script that started it.
  */
 import { randomUUID } from "node:crypto";
@@ -11,14 +11,14 @@ import { inspect } from "./processes.ts";
 export type Lock = { record(pid: number): void; update(port: number): void; release(): void };
 type Claim = { id: string; parent: number; pid: number | null; port: number | null; startedAt: number };
 
-/** A claim without a workerd is believed for this long: enough to spawn one. */
+/** A claim without a workerd is honoured for this long: enough to spawn one. */
 const CLAIM_MS = 30_000;
 /** A killed process is gone within milliseconds; one with a large heap on a busy machine takes longer. */
 const GONE_MS = 10_000;
-/** Those that this process has killed and that may not be gone yet; the next launch waits for them. */
+/** Processes that this one has killed and that may not be gone yet; the next launch waits for them. */
 const killed = new Set<number>();
 
-/** @throws if a live Sluice holds the state directory. Ends a workerd whose script is gone. */
+/** @throws if a live Sluice holds the state directory. Kills a workerd whose script is gone. */
 export async function claim(state: string): Promise<Lock> {
   const path = join(state, "runtime.json");
   const mine: Claim = { id: randomUUID(), parent: process.pid, pid: null, port: null, startedAt: Date.now() };
@@ -37,7 +37,7 @@ export function markKilled(pid: number): void {
 
 function holder(path: string, mine: Claim): Lock {
   const write = (change: Partial<Claim>) => {
-    // Two that found the same stale file at the same instant both believe that it is theirs; the first to look finds out.
+    // Two that found the same stale file at the same instant both believe the claim is theirs; this check tells the one that lost.
     if (read(path)?.id !== mine.id) throw new Error(`Another Sluice has just started on this state (${path}).`);
     Object.assign(mine, change);
     renameSync(draft(path, mine), path);
@@ -60,7 +60,7 @@ async function evict(held: Claim, state: string): Promise<void> {
     return;
   }
   const found = inspect(pid);
-  // A process with that id may be anything by now; ours has the directory in its command line.
+  // By now, any process may have that id; ours has the directory in its command line.
   if (found === null || !found.command.includes("workerd") || !found.command.includes(`=${join(state, "objects")} `)) return;
   if (!killed.has(pid)) {
     if (found.parent === held.parent) throw new Error(`Sluice already runs on this state (pid ${pid}, port ${held.port}, ${state}).`);
@@ -73,7 +73,7 @@ async function evict(held: Claim, state: string): Promise<void> {
   killed.delete(pid);
 }
 
-/** A file that appears with its content or not at all: a link is refused where there is one already. */
+/** Creates the file with its content or not at all: linking fails if the path already exists. */
 function create(path: string, content: Claim): boolean {
   const source = draft(path, content);
   try {
@@ -97,6 +97,6 @@ function read(path: string): Claim | null {
   try {
     return JSON.parse(readFileSync(path, "utf8"));
   } catch {
-    return null; // gone, or not ours to understand
+    return null; // gone, or not written by us
   }
 }

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 
 export type Found = { parent: number; command: string };
 
-/** @returns null if there is no such process, or only its remains that nobody has collected. */
+/** @returns null if there is no such process, or only a zombie. */
 export function inspect(pid: number): Found | null {
   // Slim container images have no `ps`; macOS has no /proc.
   return existsSync("/proc/self/stat") ? inspectProc(pid) : inspectPs(pid);
@@ -11,7 +11,7 @@ export function inspect(pid: number): Found | null {
 
 function inspectProc(pid: number): Found | null {
   try {
-    // The name in parentheses may hold anything, so count from the last one.
+    // The name in parentheses may contain anything, so skip past the last parenthesis.
     const [state, parent] = readFileSync(`/proc/${pid}/stat`, "utf8")
       .replace(/^.*\) /s, "")
       .split(" ");
@@ -29,9 +29,9 @@ function inspectPs(pid: number): Found | null {
 }
 
 /**
- * Lets a child die with this process, even by `kill -9`: a shell waits at a pipe that only this process holds open. If the
- * pipe breaks, the shell kills; if a line comes, the child has ended by itself and its id may be somebody else's by now.
- * Where there is no `sh`, the next start finds the orphan by its lock.
+ * Makes a child die with this process, even after `kill -9`: a shell reads from a pipe that only this process holds open. If the pipe breaks, the shell kills
+ * the child; if a line comes, the child has ended by itself and its id may belong to another process by now.
+ * Without a `sh`, the next start finds the orphan through its lock.
  */
 export function tieToThisProcess(child: ChildProcess): void {
   const guard = spawn("sh", ["-c", `read line || kill -9 ${child.pid}`], { stdio: ["pipe", "ignore", "ignore"], detached: true });

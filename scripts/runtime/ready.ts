@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** @returns the port, as soon as workerd reports on its control pipe that it listens. */
+/** @returns the port, once workerd reports on its control pipe that it listens. */
 export function listening(control: Readable, socket: string): Promise<number> {
   return new Promise((done) => {
     createInterface(control).on("line", (line) => {
@@ -23,7 +23,7 @@ export async function healthy(url: string, patienceMs: number): Promise<void> {
   throw new Error(`${url} did not answer 200 within ${patienceMs / 1000} s (${answer === 0 ? "no answer" : `last: ${answer}`}).`);
 }
 
-/** A connection of its own: one kept alive would hold workerd up when it is to stop. */
+/** Uses a connection of its own: a kept-alive one would delay workerd's stop. */
 function status(url: string): Promise<number> {
   return new Promise((done) => {
     const request = get(url, { agent: false, timeout: 5_000 }, (response) => {
@@ -35,7 +35,7 @@ function status(url: string): Promise<number> {
   });
 }
 
-/** @throws as `early` does, or after `ms`. */
+/** @throws like `early`, or after `ms`. */
 export async function within<T>(ms: number, what: string, wanted: Promise<T>, early: Promise<never>): Promise<T> {
   const timer = new AbortController();
   const late = sleep(ms, undefined, { signal: timer.signal }).then(() => {
@@ -44,7 +44,7 @@ export async function within<T>(ms: number, what: string, wanted: Promise<T>, ea
   try {
     return await Promise.race([wanted, early, late]);
   } finally {
-    late.catch(() => {}); // its own abort
+    late.catch(() => {}); // rejected by the abort below
     timer.abort();
   }
 }

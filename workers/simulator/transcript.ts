@@ -4,11 +4,11 @@ import { logprobOf } from "./logprob.ts";
 import { type Answer, type Choice, countUnits } from "./model.ts";
 
 /**
- * An answer as server-sent events, one step at a time: step 0 opens each choice, then each step is a token of every choice.
- * Thousands of these run at once, so that all that is constant is serialised once and a step costs one concatenation.
+ * An answer as server-sent events, one step at a time: step 0 opens each choice, then each step is one token of every choice. Thousands of these run at once,
+ * so everything constant is serialised once, and a step costs one concatenation.
  */
 export class Transcript {
-  /** Steps, the opening one included. */
+  /** Steps, including the opening one. */
   readonly steps: number;
   private readonly answer: Answer;
   private readonly head: string;
@@ -42,7 +42,7 @@ export class Transcript {
     return step === this.steps - 1 ? events + this.ending : events;
   }
 
-  /** An event that is cut off inside: not JSON. */
+  /** A truncated event, which is not valid JSON. */
   malformed(): string {
     return `${this.head}0,"delta":{"content":\n\n`;
   }

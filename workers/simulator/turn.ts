@@ -7,10 +7,10 @@ import { commonHeaders, respondProblem } from "./respond.ts";
 import { waitUntil } from "./wait.ts";
 import type { World } from "./world.ts";
 
-// Late headers still come within most clients' timeouts.
+// Late headers that still come within most clients' time-outs.
 const SLOW_HEADERS_MS = 20_000;
 
-/** One call under way, as its steps hand it on. */
+/** One call under way, passed from step to step. */
 export interface Turn {
   world: World;
   chat: ChatRequest;
@@ -21,11 +21,11 @@ export interface Turn {
   fault: Fault | undefined;
   startedAt: number;
   signal: AbortSignal;
-  /** Set once the call has been admitted: OpenAI reports what was left at that moment. */
+  /** Set at admission: OpenAI reports what was left at that moment. */
   limitHeaders: Record<string, string>;
 }
 
-/** Waits until `milliseconds` of simulated time after the request; false when the client has gone. */
+/** Waits until `milliseconds` of simulated time after the request; resolves to false if the client has left. */
 export function pause({ world, fault, startedAt, signal }: Turn, milliseconds: number): Promise<boolean> {
   const late = fault?.kind === "slow_headers" ? (fault.delayMs ?? SLOW_HEADERS_MS) : 0;
   const due = world.settings.speed === 0 ? late : Math.max(late, milliseconds / world.settings.speed);
@@ -44,7 +44,7 @@ export function end(turn: Turn, problem: Problem): Response {
   return respondProblem(silent, commonHeaders(turn.world, turn.startedAt));
 }
 
-/** Nobody reads this; the status is what nginx writes for it. */
+/** Nobody reads this response; 499 is what nginx logs for it. */
 export function aborted({ call }: Turn): Response {
   call.end("aborted");
   return new Response(null, { status: 499 });

@@ -1,6 +1,6 @@
 import type { Ticker } from "./ticker.ts";
 
-/** Waits until `time` (Unix ms), unless the client gives up first: then false, at once. */
+/** Waits until `time` (Unix ms). Resolves to false at once if the client gives up first. */
 export function waitUntil(ticker: Ticker, time: number, signal: AbortSignal): Promise<boolean> {
   if (signal.aborted) return Promise.resolve(false);
   return new Promise((resolve) => {

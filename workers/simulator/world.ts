@@ -5,22 +5,22 @@ import { inOrder, planRamp, planSteps, type Step } from "./schedule.ts";
 import { type Control, foreignFrom, present, rulesFrom, type Settings } from "./settings.ts";
 import { Ticker } from "./ticker.ts";
 
-/** All that the simulator remembers. In memory alone: a new process starts with full buckets and empty totals. */
+/** Everything that the simulator remembers, in memory only: a new process starts with full buckets and empty totals. */
 export interface World {
   settings: Settings;
   account: Account;
   faults: FaultBook;
   ledger: Ledger;
   ticker: Ticker;
-  /** Changes to come, the next one first. */
+  /** Changes to come, soonest first. */
   schedule: Step[];
-  /** Calls so far; makes ids that differ between equal requests. */
+  /** Calls so far; makes ids differ between equal requests. */
   ordinal: number;
-  /** As the environment had them, for `reset`. */
+  /** The settings from the environment, for `reset`. */
   readonly initial: Settings;
 }
 
-/** What the settings say of times counts from `now`, Unix ms. */
+/** Relative times in the settings count from `now`, Unix ms. */
 export function openWorld(initial: Settings, now: number): World {
   const world: World = {
     settings: initial,
@@ -37,7 +37,7 @@ export function openWorld(initial: Settings, now: number): World {
   return world;
 }
 
-/** Brings everything up to `now`: what was scheduled happens, and the others' calls draw on the limits, each at its own time. */
+/** Brings everything up to `now`: scheduled changes happen, and the others' calls draw on the limits, each at its own time. */
 export function advance(world: World, now: number): void {
   for (let step = world.schedule[0]; step !== undefined && step.at <= now; step = world.schedule[0]) {
     world.schedule.shift();
@@ -51,7 +51,7 @@ function drawForeign({ account, ledger }: World, now: number): void {
   account.advance(now, (admitted, tokens) => ledger.foreign(admitted, tokens));
 }
 
-/** `reset` first puts everything back (settings, buckets, faults, totals); whatever else is given then counts on top of it. */
+/** `reset` first restores everything (settings, buckets, faults, totals); whatever else is given is then applied on top. */
 export function applyControl(world: World, control: Control, now: number): void {
   if (control.reset === true) Object.assign(world, openWorld(world.initial, now));
   else advance(world, now);

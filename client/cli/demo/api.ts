@@ -1,4 +1,4 @@
-/** The few calls that the demo makes beside those of the client: an operator's, and the simulator's. */
+/** The few calls that the demo makes besides those of the client: an operator's, and the simulator's. */
 import type { PoolState, QueueState } from "../../../schemas/queue.ts";
 
 export type Api = { url: string; signal: AbortSignal };
@@ -33,7 +33,7 @@ export function upstreamStats(api: Api): Promise<Stats> {
   return read<Stats>(api, null, "/simulator/stats?keys=repeated");
 }
 
-/** How many seconds' worth of its rates the simulator lets through at once. An empty change changes nothing and shows the settings. */
+/** How many seconds' worth of its rates the simulator lets through at once. An empty change changes nothing and returns the settings. */
 export async function upstreamBurstSeconds(api: Api): Promise<number> {
   const init = { method: "POST", headers: { "content-type": "application/json" }, body: "{}" };
   return (await read<{ settings: { burst_seconds: number } }>(api, null, "/simulator/control", init)).settings.burst_seconds;

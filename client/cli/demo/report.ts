@@ -7,12 +7,12 @@ export function report(run: Run): string[] {
   return [...align(overall(run)), "", ...align(byTenant(run))];
 }
 
-/** Whether every job that was to be submitted has been completed. */
+/** Whether every job that was to be submitted has completed. */
 export function allCompleted({ tracks }: Run): boolean {
   return tracks.every((track) => track.count("completed") === track.total);
 }
 
-/** Null if it cannot be told. */
+/** Null if it is not known. */
 function best({ budget, tracks, reserved }: Run): Optimum | null {
   const done = tracks.flatMap((track) => track.done());
   const submitted = sum(tracks.map(({ total }) => total));
@@ -49,7 +49,7 @@ function overall(run: Run): string[][] {
 
 function byTenant(run: Run): string[][] {
   const { tracks, budget } = run;
-  // Where the burst holds everything, nobody waits for a turn.
+  // If the burst holds everything, nobody waits for a turn.
   const waited = (best(run)?.lastStart ?? 0) > 0;
   const share = budget === null || !waited ? null : shares(tracks, budget.limits);
   const none = budget === null ? "not known" : "they never did";

@@ -1,4 +1,4 @@
-/** Submits, follows, shows, until every job has ended. */
+/** Submits, follows and shows jobs until all of them have ended. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Job, Sluice, type Submitted, type Subscription } from "../../index.ts";
 import { type Api, poolOf, upstreamBurstSeconds, upstreamStats } from "./api.ts";
@@ -12,14 +12,14 @@ import { chooseShown, KEYS, MODEL, makeJobs, OPERATOR_KEY, reservedTokens, type 
 export type Run = {
   tracks: Track[];
   shown: Shown | null;
-  /** By the clock of the tracks. */
+  /** On the clock of the tracks, seconds. */
   began: number;
   seconds: number;
-  /** By the API's rule, of all that was submitted. */
+  /** Tokens of all submitted jobs, by the API's rule. */
   reserved: number;
-  /** Null where the service does not tell. */
+  /** Null if the service does not say. */
   budget: Budget | null;
-  /** Null where the upstream is not the simulator. */
+  /** Null if the upstream is not the simulator. */
   rejected: number | null;
   drops: number;
 };
@@ -29,11 +29,11 @@ type Party = { track: Track; sluice: Sluice; jobs: Work[]; events: Subscription;
 
 type Stage = { api: Api; parties: Party[]; shown: Shown | null; began: number; allOver: () => void; failed: (error: unknown) => void };
 
-/** Long enough for the calls that the burst allows to be told of, so that they count as what they are: before the other came. */
+/** Long enough for events of the calls that the burst allows to arrive, so that these count as started before the second tenant came. */
 const NEXT_TENANT_MS = 300;
 const POLL_MS = 1_500;
 const FRAME_MS = 80;
-/** How long a service may be away, as at a restart. */
+/** How long a service may be away, for example during a restart. */
 const PATIENCE_MS = 30_000;
 
 export async function run(service: Service, count: number, screen: Screen, signal: AbortSignal): Promise<Run> {
@@ -44,7 +44,7 @@ export async function run(service: Service, count: number, screen: Screen, signa
   const stage: Stage = { api, parties: [], shown: null, began: 0, allOver: over.resolve, failed: failed.reject };
   stage.parties = makeParties(stage, count);
   signal.addEventListener("abort", () => failed.reject(signal.reason), { once: true });
-  failed.promise.catch(() => {}); // it may come when nobody waits any more
+  failed.promise.catch(() => {}); // it may come when nobody is waiting any more
   const guarded = <T>(work: Promise<T>) => Promise.race([work, failed.promise, service.broken]);
   try {
     const before = await guarded(look(api, service.simulated));
@@ -74,7 +74,7 @@ export async function run(service: Service, count: number, screen: Screen, signa
   }
 }
 
-/** The first tenant asks for twice as much as the second: what is fair shows while both wait. */
+/** The first tenant asks for twice as much as the second: fairness shows while both wait. */
 function makeParties(stage: Stage, count: number): Party[] {
   const second = Math.floor(count / 3);
   const { url, signal } = stage.api;
@@ -109,7 +109,7 @@ function endIfOver({ parties, shown, allOver }: Stage): void {
   if (parties.every(({ track }) => track.over) && shown?.over !== false) allOver();
 }
 
-/** One tenant after the other: the second finds the first one's jobs all in the queue, and is not to wait for them. */
+/** One tenant after the other: the second finds all of the first one's jobs in the queue, and should not have to wait for them. */
 async function submitAll(stage: Stage, simulated: boolean): Promise<void> {
   const { api, parties } = stage;
   const watchedParty = parties.at(-1)!;
@@ -139,12 +139,12 @@ async function look(api: Api, simulated: boolean): Promise<{ budget: Budget | nu
   if (pool === null) return { budget: null, rejected: requests + tokens };
   const minutes = (await upstreamBurstSeconds(api)) / 60;
   const { limits, used } = pool;
-  // All that upstream lets through, not the part of it that Sluice dares to use.
+  // Everything that upstream lets through, not just the part that Sluice dares to use.
   const burst = { requests: limits.rpm * minutes - used.requests, tokens: limits.tpm * minutes - used.tokens };
   return { budget: { limits, burst }, rejected: requests + tokens };
 }
 
-/** Where the tenant's last job stands, now and then. What cannot be had this time is had the next. */
+/** Polls where the tenant's last job stands. A failed poll is ignored; the next one will do. */
 async function poll(api: Api, party: Party): Promise<void> {
   const id = party.track.accepted?.at(-1);
   while (id !== undefined && !api.signal.aborted && !party.track.over) {

@@ -1,11 +1,11 @@
-/** What is seen while jobs run: bars in a terminal, a plain line now and then elsewhere. */
+/** What the user sees while jobs run: bars in a terminal, elsewhere a plain line now and then. */
 import { stripVTControlCharacters } from "node:util";
 import { MultiBar, type SingleBar } from "cli-progress";
 
 export type View = {
   seconds: number;
   tenants: { name: string; total: number; done: number; running: number; last: string }[];
-  /** The tail of it is seen while it grows; empty when there is none. */
+  /** Its tail is shown while it grows; empty if there is none. */
   text: { of: string; text: string };
 };
 
@@ -31,7 +31,7 @@ function bars(): Screen {
     fps: FRAMES_PER_SECOND,
     hideCursor: true,
     emptyOnZero: true,
-    // The demo has its own way to end.
+    // The demo ends in its own way.
     gracefulExit: false,
   });
   const shown = new Map<string, SingleBar>();
@@ -52,7 +52,7 @@ function bars(): Screen {
   };
 }
 
-/** As much of the end of a text as fits in the line, without what could move the cursor. */
+/** As much of the end of a text as fits on the line, without anything that could move the cursor. */
 function tail(before: string, text: string): string {
   const room = (process.stdout.columns || 80) - before.length - 4;
   const plain = stripVTControlCharacters(text).replace(/[\p{Cc}\s]+/gu, " ");

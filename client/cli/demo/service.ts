@@ -1,4 +1,4 @@
-/** The service that the demo works with: one that runs already, or one of its own. */
+/** The service that the demo works with: one that already runs, or one of its own. */
 import { join } from "node:path";
 import { bundle, launch } from "../../../scripts/runtime.ts";
 import { Sluice, TimeoutError } from "../../index.ts";
@@ -7,20 +7,20 @@ import { KEYS, MODEL, OPERATOR_KEY } from "./work.ts";
 
 export type Service = {
   url: string;
-  /** In words, for the first line. */
+  /** Described in words, for the first line. */
   what: string;
   /** Whether the simulator answers its calls; if not, they cost money. */
   simulated: boolean;
-  /** Rejects if a service of the demo's own ends by itself. */
+  /** Rejects if the demo's own service ends by itself. */
   broken: Promise<never>;
-  /** Ends a service of the demo's own; leaves any other alone. */
+  /** Ends the demo's own service; leaves any other alone. */
   stop: () => Promise<void>;
   kill: () => void;
 };
 
 /**
- * Small, so that the demo takes half a minute, and with a short burst, so that it is the rate that one sees. The simulator
- * counts the prompt and the most that may be answered, the stricter of the two readings of OpenAI's rule.
+ * Small, so that the demo takes half a minute, and with a short burst, so that the rate shows. The simulator counts the prompt plus the most that may be
+ * answered, the stricter of the two readings of OpenAI's rule.
  */
 const LIMITS = { rpm: 600, tpm: 120_000 };
 const BURST_SECONDS = 5;
@@ -28,7 +28,7 @@ const VARS = {
   SLUICE_POOLS: JSON.stringify({ [MODEL]: { models: [`${MODEL}*`], ...LIMITS, burst_seconds: BURST_SECONDS } }),
   SIMULATOR_SETTINGS: JSON.stringify({ limits: { [`${MODEL}*`]: LIMITS }, burst_seconds: BURST_SECONDS, charge: "sum" }),
   SLUICE_LOCAL: "1",
-  // Nothing that the developer has set for the real thing may reach the demo.
+  // Nothing that the developer has set for the real service may reach the demo.
   OPENAI_API_KEY: "",
   OPENAI_BASE_URL: "",
   SLUICE_KEYS: "",
@@ -38,7 +38,7 @@ const PROBE_SECONDS = 20;
 
 const root = join(import.meta.dirname, "../../..");
 
-/** @param port where a running service is looked for; 0 looks for none. */
+/** @param port where to look for a running service; 0: nowhere. */
 export async function openService(port: number, signal: AbortSignal): Promise<Service> {
   return (port === 0 ? null : await runningService(port, signal)) ?? (await ownService());
 }
@@ -49,7 +49,7 @@ async function ownService(): Promise<Service> {
   const broken = runtime.exited.then((code) =>
     stopping ? new Promise<never>(() => {}) : Promise.reject(new Error(`The service has ended by itself (${code ?? "killed"}).`)),
   );
-  broken.catch(() => {}); // whoever waits for it says so
+  broken.catch(() => {}); // whoever awaits it reports it
   const ending = <T>(end: () => T): T => {
     stopping = true;
     return end();
@@ -80,7 +80,7 @@ async function answers(api: Api, key: string | null, path: string, field: string
   }
 }
 
-/** No call tells where a service sends its calls. One small job does: the simulator counts it, or it was not there. */
+/** No call tells which upstream a service uses, so submit one small job and see whether the simulator counted it. */
 async function callsSimulator(api: Api): Promise<boolean> {
   const before = await upstreamStats(api).catch(() => null);
   if (before === null) return false;

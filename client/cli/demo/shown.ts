@@ -8,7 +8,7 @@ export class Shown {
   text = "";
   pieces = 0;
   over = false;
-  /** Whether the text as it was streamed is the result, to the letter; null if the job ended before it could be watched. */
+  /** Whether the streamed text is exactly the result; null if the job ended before it could be watched. */
   faithful: boolean | null = null;
 
   constructor(tenant: string) {
@@ -20,7 +20,7 @@ export class Shown {
       this.pieces++;
       this.text += textOf(event);
     } else if (event.event === "retrying") {
-      // The next attempt begins anew.
+      // The next attempt starts over.
       this.text = "";
       this.pieces = 0;
     } else if (event.event === "completed" && this.pieces > 0) {

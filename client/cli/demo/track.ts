@@ -1,4 +1,4 @@
-/** How the jobs of one tenant go, by the events that came and the demo's own clock. Times in seconds. */
+/** How one tenant's jobs progress, by the events that came and the demo's own clock. Times in seconds. */
 import { type EndEvent, type Event, isEnd, type JobEnd } from "../../index.ts";
 
 export type Course = {
@@ -26,7 +26,7 @@ export class Track {
   /** Jobs to submit. */
   readonly total: number;
   readonly courses = new Map<string, Course>();
-  /** Jobs that the service took; null until it has answered. */
+  /** Jobs that the service accepted; null until it has answered. */
   accepted: string[] | null = null;
   acceptedAt = 0;
   ended = 0;
