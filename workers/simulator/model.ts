@@ -100,7 +100,7 @@ function stopAt(tokens: string[], stop: ChatRequest["stop"]): string[] {
 
 type FunctionTool = NonNullable<NonNullable<ChatRequest["tools"]>[number]["function"]>;
 
-/** A model that got a tool's result talks about it; if it called the same tool again, an agent loop would never end. */
+/** A model that was given a tool's result talks about it; if it always called the tool again, the conversation would never end. */
 function callableTools(request: ChatRequest): FunctionTool[] {
   const choice = request.tool_choice ?? "auto";
   const functions = (request.tools ?? []).flatMap((tool) => (tool.function == null ? [] : [tool.function]));
