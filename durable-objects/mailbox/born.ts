@@ -31,7 +31,7 @@ export function born(submission: Submission, n: number, place: number | undefine
   return row;
 }
 
-/** Its own, or the end of the time that it may wait from when it could start, whichever is first. */
+/** The earlier of its own deadline and the end of its allowed wait, counted from when it could start. */
 function deadlineOf({ deadline, notBefore, queueMs }: Submission, now: number): number | null {
   if (queueMs === undefined) return deadline;
   return Math.min(deadline ?? Number.POSITIVE_INFINITY, Math.round(Math.max(now, notBefore ?? 0) + queueMs));

@@ -1,4 +1,4 @@
-/** What a client says: read, judged, and passed on to the lobby. Never throws for what a client sent. */
+/** A client's frames: parsed, checked and passed on to the lobby. Never throws because of what a client sent. */
 import { CLOSE } from "../../schemas/socket.ts";
 import type { Desk } from "./desk.ts";
 import { type Fault, parseFrame } from "./frames.ts";
@@ -10,7 +10,7 @@ const TOO_MANY_FRAMES: Fault = { code: "too_many_frames", message: "Too many fra
 
 export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
   const id = socketId(socket);
-  // What was on its way when the socket was given up.
+  // The frame was in flight when the socket was given up.
   const isClosing = socket.readyState !== WebSocket.OPEN;
   if (isClosing && !lobby.knows(id)) return;
   const grant = grantOf(socket);
@@ -22,7 +22,7 @@ export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message:
   const { manners } = lobby.reader(id);
   if (!manners.mayCome(now)) return isClosing ? undefined : refuse(lobby, socket, id, TOO_MANY_FRAMES);
   const frame = parseFrame(message);
-  // Who leaves by itself has dealt with what it acks.
+  // A client that closes by its own choice has still dealt with what it acks.
   if (isClosing && !(frame.ok && frame.value.type === "ack")) return;
   if (!frame.ok) {
     const { fault } = frame;
@@ -31,7 +31,7 @@ export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message:
   const { value } = frame;
   if (value.type === "unsubscribe") return lobby.unsubscribe(socket, id, value);
   if (value.type === "ack") {
-    // First: with its frames comes the telling of what it lacks, which may have to wait for another mailbox.
+    // The cursor first: acking frames also sends the client what it lacks, which may have to wait for another mailbox.
     const fault = value.cursor == null ? null : lobby.ackCursor(id, value.channel ?? null, value.cursor);
     if (fault) await refuse(lobby, socket, id, fault);
     if (value.frames != null) await lobby.ack(id, value.frames);
@@ -39,7 +39,7 @@ export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message:
   }
   const { frame: allowed, refused } = within(grant, desk.address.tenant, value);
   for (const each of refused) lobby.talk.answer(socket, id, each);
-  // Who comes with a token cannot pass for the holder of a key. A channel that was refused is all that was refused.
+  // The prefix keeps a token's holder from posing as a key's. A refused channel takes the consumer with it; the jobs are still followed.
   const named = allowed.channel === value.channel ? allowed.consumer : null;
   const consumer = named ? `${grant ? "token" : "key"}/${named}` : null;
   const served = await lobby.talk.serve(id, (message as string).length, async () => {

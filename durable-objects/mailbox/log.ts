@@ -1,13 +1,13 @@
 /**
  * The events of a job. Law: `seq` begins at 1 and has no gaps, and what a client was sent keeps its number through any crash.
  *
- * Deltas are kept apart, and only while somebody watches: an unwatched job writes two rows in its life. 'queued' is always
- * number 1 and is not written down; the other events are, with the row of the job.
+ * Deltas are stored apart, and only while somebody watches: an unwatched job writes two rows in its life. 'queued' is always
+ * number 1 and is not stored; the other events are, in the job's row.
  */
 import type { EventName } from "../../schemas/event.ts";
 import type { JobRow } from "./store/store.ts";
 
-/** `place`: in the order of the channel; missing of what happened while nobody needed one. */
+/** `place`: in the channel's order; missing if nobody needed one when it happened. */
 export type LogEntry = [seq: number, event: EventName, at: number, data: unknown, place?: number];
 
 /** Everything but the deltas, in order. */
@@ -17,8 +17,8 @@ export function entriesOf(row: JobRow): LogEntry[] {
 }
 
 /**
- * Appends to the row (not yet to storage) and answers with the new seq. `lastDelta`: the greatest seq among the job's deltas, 0 if it has none; `place`: in
- * the order of the channel, undefined if there is none.
+ * Appends to the row (not yet to storage) and returns the new seq. `lastDelta`: the greatest seq among the job's deltas, 0 if it has none; `place`: in
+ * the channel's order, undefined if there is none.
  */
 export function append(row: JobRow, lastDelta: number, event: EventName, at: number, data: unknown, place: number | undefined): number {
   const entries = entriesOf(row);
@@ -27,22 +27,22 @@ export function append(row: JobRow, lastDelta: number, event: EventName, at: num
   return seq;
 }
 
-/** The number of the event before the newest, 0 if there is none; deltas left out. */
+/** The seq of the event before the newest, deltas left out; 0 if there is none. */
 export function priorSeq(row: JobRow): number {
   return entriesOf(row).at(-2)?.[0] ?? 0;
 }
 
-/** Whether the newest entry that tells of attempts says that this one runs. */
+/** Whether the log says that this attempt has begun. */
 export function saysRunning(row: JobRow, attempt: number): boolean {
   return entriesOf(row).some(([, event, , data]) => event === "in_progress" && (data as { attempt: number }).attempt === attempt);
 }
 
-/** Whether an attempt after this one has begun. */
+/** Whether the log says that a later attempt has begun. */
 export function saysRunningAfter(row: JobRow, attempt: number): boolean {
   return entriesOf(row).some(([, event, , data]) => event === "in_progress" && (data as { attempt: number }).attempt > attempt);
 }
 
-/** The place that was told last, null if none was. */
+/** The position that was told last, null if none was. */
 export function toldPosition(row: JobRow): number | null {
   const last = entriesOf(row).findLast(([, event]) => event === "position");
   return last ? (last[3] as { position: number }).position : null;
@@ -52,7 +52,7 @@ export function saysRetrying(row: JobRow, attempt: number): boolean {
   return entriesOf(row).some(([, event, , data]) => event === "retrying" && (data as { attempt: number }).attempt === attempt);
 }
 
-/** Whether it is said of this attempt, or of one after it, that another follows. */
+/** Whether the log says that another attempt follows this one, or a later one. */
 export function saysRetryingSince(row: JobRow, attempt: number): boolean {
   return entriesOf(row).some(([, event, , data]) => event === "retrying" && (data as { attempt: number }).attempt >= attempt);
 }

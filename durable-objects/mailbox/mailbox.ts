@@ -43,13 +43,13 @@ import { eventsOf, follow, missed, unfollow } from "./replay.ts";
 import type { SubmitCall } from "./submit.ts";
 
 /**
- * Calls that arrive together share a commit: alone, an insert costs 0.3 to 0.5 ms, gathered a tenth of it. The spacing
- * bounds what a busy mailbox asks of the coordinator, and is too short to be felt.
+ * Calls that arrive together share a commit: an insert costs 0.3 to 0.5 ms alone, a tenth of that in a batch. The gap
+ * bounds how often a busy mailbox calls the coordinator, and is too short to notice.
  */
 const SUBMITS = { maxItems: 256, gapMs: 4, regroup: true, abreast: 8 };
 const COMMITS = { maxItems: 256, gapMs: 1, regroup: true, abreast: 8 };
 
-/** One channel of a tenant: its jobs, their results and events, and the sockets of its clients. What other objects and the doors ask of it. */
+/** One channel of a tenant: its jobs, their results and events, and its clients' sockets. The methods are what other objects and the doors call. */
 export class Mailbox extends MailboxObject implements MailboxRpc {
   readonly #submits: Batcher<SubmitCall, Submitted[]>;
   readonly #commits: Batcher<CommitCall[], Committed[]>;

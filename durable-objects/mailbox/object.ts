@@ -1,6 +1,5 @@
 /**
- * A mailbox as the runtime meets it: it wakes, holds sockets, and is rung by its alarm. What wakes it finds everything that sleep could not keep in its
- * storage.
+ * A mailbox as the runtime sees it: it wakes, holds sockets and answers its alarm. Whatever memory loses during sleep is found in storage.
  */
 import { DurableObject } from "cloudflare:workers";
 import { Alarm } from "../../platform/alarm.ts";
@@ -29,16 +28,16 @@ import { Streams } from "./streams.ts";
 import { Intake } from "./submit.ts";
 import { jobEvent, Webhooks } from "./webhooks.ts";
 
-/** A lobby that has not taken events by then is told of them later. */
+/** A lobby that has not accepted events by then is told of them later. */
 const RELAY_MS = 10_000;
 
-/** Half of the time after which the platform lets an object sleep that has nothing to do. */
+/** Half the time after which the platform lets an idle object sleep. */
 const REST_MS = 5_000;
 
-/** While the coordinator is asked about jobs, the object is woken this often: it may have died over it. */
+/** While jobs await the coordinator's confirmation, the object is woken this often, in case it died meanwhile. */
 const WATCHDOG_MS = 30_000;
 
-/** What a mailbox wakes to; what is asked of it is in mailbox.ts. */
+/** The runtime's side of a mailbox; its RPC methods are in mailbox.ts. */
 export abstract class MailboxObject extends DurableObject<Env> {
   protected readonly desk: Desk;
   protected readonly intake: Intake;
@@ -127,7 +126,7 @@ export abstract class MailboxObject extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     this.#alarm.rang();
     const over = closeOver(this.ctx, this.now());
-    // What asks other objects is not waited for: one that does not answer holds up nothing that is due here.
+    // Calls to other objects are not awaited: one that does not answer must not hold up what is due here.
     for (const id of over.closed) this.desk.background(this.lobby.leave(id));
     this.desk.background(this.lobby.resume());
     this.desk.background(this.intake.resend());
@@ -161,17 +160,17 @@ export abstract class MailboxObject extends DurableObject<Env> {
     return settings.retentionMs;
   }
 
-  /** ms that another mailbox has to take events. */
+  /** How long another mailbox has to accept events, ms. */
   protected relayMs(): number {
     return RELAY_MS;
   }
 
-  /** ms that a mailbox stays awake after it has told something elsewhere. */
+  /** How long a mailbox stays awake after it has told other mailboxes something, ms. */
   protected restMs(): number {
     return REST_MS;
   }
 
-  /** Of events that are held for subscriptions that wait for the past. */
+  /** Characters of events held for subscriptions that still wait for the past. */
   protected heldCharacters(): number {
     return HELD_CHARACTERS;
   }

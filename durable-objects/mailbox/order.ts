@@ -1,19 +1,19 @@
 /**
- * The one order of a channel's events, kept from the day on which a consumer first comes: who uses none pays nothing. Law: a place is given once,
- * whatever dies in between; who was told everything up to a safe place lacks nothing before it.
+ * The single order of a channel's events, kept once a consumer has come, so that channels without consumers pay nothing. Law: a place is given once,
+ * whatever dies in between; a client that was told everything up to a safe place lacks nothing before it.
  */
 import type { MailboxStore } from "./store/store.ts";
 
-/** Places that are set aside by one row written: so many events a row, and so many are skipped when the object dies. */
+/** Places that one row write reserves; those left of them are skipped when the object dies. */
 const BLOCK = 10_000;
 
 export class Order {
   readonly #store: MailboxStore;
   #on: boolean;
   #last: number;
-  /** Set aside up to here. */
+  /** Places are reserved up to here. */
   #limit: number;
-  /** Events that have a place and are told later: new jobs that the coordinator may still refuse. In order. */
+  /** Places of events that are told later: those of new jobs, which the coordinator may still refuse. In order. */
   readonly #awaited = new Set<number>();
 
   constructor(store: MailboxStore) {
@@ -23,7 +23,7 @@ export class Order {
     this.#limit = this.#last;
   }
 
-  /** A consumer is there: from now on events have places. */
+  /** A consumer has come: from now on events have places. */
   begin(): void {
     this.#on = true;
   }
@@ -38,7 +38,7 @@ export class Order {
     return ++this.#last;
   }
 
-  /** No event has a place beyond. */
+  /** No event has a place beyond this one. */
   get last(): number {
     return this.#last;
   }
@@ -47,7 +47,7 @@ export class Order {
     if (place !== undefined) this.#awaited.add(place);
   }
 
-  /** What was awaited has been told, or will never be. */
+  /** An awaited event has been told, or never will be. */
   passed(place: number | undefined): void {
     if (place !== undefined) this.#awaited.delete(place);
   }
@@ -56,14 +56,14 @@ export class Order {
     return this.#awaited.has(place);
   }
 
-  /** The last place up to this one before which nothing is still to be told. */
+  /** The last place, this one at most, up to which nothing is still awaited. */
   safe(place: number): number {
     const [awaited = Number.POSITIVE_INFINITY] = this.#awaited;
     return Math.min(place, awaited - 1);
   }
 }
 
-/** As a field that is missing of what has no place. */
+/** The place as a field, left out if there is none. */
 export function placed(place: number | undefined): { place?: number } {
   return place === undefined ? {} : { place };
 }

@@ -9,9 +9,9 @@ import type { Desk } from "./desk.ts";
 import type { JobRow } from "./store/store.ts";
 import { idOf, jobOf, statusOf } from "./view.ts";
 
-/** Rows looked at in one go for a page of a list: jobs that wait or run are told apart only by asking. */
+/** Rows read at a time for a page of a list: only the coordinator can tell which open jobs run. */
 const SCAN_LIMIT = 2_000;
-/** Of those that are asked for alone, as the coordinator calls them. */
+/** Statuses that the coordinator can be asked for alone, by its own names. */
 const STATES: Partial<Record<JobStatus, Unlined>> = { in_progress: "running", scheduled: "scheduled" };
 
 export async function get(desk: Desk, id: string): Promise<Job | null> {
@@ -21,10 +21,10 @@ export async function get(desk: Desk, id: string): Promise<Job | null> {
   const [place] = await placesOf(desk, [row]);
   // It may have ended while the coordinator was asked.
   const current = desk.store.job(row.n) ?? row;
-  // Since when it runs is told now, and is not to vanish should it end without another word of that.
+  // The start time is shown now, and must not vanish if the job ends without another word of it.
   if (place?.held && current.status === "queued" && place.held.attempt >= current.attempt && !desk.running.has(row.n))
     desk.running.set(row.n, place.held);
-  // A call that met a limit, or could not leave in time, was no attempt: nobody says so, but it waits again.
+  // A call that met a limit, or could not leave in time, is not an attempt: its job waits again, and the mailbox is not told.
   const running = desk.running.get(row.n);
   if (running && place && place.state !== "running" && (place.attempt ?? 0) >= running.attempt) desk.running.delete(row.n);
   return show(desk, current, place ?? null);
@@ -33,7 +33,7 @@ export async function get(desk: Desk, id: string): Promise<Job | null> {
 /** Newest first. */
 export async function list(desk: Desk, query: ListQuery): Promise<Listed> {
   const { before, limit, status: wanted } = query;
-  // These have no answers.
+  // Open jobs have no answers that could fill the page.
   if (wanted !== null && !isEnd(wanted)) return { jobs: await listOpen(desk, wanted, before, limit), cut: false };
   const rows = desk.store.jobs(wanted, before, limit);
   const places = await placesOf(desk, rows);
@@ -47,7 +47,7 @@ export async function list(desk: Desk, query: ListQuery): Promise<Listed> {
   return { jobs, cut: false };
 }
 
-/** Those of the jobs without an end that have this status. The few that run may stand behind thousands that wait. */
+/** Open jobs with this status. The few that run may come after thousands that wait. */
 async function listOpen(desk: Desk, wanted: JobStatus, before: ListQuery["before"], limit: number): Promise<Job[]> {
   const found: Job[] = [];
   for (let bound = before; ; ) {
@@ -65,17 +65,17 @@ async function listOpen(desk: Desk, wanted: JobStatus, before: ListQuery["before
   }
 }
 
-/** Ends the job here and now; the coordinator drops its ticket, a call under way is broken off. */
+/** Ends the job here and now; the coordinator drops its ticket, and a call under way is aborted. */
 export async function cancel(desk: Desk, id: string): Promise<Job | null> {
   const row = find(desk, id);
   if (!row) return null;
   const running = desk.running.get(row.n);
   if (running) [row.attempt, row.attempts] = [Math.max(row.attempt, running.attempt), Math.max(row.attempts, 1)];
-  // Asked again, perhaps since the answer was lost, and with it the news.
+  // Asked again, perhaps because the answer was lost, and the event with it.
   if (isEnd(row.status)) desk.followers.tellAgain(row.n);
   else {
     finish(desk, row, "cancelled", {});
-    // Lost, this costs nothing: the dispatcher asks here before it calls upstream.
+    // Losing this costs nothing: the dispatcher asks here before it calls upstream.
     desk.background(callCoordinator(desk.env, desk.settings.region, (stub) => stub.cancel([id])).catch(() => {}));
   }
   return show(desk, row, null);
@@ -86,7 +86,7 @@ function show(desk: Desk, row: JobRow, place: Place | null): Job {
   return jobOf(desk.address, row, standing, row.status === "completed" ? desk.store.text(row.n, "response") : null);
 }
 
-/** Where jobs stand, in order; null for those that have ended or are not in the `state` that is asked for, and for all if the coordinator cannot be asked. */
+/** Where jobs stand, in order; null for jobs that have ended or are not in the given `state`, and for all if the coordinator cannot be reached. */
 export async function placesOf(desk: Desk, rows: JobRow[], state?: Unlined): Promise<(Place | null)[]> {
   const open = rows.filter((row) => !isEnd(row.status));
   if (open.length === 0) return rows.map(() => null);

@@ -1,14 +1,14 @@
 /**
- * How much a mailbox takes on: an object stores 10 GB, and then writes nothing more but deletions. Law: no answer is paid for that could not be kept, so new jobs end well before
- * that, and new calls before it; what is deleted makes room again.
+ * How much a mailbox takes on: an object stores 10 GB, and then accepts only deletions. Law: no answer is paid for that could not be stored, so new jobs are
+ * refused well before that limit, and new calls shortly before it; deletions make room again.
  */
 
-/** Bytes. A gigabyte is left to the answers of what was taken in. */
+/** Bytes. Leaves a gigabyte for the answers to jobs already accepted. */
 const NO_MORE_JOBS = 9_000_000_000;
-/** And a fifth of that to those of calls that are under way. */
+/** Bytes. Leaves a fifth of that gigabyte for the answers to calls under way. */
 const NO_MORE_CALLS = 9_800_000_000;
 
-/** How long what was looked up is believed, ms. To look takes 17 µs, which each job would pay twice; what comes in a second is little of what is left. */
+/** How long a looked-up size is trusted, ms. A lookup takes 17 µs, which each job would pay twice; little of the room left fills in a second. */
 const BELIEVED_MS = 1_000;
 
 export class Room {
@@ -17,7 +17,7 @@ export class Room {
   #bytes = 0;
   #lookedAt = Number.NEGATIVE_INFINITY;
 
-  /** `look`: bytes that the object stores, without what was deleted; `now` in ms. */
+  /** `look`: bytes that the object stores, deleted data excluded; `now` in ms. */
   constructor(look: () => number, now: () => number) {
     this.#look = look;
     this.#now = now;

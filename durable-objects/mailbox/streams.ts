@@ -1,4 +1,4 @@
-/** The answers that are being told piece by piece, and to how many sockets: by that dispatchers pace their deltas. Lost with the object, and known again with the next delta. */
+/** Answers being streamed, and to how many sockets: dispatchers pace their deltas by it. Lost with the object, and known again with the next delta. */
 import { gapMs } from "../../policy/spacing.ts";
 
 export class Streams {
@@ -10,10 +10,10 @@ export class Streams {
     if (!this.#readers.has(n)) this.#readers.set(n, 0);
   }
 
-  /** So many sockets were sent it. */
+  /** The job's newest delta was sent to this many sockets. */
   told(n: number, readers: number): void {
     const before = this.#readers.get(n);
-    // The stream may have ended while the news was on its way.
+    // The stream may have ended while the delta was on its way.
     if (before === undefined) return;
     this.#readers.set(n, readers);
     this.#total += readers - before;
@@ -25,7 +25,7 @@ export class Streams {
     this.#readers.delete(n);
   }
 
-  /** ms that a dispatcher gathers the chunks of one stream. */
+  /** How long a dispatcher gathers the chunks of one stream before sending them, ms. */
   get gapMs(): number {
     return gapMs(this.#readers.size, this.#total);
   }

@@ -1,7 +1,7 @@
 /**
- * Jobs come in: written in one commit with all that arrived together, and handed to the coordinator at the same time. Law: a message
- * sent before a write is not held back for it, so the coordinator's commit and ours run side by side. Should ours fail, the
- * coordinator holds tickets of jobs that never were, and their leases find nothing to open.
+ * Jobs come in: all that arrive together are written in one commit, and handed to the coordinator at the same time. Law: a message
+ * sent before a write is not held back until the write is durable, so the coordinator's commit and ours run side by side. If ours
+ * fails, the coordinator holds tickets of jobs that do not exist, and their leases find nothing to open.
  */
 import { enqueueFrom } from "../../platform/objects.ts";
 import { report } from "../../platform/telemetry.ts";
@@ -20,16 +20,16 @@ import { asAccepted, idOf, jobOf } from "./view.ts";
 
 /** A coordinator that cannot be reached is tried again after this. */
 const RESEND_MS = 5_000;
-/** The cursor is written when it lags so far behind: a wake then sends at most as many tickets again. */
+/** The cursor is written, along with new jobs, once it lags this far behind: after a wake, only tickets beyond it are sent again. */
 const CURSOR_LAG = 64;
 /** Tickets in one message. */
 const TICKETS_PER_CALL = 2_000;
 
-/** Among so many of the newest jobs one is looked for that a repeated submit may have made: seconds' worth of a busy mailbox. */
+/** How many of the newest jobs are searched for one that a repeated submit may have made: a busy mailbox makes as many in seconds. */
 const NEWEST = 10_000;
 const NONE: ReadonlySet<JobRow> = new Set();
 
-/** `id`: the job's, which was made for its ticket. */
+/** `id`: the job's, already built for its ticket. */
 type Answers = Map<number, { ok: true; place: Place; id: string } | Refused>;
 type Fresh = { row: JobRow; replayed: false; submission: Submission };
 type Taken = Fresh | { row: JobRow; replayed: true } | Refused;
@@ -43,15 +43,15 @@ export class Intake {
   #lastAt: number;
   /** Jobs that the coordinator has not confirmed. */
   readonly #unconfirmed = new Set<number>();
-  /** Jobs that the coordinator is just being asked about. */
+  /** Jobs that the coordinator is being asked about right now. */
   readonly #underway = new Map<number, Promise<Answers>>();
-  /** New jobs whose 'queued' event is not told yet, with its place: a refused one must not be. */
+  /** New jobs whose 'queued' event has not been told yet, with its place: a refused job must never be announced. */
   readonly #unannounced = new Map<number, number | undefined>();
   readonly #quotas: Quotas;
-  /** The tokens of new jobs: of one that the coordinator refuses, the count is given back. */
+  /** The browser tokens of new jobs: if the coordinator refuses a job, its token gets the count back. */
   readonly #passes = new Map<number, Pass>();
   #resending: Promise<void> | null = null;
-  /** Looked at once for all that come together. */
+  /** Checked once for all submissions that arrive together. */
   #isFull = false;
 
   constructor(desk: Desk) {
@@ -59,12 +59,12 @@ export class Intake {
     this.#quotas = new Quotas(desk.store.passes);
     const newest = desk.store.newest();
     this.#cursor = desk.store.mark("cursor");
-    // Retention may have deleted the newest jobs: a number up to the cursor would pass for confirmed.
+    // Retention may have deleted the newest jobs, and a new job with a number up to the cursor would count as confirmed.
     this.#next = Math.max(newest?.n ?? 0, this.#cursor) + 1;
     this.#lastAt = newest?.accepted_at ?? 0;
     for (const { fresh, n, place } of desk.store.outlines(this.#cursor)) {
       this.#unconfirmed.add(n);
-      // Perhaps told before: twice the same is better than a beginning that is missing.
+      // Perhaps told before: the same event twice is better than a missing first one.
       if (fresh) this.#await(n, place ?? undefined);
     }
   }
@@ -73,7 +73,7 @@ export class Intake {
     return this.#unconfirmed.size;
   }
 
-  /** Calls that came together share one commit and one message to the coordinator; each is answered by itself. */
+  /** Calls that arrive together share one commit and one message to the coordinator; each gets its own answer. */
   async submitTogether(calls: SubmitCall[]): Promise<Submitted[][]> {
     const submitted = await this.#submit(
       calls.flatMap((call) => call.submissions.map((submission) => ({ submission, repeated: call.repeated }))),
@@ -86,7 +86,7 @@ export class Intake {
   }
 
   async #submit(submissions: { submission: Submission; repeated: boolean }[]): Promise<Submitted[]> {
-    // Never back: lists are paged by time, and within a mailbox by number.
+    // Time never goes back: lists are paged by time, and within a mailbox by number.
     const now = Math.max(this.#desk.now(), this.#lastAt);
     this.#lastAt = now;
     this.#lookForRoom();
@@ -123,7 +123,7 @@ export class Intake {
     });
   }
 
-  /** Sends again what the coordinator has not confirmed: after a wake, or when it could not be reached. Once at a time: a message is as much as is read together. */
+  /** Resends what the coordinator has not confirmed, after a wake or when it could not be reached. One run at a time: it reads one message's rows at once. */
   resend(): Promise<void> {
     this.#resending ??= this.#resendAll().finally(() => {
       this.#resending = null;
@@ -136,7 +136,7 @@ export class Intake {
     for (let from = 0; from < silent.length; from += TICKETS_PER_CALL) {
       const rows = this.#stillOpen(silent.slice(from, from + TICKETS_PER_CALL));
       await this.#handOver(rows, "accepted");
-      // It could not be reached, and is asked again later: the others would fare alike.
+      // The coordinator could not be reached and is asked again later: the remaining jobs would fare the same.
       if (!rows.some(({ n }) => this.#unconfirmed.has(n))) continue;
       for (const n of silent.slice(from)) if (this.#unconfirmed.has(n) && !this.#underway.has(n)) this.#announceOrForget(n);
       return;
@@ -148,25 +148,25 @@ export class Intake {
     else this.#forget(n);
   }
 
-  /** Those of the unconfirmed that the coordinator is to be asked about. Of one that has ended, or is gone, there is nothing to confirm. */
+  /** Rows of the unconfirmed jobs to ask the coordinator about. A job that has ended, or is gone, needs no confirmation. */
   #stillOpen(silent: readonly number[]): JobRow[] {
     const asked = silent.filter((n) => this.#unconfirmed.has(n) && !this.#underway.has(n));
     const rows = asked.flatMap((n) => this.#desk.store.job(n) ?? []).filter(({ status }) => status === "queued");
     const open = new Set(rows.map(({ n }) => n));
-    // Of its end whoever follows has been told, and that something came before.
+    // Its followers were told of its end, which also says that something came before.
     for (const n of asked) if (!open.has(n)) this.#forget(n);
     return rows;
   }
 
   /**
-   * Whether a lease stands. That of a ticket which just came in may arrive before the coordinator has written it, and is void if the coordinator
-   * died in between. @throws if the coordinator does not answer.
+   * Whether a lease is valid. The lease of a new ticket may arrive before the coordinator has written it, and is void if the coordinator died in
+   * between. @throws if the coordinator does not answer.
    */
   async stands({ lease, dispatcher }: OpenCall): Promise<boolean> {
     const row = find(this.#desk, lease.job);
     if (!row) return true;
     if (!this.#unconfirmed.has(row.n)) {
-      // Late: perhaps of a coordinator that died before it wrote it.
+      // A late lease, perhaps from a coordinator that died before writing it: void if another dispatcher has this attempt.
       const named = this.#desk.promised.get(row.n) ?? this.#desk.running.get(row.n);
       return named?.attempt !== lease.attempt || named.dispatcher === dispatcher;
     }
@@ -174,20 +174,20 @@ export class Intake {
     const ask = async (asked: Promise<Answers>) => {
       const answer = (await asked).get(row.n);
       if (!answer) throw new Error("The coordinator has not confirmed this job.");
-      // A refused job is gone, or has ended: it is for `open` to say so.
+      // A refused job is gone or has ended, and `open` will say so.
       return !answer.ok || (answer.place.held?.attempt === lease.attempt && answer.place.held.dispatcher === dispatcher);
     };
-    // An answer that was given before this lease does not name it: ask again.
+    // An answer from before this lease does not name it: ask again.
     return (underway !== undefined && (await ask(underway))) || ask(this.#handOver([row], "accepted"));
   }
 
-  /** Whether the first event of a job has been told; waits for it while the coordinator is being asked. */
+  /** Whether a job's first event has been told; waits for that while the coordinator is being asked. */
   async announced(n: number): Promise<boolean> {
     await this.#underway.get(n);
     return !this.#unannounced.has(n);
   }
 
-  /** Tells of a new job, once. */
+  /** Tells followers of a new job, once. */
   #announce(n: number, known?: JobRow): void {
     if (!this.#unannounced.has(n)) return;
     this.#desk.order.passed(this.#unannounced.get(n));
@@ -204,8 +204,8 @@ export class Intake {
   }
 
   /**
-   * What becomes of a submission: a new job, one that was made before, or a refusal. `made`: if it is repeated, the jobs that the first try may have made.
-   * `earlier`: those of the same commit.
+   * What becomes of a submission: a new job, an existing one, or a refusal. `made`: for a repeated submit, the jobs that the first try may have made.
+   * `earlier`: what was taken before it in the same commit.
    */
   #take(submission: Submission, made: ReadonlyMap<string, number> | null, now: number, earlier: Taken[]): Taken {
     const { calls, store } = this.#desk;
@@ -246,7 +246,7 @@ export class Intake {
   #lookForRoom(): void {
     const { address, room } = this.#desk;
     const isFull = !room.takesJobs;
-    // Told once, not with each job that is refused for it.
+    // Reported once, not with every job that is refused because of it.
     if (isFull && !this.#isFull) report({ level: "error", event: "storage_full", tenant: address.tenant, bytes: room.stored });
     this.#isFull = isFull;
   }
@@ -286,7 +286,7 @@ export class Intake {
     this.#passes.delete(n);
   }
 
-  /** One question at a time for a job: two could be answered differently. `strict`: those to be refused if their deadline is out of reach. */
+  /** Asks one question at a time for a job: two could be answered differently. `strict`: rows to refuse if their deadline is out of reach. */
   async #handOver(rows: JobRow[], state: "offered" | "accepted", strict: ReadonlySet<JobRow> = NONE): Promise<Answers> {
     if (rows.length === 0) return new Map();
     const asked = this.#ask(rows, state, strict);
@@ -313,9 +313,9 @@ export class Intake {
           this.#announce(row.n, row);
           if (tickets[index]!.watched) tellPlace(this.#desk, tickets[index]!.job, result.place);
         } else if (state === "accepted") {
-          // Its client was told 202, or may have been: it is not made undone, it ends.
+          // Its client got a 202, or may have: the job is not undone, it ends.
           this.#announce(row.n, row);
-          // While the coordinator was asked, it may have come to another end.
+          // It may have ended in another way while the coordinator was asked.
           const current = store.job(row.n);
           if (current) finish(this.#desk, current, "failed", { problem: result.problem });
         } else {
@@ -328,7 +328,7 @@ export class Intake {
         }
       });
     } catch {
-      // Durable here: accepted, though the coordinator does not know yet.
+      // Durable here, and so accepted, though the coordinator does not know yet.
       for (const row of rows) this.#announce(row.n, row);
       this.#desk.wakeBy(this.#desk.now() + RESEND_MS);
     }
@@ -346,7 +346,7 @@ export class Intake {
       notBefore: row.not_before,
       deadline,
     };
-    // What few have is put in where it is there: thousands are made at a time.
+    // Rare fields are set only where needed: thousands of tickets are made at a time.
     if (strict && deadline !== null) ticket.deadlinePolicy = "strict";
     if (this.#desk.followers.watched(row.n)) ticket.watched = true;
     if (call) ticket.call = true;

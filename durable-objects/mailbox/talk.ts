@@ -1,23 +1,23 @@
 /**
- * What is said over sockets beside events, and what waits to be answered. Law: neither takes more of the object's memory than is meant for it, of one socket
- * and of all together, whoever reads nothing and whoever hangs: the one that takes most is let go.
+ * Frames sent over sockets other than events, and client frames that wait to be served. Law: both have a bound in memory, per socket and in total, even if
+ * clients read nothing or mailboxes hang: a socket over its own bound is let go, and over the total, the one that takes most.
  */
 import { Load } from "../../policy/load.ts";
 import { CLOSE, type ServerFrame } from "../../schemas/socket.ts";
 import { sendText } from "./frames.ts";
 
-/** Characters of answers of which it is not known that they were read. An ack says so of all before it. */
+/** Characters of answers that are not known to have been read. An ack confirms all answers before it. */
 const ANSWERS = { each: 4_000_000, all: 24_000_000 };
-/** Of a client that never acks so many a second are taken for read. */
+/** A client that never acks is assumed to read this many characters a second. */
 const READ_PER_SECOND = 20_000;
 
-/** Characters of frames that wait for other mailboxes: of each socket two of the largest. */
+/** Characters of frames that wait for other mailboxes; each socket may have two of the largest. */
 const WAITING = { each: 4_000_000, all: 24_000_000 };
 
 type Ways = {
   /** ms since the epoch. */
   now: () => number;
-  /** Whether a socket's client says how far it is; null of one that is gone. */
+  /** Whether a socket's client acks what it has dealt with; null if the socket is gone. */
   acks: (socketId: string) => boolean | null;
   /** Closes a socket. */
   letGo: (socketId: string, code: number, reason: string) => void;
@@ -41,12 +41,12 @@ export class Talk {
     if (heavy) this.#letGo(this.#answers, heavy, CLOSE.tooSlow, "too slow");
   }
 
-  /** What it was answered has been read, or never will be. */
+  /** The socket's answers have been read, or never will be. */
   read(socketId: string): void {
     this.#answers.drop(socketId);
   }
 
-  /** A frame of so many characters, which may have to wait. Answers whether it was served: not that of a socket that is let go for it. */
+  /** Serves a frame of this many characters, which may have to wait. Returns false, without serving it, if its socket takes too much and is let go. */
   async serve(socketId: string, characters: number, frame: () => Promise<void>): Promise<boolean> {
     const heavy = this.#waiting.add(socketId, characters, this.#ways.now());
     try {

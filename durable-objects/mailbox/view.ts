@@ -8,7 +8,7 @@ import type { JobRow } from "./store/store.ts";
 
 export type Standing = {
   place: Place | null;
-  /** Since when the present attempt runs, ms; null if none is known to run. */
+  /** When the current attempt began, ms; null if none is known to run. */
   runningSince: number | null;
   now: number;
 };
@@ -17,7 +17,7 @@ export function idOf(address: MailboxAddress, row: Pick<JobRow, "n" | "nonce" | 
   return jobId(address.tenant, { channel: address.channel, number: row.n, nonce: row.nonce, at: row.accepted_at });
 }
 
-/** `response` is the completion as JSON text, if there is one; `id` that of the job, where it is known already. */
+/** `response`: the completion as JSON text, if there is one; `id`: the job's, where it is already known. */
 export function jobOf(address: MailboxAddress, row: JobRow, standing: Standing, response: string | null, id = idOf(address, row)): Job {
   const { place } = standing;
   const status = statusOf(row, standing);
@@ -46,13 +46,16 @@ export function jobOf(address: MailboxAddress, row: JobRow, standing: Standing, 
   };
 }
 
-/** Calls of unknown outcome that were made again, and that of the job which this one is again. Until the end, and of a job that was ended from outside, the last may yet not have been. */
+/**
+ * Calls of unknown outcome that were made again, including the last call of the failed job that this one repeats, if doubtful. Before the end, and for a job
+ * that was ended from outside, the last call of unknown outcome may not have been repeated.
+ */
 function repeated({ attempts, doubtful, status, unknown }: JobRow): number {
   const again = doubtful && attempts > 0 ? 1 : 0;
   return again + (status === "completed" || status === "failed" ? unknown : Math.min(unknown, Math.max(0, attempts - 1)));
 }
 
-/** Of a job to which nothing has happened. */
+/** The state of a job to which nothing has happened. */
 export const UNBORN = {
   status: "queued" as const,
   attempt: 0,
@@ -65,14 +68,14 @@ export const UNBORN = {
   log: null,
 };
 
-/** The job as it came in: what its first event says, whenever that is told. */
+/** The job as it was accepted: the data of its first event, whenever that is told. */
 export function asAccepted(address: MailboxAddress, row: JobRow): Job {
   return jobOf(address, { ...row, ...UNBORN }, { place: null, runningSince: null, now: row.accepted_at }, null);
 }
 
 export function statusOf(row: JobRow, { place, runningSince, now }: Standing): JobStatus {
   if (row.status !== "queued") return row.status;
-  // The coordinator's word is newer than what is remembered here: an attempt that met a rate limit went back into the queue unsaid.
+  // The coordinator's word is newer than this memory: a job whose attempt met a rate limit goes back into the queue without notice here.
   if (place ? place.state === "running" : runningSince !== null) return "in_progress";
   return row.not_before !== null && row.not_before > now ? "scheduled" : "queued";
 }

@@ -12,30 +12,30 @@ export class CallStore {
     this.#sql.run("INSERT INTO calls (body, n, left_at) VALUES (?, ?, ?)", body, n, at);
   }
 
-  /** Jobs of this body whose answers were not sent, oldest first. */
+  /** Jobs with this body whose answers were not sent, oldest first. */
   of(body: string): number[] {
     return this.#sql.all<{ n: number }>("SELECT n FROM calls WHERE body = ? AND sent_at IS NULL ORDER BY n", body).map(({ n }) => n);
   }
 
-  /** Those of them that their callers are known to have left. */
+  /** Those among them whose callers are known to have left. */
   leftBehind(body: string): number[] {
     const left =
       "SELECT calls.n FROM calls JOIN jobs ON jobs.n = calls.n WHERE body = ? AND sent_at IS NULL AND left_at > accepted_at ORDER BY calls.n";
     return this.#sql.all<{ n: number }>(left, body).map(({ n }) => n);
   }
 
-  /** When the caller left, ms; null if nobody waits for the job. */
+  /** When the caller left, ms (until it does, when the job was accepted); null if there is no such call. */
   leftAt(body: string, n: number): number | null {
     return this.#sql.first<{ left_at: number }>("SELECT left_at FROM calls WHERE body = ? AND n = ?", body, n)?.left_at ?? null;
   }
 
-  /** Until when the job lives on, ms; null if nobody was told so, or who was is here again. */
+  /** Until when the caller was promised that the job lives on, ms; null if it was not, or is back. */
   promisedUntil(body: string, n: number): number | null {
     const row = this.#sql.first<{ promised_until: number | null }>("SELECT promised_until FROM calls WHERE body = ? AND n = ?", body, n);
     return row?.promised_until ?? null;
   }
 
-  /** Jobs of this body whose answers were sent after `since`, or whose clients gave up between then and now (ms); the last first. */
+  /** Jobs with this body whose answers were sent after `since`, or whose clients gave up between then and now (ms); newest answer first. */
   sent(body: string, since: number, now: number): number[] {
     const sent = `SELECT n FROM calls WHERE body = ?1 AND sent_at IS NOT NULL AND (sent_at > ?2 OR (gives_up_at > ?2 AND gives_up_at <= ?3))
       ORDER BY sent_at DESC, n DESC`;
@@ -57,12 +57,12 @@ export class CallStore {
     this.#sql.run("UPDATE calls SET promised_until = ? WHERE body = ? AND n = ?", until, body, n);
   }
 
-  /** `givesUpAt`: when its client would, had it not arrived; null if it would not try again then. */
+  /** `givesUpAt`: when its client gives up if the answer does not arrive, ms; null if it would not try again then. */
   noteSent(body: string, n: number, at: number, givesUpAt: number | null): void {
     this.#sql.run("UPDATE calls SET sent_at = ?, gives_up_at = ? WHERE body = ? AND n = ?", at, givesUpAt, body, n);
   }
 
-  /** What was sent before `sent`, and not by who gives up after it; what was given up; and what ended before `ended` and was not fetched (ms). */
+  /** Drops calls answered by `sent`, unless their clients give up after it; calls of cancelled jobs; and unfetched ones that ended before `ended` (ms). */
   dropOver(sent: number, ended: number): void {
     this.#sql.run("DELETE FROM calls WHERE sent_at <= ?1 AND (gives_up_at IS NULL OR gives_up_at <= ?1)", sent);
     this.#sql.run(

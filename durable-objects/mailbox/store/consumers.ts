@@ -8,7 +8,7 @@ export class ConsumerStore {
     this.#sql = sql;
   }
 
-  /** How many names begin so. */
+  /** How many names begin with the prefix. */
   count(prefix = ""): number {
     const counted = "SELECT count(*) AS count FROM consumers WHERE substr(name, 1, length(?1)) = ?1";
     return this.#sql.first<{ count: number }>(counted, prefix)!.count;
@@ -26,7 +26,7 @@ export class ConsumerStore {
     this.#sql.run("UPDATE consumers SET seen_at = ? WHERE name = ?", at, name);
   }
 
-  /** Drops those that are not here and were not heard of since then (ms); answers with the time of the oldest left. */
+  /** Drops consumers that are not connected and were last seen by `instant` (ms); returns the oldest such time that is left, null if none is. */
   drop(instant: number): number | null {
     const away = "name NOT IN (SELECT consumer FROM subscriptions WHERE consumer IS NOT NULL)";
     this.#sql.run(`DELETE FROM consumers WHERE seen_at <= ? AND ${away}`, instant);

@@ -16,7 +16,7 @@ export type DeliveryRow = {
   last_error: DeliveryError | null;
 };
 
-/** A receiver with deliveries ahead; `next_at`: when the first of them is due. */
+/** A receiver with open deliveries; `next_at`: when the first of them is due. */
 type Lane = { host: string; next_at: number };
 
 const COLUMNS = "n, url, host, status, begun_at, tries, attempts, next_at, last_at, last_status, last_error";
@@ -64,7 +64,7 @@ export class DeliveryStore {
     );
   }
 
-  /** All receivers with something ahead. Steps from host to host in the index: a long queue for one of them is not read through. */
+  /** All receivers with open deliveries. Steps from host to host in the index, so that a long queue for one of them is not read through. */
   lanes(): Lane[] {
     return this.#sql.all(
       `WITH RECURSIVE hosts(host) AS (
@@ -77,7 +77,7 @@ export class DeliveryStore {
     );
   }
 
-  /** What is due at a receiver, the longest due first. */
+  /** Deliveries due at a receiver, the longest overdue first. */
   due(host: string, now: number, limit: number): DeliveryRow[] {
     return this.#sql.all(
       `SELECT ${COLUMNS} FROM deliveries WHERE host = ? AND next_at IS NOT NULL AND next_at <= ? ORDER BY next_at LIMIT ?`,
@@ -87,7 +87,7 @@ export class DeliveryStore {
     );
   }
 
-  /** The first that are due at a receiver, or will be. */
+  /** The next deliveries to a receiver, due already or later. */
   ahead(host: string, limit: number): { n: number; next_at: number }[] {
     return this.#sql.all("SELECT n, next_at FROM deliveries WHERE host = ? AND next_at IS NOT NULL ORDER BY next_at LIMIT ?", host, limit);
   }
@@ -96,7 +96,7 @@ export class DeliveryStore {
     return this.#sql.first("SELECT 1 FROM gone WHERE url = ?", url) !== null;
   }
 
-  /** The URL wants no more: what is open for it is dropped. */
+  /** The URL wants no more events: its open deliveries are disabled. */
   disable(url: string, host: string, now: number): void {
     this.#sql.run("INSERT OR IGNORE INTO gone (url, since) VALUES (?, ?)", url, now);
     this.#sql.run(
@@ -110,7 +110,7 @@ export class DeliveryStore {
     this.#sql.run("DELETE FROM gone WHERE url = ?", url);
   }
 
-  /** Forgets URLs that are gone since then; answers with the time of the oldest left. */
+  /** Forgets URLs that have been gone since `instant` (ms) or longer; returns since when the oldest one left is gone, null if none is. */
   dropGone(instant: number): number | null {
     this.#sql.run("DELETE FROM gone WHERE since <= ?", instant);
     return this.#sql.first<{ at: number | null }>("SELECT min(since) AS at FROM gone")?.at ?? null;

@@ -3,12 +3,12 @@ import type { Sql } from "../../../platform/sql.ts";
 import { type Short, Shorthand } from "../../../policy/shorthand.ts";
 import type { Chunk } from "../../../schemas/event.ts";
 
-/** `place`: in the order of the channel, 0 if it has none. */
+/** `place`: in the channel's order, 0 if it has none. */
 export type Delta = { seq: number; place: number; chunks: Chunk[] };
 
 /**
- * A row takes deltas up to this size: some 800 words. Each delta writes its row anew, a longer one would cost more bytes to write than it
- * saves rows to keep.
+ * A row takes deltas up to this size: some 800 words. Each delta rewrites its row, so a longer row would cost more in bytes written than it
+ * saves in rows kept.
  */
 const ROW_CHARACTERS = 8_000;
 
@@ -17,9 +17,9 @@ type Tail = { first: number; last: number; attempt: number; length: number; shor
 
 export class DeltaStore {
   readonly #sql: Sql;
-  /** By job. Lost with the object: the next delta then begins a row. */
+  /** By job. Lost with the object: the next delta then begins a new row. */
   readonly #tails = new Map<number, Tail>();
-  /** Jobs up to this number may have some from before the object woke; of later ones, these may. */
+  /** Jobs up to this number may have deltas from before the object woke; of later jobs, only those in `#begun` have any. */
   readonly #wokeAt: number;
   readonly #begun = new Set<number>();
 
@@ -38,12 +38,12 @@ export class DeltaStore {
     this.#tails.set(n, { first: seq, last: seq, attempt, length: text.length, shorthand });
   }
 
-  /** Deltas of a job after a seq, in order; their rows are read as it comes to them. */
+  /** Deltas of a job after a seq, in order; each row is read only when reached. */
   *after(n: number, seq: number): Generator<Delta, void> {
     for (const { deltas, first } of this.#rows(n, seq)) for (const delta of read(first, deltas)) if (delta.seq > seq) yield delta;
   }
 
-  /** Where those of a job stand in the order of the channel; what they say is not read. */
+  /** Where a job's deltas stand in the channel's order; their chunks are not parsed. */
   *places(n: number): Generator<Pick<Delta, "seq" | "place">, void> {
     for (const { deltas, first } of this.#rows(n, 0))
       for (const [index, text] of deltas.split("\n").entries()) yield { seq: first + index, place: placeOf(text) };
@@ -56,7 +56,7 @@ export class DeltaStore {
         n,
         than,
       );
-    // Where it begins, rows before it are passed over; from there on each is found by the key.
+    // To find the first row, earlier ones are skipped; from there on, each is found by the key.
     for (let row = next("last", seq); row; row = next("first", row.last)) yield row;
   }
 
@@ -78,26 +78,26 @@ export class DeltaStore {
       .last;
   }
 
-  /** Nearly all have none, which is known without a look. */
+  /** Nearly all jobs have none, and that is known without a query. */
   #mayHave(n: number): boolean {
     return n <= this.#wokeAt || this.#begun.has(n);
   }
 
-  /** No more come: the job has ended. */
+  /** The job has ended: no more deltas come. */
   close(n: number): void {
     this.#tails.delete(n);
   }
 
-  /** Deletes those of a job. */
+  /** Deletes a job's deltas. */
   forget(n: number): void {
     if (!this.#mayHave(n)) return;
     this.#sql.run("DELETE FROM delta_rows WHERE n = ?", n);
     this.#begun.delete(n);
   }
 
-  /** Deletes those of jobs that ended by then (ms); answers when the first of the others ended, null if none has. */
+  /** Deletes the deltas of jobs that ended by `instant` (ms); returns when the first of the other jobs ended, null if none has. */
   drop(instant: number): number | null {
-    // From job to job by the key, past the rows of each: what they hold is not read.
+    // Steps from job to job by the key, without reading their rows.
     const ended = `
       WITH RECURSIVE own(n) AS (
         SELECT min(n) FROM delta_rows
@@ -123,7 +123,7 @@ export class DeltaStore {
   }
 }
 
-/** The place, if there is one, and the chunks: a list, so that where it begins is known. */
+/** The place, if there is one, followed by the chunks as a list, whose bracket marks where the place ends. */
 function line(shorthand: Shorthand, chunks: Chunk[], place: number | undefined): string {
   return `${place ?? ""}${JSON.stringify(chunks.map((chunk) => shorthand.write(chunk)))}`;
 }

@@ -3,10 +3,10 @@ import type { Sql } from "../../../platform/sql.ts";
 
 export type OutageRow = { lobby: string; since: number; failures: number; until: number };
 
-/** ms. A new job is told when the coordinator has confirmed it, some time after it was accepted, which is the time that is written. */
+/** ms. A new job is told once the coordinator has confirmed it: some time after it was accepted, which is the time that is stored. */
 export const CONFIRMED_MS = 10_000;
 
-/** Of a job: it has not ended, and something happened of it from an instant on (?1, ms), or may have: deltas bear no time. */
+/** Condition on a job: it has not ended, and something happened to it from an instant on (?1, ms), or may have, as deltas carry no time. */
 const HAPPENED = `status = 'queued' AND (
   coalesce(log ->> '$[#-1][2]', accepted_at + ${CONFIRMED_MS}) >= ?1 OR EXISTS (SELECT 1 FROM delta_rows WHERE delta_rows.n = jobs.n)
 )`;
@@ -22,7 +22,10 @@ export class OutageStore {
     return this.#sql.all("SELECT lobby, since, failures, until FROM outages");
   }
 
-  /** Open jobs of which something may have happened since an instant (ms), of the stretch of numbers before one, the newest first. `below`: where the next stretch ends, if any. */
+  /**
+   * Open jobs to which something may have happened since an instant (ms), newest first, from a stretch of `span` numbers before `before`. `below`: the next
+   * stretch's `before`, null if there is none.
+   */
   openJobs(since: number, before: number, span: number): { jobs: number[]; below: number | null } {
     const last = this.#sql.first<{ n: number | null }>("SELECT max(n) AS n FROM jobs WHERE n < ?", before)!.n;
     if (last === null) return { jobs: [], below: null };
@@ -36,7 +39,7 @@ export class OutageStore {
     return { jobs: rows.map(({ n }) => n), below };
   }
 
-  /** The same, of these jobs. */
+  /** The same, among these jobs. */
   openAmong(since: number, jobs: number[]): number[] {
     const numbers = JSON.stringify(jobs);
     const rows = this.#sql.all<{ n: number }>(

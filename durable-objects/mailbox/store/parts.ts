@@ -1,12 +1,12 @@
-/** Long texts in pieces, for a row holds 2 MB. */
+/** Long texts in pieces, because a row holds 2 MB. */
 import type { Sql } from "../../../platform/sql.ts";
 import type { InPieces } from "../../../schemas/rpc.ts";
 
 export type Kind = "request" | "response";
 
-/** UTF-8 makes at most four bytes of a character. */
+/** Fits in a row: UTF-8 takes at most four bytes a character. */
 const PART_CHARACTERS = 400_000;
-/** A request of more than one part is opened piece by piece, of so many parts each: several MB, of which a message may have 32. */
+/** A request of more than one part is opened in pieces of this many parts each: several MB, and a message may have 32. */
 const PIECE_PARTS = 10;
 
 export class PartStore {
@@ -26,7 +26,7 @@ export class PartStore {
     }
   }
 
-  /** Characters, without reading them; 0 if there are none. */
+  /** Characters of a text, without reading it; 0 if there is none. */
   length(n: number, kind: Kind): number {
     return this.#sql.first<{ length: number }>(
       "SELECT coalesce(sum(length(text)), 0) AS length FROM parts WHERE n = ? AND kind = ?",
@@ -39,7 +39,7 @@ export class PartStore {
     return this.#joined("SELECT text FROM parts WHERE n = ? AND kind = ? ORDER BY part", n, kind);
   }
 
-  /** How a long request is read; null if it is read whole. */
+  /** How to read a long request in pieces; null if it is read whole. */
   pieces(n: number): InPieces | null {
     const { parts } = this.#sql.first<{ parts: number }>("SELECT count(*) AS parts FROM parts WHERE n = ? AND kind = 'request'", n)!;
     return parts > 1 ? { pieces: Math.ceil(parts / PIECE_PARTS), characters: parts * PART_CHARACTERS } : null;

@@ -1,4 +1,4 @@
-/** All SQL of what is known of browser tokens here. */
+/** All SQL of browser tokens. */
 import type { Sql } from "../../../platform/sql.ts";
 
 export class PassStore {
@@ -8,13 +8,13 @@ export class PassStore {
     this.#sql = sql;
   }
 
-  /** Null if nothing was done with the token that had to be remembered. */
+  /** Null if nothing had to be remembered of the token. */
   find(id: string): { jobs: number; revoked: boolean } | null {
     const row = this.#sql.first<{ jobs: number; revoked: number }>("SELECT jobs, revoked FROM passes WHERE id = ?", id);
     return row && { jobs: row.jobs, revoked: row.revoked === 1 };
   }
 
-  /** Counts jobs, or takes them back. `expiresAt` in ms. */
+  /** Adds to the token's count of jobs; negative `jobs` take some back. `expiresAt` in ms. */
   count(id: string, jobs: number, expiresAt: number): void {
     this.#sql.run(
       "INSERT INTO passes (id, jobs, expires_at) VALUES (?1, max(?2, 0), ?3) ON CONFLICT (id) DO UPDATE SET jobs = max(jobs + ?2, 0)",
@@ -32,7 +32,7 @@ export class PassStore {
     );
   }
 
-  /** Forgets tokens that expired by then (ms); answers when the next of the others does, null if there is none. */
+  /** Forgets tokens that expired by `instant` (ms); returns when the next of the others expires, null if there is none. */
   drop(instant: number): number | null {
     const { next } = this.#sql.first<{ next: number | null }>("SELECT min(expires_at) AS next FROM passes")!;
     if (next === null || next > instant) return next;

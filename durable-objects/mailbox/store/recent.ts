@@ -1,11 +1,11 @@
 /**
- * Jobs that have just come in, as they were written: nearly all are opened within moments, and each question to SQLite costs a lone job some
- * fiftieth of a millisecond. Law: it says what storage says, or nothing. So a job is forgotten before its row is written again, and known only once
- * its first writing has not been undone.
+ * Jobs that have just come in, as they were written: nearly all are opened within moments, and each query to SQLite costs a lone job about a
+ * fiftieth of a millisecond. Law: it says what storage says, or nothing. So a job is forgotten before its row is written again, and added only
+ * once the transaction that first wrote it has succeeded.
  */
 import type { JobRow } from "./store.ts";
 
-/** Jobs kept, and characters of a request. What comes in many at a time waits for longer than it would be kept. */
+/** Jobs kept, and characters of a request. Jobs that come in larger groups wait longer than they would be kept. */
 const KEPT = 64;
 const KEPT_CHARACTERS = 20_000;
 
@@ -21,7 +21,7 @@ export class Recent {
     }
   }
 
-  /** A copy: whoever asks changes it, and writes it or does not. */
+  /** A copy, because callers change the row, and may not write it. */
   row(n: number): JobRow | null {
     const known = this.#jobs.get(n);
     return known ? { ...known.row } : null;

@@ -19,26 +19,26 @@ export type JobDetails = {
   pool: string;
   priority: number;
   tokens: number;
-  /** How many of these are the prompt's; missing where no governor asks. */
+  /** How many of these are the prompt's; missing if the pool has no governor that asks. */
   prompt?: number;
   not_before: number | null;
   deadline: number | null;
   retry: RetryPolicy;
   metadata: Record<string, string> | null;
   idempotency_key: string | null;
-  /** Missing of a job that nobody waits for as for a call. */
+  /** Missing if nobody waits for the job as for a plain call. */
   call?: Call;
-  /** Missing of a job that no batch made. */
+  /** Missing if the job is not a line of a batch. */
   batch?: BatchPlace;
-  /** Missing of a job without one, so that it costs such a job nothing. */
+  /** Missing if the job has none, so that it costs nothing then. */
   webhook?: string;
-  /** Missing of a job whose answer is bounded. */
+  /** Missing if the request bounds its answer. */
   open?: OpenOutput;
-  /** Missing of a job that names none. */
+  /** Missing if the job names none. */
   timeouts?: CallTimeouts;
-  /** It is a job again whose last call had an unknown outcome; else missing. */
+  /** The job repeats one whose last call had an unknown outcome; missing otherwise. */
   doubtful?: true;
-  /** Of its first event, in the order of the channel; missing if nobody needed one. */
+  /** Of its first event, in the channel's order; missing if nobody needed one. */
   place?: number;
 };
 
@@ -63,15 +63,15 @@ export type FollowerRow = { target: number; lobby: string; deltas: number; leave
 export type SubscriptionRow = { socket: string; target: string; deltas: number; consumer: string | null; place: number | null };
 export type LagRow = { socket: string; job: string; last: number; had: number };
 /**
- * `cursor`: up to which job the coordinator has confirmed; `order`: up to which place the order of the channel's events may have come; `leaves`: up to which
- * number this lobby may have left others; `untold`: since when (ms) something may be on its way to lobbies elsewhere, 0 if all has arrived.
+ * `cursor`: the coordinator has confirmed all jobs up to this number; `order`: places in the channel's order may be taken up to here; `leaves`: numbers of
+ * this lobby's `unfollow` calls may be taken up to here; `untold`: since when (ms) something may be on its way to other lobbies, 0 if all has arrived.
  */
 type Mark = "cursor" | "order" | "leaves" | "untold";
 
-/** A text up to this long stays in its row. */
+/** Characters. A text up to this long stays in its row. */
 const INLINE_CHARACTERS = 100_000;
 
-/** Jobs in one statement, a power of two; a statement binds a hundred values, two of all and three of each job. */
+/** Jobs in one statement, a power of two. A statement binds at most 100 values: two for all jobs, and three for each. */
 const TOGETHER = 32;
 
 const COLUMNS = "n, nonce, status, accepted_at, details, attempt, attempts, unknown, started_at, ended_at, usage, error, log";
@@ -103,7 +103,7 @@ export class MailboxStore {
     return this.sql.first("SELECT n, accepted_at FROM jobs ORDER BY n DESC LIMIT 1");
   }
 
-  /** New jobs, to which nothing has happened: of one instant, numbered without a gap. */
+  /** Inserts new jobs to which nothing has happened, all accepted at the same instant and numbered without a gap. */
   insert(jobs: readonly { row: JobRow; request: string }[]): void {
     for (let from = 0, left = jobs.length; left > 0; left = jobs.length - from) {
       const count = Math.min(TOGETHER, 2 ** Math.floor(Math.log2(left)));
@@ -113,7 +113,7 @@ export class MailboxStore {
     for (const { row, request } of jobs) if (!isInline(request)) this.parts.put(row.n, "request", request);
   }
 
-  /** What `insert` has written stands: it is known without being read. */
+  /** What `insert` wrote is committed: from now on it is known without a query. */
   inserted(jobs: readonly { row: JobRow; request: string }[]): void {
     this.#recent.add(jobs);
   }
@@ -125,7 +125,7 @@ export class MailboxStore {
     return stored && unpack(stored);
   }
 
-  /** Newest first. `status` null is any; `before` null begins at the newest. */
+  /** Newest first. `status` null means any; `before` null begins at the newest. */
   jobs(status: JobRow["status"] | null, before: { at: number; number: number } | null, limit: number): JobRow[] {
     const { at, number } = before ?? { at: Number.MAX_SAFE_INTEGER, number: 0 };
     const stored = this.sql.all<Stored>(
@@ -139,12 +139,15 @@ export class MailboxStore {
     return stored.map(unpack);
   }
 
-  /** Jobs that wait or run, beyond a number, oldest first. */
+  /** Jobs after a number that wait or run, oldest first. */
   openAfter(n: number, limit = -1): JobRow[] {
     return this.sql.all<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE n > ? AND status = 'queued' ORDER BY n LIMIT ?`, n, limit).map(unpack);
   }
 
-  /** Of the jobs that wait or run, beyond a number: which there are, what place their first event has, and whether nothing else has happened to them. No more, for there may be as many as ever came. */
+  /**
+   * The jobs after a number that wait or run: their numbers, the place of their first event, and whether nothing else has happened to them. No more than that,
+   * because they may be as many as ever came.
+   */
   outlines(n: number): Iterable<{ n: number; place: number | null; fresh: number }> {
     return this.sql.each(
       "SELECT n, details ->> 'place' AS place, log IS NULL AS fresh FROM jobs WHERE n > ? AND status = 'queued' ORDER BY n",
@@ -163,7 +166,7 @@ export class MailboxStore {
     return this.#inline(n, kind) ?? this.parts.text(n, kind);
   }
 
-  /** A job's body: as text, or how it is read where it is long. */
+  /** A job's body: as text, or how to read it in pieces if it is long. */
   request(n: number): string | InPieces | null {
     return this.#inline(n, "request") ?? this.parts.pieces(n) ?? this.parts.text(n, "request");
   }
@@ -173,7 +176,7 @@ export class MailboxStore {
     return recent ?? this.sql.first<{ text: string | null }>(`SELECT ${kind} AS text FROM jobs WHERE n = ?`, n)?.text ?? null;
   }
 
-  /** Writes what happens on the way: fence, counts, log. */
+  /** Writes what changes before a job's end: fence, counts, log. */
   update(row: JobRow): void {
     this.#recent.forget(row.n);
     this.sql.run(
@@ -216,13 +219,13 @@ export class MailboxStore {
     this.sql.run("DELETE FROM followers WHERE target = ?", n);
   }
 
-  /** Jobs that wait or run, and those whose end has a place beyond this one; from this number on. */
+  /** Jobs from a number on that wait or run, or whose end has a place beyond the given one. */
   *unsettled(place: number, from: number): Generator<JobRow> {
     const beyond = "n >= ? AND (ended_at IS NULL OR log ->> '$[#-1][4]' > ?)";
     for (const stored of this.sql.each<Stored>(`SELECT ${COLUMNS} FROM jobs WHERE ${beyond} ORDER BY n`, from, place)) yield unpack(stored);
   }
 
-  /** When jobs came and ended, in the order in which they came. */
+  /** When jobs were accepted and ended, in the order in which they came. */
   ages(): Iterable<Pick<JobRow, "n" | "accepted_at" | "ended_at">> {
     return this.sql.each("SELECT n, accepted_at, ended_at FROM jobs ORDER BY n");
   }
@@ -243,16 +246,16 @@ export class MailboxStore {
     this.sql.run("INSERT INTO claims (key, fingerprint, claimed_at) VALUES (?, ?, ?)", key, fingerprint, at);
   }
 
-  /** Drops claims made by then; answers with the time of the oldest left. */
+  /** Drops claims made by `instant` (ms); returns the time of the oldest one left, null if there is none. */
   dropClaims(instant: number): number | null {
     this.sql.run("DELETE FROM claims WHERE claimed_at <= ?", instant);
     return this.sql.first<{ at: number | null }>("SELECT min(claimed_at) AS at FROM claims")?.at ?? null;
   }
 
-  /** The numbers of the jobs of these nonces among the newest so many jobs, by nonce; the others are too old to be one that is being submitted. */
+  /** Numbers of the jobs with these nonces, by nonce, among the `newest` newest jobs; older ones cannot be one that is being submitted now. */
   byNonces(nonces: readonly string[], newest: number): Map<string, number> {
     if (nonces.length === 0) return new Map();
-    // Numbers are no measure: those of jobs that were refused are not used again.
+    // Counted in rows, not by number: the numbers of refused jobs are not used again.
     const known = `SELECT n, nonce FROM (SELECT n, nonce FROM jobs ORDER BY n DESC LIMIT ?1)
       WHERE nonce IN (SELECT value FROM json_each(?2)) ORDER BY n`;
     return new Map(this.sql.all<{ n: number; nonce: string }>(known, newest, JSON.stringify(nonces)).map(({ n, nonce }) => [nonce, n]));
@@ -262,7 +265,7 @@ export class MailboxStore {
     return this.sql.all("SELECT target, lobby, deltas, leaves FROM followers");
   }
 
-  /** Those of jobs that have ended, or are deleted. */
+  /** Followers of jobs that have ended, or are deleted. */
   owed(): Pick<FollowerRow, "target" | "lobby">[] {
     return this.sql.all(
       `SELECT target, lobby FROM followers LEFT JOIN jobs ON jobs.n = target
@@ -323,7 +326,7 @@ export class MailboxStore {
     this.sql.run("INSERT OR REPLACE INTO marks (name, value) VALUES (?, ?)", name, value);
   }
 
-  /** As many as `insertion` takes. */
+  /** At most TOGETHER jobs. */
   #insert(jobs: readonly { row: JobRow; request: string }[]): void {
     const { accepted_at, n } = jobs[0]!.row;
     const details = detailsTexts(jobs.map(({ row }) => row));
@@ -339,7 +342,7 @@ export class MailboxStore {
 
 const insertions = new Map<string, string>();
 
-/** A row for each job: a statement for each, and each value bound, would cost as much again. `isShared`: all have the same details, which are bound once. */
+/** One statement for all rows: one per job, with every value bound, would cost twice as much. `isShared`: all have the same details, bound once. */
 function insertion(count: number, isShared: boolean): string {
   const name = `${count} ${isShared}`;
   const known = insertions.get(name);
@@ -358,14 +361,14 @@ function isInline(text: string): boolean {
   return text.length <= INLINE_CHARACTERS;
 }
 
-/** Those that every job has, and those that are missing of most. */
+/** Details that every job has, and those that most jobs lack. */
 const DETAILS = ["model", "pool", "priority", "tokens", "not_before", "deadline", "retry", "metadata", "idempotency_key"] as const;
 const EXTRAS = ["call", "batch", "webhook", "prompt", "open", "timeouts", "doubtful", "place"] as const;
-/** A detail that is in neither list would be forgotten. */
+/** A detail that is in neither list would be lost: `_all` then does not compile. */
 type Listed = (typeof DETAILS)[number] | (typeof EXTRAS)[number];
 const _all: Exclude<keyof JobDetails, Listed> extends never ? true : never = true;
 
-/** Jobs that come together are mostly alike: a text is written once for all of the same details that follow each other. */
+/** Jobs that come together are mostly alike: consecutive jobs with the same details share one text. */
 function detailsTexts(rows: readonly JobRow[]): string[] {
   let like: JobRow | null = null;
   let text = "";
