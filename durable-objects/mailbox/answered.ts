@@ -1,6 +1,6 @@
 /**
- * Calls that a moment ago were refused before they became jobs, and answers that were given again. Law: the retry of a call that was refused is given
- * no other's answer, and of two that lost theirs each is given one. Of a moment only, so memory is enough.
+ * Calls that were refused a moment ago, before they became jobs, and answers that were given again. Law: the retry of a refused call does not get
+ * another call's answer, and if two calls lost their answers, each gets one. This matters only for a moment, so memory is enough.
  */
 
 /** SDKs wait eight seconds at most between two tries. */
@@ -10,7 +10,7 @@ type Note = { times: number; until: number };
 
 export class Answered {
   readonly #now: () => number;
-  /** By the hash of the caller's key and body: calls that were refused, and have not come again. */
+  /** Refused calls that have not come again, by the hash of the caller's key and body. */
   readonly #refused = new Map<string, Note>();
   /** By job: how often its answer was given again. */
   readonly #again = new Map<number, Note>();
@@ -23,7 +23,7 @@ export class Answered {
     add(this.#refused, body, this.#now());
   }
 
-  /** Whether a retry may be that of a call that was refused; each explains one. */
+  /** Whether a retry may be that of a refused call; each refusal explains one retry. */
   explains(body: string): boolean {
     const refused = this.#refused.get(body);
     if (!refused || refused.until <= this.#now()) return false;
@@ -31,7 +31,7 @@ export class Answered {
     return true;
   }
 
-  /** Of jobs whose answers may not have arrived, that which was given again least, and fewer times than so many, the first of these; it is given again now. */
+  /** Among jobs whose answers may not have arrived, the first that was given again least often, if fewer than `most` times; counts it as given again now. */
   least(jobs: readonly number[], most: number): number | null {
     const times = (n: number) => timesOf(this.#again.get(n), this.#now());
     let least: number | null = null;
@@ -43,7 +43,7 @@ export class Answered {
 
 const timesOf = (note: Note | undefined, now: number): number => (note && note.until > now ? note.times : 0);
 
-/** Puts last what is noted last, and forgets what is over. */
+/** Adds a note in last place, and forgets those that are over. */
 function add<K>(notes: Map<K, Note>, key: K, now: number): void {
   const times = timesOf(notes.get(key), now) + 1;
   notes.delete(key);

@@ -1,16 +1,16 @@
 /**
- * What a reader lacks, job by job, and whom it may be asked of. Law: each mailbox is asked by itself, and what belongs to one that does not answer is all
- * that waits for it.
+ * What a reader lacks, job by job, and which mailboxes may be asked for it. Law: each mailbox is asked separately, and only the jobs of one that does not
+ * answer wait for it.
  */
 import { spotOf } from "../../platform/ids.ts";
 
 /**
- * A job of which a reader lacks what comes after a seq. `newest`: the last that is known to have come; `had`: up to which it may have been told nonetheless, as
- * the object slept and has forgotten, or it was on its way when its client began anew.
+ * A job of which a reader lacks what comes after a seq. `newest`: the last seq known to exist; `had`: up to which seq it may have been told anyway, because
+ * the object slept and forgot, or because the events were on their way when its client began anew.
  */
 export type Behind = { after: number; newest: number; had: number };
 
-/** Mailboxes that a reader asks at once; beside them as many of those that did not answer the last time. */
+/** Mailboxes that a reader asks at once; and as many again of those that did not answer the last time. */
 const ABREAST = 4;
 
 export class Arrears {
@@ -18,7 +18,7 @@ export class Arrears {
   /** Jobs by their mailbox's site, the longest waiting first. */
   readonly #sites = new Map<string, Set<string>>();
   readonly #asked = new Set<string>();
-  /** Sites that did not answer, until they do, and when they may be asked again (ms). */
+  /** Sites that did not answer the last time, and when they may be asked again (ms). */
   readonly #silent = new Map<string, number>();
 
   get size(): number {
@@ -40,7 +40,7 @@ export class Arrears {
     this.#jobs.set(job, behind);
   }
 
-  /** Answers whether it was there. */
+  /** Returns whether it was there. */
   delete(job: string): boolean {
     if (!this.#jobs.delete(job)) return false;
     const site = siteIn(job);
@@ -56,22 +56,22 @@ export class Arrears {
     for (const all of [this.#jobs, this.#sites, this.#silent]) all.clear();
   }
 
-  /** What is lacked of one mailbox; those that are added meanwhile come too. */
+  /** What is lacking from one mailbox, including jobs that are added during the iteration. */
   *of(site: string): Generator<[job: string, behind: Behind]> {
     for (const job of this.#sites.get(site) ?? []) yield [job, this.#jobs.get(job)!];
   }
 
-  /** Whether anything of this mailbox is lacked. */
+  /** Whether anything is lacking from this mailbox. */
   lacks(site: string): boolean {
     return this.#sites.has(site);
   }
 
-  /** All that is lacked, if anything is, belongs to mailboxes that do not answer. */
+  /** Whether all that is lacking, if anything is, belongs to mailboxes that do not answer. */
   get outOfReach(): boolean {
     return this.#silent.size === this.#sites.size;
   }
 
-  /** Whom to ask now: each is told here when it has been asked, by `answered` or `silent`. */
+  /** The sites to ask now. Each must be followed by a call of `answered` or `silent`. */
   ask(now: number): string[] {
     const room = { answering: ABREAST, silent: ABREAST };
     for (const site of this.#asked) room[this.#kind(site)]--;
@@ -91,7 +91,7 @@ export class Arrears {
     this.#silent.delete(site);
   }
 
-  /** It did not answer, and is not to be asked again before then (ms). */
+  /** It did not answer, and must not be asked again before then (ms). */
   silent(site: string, until: number): void {
     this.#asked.delete(site);
     if (this.#sites.has(site)) this.#silent.set(site, until);

@@ -1,22 +1,22 @@
 /**
- * What a lobby asks other mailboxes at once, and how much their answers may carry. Law: all answers together have a bound, whoever asks whom; for its turn
- * a question waits behind others of its socket and of its mailbox. Where no room is left it is asked all the same, and answered with little, so that
- * mailboxes that do not answer take no room from others: the rest is read a page at a time.
+ * What a lobby asks other mailboxes at once, and how much their answers may carry. Law: all answers together have a bound, whoever asks whom; a question
+ * waits its turn behind others of its socket and to its mailbox. Where no room is left, it is asked anyway and answered with little, so that mailboxes
+ * that do not answer take no room from others: the rest is read a page at a time.
  */
 import { NoAnswer } from "../../platform/objects.ts";
 
-/** Characters of all answers under way, and one event beyond for each: a part of an object's memory. */
+/** Characters of all answers under way, plus one event for each: a part of an object's memory. */
 const ROOM = 16_000_000;
-/** Of what is left one answer has this share at most: a dozen at once each have a good piece. */
+/** One answer gets at most this share of the room left, so that a dozen at once each get a useful amount. */
 const SHARE = 0.25;
-/** Less is not worth a part of an answer. */
+/** If the share is smaller than this (characters), an answer gets its `least` instead. */
 const LEAST = 64_000;
-/** Questions of one socket, and to one mailbox, of each kind. */
+/** Questions under way for one socket, and of each kind to one mailbox. */
 const ABREAST = 8;
-/** Of all sockets together: each is a call with what it names. More mailboxes than a sixteenth of it would have to hang to hold up others. */
+/** For all sockets together: each is a call with all the jobs it names. A sixteenth as many mailboxes would have to hang at once to hold up others. */
 const ALL_ABREAST = 128;
 
-/** Characters: `most` that an answer may have, `least` where no room is left. */
+/** Characters that an answer may have: `most`, and `least` where no room is left. */
 export type Carries = { most: number; least: number };
 
 export class Asking {
@@ -25,8 +25,8 @@ export class Asking {
   #free = ROOM;
 
   /**
-   * `ways`: what the question goes by, each with a bound of its own; the last is its mailbox.
-   * @throws what the question does, or if another that it waited for was not answered in time.
+   * `ways`: the gates that the question passes, each with a bound of its own; the last is its mailbox's.
+   * @throws what the question throws, or NoAnswer if another that it waited behind was not answered in time.
    */
   async ask<T>(ways: string[], carries: Carries, question: (room: number) => Promise<T>): Promise<T> {
     const passed: [string, Gate][] = [];
@@ -65,7 +65,7 @@ export class Asking {
 
 type Turn = { begin: () => void; fail: (error: unknown) => void };
 
-/** So many at once; who comes later waits for its turn. */
+/** Lets `limit` through at once; later ones wait for their turn. */
 class Gate {
   #free: number;
   readonly #limit: number;
@@ -94,7 +94,7 @@ class Gate {
     else this.#free++;
   }
 
-  /** One was not answered in time: who waits behind it would wait as long, and longer. */
+  /** One was not answered in time: those behind it would wait at least as long, and fail now. */
   fail(error: unknown): void {
     for (const { fail } of this.#waiting.splice(0)) fail(error);
   }

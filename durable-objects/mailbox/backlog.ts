@@ -1,4 +1,4 @@
-/** What a consumer has not been told: the events of the channel after a place, in the one order, out of the logs of its jobs. */
+/** What a consumer has not been told: the channel's events after a place, in the channel's order, from the logs of its jobs. */
 import type { JobEvent } from "../../schemas/event.ts";
 import type { Desk } from "./desk.ts";
 import { entriesOf } from "./log.ts";
@@ -9,28 +9,28 @@ import { idOf } from "./view.ts";
 /** An event by its job's number and its seq. */
 type Spot = { place: number; n: number; seq: number };
 
-/** From which job on one may have events after a place: those before it have ended, and have none. */
+/** The first job that may have events after a place: the jobs before it have ended, and have none. */
 export type Looked = { place: number; n: number };
 export const NOT_LOOKED: Looked = { place: 0, n: 0 };
 
-/** Events of a page: one pass over the jobs finds so many. They are kept until they are told, in some 30 KB. */
+/** Events of a page: one pass over the jobs finds this many. Where they are is kept until they are told, in some 30 KB. */
 const PAGE = 1_000;
 
-/** A job's log, read as far as it was told; `ahead`: what was read and not told yet. */
+/** A job's log, read as far as it was told; `ahead`: an event that was read but not told yet. */
 type Reading = { events: Iterator<JobEvent, void>; ahead: JobEvent | undefined };
-/** By job. Streams go on side by side: each log is read on where it was left, not to its end again for each event. */
+/** By job. Streams interleave: each log is continued where it was left, instead of being opened again for each event. */
 export type Readings = Map<number, Reading>;
-/** Each holds a row of deltas: those of all jobs of a page at once would be too much. */
+/** Each holds a row of deltas: one for every job of a page at once would be too much. */
 const READINGS = 16;
 
 /**
- * The next events after a place, in order; each is read as it is asked for. What is still to be told as it comes (new jobs that the coordinator has not
- * confirmed) is left out.
+ * The next events after a place, in order; each is read when it is taken. Events that are still to be told as they come (of new jobs that the coordinator
+ * has not confirmed) are left out.
  */
 export class Page {
-  /** Nothing came after it when it was looked for. */
+  /** No event came after this page when it was made. */
   readonly last: boolean;
-  /** Nothing will ever come before its end that is not in it: it is as good later on. */
+  /** No event can come before this page's end that is not in it, so the page stays valid. */
   readonly whole: boolean;
   /** For the next page. */
   readonly looked: Looked;
@@ -53,7 +53,7 @@ export class Page {
     return this.#next === this.#spots.length;
   }
 
-  /** Takes the next; its event is missing if it was deleted meanwhile. `readings`: of this turn. */
+  /** Takes the next event, which is undefined if it was deleted meanwhile. `readings`: those of this turn. */
   take(desk: Desk, readings: Readings): { place: number; event: JobEvent | undefined } {
     const { n, place, seq } = this.#spots[this.#next++]!;
     const reading = readings.get(n) ?? this.#open(desk, n, seq);
@@ -72,7 +72,7 @@ export class Page {
   }
 }
 
-/** A page of what stands after a place, and the first job that has any of it. `from`: none before this job has. */
+/** A page of events after a place, and the first job that may have any. `from`: no job before this one has any. */
 function spotsAfter(desk: Desk, after: number, deltas: boolean, from: number): { first: number; spots: Spot[] } {
   if (after >= desk.order.last) return { first: from, spots: [] };
   let first: number | null = null;
@@ -82,7 +82,7 @@ function spotsAfter(desk: Desk, after: number, deltas: boolean, from: number): {
   };
   for (const row of desk.store.unsettled(after, from)) {
     first ??= row.n;
-    // Jobs have their first places in the order in which they came: this one's, and those of all after it, are beyond the page.
+    // Jobs get their first places in the order in which they came: this job's events, and those of all later jobs, are beyond the page.
     if (row.place !== undefined && spots.length === PAGE && row.place > spots.at(-1)!.place) break;
     for (const spot of spotsOf(desk, row, after, deltas)) spots.push(spot);
     if (spots.length > 2 * PAGE) cut();

@@ -1,10 +1,10 @@
 /**
- * Jobs that somebody waits for as for a plain call to OpenAI. Law: while the caller is there, or may come back, the job is theirs alone: a
- * retry of the same body finds it, whoever has been answered cannot find it again (but by a retry at once, or when it would give up waiting), and who stays
- * away for good leaves nothing running that nobody wants.
+ * Jobs that a caller waits for as for a plain call to OpenAI. Law: while the caller is there, or may come back, the job is theirs alone. A retry with
+ * the same body finds it; a caller that was answered cannot find it again (except by a retry at once, or when it would give up waiting); and a caller that
+ * stays away for good leaves nothing running that nobody wants.
  *
- * A caller is there while its door's socket is; others may watch the job meanwhile, and change nothing. Two callers may send the same body and want an
- * answer each, so a retry is given a job whose caller is not there, if there is one.
+ * A caller is there while its door's socket is open; others may watch the job meanwhile, which changes nothing. Two callers may send the same body and want
+ * an answer each, so a retry is given a job whose caller is not there, if there is one.
  */
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { Call } from "../../schemas/rpc.ts";
@@ -17,20 +17,20 @@ import { idOf } from "./view.ts";
 
 /** How long a caller may stay away before the job is given up. SDKs wait eight seconds at most between two tries. */
 const GRACE_MS = 30_000;
-/** An answer that nobody has fetched is kept for a retry so long. */
+/** How long an answer that nobody has fetched is kept for a retry. */
 const UNFETCHED_MS = 300_000;
-/** A job whose caller was sent away by ourselves, and told that it stays alive, is given up after this only. */
+/** A job whose caller we sent away ourselves, with the promise that it lives on, is given up only after this. */
 const DISMISSED_MS = 86_400_000;
-/** A call is so much older to its client than to us, at most. */
+/** For its client, a call is at most this much older than for us. */
 const UNDERWAY_MS = 1_000;
-/** Between a retry's being given a job and its following it, no other is given the same. */
+/** How long a retry that was given a job may take to follow it: no other is given the same job meanwhile. */
 const HANDOVER_MS = 5_000;
 
 export class Calls {
   readonly #desk: () => Desk;
-  /** Given to a retry that does not follow it yet: until when, and by which submit. */
+  /** Jobs given to a retry that does not follow them yet: until when, and by which submit. */
   readonly #given = new Map<number, { until: number; nonce: string }>();
-  /** Whose caller is known to have gone. What died with the object died without a word. */
+  /** Jobs whose caller is known to have gone. Doors that died with the object left no word, and are not known here. */
   readonly #gone = new Set<number>();
   readonly #answered: Answered;
 
@@ -40,55 +40,55 @@ export class Calls {
   }
 
   /**
-   * The job that answers a call; null if it needs one of its own. A retry is given the oldest of its body that lost its caller; else the oldest at
-   * all, for that a connection broke may not have shown yet, and to call upstream twice is worse than to answer two callers alike. Not every
-   * program says that it retries: any call is given a job whose caller is known to have left it, unless that was given up since. `nonce`: the submit's.
+   * The job that answers a call; null if it needs one of its own. A retry is given the oldest job with its body that lost its caller, or else the oldest of
+   * all: a broken connection may not have shown yet, and calling upstream twice is worse than answering two callers alike. Not every program says that it
+   * retries, so any call is given a job whose caller is known to have left, unless the job was given up since. `nonce`: the submit's.
    */
   adopt({ body, retried }: Call, nonce: string): JobRow | null {
     const { now } = this.#desk();
     const row = retried ? this.#retriedBy(body) : this.#leftBehind(body);
     if (!row) return null;
-    // Somebody else's, perhaps, who was told to come back in a moment.
+    // Perhaps the job of another caller, who was told to come back in a moment: that retry then needs a job of its own.
     if (!retried && this.#dismissedAt(row) > now() - MOMENT_MS) this.#answered.refused(body);
     this.#given.set(row.n, { until: now() + HANDOVER_MS, nonce });
     if (retried) this.returned(row);
-    // Whoever else comes for it and goes changes nothing in what its caller was told.
+    // Another caller that comes for the job, and goes, changes nothing in what its own caller was promised.
     else this.#miss(row);
     return row;
   }
 
-  /** Its caller is here again, whom we may have sent away ourselves: it was told to come back, and did. */
+  /** The job's caller is back: a promise that it was given when we sent it away no longer counts. */
   returned(row: JobRow): void {
     if (!row.call) return;
     this.#desk().store.calls.promise(row.call.body, row.n, null);
     this.#miss(row);
   }
 
-  /** The job that a submit was given before, if this is its repetition. */
+  /** The job that a submit was given before, if this is the same submit repeated. */
   adoptedBy(nonce: string): JobRow | null {
     for (const [n, given] of this.#given) if (given.nonce === nonce) return this.#desk().store.job(n);
     return null;
   }
 
-  /** The caller was sent the whole answer. `givesUpMs`: when it would try again, had none of it arrived; null if it would not. */
+  /** The caller was sent the whole answer. `givesUpMs`: ms until it would try again if none of it arrived; null if it would not. */
   collect(id: string, givesUpMs: number | null): void {
     const { now, store } = this.#desk();
     const row = find(this.#desk(), id);
     if (row?.call) store.calls.noteSent(row.call.body, row.n, now(), givesUpMs === null ? null : now() + givesUpMs);
   }
 
-  /** The caller has gone, and was not sent the whole answer: of a job that has ended, its door's going does not say which. */
+  /** The caller has gone without being sent the whole answer. Noted for ended jobs only: there, the closing of its door does not say whether it was sent. */
   abandon(id: string): void {
     const row = find(this.#desk(), id);
     if (row && isEnd(row.status)) this.#leave(row);
   }
 
-  /** A call has become no job: its caller may come again. */
+  /** A call did not become a job: its caller may come again. */
   refused({ body }: Call): void {
     this.#answered.refused(body);
   }
 
-  /** The caller is sent away to come back: its job lives on. */
+  /** The caller is sent away and told to come back: its job lives on. */
   dismiss(id: string): void {
     const { now, store } = this.#desk();
     const row = find(this.#desk(), id);
@@ -97,23 +97,23 @@ export class Calls {
     store.calls.promise(row.call.body, row.n, now() + DISMISSED_MS);
   }
 
-  /** Calls have become jobs: who does not follow them is missed in time. */
+  /** Calls have become jobs: an alarm checks in time whether their callers follow them. */
   began(rows: JobRow[]): void {
     const { now, wakeBy } = this.#desk();
     if (rows.some(({ call }) => call?.onDisconnect === "cancel")) wakeBy(now() + GRACE_MS);
   }
 
-  /** Its caller's door is there. */
+  /** The door of the job's caller is there. */
   came(n: number): void {
     const { store } = this.#desk();
     this.#given.delete(n);
     this.#gone.delete(n);
     const row = store.job(n);
-    // As if it had never left: when it does, or this object dies, its time begins anew.
+    // As if it had never left: when it does, or this object dies, its grace period begins anew.
     if (row?.call && (store.calls.leftAt(row.call.body, n) ?? 0) > row.accepted_at) store.calls.leave(row.call.body, n, row.accepted_at);
   }
 
-  /** Its caller's door has gone, or one that follows it, which may be that. */
+  /** The door of the job's caller has gone, or a follower that may be that door. */
   left(n: number): void {
     const { called, now, store, wakeBy } = this.#desk();
     const row = this.#gone.has(n) || called(n) ? null : store.job(n);
@@ -123,7 +123,7 @@ export class Calls {
     wakeBy(now() + GRACE_MS);
   }
 
-  /** Gives up the jobs whose callers stayed away; answers when to look again (ms), null if nobody is missed. */
+  /** Gives up the jobs whose callers stayed away; returns when to look again (ms), null if nobody is missing. */
   async sweep(): Promise<number | null> {
     const desk = this.#desk();
     let next: number | null = null;
@@ -136,7 +136,7 @@ export class Calls {
       if (row?.call?.onDisconnect !== "cancel") continue;
       let until = Math.max(left_at + GRACE_MS, this.#given.get(n)?.until ?? 0);
       if (until <= desk.now() && left_at <= row.accepted_at) {
-        // Nobody said that it left: it never came, or its door broke with this object and is on its way back.
+        // No departure was noted: the caller never came, or its door broke with this object and is on its way back.
         this.#leave(row);
         until = desk.now() + GRACE_MS;
       }
@@ -169,26 +169,26 @@ export class Calls {
     const left = new Set(store.calls.leftBehind(body));
     const lost = find((n) => left.has(n) && !this.#isGiven(n) && !called(n));
     if (lost) return lost;
-    // The retry of a call that never became a job is to have one of its own.
+    // The retry of a call that never became a job gets a job of its own.
     if (this.#answered.explains(body)) return null;
     return (
       find((n) => !this.#isGiven(n) && !called(n)) ??
       this.#missed(body, 1) ??
       find((n) => !this.#isGiven(n)) ??
-      // Also one that was just given to a retry: this may be the retry of that.
+      // Even one that was just given to a retry: this may be a retry of that retry.
       find(() => true) ??
       this.#missed(body, Number.POSITIVE_INFINITY)
     );
   }
 
-  /** Who is here again and does not follow it is missed from now on. */
+  /** The caller is back, but counts as away until it follows the job. */
   #miss(row: JobRow): void {
     const { now, wakeBy } = this.#desk();
     this.#leave(row);
     wakeBy(now() + GRACE_MS);
   }
 
-  /** Its caller is away from now on: later than it came, for of one whose caller has not begun to follow it, left_at says when that was. */
+  /** The job's caller is away from now on. Noted as later than accepted_at: a left_at equal to that means that no departure was noted. */
   #leave({ accepted_at, call, n }: JobRow): void {
     const { now, store } = this.#desk();
     if (call) store.calls.leave(call.body, n, Math.max(now(), accepted_at + 1));
@@ -199,12 +199,15 @@ export class Calls {
     return (this.#desk().store.calls.promisedUntil(call!.body, n) ?? 0) - DISMISSED_MS;
   }
 
-  /** One that was given up has no answer to come back for, one that ended long ago is kept no longer, and one with an Idempotency-Key is found by that. */
+  /** A job that was given up has no answer, one that ended long ago is no longer kept for a retry, and one with an Idempotency-Key is found by that. */
   #isWorthIt({ ended_at, idempotency_key, status }: JobRow): boolean {
     return idempotency_key === null && status !== "cancelled" && (ended_at === null || this.#desk().now() - ended_at <= UNFETCHED_MS);
   }
 
-  /** What was sent may not have arrived: a connection can break over the last bytes, or long before without a word, and nobody here knows. `times`: fewer times than that it was given again. */
+  /**
+   * A job whose answer was sent, but may not have arrived: a connection can break on the last bytes, or long before without a word, and nobody here knows.
+   * `times`: only one that was given again fewer times than this.
+   */
   #missed(body: string, times: number): JobRow | null {
     const { now, store } = this.#desk();
     const sent = store.calls.sent(body, now() - MOMENT_MS, now() + UNDERWAY_MS).flatMap((n) => store.job(n) ?? []);

@@ -1,4 +1,4 @@
-/** A reader that lacks events is told what it missed, job by job, out of the log. */
+/** A reader that lacks events is told what it missed, job by job, from the log. */
 import { aTurn } from "../../platform/turns.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import type { Behind } from "./arrears.ts";
@@ -10,8 +10,8 @@ import type { Sources } from "./sources.ts";
 type Wants = (job: string) => { deltas: boolean } | null;
 
 /**
- * Tells a reader what it lacks of one mailbox's jobs. Answers those whose end it was told, or that are gone, and whether the mailbox could not be reached:
- * then it is to be tried again.
+ * Tells a reader what it lacks of one mailbox's jobs. `over`: jobs whose end it was told, or that are gone; `unreachable`: the mailbox could not be reached
+ * and must be tried again.
  */
 export async function catchUp(
   reader: Reader,
@@ -32,20 +32,20 @@ export async function catchUp(
   return { over, unreachable: false };
 }
 
-/** Tells of one job as much as goes, page by page; answers whether nothing more comes of it. */
+/** Tells as much of one job as its reader takes, page by page; returns whether nothing more will come of it. */
 async function tell(reader: Reader, job: string, behind: Behind, sources: Sources, wants: Wants): Promise<boolean> {
   for (let first = true; ; first = false) {
-    // This very mailbox answers in the same turn: whoever else is there has one between two pages.
+    // This mailbox itself answers in the same turn: between two pages, others get theirs.
     if (!first) await aTurn();
     const wish = wants(job);
     const { newest } = behind;
-    // What it may have been told comes as it came then, each by its own seq: a delta that stands for several would be new to it, and its beginning not.
+    // Events that it may have been told are sent unmerged, as they were then: a merged delta would be new to it by its seq, but begin with what it has.
     const apart = reader.verbatim || behind.after < behind.had;
     const page = wish && (await sources.missed({ id: job, after: behind.after, ...wish, verbatim: apart }));
-    // It has begun anew meanwhile, or left.
+    // The client has begun anew meanwhile, or left.
     if (reader.behind.get(job) !== behind) return false;
     if (!page || page.events.length === 0) {
-      // What came while it was asked for may be missing in the answer.
+      // Events that came while the page was asked for may be missing from it.
       if (page && behind.newest > newest) continue;
       const over = page !== null && !(await sources.has(job));
       if (reader.behind.get(job) !== behind) return false;
@@ -62,9 +62,9 @@ async function tell(reader: Reader, job: string, behind: Behind, sources: Source
       behind.after = event.seq;
     }
     const over = isEnd(page.events.at(-1)!.event);
-    // All that there was: what comes from here on is told as it comes. A stream that runs would bring something each time.
+    // It was told all that there was, and is told the rest as it comes: while a stream runs, asking once more would find something each time.
     if (!over && (page.more || behind.newest > behind.after)) {
-      // In the turn in which it was told, lest it be told so again.
+      // Stored in the turn in which it was told, so that it is not told again.
       reader.waits(job);
       continue;
     }

@@ -1,11 +1,11 @@
 /**
- * Idempotency keys of a whole tenant. A job's key is kept in its own mailbox; that the same key does not serve another channel's
- * request as well is kept here, in a mailbox that holds no jobs.
+ * Idempotency keys of a whole tenant. A job's key is kept in the job's own mailbox; this one, which holds no jobs, makes sure that the
+ * same key does not stand for another channel's request as well.
  */
 import type { Claim } from "../../schemas/rpc.ts";
 import type { Desk } from "./desk.ts";
 
-/** Claims each key for a request; false where it was claimed for another one. */
+/** Claims each key for a request; false where it was already claimed for another one. */
 export function claim(desk: Desk, claims: Claim[]): boolean[] {
   const { now, settings, store } = desk;
   desk.wakeBy(now() + settings.retentionMs);

@@ -1,6 +1,6 @@
 /**
- * One socket as a reader of events: what it was sent of each job, and what it lags behind with. Law: the events of a job go out in the order of their
- * seq, none twice and none left out; what a reader lacks, since it lags or since an event was lost on its way here, the log has, and nothing waits for it in memory.
+ * One socket as a reader of events: what it was sent of each job, and what it lags behind with. Law: the events of a job go out in the order of their seq,
+ * none twice and none left out. What a reader lacks, because it lags or because an event was lost on its way here, is in the log; nothing waits in memory.
  */
 import { isEnd } from "../../policy/lifecycle.ts";
 import { Manners } from "../../policy/manners.ts";
@@ -13,10 +13,10 @@ import { send, sendText } from "./frames.ts";
 import { endPass } from "./passes.ts";
 import { acks, grantOf, isVerbatim, startAcking } from "./sockets.ts";
 
-/** How an event comes to a reader: as it happens, out of the log, where numbers may be missing, or in the order of a channel of this very mailbox. */
+/** How an event comes to a reader: as it happens; from the log, where numbers may be missing; or in the order of this mailbox's own channel. */
 type Manner = "live" | "logged" | "consumed";
 
-/** What a reader asks of its lobby, and writes down, so that sleep loses nothing. */
+/** What a reader needs from its lobby; what it lacks is stored there, so that sleep loses nothing. */
 export type Notes = {
   /** ms since the epoch. */
   now: () => number;
@@ -27,7 +27,7 @@ export type Notes = {
   caughtUp: (job: string) => void;
 };
 
-/** `window`: null while its client does not ack. `expiresAt`: when its token does, in ms. */
+/** `window`: null while its client does not ack. `expiresAt`: when its token expires, ms. */
 type Line = { sockets: WebSocket[]; window: Window | null; verbatim: boolean; expiresAt: number };
 
 export class Reader {
@@ -37,42 +37,42 @@ export class Reader {
   readonly behind = new Arrears();
   readonly manners = new Manners();
   /**
-   * It was sent more than it dealt with: everything waits for its turn, until it was told all that is to be had. Else only the jobs wait of which
-   * something was lost on its way here, or is kept by a mailbox that does not answer.
+   * It was sent more than its client dealt with: everything waits for its turn, until it was told all that can be had. Otherwise only those jobs wait that
+   * lost an event on its way here, or whose mailbox does not answer.
    */
   #lagging = false;
-  /** Forgotten with the object: a client may then see an event again, and knows it by its seq. */
+  /** Lost with the object: a client may then see an event twice, and recognises it by its seq. */
   readonly #sent: SentTo;
-  /** Of jobs that it began anew from before what it was sent: up to where that may have been on its way. */
+  /** For jobs that its client began anew at an earlier seq than it was sent: up to which seq events may have been on their way. */
   readonly #crossed = new Map<string, number>();
   readonly #find: () => WebSocket[];
   readonly #notes: Notes;
   #found: Line | null = null;
   #over = false;
 
-  /** `find` the socket: not before it is needed, for an object that wakes may have thousands of readers. */
+  /** `find` the socket: called only when needed, because an object that wakes may have thousands of readers. */
   constructor(find: () => WebSocket[], notes: Notes, sent: SentTo) {
     this.#find = find;
     this.#notes = notes;
     this.#sent = sent;
   }
 
-  /** Whether it is to be sent nothing more for now. */
+  /** Whether nothing more should be sent to it for now. */
   get full(): boolean {
     return this.#line.window?.full ?? false;
   }
 
-  /** Whether it is worth telling it what it lacks: not after every ack. */
+  /** Whether it has enough room to be told what it lacks: not after every ack. */
   get roomy(): boolean {
     return this.#line.window?.roomy ?? true;
   }
 
-  /** Whether it is told chunks as upstream wrote them, each by itself. */
+  /** Whether it is told each chunk separately, as upstream wrote it. */
   get verbatim(): boolean {
     return this.#line.verbatim;
   }
 
-  /** Whether its client says how far it is. */
+  /** Whether its client acks what it has dealt with. */
   get acks(): boolean {
     return this.#line.window !== null;
   }
@@ -81,7 +81,7 @@ export class Reader {
     return this.#lagging;
   }
 
-  /** So many frames more were dealt with. The first such word is kept with the socket. */
+  /** Its client has dealt with this many more frames. The first ack is noted with the socket. */
   acked(frames: number): void {
     const line = this.#line;
     if (!line.window) for (const socket of line.sockets) startAcking(socket);
@@ -89,13 +89,13 @@ export class Reader {
     line.window.acked(frames);
   }
 
-  /** What goes to it, in its turn: at once, or later if it lags. Answers whether it went. */
+  /** Sends it an event in its turn: at once, or later if it lags. Returns whether the event was sent. */
   take(frame: EventFrame, deltas: boolean, manner: Manner = "live"): boolean {
     const { event } = frame;
     if (!this.wants(event, deltas)) return false;
     const sent = this.#sent.of(event.job);
     const last = sent ?? event.since;
-    // What it lacks since then is all that is known: it may have been told any of it.
+    // What it was sent before is forgotten: it may have been told any event since `last`.
     const had = sent === undefined && last !== undefined ? event.seq : 0;
     if (this.behind.has(event.job)) this.lose(event.job, event.seq - 1, event.seq);
     else if (this.full || this.#lagging) this.#fallBehind(event.job, last ?? event.seq - 1, event.seq, had);
@@ -104,12 +104,12 @@ export class Reader {
     return false;
   }
 
-  /** Whether it is to have an event that it has not had. */
+  /** Whether it wants an event, and has not been sent it. */
   wants({ event, job, seq }: ToldEvent, deltas: boolean): boolean {
     return (event !== "delta" || deltas) && seq > (this.#sent.of(job) ?? 0);
   }
 
-  /** Sends it, whatever else waits; with its cursor to a consumer. Answers whether it went: after the expiry of its token nothing does. */
+  /** Sends it an event, whatever else waits; a consumer gets the cursor too. Returns whether it was sent: nothing is after its token has expired. */
   put(frame: EventFrame, consumer = false): boolean {
     if (this.#line.expiresAt <= this.#notes.now()) return this.#end();
     const { event } = frame;
@@ -121,7 +121,7 @@ export class Reader {
     return true;
   }
 
-  /** Who names a job says what it has of it, and is sent the rest, whatever went over this socket before. */
+  /** A client that names a job says what it has of it, and is sent the rest, whatever went over this socket before. */
   startFrom(job: string, seq: number): void {
     const sent = Math.max(this.#sent.of(job) ?? 0, this.#crossed.get(job) ?? 0);
     this.#sent.put(job, seq);
@@ -143,13 +143,13 @@ export class Reader {
     this.#ease();
   }
 
-  /** A mailbox did not answer: what belongs to it waits, until then (ms) at least. */
+  /** A mailbox did not answer: its jobs wait, at least until then (ms). */
   waitsFor(site: string, until: number): void {
     this.behind.silent(site, until);
     this.#ease();
   }
 
-  /** What it was sent in the meantime is written down: the rest is not to be had now. */
+  /** The rest of a job cannot be had now: stores how far it was sent. */
   waits(job: string): void {
     const behind = this.behind.get(job);
     if (behind) this.#notes.behind(job, behind);
@@ -167,7 +167,7 @@ export class Reader {
     this.behind.add(job, { after, newest: after, had });
   }
 
-  /** Events of a job after a seq, up to another, have not come: the reader is told them out of the log. `had`: those up to it may have come after all. */
+  /** Events of a job after `after`, up to `newest`, have not come: the reader is told them from the log. `had`: it may already have those up to this seq. */
   lose(job: string, after: number, newest: number, had = 0): void {
     const behind = this.behind.get(job);
     if (behind) behind.newest = Math.max(behind.newest, newest);
@@ -178,7 +178,7 @@ export class Reader {
     }
   }
 
-  /** The same, but perhaps it was told them by another way: out of the log, as it began to follow. */
+  /** The same, but it may have been told them in another way: from the log, when it began to follow. */
   mayLack(job: string, after: number, newest: number): void {
     const sent = this.#sent.of(job);
     const last = sent ?? after;
@@ -208,7 +208,7 @@ export class Reader {
     if (this.behind.outOfReach) this.#lagging = false;
   }
 
-  /** Says that it has fallen behind. */
+  /** Tells its client that it has fallen behind. */
   lags(): void {
     for (const socket of this.#line.sockets) send(socket, { type: "lagging" });
   }
@@ -226,7 +226,7 @@ export class Reader {
   }
 }
 
-/** Whether something between a seq that a reader has and an event has not come. */
+/** Whether an event between the last one that a reader has and this one has not come. */
 function lacks({ prior = 0, seq }: ToldEvent, last: number, deltas: boolean): boolean {
   return deltas ? seq > last + 1 : prior > last;
 }

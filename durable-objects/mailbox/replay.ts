@@ -1,4 +1,4 @@
-/** What a client missed: the log and the deltas of a job after a seq, and who is told of the rest. */
+/** What a client missed: the log and the deltas of a job after a seq; and which lobbies are told the rest. */
 import { mailboxName } from "../../platform/mailboxes.ts";
 import { pageOf } from "../../policy/deltas.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
@@ -14,16 +14,16 @@ import type { Delta } from "./store/deltas.ts";
 import type { JobRow } from "./store/store.ts";
 import { asAccepted, idOf, jobOf } from "./view.ts";
 
-/** Characters of events in one answer, and one event beyond: far below the 32 MiB that one may have, and little of an object's memory. */
+/** Characters of events in one answer, plus one event: far below the 32 MiB that an answer may have, and little of an object's memory. */
 const FOLLOWED_CHARACTERS = 4_000_000;
 const PAGE_CHARACTERS = 1_000_000;
-/** Where the lobby has no room left: how far each job goes is enough, and a page has something of it. */
+/** `least`: where the lobby has no room left, a `follow` need only say how far each job goes, but a page must hold something. */
 export const FOLLOWED = { most: FOLLOWED_CHARACTERS, least: 0 };
 export const PAGE = { most: PAGE_CHARACTERS, least: 50_000 };
 
 /**
- * A lobby follows jobs or the whole channel. What is answered and what is told later join without a gap: both are read and registered
- * in one turn. Beyond what one answer holds, it says how far it goes.
+ * A lobby follows jobs or the whole channel. The answer and what is told later join without a gap, because reading and registering
+ * happen in one turn. Of jobs whose events exceed the answer, it says how far it goes.
  */
 export function follow(desk: Desk, call: FollowCall): Followed {
   const lobby = mailboxName(call.lobby);
@@ -70,14 +70,14 @@ export function unfollow(desk: Desk, call: UnfollowCall): void {
   for (const id of call.jobs) {
     const row = find(desk, id);
     if (!row) continue;
-    // Who follows the channel as well is still to be told of an end.
+    // A lobby that follows the channel as well must still be told of an end.
     if (!isEnd(row.status) || !desk.followers.has(WHOLE_CHANNEL, lobby)) desk.followers.remove(row.n, lobby, call.leave);
-    // A caller's door follows from here. Perhaps it was that, and died without a word.
+    // A caller's door follows from this mailbox: this may be that door, which died without a word.
     if (lobby === mailboxName(desk.address)) desk.calls.left(row.n);
   }
 }
 
-/** What is written of a job's events, for who does not follow, as far as one answer has room; null when there is no such job. */
+/** A job's stored events, for a client that does not follow it, as far as one answer has room; null if there is no such job. */
 export function eventsOf(desk: Desk, id: string, after: number, deltas: boolean, limit = Number.POSITIVE_INFINITY): Logged | null {
   const row = find(desk, id);
   if (!row) return null;
@@ -92,14 +92,14 @@ export function eventsOf(desk: Desk, id: string, after: number, deltas: boolean,
   return { events, more: false, from };
 }
 
-/** What who claims to know a seq is told after: beyond all that there is it counts as the last. Of an end that there is, such a one cannot know. */
+/** The seq after which a client is told events. A claimed seq beyond the last counts as the last, or if the job has ended, as the one before its end. */
 function startOf(desk: Desk, row: JobRow, claimed: number): number {
   const last = lastSeq(desk, row);
   if (claimed <= last) return claimed;
   return isEnd(row.status) ? last - 1 : last;
 }
 
-/** Events of a job after a seq, in order, one by one: of a long stream no more is read than is taken. */
+/** Events of a job after a seq, in order, one by one, so that no more of a long stream is read than is taken. */
 export function* replayed(desk: Desk, id: string, row: JobRow, after: number, deltas: boolean): Generator<JobEvent, void> {
   const missed = deltas ? desk.store.deltas.after(row.n, after) : [].values();
   let delta = missed.next();
@@ -114,7 +114,7 @@ function deltaOf(job: string, { chunks, seq }: Delta): JobEvent {
   return { job, seq, event: "delta", data: { chunks } };
 }
 
-/** The newest event of a job, of all or of those that are no deltas; null if there is no such job. */
+/** The newest event of a job, deltas included or not; null if there is no such job. */
 export function newest(desk: Desk, n: number, deltas: boolean): JobEvent | null {
   const row = desk.store.job(n);
   if (!row) return null;
@@ -126,7 +126,7 @@ function newestSeq(desk: Desk, row: JobRow, deltas: boolean): number {
   return deltas ? lastSeq(desk, row) : entriesOf(row).at(-1)![0];
 }
 
-/** What a reader lacks of a job: deltas that follow each other are one, but for who wants each as it came. */
+/** What a reader lacks of a job. Consecutive deltas are merged, unless the reader wants each as it came. */
 export function missed(desk: Desk, { after, deltas, id, room = PAGE_CHARACTERS, verbatim }: Missing): Missed {
   const row = find(desk, id);
   return pageOf(row ? replayed(desk, id, row, after, deltas) : [], room, !verbatim);

@@ -1,8 +1,8 @@
 /**
- * The mailboxes that a lobby follows on behalf of its sockets. To this very mailbox calls are no calls at all, and are answered in the same turn.
- * Law: a call that was given up may still come about. So every `unfollow` has a number, and a `follow` says the last one before it: what comes about after a
- * `follow` that it does not know of is void. Of each socket one `follow` at a time is under way to a channel, or waits there for its turn: however
- * much one asks for, it takes no other's.
+ * The mailboxes that a lobby follows on behalf of its sockets. The lobby's own mailbox is called directly, and answers in the same turn.
+ * Law: a call that was given up may still take effect. So every `unfollow` has a number, and a `follow` names the last one before it: an `unfollow` that
+ * takes effect after the `follow`, but is not newer, is void. Each socket has one `follow` at a time under way to a channel, or waiting there for its turn:
+ * however much one socket asks for, it takes no other's turn.
  */
 import { parseJobId } from "../../platform/ids.ts";
 import { callMailbox, within } from "../../platform/objects.ts";
@@ -16,22 +16,22 @@ import { parseTarget } from "./targets.ts";
 /** A mailbox that has not answered by then is asked again later. */
 const ANSWER_MS = 10_000;
 
-/** Numbers that are set aside by one row written, and skipped when the object dies. */
+/** Numbers that one row write reserves; those left of them are skipped when the object dies. */
 const BLOCK = 1_000;
 
-/** `asked`: what is under way. An `unfollow` waits for it: one that overtook its `follow` would leave a follower that nobody is. `users`: of the site. */
+/** `asked`: `follow` calls under way. An `unfollow` waits for them: if it overtook one, a follower without readers would stay. `users`: of this entry. */
 type Site = { asked: Set<Promise<unknown>>; users: number };
 
 export class Sources {
   readonly #desk: () => Desk;
-  /** The last to follow, by channel and socket: what a socket asks for is answered in order. */
+  /** The last `follow` of each socket to each channel: what a socket asks for is answered in order. */
   readonly #tails = new Map<string, Promise<unknown>>();
   /** By channel, while somebody asks. */
   readonly #sites = new Map<string, Site>();
   readonly #asking = new Asking();
   /** Number of the last `unfollow`. */
   #left: number;
-  /** Set aside up to here. */
+  /** Numbers are reserved up to here. */
   #limit: number;
 
   constructor(desk: () => Desk, store: MailboxStore) {
@@ -40,7 +40,7 @@ export class Sources {
     this.#limit = this.#left;
   }
 
-  /** `wish`: what is still wanted, when it is the socket's turn. */
+  /** `wish` is called when it is the socket's turn, and says what is still wanted. */
   async follow(channel: string, socketId: string, wish: () => FollowCall): Promise<Followed> {
     if (this.#isHere(channel)) return follow(this.#desk(), wish());
     const turn = `${socketId} ${channel}`;
@@ -54,7 +54,7 @@ export class Sources {
     }
   }
 
-  /** Nobody of this lobby follows these targets any more. A mailbox that is not told finds out by the answer to what it sends. */
+  /** No socket of this lobby follows these targets any more. A mailbox that cannot be told finds out from the answer to its next events. */
   async leave(targets: string[]): Promise<void> {
     const { address } = this.#desk();
     const calls = new Map<string, UnfollowCall>();
@@ -74,7 +74,7 @@ export class Sources {
     await Promise.allSettled(told);
   }
 
-  /** What was missed of a job, as far as one answer has room. */
+  /** What was missed of a job, as much as one answer has room for. */
   async missed(job: Missing): Promise<Missed> {
     const desk = this.#desk();
     const { channel } = parseJobId(desk.address.tenant, job.id)!;
@@ -82,7 +82,7 @@ export class Sources {
     return this.#asking.ask([`missed ${channel}`], PAGE, (room) => this.#call(channel, (stub) => stub.missed({ ...job, room })));
   }
 
-  /** Whether there is such a job, or not any more. */
+  /** Whether the job still exists. */
   async has(id: string): Promise<boolean> {
     const desk = this.#desk();
     const { channel } = parseJobId(desk.address.tenant, id)!;
