@@ -1,66 +1,66 @@
 /**
- * Brings events to one lobby elsewhere. Law: of each job in the order of its events, in one message at a time; nothing waits for a lobby, and little is
- * held for it: one that cannot take events now is told the newest of each job later, and by its number finds what it lacks, which the log has.
+ * Brings events to one other lobby. Law: each job's events go in order, in one message at a time. Nothing waits for a lobby, and little is held for it:
+ * one that cannot take events now is told the newest of each job later, sees by its seq what it lacks, and finds that in the log.
  */
 import { aTurn } from "../../platform/turns.ts";
 import type { JobEvent } from "../../schemas/event.ts";
 import { EventFrame } from "./frames.ts";
 
-/** Events that may wait while a message is under way, in characters: a second and more of forty streams at full speed, and a part of an object's memory. */
+/** Characters of events that may wait while a message is under way: over a second of forty streams at full speed, and a part of an object's memory. */
 const WAITING_CHARACTERS = 8_000_000;
-/** Of a message, and one event beyond: far below the 32 MiB that it may have. */
+/** Characters in a message, plus one event: far below the 32 MiB that it may have. */
 const MESSAGE_CHARACTERS = 4_000_000;
-/** Jobs whose newest event is looked up for one message: the messages of all lobbies may be written in one turn, and nothing else is done meanwhile. */
+/** Jobs whose newest event is looked up for one message: messages to all lobbies may be written in one turn, in which nothing else is done. */
 const MESSAGE_JOBS = 250;
-/** A lobby that could not be reached is tried again after this, then after twice as long, and so on. It was tried for half a second before. */
+/** A lobby that could not be reached is tried again after this, then after twice as long, and so on. Each try itself repeats for half a second. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 300_000;
 
-/** A lobby that could not be told. `since`: what happened from then on (ms) it may lack; `until`: it is left alone until then (ms). */
+/** A lobby that could not be told. `since`: it may lack what happened from then on (ms); `until`: it is left alone until then (ms). */
 export type Outage = { since: number; failures: number; until: number };
 
-/** What a courier needs of its mailbox. */
+/** What a courier needs from its mailbox. */
 export type Route = {
-  /** Answers to how many sockets they went at most. @throws if the lobby cannot be reached, or does not answer in time. */
+  /** Returns to how many sockets any of them went at most. @throws if the lobby cannot be reached, or does not answer in time. */
   relay: (events: JobEvent[]) => Promise<number>;
-  /** The newest event of a job; null if the lobby follows it no more. */
+  /** The newest event of a job; null if the lobby no longer follows it. */
   newest: (n: number) => JobEvent | null;
   /**
-   * Jobs of a stretch of numbers before one, of which something happened from an instant on (ms), or may have, and where the next stretch ends; null if it was
-   * the last.
+   * Jobs in a stretch of numbers before `before` to which something happened, or may have, from an instant on (ms). `below`: the next stretch's `before`, null
+   * if this was the last.
    */
   open: (since: number, before: number) => { jobs: number[]; below: number | null };
-  /** The seq of the first event of a job from an instant on (ms); Infinity if that is not known. */
+  /** The seq of a job's first event from an instant on (ms); Infinity if that is not known. */
   firstSince: (n: number, since: number) => number;
-  /** The lobby has it. */
+  /** The lobby has the event. */
   arrived: (n: number, event: JobEvent) => void;
-  /** It cannot be told now: to be kept, so that sleep does not forget it. */
+  /** The lobby cannot be told now: stores the outage, so that sleep does not lose it. */
   failed: (outage: Outage) => void;
-  /** It has been told all that it could not be. */
+  /** The lobby has been told all that it missed. */
   recovered: () => void;
-  /** So many characters more, or less, are held for the lobby. */
+  /** This many characters more (or less, if negative) are held for the lobby. */
   holds: (more: number) => void;
-  /** Characters that may be held beyond those that are, for all lobbies. */
+  /** How many more characters may be held, for all lobbies. */
   room: () => number;
   now: () => number;
-  /** Lets the object live until the work is done. */
+  /** Keeps the object alive until the work is done. */
   background: (work: Promise<unknown>) => void;
   /** Makes sure that the object is awake by then (ms). */
   wakeBy: (at: number) => void;
 };
 
-/** `size`: in characters, 0 of one that does not have to wait; `at`: since when the lobby lacks it, ms. */
+/** `size`: in characters, 0 if it does not have to wait; `at`: since when the lobby lacks it, ms. */
 type Letter = { n: number; event: JobEvent; size: number; at: number; done: (readers: number) => void };
 
 /**
- * What a lobby lacks of a job: from a seq on (Infinity: that is not known), and from when on (ms). `since`: what happened from then on (ms) it may lack too,
- * null for nothing; which seq that is, is looked up when it is told.
+ * What a lobby lacks of a job: from which seq on (Infinity: not known), and `at`: since when (ms). `since`: it may also lack what happened from then on (ms),
+ * null for nothing; the seq of that is looked up when the lobby is told.
  */
 type Lack = { seq: number; at: number; since: number | null };
-/** Of the jobs below a number the lobby may lack what happened from an instant on (ms): they are gone through when it is told. */
+/** The lobby may lack what happened to the jobs below a number from an instant on (ms): they are gone through when it is told. */
 type Search = { since: number; below: number };
 
-/** An event is written out once to know its size, however many lobbies it goes to. */
+/** An event is serialised only once to know its size, however many lobbies it goes to. */
 const sizes = new WeakMap<JobEvent, number>();
 
 function sizeOf(event: JobEvent): number {
@@ -73,7 +73,7 @@ export class Courier {
   readonly #route: Route;
   #waiting: Letter[] = [];
   #characters = 0;
-  /** Jobs of which the lobby lacks events that are held here no longer. What comes of them meanwhile is in their newest event. */
+  /** Jobs of which the lobby lacks events that are no longer held here. Telling their newest event covers those that come meanwhile. */
   readonly #lacking = new Map<number, Lack>();
   #search: Search | null = null;
   #underway = false;
@@ -82,7 +82,7 @@ export class Courier {
   /** ms */
   #pausedUntil: number;
 
-  /** `outage`: one that was kept. */
+  /** `outage`: one that was stored. */
   constructor(route: Route, outage: Outage | null = null) {
     this.#route = route;
     this.#outage = outage;
@@ -94,17 +94,17 @@ export class Courier {
     return !this.#underway && this.#waiting.length === 0 && !this.#lacks;
   }
 
-  /** The lobby has all that it could be told; what it could not, sleep does not forget. */
+  /** Whether the lobby has all that it could be told, and what it could not is stored. */
   get settled(): boolean {
     return !this.#underway && this.#waiting.length === 0 && (!this.#lacks || this.#outage !== null);
   }
 
-  /** When it is to go again, if it waits for that (ms); else null. */
+  /** When it goes again (ms); null if it does not wait for that. */
   get resumesAt(): number | null {
     return this.#underway || !this.#lacks ? null : this.#pausedUntil;
   }
 
-  /** Answers to how many sockets it went at most; 0 if the lobby does not have it yet. */
+  /** Returns to how many sockets the event went at most; 0 if the lobby does not have it yet. */
   bring(n: number, event: JobEvent): Promise<number> {
     const since = this.#search && n < this.#search.below ? this.#search.since : null;
     if (since !== null || this.#lacking.has(n) || this.#pausedUntil > this.#route.now()) {
@@ -121,12 +121,12 @@ export class Courier {
     });
   }
 
-  /** Characters of what waits. */
+  /** Characters of events that wait. */
   get waiting(): number {
     return this.#characters;
   }
 
-  /** Nothing is held any more of what waits. */
+  /** Lets go of the events that wait: the lobby is told their jobs' newest later. */
   letGo(): void {
     const letters = this.#waiting.splice(0);
     this.#hold(-this.#characters);
@@ -136,19 +136,19 @@ export class Courier {
     }
   }
 
-  /** The lobby may lack events of these jobs: since its outage if there is one, else it is not known which. */
+  /** The lobby may lack events of these jobs: those since its outage if there is one, else it is not known which. */
   bringNewest(jobs: Iterable<number>): void {
     for (const n of jobs) this.#lack(n, Number.POSITIVE_INFINITY, this.#route.now(), this.#outage?.since);
     this.go();
   }
 
-  /** It may lack events of any job below a number, from an instant on (ms). */
+  /** The lobby may lack events of any job below a number, from an instant on (ms). */
   search(since: number, below: number): void {
     this.#search = { since, below };
     this.go();
   }
 
-  /** Goes, unless it is under way or pauses. */
+  /** Sends what there is, unless a message is under way or it pauses. */
   go(): void {
     if (this.#underway) return;
     if (this.idle) this.#recover();
@@ -187,7 +187,7 @@ export class Courier {
     return this.#lacking.size > 0 || this.#search !== null;
   }
 
-  /** Goes through jobs until something waits, or there is enough for a message; a stretch in a turn, for there may be very many, and many lobbies. */
+  /** Goes through jobs until something waits, or there is enough for a message; one stretch a turn, because jobs and lobbies may be very many. */
   async #seek(): Promise<void> {
     for (let waits = false; this.#search && !waits; waits = this.#waiting.length > 0 || this.#lacking.size >= MESSAGE_JOBS) {
       await aTurn();
@@ -212,7 +212,7 @@ export class Courier {
     this.#outage = null;
   }
 
-  /** The next message, and how much is held for it. */
+  /** The next message, and how many characters are held for it. */
   #take(): { letters: Letter[]; characters: number } {
     const most = Math.min(MESSAGE_CHARACTERS, this.#characters + this.#route.room());
     let [count, characters] = [0, 0];
@@ -228,7 +228,7 @@ export class Courier {
       jobs++;
       characters += sizeOf(event);
       this.#route.holds(sizeOf(event));
-      // So that a lobby that knows nothing of the job, for it slept, knows what it lacks.
+      // `since` tells a lobby that slept, and so knows nothing of the job, what it lacks.
       const first = since === null ? seq : Math.min(seq, this.#route.firstSince(n, since));
       letters.push({ n, event: { ...event, since: Math.min(first, event.seq) - 1 }, size: 0, at, done: () => {} });
     }

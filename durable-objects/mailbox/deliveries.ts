@@ -1,4 +1,4 @@
-/** Questions about a job's webhook, and the wish that it be told again. */
+/** Questions about a job's webhook, and requests to tell it again. */
 
 import { eventId, eventType } from "../../policy/webhook/event.ts";
 import type { JobEnd } from "../../schemas/job.ts";
@@ -6,7 +6,7 @@ import type { Delivery } from "../../schemas/webhook.ts";
 import { find } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 
-/** None before the job's end, and of a job without a webhook. Null if there is no such job. */
+/** Empty before the job's end, and for a job without a webhook. Null if there is no such job. */
 export function deliveries(desk: Desk, id: string): Delivery[] | null {
   const job = find(desk, id);
   if (!job) return null;
@@ -30,7 +30,7 @@ export function deliveries(desk: Desk, id: string): Delivery[] | null {
   ];
 }
 
-/** Null if there is no such delivery. */
+/** Sends a delivery again. Null if there is no such delivery. */
 export function redeliver(desk: Desk, id: string, delivery: string): Delivery | null {
   const job = find(desk, id);
   const row = job && delivery === eventId(id) ? desk.store.deliveries.get(job.n) : null;

@@ -22,7 +22,7 @@ export type Desk = {
   readonly settings: Settings;
   readonly store: MailboxStore;
   readonly running: Map<number, Running>;
-  /** Whom the coordinator named as it confirmed a job, until that attempt is opened: another's lease of the same number is void. */
+  /** The dispatcher that the coordinator named when it confirmed a job, until that attempt is opened: another's lease of the same attempt is void. */
   readonly promised: Map<number, { attempt: number; dispatcher: string }>;
   readonly followers: Followers;
   readonly inquiries: Inquiries;

@@ -1,7 +1,7 @@
 /**
- * Who is told of this mailbox's events. A client's socket may live in another mailbox (its lobby); the lobby follows here.
- * Law: to each lobby the events of a job go in order, and nothing waits for them to arrive. A lobby elsewhere is a job's follower until the end has reached
- * it, whatever dies in between: one that stands beside an end is the debt of telling it.
+ * Who is told of this mailbox's events. A client's socket may live in another mailbox (its lobby); that lobby follows this mailbox.
+ * Law: to each lobby a job's events go in order, and nothing waits for them to arrive. Another mailbox stays a job's follower until the end has reached it,
+ * whatever dies in between: a follower's row beside a job's end means that the end must still be told.
  */
 import { spotOf } from "../../platform/ids.ts";
 import { mailboxName } from "../../platform/mailboxes.ts";
@@ -17,39 +17,39 @@ import { Untold } from "./untold.ts";
 /** In place of a job's number: every job of the mailbox. */
 export const WHOLE_CHANNEL = 0;
 
-/** While something is to be told elsewhere, the object is woken this often (ms): it may have died over it. */
+/** While something is to be told to other mailboxes, the object is woken this often (ms), in case it died meanwhile. */
 const WATCHDOG_MS = 30_000;
 
-/** Numbers of jobs that are gone through in one turn for what a lobby could not be told. */
+/** Job numbers that are gone through in one turn for what a lobby could not be told. */
 const STRETCH = 2_000;
 
 /**
- * What is held for all lobbies together, in characters, and one event for each beyond: many that cannot be reached at once would fill an object's memory,
- * each with a second of the channel. What is let go the log can tell.
+ * Characters that are held for all lobbies together, plus one event for each: many unreachable lobbies, each with a second of the channel, would otherwise
+ * fill an object's memory. What is let go can be told from the log.
  */
 const HELD_CHARACTERS = 24_000_000;
 
 export type Ways = Pick<Route, "now" | "background" | "wakeBy"> & {
-  /** A while in which the object stays awake. */
+  /** Resolves after a while, in which the object stays awake. */
   rest: () => Promise<void>;
-  /** Hands events to the sockets of this very object, and answers to how many; less than 0 if nobody follows these jobs here. */
+  /** Hands events to this object's own sockets, and returns to how many; less than 0 if nobody follows these jobs here. */
   deliver: (events: JobEvent[]) => number;
-  /** The same to another's. @throws if it cannot be reached, or does not answer in time. */
+  /** The same for another object's. @throws if it cannot be reached, or does not answer in time. */
   relay: (lobby: string, events: JobEvent[]) => Promise<number>;
-  /** The newest event of a job, of all or of those that are no deltas; null if there is no such job. */
+  /** The newest event of a job, deltas included or not; null if there is no such job. */
   newest: (n: number, deltas: boolean) => JobEvent | null;
 };
 
-/** `leaves`: how often the lobby had left somebody, at the newest word that it follows. */
+/** `leaves`: the number of the lobby's last `unfollow`, when it last said that it follows. */
 type Follower = { deltas: boolean; leaves: number };
 
 export class Followers {
   /** By target and lobby name. */
   readonly #byTarget = new Map<number, Map<string, Follower>>();
-  /** To those that have something to be told. */
+  /** For the lobbies that have something to be told. */
   readonly #couriers = new Map<string, Courier>();
   #held = 0;
-  /** Lobbies whose answer to a message is awaited, and whether somebody there has begun to follow since it went. */
+  /** Lobbies whose answer to a message is awaited, and whether they have begun to follow anything since it was sent. */
   readonly #awaited = new Map<string, boolean>();
   readonly #store: MailboxStore;
   readonly #here: string;
@@ -72,7 +72,7 @@ export class Followers {
     return [...this.#lobbies(n).values()].some((deltas) => deltas);
   }
 
-  /** Somebody begins to follow. Answers whether that is new. */
+  /** A lobby begins to follow. Returns whether that is new, or its wish for deltas is. */
   add(target: number, lobby: string, deltas: boolean, leaves = 0): boolean {
     if (this.#awaited.has(lobby)) this.#awaited.set(lobby, true);
     return this.#put(target, lobby, deltas, leaves);
@@ -82,7 +82,7 @@ export class Followers {
     return this.#byTarget.get(target)?.has(lobby) ?? false;
   }
 
-  /** `leave`: the number of the lobby's word that it has left; one that comes late, after that it follows again, is void. */
+  /** `leave`: the number of the lobby's `unfollow`; one that comes late, after the lobby has begun to follow again, is void. */
   remove(target: number, lobby: string, leave = Number.POSITIVE_INFINITY): void {
     const lobbies = this.#byTarget.get(target);
     const follower = lobbies?.get(lobby);
@@ -97,19 +97,19 @@ export class Followers {
     this.#byTarget.delete(n);
   }
 
-  /** The job's end is being written: in the same commit it is put down who elsewhere is to be told. */
+  /** The job's end is being written: the same commit records which other mailboxes are to be told. */
   owe(n: number): void {
     const elsewhere = [...this.#lobbies(n)].filter(([lobby]) => lobby !== this.#here);
     for (const [lobby, deltas] of elsewhere) this.#put(n, lobby, deltas, 0);
     if (elsewhere.length > 0) this.#ways.wakeBy(this.#ways.now() + WATCHDOG_MS);
   }
 
-  /** Tells all who follow this job. Resolves when each lobby has the event or cannot take it now, with the number of sockets that it goes to. */
+  /** Tells all followers of this job. Resolves with the number of sockets that the event went to, once each lobby has it or cannot take it now. */
   async tell(n: number, event: JobEvent): Promise<number> {
     const told = [...this.#lobbies(n)].map(([lobby, deltas]) => {
       if (event.event === "delta" && !deltas) return 0;
       if (lobby !== this.#here) {
-        // An end is owed.
+        // An end is already on record (`owe`).
         if (!isEnd(event.event)) this.#untold.goes();
         return this.#courier(lobby).bring(n, event);
       }
@@ -120,12 +120,12 @@ export class Followers {
     return (await Promise.all(told)).reduce((sum, readers) => sum + readers, 0);
   }
 
-  /** The job has ended: tells those of it who may not know. */
+  /** The job has ended: tells the followers that may not know. */
   tellAgain(n: number): void {
     for (const lobby of this.#byTarget.get(n)?.keys() ?? []) this.#owes(lobby, n);
   }
 
-  /** At wake: tells the ends that were not told for certain, those who could not be told the rest, and what was on its way as the object died. */
+  /** At wake: tells ends that may not have arrived, what lobbies could not be told, and what was on its way when the object died. */
   tellOwed(): void {
     const outages = this.#store.outages.all();
     for (const { lobby, ...outage } of outages) this.#courier(lobby, outage);
@@ -134,19 +134,19 @@ export class Followers {
     const untold = this.#untold.recall();
     if (untold > 0) for (const lobby of this.#elsewhere()) lacks.set(lobby, Math.min(untold, lacks.get(lobby) ?? untold));
     if (lacks.size === 0) return;
-    // Which jobs that concerns, and which of their events, is found when it may be told.
+    // Which jobs that concerns, and which of their events, is looked up when the lobby can be told.
     const below = (this.#store.newest()?.n ?? 0) + 1;
     for (const [lobby, since] of lacks) this.#courier(lobby).search(since, below);
   }
 
-  /** Lobbies elsewhere that follow anything. */
+  /** Other mailboxes that follow anything here. */
   #elsewhere(): Set<string> {
     const lobbies = new Set([...this.#byTarget.values()].flatMap((all) => [...all.keys()]));
     lobbies.delete(this.#here);
     return lobbies;
   }
 
-  /** Goes on telling those who could not be told; answers when to come again (ms), null if nothing is to be told. */
+  /** Goes on telling lobbies that could not be told; returns when to come again (ms), null if nothing is to be told. */
   resume(): number | null {
     let next = this.#untold.due;
     for (const [lobby, courier] of this.#couriers) {
@@ -165,7 +165,7 @@ export class Followers {
     } else this.#courier(lobby).bringNewest([n]);
   }
 
-  /** Jobs before a number of which a lobby may lack what happened from then on (ms): of all, or of those that it follows by name. */
+  /** Jobs before a number of which a lobby may lack what happened from an instant on (ms): among all jobs, or among those that it follows by name. */
   #openJobs(lobby: string, since: number, before: number): { jobs: number[]; below: number | null } {
     if (this.has(WHOLE_CHANNEL, lobby)) return this.#store.outages.openJobs(since, before, STRETCH);
     const named = [...this.#byTarget].flatMap(([n, lobbies]) => (n < before && lobbies.has(lobby) ? n : []));
@@ -173,14 +173,14 @@ export class Followers {
     return { jobs: this.#store.outages.openAmong(since, next), below: next.length < named.length ? next.at(-1)! : null };
   }
 
-  /** The first event of a job from then on (ms), but for deltas, which bear no time; Infinity if that is not known. */
+  /** The seq of a job's first event from an instant on (ms), except deltas, which carry no time; Infinity if that is not known. */
   #firstSince(n: number, since: number): number {
     const row = this.#store.job(n);
     const entry = row && entriesOf(row).find(([, event, at]) => (event === "queued" ? at + CONFIRMED_MS : at) >= since);
     return entry?.[0] ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Answers whether that is new. */
+  /** Returns whether that is new. */
   #put(target: number, lobby: string, deltas: boolean, leaves: number): boolean {
     const before = this.#byTarget.get(target)?.get(lobby);
     const follower = { deltas: deltas || before?.deltas === true, leaves: Math.max(leaves, before?.leaves ?? 0) };
@@ -198,7 +198,7 @@ export class Followers {
     return lobbies;
   }
 
-  /** A lobby that nobody follows from, for its word that they have left was lost, is a follower no more. Who has begun meanwhile, it does not know of. */
+  /** If the lobby says that nobody there follows (its `unfollow` was lost), it is removed, unless it began to follow after the message was sent. */
   async #relay(lobby: string, events: JobEvent[]): Promise<number> {
     this.#awaited.set(lobby, false);
     let hasBegun: boolean;
@@ -243,7 +243,7 @@ export class Followers {
     return courier;
   }
 
-  /** Beyond what may be held, the lobby for which most waits is told the rest later. */
+  /** Over the limit, the lobby for which most waits is told the rest later. */
   #holds(more: number): void {
     this.#held += more;
     if (more <= 0 || this.#held <= HELD_CHARACTERS) return;

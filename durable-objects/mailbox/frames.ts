@@ -3,7 +3,7 @@ import { holdsTexts, meant } from "../../policy/verbatim.ts";
 import type { ToldEvent } from "../../schemas/event.ts";
 import { CLOSE, ClientFrame, FRAME_LIMIT, type ServerFrame } from "../../schemas/socket.ts";
 
-/** What is said of a frame that cannot be; `close`: with which code the socket is given up, null if it goes on. */
+/** Why a frame is refused; `close`: the code with which the socket is closed, null if it stays open. */
 export type Fault = { code: string; message: string; param: string | null; close: number | null };
 
 export function parseFrame(message: string | ArrayBuffer): { ok: true; value: ClientFrame } | { ok: false; fault: Fault } {
@@ -25,17 +25,17 @@ function fault(message: string, close: number | null = null): { ok: false; fault
   return { ok: false, fault: { code: "invalid_frame", message, param: null, close } };
 }
 
-/** One answer for all, each by its name: one each would be many times what the client sent, and wait here for who does not read. */
+/** One answer names them all: one for each would be many times what the client sent, and wait here if the client does not read. */
 export function notFound(ids: string[]): ServerFrame[] {
   if (ids.length === 0) return [];
   const message = `No job${ids.length > 1 ? "s" : ""} ${ids.map((id) => id.slice(0, 200)).join(", ")}.`;
   return [{ type: "error", error: { code: "job_not_found", message, param: "jobs" } }];
 }
 
-/** An event on its way to many readers: written out once for all of them, and once more for consumers. */
+/** An event on its way to many readers: serialised once for all of them, and once more for consumers. */
 export class EventFrame {
   readonly event: ToldEvent;
-  /** Everything of the channel up to here has been told with it; null where nobody needs to know. */
+  /** With this event, everything of the channel up to here has been told; null where nobody needs to know. */
   readonly cursor: number | null;
   #text: string | null = null;
   #withCursor: string | null = null;
@@ -56,7 +56,7 @@ export class EventFrame {
     return this.#withCursor;
   }
 
-  /** For who wants each chunk as upstream wrote it. */
+  /** For readers that want each chunk as upstream wrote it. */
   get verbatim(): string {
     return holdsTexts(this.event) ? write(this.event, {}) : this.text;
   }

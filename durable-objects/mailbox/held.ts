@@ -1,34 +1,34 @@
 /**
- * What mailboxes tell while some subscription here waits for the past of what it follows there. Each event is held once, however many wait. Law: of what
- * came since it began to wait, a subscription is given each event, or told of which jobs it lacks some, which the log has; and what is held for all together
- * is bounded: a mailbox may tell much while it does not answer.
+ * Events that mailboxes tell while some subscription here waits for the past of what it follows there. Each event is held once, however many wait. Law: a
+ * subscription is given each event that came since it began to wait, or told of which jobs it lacks some, which the log has; and what is held for all
+ * together is bounded, because a mailbox may tell much while it does not answer.
  */
 import type { JobEvent } from "../../schemas/event.ts";
 import type { EventFrame } from "./frames.ts";
 
-/** Of all mailboxes, in characters: some seconds of a hundred streams, and a part of an object's memory. */
+/** Characters held from all mailboxes: some seconds of a hundred streams, and a part of an object's memory. */
 export const HELD_CHARACTERS = 16_000_000;
-/** What an event takes beside its text. */
+/** What an event takes besides its text. */
 const EVENT_CHARACTERS = 100;
-/** Jobs of one mailbox of which it is known what is lacked: a reader may lag with no more. */
+/** Jobs of one mailbox for which it is remembered what was lost: a reader may not lag behind with more. */
 const LOST_JOBS = 10_000;
 
-/** A subscription. `from`: the number of the first event that came since it waits. */
+/** A subscription that waits. `from`: the number of the first event since it began to. */
 export type Waiting = { from: number };
 type Kept = { number: number; frame: EventFrame; size: number };
-/** Events of a job after a seq, up to another, that are held no longer. `number`: of the last. */
+/** Events of a job after a seq, up to another, that are no longer held. `number`: that of the last. */
 export type Lost = { job: string; after: number; newest: number; number: number };
 
 type Site = {
-  /** Those that began first stand first. */
+  /** In the order in which they began to wait. */
   waiting: Set<Waiting>;
   kept: Kept[];
   characters: number;
-  /** By job; what was lost last stands last. */
+  /** By job, in the order of their last losses. */
   lost: Map<string, Lost>;
-  /** The last event that is lost and of which nothing is known. */
+  /** The number of the last event that was lost without being remembered in `lost`. */
   gone: number;
-  /** The last that came. */
+  /** The number of the last event that came. */
   number: number;
   newest: EventFrame | null;
 };
@@ -55,15 +55,15 @@ export class Held {
     site.waiting.add(waiting);
   }
 
-  /** An event that somebody who waits is to have. */
+  /** Holds an event for a subscription that waits. */
   add(channel: string, frame: EventFrame): void {
     const site = this.#sites.get(channel);
-    // The next of those who wait for the same.
+    // Held already: this call is for the next subscription that waits for it.
     if (!site || site.newest === frame) return;
     site.newest = frame;
     const kept = { number: ++site.number, frame, size: frame.text.length + EVENT_CHARACTERS };
     if (site.lost.has(frame.event.job)) {
-      // Nor is what comes after it told before it.
+      // An earlier event of this job was lost, and this one must not be told before it.
       lose(site, kept);
       return;
     }
@@ -74,7 +74,7 @@ export class Held {
     if (heaviest) this.#letGo(heaviest);
   }
 
-  /** What came from a number on: events, and of which jobs some are lacked; null if that is not known. */
+  /** What came from a number on: events, and the jobs of which some were lost; null if that is not known. */
   since(channel: string, from: number): { frames: { number: number; frame: EventFrame }[]; lost: Lost[] } | null {
     const site = this.#sites.get(channel);
     if (!site) return { frames: [], lost: [] };
@@ -83,7 +83,7 @@ export class Held {
     return { frames: site.kept.filter(since), lost: [...site.lost.values()].filter(since) };
   }
 
-  /** It waits no more. */
+  /** A subscription no longer waits. */
   end(channel: string, waiting: Waiting): void {
     const site = this.#sites.get(channel);
     if (!site?.waiting.delete(waiting)) return;
@@ -125,7 +125,7 @@ function lose(site: Site, { frame: { event }, number }: Kept): void {
   site.gone = oldest!.number;
 }
 
-/** What is lacked where nothing is known of a job but this event of it, which is lost. */
+/** What is lost of a job if this event, which is lost, is all that is known of it. */
 export function lostWith({ job, seq, since }: JobEvent): Omit<Lost, "number"> {
   return { job, after: since ?? seq - 1, newest: seq };
 }

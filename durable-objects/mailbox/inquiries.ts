@@ -1,6 +1,6 @@
 /**
- * What a new follower needs of the others: of the coordinator the places of jobs that wait, now and as they change; of dispatchers the deltas. Law: whoever
- * begins to follow asks of its own jobs alone, those who begin together ask in one message, and what is being asked is not asked once more.
+ * What a new follower needs from others: from the coordinator the places of waiting jobs, now and as they change; from dispatchers the deltas. Law: a new
+ * follower asks about its own jobs alone, those that begin together ask in one message, and what is already being asked is not asked again.
  */
 import { Batcher } from "../../platform/batcher.ts";
 import { callCoordinator, callDispatcher } from "../../platform/objects.ts";
@@ -14,8 +14,8 @@ import type { JobRow } from "./store/store.ts";
 import { idOf } from "./view.ts";
 
 /**
- * Jobs of a channel that are asked about when somebody begins to watch it: the oldest, since they run first. Of one beyond that runs, and of
- * which a mailbox that slept does not know it, its next event tells: to ask of all would have the coordinator look at every job of a long queue.
+ * Jobs of a channel that are asked about when somebody begins to watch it: the oldest, because they run first. If one beyond these runs, and the mailbox
+ * slept and does not know it, its next event tells: asking about all would make the coordinator look at every job of a long queue.
  */
 const ASKED = 1_000;
 const TOGETHER = { maxItems: 256, gapMs: 4, regroup: false, abreast: 8 };
@@ -32,7 +32,7 @@ export class Inquiries {
     this.#desk = desk;
   }
 
-  /** `fresh`: the channel was not followed from there before, or without deltas. */
+  /** `fresh`: the lobby did not follow the channel before, or only without deltas. */
   async ask(call: FollowCall, fresh: boolean): Promise<void> {
     const desk = this.#desk();
     const named = call.jobs.flatMap(({ id }) => find(desk, id) ?? []);
@@ -50,7 +50,7 @@ export class Inquiries {
     await Promise.all(running.map((n) => once(this.#deltasAsked, n, () => this.#deltas.add(n))));
   }
 
-  /** Has the coordinator tell of these jobs from now on; answers with where they stand, null for all if it cannot be reached. */
+  /** Has the coordinator tell of these jobs from now on; returns where they stand, null for all if it cannot be reached. */
   async #watchPlaces(rows: JobRow[]): Promise<(Place | null)[]> {
     const { address, env, settings } = this.#desk();
     const wishes = rows.map((row) => ({ job: idOf(address, row), told: toldPosition(row) }));
@@ -58,7 +58,7 @@ export class Inquiries {
     return rows.map((_, index) => places[index] ?? null);
   }
 
-  /** Dispatchers keep the chunks of an attempt until its end: those that nobody wanted so far are asked for now. */
+  /** Dispatchers keep the chunks of an attempt until its end: asks now for those that nobody wanted so far. */
   async #watchDeltas(jobs: number[]): Promise<null[]> {
     const desk = this.#desk();
     const held = new Map<string, Held[]>();
@@ -79,7 +79,7 @@ export class Inquiries {
   }
 }
 
-/** Who asks what is being asked gets the same answer. */
+/** A question that is already being asked is shared, with its answer. */
 function once<T>(asked: Map<number, Promise<T>>, n: number, ask: () => Promise<T>): Promise<T> {
   const known = asked.get(n);
   if (known) return known;

@@ -36,7 +36,7 @@ export class Lobby {
   readonly #consumers: Consumers;
   /** target -> socket id -> subscription */
   readonly #targets = new Map<string, Map<string, Subscription>>();
-  /** How many there are. */
+  /** How many subscriptions there are in all. */
   #subscriptions = 0;
   /** By socket id. */
   readonly #readers = new Map<string, Reader>();
@@ -44,7 +44,7 @@ export class Lobby {
   readonly talk: Talk;
   readonly #held: Held;
 
-  /** `held`: characters of events that may be held for those who wait for the past. */
+  /** `held`: characters of events that may be held for subscriptions that wait for the past. */
   constructor(desk: () => Desk, socketsOf: (id: string) => WebSocket[], store: MailboxStore, held: number) {
     this.#desk = desk;
     this.#socketsOf = socketsOf;
@@ -64,7 +64,7 @@ export class Lobby {
     for (const { had, job, last, socket } of store.lags()) this.reader(socket).wasBehind(job, last, had);
   }
 
-  /** Events of one followed mailbox; answers to how many sockets one of them went at most, less than 0 if nobody here follows any of these jobs. */
+  /** Passes on events of one followed mailbox; returns to how many sockets any of them went at most, less than 0 if nobody here follows these jobs. */
   deliver(from: MailboxAddress, events: JobEvent[]): number {
     let most = -1;
     for (const event of events) {
@@ -93,13 +93,13 @@ export class Lobby {
     await this.#drop(socketId, targets);
   }
 
-  /** Tries again to tell readers what they missed: a mailbox could not be reached. */
+  /** Tries again to tell readers what they missed because a mailbox could not be reached. */
   async resume(): Promise<void> {
     for (const { behind } of this.#readers.values()) behind.retry();
     await Promise.all([...this.#readers.keys()].map((id) => this.#catchUp(id)));
   }
 
-  /** At wake: a crash or a deploy closes sockets without a word, and their subscriptions would stay for ever. */
+  /** At wake: drops readers without a socket. A crash or a deploy closes sockets without a word, and their subscriptions would stay for ever. */
   async leaveLost(): Promise<void> {
     await Promise.all([...this.#readers.keys()].filter((id) => this.#socketsOf(id).length === 0).map((id) => this.leave(id)));
   }
@@ -107,7 +107,7 @@ export class Lobby {
   /** Whether the socket is served: it has not left, and was not given up. */
   readonly knows = (socketId: string): boolean => this.#readers.has(socketId);
 
-  /** So many frames more were dealt with. The lobby's part of flow control: see policy/window.ts. */
+  /** The client has dealt with this many more frames. The lobby's part of flow control: see policy/window.ts. */
   async ack(socketId: string, frames: number): Promise<void> {
     this.reader(socketId).acked(frames);
     this.talk.read(socketId);
@@ -123,7 +123,7 @@ export class Lobby {
     return null;
   }
 
-  /** `consumer`: the name under which the channel is followed. Answers why nothing of the frame is followed, null if it is. */
+  /** `consumer`: the name under which the channel is followed. Returns why nothing of the frame is followed, null if it is. */
   async subscribe(socket: WebSocket, socketId: string, frame: Subscribe, consumer: string | null): Promise<Fault | null> {
     const deltas = frame.deltas ?? false;
     const after = frame.after ?? {};
@@ -140,14 +140,14 @@ export class Lobby {
     if (consumer && !opened)
       return fault("too_many_consumers", `A channel has ${CONSUMERS_LIMIT} consumers at most, of keys and of tokens each.`, "consumer");
     const { calls, missing } = callsOf(this.#desk().address, jobs, frame.channel ?? null, after, deltas);
-    // Answered first: the events that follow belong to it.
+    // Answered before any event that the subscription brings.
     const found = jobs.filter((id) => !missing.includes(id));
     const begun = opened ? { consumer: frame.consumer!, ...opened } : {};
     this.talk.answer(socket, socketId, { type: "subscribed", jobs: found, channel: frame.channel ?? null, deltas, ...begun });
     for (const each of notFound(missing)) this.talk.answer(socket, socketId, each);
-    // Let go, for it reads none of its answers.
+    // Let go, because it reads none of its answers.
     if (!this.#readers.has(socketId)) return null;
-    // Who says by itself what it has, is told no more of the past than that.
+    // A client that says itself what it has (`after`) is told the past of those jobs alone.
     const place = opened && Object.keys(after).length === 0 ? opened.cursor : null;
     const consuming = { consumer, place, told: 0, page: null, acked: opened?.cursor ?? 0 };
     await Promise.all([...calls].map(([channel, each]) => this.#follow(socket, socketId, channel, each, consuming)));
@@ -163,7 +163,7 @@ export class Lobby {
     await dropped;
   }
 
-  /** Tells a reader what it missed, if it can be told: of each mailbox by itself. */
+  /** Tells a reader what it missed, if it has room, for each mailbox separately. */
   async #catchUp(socketId: string): Promise<void> {
     const reader = this.#readers.get(socketId);
     if (!reader?.roomy) return;
@@ -177,7 +177,7 @@ export class Lobby {
     if (unreachable) reader.waitsFor(site, retryAt);
     else reader.behind.answered(site);
     if (unreachable) this.#desk().wakeBy(retryAt);
-    // Others wait for their turn to be asked; or it is this one's, of which something was lost meanwhile.
+    // Other mailboxes wait for their turn to be asked; or this one is next again, because something of it was lost meanwhile.
     this.#desk().background(this.#catchUp(socketId));
     await this.#drop(socketId, over.map(jobTarget));
   }
@@ -187,7 +187,7 @@ export class Lobby {
     if (!reader || !subscription || subscription.place === null) return;
     const { place } = subscription;
     consume(this.#desk(), reader, subscription, () => this.#consume(socketId));
-    // It may have to wait.
+    // Stored, because the rest may have to wait.
     if (subscription.place !== place) this.#put(socketId, channelTarget(this.#home), subscription);
   }
 
@@ -211,7 +211,7 @@ export class Lobby {
       }
       this.#put(socketId, target, subscription);
     }
-    // What ended meanwhile may have begun anew, which is another frame's to answer.
+    // A subscription that ended meanwhile may have begun anew: then another frame is answered for it.
     const standing = () => targets.filter((target) => this.#targets.get(target)?.get(socketId) === begun.get(target));
     const wish = () => wanted(call, channel, new Set(standing()));
     let followed: Followed;
@@ -219,7 +219,7 @@ export class Lobby {
       followed = await this.#sources.follow(channel, socketId, wish);
     } catch {
       const lost = standing();
-      // What was held belongs to other subscriptions too.
+      // Held events may belong to other subscriptions too.
       this.#goLive(socketId, channel, lost);
       await this.#drop(socketId, lost);
       const message = "Subscribe again: the mailbox could not be reached.";
@@ -250,7 +250,7 @@ export class Lobby {
     );
   }
 
-  /** The past of targets was sent; what came meanwhile follows, as far as it was held, and is answered. */
+  /** The past of these targets was sent: sends what came meanwhile, as far as it was held, and returns it. */
   #goLive(socketId: string, channel: string, targets: Iterable<string>): EventFrame[] {
     const live = new Map<string, Subscription>();
     for (const target of targets) {
@@ -270,21 +270,21 @@ export class Lobby {
     return told.map(({ frame }) => frame);
   }
 
-  /** Some events of a job were not held. Another subscription that still waits for the past may know of them too. */
+  /** Some events of a job were not held. If another subscription of the socket has waited since before them, it learns of them when its wait ends. */
   #lose(socketId: string, channel: string, { after, job, newest, number }: Lost): void {
     const own = this.#own(socketId, channel, job);
     const waits = own.some(({ from, pending }) => pending > 0 && from <= number);
     if (own.length > 0 && !waits) this.reader(socketId).mayLack(job, after, newest);
   }
 
-  /** An event to a socket, by whichever of its subscriptions. `number`: of one that was held. Answers whether it went. */
+  /** Passes an event to a socket, by whichever of its subscriptions. `number`: the event's, if it was held. Returns whether it was sent. */
   #pass(socketId: string, channel: string, frame: EventFrame, number?: number): boolean {
     const { event } = frame;
     let own = this.#own(socketId, channel, event.job);
     if (own.length === 0) return false;
     const waiting = own.find(({ pending }) => pending > 0);
     if (waiting) {
-      // Nothing overtakes the past. One that began to wait later was not held this for.
+      // Nothing overtakes the past. An event that was held is not held for a subscription that began to wait after it.
       if (number === undefined) this.#held.add(channel, frame);
       else this.#lose(socketId, channel, { ...lostWith(event), number });
       return false;
@@ -298,20 +298,20 @@ export class Lobby {
       own = own.filter((each) => each !== consumer);
     }
     const deltas = own.some((each) => each.deltas);
-    // By another subscription a late consumer is told of the event alone: it has yet to be told what came before.
+    // By another subscription, a late consumer is told the event without a cursor: it has yet to be told what came before.
     const went = own.length > 0 && reader.take(frame, deltas, consumer !== null && !late ? "consumed" : "live");
     this.#lags(socketId, late);
     return went;
   }
 
-  /** Tells a reader what it lacks, if it has room without an ack: the object slept meanwhile, or a mailbox was not to be reached. */
+  /** Tells a reader what it lacks, if it has room without an ack: the object slept meanwhile, or a mailbox could not be reached. */
   #lags(socketId: string, late = false): void {
     const behind = this.#readers.get(socketId)?.behind.size ?? 0;
     if (behind > BEHIND_LIMIT) this.#letGo(socketId);
     else if (late || behind > 0) this.#desk().background(this.#catchUp(socketId));
   }
 
-  /** It lags too far to be told: its client comes back and resumes. */
+  /** Gives a socket up, by default because it lags too far to be told: its client comes back and resumes. */
   #letGo(socketId: string, code: number = CLOSE.tooSlow, reason = "too slow"): void {
     for (const socket of this.#socketsOf(socketId)) closeSocket(socket, code, reason);
     this.#desk().background(this.leave(socketId));
@@ -326,12 +326,12 @@ export class Lobby {
     return own.length > 0 ? { deltas: own.some(({ deltas }) => deltas) } : null;
   }
 
-  /** Ends subscriptions; mailboxes that no socket of this lobby follows any more are told. */
+  /** Ends subscriptions, and tells mailboxes what no socket of this lobby follows any more. */
   async #drop(socketId: string, targets: string[]): Promise<void> {
     await this.#sources.leave(targets.filter((target) => this.#remove(socketId, target)));
   }
 
-  /** Ends a subscription; answers whether it was the last to this target. */
+  /** Ends a subscription; returns whether it was the last to this target. */
   #remove(socketId: string, target: string): boolean {
     const sockets = this.#targets.get(target);
     const subscription = sockets?.get(socketId);
@@ -346,7 +346,7 @@ export class Lobby {
     return sockets.size === 0;
   }
 
-  /** After its end a job has no more events: its subscriptions go, and the mailbox has forgotten the follower by itself. */
+  /** After its end a job has no more events: its subscriptions go; its mailbox drops the follower by itself. */
   #forgetJob(job: string): void {
     const target = jobTarget(job);
     for (const [socketId, { pending }] of this.#targets.get(target) ?? [])
@@ -373,7 +373,7 @@ export class Lobby {
     return this.#desk().address.channel;
   }
 
-  /** How a socket follows this mailbox's own channel, if it does. */
+  /** A socket's subscription to this mailbox's own channel, if it has one. */
   #consumption(socketId: string): Subscription | null {
     return this.#targets.get(channelTarget(this.#home))?.get(socketId) ?? null;
   }
@@ -383,7 +383,7 @@ export class Lobby {
     if (known) return known;
     const notes = {
       now: () => this.#desk().now(),
-      // Later: it may be found in the middle of telling.
+      // Deferred: the expiry may be noticed in the middle of telling.
       over: () => this.#desk().background(Promise.resolve().then(() => this.leave(socketId))),
       behind: (job: string, { after: last, had }: Pick<Behind, "after" | "had">) =>
         this.#desk().store.putLag({ socket: socketId, job, last, had }),

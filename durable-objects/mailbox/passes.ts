@@ -1,4 +1,4 @@
-/** Sockets opened with a browser token: what each may follow, and that it ends with its token. Law: no frame is served after the expiry. */
+/** Sockets opened with a browser token: what each may follow, and that it closes when its token expires. Law: no frame is served after that. */
 import { parseJobId } from "../../platform/ids.ts";
 import { mayUseChannel, mayUseJob } from "../../policy/grant.ts";
 import { CLOSE, type ClientFrame, type ServerFrame } from "../../schemas/socket.ts";
@@ -17,7 +17,7 @@ export function endPass(socket: WebSocket): void {
   closeSocket(socket, CLOSE.tokenExpired, "token expired");
 }
 
-/** Takes a token back: it is refused from now on, and its sockets end. Answers their ids. */
+/** Revokes a token: it is refused from now on, and its sockets are closed. Returns their ids. */
 export function revoke(ctx: DurableObjectState, store: PassStore, { expiresAt, id }: Pass): string[] {
   store.revoke(id, expiresAt);
   const closed: string[] = [];
@@ -29,10 +29,10 @@ export function revoke(ctx: DurableObjectState, store: PassStore, { expiresAt, i
   return closed;
 }
 
-/** A frame cut down to what the token allows. A job beyond it is as one that never was; a channel is refused by name. */
+/** Cuts a frame down to what the token allows. Other jobs are answered like jobs that do not exist; another channel is refused as not allowed. */
 export function within(grant: Grant | null, tenant: string, frame: Subscribe): { frame: Subscribe; refused: ServerFrame[] } {
   if (grant === null) return { frame, refused: [] };
-  // An id that is no job's passes: it is answered where all such are.
+  // A malformed id passes: it is answered later, where all of them are.
   const jobs = frame.jobs?.map((id) => {
     const name = parseJobId(tenant, id);
     return name && !mayUseJob(grant, id, name.channel) ? { id, allowed: false } : { id, allowed: true };
@@ -48,7 +48,7 @@ export function within(grant: Grant | null, tenant: string, frame: Subscribe): {
   return { frame: { ...frame, jobs: allowedJobs, channel }, refused };
 }
 
-/** Closes the sockets whose token is over; answers their ids, and when the next one ends (ms). */
+/** Closes the sockets whose token has expired; returns their ids, and when the next token expires (ms), null if there is none. */
 export function closeOver(ctx: DurableObjectState, now: number): { closed: string[]; next: number | null } {
   const closed: string[] = [];
   let next = Number.POSITIVE_INFINITY;

@@ -1,6 +1,6 @@
 /**
- * What was done with browser tokens: how many jobs came in by each that may submit so many, and which were taken back. Law: a job and its count are
- * one commit; a job that comes again is not counted again.
+ * How browser tokens were used: how many jobs came in by each token that may submit only so many, and which tokens were revoked. Law: a job and its
+ * count are one commit; a job that comes again is not counted again.
  */
 import type { Problem } from "../../schemas/problem.ts";
 import type { Pass } from "../../schemas/token.ts";
@@ -8,19 +8,19 @@ import type { PassStore } from "./store/passes.ts";
 
 export class Quotas {
   readonly #store: PassStore;
-  /** Counted in the present turn, not written yet. */
+  /** Counted in this turn, not written yet. */
   readonly #counted = new Map<string, { jobs: number; expiresAt: number }>();
 
   constructor(store: PassStore) {
     this.#store = store;
   }
 
-  /** Why a token may do nothing more; null if it may. */
+  /** Why nothing more is accepted from a token; null if it is. */
   refusal({ id }: Pass): Problem | null {
     return this.#store.find(id)?.revoked ? revoked() : null;
   }
 
-  /** Why a token may not submit another job; null if it may. It is then counted. */
+  /** Why a token may not submit another job; null if it may, and then the job is counted. */
   take({ expiresAt, id, maxJobs }: Pass): Problem | null {
     if (maxJobs === null) return null;
     const counted = this.#counted.get(id)?.jobs ?? 0;
@@ -29,7 +29,7 @@ export class Quotas {
     return null;
   }
 
-  /** Within the commit of the jobs. `wakeBy` (ms): what is written is to be forgotten then. */
+  /** Writes the counts, within the commit of the jobs. `wakeBy` is told when they may be forgotten (ms). */
   write(wakeBy: (at: number) => void): void {
     for (const [id, { jobs, expiresAt }] of this.#counted) {
       this.#store.count(id, jobs, expiresAt);

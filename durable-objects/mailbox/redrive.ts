@@ -1,4 +1,4 @@
-/** A failed job's request again, as a new job. */
+/** Redrive: a failed job's request becomes a new job. */
 import { mayHaveWorked } from "../../policy/upstream-errors.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Submission } from "../../schemas/rpc.ts";
@@ -6,13 +6,13 @@ import { find } from "./attempts.ts";
 import type { Desk } from "./desk.ts";
 import type { JobRow } from "./store/store.ts";
 
-/** A batch counts its lines and has written what became of them: one more would be of no line. */
+/** Why a batch's lines are not redriven: the batch counts its lines and has recorded what became of them, and a new job would belong to none. */
 export function lineOfABatch(): Problem {
   const message = "A line of a batch is not redriven: send a batch of the lines in its error file.";
   return { status: 409, type: "invalid_request_error", code: "batch_line", message, param: "jobs" };
 }
 
-/** What to submit; null if there is no such job, or it has not failed. A deadline that has passed would only end it once more. */
+/** What to submit; null if there is no such job, or it has not failed. A deadline that has passed is dropped: it would only end the new job too. */
 export function again(desk: Desk, id: string, nonce: string): Submission | null {
   const row = find(desk, id);
   const request = row?.status === "failed" ? desk.store.text(row.n, "request") : null;
@@ -32,7 +32,7 @@ export function again(desk: Desk, id: string, nonce: string): Submission | null 
   };
 }
 
-/** Whether upstream may have done the work of its last call; or, if it never made one, of that which it was to make again. */
+/** Whether upstream may have done the work of the job's last call, or if it never made one, of the call that it was to repeat. */
 function isDoubtful({ attempts, doubtful, error }: JobRow): boolean {
   if (attempts === 0) return doubtful === true;
   return mayHaveWorked((JSON.parse(error ?? "{}") as Partial<Problem>).status ?? null);

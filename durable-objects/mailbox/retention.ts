@@ -1,4 +1,4 @@
-/** Ended jobs are kept for the retention time, then deleted with their payloads and results; their deltas go before, for the result says the same. */
+/** Ended jobs are kept for the retention time, then deleted with their payloads and results; their deltas go earlier, because the result says the same. */
 import type { Desk } from "./desk.ts";
 
 /** Jobs deleted in one go: some thousand rows, well within an alarm's time. */
@@ -7,7 +7,7 @@ const NEXT_BATCH_MS = 1_000;
 /** Jobs that end one after another are not worth an alarm each. */
 const SPACING_MS = 600_000;
 
-/** After the end: whoever watched and lost the connection is back by then. */
+/** Counted from the job's end: a watcher that lost the connection is back by then. */
 const DELTAS_KEPT_MS = 3_600_000;
 
 /** How long the deltas of an ended job are kept, ms. */
@@ -15,7 +15,7 @@ export function deltasKeptMs(desk: Desk): number {
   return Math.min(DELTAS_KEPT_MS, desk.retentionMs);
 }
 
-/** Deletes what is due but for jobs whose webhook is still to be told; answers when to come again (ms), null if nothing has ended. */
+/** Deletes what is due, except jobs whose webhook is still to be told; returns when to come again (ms), null if nothing will be due. */
 export function retire(desk: Desk): number | null {
   const now = desk.now();
   const instant = now - desk.retentionMs;
@@ -23,12 +23,12 @@ export function retire(desk: Desk): number | null {
   let next = Number.POSITIVE_INFINITY;
   for (const { n, accepted_at, ended_at } of desk.store.ages()) {
     if (accepted_at > instant) {
-      // Jobs are numbered as they were accepted, and end later: none beyond this one is due, nor will be before this one could be.
+      // Jobs are numbered as they were accepted, and end later: no job beyond this one is due, or will be before this one could be.
       next = Math.min(next, accepted_at);
       break;
     }
     if (ended_at !== null && ended_at <= instant) {
-      // Its delivery, once closed, comes back to it.
+      // While its delivery is open, it is kept; closing the delivery sets the alarm for it.
       if (!desk.store.deliveries.isOpen(n)) due.push(n);
     } else if (ended_at !== null) next = Math.min(next, ended_at);
     if (due.length === BATCH) break;

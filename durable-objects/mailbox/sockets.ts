@@ -3,18 +3,18 @@ import { CALLER_HEADER, SUBPROTOCOL, VERBATIM_HEADER } from "../../schemas/socke
 import { GRANT_HEADER, type Grant } from "../../schemas/token.ts";
 
 /**
- * `grant`: of a socket that was opened with a token; null for a key. `call`: the job that its door waits for as the caller's. `verbatim`: of a door that wants each chunk as upstream wrote it. `acks`: its
- * client says how far it is.
+ * `grant`: of a socket that was opened with a token; null for a key. `call`: the number of the job that its door waits for on behalf of the caller.
+ * `verbatim`: the door wants each chunk as upstream wrote it. `acks`: its client acks what it has dealt with.
  */
 type Attachment = { id: string; grant: Grant | null; call?: number; verbatim?: true; acks?: true };
 
-/** The socket of a door that a job's caller waits at, by the job's number. */
+/** Tag of the door's socket at which a job's caller waits, by the job's number. */
 const callTag = (n: number) => `call ${n}`;
 
-/** Sockets with a token are found by this tag without looking at all. */
+/** Tag of all sockets with a token: they are found without looking at every socket. */
 export const PASS_TAG = "pass";
 
-/** Takes a socket in; `wakeBy` is told (ms) when its token ends. Its id is its tag too, so that one socket is found without looking at all. */
+/** Accepts a socket; `wakeBy` is told when its token expires (ms). Its id is a tag too, so that it is found without looking at every socket. */
 export function acceptSocket(ctx: DurableObjectState, request: Request, wakeBy: (at: number) => void): Response {
   const pair = new WebSocketPair();
   const id = crypto.randomUUID();
@@ -29,19 +29,19 @@ export function acceptSocket(ctx: DurableObjectState, request: Request, wakeBy: 
   return new Response(null, { status: 101, webSocket: pair[0], ...(headers && { headers }) });
 }
 
-/** What the token allows that a socket is opened with; null for a key. */
+/** What the token with which a socket is opened allows; null for a key. */
 export function grantIn(request: Request): Grant | null {
   const told = request.headers.get(GRANT_HEADER);
   return told === null ? null : (JSON.parse(decodeURIComponent(told)) as Grant);
 }
 
-/** The job, by its number, that a door waits for as its caller's; null if it is no such door. */
+/** The number of the job that a door waits for on behalf of its caller; null if it is not such a door. */
 export function callIn(request: Request): number | null {
   const told = request.headers.get(CALLER_HEADER);
   return told === null ? null : Number(told);
 }
 
-/** Whether a job's caller is there. */
+/** Whether the door of a job's caller is there. */
 export function isCalled(ctx: DurableObjectState, n: number): boolean {
   return ctx.getWebSockets(callTag(n)).some(({ readyState }) => readyState === WebSocket.OPEN);
 }
@@ -66,12 +66,12 @@ export function isVerbatim(socket: WebSocket): boolean {
   return (socket.deserializeAttachment() as Attachment).verbatim === true;
 }
 
-/** Kept with the socket: an object that slept would send without end to who no longer reads. */
+/** Kept with the socket: otherwise an object that slept would send without limit to a client that no longer reads. */
 export function startAcking(socket: WebSocket): void {
   socket.serializeAttachment({ ...(socket.deserializeAttachment() as Attachment), acks: true } satisfies Attachment);
 }
 
-/** Answers a close: without this the client waits ten seconds and reads 1006. 1005 and 1006 may not be sent. */
+/** Closes a socket, or answers its close: without that the client waits ten seconds and reads 1006. 1005, 1006 and 1015 may not be sent. */
 export function closeSocket(socket: WebSocket, code: number, reason: string): void {
   try {
     socket.close(code === 1005 || code === 1006 || code === 1015 ? 1000 : code, reason);

@@ -9,55 +9,55 @@ import type { Reader } from "./reader.ts";
 
 export type Subscription = {
   deltas: boolean;
-  /** Frames of which the past is being fetched. */
+  /** Frames whose past is still being fetched. */
   pending: number;
-  /** From which one on events have arrived meanwhile: see held.ts. */
+  /** The number of the first event that arrived meanwhile: see held.ts. */
   from: number;
-  /** The channel, this very mailbox's, is followed under this name: events come in its order, with cursors. */
+  /** The name under which this mailbox's own channel is followed: events come in the channel's order, with cursors. Null if it is not a consumer's. */
   consumer: string | null;
-  /** Of a consumer: it was told everything up to here, and is told the rest from the log. Null: it is told of events as they come. */
+  /** For a consumer: it was told everything up to this place, and is told the rest from the log. Null: it is told of events as they come. */
   place: number | null;
-  /** Of a consumer: it was told everything up to here, but for what is still awaited. Goes back when that comes. */
+  /** For a consumer: it was told everything up to this place, except what is still awaited. Goes back when that comes. */
   told: number;
-  /** Of a consumer: what it is being told of the log, if there was not room for all of it. */
+  /** For a consumer: the page of the log that it is being told, if there was no room for all of it. */
   page: Page | null;
-  /** Of a consumer: where the last page was looked for, and that another turn goes on from there. */
+  /** For a consumer: from where the last page was looked for; `resting`: another turn goes on from there. */
   looked: Looked;
   resting: boolean;
-  /** Of a consumer: its cursor. */
+  /** For a consumer: its cursor. */
   acked: number;
 };
 
-/** Of who is no consumer. */
+/** For a subscription that is not a consumer's. */
 export const UNCONSUMED = { consumer: null, place: null, told: 0, page: null, looked: NOT_LOOKED, resting: false, acked: 0 };
 
 /**
- * Tells a consumer what it has not been told, as much as goes: a page, and the others in turns of their own, each begun by `again`. Ends with it being told of events
- * as they come, or with the reader full.
+ * Tells a consumer what it has not been told, as much as its reader takes: one page, and further ones in turns of their own, each begun by `again`. Ends when
+ * the consumer can be told of events as they come, or the reader is full.
  */
 export function consume(desk: Desk, reader: Reader, subscription: Subscription, again: () => void): void {
   const { page: kept, place: from, resting } = subscription;
   if (from === null || resting || isBusy(reader, siteOf(desk.address.tenant, desk.address.channel))) return;
   const readings: Readings = new Map();
-  // A page that began before what is awaited would be the same again, and nothing of it new.
+  // From `told` on: a page that begins before what is awaited would be the same again, with nothing new.
   const page = kept ?? new Page(desk, Math.max(from, subscription.told), subscription.deltas, subscription.looked);
   subscription.looked = page.looked;
   for (subscription.page = page.whole ? page : null; !page.over; ) {
     if (reader.full) return;
     const { event, place } = page.take(desk, readings);
     const cursor = desk.order.safe(place);
-    // Sent before: by another subscription, or before an older one that was still awaited.
+    // It may have been sent before: by another subscription, or ahead of an older event that was still awaited.
     if (event && reader.wants(event, subscription.deltas)) reader.put(new EventFrame(event, cursor), true);
     subscription.place = cursor;
     subscription.told = place;
   }
   subscription.page = null;
   if (page.last && page !== kept) {
-    // In the turn in which the log was at its end: what comes next comes live.
+    // Still in the turn in which the log was at its end: what comes next comes live.
     subscription.place = null;
     return;
   }
-  // There is more; or something may have come since a page was looked for that was kept.
+  // There is more; or the page was a kept one, and something may have come since it was made.
   subscription.resting = true;
   desk.background(
     aTurn().then(() => {
@@ -67,23 +67,23 @@ export function consume(desk: Desk, reader: Reader, subscription: Subscription, 
   );
 }
 
-/** Whether a consumer is told of an event as it comes; not what it has acked, nor what has to wait for its turn. */
+/** Whether a consumer is told of an event as it comes: not if it has acked the event, or the event has to wait for its turn. */
 export function isLive(reader: Reader, { acked, place }: Subscription, event: JobEvent): boolean {
   if (event.place === undefined) return true;
   return event.place > acked && place === null && !reader.full && !isBusy(reader, spotOf(event.job)!.site);
 }
 
 /**
- * Whether what a consumer's socket lacks comes first: of its own mailbox, or of any if it was sent more than it dealt with, so that a channel where much
- * happens leaves room for the others. What another mailbox keeps is nothing to its order.
+ * Whether what a consumer's socket lacks comes first: from its own mailbox, or from any if it was sent more than it dealt with, so that a busy channel
+ * leaves room for the others. What another mailbox has yet to send does not matter to this channel's order.
  */
 function isBusy(reader: Reader, site: string): boolean {
   return reader.lagging || reader.behind.lacks(site);
 }
 
-/** An event that a consumer is not told as it comes waits in the log for its turn. Answers whether it is the first that does. */
+/** An event that a consumer is not told as it comes waits in the log for its turn. Returns whether it is the first that waits. */
 export function postpone(desk: Desk, reader: Reader, subscription: Subscription, event: JobEvent & { place: number }): boolean {
-  // It was awaited, and passed over.
+  // It was awaited, and skipped when later events were told.
   if (event.place <= subscription.told) subscription.told = event.place - 1;
   if (subscription.place !== null || event.place <= subscription.acked || !reader.wants(event, subscription.deltas)) return false;
   if (reader.full && !reader.lagging) reader.lags();

@@ -1,4 +1,4 @@
-/** What a socket subscribes to, as text: it is stored so. */
+/** What a socket subscribes to, as the text that is stored. */
 import { parseJobId } from "../../platform/ids.ts";
 import type { FollowCall, MailboxAddress } from "../../schemas/rpc.ts";
 
@@ -21,7 +21,7 @@ export function parseTarget(tenant: string, target: string): { channel: string; 
   return { channel: parseJobId(tenant, job)!.channel, job };
 }
 
-/** What each mailbox is asked for; jobs that cannot be are missing. */
+/** What each mailbox is to be asked for. `missing`: ids that cannot be a job's. */
 export function callsOf(lobby: MailboxAddress, jobs: string[], channel: string | null, after: Record<string, number>, deltas: boolean) {
   const calls = new Map<string, FollowCall>();
   const call = (channel: string) => {
@@ -39,7 +39,7 @@ export function callsOf(lobby: MailboxAddress, jobs: string[], channel: string |
   return { calls, missing };
 }
 
-/** Of what a mailbox was to be asked for, that which is still subscribed to. */
+/** The part of a call that is still subscribed to. */
 export function wanted(call: FollowCall, channel: string, targets: Set<string>): FollowCall {
   const jobs = call.jobs.filter(({ id }) => targets.has(jobTarget(id)));
   return { ...call, jobs, channel: call.channel && targets.has(channelTarget(channel)) };

@@ -1,25 +1,25 @@
 /**
- * Whether something is on its way to lobbies elsewhere, kept for a mailbox that dies over it: what waits for a message is lost with the object. Law: it is
- * written in the commit of the first event that goes after a rest, and not taken back before all has arrived, or is owed to a lobby that could not be told; in
- * between it is moved on at most every half minute, however much is told.
+ * A stored mark that something is on its way to other mailboxes, in case this one dies meanwhile: events that wait for a message are lost with the object.
+ * Law: it is written in the commit of the first event that goes after a rest, and not cleared before all has arrived, or is owed to a lobby that could not be
+ * told; in between it is moved on at most every half minute, however much is told.
  */
 import type { MailboxStore } from "./store/store.ts";
 
-/** An object that died over it is woken after this; and so often (ms) the mark is moved on. */
+/** An object that died meanwhile is woken after this; the mark is moved on as often. */
 const WATCHDOG_MS = 30_000;
 
 type Ways = {
   now: () => number;
   background: (work: Promise<unknown>) => void;
   wakeBy: (at: number) => void;
-  /** A while in which the object stays awake: shorter than it takes the platform to let it sleep. */
+  /** Resolves after a while, in which the object stays awake: sooner than the platform would let it sleep. */
   rest: () => Promise<void>;
 };
 
 export class Untold {
   readonly #store: MailboxStore;
   readonly #ways: Ways;
-  /** Whether all has arrived, but for what is kept otherwise. */
+  /** Whether all has arrived, except what is stored in another way. */
   readonly #settled: () => boolean;
   /** ms; 0 if all has arrived. */
   #since: number;
@@ -32,13 +32,13 @@ export class Untold {
     this.#since = store.mark("untold");
   }
 
-  /** At wake: since when (ms) something may not have arrived, 0 if all has. Who asks is about to tell it anew. */
+  /** At wake: since when (ms) something may not have arrived, 0 if all has. The caller is about to tell it again. */
   recall(): number {
     if (this.#since > 0) this.#watch();
     return this.#since;
   }
 
-  /** Something is about to go. */
+  /** An event is about to go. */
   goes(): void {
     this.#busy = true;
     if (this.#since > 0) return;
@@ -46,7 +46,7 @@ export class Untold {
     this.#watch();
   }
 
-  /** When the object is to be awake (ms), null if all has arrived. */
+  /** When the object must be awake (ms); null if all has arrived. */
   get due(): number | null {
     return this.#since > 0 ? this.#ways.now() + WATCHDOG_MS : null;
   }

@@ -1,6 +1,6 @@
 /**
- * Events on their way to webhooks. Law: an event is written in the commit of its job's end and stays due until a receiver's answer, or the lack of one,
- * is written down; so it is sent at least once, and what is sent twice bears the same id.
+ * Events on their way to webhooks. Law: an event is written in the commit of its job's end and stays due until the receiver's answer, or the lack of one,
+ * is recorded; so it is sent at least once, and a repeat has the same id.
  */
 
 import { type Outside, type Posted, post } from "../../platform/outside.ts";
@@ -14,9 +14,9 @@ import type { DeliveryRow } from "./store/deliveries.ts";
 import type { JobRow } from "./store/store.ts";
 import { jobOf } from "./view.ts";
 
-/** An answer that takes longer is not in time, though it counts. */
+/** An answer that takes longer counts, but its receiver is then sent one at a time. */
 const SLOW_MS = 5_000;
-/** While something is due, the object is woken this often (ms): it may have died over it. */
+/** While something is due, the object is woken this often (ms), in case it died meanwhile. */
 const WATCHDOG_MS = 30_000;
 
 export class Webhooks {
@@ -24,7 +24,7 @@ export class Webhooks {
   readonly #outside: Outside;
   /** Job numbers of the requests under way. */
   readonly #underway = new Set<number>();
-  /** Null until the first is asked for. */
+  /** Null until first needed. */
   #known: Receivers | null = null;
 
   constructor(desk: () => Desk, outside: Outside) {
@@ -48,7 +48,7 @@ export class Webhooks {
     this.wake();
   }
 
-  /** Sends an event from the start of the schedule, whatever became of it; one that is under way is let be. */
+  /** Sends an event again, from the start of the schedule, whatever became of it; one that is under way is left alone. */
   again(row: DeliveryRow): void {
     if (this.#underway.has(row.n)) return;
     const now = this.#of().now();
@@ -62,7 +62,7 @@ export class Webhooks {
     if (next !== Number.POSITIVE_INFINITY) this.#of().wakeBy(next);
   }
 
-  /** Sends what is due, as far as there is room; answers when to come again (ms), Infinity if nothing is open. */
+  /** Sends what is due, as far as there is room; returns when to come again (ms), Infinity if nothing is open. */
   pump(): number {
     const at = this.#of().now();
     const receivers = this.#receivers;
@@ -70,7 +70,7 @@ export class Webhooks {
     return Math.min(receivers.next, receivers.busy ? at + WATCHDOG_MS : Number.POSITIVE_INFINITY);
   }
 
-  /** Found once in an object's life, and kept from then on: there may be thousands with something ahead. */
+  /** Read from storage once in an object's life, and kept from then on: there may be thousands with open deliveries. */
   get #receivers(): Receivers {
     if (this.#known) return this.#known;
     this.#known = new Receivers();
@@ -88,7 +88,7 @@ export class Webhooks {
     this.#receivers.set(host, this.#next(host));
   }
 
-  /** When the first event for a host is due that is not under way; null if there is none. */
+  /** When the first event for a host that is not under way is due; null if there is none. */
   #next(host: string): number | null {
     const ahead = this.#of().store.deliveries.ahead(host, WIDTH + 1);
     return ahead.find(({ n }) => !this.#underway.has(n))?.next_at ?? null;
@@ -103,7 +103,7 @@ export class Webhooks {
       pace = posted.status !== null && now() - begunAt < SLOW_MS ? "quick" : "slow";
       this.#record(row.n, posted);
     } catch {
-      // It stays due. Not to be tried again at once: the alarm comes for it.
+      // It stays due, but is not tried again at once: the alarm comes for it.
       this.#over(row, null, begunAt + WATCHDOG_MS);
       return;
     }
@@ -111,7 +111,7 @@ export class Webhooks {
     this.wake();
   }
 
-  /** A request is over; the next to its host comes no sooner than then (ms). */
+  /** A request is over; the next to its host comes no sooner than `soonest` (ms). */
   #over({ host, n }: DeliveryRow, pace: Pace | null, soonest: number): void {
     this.#underway.delete(n);
     this.#receivers.ended(host, pace);
@@ -122,7 +122,7 @@ export class Webhooks {
   async #attempt({ n, url }: DeliveryRow): Promise<Posted> {
     const { address, eventOf, now, settings } = this.#of();
     const secrets = settings.webhookSecrets.get(address.tenant);
-    // Taken out of the settings since: nobody could tell that the event is genuine.
+    // The secrets were taken out of the settings since: nobody could tell that the event is genuine.
     if (!secrets) return { status: null, retryAfter: null, error: "unsigned" };
     const event = eventOf(n);
     const body = JSON.stringify(event);
@@ -143,11 +143,11 @@ export class Webhooks {
     const counts = { tries: row.tries + 1, attempts: row.attempts + 1 };
     store.sql.transaction(() => {
       store.deliveries.put({ ...row, ...counts, status, next_at, last_at: at, last_status: answered, last_error: error });
-      // What was under way when the URL was disabled says nothing of it; what is sent since then was sent by hand.
+      // A delivery that was under way when the URL was disabled does not enable it; one that is pending since then was sent by hand, and does.
       if (status === "delivered" && row.status === "pending") store.deliveries.enable(row.url);
       if (verdict.status === "disabled") store.deliveries.disable(row.url, row.host, at);
     });
-    // Its job was kept for this.
+    // Its job was kept until this delivery closed.
     if (next_at === null) wakeBy(Math.max(at, (store.job(n)?.ended_at ?? at) + retentionMs));
   }
 }

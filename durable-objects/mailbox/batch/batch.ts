@@ -10,7 +10,7 @@ import { type Page, page, type ResultKind } from "./results.ts";
 import { ITSELF, Run } from "./run.ts";
 import { BatchStore } from "./store.ts";
 
-/** A week: a batch's first result is there as long as its last. */
+/** A week, so that a batch's first result is kept as long as its last. */
 const WINDOW_LIMIT_MS = 7 * 86_400_000;
 
 /** A batch: the mailbox of its jobs, which fills itself from a file. */
@@ -44,7 +44,7 @@ export class Batch extends Mailbox implements BatchRpc {
   async resultFile(kind: ResultKind): Promise<FileObject | null> {
     const shown = this.#run.show();
     const id = kind === "output" ? shown?.output_file_id : shown?.error_file_id;
-    // From then on its jobs go, and with them what it is made of.
+    // From then on the batch's jobs are deleted, and the file is made of them.
     if (!shown || !id || this.desk.now() >= this.#run.state!.createdAt + this.desk.retentionMs) return null;
     const created_at = shown.finalizing_at ?? shown.cancelled_at ?? shown.created_at;
     const filename = `${shown.id}_${kind}.jsonl`;

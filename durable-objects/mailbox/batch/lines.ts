@@ -7,10 +7,10 @@ import { ChatRequest } from "../../../schemas/job.ts";
 import type { PoolsConfig } from "../../../schemas/settings.ts";
 
 export type Request = { customId: string; priced: Priced };
-/** `customId` of a line that is wrong: empty if that is wrong itself. */
+/** `customId` of an invalid line: empty if it is itself invalid. */
 export type Parsed = { ok: true; request: Request } | { ok: false; error: BatchError; customId: string };
 
-/** A line that nobody foresaw is wrong as well: were it thrown, the batch would wait for what never comes. */
+/** A line that fails in an unforeseen way is invalid too: if this threw, the batch would wait for ever. */
 export function parseLine(line: ByteLine, pools: PoolsConfig, models: readonly string[] | null): Parsed {
   try {
     return parse(line, pools, models);

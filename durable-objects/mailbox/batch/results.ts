@@ -1,4 +1,4 @@
-/** The result files of a batch. They are not written: they are its jobs, told as OpenAI tells them, when somebody reads. */
+/** The result files of a batch. They are not stored: they are made of its jobs, in OpenAI's format, when somebody reads them. */
 import type { Problem } from "../../../schemas/problem.ts";
 import type { Desk } from "../desk.ts";
 import type { JobRow } from "../store/store.ts";
@@ -10,12 +10,12 @@ export type ResultKind = "output" | "error";
 export type Page = { text: string; next: number | null };
 
 const ROWS = 500;
-/** Characters of a page, and one line more: messages between objects hold 32 MiB. */
+/** Characters of a page, plus one line: messages between objects hold 32 MiB. */
 const PAGE_CHARACTERS = 2_000_000;
 
 /**
- * `after` 0 is the beginning. Jobs come first, as they came: `after` is the number of one. Lines that became no job follow: then it
- * is the line's number, negative, less one.
+ * `after` 0 is the beginning. Jobs come first, in the order in which they came: `after` is a job's number. Lines that did not become jobs
+ * follow: then `after` is the negative of the line's number, minus one.
  */
 export function page(desk: Desk, store: BatchStore, kind: ResultKind, after: number): Page {
   if (after < 0) return refusedPage(store, -after - 1);
@@ -50,7 +50,7 @@ function success(id: string, customId: string, body: string): string {
   return `${head},"response":{"status_code":200,"request_id":${JSON.stringify(id)},"body":${body}},"error":null}\n`;
 }
 
-/** What upstream refused has a response, as at OpenAI; what never came to that has an error. */
+/** As at OpenAI, a request that failed has a response; one that its batch's end left undone has an error. */
 function failure(id: string, customId: string, { status, ...error }: Problem): string {
   const own = ["batch_expired", "batch_cancelled"].includes(error.code ?? "");
   const response = own ? null : { status_code: status, request_id: id, body: { error } };
@@ -58,7 +58,7 @@ function failure(id: string, customId: string, { status, ...error }: Problem): s
   return `${JSON.stringify({ id: requestId(id), custom_id: customId, response, error: reason })}\n`;
 }
 
-/** Of a request that its batch's end left undone. */
+/** The problem of a request that its batch's end left undone. */
 export function unexecuted(end: "expired" | "cancelled"): Problem {
   const message =
     end === "expired"
@@ -72,8 +72,8 @@ function requestId(id: string): string {
 }
 
 /**
- * Bytes of both files, as they will be read. Answers are not read for it: those of 50,000 lines may be more than a gigabyte, and what takes 30 seconds of the processor resets the
- * object, at every wake anew.
+ * Bytes of both files, as they will be read. Answers are not read for this: those of 50,000 lines may be more than a gigabyte, and work that takes 30 seconds
+ * of CPU time resets the object, at every wake again.
  */
 export function resultBytes(desk: Desk, store: BatchStore): Record<ResultKind, number> {
   const encoder = new TextEncoder();

@@ -1,6 +1,6 @@
 /**
  * A batch at work: its file is checked, then its lines become jobs, some at a time, until all have ended. Law: whatever dies in between, each line
- * becomes one job or one refusal, and the state that is written is never ahead of the jobs that are.
+ * becomes one job or one refusal, and the state that is written is never ahead of the jobs that exist.
  */
 import { batchId, fileId } from "../../../platform/file-ids.ts";
 import type { ByteLine } from "../../../platform/lines.ts";
@@ -22,23 +22,23 @@ import { resultBytes, unexecuted } from "./results.ts";
 import { type BatchStore, type Counts, count } from "./store.ts";
 import { submissionOf } from "./submission.ts";
 
-/** Jobs without an end at a time: the coordinator holds a ticket of each in memory, and live jobs go before them anyway. */
+/** Open jobs at a time: the coordinator holds a ticket of each in memory, and live jobs go before them anyway. */
 const OPEN_LIMIT = 1_000;
-/** More lines are taken when so few are left. */
+/** More lines are taken when this few jobs are left open. */
 const OPEN_LOW = 500;
-/** Lines that become jobs together: so many, and so many characters of them, for memory is 128 MB. */
+/** Limits on the lines that become jobs together: their number, and their characters, because memory is 128 MB. */
 const GROUP = { lines: 250, characters: 4_000_000 };
-/** Where the queue is full, so many lines more than it had room for find out whether it has more. */
+/** Where the queue is full, this many more lines than it had room for are tried, to find out whether it has more. */
 const PROBE = 10;
-/** What is wrong with a file is told so many times at most. */
+/** Errors of a file that are told, at most. */
 const ERRORS_LIMIT = 100;
-/** The tenant's queue is full or drained, there is no room, or something could not be reached. */
+/** When to try again if the tenant's queue is full or drained, there is no room, or something could not be reached. */
 const AGAIN_MS = 5_000;
 const LATER = ["queue_full", "draining", "storage_full"];
-/** Among the webhooks of jobs, the batch's own: no job has this number. */
+/** Stands for the batch itself among the webhooks of jobs: no job has this number. */
 export const ITSELF = 0;
 
-/** The input file ends before the end that it had as the batch was created. */
+/** The input file ends earlier than it did when the batch was created. */
 class InputDeleted extends Error {}
 
 export class Run {
@@ -47,9 +47,9 @@ export class Run {
   readonly #store: BatchStore;
   #state: BatchState | null;
   readonly #counts: Counts;
-  /** Up to so many of its requests may have become jobs already, beyond the cursor: after a wake, or where a group was taken in part. */
+  /** Requests up to this count may already have become jobs, beyond the cursor: after a wake, or where a group was taken in part. */
   #perhaps = 0;
-  /** How many lines are tried at a time: fewer where the queue had no room for more, for a job that is refused costs as many rows as one that is taken. */
+  /** How many lines are tried at a time: fewer where the queue had no room for more, because a refused job costs as many rows as an accepted one. */
   #tried = GROUP.lines;
   #running: Promise<void> | null = null;
   /** Something happened while it was at work. */
@@ -81,7 +81,7 @@ export class Run {
     return batchObject(this.#state, { completed, failed }, files);
   }
 
-  /** Of its end, as OpenAI tells it. */
+  /** The event of its end, in OpenAI's format. */
   event(): BatchEndedEvent {
     const { id, since, status } = this.#state!;
     const type = `batch.${status}` as BatchEndedEvent["type"];
@@ -100,7 +100,7 @@ export class Run {
     if (this.#counts.open === OPEN_LOW || this.#counts.open === 0) this.#desk.background(this.advance());
   }
 
-  /** No line becomes a job any more, and those that are jobs end now. */
+  /** No more lines become jobs, and those that are jobs end now. */
   async cancel(): Promise<BatchObject | null> {
     if (this.#state && !ENDED.includes(this.#state.status) && this.#state.status !== "cancelling") {
       this.#put(enter(this.#state, "cancelling", this.#desk.now()));
@@ -110,7 +110,7 @@ export class Run {
     return this.show();
   }
 
-  /** Does what is to be done now. Called at every wake, and as jobs end; never twice at once. */
+  /** Does what is due now. Called at every wake, and as jobs end; never runs twice at once. */
   async advance(): Promise<void> {
     this.#again = true;
     this.#running ??= this.#loop();
@@ -124,7 +124,7 @@ export class Run {
         await this.#work();
       }
     } catch {
-      // The archive or the coordinator could not be reached; nothing is written of what was not done.
+      // The archive or the coordinator could not be reached; nothing was recorded that was not done.
       this.#desk.wakeBy(this.#desk.now() + AGAIN_MS);
     }
     this.#running = null;
@@ -142,7 +142,7 @@ export class Run {
     if (this.#state?.status === "cancelling") this.#drop();
     const over = this.#state && (this.#state.status === "cancelling" || this.#state.cursor.requests === this.#state.total);
     if (over && this.#counts.open === 0 && !ENDED.includes(this.#state!.status)) this.#end();
-    // An alarm that went off for something else has taken this one's place.
+    // The alarm that was set for this may have gone off early, for something else.
     if (this.#state?.status === "in_progress" && this.#desk.now() < this.#state.expiresAt) this.#desk.wakeBy(this.#state.expiresAt);
   }
 
@@ -190,30 +190,30 @@ export class Run {
     if (group.length > 0) await this.#take(group);
   }
 
-  /** Its file ends before the end: the batch ends with the jobs that it has. */
+  /** Its file ends too early: the batch ends with the jobs that it has. */
   #lost(): void {
     const { cursor, status, total } = this.#state!;
     const deleted = (message: string) => [{ code: "input_file_deleted", message, param: "input_file_id", line: null }];
     if (status === "validating") this.#invalid(deleted("The input file was deleted before it was checked."));
     if (status !== "in_progress") return;
-    // More than the cursor says, where a group was taken in part.
+    // More than the cursor says if a group was taken in part.
     const { completed, failed, open } = this.#counts;
     const requests = open + completed + failed;
     const errors = deleted(`The input file was deleted: ${total! - requests} of its requests were not made.`);
     this.#put({ ...this.#state!, total: requests, cursor: { ...cursor, requests }, errors });
   }
 
-  /** Its file could not be read in all its time. */
+  /** Its file could not be read within the batch's time. */
   #expire(): void {
     this.#close({ ...enter(this.#state!, "expired", this.#desk.now()), counts: { completed: 0, failed: 0 } });
   }
 
-  /** No line becomes a job. */
+  /** The file is refused: no line becomes a job. */
   #invalid(errors: BatchError[]): void {
     this.#close({ ...enter(this.#state!, "failed", this.#desk.now()), errors, counts: { completed: 0, failed: 0 } });
   }
 
-  /** Lines become jobs, or refusals if their time has run out. Answers whether to go on. */
+  /** Lines become jobs, or refusals if their time has run out. Returns whether to go on. */
   async #take(lines: ByteLine[]): Promise<boolean> {
     const state = this.#state!;
     if (state.status !== "in_progress") return false;
@@ -227,16 +227,16 @@ export class Run {
       return false;
     }
     const { end, line } = lines.at(-1)!;
-    // What may have changed meanwhile is its status alone.
+    // Only its status may have changed meanwhile.
     this.#put({ ...this.#state!, cursor: { line, offset: end, requests: state.cursor.requests + lines.length } });
     this.#tried = Math.min(GROUP.lines, this.#tried * 2);
     return now() >= state.expiresAt || this.#counts.open < OPEN_LIMIT;
   }
 
-  /** Of a group that was taken in part before some are jobs, and end as those do. */
+  /** The lines of a group that are not jobs. If it was taken in part before, some of them are, and end as jobs do. */
   #notTaken<L extends { line: number }>(group: L[]): L[] {
     if (!this.#isRepeated) return group;
-    // Some may stand before the cursor: a group of which the last lines were taken first.
+    // Twice a group: some of the newest jobs may stand before the cursor, if a group's last lines were taken first.
     const jobs = this.#store.linesOf(2 * GROUP.lines);
     return group.filter(({ line }) => !jobs.has(line));
   }
@@ -245,12 +245,12 @@ export class Run {
     return this.#state!.cursor.requests < this.#perhaps;
   }
 
-  /** Answers false if the tenant's queue is full or drained: then none of them counts as taken, and those that were let in are known again by their nonce. */
+  /** Returns false if some must be tried later (`LATER`): then none counts as taken, and those that were let in are recognised by their nonce next time. */
   async #submit(group: (Parsed & { line: number })[]): Promise<boolean> {
     const ready = group.filter((each) => each.ok);
     const submissions = ready.map(({ line, request }) => submissionOf(request, line, this.#state!));
     const [results] = await this.#intake.submitTogether([{ submissions, repeated: this.#isRepeated }]);
-    // Some may have ended by now, and were counted then.
+    // Some may have ended by now: their end was counted then.
     for (const each of results!) if (each.ok && !each.replayed) count(this.#counts, "queued", 1);
     if (results!.some((each) => !each.ok && LATER.includes(each.problem.code ?? ""))) {
       this.#perhaps = Math.max(this.#perhaps, this.#state!.cursor.requests + group.length);
@@ -260,7 +260,7 @@ export class Run {
     results!.forEach((each, index) => {
       if (!each.ok) this.#refuse(ready[index]!.line, ready[index]!.request.customId, each.problem);
     });
-    // The file was sound: a pool or a key has changed since.
+    // The file was valid when it was checked: a pool or a key has changed since.
     for (const each of this.#notTaken(group.filter(({ ok }) => !ok)))
       if (!each.ok) this.#refuse(each.line, each.customId, { status: 400, type: "invalid_request_error", ...each.error });
     return true;
@@ -271,7 +271,7 @@ export class Run {
     const rows = store.openAfter(0);
     for (const row of rows) finish(this.#desk, row, "cancelled", {});
     if (rows.length === 0) return;
-    // Lost, this costs nothing: a dispatcher asks here before it calls upstream.
+    // Losing this costs nothing: a dispatcher asks here before it calls upstream.
     const ids = rows.map((row) => idOf(address, row));
     this.#desk.background(callCoordinator(env, settings.region, (stub) => stub.cancel(ids)).catch(() => {}));
   }
@@ -285,7 +285,7 @@ export class Run {
   }
 
   #refuse(line: number, customId: string, problem: Problem): void {
-    // The same line again, after a crash, is no other.
+    // The same line again, after a crash, is not counted again.
     if (!this.#store.refuse({ line, custom_id: customId, problem: JSON.stringify(problem) })) return;
     this.#counts.failed++;
     if (problem.code === "batch_expired") this.#counts.expired++;
@@ -295,17 +295,17 @@ export class Run {
     const { address, env } = this.#desk;
     const { archive, bytes } = this.#state!;
     const read = async (at: number) => {
-      // Where both objects are in one process, others wait while it goes from one part to the next.
+      // If both objects are in one process, others would have to wait while it goes from one part to the next.
       if (at > offset) await aTurn();
       const part = await callArchive(env, address.tenant, archive, (stub) => stub.read(at));
-      // What came before may end in the middle of a line, which is none.
+      // The last part read may end in the middle of a line, which must not count as one.
       if (!part && at < bytes) throw new InputDeleted();
       return part;
     };
     return readLines(read, offset, line);
   }
 
-  /** The last that is written of it, and told. */
+  /** Writes the last state of the batch, and tells its webhook. */
   #close(state: BatchState): void {
     if (state.webhook === null) this.#put(state);
     else this.#desk.webhooks.tell({ n: ITSELF, ended_at: this.#desk.now() }, state.webhook, () => this.#put(state));

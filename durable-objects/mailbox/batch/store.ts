@@ -1,4 +1,4 @@
-/** All SQL of a batch, beside that of its mailbox. */
+/** All SQL of a batch, besides that of its mailbox. */
 import type { Sql } from "../../../platform/sql.ts";
 import type { BatchState } from "../../../policy/batch.ts";
 import type { JobEnd } from "../../../schemas/job.ts";
@@ -30,10 +30,10 @@ export type EndedRow = {
   bytes: number | null;
 };
 
-/** `expired`: those of the failed for which time had run out. */
+/** `expired`: those of the failed whose time had run out. */
 export type Counts = { open: number; completed: number; failed: number; expired: number };
 
-/** So many more jobs have this status. */
+/** `n` more jobs have this status. */
 export function count(counts: Counts, status: "queued" | JobEnd, n: number): void {
   counts[status === "queued" ? "open" : status === "completed" ? "completed" : "failed"] += n;
   if (status === "expired") counts.expired += n;
@@ -56,20 +56,20 @@ export class BatchStore {
     this.#sql.run("INSERT OR REPLACE INTO batch (id, state) VALUES (1, ?)", JSON.stringify(state));
   }
 
-  /** Answers whether that is new. */
+  /** Returns whether that is new. */
   refuse({ custom_id, line, problem }: RefusedRow): boolean {
     const known = this.#sql.first("SELECT 1 FROM refused WHERE line = ?", line);
     if (!known) this.#sql.run("INSERT INTO refused (line, custom_id, problem) VALUES (?, ?, ?)", line, custom_id, problem);
     return !known;
   }
 
-  /** Lines that are jobs, of the newest so many jobs. */
+  /** The lines of the `newest` newest jobs. */
   linesOf(newest: number): Set<number> {
     const lines = "SELECT details ->> '$.batch.line' AS line FROM jobs ORDER BY n DESC LIMIT ?";
     return new Set(this.#sql.all<{ line: number }>(lines, newest).map(({ line }) => line));
   }
 
-  /** Reads every row: for a wake. */
+  /** Reads every row: called only at wake. */
   counts(): Counts {
     const counts: Counts = { open: 0, completed: 0, failed: 0, expired: 0 };
     for (const { n, status } of this.#sql.all<{ n: number; status: "queued" | JobEnd }>(
@@ -84,7 +84,7 @@ export class BatchStore {
     return counts;
   }
 
-  /** Ended jobs beyond a number, in the order in which they became jobs. How long an answer is, SQLite knows without reading it. */
+  /** Ended jobs after a number, in the order in which they became jobs. SQLite knows the length of an answer without reading it. */
   ended(completed: boolean, after: number, limit: number): EndedRow[] {
     return this.#sql.all(
       `SELECT n, nonce, accepted_at, status, error, details ->> '$.batch.customId' AS custom_id,
