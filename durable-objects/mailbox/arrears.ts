@@ -5,8 +5,8 @@
 import { spotOf } from "../../platform/ids.ts";
 
 /**
- * A job of which a reader lacks what comes after a seq. `newest`: the last seq known to exist; `had`: up to which seq it may have been told anyway, because
- * the object slept and forgot, or because the events were on their way when its client began anew.
+ * A job of which a reader lacks the events after a seq. `newest`: the last seq known to exist; `had`: up to which seq it may have been told anyway, because
+ * the object slept and forgot, or because the events were in flight when its client started over.
  */
 export type Behind = { after: number; newest: number; had: number };
 

@@ -30,7 +30,7 @@ export class Calls {
   readonly #desk: () => Desk;
   /** Jobs given to a retry that does not follow them yet: until when, and by which submit. */
   readonly #given = new Map<number, { until: number; nonce: string }>();
-  /** Jobs whose caller is known to have gone. Doors that died with the object left no word, and are not known here. */
+  /** Jobs whose caller is known to have gone. Doors that died with the object gave no notice, so their jobs are not here. */
   readonly #gone = new Set<number>();
   readonly #answered: Answered;
 
@@ -48,7 +48,7 @@ export class Calls {
     const { now } = this.#desk();
     const row = retried ? this.#retriedBy(body) : this.#leftBehind(body);
     if (!row) return null;
-    // Perhaps the job of another caller, who was told to come back in a moment: that retry then needs a job of its own.
+    // Perhaps the job of another caller that was told to come back in a moment: its retry then needs a job of its own.
     if (!retried && this.#dismissedAt(row) > now() - MOMENT_MS) this.#answered.refused(body);
     this.#given.set(row.n, { until: now() + HANDOVER_MS, nonce });
     if (retried) this.returned(row);
@@ -109,7 +109,7 @@ export class Calls {
     this.#given.delete(n);
     this.#gone.delete(n);
     const row = store.job(n);
-    // As if it had never left: when it does, or this object dies, its grace period begins anew.
+    // As if it had never left: when it does, or this object dies, its grace period starts over.
     if (row?.call && (store.calls.leftAt(row.call.body, n) ?? 0) > row.accepted_at) store.calls.leave(row.call.body, n, row.accepted_at);
   }
 

@@ -35,14 +35,14 @@ export async function catchUp(
 /** Tells as much of one job as its reader takes, page by page; returns whether nothing more will come of it. */
 async function tell(reader: Reader, job: string, behind: Behind, sources: Sources, wants: Wants): Promise<boolean> {
   for (let first = true; ; first = false) {
-    // This mailbox itself answers in the same turn: between two pages, others get theirs.
+    // This mailbox itself answers in the same turn: between two pages, others get a turn too.
     if (!first) await aTurn();
     const wish = wants(job);
     const { newest } = behind;
     // Events that it may have been told are sent unmerged, as they were then: a merged delta would be new to it by its seq, but begin with what it has.
     const apart = reader.verbatim || behind.after < behind.had;
     const page = wish && (await sources.missed({ id: job, after: behind.after, ...wish, verbatim: apart }));
-    // The client has begun anew meanwhile, or left.
+    // The client has started over meanwhile, or left.
     if (reader.behind.get(job) !== behind) return false;
     if (!page || page.events.length === 0) {
       // Events that came while the page was asked for may be missing from it.

@@ -99,7 +99,7 @@ export class Courier {
     return !this.#underway && this.#waiting.length === 0 && (!this.#lacks || this.#outage !== null);
   }
 
-  /** When it goes again (ms); null if it does not wait for that. */
+  /** When it may go again (ms); null if it is under way, or has nothing left to tell. */
   get resumesAt(): number | null {
     return this.#underway || !this.#lacks ? null : this.#pausedUntil;
   }

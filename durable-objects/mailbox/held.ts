@@ -1,6 +1,6 @@
 /**
  * Events that mailboxes tell while some subscription here waits for the past of what it follows there. Each event is held once, however many wait. Law: a
- * subscription is given each event that came since it began to wait, or told of which jobs it lacks some, which the log has; and what is held for all
+ * subscription is given each event that came since it began to wait, or told which jobs lost some, to be read from the log; and what is held for all
  * together is bounded, because a mailbox may tell much while it does not answer.
  */
 import type { JobEvent } from "../../schemas/event.ts";
@@ -10,7 +10,7 @@ import type { EventFrame } from "./frames.ts";
 export const HELD_CHARACTERS = 16_000_000;
 /** What an event takes besides its text. */
 const EVENT_CHARACTERS = 100;
-/** Jobs of one mailbox for which it is remembered what was lost: a reader may not lag behind with more. */
+/** Jobs of one mailbox whose losses are remembered: a reader may not lag behind with more. */
 const LOST_JOBS = 10_000;
 
 /** A subscription that waits. `from`: the number of the first event since it began to. */
@@ -74,7 +74,7 @@ export class Held {
     if (heaviest) this.#letGo(heaviest);
   }
 
-  /** What came from a number on: events, and the jobs of which some were lost; null if that is not known. */
+  /** What came from a number on: events, and the jobs that lost some; null if that is not known. */
   since(channel: string, from: number): { frames: { number: number; frame: EventFrame }[]; lost: Lost[] } | null {
     const site = this.#sites.get(channel);
     if (!site) return { frames: [], lost: [] };

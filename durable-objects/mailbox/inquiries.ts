@@ -14,8 +14,8 @@ import type { JobRow } from "./store/store.ts";
 import { idOf } from "./view.ts";
 
 /**
- * Jobs of a channel that are asked about when somebody begins to watch it: the oldest, because they run first. If one beyond these runs, and the mailbox
- * slept and does not know it, its next event tells: asking about all would make the coordinator look at every job of a long queue.
+ * Jobs of a channel that are asked about when somebody begins to watch it: the oldest, because they run first. If the mailbox slept and forgot that a later
+ * one runs, that job's next event tells it: asking about all would make the coordinator look at every job of a long queue.
  */
 const ASKED = 1_000;
 const TOGETHER = { maxItems: 256, gapMs: 4, regroup: false, abreast: 8 };

@@ -211,7 +211,7 @@ export class Lobby {
       }
       this.#put(socketId, target, subscription);
     }
-    // A subscription that ended meanwhile may have begun anew: then another frame is answered for it.
+    // A subscription that ended meanwhile may have been started again by another frame, which then gets the answer.
     const standing = () => targets.filter((target) => this.#targets.get(target)?.get(socketId) === begun.get(target));
     const wish = () => wanted(call, channel, new Set(standing()));
     let followed: Followed;

@@ -43,7 +43,7 @@ export class Reader {
   #lagging = false;
   /** Lost with the object: a client may then see an event twice, and recognises it by its seq. */
   readonly #sent: SentTo;
-  /** For jobs that its client began anew at an earlier seq than it was sent: up to which seq events may have been on their way. */
+  /** For jobs that its client restarted at an earlier seq than it had been sent: the seq up to which events may have been in flight. */
   readonly #crossed = new Map<string, number>();
   readonly #find: () => WebSocket[];
   readonly #notes: Notes;

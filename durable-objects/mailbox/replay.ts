@@ -23,7 +23,7 @@ export const PAGE = { most: PAGE_CHARACTERS, least: 50_000 };
 
 /**
  * A lobby follows jobs or the whole channel. The answer and what is told later join without a gap, because reading and registering
- * happen in one turn. Of jobs whose events exceed the answer, it says how far it goes.
+ * happen in one turn. If a job's events do not fit, the answer says how far it goes.
  */
 export function follow(desk: Desk, call: FollowCall): Followed {
   const lobby = mailboxName(call.lobby);

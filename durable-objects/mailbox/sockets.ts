@@ -29,7 +29,7 @@ export function acceptSocket(ctx: DurableObjectState, request: Request, wakeBy: 
   return new Response(null, { status: 101, webSocket: pair[0], ...(headers && { headers }) });
 }
 
-/** What the token with which a socket is opened allows; null for a key. */
+/** What the token of a socket's request allows; null for a key. */
 export function grantIn(request: Request): Grant | null {
   const told = request.headers.get(GRANT_HEADER);
   return told === null ? null : (JSON.parse(decodeURIComponent(told)) as Grant);

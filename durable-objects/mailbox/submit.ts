@@ -123,7 +123,7 @@ export class Intake {
     });
   }
 
-  /** Resends what the coordinator has not confirmed, after a wake or when it could not be reached. One run at a time: it reads one message's rows at once. */
+  /** Resends what the coordinator has not confirmed, after a wake or when it could not be reached. One run at a time: each reads a whole message's rows. */
   resend(): Promise<void> {
     this.#resending ??= this.#resendAll().finally(() => {
       this.#resending = null;
@@ -286,7 +286,7 @@ export class Intake {
     this.#passes.delete(n);
   }
 
-  /** Asks one question at a time for a job: two could be answered differently. `strict`: rows to refuse if their deadline is out of reach. */
+  /** Asks the coordinator, one question at a time for a job: two could be answered differently. `strict`: rows to refuse if their deadline is out of reach. */
   async #handOver(rows: JobRow[], state: "offered" | "accepted", strict: ReadonlySet<JobRow> = NONE): Promise<Answers> {
     if (rows.length === 0) return new Map();
     const asked = this.#ask(rows, state, strict);

@@ -75,7 +75,7 @@ export function asAccepted(address: MailboxAddress, row: JobRow): Job {
 
 export function statusOf(row: JobRow, { place, runningSince, now }: Standing): JobStatus {
   if (row.status !== "queued") return row.status;
-  // The coordinator's word is newer than this memory: a job whose attempt met a rate limit goes back into the queue without notice here.
+  // The coordinator's word is newer than what is remembered here: a job whose attempt met a rate limit is queued again without the mailbox being told.
   if (place ? place.state === "running" : runningSince !== null) return "in_progress";
   return row.not_before !== null && row.not_before > now ? "scheduled" : "queued";
 }
