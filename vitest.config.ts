@@ -1,22 +1,22 @@
 import { availableParallelism } from "node:os";
 import { cloudflareTest } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
-// Makes the page that the doors serve.
+// Builds the page that the doors serve.
 import "./dashboard/build.ts";
 import { oneModule } from "./test/one-module.ts";
 
-/** Files at once: by default a machine of two cores runs one, and half of it idles. */
+/** Test files at once: by default a machine with two cores runs one, and half of it idles. */
 const WORKERS = Math.max(2, availableParallelism() - 1);
-/** The whole service as a process of its own, killed and started again. */
+/** The whole service in a process of its own, killed and started again. */
 const WHOLE = { globalSetup: ["test/e2e/support/bundles.ts"], testTimeout: 180_000, hookTimeout: 60_000 };
-/** Of these the rates, the memory or the pauses of the service are measured: each has the machine to itself. */
+/** These measure rates, memory or pauses of the service: each has the machine to itself. */
 const MEASURED = ["budget", "crash", "drop-in", "faults", "large-files", "newcomers", "storm"].map((name) => `test/e2e/${name}.test.ts`);
 
 export default defineConfig({
   test: {
     projects: [
       {
-        // Decisions, on plain Node: whatever reached for the platform would fail here.
+        // Decisions, on plain Node: anything that reached for the platform would fail here.
         test: {
           name: "pure",
           include: ["test/{bench,client,dashboard,policy,schemas,simulation,simulator,platform,scripts}/**/*.test.ts"],

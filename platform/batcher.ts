@@ -7,9 +7,9 @@ type Waiting<T, R> = { item: T; resolve: (result: R) => void; reject: (reason: u
 /** The share of the callers that counts as nearly all of them. */
 const REGROUPED = 0.9;
 /**
- * Beside a batch under way, with less than this share of the callers nothing starts for so many gaps: who comes late waits for the others. With more,
- * nothing starts before that batch is to be answered, or for as many gaps if that takes longer: where commits are slow, whoever starts beside one
- * makes it slower still, and 32 callers would fall apart into ones and twos with a commit each.
+ * While a batch is under way, and less than this share of the callers waits, nothing starts for this many gaps: those who come late wait for the others. If
+ * more wait, nothing starts until that batch should be answered, but at most for as many gaps: where commits are slow, a second one makes the first slower
+ * still, and 32 callers would fall apart into ones and twos with a commit each.
  */
 const LATE = { share: 0.5, gaps: 4 };
 
@@ -19,14 +19,14 @@ export type BatcherOptions = {
   /** Least ms between the starts of two batches. */
   gapMs: number;
   /**
-   * Whether callers come back once they are answered, so that it is known whom to wait for: those of the batches under way, and those who wait.
-   * A batch starts within the gap as soon as nearly all are there, and else no sooner than a gap after the answer. Else they would fall apart into
-   * groups that take turns, each with a commit of its own.
+   * Whether callers call again once they are answered, so that it is known whom to wait for: those of the batches under way, and those who wait.
+   * A batch then starts within the gap as soon as nearly all are there, and otherwise no sooner than a gap after the last answer. Without this they
+   * would fall apart into groups that take turns, each with a commit of its own.
    */
   regroup: boolean;
   /**
-   * Batches that may wait for their answers at the same time. Under more load than can be answered a gap of time gathers nothing, for each call comes
-   * later than that; this does.
+   * Batches that may wait for their answers at the same time. Under more load than can be answered, a gap in time gathers nothing, because each call
+   * comes later than that; this bound does.
    */
   abreast: number;
 };
@@ -36,9 +36,9 @@ export class Batcher<T, R> {
   #running = 0;
   #startedAt = Number.NEGATIVE_INFINITY;
   #answeredAt = Number.NEGATIVE_INFINITY;
-  /** Callers that are known of: at the last start, or answer, those who waited and those whose batches were under way. */
+  /** Callers that are known: those who waited, or whose batches were under way, at the last start or answer. */
   #callers = 0;
-  /** In batches. */
+  /** Those of them whose batches are under way. */
   #underway = 0;
   /** How long the last answer took, ms. */
   #tookMs = 0;
@@ -74,7 +74,7 @@ export class Batcher<T, R> {
     const { abreast, regroup } = this.#options;
     if (this.#running >= abreast) return false;
     const now = Date.now();
-    // A clock that stepped back makes nobody wait for it.
+    // If the clock stepped back, nobody waits until it has caught up.
     this.#startedAt = Math.min(this.#startedAt, now);
     this.#answeredAt = Math.min(this.#answeredAt, now);
     if (regroup && this.#running === 0 && this.#waiting.length >= this.#callers * REGROUPED) return true;

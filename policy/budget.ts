@@ -17,16 +17,16 @@ export type Limits = {
   concurrency: number | null;
   /** How much of a rate of a minute may be spent at once, in seconds of it. */
   burstSeconds: number;
-  /** What that can become where it is learned: a call that fits the greatest fits, at a full bucket. */
+  /** The most that it can become if it is learned: a call that fits into this much fits, once the bucket is full. */
   mostBurstSeconds?: number;
-  /** Upstream counts in windows of so many seconds; null, and by default: a bucket that refills all the time. */
+  /** Upstream counts in windows of this many seconds; null (default): by a bucket that refills all the time. */
   windowSeconds?: number | null;
   /**
    * How much later a call may reach upstream than another that was admitted at the same time, ms. Upstream then sees up to rate × this more in
    * an interval, so the burst gives that much up.
    */
   transitMs?: number;
-  /** So many calls can leave at once; null, and by default: any number. More would keep each other waiting, and be as late. */
+  /** How many calls can leave at once; null (default): any number. More would keep each other waiting, and leave that much later. */
   leaveAtOnce?: number | null;
 };
 
@@ -42,8 +42,8 @@ const HAIR = 1e-6;
 export const TRANSIT_MS = 1_000;
 
 /**
- * `rate`: what it lets through in the long run, and at once at the most. `whole`: no call that takes more ever fits. `leaving`: when a bucket's calls have to
- * leave; null of a day, for which nothing is given up, and of a window, whose calls leave within `leaveMs` of being let go.
+ * `rate`: what it lets through in the long run, and at most at once. `whole`: a call that takes more never fits. `leaving`: by when a bucket's calls have to
+ * leave; null for a day or without transit, where nothing is given up, and for a window, whose calls leave within `leaveMs` of being let go.
  */
 export type Meter = {
   resource: Resource;
@@ -54,7 +54,7 @@ export type Meter = {
   leaving: Leaving | null;
   leaveMs?: number;
 };
-/** `former`: what was spent of limits that are lower since, or gone. */
+/** `former`: what was spent of limits that were since lowered or taken away. */
 export type Budget = {
   meters: Meter[];
   concurrency: number | null;
@@ -62,7 +62,7 @@ export type Budget = {
   heldUntil: number;
   former?: Partial<Record<Resource, Former[]>>;
 };
-/** Units that were spent at an instant (ms) of a limit that refills by so many a ms. */
+/** Units of a limit that were spent at an instant (ms), and how many of them refill in a ms. */
 export type Former = { spent: number; at: number; perMs: number };
 
 /** What a call takes; given back by `release` or `refund`. `at`: since when, ms; missing if a restart forgot it. */
@@ -87,12 +87,15 @@ function openMeter(resource: Resource, limit: number, limits: Limits): Meter {
     return openWindow(resource, perMs, atOnce, { ...limits, windowMs: windowSeconds * 1_000, transitMs });
   // A short burst keeps at least half of itself: below that, the pool would stand still between two calls.
   const rate = { perMs, burst: Math.max(atOnce - perMs * transitMs, atOnce / 2) };
-  // Of what is given up for it, which a short burst has not.
+  // By the transit that is really given up for: a short burst gives up less than all of it.
   const leaving = perDay || transitMs === 0 ? null : new Leaving((atOnce - rate.burst) / perMs);
   return { resource, counts, rate, whole: counts === "requests" ? Math.max(1, whole) : whole, tally: new Refilling(rate), leaving };
 }
 
-/** Calls that reach upstream within a window were admitted within the window and the transit. Of what that lets through, no more goes at once than a short burst has. */
+/**
+ * Calls that reach upstream within a window were admitted within the window and the transit before it. Of what that lets through, no more than the burst goes
+ * at once.
+ */
 function openWindow(
   resource: Resource,
   perMs: number,
@@ -106,18 +109,18 @@ function openWindow(
   return { resource, counts, rate, whole: limit, tally, leaving: null, ...(transitMs > 0 && { leaveMs: leaveMsOf(transitMs) }) };
 }
 
-/** The first meter that a single call of so many tokens could never fit, even when full; null if there is none. */
+/** The first meter that a single call of this many tokens could never fit, even when full; null if there is none. */
 export function neverFits(budget: Budget, tokens: number): Meter | null {
   for (const meter of budget.meters) if (amountOf(meter, tokens) > meter.whole) return meter;
   return null;
 }
 
-/** The most tokens that a call can ever reserve; Infinity without a limit of them. */
+/** The most tokens that a call can ever reserve; Infinity if they have no limit. */
 export function wholeTokens(budget: Budget): number {
   return Math.min(Number.POSITIVE_INFINITY, ...budget.meters.flatMap(({ counts, whole }) => (counts === "tokens" ? [whole] : [])));
 }
 
-/** When a call of so many tokens can start, and what it waits for. Infinity when only an event can tell (a place must come free). */
+/** When a call of this many tokens can start, and what it waits for. Infinity if only an event can tell (a place must come free). */
 export function readiness(budget: Budget, tokens: number, now: number): Readiness {
   if (budget.concurrency !== null && budget.inFlight >= budget.concurrency)
     return { at: Number.POSITIVE_INFINITY, limitedBy: "concurrency" };
@@ -129,7 +132,10 @@ export function readiness(budget: Budget, tokens: number, now: number): Readines
   return ready;
 }
 
-/** The same, but that a limit holds no longer than until an instant of its own, ms, if there is one: from then on a call may find out whether it does. */
+/**
+ * Like `readiness`, except that a limit with an instant in `until` (ms) holds a call back only until then: from then on a call may find out whether the limit
+ * still holds.
+ */
 export function readyUnless(budget: Budget, tokens: number, until: Partial<Record<Resource, number>>, now: number): number {
   const others = readiness({ ...budget, meters: [] }, tokens, now).at;
   const ats = budget.meters.map((meter) => {
@@ -139,7 +145,7 @@ export function readyUnless(budget: Budget, tokens: number, until: Partial<Recor
   return Math.max(others, ...ats);
 }
 
-/** When a call of so many tokens can start and leave, as far as the limits hold both, what another of `other` takes; ms. */
+/** When a call of this many tokens can start and leave what another of `other` takes, as far as the limits ever hold both; ms. */
 export function readyBesideAt(budget: Budget, tokens: number, other: number, now: number): number {
   const ats = budget.meters.map((meter) => meter.tally.readyAt(amountOf(meter, tokens) + amountOf(meter, other), now));
   return Math.max(now, ...ats);
@@ -155,8 +161,8 @@ export function reserve(budget: Budget, tokens: number, now: number): Reservatio
 }
 
 /**
- * By when a call for which was reserved just now has to leave, ms: later it asks anew. Infinity: whenever it can; so does one that was let go beyond what a day holds, to see whether it
- * still does.
+ * By when a call whose budget was reserved just now has to leave, ms; after that it asks again. Infinity: whenever it can. That also goes for a call that was
+ * let go beyond what a day's limit holds, to see whether the limit still does.
  */
 export function leaveBy({ meters }: Budget, now: number): number {
   let by = Number.POSITIVE_INFINITY;
@@ -168,7 +174,7 @@ export function leaveBy({ meters }: Budget, now: number): number {
   return by;
 }
 
-/** A call was let go anew for which so many tokens are spent twice: the rest had come back. */
+/** A call was let go again, and this many of its tokens are now spent twice: the rest had come back. */
 export function spentTwice({ meters }: Budget, tokens: number): void {
   for (const { leaving, resource } of meters) if (resource === "tpm") leaving?.again(tokens);
 }
@@ -185,17 +191,20 @@ export function refund(budget: Budget, reservation: Reservation, now: number, ba
   budget.inFlight--;
 }
 
-/** A call that has ended used so many tokens less than it had reserved, and nobody counts them: given back as by `refund`. */
+/** A call that has ended used this many tokens fewer than it had reserved, and nobody counts them: they come back as by `refund`. */
 export function refundTokens(budget: Budget, tokens: number, since: number | undefined, now: number): void {
   for (const meter of budget.meters) if (meter.counts === "tokens") returnTo(meter, tokens, since, now);
 }
 
-/** Of what was taken before a restart it is not known what refilled since: it stays spent. */
+/** What was taken before a restart stays spent: how much of it has refilled since is unknown. */
 function returnTo(meter: Meter, amount: number, since: number | undefined, now: number): void {
   if (since !== undefined) meter.tally.giveBack(amount, since, now);
 }
 
-/** A call that was let go has waited, and left only at `leftAt` (ms): upstream counts it as of then. A bucket has no memory of when. After a restart it is not known what of it a window still has: all counts once more. */
+/**
+ * A call that was let go waited and left only at `leftAt` (ms): upstream counts it from then. Only windows remember when something was taken, buckets do not.
+ * After a restart, how much of the call a window still counts is unknown, so all of it counts once more.
+ */
 export function leftLate(budget: Budget, { at = Number.NEGATIVE_INFINITY, tokens }: Reservation, leftAt: number, now: number): void {
   for (const meter of budget.meters)
     if (meter.tally instanceof Sliding) meter.tally.leave(amountOf(meter, tokens), at, Math.min(now, leftAt), now);
@@ -216,21 +225,21 @@ export function unhold(budget: Budget): void {
   budget.heldUntil = 0;
 }
 
-/** A limit is another from now on, or there is none any more. What was spent stays spent. */
+/** From now on a limit is a different one, or gone. What was spent stays spent. */
 export function retune(budget: Budget, resource: Resource, limits: Limits): void {
   const limit = limits[resource];
   const at = budget.meters.findIndex((each) => each.resource === resource);
   const before = at < 0 ? [] : budget.meters.splice(at, 1);
   if (limit === null) return;
   const meter = openMeter(resource, limit, limits);
-  // What fitted a short burst of before, and fits the limit's own minute, goes on at a full bucket.
+  // What fitted before, and fits a minute of the new limit, still goes, at a full bucket.
   if (!isWindow(meter)) meter.whole = Math.max(meter.whole, Math.min(before[0]?.whole ?? 0, limit));
   if (before[0]) meter.tally.succeed(before[0].tally);
   if (before[0]?.leaving) meter.leaving?.succeed(before[0].leaving);
   budget.meters.push(meter);
 }
 
-/** What was free of a limit still is when it was changed, as far as that holds it; a debt is as large as it was. Answers how much came back for that. */
+/** Changes a limit so that what was free of it stays free, as far as the new one holds it, and a debt stays as large. Returns how much came back for that. */
 export function keeping(budget: Budget, resource: Resource, now: number, change: () => void): number {
   const free = () => burstOf(budget, resource) - used(budget, resource, now);
   const before = free();
@@ -239,18 +248,21 @@ export function keeping(budget: Budget, resource: Resource, now: number, change:
   return missing > 0 ? -correct(budget, resource, -missing, now) : 0;
 }
 
-/** What others spent may be owed beyond the bucket for so long: more would be their debt, not ours. */
+/** How far beyond the bucket what others spent may be owed, in ms of rate: more would be their debt, not ours. */
 const OWED_MS = 10_000;
 
-/** Until then, ms, a window that stands open is not spent at once. */
+/** Until `until` (ms), an open window is not spent all at once. */
 export function spendEvenly(budget: Budget, until: number): void {
   for (const { tally } of budget.meters) if (tally instanceof Sliding) tally.spendEvenly(until);
 }
 
-/** Who comes and has to wait for more than this part of a window, for it was spent before: others will come like that, for so long, ms. */
+/**
+ * A call that comes and has to wait for more than this part of a window, because the window was spent before: more calls are expected to come like that, for
+ * this long (ms).
+ */
 const CAME = { part: 1 / 10, ms: 600_000 };
 
-/** Somebody has come who has to wait, a call of so many tokens, while others wait: from now on there is to be something left for such as come between. */
+/** A call of this many tokens has come and has to wait, while others wait too: from now on something is to be left for calls that come in between. */
 export function cameLate(budget: Budget, tokens: number, now: number): void {
   for (const meter of budget.meters) {
     const { tally } = meter;
@@ -259,7 +271,7 @@ export function cameLate(budget: Budget, tokens: number, now: number): void {
   }
 }
 
-/** So much of a limit is spent as well, by whomever; or, where it is negative, is free again. Answers how much is: no more than there was room for. */
+/** This much more of a limit is spent, by whomever; if negative, free again. Returns how much of it was applied: no more than there was room for. */
 export function correct(budget: Budget, resource: Resource, amount: number, now: number): number {
   const meter = meterOf(budget, resource);
   if (!meter) return 0;
@@ -278,7 +290,7 @@ export function isWindow({ tally }: Meter): boolean {
   return tally instanceof Sliding;
 }
 
-/** How long the refill of what a call takes of one resource lasts, ms: by the slowest of its meters. */
+/** How long what a call takes of one resource needs to refill, ms, by the slowest of its meters. */
 export function costMs(budget: Budget, counts: Meter["counts"], tokens: number): number {
   let cost = 0;
   for (const meter of budget.meters) if (meter.counts === counts) cost = Math.max(cost, amountOf(meter, tokens) / meter.rate.perMs);
@@ -292,7 +304,7 @@ export function dominantMs(budget: Budget, tokens: number): number {
   return cost;
 }
 
-/** How fast a pool goes by the limits of a minute, whatever a day leaves it: requests and tokens a ms. */
+/** How fast a pool goes by its limits per minute, whatever a day leaves it: requests and tokens per ms. */
 export type Pace = { requests?: number; tokens?: number };
 
 export function paceOf({ meters }: Budget): Pace {
@@ -301,17 +313,17 @@ export function paceOf({ meters }: Budget): Pace {
   return pace;
 }
 
-/** The share of the scarcer of them that a call takes, ms. */
+/** The share of the scarcer of the two that a call takes, in ms of the pace. */
 export function paceMs({ requests, tokens: perMs }: Pace, tokens: number): number {
   return Math.max(requests ? 1 / requests : 0, perMs ? tokens / perMs : 0);
 }
 
-/** The resource that a call takes the greater share of. */
+/** The resource of which a call takes the greater share. */
 export function dominantKind(budget: Budget, tokens: number): Meter["counts"] {
   return costMs(budget, "tokens", tokens) > costMs(budget, "requests", tokens) ? "tokens" : "requests";
 }
 
-/** How much later a call of `head` tokens can start if one of `ahead` starts now, as far as one resource tells; ms. */
+/** How much later a call of `head` tokens can start if one of `ahead` starts now, by one resource alone; ms. */
 export function delayMs(budget: Budget, counts: Meter["counts"], head: number, ahead: number, now: number): number {
   let delay = 0;
   for (const meter of budget.meters)
@@ -320,7 +332,7 @@ export function delayMs(budget: Budget, counts: Meter["counts"], head: number, a
 }
 
 /**
- * When the last of `requests` calls of `tokens` together is let through, were nobody else there. It takes `ownTokens`
+ * When the last of `requests` calls, of `tokens` together, is let through if nobody else is there. The last one takes `ownTokens`
  * of them, and may leave a debt.
  */
 export function clearanceMs(budget: Budget, requests: number, tokens: number, ownTokens: number, now: number): Readiness {
@@ -342,7 +354,7 @@ export function free(budget: Budget, resource: Resource, now: number): number {
   return Math.max(0, meterOf(budget, resource)?.tally.free(now) ?? 0);
 }
 
-/** The most of a limit of a minute that can be spent at once. */
+/** The most of a limit per minute that can be spent at once. */
 export function burstOf(budget: Budget, resource: Resource): number {
   return meterOf(budget, resource)?.rate.burst ?? Number.POSITIVE_INFINITY;
 }

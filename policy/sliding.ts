@@ -3,59 +3,69 @@
  * window and the transit: calls that reach upstream within a window were admitted within a span, so no window can overflow, wherever it begins.
  *
  * It remembers what was taken when. A bucket whose burst and rate keep the same law was rejected: what it lets go at once is missing from its
- * rate, so of a window that stands open it used a tenth at first, and took a tenth longer for what ten windows hold.
+ * rate, so it used only a tenth of an open window at first, and took a tenth longer for what ten windows hold.
  */
 import { type Bucket, FULL, freeAt, give, giveBack, type Rate, readyAt, take } from "./bucket.ts";
 import type { Tally } from "./tally.ts";
 
-/** What was taken within this part of the span is one entry, as of the last of it; a coarser one where there are many already. So a thousand are kept at the most, and a burst is remembered to some ms. */
+/**
+ * What is taken within this part of the span becomes one entry, dated by the last of it; entries are coarser once there are `many`. So at most a thousand are
+ * kept, and a burst is remembered to within a few ms.
+ */
 const GRAIN = { fine: 1 / 16_384, coarse: 1 / 512, many: 512 };
-/** Entries that are over are dropped when there are so many: each costs little then. */
+/** Expired entries are dropped once there are this many of them: together, each costs little. */
 const DROPPED = 512;
 /**
- * A window that stands open goes within so many ms, or that part of it if that is less, and so much of it at once: work that comes in within one instant, but not in one message, is shared and
- * packed all together. Of what goes in large pieces more, else it would be the one that keeps the other.
+ * An open window is let go within `ms`, or within the part `least` of its length if that is less, and the part `burst` of it at once: so work that comes in at
+ * one instant, but in several messages, is shared and packed as a whole. Tokens go faster, because they go in larger pieces and would otherwise hold requests
+ * back.
  */
 const OPENING = { requests: { ms: 250, least: 1 / 16, burst: 1 / 128 }, tokens: { ms: 100, least: 1 / 40, burst: 1 / 50 } };
-/** More than can leave at once leaves as fast as calls of before begin to be answered, ms; or at the limit's own rate, if that is more: how soon they are answered, nobody knows. */
+/**
+ * Calls beyond those that can leave at once leave as earlier ones begin to be answered. How soon that is, nobody knows: as many as can leave at once are
+ * assumed to leave in this time, ms, or what the limit's own rate lets through, if that is more.
+ */
 const LEAVING_MS = 2_000;
-/** Where it is spent evenly, no more than this part goes at once. */
+/** If a window is spent evenly, no more than this part of it goes at once. */
 export const EVEN = 1 / 10;
-/** What is written of it is coarser: a row of some 800 characters. */
+/** What is stored is coarser: a row of some 800 characters. */
 const WRITTEN_GRAIN = 1 / 40;
 
-/** What is written may have left so much later, ms: more, and it is written again. */
+/** What was stored may have left this much later, ms. If it left later still, it is stored again. */
 export const LATE_MS = 250;
 
-/** Rounding of sums of many amounts, and of single ones. */
+/** Allowance for rounding: of sums of many amounts, as a part of the limit, and of single amounts. */
 const ROUNDING = { part: 1e-10, least: 5e-7 };
 
-/** What is written down. `ahead`: so much may be taken until `until` (ms) before it is written again; one of old has no end. `taken`: when, and how much, the oldest first. */
+/**
+ * What is stored. `ahead`: how much may be taken until `until` (ms) before it is stored again; records of older versions have no `until`. `taken`: when, and
+ * how much, oldest first.
+ */
 export type Past = { spanMs: number; limit: number; ahead: number; until?: number; taken: [at: number, amount: number][] };
 
 export class Sliding implements Tally {
   readonly limit: number;
   readonly spanMs: number;
-  /** What may go at once. It refills faster than the limit comes back, so that no more is lost by it than at the start. */
+  /** What may go at once. It refills faster than the limit comes back, so that nothing is lost by it except at the start. */
   readonly #burst: Rate;
-  /** And how what may is let go: one after the other, though so fast that it is as good as at once. */
+  /** How fast that is let go: one call after the other, but so fast that it is as good as at once. */
   readonly #opening: Rate;
   #evenlyUntil = Number.NEGATIVE_INFINITY;
   readonly #hair: number;
   #bucket: Bucket = FULL;
   #opened: Bucket = FULL;
-  /** Of each entry: when its first amount was taken and its last; and all that was taken until then, from some beginning on. */
+  /** For each entry: when its first and its last amount were taken, and the running sum of all that was taken up to then. */
   #firsts: number[] = [];
   #lasts: number[] = [];
   #sums: number[] = [];
-  /** The first that may still count. */
+  /** The first entry that may still count. */
   #head = 0;
-  /** So much of the sums came back, the oldest first. */
+  /** How much of the sums came back, oldest first. */
   #back = 0;
-  /** What the sums were when it was last written. */
+  /** The last sum at the time of the last record, less what was taken out since. */
   #written = 0;
 
-  /** `atOnce`: what can leave at once; null: all of it. */
+  /** `atOnce`: how much can leave at once; null: all of it. */
   constructor(limit: number, spanMs: number, burst: Rate, counts: keyof typeof OPENING, atOnce: number | null = null) {
     this.limit = limit;
     this.spanMs = spanMs;
@@ -82,7 +92,7 @@ export class Sliding implements Tally {
     return pace ? Math.min(free, freeAt(this.#bucket, pace, now)) : free;
   }
 
-  /** What is not taken yet of the window that is under way, where windows go as soon as they open: what was taken half a span ago and more was of one before. */
+  /** What is left of the current window, if windows go as soon as they open: what was taken half a span ago or earlier belongs to the one before. */
   left(now: number): number {
     return this.limit - this.#total + this.#before(this.#find(this.#lasts, now - this.spanMs / 2, this.#head));
   }
@@ -107,7 +117,7 @@ export class Sliding implements Tally {
     this.#record(amount, Math.max(now, this.#lasts.at(-1) ?? 0), this.spanMs * grain);
   }
 
-  /** The oldest first: what is left is believed to count for as long as it can. */
+  /** Oldest first, so that what remains counts for as long as it can. */
   give(amount: number, now: number): void {
     this.#bucket = give(this.#bucket, this.#burst, amount, now);
     const before = this.#before(this.#live(now));
@@ -119,20 +129,20 @@ export class Sliding implements Tally {
     this.#takeOut(amount, since, this.#sums.length, now);
   }
 
-  /** What was taken at `since` left only at `until`: it counts from then. Where it is forgotten since when it was there (-Infinity), it counts twice. */
+  /** What was taken at `since` left only at `until`, and counts from then. If `since` was forgotten (-Infinity), it counts twice. */
   leave(amount: number, since: number, until: number, now: number): void {
     const to = this.#find(this.#lasts, until, this.#head);
     const next = this.#lasts[to] ?? Number.POSITIVE_INFINITY;
     let moved = this.#takeOut(amount, since, to, now);
     if (moved === 0 && since + this.spanMs <= now && now < until + this.spanMs) {
-      // It was thought to be over, or may be: it counts once more.
+      // It counts as expired by now, or may: it is added once more.
       for (let each = to; each < this.#sums.length; each++) this.#sums[each]! += amount;
       moved = amount;
     }
     if (moved === 0) return;
-    // As of an entry that is later, if that is near.
+    // It joins the next later entry, if that is near.
     const near = next - until < this.spanMs * GRAIN.coarse;
-    // What was written has it earlier, and allows for a little.
+    // The record has it earlier, and allows for a little.
     if ((near ? next : until) - since > LATE_MS) this.#written -= moved;
     if (near) return;
     this.#firsts.splice(to, 0, until);
@@ -140,7 +150,7 @@ export class Sliding implements Tally {
     this.#sums.splice(to, 0, (this.#sums[to - 1] ?? 0) + moved);
   }
 
-  /** What comes free is taken again at once, and comes free again a span later: all repeats itself. */
+  /** What comes free is taken again at once, and comes free once more a span later: everything repeats with each span. */
   clearedAt(amount: number, own: number, now: number): number {
     const pace = this.#pace(now);
     const paced = pace ? now + (amount - freeAt(this.#bucket, pace, now)) / pace.perMs : now;
@@ -167,7 +177,7 @@ export class Sliding implements Tally {
     return this.spent(now) > 0 ? this.#lasts.at(-1)! + this.spanMs : now;
   }
 
-  /** What was taken stays taken: in a span all of it is over. */
+  /** What was taken stays taken: within a span all of it expires. */
   succeed(before: Tally): void {
     if (!(before instanceof Sliding)) return;
     [this.#firsts, this.#lasts, this.#sums] = [before.#firsts, before.#lasts, before.#sums];
@@ -177,12 +187,12 @@ export class Sliding implements Tally {
     this.#bucket = { ...before.#bucket, spent: Math.min(before.#bucket.spent, this.#burst.burst) };
   }
 
-  /** Until then not all that is there goes at once. */
+  /** Until `until` (ms), what is free does not all go at once. */
   spendEvenly(until: number): void {
     this.#evenlyUntil = Math.max(this.#evenlyUntil, until);
   }
 
-  /** To be written: from now until `until` no more than `ahead` may be taken, and later nothing, until it is written again. */
+  /** A record to store. Before the next one, no more than `ahead` may be taken until `until` (ms), and nothing after that. */
   write(ahead: number, until: number, now: number): Past {
     const taken: Past["taken"] = [];
     let since = Number.NEGATIVE_INFINITY;
@@ -201,18 +211,18 @@ export class Sliding implements Tally {
     return { spanMs: this.spanMs, limit: this.limit, ahead: Math.min(ahead, this.limit), until, taken };
   }
 
-  /** Whether what was written last stands for what was taken until now. */
+  /** Whether the last record still covers what was taken until now. */
   isWritten({ ahead, limit, spanMs, until = Number.POSITIVE_INFINITY }: Past, now: number): boolean {
     const since = this.#total - Math.max(this.#written, this.#before(this.#live(now)));
     if (limit !== this.limit || spanMs !== this.spanMs) return false;
-    // Where all of the limit was written ahead, it stands for whatever was taken until then.
+    // A record that runs ahead by all of the limit covers whatever was taken until then.
     return since <= this.#hair || (this.#lasts.at(-1)! <= until && (ahead >= limit || since <= ahead + this.#hair));
   }
 
-  /** Goes on from what was written. When what it ran ahead was taken is not known: as late as can be. */
+  /** Goes on from a record. When the part ahead was taken is unknown: it counts from as late as it can have been. */
   restore({ ahead, limit, spanMs, taken, until = Number.POSITIVE_INFINITY }: Past, now: number): void {
     const first = taken[0]?.[0] ?? now;
-    // Counted in shorter spans before, older calls were forgotten: no more than the limit of then in each.
+    // If its spans were shorter, older calls were forgotten: no more than its limit in each such span.
     for (let at = first - Math.ceil(this.spanMs / spanMs) * spanMs; spanMs < this.spanMs && at <= first; at += spanMs)
       this.#record(limit, at, 0);
     for (const [at, amount] of taken) this.#record(amount, Math.max(at, Math.min(now, at + LATE_MS)), 0);
@@ -220,34 +230,34 @@ export class Sliding implements Tally {
     this.#record(ahead, Math.max(Math.min(now, until), this.at), 0);
   }
 
-  /** After `rate` was kept to until `at`, by a bucket of which `burst` was spent. */
+  /** Goes on from a bucket that kept to a rate of `perMs` until `at` (ms), and of which `burst` was spent. */
   restoreSteady(perMs: number, burst: number, at: number): void {
     const step = this.spanMs * WRITTEN_GRAIN;
     for (let back = this.spanMs; back > step / 2; back -= step) this.#record(perMs * step, at - back + step, 0);
     this.#record(Math.max(burst, this.limit - perMs * this.spanMs), at, 0);
   }
 
-  /** How it goes at an instant; null if all that is there may go at once. */
+  /** The pace at an instant; null if all that is free may go at once. */
   #pace(now: number): Rate | null {
     const { burst, perMs } = this.#burst;
     const most = now < this.#evenlyUntil ? Math.min(burst, this.limit * EVEN) : burst;
     return most < this.limit ? { perMs, burst: most } : null;
   }
 
-  /** When so much may go, as it goes then: it may be spent evenly for a while alone. */
+  /** When this amount may go, at the pace of that time: spending evenly may end before. */
   #pacedAt(amount: number, now: number): number {
     const pace = this.#pace(now);
     const at = pace ? readyAt(this.#bucket, pace, amount, now) : now;
     return now < this.#evenlyUntil && this.#evenlyUntil < at ? this.#pacedAt(amount, this.#evenlyUntil) : at;
   }
 
-  /** Takes an amount out of the entry of its time, and answers how much was there; after `to` the sums stay. Of what is over, and so counts no more, nothing is. */
+  /** Takes an amount out of the entry of its time, and returns how much was there: nothing if that has expired. Sums from `to` on stay as they are. */
   #takeOut(amount: number, since: number, to: number, now: number): number {
     const index = this.#find(this.#lasts, since, this.#live(now));
     if (index >= to || this.#firsts[index]! > since) return 0;
     const before = this.#before(index);
     const out = Math.min(amount, Math.max(0, this.#sums[index]! - before));
-    // It may have been taken before that was written: else more than was written could be taken since.
+    // The record may include it: otherwise more could be taken since than the record covers.
     if (to === this.#sums.length && this.#written > before) this.#written -= out;
     for (let each = index; each < to; each++) this.#sums[each]! -= out;
     return out;
@@ -277,7 +287,7 @@ export class Sliding implements Tally {
     const gone = this.#sums[this.#head - 1] ?? 0;
     this.#firsts = this.#firsts.slice(this.#head);
     this.#lasts = this.#lasts.slice(this.#head);
-    // From here on, so that sums stay small: large ones are less exact.
+    // The sums begin anew here, so that they stay small: large ones are less exact.
     this.#sums = this.#sums.slice(this.#head).map((sum) => sum - gone);
     this.#back = Math.max(0, this.#back - gone);
     this.#written = Math.max(0, this.#written - gone);
@@ -299,18 +309,18 @@ export class Sliding implements Tally {
     return low;
   }
 
-  /** What the sums were before an entry, and what of it came back. */
+  /** The sum before an entry, or what came back if that is more. */
   #before(index: number): number {
     return Math.max(this.#back, this.#sums[index - 1] ?? 0);
   }
 
-  /** When the sums are gone up to so much. */
+  /** When all up to this sum has expired, ms. */
   #goneAt(from: number, sum: number): number {
     const index = this.#find(this.#sums, sum - this.#hair, from);
     return this.#lasts[Math.min(index, this.#lasts.length - 1)]! + this.spanMs;
   }
 
-  /** The first from an index on that is not less; they rise. */
+  /** The index, from `from` on, of the first number that is at least `least`. The numbers are ascending. */
   #find(numbers: readonly number[], least: number, from: number): number {
     let [low, high] = [from, numbers.length];
     while (low < high) {

@@ -1,20 +1,23 @@
-/** Since when a minute's limit that is not as configured was asked for, by calls that were taken, and no answer told of it. What fails tells of no limit: an hour's outage is not to undo what was learned. */
+/**
+ * Since when upstream has taken calls without reporting a per-minute limit that was learned. Failed calls do not count, because they report no limit: an hour's
+ * outage must not undo what was learned.
+ */
 import type { Kind } from "./levels.ts";
 
-/** After so long nobody tells it any more, ms. */
+/** After this long the limit counts as no longer reported, ms. */
 const FORGET_MS = 600_000;
 
 export class Untold {
-  /** Whether it was told, be it as configured; and as it is written. */
+  /** Whether the limit was reported, even if as configured; and the same as last stored. */
   readonly isTold: Record<Kind, boolean> = { requests: false, tokens: false };
   #toldBefore = { ...this.isTold };
-  /** When the first call was let go since it was told, ms; null if none was. */
+  /** When the first call since the last report was let go, ms; null if none was. */
   readonly #asked: Record<Kind, number | null> = { requests: null, tokens: null };
-  /** When the first of these was let go that was taken; and as it is written. */
+  /** When the first of these calls that upstream took was let go, ms; and the same as last stored. */
   readonly #answered: Partial<Record<Kind, number>> = {};
   #written: Partial<Record<Kind, number>> = {};
 
-  /** A call was let go just now. True: nobody tells the limit any more. */
+  /** A call was let go just now. Returns true if the limit counts as no longer reported. */
   started(kind: Kind, now: number): boolean {
     this.#asked[kind] ??= now;
     const since = this.#answered[kind];
@@ -23,7 +26,7 @@ export class Untold {
     return true;
   }
 
-  /** A call that was let go at `startedAt` (ms) was taken, and its headers were heard before. */
+  /** A call that was let go at `startedAt` (ms) was taken. Its headers were heard before. */
   answered(kind: Kind, startedAt: number): void {
     const since = this.#asked[kind];
     if (since !== null && startedAt >= since) this.#answered[kind] ??= startedAt;
@@ -35,7 +38,7 @@ export class Untold {
     delete this.#answered[kind];
   }
 
-  /** What was told is not believed any more. */
+  /** What was reported is no longer believed. */
   forget(kind: Kind): void {
     this.isTold[kind] = false;
   }
@@ -45,7 +48,7 @@ export class Untold {
     return this.#answered.requests !== this.#written.requests || this.#answered.tokens !== this.#written.tokens;
   }
 
-  /** Who sleeps from one call to the next would count the ten minutes from each. */
+  /** To be stored: an object that sleeps between calls would otherwise count the ten minutes from each of them. */
   record(): Partial<Record<Kind, number>> {
     this.#toldBefore = { ...this.isTold };
     this.#written = { ...this.#answered };

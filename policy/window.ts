@@ -1,9 +1,9 @@
 /**
- * What a socket was sent and its client has not dealt with yet. A socket does not say whether anybody reads it, and what is sent is kept in the
- * object's memory until it is read: so who can say how far it is, is sent no more than this ahead. Law: beyond the limit goes one frame at most.
+ * What a socket was sent that its client has not dealt with yet. A socket does not tell whether anybody reads it, and what is sent stays in the object's
+ * memory until it is read. So a client that acks is sent no more than this ahead. Law: the limit is exceeded by one frame at most.
  */
 
-/** Characters: some seconds of a fast stream, and a few thousand of them in an object's 128 MB. */
+/** Characters: some seconds of a fast stream. 500 full windows would fill an object's 128 MB. */
 export const WINDOW_CHARACTERS = 256_000;
 
 export class Window {
@@ -16,7 +16,7 @@ export class Window {
     this.#characters += characters;
   }
 
-  /** So many frames more have been dealt with. Those beyond what is known of went out before the object slept. */
+  /** The client has dealt with this many more frames. Any beyond those known here were sent before the object slept. */
   acked(frames: number): void {
     for (const characters of this.#out.splice(0, frames)) this.#characters -= characters;
   }
@@ -25,7 +25,7 @@ export class Window {
     return this.#characters >= WINDOW_CHARACTERS;
   }
 
-  /** Whether it is worth sending again: not after every ack. */
+  /** Whether to send again after the window was full: not after every ack. */
   get roomy(): boolean {
     return this.#characters <= WINDOW_CHARACTERS / 2;
   }

@@ -1,9 +1,9 @@
 /**
- * The service as a few modules in place of some six hundred. Each test file has a runtime of its own, which asks for every module by
- * itself and gets it with its source map: of what a short test costs, that is three quarters.
+ * The service as a few modules instead of some six hundred. Each test file has a runtime of its own, which requests every module
+ * separately, with its source map: that is three quarters of what a short test costs.
  *
- * A module of the service becomes a list of what it exports, and stands in one module with all others: a test that imports it gets what
- * the objects run. So `vi.spyOn` on a class holds there as well; `vi.mock` of one of these modules does not, and is needed nowhere.
+ * Each module of the service becomes a list of its exports, and its code goes into one module with all the others. So a test that imports
+ * it gets what the objects run, and `vi.spyOn` on a class works there too; `vi.mock` of one of these modules does not, and no test needs it.
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -12,11 +12,11 @@ import type { Plugin } from "vitest/config";
 
 const ROOT = join(import.meta.dirname, "..");
 const ROOMS = ["workers", "durable-objects", "platform", "policy", "schemas"];
-/** What tests import beside the service, which has it as well. */
+/** Packages that tests import themselves, besides the service. */
 const PACKAGES = ["eventsource-parser", "eventsource-parser/stream", "jose", "openai"];
-/** As the plugin for the Workers runtime asks of Vite. */
+/** Export conditions, as the plugin for the Workers runtime sets them in Vite. */
 const CONDITIONS = ["workerd", "worker", "module", "browser", "import", "default"];
-/** Nobody follows a stack into a package. */
+/** For packages: nobody follows a stack trace into them. */
 const NO_MAP = { mappings: "" } as const;
 
 export function oneModule(): Plugin {
@@ -30,7 +30,7 @@ export function oneModule(): Plugin {
   return {
     name: "one-module",
     enforce: "pre",
-    // Who watches, or asks for the tests of what was changed, needs each module as it is now and its importers.
+    // Watching, and running only the tests of what changed, need each module as it is now, and its importers.
     configureVitest({ vitest: { config } }) {
       bypassed = config.watch || Boolean(config.changed) || Boolean(config.related);
     },
@@ -45,7 +45,7 @@ export function oneModule(): Plugin {
   };
 }
 
-/** The chunks by the files they stand for, and the paths of those that others share by the names they are imported by. */
+/** `byId`: the chunks, by the file that each stands for. `shared`: the paths of chunks that others import, by the name they import. */
 async function build() {
   const files = ROOMS.flatMap((room) => readdirSync(join(ROOT, room), { recursive: true }).map((path) => join(ROOT, room, String(path))));
   const input = [...files.filter((path) => path.endsWith(".ts")), ...PACKAGES];
@@ -60,7 +60,7 @@ async function build() {
     { name: "packages", test: /\/node_modules\//, priority: 1 },
     { name: "service", test: /./ },
   ];
-  // Nothing is written: the directory is what the paths in the map are relative to.
+  // Nothing is written: `dir` is what the paths in the source map are relative to.
   const { output } = await bundle.generate({ dir: ROOT, sourcemap: "hidden", comments: false, codeSplitting: { groups } });
   await bundle.close();
   const byId = new Map<string, OutputChunk>();

@@ -1,6 +1,7 @@
 /**
- * Calls that could not leave in time ask again (policy/leaving.ts). Law: it is as if they had been let go only now. So first all of a message are given back: since they were let go the pool's bucket has refilled, and
- * upstream's, which they have not reached, was full. Then, in their order, those that still fit go; the others wait in line again, at their old places, as if they had not been called.
+ * Calls that could not leave in time ask again (policy/leaving.ts). Law: it is as if they had been let go only now. So all calls of a message are given back
+ * first: the pool's bucket has refilled since they were let go, but upstream's, which they have not reached, was full. Then those that still fit go, in order.
+ * The others' jobs wait in line again, at their old places, as if they had not been dispatched.
  */
 import { readiness, reserve, spentTwice, used } from "../../policy/budget.ts";
 import { delayed } from "../../policy/placement.ts";
@@ -9,15 +10,15 @@ import type { Book, Entry } from "./book.ts";
 import { sees, started } from "./limits.ts";
 import { conclude, giveBack } from "./settle.ts";
 
-/** So often in a row a job waits again: where all calls are late, what is let go leaves at last. */
+/** How many times in a row a job is sent back to wait. Where all calls are late, its next one leaves without asking. */
 const MOST = 3;
 
-/** Not one that goes to see whether a limit still holds: for that there was nothing when it was let go. */
+/** Not if it goes to see whether a limit still holds: nothing was left of that limit when it was let go. */
 export function mayAsk(book: Book, entry: Entry): boolean {
   return entry.late < MOST && !sees(book, entry);
 }
 
-/** Answers in order. Asked again of a call that was told to go, it says so again: the call may be under way. */
+/** Answers in the order of `held`. A call that was told to go is told so again if it asks again: it may be under way. */
 export function late(book: Book, dispatcher: string, held: readonly Held[], now: number, random: () => number): Word[] {
   const leases = held.map((each) => book.leaseOf(dispatcher, each));
   const backs = new Map<Entry, number>();
@@ -34,7 +35,7 @@ export function late(book: Book, dispatcher: string, held: readonly Held[], now:
   return leases.map((entry) => (entry ? (words.get(entry) ?? "go") : "lost"));
 }
 
-/** Answers how many tokens came back. Of one of before a restart none do: what of it has refilled is not known. */
+/** Returns how many tokens came back: none for a call from before a restart, because how much of it has refilled is unknown. */
 function takeBack(book: Book, entry: Entry, now: number): number {
   const { budget } = book.pools.get(entry.row.pool)!;
   const before = used(budget, "tpm", now);

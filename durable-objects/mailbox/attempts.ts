@@ -1,6 +1,6 @@
 /**
  * Attempts as the mailbox sees them: opened by a dispatcher, fed with deltas, committed once, or judged by the coordinator.
- * Law: of one job only the newest attempt is listened to, and an end is written once.
+ * Law: only the newest attempt of a job is listened to, and an end is written once.
  */
 import { parseJobId } from "../../platform/ids.ts";
 import { aTurn } from "../../platform/turns.ts";
@@ -25,7 +25,7 @@ export function find(desk: Desk, id: string): JobRow | null {
 }
 
 const UNKNOWN_OUTCOME = "unknown_outcome";
-/** Of the message that a call ended with, in that of a job that is given up for it. */
+/** How much of the message of a failed call is quoted in the problem of a job that is given up because of it. */
 const CAUSE_CHARACTERS = 300;
 const UNWANTED: Opened = { ok: false, reason: "unwanted" };
 
@@ -61,20 +61,20 @@ export function open(desk: Desk, { dispatcher, inPieces, lease }: OpenCall): Ope
     ok: true,
     request: (inPieces ? desk.store.request(row.n) : desk.store.text(row.n, "request")) ?? "{}",
     pool: row.pool,
-    // Of an attempt that broke off somebody saw a part: he will come back for the rest.
+    // Somebody saw a part of an attempt that broke off, and will come back for the rest.
     watched: row.call?.stream || desk.followers.wantsDeltas(row.n) || (lease.attempt > 1 && desk.store.deltas.counts(row.n, 0).last > 0),
     ...(row.call?.stream && { verbatim: true }),
     ...(row.timeouts && { timeouts: row.timeouts }),
   };
 }
 
-/** What a dispatcher has room for at a time: prompts of many MB, asked for at once, would be more than an object can hold. */
+/** As much of a long request as a dispatcher has room for: several prompts of many MB at once would be more than an object can hold. */
 export function piece(desk: Desk, job: string, index: number): string | null {
   const row = find(desk, job);
   return row && desk.store.parts.piece(row.n, index);
 }
 
-/** Said again to who asks again: the coordinator has yet to hear that the job was given up here. */
+/** Repeated for a dispatcher that asks again: the coordinator has yet to hear that the job was given up here. */
 function givenUp(row: JobRow): Opened {
   const problem = problemOfGivenUp(row);
   return problem ? { ok: false, reason: "given_up", problem } : UNWANTED;
@@ -92,7 +92,7 @@ function noteFirst(desk: Desk, n: number, startedAt: number): void {
   noteRunning(desk, row, 1, startedAt);
 }
 
-/** Chunks that arrived together become one event. A batch out of turn is refused by the number that is due. */
+/** Chunks that arrived together become one event. A batch out of order is refused, and the answer names the number that is due. */
 export function append(desk: Desk, call: AppendCall): Appended {
   const row = find(desk, call.job);
   if (row?.status !== "queued" || call.attempt < row.attempt) return { ok: false };
@@ -109,7 +109,7 @@ export function append(desk: Desk, call: AppendCall): Appended {
   return { ok: true, need: counts.ofAttempt + 1, gapMs };
 }
 
-/** The result. It is written here and now; to tell it is nothing that the dispatcher waits for. */
+/** Writes the result here and now. The dispatcher does not wait for it to be told. */
 export function commit(desk: Desk, call: CommitCall): Committed {
   const row = find(desk, call.job);
   if (!row) return { ok: false, reason: "unknown_job" };
@@ -123,21 +123,21 @@ export function commit(desk: Desk, call: CommitCall): Committed {
   row.attempts = Math.max(row.attempts + (saysRunning(row, call.attempt) ? 0 : 1), 1);
   row.usage = call.usage && JSON.stringify(call.usage);
   finish(desk, row, "completed", { response: call.response, startedAt: call.startedAt });
-  // Who comes later is told the whole answer, and not parts of it.
+  // Deltas are missing, so whoever comes later is told the whole answer, and no parts of it.
   if (call.lacking) desk.store.deltas.forget(row.n);
   return { ok: true };
 }
 
-/** The coordinator's word on attempts that ended without a result. Answers why the job is given up here instead; null if it is not. */
+/** The coordinator's verdict on an attempt that ended without a result. Returns why the job is given up here instead; null if it is not. */
 export function judge(desk: Desk, verdict: Verdict): Problem | null {
   const row = find(desk, verdict.job);
   if (!row) return null;
   if (row.status !== "queued") {
-    // Told again: the first word of it, and with it the news, was perhaps lost.
+    // A repeated verdict: perhaps the answer to the first was lost, and with it the news.
     desk.followers.tellAgain(row.n);
     return verdict.kind === "retrying" ? problemOfGivenUp(row) : null;
   }
-  // Late: a newer attempt is open, which the mailbox knows more of.
+  // Late: a newer attempt is open already.
   if (verdict.kind === "retrying" && verdict.attempt < row.attempt) return null;
   row.attempts = verdict.attempts;
   row.unknown = verdict.unknown;
@@ -212,8 +212,8 @@ function tellEnd(desk: Desk, row: JobRow, response: string | null): void {
 type Begun = { seq: number; prior: number; place?: number; data: { attempt: number } };
 
 /**
- * That an attempt began is no row worth while it runs and nobody watches: it is put down with what is written of its end. Null if it is put down already, or none began that anybody knows of. `startedAt`:
- * as others know it, null if they say that none did; a mailbox that slept since knows nothing itself.
+ * Writes that an attempt began, along with its end: while it runs and nobody watches, that is not worth a write of its own. Null if it is written already, or
+ * if nobody knows of one that began. `startedAt`: as others know it, null if they say that none began; a mailbox that slept since does not know it itself.
  */
 function writeBegun(desk: Desk, row: JobRow, attempt: number, startedAt: number | null | undefined): Begun | null {
   if (startedAt === null || saysRunning(row, attempt)) return null;
@@ -222,23 +222,23 @@ function writeBegun(desk: Desk, row: JobRow, attempt: number, startedAt: number 
   if (at === undefined) return null;
   row.started_at ??= at;
   const data = { attempt };
-  // With the deltas of a first attempt it would have been put down.
+  // Had a first attempt deltas, its beginning would be written already.
   const lastDelta = attempt === 1 ? 0 : desk.store.deltas.counts(row.n, 0).last;
   return { ...write(desk, row, lastDelta, "in_progress", data, at), data };
 }
 
-/** To those who came while it ran: they would miss a number. */
+/** For followers that came while it ran: otherwise they would miss a number. */
 function tellBegun(desk: Desk, row: JobRow, begun: Begun): void {
   if (desk.followers.watched(row.n))
     desk.background(desk.followers.tell(row.n, { job: idOf(desk.address, row), event: "in_progress", ...begun }));
 }
 
-/** Puts it down that this attempt runs, if it is not yet. */
+/** Writes that this attempt runs, unless that is written already. */
 export function noteRunning(desk: Desk, row: JobRow, attempt: number, startedAt: number): void {
   if (saysRunning(row, attempt)) return;
   row.started_at ??= startedAt;
   row.attempt = Math.max(row.attempt, attempt);
-  // The coordinator's word on an attempt may have been lost: unless it is made good, the deltas of both would read as one text.
+  // The coordinator's verdict on the attempt before may have been lost. Without it, the deltas of both would read as one text.
   const broken = attempt > 1 ? desk.store.deltas.attemptBefore(row.n, attempt) : null;
   if (broken !== null && !saysRetryingSince(row, broken))
     note(desk, row, "retrying", { attempt: broken, retry_at: startedAt / 1_000, error: null });
