@@ -29,7 +29,7 @@ export class LearnedBursts {
     if (this.#isLearned) this.#bursts[kind].hear(told, at);
   }
 
-  /** What every reading shows as spent, upstream has let through at once. */
+  /** Upstream has let through at once what every reading shows as spent. */
   grow(kind: Kind, { limit, told }: Seen, now: number): void {
     if (!this.#isLearned) return;
     const spent = Math.min(...told.map(({ limit, remaining }) => limit - remaining));

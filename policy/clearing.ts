@@ -74,10 +74,10 @@ function fill(flows: readonly Flow[], pool: readonly Source[], room: number[]): 
   }
 }
 
-/** The share, of the pool's rate, where nothing is a limit. */
+/** The share of the pool's rate if nothing limits it: so large that all starts at once. */
 const ATONCE = 1e9;
 
-/** Jobs per ms for each share. */
+/** Jobs per ms for a share of 1. */
 function paceOf({ cost, crowd }: Flow): number {
   return crowd.weight / cost;
 }

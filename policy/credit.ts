@@ -19,7 +19,7 @@ const FADE_MS = 60_000;
 /** One refusal per this time is always risked, or nobody would find out that there is room again. */
 export const DRIP_MS = 20_000;
 
-/** No call waits longer than this, whatever upstream asked for (silence.ts). After a longer gap, nobody sent any. ms. */
+/** No call waits longer than this, whatever upstream asked for (silence.ts): a longer gap means that there was none to send. ms. */
 const IDLE_MS = 900_000;
 
 /** Whether no call started for so long that the state of then says nothing about now. */

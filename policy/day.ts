@@ -1,7 +1,8 @@
 /**
  * A pool's limit of a day and what is left of it, as answers report them. Headers of one name report one limit, the day's or the minute's. If they report the
- * minute's and no longer the day's, the day's is as configured again. Law: an answer only lowers what we believe is left, except if it answers a call that
- * asks, and except for tokens that came back where the operator wants that; an operator's reset gives back what answers took, never what our calls took.
+ * minute's and no longer the day's, the day's is as configured again. Law: an answer only lowers what we believe is left, with two exceptions: the answer to a
+ * call that asks (`ASK`), and tokens that came back, if the operator wants them spent again. An operator's reset gives back what answers took, never what our
+ * calls took.
  */
 import { type Budget, burstOf, correct, type Limits, retune, used } from "./budget.ts";
 import { Followed } from "./followed.ts";
@@ -24,11 +25,11 @@ const HAIR = 1e-6;
 /** What was taken is stored again once it has changed by this part of the limit. */
 const NOTABLE = 1 / 50;
 /**
- * With nothing left, a call starts all the same, to ask, this long after the last one: `firstMs` at first, twice as long with each, `mostMs` at most. As often
- * as a pool in doubt is asked, and as rarely as a halted one.
+ * With nothing left, a call still starts now and then, to ask whether there is more: `firstMs` after the last one, then twice as long after each, `mostMs` at
+ * most. At first as often as for a pool in doubt (credit.ts), in the end as rarely as for a halted one (stop.ts).
  */
 const ASK = { firstMs: 20_000, mostMs: 600_000 };
-/** Stands in for a header's name: reported before a restart. */
+/** Stands in for the name of the header that reported the limit before a restart. */
 const BEFORE = "";
 
 export class Day {
@@ -80,7 +81,7 @@ export class Day {
     this.#asking = left >= 1 ? null : { since: now, beyond };
   }
 
-  /** Whether a call sent at `sentAt` (ms) is the one that asks, or a later one. `beyond`: and the one that asks went beyond what was left. */
+  /** Whether a call sent at `sentAt` (ms) is the one that asks, or a later one. `beyond`: only if the one that asks went beyond what was left. */
   isAsking(sentAt: number, beyond = false): boolean {
     return this.#asking !== null && sentAt >= this.#asking.since && (!beyond || this.#asking.beyond);
   }

@@ -54,7 +54,7 @@ export class LearnedDays {
     const counted = from === null && changed ? (arrived ?? 0) : totals.told;
     if (counted !== null && total !== null) for (const { remaining } of full) day.bring(budget, remaining, total - counted, at, now);
     // Nobody gives requests back: if upstream counts fewer than we made, a new day has begun. Whether it gives tokens back, only the operator can know; but it
-    // counts none beyond the limit, while calls that asked are counted here.
+    // never counts more than the limit, whereas we also count the calls that asked beyond it.
     const isBack = kind === "requests" ? asking : believed > 0;
     const spent = Math.max(...full.map(({ limit, remaining }) => (isBack ? limit - remaining : limit)));
     if ((isBack || asking) && full.length > 0 && arrived !== null && total !== null)

@@ -1,7 +1,7 @@
 /**
- * How many jobs of a flow were seen to start for each job of one of its lines. In strict order jobs take turns as they came; but where packing lets one kind
- * ahead of the other, their ranks do not tell. Counted while the line waits, and as far back as the line is long: as much of the past as lies ahead. Counted in
- * starts and not in time, so that windows, pauses and bursts do not matter.
+ * How many jobs of a flow were seen to start for each job of one of its lines. In strict order a job's rank tells how many start before it; where packing lets
+ * one kind go ahead of the other, it does not. Counted while the line waits, over as many past starts as the line is long: as far back as there is to look
+ * ahead. Counted in starts and not in time, so that windows, pauses and bursts do not matter.
  */
 export type Gaps = { readonly since: number; readonly mean: number; readonly seen: number };
 

@@ -1,6 +1,6 @@
 /**
  * A binary min-heap whose items may change rank or leave; whoever changes an item calls `place` or `remove`. Each item keeps its own place, -1 when outside.
- * Ranks are numbers, kept in an array of their own as they were when their items were placed: of a thousand items, most are then never looked at.
+ * Ranks are numbers. They are copied into their own array when an item is placed, so that of a thousand items most are never looked at.
  */
 export class RankedHeap<T> {
   readonly #items: T[] = [];

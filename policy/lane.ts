@@ -30,7 +30,10 @@ export type Run = {
 export class Lane {
   readonly flow: string;
   readonly weight: number;
-  /** Whether it lets others go first, as batches do. It then pays for its first job before that starts; or a thousand new ones would go ahead by a job each. */
+  /**
+   * Whether it lets others go first, as batches do. It then pays for its first job before that starts: otherwise a thousand new ones would go ahead with one
+   * job each.
+   */
   readonly yields: boolean;
   /** The flow that may wait for this one: for a tenant's live work, its batches. */
   readonly follower: string | null;

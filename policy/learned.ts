@@ -1,7 +1,7 @@
 /**
  * What upstream's answers teach about a pool: limits that were changed there, and what others spend of them on the same key. Laws: our own calls under way
  * never make us believe that less is left than upstream says; a lowered limit is followed at once, a raised one slowly and within the operator's bounds; of two
- * buckets for the same thing the scarcer counts, of two reported by turns under one name the pool's own; and without headers everything is as configured.
+ * buckets for the same thing the scarcer one counts; of two limits reported by turns under one name, the pool's own; without headers, all is as configured.
  */
 import type { FullReading, LimitReading, PoolReading } from "../schemas/rate.ts";
 import {
@@ -39,7 +39,7 @@ const FORESEEN = { everyMs: 100, silenceMs: 15_000, spareMs: 1_000 };
 /** Part of what came back that each answer is believed for; none for `distrustMs` after a refusal, which shows that headers cannot be relied on. */
 const REFUND = { part: 1 / 2, distrustMs: 60_000 };
 
-/** A reading of a day's limit, or of a minute's: that comes with what others spend of its bucket. */
+/** A reading of a day's limit; or one of a minute's, with what others spend of its bucket. */
 type Heard = { told: LimitReading } | { told: LimitReading; foreign: Foreign };
 
 export class Learned {
@@ -148,8 +148,8 @@ export class Learned {
   }
 
   /**
-   * A call that was never made is about to be refunded: it counts as nobody's. Returns what may be back already, because headers showed that upstream does not
-   * count it; or what headers will show to be back, as a day's do where they report it.
+   * A call that was never made is about to be refunded: it counts as nobody's. Returns what is not to be refunded: what may be back already, because headers
+   * showed that upstream does not count it, and what headers will still show to be back, as those of a day's tokens do.
    */
   unmade({ at: since, tokens }: Reservation): Partial<Record<Resource, number>> {
     const tpd = this.#givesBack && this.days.of("tokens").isTold ? tokens : 0;
@@ -169,7 +169,7 @@ export class Learned {
     this.#foresee(budget, now);
     for (const [kind, resource, , names] of KINDS) {
       const told = names.flatMap((name) => this.#hear(kind, resource, name, reading));
-      // Also if they do not report a minute's limit, and so nothing else.
+      // Even if nothing more is learned from them, because they report no minute's limit.
       changes.push(...this.#resize(kind, resource, budget, now, false));
       if (told.length > 0) changes.push(...this.#followDay(kind, told, budget, reading, now));
       const heard = told.flatMap((each) => ("foreign" in each ? each : []));
@@ -181,7 +181,7 @@ export class Learned {
       const { limit } = this.#minutes[kind];
       const spent = this.#ours.levels.most(kind, reading.sentAt, reading.at, limit / 60_000);
       if (spent !== null && full.length === heard.length) seen[kind] = { told: full.map(({ told }) => told), limit, spent };
-      // Before what is left is applied, and only where it can be.
+      // Before what is left is applied (`#bring`), and only if it can be.
       if (!refused && seen[kind] && reading.at > this.#correctedAt) this.bursts.grow(kind, seen[kind], now);
       changes.push(...this.#resize(kind, resource, budget, now, false));
       for (const { foreign, told } of full) {
@@ -235,7 +235,7 @@ export class Learned {
     return { ...minutes, ...this.days.record(), ...this.bursts.record(), owed: this.#owed.record() };
   }
 
-  /** After a wake: goes on with what was learned, within the present bounds. What windows owe is known without it. */
+  /** After a wake: goes on with what was learned, within the present bounds. Windows remember by themselves what they owe. */
   restore(record: LearnedRecord, budget: Budget, now: number): void {
     this.#untold.restore(record.asked ?? {}, { requests: record.rpm !== null, tokens: record.tpm !== null });
     this.bursts.restore(record.burst);
@@ -252,7 +252,7 @@ export class Learned {
     const from = followed.limit;
     if (!followed.follow(told, now)) return [];
     this.#retune(kind, resource, budget);
-    // What a window still counts is known.
+    // A window itself remembers what it still counts.
     if (followed.limit < from && !this.#bounds.limits.windowSeconds) this.#owed.of(kind).lowered(budget, now);
     return [{ resource, from, to: followed.limit }];
   }
@@ -346,10 +346,11 @@ export class Learned {
     if (level === null) return;
     const known = this.#ours.correctedSince(kind, at);
     const transitMs = this.#bounds.limits.transitMs ?? 0;
-    // A bucket keeps back what its calls may arrive late by; part of that is assumed to be under way. Of a window as much is left to others, if there are any.
+    // A bucket keeps back what refills while calls may be late; a part of that is assumed to be on its way. Of a window, as much is left to others, if there
+    // are any.
     const keeps = !this.#bounds.limits.windowSeconds || this.#sharing.isSeen(now);
     const kept = keeps ? (this.#minutes[kind].limit / 60_000) * transitMs * (1 - LATE) : 0;
-    // Since then both have refilled alike, and what we started since is already deducted from ours.
+    // Since `at`, our bucket and upstream's have refilled alike, and what we started is already deducted from ours.
     const spare = (foreign.pace(now) / 60_000) * FORESEEN.spareMs;
     const missing = burstOf(budget, resource) - level - known - told.remaining + kept + spare;
     if (missing <= 0) return;

@@ -64,8 +64,8 @@ export function restore(budget: Budget, record: LedgerRecord, now: number): void
 }
 
 /**
- * The part of what was owed in ms of the recorded rate that is owed in ms of the present one. If a limit was raised, a ms of it is more, and whoever had a turn
- * too many would otherwise wait for that much longer.
+ * The factor, at most 1, that converts what is owed from ms of the recorded rate to ms of the present one. If a limit was raised, a ms of its rate is more, and
+ * a flow that had a turn too many would otherwise wait that much longer.
  */
 export function rescale({ perMs = {} }: LedgerRecord, { meters }: Budget): number {
   return meters.reduce((least, { rate, resource }) => Math.min(least, (perMs[resource] ?? rate.perMs) / rate.perMs), 1);
@@ -138,7 +138,7 @@ function covers(record: LedgerRecord, budget: Budget, now: number): boolean {
   return true;
 }
 
-/** Whether so much was given back since that it would be missing after a restart: what a call reserved and did not use, say. */
+/** Whether so much was given back since the record (what calls reserved and did not use, say) that it would be missing after a restart. */
 function isFar({ at, past, spent }: LedgerRecord, budget: Budget, now: number, aheadMs: number): boolean {
   return budget.meters.some(({ rate, resource, tally }) => {
     const window = past?.[resource];

@@ -17,7 +17,7 @@ export class Load {
     this.#all = limits.all;
   }
 
-  /** Of all together. What has drained since is only deducted when it matters. */
+  /** What all take together. What has drained is deducted only when that matters. */
   get characters(): number {
     return this.#sum;
   }

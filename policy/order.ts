@@ -297,11 +297,11 @@ export class Order {
       // Over all other lanes that wait: those skipped here wait too, and so does the head's.
       const least = Math.min(virtualOf(this.#turns.leastBut(lane, kind)), virtualOf(this.#turns.leastBut(lane, scarce)));
       const step = this.#chargeMs(lane, candidate, gate) / lane.weight;
-      // With the candidate let ahead, its lane may lead no other by more than a largest job, the larger of these two; in the head's own lane, the head's start
+      // With the candidate let ahead, its lane may lead no other by more than the larger of these two jobs; if it is the head's own lane, the head's start
       // counts too. Rejected: by more than the largest job that its flow had lately. Four tenants' work beside windows took 3 % less time, but waits were
       // predicted twice as badly, and tenants who use less than they reserve were served less evenly.
       const isFair = lane.virtual + step + (lane === own ? headStep : 0) - least <= Math.max(step, headStep);
-      // The candidate can be the head, where that waits for what it takes less of, or changed limits have changed its kind: no job goes ahead of itself.
+      // No job goes ahead of itself: the candidate is the head if that waits for the resource it takes less of, or if changed limits have changed its kind.
       const answer = isFair && candidate !== head ? gate.starts(candidate, true) : "aside";
       if (answer === "lane") {
         this.#cap(lane);

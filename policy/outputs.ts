@@ -1,8 +1,8 @@
 /**
  * How long unbounded answers are, learned from the last ones of each tenant and model.
  *
- * The next answer is no longer than the k-th smallest of m with probability k / (m + 1) at least, whatever their distribution, as long as none of them is
- * special (exchangeability: Vovk, Gammerman & Shafer, "Algorithmic Learning in a Random World", 2005, conformal prediction).
+ * With a probability of at least k / (m + 1), the next answer is no longer than the k-th shortest of the last m, whatever their distribution, as long as none
+ * of them is special (exchangeability: Vovk, Gammerman & Shafer, "Algorithmic Learning in a Random World", 2005, conformal prediction).
  */
 import type { OpenOutput } from "../schemas/rpc.ts";
 

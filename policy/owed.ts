@@ -39,8 +39,8 @@ class Owed {
   }
 
   /**
-   * When a call that takes this much may be let go, ms, whatever is owed; Infinity: nothing is owed, so nothing is to be found out. What even a bucket that was
-   * empty at the cut cannot have refilled yet would be refused for sure.
+   * When a call that takes this much may be let go, ms, whatever is owed; Infinity: nothing is owed, so there is nothing to find out. Not before a bucket that
+   * was empty at the cut would have refilled this much: until then the call would be refused for sure.
    */
   seeAt(budget: Budget, amount: number): number {
     if (!this.#debt) return Number.POSITIVE_INFINITY;

@@ -4,20 +4,20 @@
  * is; one that is reported and not contradicted is, within seconds.
  */
 
-/** A limit that no answer has reported for this long (ms), while one reported another, gives way to that; after `MANY.ms` if `MANY.answers` in a row did. */
+/** If no answer has reported the own limit for this long (ms), and one reported another, that replaces it; after `MANY.ms` if `MANY.answers` in a row did. */
 const SILENT_MS = 2_000;
 const MANY = { answers: 20, ms: 250 };
 /** A limit reported between two reports of another, for less than `ms` or by at most `answers` answers, is another bucket's. It stays so for `APART_MS`. */
 const BRIEF = { ms: 10_000, answers: 2 };
 const APART_MS = 600_000;
-/** Another bucket's limit becomes the pool's own once `inRow` answers in a row reported it, and `times` as many recent ones as reported the own. */
+/** Another bucket's limit becomes the pool's own if `inRow` answers in a row reported it, and lately `times` as many as reported the own one. */
 const MAJORITY = { inRow: 3, times: 2, fadeMs: 30_000 };
 /** Limits remembered at most. */
 const MOST = 8;
 
 /**
- * `answers`: how many reported it, fading. `since`: the first of them, after the last gap of minutes and the last time that it ceased to be the pool's own.
- * `apartAt`: when it was last another bucket's.
+ * `answers`: how many reported it, fading. `since`: when it was first reported, after the last gap of `APART_MS`; null since it ceased to be the pool's own,
+ * until it is reported again. `apartAt`: when it was last another bucket's.
  */
 type Known = { answers: number; at: number; since: number | null; apartAt: number };
 /** Reports of one limit in a row, with no other between. */
@@ -31,7 +31,7 @@ export class OwnLimit {
 
   /**
    * An answer reported `limit` at `at` (ms), to a call sent at `sentAt`. True: it is the pool's own. An answer to a call that was sent before the other limit
-   * was first reported shows the limit as it was then: it does not make the other one another bucket's.
+   * was first reported shows the limit of that time: it does not contradict the other one.
    */
   told(limit: number, sentAt: number, at: number): boolean {
     this.#count(limit, at);

@@ -22,8 +22,8 @@ export class Places {
   }
 
   /**
-   * The place of a job in the whole pool, 1 being next: its rank within its flow, plus what fair sharing starts before it of every other
-   * flow. Exact while jobs cost the same and no tenant meets its cap; otherwise estimated from this job's cost. `present`: the present virtual time.
+   * The place of a job in the whole pool, 1 being next: its rank within its flow, plus the jobs of every other flow that fair sharing starts before it. Exact
+   * while jobs cost the same and no tenant meets its cap; otherwise estimated from this job's cost. `present`: the present virtual time.
    */
   position({ flow, tokens }: Waiting, cost: Cost, rank: number, present: number): number {
     const own = this.#lanes.get(flow);

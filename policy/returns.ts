@@ -42,7 +42,7 @@ export function startsBefore(lane: Lane, other: Lane, begin: number, turn: numbe
   return Math.max(1, whole === more && isNamedFirst(lane, other) ? whole + 1 : whole);
 }
 
-/** What a lane has to get back once it may start: for a capped one that is taken off before (`rejoin`). */
+/** What a lane has to get back once it may start. A capped lane then has nothing left: its credit is taken off before (`rejoin`). */
 function creditOf({ credit, isCapped }: Lane): number {
   return isCapped ? 0 : credit;
 }

@@ -3,7 +3,7 @@
  * together; to keep it, everything about a job is forgotten at once, the job longest unheard of first.
  *
  * Of a job that has ended, only its end can come once more, when the news that it arrived was lost: so it is remembered for a while, in a part of the room.
- * What a reader was sent stays behind when it leaves, under a number that another reader is given: what is older than the leave is nobody's.
+ * When a reader leaves, what it was sent stays behind under its number, which another reader is given: anything older than the leave is void.
  */
 import { Seqs } from "./seqs.ts";
 
@@ -14,14 +14,14 @@ const ENDED_SHARE = 0.25;
 /** A job's entry and its id, without the id's characters. Measured, with a margin: see the test that compares. */
 const JOB_BYTES = 190;
 
-/** `leaves`: how many leaves there had been when the readers that had left were last taken out. */
+/** `leaves`: how many readers had ever left when those were last taken out of `seqs`. */
 type Told = { seqs: Seqs; leaves: number };
 
 export class Sent {
   readonly #open: Shelf;
   readonly #ended: Shelf;
   readonly #limit: number;
-  /** By reader number: which of all leaves was the last under it, 0 for none. */
+  /** By reader number: the count of all leaves at the last one under this number, 0 if there was none. */
   #left: number[] = [];
   #free: number[] = [];
   #leaves = 0;

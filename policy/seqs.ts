@@ -1,14 +1,14 @@
 /**
- * The seq of each reader; a reader is a small number. Law: it is as if each reader had its own; what that takes is known, and is little where many have the
- * same.
+ * The seq of each reader; a reader is a small number. Law: it behaves as if each reader's seq were kept separately; the memory it takes is known, and small
+ * if many readers have the same seq.
  */
 
 /** Up to this many readers are kept in a list. */
 const FEW = 16;
-/** Bits of a cell that says which of a few seqs it is; the widest cell holds the seq itself. */
+/** Bits of a cell that points to one of a few seqs; the widest cell holds the seq itself. */
 const NARROW = [2, 4, 8];
 const WIDEST = 32;
-/** Higher than any seq of a job: a client may claim to have any. */
+/** Higher than any seq of a job. Seqs are capped here, because a client may claim to have any. */
 const HIGHEST = 2 ** 32 - 2;
 
 /** Measured, with a margin: see the test that compares. */
@@ -36,7 +36,7 @@ export class Seqs {
     const known = Math.min(seq, HIGHEST);
     const at = this.#grid ? -1 : this.#find(reader);
     if (at >= 0) this.#few[at + 1] = known;
-    // `push` would make room for nineteen.
+    // `push` would allocate room for nineteen.
     else if (!this.#grid && this.#few.length < FEW * 2) this.#few = this.#few.concat([reader, known]);
     else this.#wide().put(reader, known);
   }

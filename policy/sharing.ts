@@ -1,6 +1,6 @@
 /**
- * Whether others spend from a pool's windows. Where they do, a window does not go at once, because only answers in between tell what is left; and a part is
- * left to them: otherwise all that comes back would be ours, because we know when it does.
+ * Whether others spend from a pool's windows. If they do, a window is not spent at once, because only answers in between tell what is left; and a part of it
+ * is left to them: otherwise all that comes back would be ours, because we know when it does.
  */
 import { type Budget, spendEvenly } from "./budget.ts";
 

@@ -37,8 +37,8 @@ function rescaledHad([flow, lead, credit, owes = false, more]: Had, by: number):
 }
 
 /**
- * Flows written, those that had the most: 100 KB of a row's 2 MB, or 500 KB if the calls of all use more than they reserve, once before each sleep. With more
- * flows, a turn of each would take half a day where the object sleeps between two.
+ * At most this many flows are written, those that had the most: 100 KB of a row's 2 MB, or 500 KB if all their calls use more than they reserve, once before
+ * each sleep. With more flows, if the object sleeps between two turns, a turn of each would take half a day.
  */
 const FLOWS_WRITTEN = 5_000;
 

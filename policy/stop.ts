@@ -97,7 +97,7 @@ function afterBegun(stop: Stop, { kind }: Sign, job: string, now: number): Stop 
   return { ...later(without, job, now), probe: stop.probe };
 }
 
-/** How long at least without a failure before twice as many answers may go on, ms; and how many may at most. */
+/** The least time without a failure before twice as many answers may go on, ms; and how many may go on at most. */
 const QUIET_MS = 10_000;
 const MOST_BEGUN = 64;
 
@@ -133,7 +133,7 @@ function withFailed({ failed = {} }: Stop, job: string): Record<string, number> 
   return Object.fromEntries([...Object.entries(others), [job, times + 1] as const].slice(-MOST_REMEMBERED));
 }
 
-/** The wait that upstream asks for, up to the longest interval of probes: with a day without one, nobody would know for a day that upstream is well again. */
+/** The wait that upstream asks for, up to the longest interval of probes: after a day without a probe, nobody would know that upstream has long been well. */
 function askedMs(atLeastMs: number | null): number {
   return Math.min(INTERVALS.halted.most, atLeastMs ?? 0);
 }

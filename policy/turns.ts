@@ -70,10 +70,12 @@ export function isNamedFirst(a: Lane, b: Lane): boolean {
   return a.yields === b.yields ? a.flow < b.flow : b.yields;
 }
 
-/** Another flow: how many it starts before a turn if it has them, how many it has, and how many come to it for each start of the pool. */
+/**
+ * Another flow. `fair`: how many jobs it starts before a turn if it has that many. `waiting`: how many it has. `inflow`: how many come per start of the pool.
+ */
 export type Other = { fair: number; waiting: number; inflow: number };
 
-/** The most of the pool that is assumed to go to others: a smaller rest is not known that well. */
+/** The largest share of the pool that others are assumed to take: estimates are not good enough for a smaller rest. */
 const MOST_OTHERS = 0.98;
 /** Each round finds at least one flow that does not use its turns; nearly always two or three find all. */
 const ROUNDS = 8;

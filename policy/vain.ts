@@ -4,7 +4,7 @@
  * nothing is held back. One call that upstream takes ends it.
  */
 
-/** This many in a row cost the next call one turn more: some are always under way at once, and say the same. */
+/** For every this many in a row the next call takes one more turn. Not for each: several are always under way at once, and fail for the same reason. */
 const EACH = 4;
 const MOST_TURNS = 10;
 

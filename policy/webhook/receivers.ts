@@ -58,7 +58,7 @@ export class Receivers {
     const receiver = known ?? { host, at, place: -1 };
     this.#receivers.set(host, receiver);
     receiver.at = at;
-    // One that is due already is asked again, when its turn comes, what is due.
+    // A host in `#due` is asked what is due when its turn comes.
     if (!this.#due[this.#kind(host)].has(host)) this.#ahead.place(receiver);
   }
 
