@@ -257,7 +257,7 @@ export class Sliding implements Tally {
     if (index >= to || this.#firsts[index]! > since) return 0;
     const before = this.#before(index);
     const out = Math.min(amount, Math.max(0, this.#sums[index]! - before));
-    // The record may include it: otherwise more could be taken since than the record covers.
+    // The record may include it. If it went on counting there, more could be taken from now on than the record covers.
     if (to === this.#sums.length && this.#written > before) this.#written -= out;
     for (let each = index; each < to; each++) this.#sums[each]! -= out;
     return out;
