@@ -1,4 +1,4 @@
-/** A pool that learns, in front of an account that others may use too: to see what each gets of it. */
+/** A learning pool in front of an account that others may use too, to see how much each of them gets. */
 
 import type { Change } from "../../policy/bounds.ts";
 import { type Budget, openBudget, readiness, reserve } from "../../policy/budget.ts";
@@ -15,7 +15,7 @@ function dice(seed: number): () => number {
   };
 }
 
-/** An account upstream, written from its documentation alone: each limit refills all the time, up to a minute of it. */
+/** An upstream account, written from OpenAI's documentation alone: each limit refills continuously, up to one minute's worth. */
 export class Account {
   readonly #spent = { requests: 0, tokens: 0 };
   #at = START;
@@ -30,7 +30,7 @@ export class Account {
     return this.#spent.requests + 1 <= this.limits.requests && this.#spent.tokens + tokens <= this.limits.tokens;
   }
 
-  /** False: refused. */
+  /** False if the account refuses the call. */
   call(tokens: number, now: number): boolean {
     const fits = this.fits(tokens, now);
     if (fits) {
@@ -40,12 +40,12 @@ export class Account {
     return fits;
   }
 
-  /** A call of somebody else. */
+  /** A call by somebody else. */
   theirs(tokens: number, now: number): boolean {
     return this.call(tokens, now);
   }
 
-  /** What a call was charged for and did not use comes back. */
+  /** Gives back what a call was charged for and did not use. */
   refund(tokens: number, now: number): void {
     this.#refill(now);
     this.#spent.tokens = Math.max(0, this.#spent.tokens - tokens);
@@ -68,7 +68,7 @@ export class Account {
   }
 }
 
-/** One that counts what came within the last minute, refused calls too. */
+/** An account that counts the requests of the last minute, refused calls included. */
 export class Log extends Account {
   #log: number[] = [];
 
@@ -91,7 +91,7 @@ export class Log extends Account {
   }
 }
 
-/** One that counts requests from zero at the beginning of each minute, and tells how long that is off. */
+/** An account that counts requests from zero at the start of each minute, and reports how far away the next minute is. */
 export class Minutes extends Account {
   #minute = 0;
   #count = 0;
@@ -116,7 +116,7 @@ export class Minutes extends Account {
   }
 }
 
-/** One whose tokens are counted for our project too; the others are of another. */
+/** An account that also limits our project's tokens; the others belong to another project. */
 class Organisation extends Account {
   readonly #project: Account;
 
@@ -146,26 +146,26 @@ export const CONFIGURED = { rpm: RPM, tpm: TPM, rpd: null, tpd: null, concurrenc
 export type World = {
   minutes: number;
   seed?: number;
-  /** Calls of others a minute, by the minute. */
+  /** Calls per minute by others, as a function of the minute. */
   others?: (minute: number) => number;
-  /** Tokens of each of them. */
+  /** Tokens of each of those calls. */
   theirTokens?: number;
-  /** Tokens a minute of our project. */
+  /** Our project's limit, tokens per minute. */
   project?: number | null;
-  /** What is done to the account, by the minute. */
+  /** Changes the account, as a function of the minute. */
   account?: (account: Account, minute: number) => void;
   learns?: boolean;
-  /** What the pool may use, and what a raised limit is followed to. */
+  /** The pool's own limits, and how far it may follow a raised limit. */
   configured?: { rpm: number; tpm: number };
   most?: { rpm: number; tpm: number };
-  /** How far apart calls may arrive that left together, and how late their headers come, ms. */
+  /** How far apart calls that left together may arrive, and how late their headers come, ms. */
   jitterMs?: number;
   staleMs?: number;
-  /** A call takes so long to leave, and the next waits for it. */
+  /** How long a call takes to leave, while the next one waits for it, ms. */
   sendMs?: number;
-  /** Counts the last minute, or by the minute, and the pool knows. */
+  /** An upstream that counts the last minute, or each minute from zero. The pool knows that it counts in windows. */
   windowed?: typeof Log | typeof Minutes;
-  /** Reserved by a call of ours; and what it uses in the end, after how long, ms. */
+  /** Tokens that each of our calls reserves, what it uses in the end, and after how many ms that is known. */
   tokens?: number;
   uses?: number;
   answerMs?: number;
@@ -174,7 +174,7 @@ export type World = {
   refund?: boolean;
 };
 
-/** Our calls as fast as the budget lets them go, others' beside them; all that waits is asked each 10 ms. */
+/** Starts our calls as fast as the budget allows, with others' calls beside them; everything is checked every 10 ms. */
 export function play({
   minutes,
   seed = 1,
@@ -236,7 +236,7 @@ export function play({
     while (readiness(budget, tokens, now).at <= now) {
       reserve(budget, tokens, now);
       learned.started(budget, tokens, now);
-      // What leaves together goes out one by one.
+      // Calls that start together leave one by one.
       free = Math.max(free, now) + sendMs;
       calls.push({ at: free + jitterMs * random(), leasedAt: now, sentAt: free });
     }

@@ -4,12 +4,12 @@ import { type Bucket, FULL, freeAt, give, type Rate, readyAt, spentAt, take } fr
 import { type Admitted, excess, START } from "./intervals.ts";
 
 const RATE: Rate = { perMs: 2, burst: 100 };
-/** From a unit a day to 180,000,000 a minute, with a burst of half a ms to a day of it. */
+/** From one unit a day to 180,000,000 a minute, with a burst worth half a ms to a day. */
 const rate = fc
   .tuple(fc.double({ min: 1 / 86_400_000, max: 3_000, noNaN: true }), fc.double({ min: 0.5, max: 86_400_000, noNaN: true }))
   .map(([perMs, burstMs]): Rate => ({ perMs, burst: perMs * burstMs }))
   .filter(({ burst }) => burst > 1e-4);
-/** An amount as a share of the burst, and how long to wait: till ready, a little less, or a share of the burst's refill. */
+/** An amount as a share of the burst, and how long to wait: until ready, slightly less, or a share of the burst's refill time. */
 const step = fc.record({
   share: fc.double({ min: 0, max: 2, noNaN: true }),
   wait: fc.oneof(fc.constant("ready" as const), fc.constant("nearly" as const), fc.double({ min: 0, max: 1.5, noNaN: true })),
@@ -56,7 +56,7 @@ describe("a bucket", () => {
 });
 
 describe("random histories", () => {
-  // Law: in every interval of length T what was taken is at most burst + perMs × T, or the largest single amount in place of the burst.
+  // Law: in every interval of length T, the amount taken is at most burst + perMs × T, or the largest single amount in place of the burst.
   it("never take more than the law allows, in any interval", () => {
     fc.assert(
       fc.property(rate, fc.array(step, { maxLength: 60 }), (rate, steps) => {
@@ -68,7 +68,7 @@ describe("random histories", () => {
     );
   });
 
-  // Law: `readyAt` is the earliest instant: ready there, not ready a ms before it.
+  // Law: `readyAt` is the earliest instant: ready then, not ready a ms before.
   it("know the very instant at which an amount can be taken", () => {
     fc.assert(
       fc.property(rate, fc.array(step, { maxLength: 20 }), fc.double({ min: 0, max: 2, noNaN: true }), (rate, steps, share) => {
@@ -82,7 +82,7 @@ describe("random histories", () => {
         const at = readyAt(bucket, rate, amount, now);
         expect(readyAt(bucket, rate, amount, at)).toBe(at);
         expect(readyAt(bucket, rate, amount, Math.ceil(at))).toBe(Math.ceil(at));
-        // Half a millionth of a unit counts as rounding: at a slow rate that is some ms.
+        // Half a millionth of a unit counts as rounding: at a slow rate that is several ms.
         const before = at - 1 - 5e-7 / rate.perMs;
         if (before > now) expect(readyAt(bucket, rate, amount, before)).toBeGreaterThan(before);
       }),

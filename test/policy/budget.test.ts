@@ -30,7 +30,7 @@ describe("a budget", () => {
     expect(readiness(budget, 3_000, START)).toEqual({ at: START, limitedBy: "none" });
     reserve(budget, 3_000, START);
     expect(readiness(budget, 2_900, START)).toEqual({ at: START, limitedBy: "none" });
-    // 6,000 a minute less a second of transit: 5,900 at once.
+    // 6,000 a minute minus a second of transit: 5,900 at once.
     expect(readiness(budget, 3_000, START)).toEqual({ at: START + 1_000, limitedBy: "tpm" });
     expect(readiness(budget, 3_100, START)).toEqual({ at: START + 2_000, limitedBy: "tpm" });
   });
@@ -91,7 +91,7 @@ describe("a budget", () => {
     const half = START + 29_500;
     reserve(budget, 2_950, half);
     refundTokens(budget, tokens - 100, at, half);
-    // All but what refilled: without those tokens the bucket would have been full long since.
+    // Everything but what has refilled: without those tokens the bucket would have been full long ago.
     expect(used(budget, "tpm", half)).toBeCloseTo(2_950, 6);
     expect(used(budget, "rpm", half)).toBe(1);
     refundTokens(budget, 1_000, undefined, half);
@@ -197,13 +197,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 type Call = Admitted & { reservation: Reservation };
 
-/** Plays the steps; `admitted` is what upstream is charged for: voided calls are struck out. */
+/** Plays the steps and returns the calls that upstream charges for: voided calls are left out. */
 function play(limits: Limits, steps: Step[], watch: (budget: Budget, now: number, held: number) => void = () => {}): Admitted[] {
   const budget = openBudget(limits);
   const running: Call[] = [];
   let admitted: Call[] = [];
   let now = START;
-  // By a clock that stepped back less time seems to have passed than did: the latest instant acted at is nearer to the truth.
+  // After the clock steps back, less time seems to have passed than did. The latest instant at which anything happened is nearer the truth.
   let latest = 0;
   let held = 0;
   const whole = Math.min(...budget.meters.filter((each) => each.counts === "tokens").map((each) => each.whole), 1e9);
@@ -244,7 +244,7 @@ function play(limits: Limits, steps: Step[], watch: (budget: Budget, now: number
 }
 
 describe("random histories", () => {
-  // Law (promise 1): for every interval of length T, what was admitted is at most burst + rate × T, on all limits at once.
+  // Law (promise 1): for every interval of length T, the amount admitted is at most burst + rate × T, on all limits at once.
   it("never go over budget in any interval, whatever is voided, held, ended or skewed", () => {
     fc.assert(
       fc.property(limits, fc.array(step, { maxLength: 80 }), (limits, steps) => {
@@ -254,9 +254,9 @@ describe("random histories", () => {
     );
   });
 
-  // Law (promise 1): no 429 of our own making. Calls reach upstream up to TRANSIT_MS late, each by another time, and still fit its buckets.
+  // Law (promise 1): no 429s of our own making. Calls reach upstream up to TRANSIT_MS late, each by a different time, and still fit its buckets.
   it("fit upstream's own buckets, however unevenly the calls travel", () => {
-    // A burst of less than a request has no margin to give, nor has one call that is larger than the burst.
+    // A burst of less than one request has no margin to give, and neither does a single call larger than the burst.
     const roomy = limits.filter(
       (each) => each.burstSeconds >= 2 && ((each.rpm ?? 600) * (each.burstSeconds - 1)) / 60 >= 1 && (each.rpd ?? 2) >= 2,
     );
@@ -279,7 +279,7 @@ describe("random histories", () => {
     );
   });
 
-  // Law (promise 2): `readiness` names the earliest instant. There the call can start; a ms before it cannot.
+  // Law (promise 2): `readiness` names the earliest instant. The call can start then, but not a ms before.
   it("know the very instant at which a call can start", () => {
     fc.assert(
       fc.property(limits, fc.array(step, { maxLength: 40 }), fc.double({ min: 0, max: 1, noNaN: true }), (limits, steps, share) => {
@@ -308,7 +308,7 @@ describe("an upstream that counts in windows", () => {
   const open = () =>
     openBudget({ rpm, tpm, rpd: null, tpd: null, concurrency: null, burstSeconds: 0.5, windowSeconds: windowMs / 1_000, transitMs });
 
-  // Law: whatever is admitted as early as may be, no stretch as long as the window and the transit holds more than the limit.
+  // Law: even if everything is admitted as early as possible, no stretch as long as the window plus the transit holds more than the limit.
   it("never sees more than its limit in a window, wherever that begins and however late each call is", () => {
     const sizes = fc.array(fc.oneof(fc.integer({ min: 1, max: 2_000 }), fc.integer({ min: 2_000, max: 90_000 })), {
       minLength: 1,

@@ -10,11 +10,11 @@ import { START } from "./intervals.ts";
 
 const LEARNT = { start: 1, most: 60, heldBack: 0 };
 const WRITTEN = { start: 60, most: 60, heldBack: 0 };
-/** Of 600 a minute. */
+/** A reading of a limit of 600 a minute. */
 const bucket = (spent: number, resetMs = spent * 100): LimitReading => ({ limit: 600, remaining: 600 - spent, resetMs });
 const minutes = (count: number) => START + count * 60_000;
 
-/** A burst whose headers have shown a bucket. */
+/** A burst whose headers have shown that upstream keeps a bucket. */
 function shown(span = LEARNT): Burst {
   const burst = new Burst(span);
   for (const at of [0, 1_000, 2_000]) burst.hear(bucket(8), START + at);
@@ -129,7 +129,7 @@ describe("headers of a continuous bucket", () => {
     fc.assert(
       fc.property(worlds, ({ before, everyMs, limit, phaseMs, use }) => {
         const burst = new Burst(LEARNT);
-        // Within one window: in the next it all begins anew.
+        // Within one window: in the next one the count starts over.
         for (let at = phaseMs; at < 60_000; at += everyMs) {
           const spent = Math.min(limit, Math.ceil(limit * (before + (use * at) / 60_000)));
           burst.hear({ limit, remaining: limit - spent, resetMs: 60_000 - at }, START + at);
@@ -203,7 +203,7 @@ describe("a refusal that upstream's own headers belie", () => {
 it("evidence goes on from where it was before a restart, and costs a handful of rows", () => {
   let record: BurstRecord | undefined;
   let rows = 0;
-  // A coordinator that sleeps from one call to the next.
+  // A coordinator that sleeps between calls.
   for (let call = 0; call < 20; call++) {
     const burst = new Burst(LEARNT);
     if (record) burst.restore(record);
@@ -222,7 +222,7 @@ function reading(at: number, requests: LimitReading | null, tokens: LimitReading
 
 const LIMITS = { rpm: 600, tpm: 600_000, rpd: null, tpd: null, concurrency: null, transitMs: 0 };
 
-/** A pool that has spent `spent` seconds of both at once, on the way to upstream since START. */
+/** A pool that spent `spent` seconds' worth of both limits at once at START; the calls are still on their way to upstream. */
 function spending(spent: number, burstSeconds = 60): { budget: Budget; learned: Learned } {
   const limits = { ...LIMITS, burstSeconds };
   const [budget, learned] = [openBudget(limits), new Learned({ limits, most: { rpm: 600, tpm: 600_000 } }, START - 1_000)];
@@ -279,7 +279,7 @@ describe("a refused call", () => {
 
 describe("a pool that has spent a minute at once, and is to spend a second from then on", () => {
   const limits = { ...LIMITS, burstSeconds: 1, mostBurstSeconds: 60 };
-  /** Requests come free one in 100 ms, and are taken at once; from `since` on the headers show a bucket, or none. */
+  /** A pool whose headers have shown a full minute's bucket. `takeAll` starts everything that fits, and returns how many calls that was. */
   function spent() {
     const [budget, learned] = [openBudget(limits), new Learned({ limits, most: { rpm: 600, tpm: 600_000 } }, START)];
     for (const at of [0, 3_000, 6_000]) learned.take(reading(START + at, bucket(599)), null, budget, START + at);
@@ -324,7 +324,10 @@ describe("a pool that has spent a minute at once, and is to spend a second from 
 });
 
 describe("while it grows", () => {
-  /** All that may go goes; upstream is a bucket of a minute, read with each answer, of which others take nearly all at once after so long, ms. Headers take `lateMs`; at `resumes` an operator resumes the pool. */
+  /**
+   * Everything that may start does. Upstream is a bucket of a minute, read with each answer; after `othersMs` others take nearly all of it at once. Headers
+   * take `lateMs`; at each of `resumes` (ms from START) an operator resumes the pool.
+   */
   function play(othersMs: number, { forMs, lateMs, resumes }: { forMs: number; lateMs: number; resumes: number[] }) {
     const limits = { ...LIMITS, transitMs: 1_000, burstSeconds: 1, mostBurstSeconds: 60 };
     const [budget, learned] = [openBudget(limits), new Learned({ limits, most: { rpm: 600, tpm: 600_000 } }, START)];
@@ -353,7 +356,7 @@ describe("while it grows", () => {
     return { log, refused, learned };
   }
 
-  // Law: admitted in an interval are no more than the burst at its end and its rate.
+  // Law: an interval admits no more than the burst at its end plus its rate.
   it.each([1_000, 3_000, 5_000])(
     "no interval sees more than the burst of its end and the rate, and upstream refuses nothing, though others spent nearly all after %i ms",
     (othersMs) => {

@@ -4,7 +4,7 @@ import { type Calibration, calibrate, learn, NAIVE } from "../../policy/calibrat
 
 const RAW_MS = 100_000;
 
-/** Learns from waits, each told by what was known so many waits before; answers what was known at each. */
+/** Learns from waits, each told what was known `lag` waits earlier. Returns what was known at each. */
 function taught(tooks: number[], lag = 0): Calibration[] {
   const known = [NAIVE];
   for (const [index, took] of tooks.entries()) known.push(learn(known[index]!, known[Math.max(0, index - lag)]!, RAW_MS, took));
@@ -20,7 +20,7 @@ function numbers(count: number, seed = 1): number[] {
   });
 }
 
-/** Of the last half of waits, how many ended by what they had been told. */
+/** The share of the second half of waits that ended within what they had been told. */
 function share(tooks: number[], known: Calibration[], lag: number, which: "p50" | "p95"): number {
   const from = tooks.length / 2;
   const kept = tooks.slice(from).filter((took, index) => took <= calibrate(known[from + index - lag]!, RAW_MS)[which]);
@@ -49,7 +49,7 @@ describe("a calibration", () => {
     expect(p95 / p50).toBeLessThan(1.1);
   });
 
-  // Law: half of the waits end by p50 and 95 of 100 by p95, whatever their distribution, though each is told long before it ends.
+  // Law: whatever the distribution, half of the waits end by p50 and 95 of 100 by p95, even though each is told long before it ends.
   it.each([
     ["even", (u: number) => 0.5 + u],
     ["with a heavy tail", (u: number) => 0.5 / (1 - u) ** 0.4],
@@ -61,7 +61,7 @@ describe("a calibration", () => {
     expect(Math.abs(share(tooks, known, 200, "p95") - 0.95)).toBeLessThan(0.02);
   });
 
-  // As beside a window: most are told to the percent, and whoever does not get into the window waits for the next.
+  // As with windows: most are told to within a percent, and a job that misses its window waits for the next.
   it("waits of which one in eight ends a window later: few more than that are told of it", () => {
     const tooks = numbers(2_000).map((u) => RAW_MS * (u < 0.875 ? 1 + u / 100 : 1.5 + u / 10));
     const known = taught(tooks, 64);
@@ -69,7 +69,7 @@ describe("a calibration", () => {
     for (const each of known.slice(500)) expect(calibrate(each, RAW_MS).p95 / RAW_MS).toBeLessThan(1.7);
   });
 
-  // As a queue's order changes now and then: those who were told before all wait longer, and nobody after them.
+  // As when a queue's order changes now and then: all who were told before the change wait longer, and nobody after it does.
   it.each([
     { run: 40, every: 400, lag: 64 },
     { run: 50, every: 600, lag: 100 },
@@ -80,12 +80,13 @@ describe("a calibration", () => {
       const tooks = numbers(20_000).map((u, index) => RAW_MS * (index % every < run ? 1.1 + u / 20 : 0.95 + u / 10));
       const known = taught(tooks, lag);
       expect(Math.abs(share(tooks, known, lag, "p95") - 0.95)).toBeLessThan(0.02);
-      // Once the beginning, of which nothing was known, is forgotten.
+      // Once the beginning, when nothing was known, is forgotten.
       for (const each of known.slice(5_000)) expect(calibrate(each, RAW_MS).p95 / RAW_MS).toBeLessThan(1.2);
     },
   );
 
-  // As a queue's order changes once in two hours: those who wait at that time are all told too little, and the others off together. What that costs is not made up for within the two hours: it is allowed for before.
+  // As when a queue's order changes once in two hours: all who wait at that time are told too little, and the other generations are each off together. The loss
+  // is not made up within the two hours; it is allowed for in advance.
   it("a generation that waits a fifth longer, one in 25: all in all 95 of 100 within p95, on average over where it comes", () => {
     const [generation, generations] = [64, 25];
     const positions = Array.from({ length: 20 }, (_, index) => index + 3);
@@ -117,7 +118,7 @@ describe("a calibration", () => {
     expect(calibrate(taught(tooks).at(-1)!, RAW_MS).p50 / 200_000).toBeCloseTo(1, 1);
   });
 
-  // Law: whatever comes, what is told is a time, the later for p95, and no more than e⁶ of the estimate.
+  // Law: whatever the waits, what is told are times, the later one for p95, and at most e⁶ times the estimate.
   it("bears any waits", () => {
     fc.assert(
       fc.property(

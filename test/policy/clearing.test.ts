@@ -13,7 +13,7 @@ const crowd = (id: string, jobs: number, more: Partial<Crowd> = {}): Crowd => ({
   caps: NONE,
   ...more,
 });
-/** A request a second, and more tokens than they need. */
+/** One request a second, and more tokens than those need. */
 const pool = (level = 0): Source[] => [
   { counts: "requests", perMs: 1 / 1_000, level, whole: 120 },
   { counts: "tokens", perMs: 1_000 / 1_000, level: Math.max(0, level) * 1_000, whole: 120_000 },
@@ -34,7 +34,7 @@ describe("a backlog that nothing is added to", () => {
 
   it("that take different limits -> each has as much of what it takes most of", () => {
     const heavy = crowd("heavy", 10, { tokens: 10 * 4_000 });
-    // Of four fifths each: a fifth of the requests to the one, and all the others to the other.
+    // Each gets four fifths of what it takes most of; "heavy" needs only a fifth of the requests, and "light" gets the rest of them.
     expect(lasts([heavy, crowd("light", 1_000)]).heavy).toBe((9.5 * 4) / 0.8);
   });
 
@@ -58,7 +58,7 @@ describe("a backlog that nothing is added to", () => {
   });
 
   it("what refills meanwhile of the other limit is no more than that ever holds", () => {
-    // Ten minutes of small live jobs, which leave nearly all tokens; then batches of a thousand tokens each, of which two minutes' worth go at once.
+    // Ten minutes of small live jobs, which leave nearly all tokens. Then batches of a thousand tokens each; two minutes' worth of them start at once.
     const after = lasts([crowd("live", 600), crowd("batch", 600, { tokens: 600_000, isBatch: true })]);
     expect(after.live).toBe(599.5);
     expect(after.batch).toBeGreaterThan(599 + 599);
@@ -87,7 +87,7 @@ describe("a backlog that nothing is added to", () => {
         const last = Math.max(...cleared.map((each) => each.last));
         expect(last).toBeGreaterThan(least - 1);
         for (const each of cleared) expect(each.half <= each.nearly && each.nearly <= each.last).toBe(true);
-        // Nobody waits for what both limits would have let go together one after the other.
+        // Nothing takes longer than if the limits let jobs go one after the other instead of together.
         expect(last).toBeLessThanOrEqual(sum("jobs") * 1_000 + sum("tokens") + 1);
       }),
     );

@@ -27,7 +27,7 @@ function completionOf(chunks: unknown[], options?: AssemblerOptions): Plain {
 const firstOf = (...chunks: unknown[]): Plain["choices"][number] => completionOf([...chunks, LAST]).choices[0]!;
 const messageOf = (...deltas: unknown[]): Json => firstOf(...deltas.map((delta) => piece(delta)), end()).message;
 const missingOf = (...asked: Parameters<typeof assemble>): string | null => ({ missing: null, ...assemble(...asked) }).missing;
-/** What a message of "Hi" comes to; the tables name only what differs. */
+/** The message that "Hi" becomes; the tables name only what differs. */
 const MESSAGE = { role: "assistant", content: "Hi", refusal: null, annotations: [] };
 
 describe("a whole stream", () => {
@@ -57,7 +57,7 @@ describe("a whole stream", () => {
   });
 });
 
-/** Deltas and what they make of the message, as JSON: that is what comes over the wire. */
+/** Deltas and the message they make, as JSON, because that is what comes over the wire. */
 const MESSAGES: [string, string, string][] = [
   ["content never given is null", '[{"role":"assistant","content":null}]', '{"content":null}'],
   ["empty content is empty", '[{"role":"assistant","content":""}]', '{"content":""}'],
@@ -150,7 +150,7 @@ describe("a truncated stream", () => {
   });
 });
 
-/** Numbers from a list, over and over: the property's source of where to cut and what comes next. */
+/** Draws from a list of numbers, over and over: the property's source of where to cut and what comes next. */
 function dice(numbers: number[]): (sides: number) => number {
   let at = 0;
   return (sides) => numbers[at++ % numbers.length]! % sides;
@@ -198,7 +198,7 @@ const choice = fc.record({
   finish_reason: fc.constantFrom("stop", "length", "tool_calls", "content_filter"),
 });
 
-/** JSON that speaks the assembler's words, so that nonsense gets past the front door. */
+/** JSON made of the assembler's own keys, so that nonsense gets past the first checks. */
 const KEYS = "choices delta index content tool_calls function logprobs finish_reason usage audio id __proto__ constructor".split(" ");
 const hostile = fc.letrec<{ json: unknown }>((tie) => ({
   json: fc.oneof(

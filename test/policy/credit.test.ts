@@ -22,7 +22,7 @@ describe("a pool that was refused for the rate", () => {
   it("however many were on their way when it began: it owes nothing", () => {
     expect(readyAt(spent, NOW)).toBe(NOW + 20_000);
     expect(readyAt(spent, NOW + 86_400_000)).toBe(NOW + 86_400_000);
-    // What drips does not add up: one at a time.
+    // Drips do not add up: one at a time.
     expect(readyAt(risk(spent, NOW + 86_400_000), NOW + 86_400_000)).toBe(NOW + 86_420_000);
   });
 
@@ -59,7 +59,7 @@ describe("a pool that was refused for the rate", () => {
     }
     expect(credit.left).toBeGreaterThan(60);
     expect(credit.left).toBeLessThan(85);
-    // None of what it begins with is lost thereby.
+    // The credit that it begins with does not fade.
     expect(risk(credit, now + 86_400_000).left).toBeCloseTo(19, 6);
     expect(risk(risk(doubted, NOW), NOW + 86_400_000).left).toBe(17);
   });
@@ -96,7 +96,7 @@ describe("a pool that was refused for the rate", () => {
   });
 });
 
-// Law: refusals are at most the calls taken, twenty, and what dripped; and if half of the calls or more are taken, nothing ever waits long.
+// Law: at most as many calls are refused as are taken, plus twenty, plus what dripped in. So if at least half of the calls are taken, nothing waits long.
 it("whatever is refused and taken, the refusals are bounded, and a start is never further off than a drip", () => {
   const event = fc.record({ after: fc.nat(30_000), taken: fc.boolean() });
   fc.assert(

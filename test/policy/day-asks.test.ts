@@ -1,4 +1,4 @@
-/** A day's limit that upstream told and of which nothing is left: no answer but a call's tells that there is more again. */
+/** A day's limit that upstream reported and that is used up: only a call's answer can show that there is more again. */
 import { describe, expect, it } from "vitest";
 import type { Change } from "../../policy/bounds.ts";
 import { correct, free, openBudget, readiness, reserve } from "../../policy/budget.ts";
@@ -11,7 +11,7 @@ const DAY_MS = 86_400_000;
 const day = (limit: number, left: number): LimitReading => ({ limit, remaining: left, resetMs: ((limit - left) / limit) * DAY_MS });
 const minute = (left: number): LimitReading => ({ limit: RPM, remaining: left, resetMs: ((RPM - left) / RPM) * 60_000 });
 
-/** A pool whose answers tell of sixty requests a day, all of which it spends within six seconds. */
+/** A pool whose answers report a limit of sixty requests a day, all of which it spends within six seconds. */
 function usedUp({ rpd = null, most = rpd, tells = 60 }: { rpd?: number | null; most?: number | null; tells?: number } = {}) {
   const limits = { ...CONFIGURED, rpd };
   const budget = openBudget(limits);
@@ -48,14 +48,14 @@ describe("a day's limit that is used up", () => {
 
   it("those that still fit do not make it rarer, however little they leave; and where some fit again and again, hardly any is let go beyond them", () => {
     const { askAt, at, budget, start, tell } = usedUp();
-    // What an answer gave back, twice.
+    // Twice, an answer gives one request back.
     for (const seconds of [6, 6.1]) {
       correct(budget, "rpd", -1, at(seconds));
       start(seconds);
     }
     expect(askAt(7)).toBeCloseTo(26.1);
     let beyond = 0;
-    // One in ninety seconds.
+    // One more fits every ninety seconds.
     for (let seconds = 7, fits = 90; seconds < 7_200; seconds++) {
       if (seconds >= fits) correct(budget, "rpd", -1, at(seconds));
       else if (askAt(seconds) > seconds) continue;
@@ -157,7 +157,7 @@ describe("a day's limit that is used up", () => {
         learned.started(budget, 50_000, now);
         tell(now + 200, 0);
       }
-      // No more than the last call that asked is owed: two hours later that is refilled, and more.
+      // Only the last asking call is owed: within two hours that has refilled, and more.
       const later = START + 7_200_000;
       expect(free(budget, "tpd", later)).toBe(0);
       expect(free(budget, "tpd", later + 7_200_000)).toBeGreaterThan(20_000);

@@ -1,4 +1,4 @@
-/** Tokens of a day that calls reserved and did not use, where upstream's headers tell the day's limit. */
+/** Tokens per day that calls reserved and did not use, when upstream's headers report the day's limit. */
 import { describe, expect, it } from "vitest";
 import { openBudget, type Reservation, refund, reserve, used } from "../../policy/budget.ts";
 import { Learned } from "../../policy/learned.ts";
@@ -9,10 +9,10 @@ const DAY_MS = 86_400_000;
 const TPD = 5_000_000;
 const RESERVED = 200_000;
 
-/** The day refills a few hundred tokens meanwhile. */
+/** Tolerates what the day's limit refills in the meantime: a few hundred tokens. */
 const near = (tokens: number) => (spent: number) => Math.abs(spent - tokens) < 5_000;
 
-/** A pool with a limit of a day; a call of so many tokens at the start. */
+/** A pool with a limit per day, and `calls` calls of `RESERVED` tokens at the start. */
 function open({ refunds = true, more = {} as object, calls = 1 } = {}) {
   const limits = { ...CONFIGURED, tpd: TPD, ...more };
   const budget = openBudget(limits);
@@ -24,7 +24,7 @@ function open({ refunds = true, more = {} as object, calls = 1 } = {}) {
     return reservation;
   };
   for (let call = 0; call < calls; call++) begin(0);
-  /** An answer that was reckoned then counts so many tokens of the day; answers what is spent once it was heard. */
+  /** Hears an answer that was computed at `seconds`, when `counted` tokens of the day were spent. Returns what counts as spent after that. */
   const tell = (seconds: number, counted: number, heard = seconds, project?: { limit: number; counted: number }): number => {
     const [at, now] = [START + seconds * 1_000, START + heard * 1_000];
     const of = (limit: number, spent: number) => ({ limit, remaining: limit - spent, resetMs: (spent / limit) * DAY_MS });

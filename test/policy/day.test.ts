@@ -1,4 +1,4 @@
-/** Limits of a day, as upstream's headers tell them, and what is left of them. */
+/** Limits per day as upstream's headers report them, and what is left of them. */
 import { describe, expect, it } from "vitest";
 import { free, openBudget, reserve, used } from "../../policy/budget.ts";
 import { Learned } from "../../policy/learned.ts";
@@ -12,7 +12,7 @@ describe("what an answer tells of the day", () => {
   const of = (limit: number, left: number): LimitReading => ({ limit, remaining: left, resetMs: ((limit - left) / limit) * DAY });
 
   type Heard = { calls: number; tokens: LimitReading | null; at: number; now: number; more: object };
-  /** Our calls of the first second, and after it what an answer of `at` says, heard then or later. */
+  /** Makes our calls of the first second, then hears what an answer from `at` says: at once, or later at `now`. */
   function heard(requests: LimitReading, { calls = 100, tokens = null, at = 2_000, now = at, more = {} }: Partial<Heard> = {}) {
     const budget = openBudget({ ...limits, ...more });
     const learned = new Learned({ limits: { ...limits, ...more }, most: { rpm: RPM, tpm: TPM } }, START);
@@ -46,7 +46,7 @@ describe("what an answer tells of the day", () => {
   });
 
   it("more is gone than there is -> what an operator takes back of it is never what our calls spent", () => {
-    // From before our calls, and heard after them: others used all of it.
+    // An answer from before our calls, heard after them: others used everything.
     const { budget, left, learned } = heard(of(10_000, 0), { calls: 500, at: 100, now: 6_000 });
     expect(left("rpd")).toBe(0);
     learned.reset(budget, START + 6_000);
@@ -116,10 +116,10 @@ describe("the limit of a day itself", () => {
       learned.started(budget, 10, START + 2_000 + call * 100);
     }
     tell(of(60, 55), 4_000);
-    // Ten were let go in the second before the answer's call was sent; of these upstream may have counted none.
+    // Ten were let go in the second before the answer's call was sent; upstream may have counted none of them.
     expect(free(budget, "rpd", START + 4_000)).toBeLessThanOrEqual(55 - 10);
     expect(free(budget, "rpd", START + 4_000)).toBeGreaterThanOrEqual(55 - 13);
-    // From then on they are in what is known to be spent.
+    // From then on they are part of what is known to be spent.
     tell(of(60, 40), 4_500);
     expect(free(budget, "rpd", START + 4_500)).toBeCloseTo(40, 0);
   });

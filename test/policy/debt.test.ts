@@ -1,4 +1,7 @@
-/** Law: what a call took beyond its charge that another competed with is paid to who waits, though he is away for a moment; what nobody competed with, and whatever it was when others have been away for long, is forgiven. */
+/**
+ * Law: if a call took more than its charge while another tenant competed with it, the excess is paid to whoever waits, even if they are away for a moment. It
+ * is forgiven if nobody competed with the call, or once the others have been away for long.
+ */
 import { expect, it } from "vitest";
 import type { Order } from "../../policy/order.ts";
 import { always, filled, gate, job, tenants } from "./lanes.ts";
@@ -12,13 +15,13 @@ function add(order: Order, tenant: string, count: number): void {
   for (let index = 0; index < count; index++) order.add(job(tenant));
 }
 
-/** A's call turned out to have taken so much more than it was charged. */
+/** A's call turned out to have taken `DEBT` more than it was charged. */
 function owes(order: Order): void {
   const { competed } = order.charged(order.next(gate(always))!);
   order.credit("a", -DEBT, competed);
 }
 
-/** Another waited when a's call started; he has gone since, and a has started one more. */
+/** Tenant b waited when a's call started; it has left since, and a has started one more. */
 function left(now = 0): Order {
   const order = filled([..."aaaaaaaaaaaaaaaaaaaab"].map((tenant) => job(tenant)));
   owes(order);

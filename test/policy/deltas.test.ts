@@ -21,7 +21,7 @@ function keepAll(chunks: unknown[]): unknown[] {
   return kept.map(meaningOf);
 }
 
-/** What carries more than a piece of content, and must be kept as it came. */
+/** Chunks that carry more than a piece of content and must be kept as they came. */
 const SPECIAL: [string, unknown][] = [
   ["a role", chunk([{ index: 0, delta: { role: "assistant", content: "" } }])],
   ["a tool call", chunk([{ index: 0, delta: { tool_calls: [{ index: 0, function: { arguments: "{" } }] } }])],
@@ -72,7 +72,7 @@ describe("chunks kept for a late watcher", () => {
     expect(chunks).toEqual([piece("a"), piece("b")]);
   });
 
-  // Law: read by choice, the kept content is the content that came; what is no plain content is kept, each of it, in its order.
+  // Law: read choice by choice, the kept content is the content that came; every chunk that is not plain content is kept, in order.
   it("say what the stream said, choice by choice", () => {
     const plain = fc.record({ index: fc.nat(2), content: fc.string({ unit: "binary", maxLength: 5 }) });
     const any = fc.oneof(
@@ -85,7 +85,7 @@ describe("chunks kept for a late watcher", () => {
         for (const index of [0, 1, 2]) expect(contentOf(kept, index)).toBe(contentOf(chunks, index));
         const special = (all: unknown[]) => all.filter((each) => SPECIAL.some(([, known]) => known === each));
         expect(special(kept)).toEqual(special(chunks));
-        // As short as can be: no two neighbours are plain content of one choice.
+        // As short as possible: no two neighbours are plain content of the same choice.
         const plainIndex = (each: unknown) =>
           special([each]).length > 0 ? null : (each as { choices: [{ index: number }] }).choices[0].index;
         for (const [at, each] of kept.entries()) {

@@ -12,7 +12,7 @@ const withMessage = (message: Record<string, unknown>): ChatRequest => ({
   model: "gpt-5-mini",
   messages: [{ role: "assistant", ...message }],
 });
-/** A message and the reply it starts. */
+/** Tokens of a message, and of the reply it starts. */
 const OVERHEAD = 4 + 3;
 const text = (length: number) => "x".repeat(length);
 const tool = {

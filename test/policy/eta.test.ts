@@ -57,7 +57,7 @@ const limits = fc.record({
 });
 
 describe("of random pools", () => {
-  // Law: who stands further back, or behind more tokens, is never told an earlier time.
+  // Law: a job further back, or behind more tokens, is never told an earlier time.
   it("no job behind another is told an earlier time", () => {
     const spent = fc.array(fc.nat(100), { maxLength: 20 });
     fc.assert(
@@ -74,7 +74,7 @@ describe("of random pools", () => {
     );
   });
 
-  // Law: with nobody ahead an estimate is the instant that the budget itself names.
+  // Law: with nobody ahead, the estimate is the instant that the budget itself names.
   it("the next job is told when the budget lets it go", () => {
     fc.assert(
       fc.property(limits, fc.array(fc.nat(100), { maxLength: 20 }), fc.nat(100), (limits, spent, tokens) => {
@@ -87,7 +87,7 @@ describe("of random pools", () => {
     );
   });
 
-  // Law: under one limit, with jobs of one size, every estimate is the time at which the job then starts.
+  // Law: under one limit, with jobs of one size, every estimate is the time at which the job actually starts.
   it.each(["rpm", "tpm"] as const)("alike jobs start when they were told, under %s alone", (resource) => {
     const rate = fc.constantFrom(1, 60, 500, 6_000);
     fc.assert(

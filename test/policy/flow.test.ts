@@ -5,7 +5,7 @@ import type { Gate } from "../../policy/gate.ts";
 import { Order } from "../../policy/order.ts";
 import type { Waiting } from "../../policy/queue.ts";
 
-/** All may start; a job's cost travels as its tokens. */
+/** Everything may start; a job's cost is its `tokens`. */
 const GATE: Gate = { starts: () => "start", costMs: ({ tokens }) => tokens, delayMs: () => 0, idle: () => null, now: 0 };
 let arrivals = 0;
 
@@ -17,7 +17,7 @@ it("a flow is its tenant's, and has its weight, or a thousandth of it", () => {
   }
 });
 
-// Law: while live work waits, a batch has a thousandth of what that gets, and one job more.
+// Law: while live work waits, a batch gets a thousandth of what that gets, plus one job.
 it("a batch has next to nothing while a live job waits, and all when none does", () => {
   const costs = fc.array(fc.tuple(fc.constantFrom("a", "b", "a/batches", "c/batches"), fc.integer({ min: 1, max: 100 })), {
     minLength: 1,

@@ -1,4 +1,4 @@
-/** What others spend of tokens, where our own jobs are large: between two answers there are few of ours, and one too many is as much as others spend. */
+/** What others spend in tokens when our own jobs are large: few of ours fall between two answers, and one too many is as much as others spend. */
 import { describe, expect, it } from "vitest";
 import { Foreign } from "../../policy/foreign.ts";
 import { play } from "./account.ts";
@@ -19,7 +19,7 @@ it.each(sizes)(
   },
 );
 
-// Law: what upstream says on account of our own calls is not taken for others'.
+// Law: what upstream reports because of our own calls is not taken for others' use.
 it.each(sizes)("jobs of %i tokens, alone on the account: nobody else is seen, and nothing is lost", (tokens) => {
   for (const [jitterMs, staleMs] of [[20, 200] as const, [250, 2_000] as const]) {
     const { foreignTokens, ours, refused } = play({ minutes: 8, tokens, jitterMs, staleMs });
@@ -33,7 +33,7 @@ describe("the call whose answer tells", () => {
   const LIMIT = 600_000;
   const CALL = { at: START - 200, amount: 60_000 };
 
-  /** Our call each ten seconds, of 60,000; others' 20,000 beside it. `turnedAway`: ours are, and upstream does not count them. */
+  /** Every ten seconds we make a call of 60,000 tokens and others spend 20,000. `turnedAway`: ours are refused, and upstream does not count them. */
   function pace(turnedAway: boolean): number {
     const foreign = new Foreign();
     const came = turnedAway ? 20_000 : 80_000;

@@ -4,12 +4,12 @@ import { Learned } from "../../policy/learned.ts";
 import { Account, CONFIGURED, RPM, TPM } from "./account.ts";
 import { START } from "./intervals.ts";
 
-/** Every second call of ours is turned away for what no header tells; the account counts it nevertheless, or does not. */
+/** Every second call of ours is refused for a reason that no header shows. `counted`: the account counts it all the same. */
 function seen({ counted, others, rate }: { counted: boolean; others: number; rate: boolean }): number[] {
   const budget = openBudget(CONFIGURED);
   const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM } }, START);
   const account = new Account(RPM, TPM);
-  // All but full, and empty only after this: else nobody could tell how much came back.
+  // Nearly used up at first, so that the bucket is not full before the end: once it is full, nobody can tell how much came back.
   for (let call = 0; call < RPM * 0.9; call++) account.theirs(10, START);
   const paces: number[] = [];
   let calls = 0;

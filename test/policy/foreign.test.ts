@@ -5,7 +5,7 @@ import { START } from "./intervals.ts";
 const LIMIT = 600;
 const NONE = { least: 0, most: 0, known: 0 };
 
-/** Tells what was used of the bucket, every ten seconds; none of it was ours. */
+/** Reports every ten seconds how much of the bucket is used; none of it is ours. */
 function tell(foreign: Foreign, used: readonly number[], from = START): void {
   for (const [index, each] of used.entries()) {
     const at = from + index * 10_000;
@@ -17,7 +17,7 @@ function tell(foreign: Foreign, used: readonly number[], from = START): void {
 describe("what others spend", () => {
   it("is what a bucket lost beyond what refilled", () => {
     const foreign = new Foreign();
-    // 300 a minute come, and 600 refill.
+    // 300 a minute are spent, and 600 refill.
     tell(foreign, [500, 450, 400, 350, 300, 250, 200, 150]);
     expect(foreign.pace(START + 70_000)).toBeGreaterThan(270);
     expect(foreign.left(START + 70_000)).toBeLessThan(330);

@@ -11,7 +11,7 @@ const limits = (rpm: number, rpd: number | null = null): Limits => ({
   transitMs: 0,
 });
 
-/** The same, with other limits from now on, as after a restart. */
+/** The same budget with other limits, as after a restart. */
 function reopened(budget: Budget, of: Limits, now: number): Budget {
   const record = JSON.parse(JSON.stringify(nextRecord(budget, null, now, 0))) as LedgerRecord;
   const after = openBudget(of);
@@ -19,7 +19,7 @@ function reopened(budget: Budget, of: Limits, now: number): Budget {
   return after;
 }
 
-/** How many go at once. */
+/** How many calls can start at once. */
 function drain(budget: Budget, now: number): number {
   let gone = 0;
   for (; readiness(budget, 1, now).at <= now; gone++) reserve(budget, 1, now);
@@ -39,7 +39,7 @@ describe("what was spent of a limit that was lowered, and is back", () => {
     const again = reopened(low, limits(500), START + ms);
     const gone = drain(again, START + ms);
     expect(gone).toBeLessThanOrEqual(left);
-    // What the lower one had of it counts twice.
+    // What was counted under the lower limit counts twice.
     expect(gone).toBeGreaterThanOrEqual(left - 7);
   });
 
@@ -76,7 +76,7 @@ describe("what was spent of a limit that was lowered, and is back", () => {
           budget = reopened(budget, limits(rpm), now);
           taken.push({ at: now, count: drain(budget, now) });
         }
-        // Upstream keeps the greatest all along: in no interval more than its burst and what refills.
+        // Upstream keeps the greatest limit throughout: no interval may hold more than its burst plus what refills.
         for (const [from, { at }] of taken.entries()) {
           let sum = 0;
           for (const each of taken.slice(from)) {

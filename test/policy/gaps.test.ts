@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { before as ahead, began, startedOne, UNSEEN } from "../../policy/gaps.ts";
 
-/** A line of which each `every`th start of its flow is one, seen for so many of the flow's starts. */
+/** A line that has every `every`th start of its flow, seen for `starts` of the flow's starts. */
 function seen(every: number, starts: number, length = 200) {
   let gaps = began(UNSEEN, 0);
   for (let start = every; start <= starts; start += every) gaps = startedOne(gaps, start, length);

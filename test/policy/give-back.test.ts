@@ -1,4 +1,4 @@
-/** What was taken and turned out not to be used: given back as far as a bucket without it would have room now, and no further. */
+/** What was taken and turned out to be unused is given back only as far as a bucket without that take would have room now. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Bucket, FULL, giveBack, type Rate, readyAt, spentAt, take } from "../../policy/bucket.ts";
@@ -91,7 +91,7 @@ function play(steps: Step[]): {
 }
 
 describe("random histories", () => {
-  // Law: what is spent is what it would be had nothing been taken but what was used.
+  // Law: the amount spent is what it would be if only what was used had ever been taken.
   it("leave a bucket as if only what was used had ever been taken, or a sixtieth of it less free", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
@@ -105,7 +105,7 @@ describe("random histories", () => {
     );
   });
 
-  // Law (promise 1): over every interval, what was used, and what may still be, is at most burst + rate × T.
+  // Law (promise 1): in every interval, what was used or may still be used is at most burst + rate × T.
   it("never let go more than the bucket holds, in any interval", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {

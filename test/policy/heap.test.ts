@@ -21,7 +21,8 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("change" as const), which, value }) },
 );
 
-// Law: what comes out is always the least of what is in, whoever left or changed meanwhile; each item knows its place; and who walks through sees all in order.
+// Law: what comes out is always the least of what is in, whatever was removed or changed meanwhile. Each item knows its place, and a walk sees all items in
+// order.
 it("a heap gives back the least of what it holds, among equals too", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), (steps) => {

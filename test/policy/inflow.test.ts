@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { came, type Inflow, inflowAt, STILL } from "../../policy/inflow.ts";
 import { START } from "./intervals.ts";
 
-/** One job each `everyMs`, for so long. */
+/** One job every `everyMs`, for `lengthMs`. */
 function steady(everyMs: number, lengthMs: number): Inflow {
   let inflow = STILL;
   for (let at = 0; at < lengthMs; at += everyMs) inflow = came(inflow, START + at);

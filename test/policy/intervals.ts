@@ -1,16 +1,16 @@
-/** An independent reading of a log of admitted calls: it knows rates and instants, and nothing of buckets. */
+/** An independent reading of a log of admitted calls: it knows rates and instants but not buckets. */
 import type { Limits } from "../../policy/budget.ts";
 
 export type Admitted = { at: number; tokens: number };
 
-/** A day of 2026, so that instants are as coarse as real ones. */
+/** A day in 2026, so that instants are as coarse as real ones. */
 export const START = 1_780_000_000_000;
 
 type Rule = { name: string; perMs: number; most: number; amountOf: (call: Admitted) => number };
 
 /**
- * The worst of all intervals: how far above `most + perMs × T` the admitted amount came. Every pair of instants of the log is looked at,
- * an interval of length zero included.
+ * The worst interval: how far the admitted amount exceeded `most + perMs × T`. Looks at every pair of instants in the log, including
+ * intervals of length zero.
  */
 export function excess(log: Admitted[], rule: Omit<Rule, "name">): number {
   let worst = Number.NEGATIVE_INFINITY;
@@ -24,7 +24,7 @@ export function excess(log: Admitted[], rule: Omit<Rule, "name">): number {
   return worst;
 }
 
-/** What upstream promises for these limits, written down from its documentation: a bucket for each, full at first. */
+/** What upstream promises for these limits, taken from its documentation: one bucket for each, full at first. */
 export function rules(limits: Limits): Rule[] {
   const one = () => 1;
   const tokens = (call: Admitted) => call.tokens;
@@ -42,7 +42,7 @@ export function rules(limits: Limits): Rule[] {
 }
 
 /**
- * The rules that a log breaks. A millionth of a unit is rounding, and so is what a rate refills in a two-thousandth of a ms: instants are no finer.
+ * The rules that a log breaks. A millionth of a unit is rounding, and so is what a rate refills in a two-thousandth of a ms: timestamps are no finer.
  */
 export function broken(log: Admitted[], limits: Limits): string[] {
   return rules(limits)

@@ -1,21 +1,21 @@
-/** Jobs, gates and orders for tests of who is next. */
+/** Jobs, gates and orders for tests of which job is next. */
 import type { Answer, Gate } from "../../policy/gate.ts";
 import { Order } from "../../policy/order.ts";
 import type { Cost } from "../../policy/places.ts";
 import type { Waiting } from "../../policy/queue.ts";
 
 let arrivals = 0;
-/** A job; its cost travels as its tokens. */
+/** A job; its cost is its `tokens`. */
 export const job = (tenant: string, cost = 1, effectiveAt = 0): Waiting => {
   const arrival = arrivals++;
   return { job: `job_${arrival}`, tenant, flow: tenant, tokens: cost, priority: 0, effectiveAt, since: effectiveAt, arrival };
 };
 export const costOf = ({ tokens: reserved }: Waiting, tokens = reserved): number => tokens;
-/** What one job costs that is of requests alone. */
+/** The cost of a job that takes requests only. */
 export const even = (requests: number): Cost => ({ requests, tokens: 0 });
 export const always = () => "start" as const;
 export const alike = () => "requests" as const;
-/** All jobs are of one kind, so that none goes ahead of another. */
+/** All jobs are of one kind, so that no job goes ahead of another. */
 export const gate = (starts: (waiting: Waiting) => Answer, now = 0): Gate => ({
   ...{ starts, costMs: costOf, delayMs: () => 0, idle: () => null },
   now,

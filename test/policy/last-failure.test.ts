@@ -42,7 +42,7 @@ it("how many calls in a row ended so is counted, and begins anew with another en
   expect(second).toMatchObject({ attempt: 2, times: 2 });
   const third = failureOf(failed(), { ...facts, attempt: 3, before: second });
   expect(third).toMatchObject({ attempt: 3, times: 1 });
-  // A probe finds the same and is no attempt.
+  // A probe that finds the same is not an attempt.
   expect(failureOf(failed(), { ...facts, attempt: 4, counted: true, before: third })).toMatchObject({ times: 1 });
 });
 

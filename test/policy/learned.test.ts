@@ -6,7 +6,7 @@ import { type Account, CONFIGURED, Log, Minutes, play, RPM, TPM, type World } fr
 import { START } from "./intervals.ts";
 
 describe("alone on the account", () => {
-  // Law: what upstream says on account of our own calls is not taken for others'.
+  // Law: what upstream reports because of our own calls is not taken for others' use.
   it.each([0, 20, 100, 250])("nothing is corrected and nobody else seen, though calls arrive %i ms apart and headers late", (jitterMs) => {
     for (const seed of [1, 2, 3]) {
       const { learned, ours, refused } = play({ minutes: 6, seed, jitterMs });
@@ -45,13 +45,13 @@ describe("others on the same key", () => {
     const [with_, without] = [true, false].map((learns) => play({ minutes: 14, others: thirty, learns }));
     expect(without!.refused).toBeGreaterThan(500);
     expect(with_!.refused).toBeLessThan(without!.refused / 20);
-    // All that was there was spent by somebody.
+    // Everything that was available was spent by somebody.
     expect(with_!.ours + with_!.theirs).toBeGreaterThan(RPM * 14 * 0.98);
   });
 });
 
 describe("a project's tokens beside the organisation's", () => {
-  // By turns one is scarcer and the other.
+  // The two limits take turns at being the scarcer one.
   const world: World = {
     ...{ minutes: 10, project: TPM / 3, tokens: 2_000, theirTokens: 40_000 },
     others: (minute) => (minute >= 2 && minute % 2 < 1 ? 9 : 0),
@@ -95,7 +95,7 @@ it("a pool that may use half of the account loses nothing to others who use the 
   const half = { rpm: RPM / 2, tpm: TPM / 2 };
   const others = (minute: number) => (minute < 1 ? 0 : minute < 1.5 ? RPM : RPM / 2);
   const { foreign, ours, refused } = play({ minutes: 10, configured: half, most: half, others });
-  // The first minute has a burst besides.
+  // The first minute also has a burst.
   expect(ours).toBeGreaterThan((RPM / 2) * 11 * 0.95);
   for (const minute of [4, 6, 8]) expect(Math.abs(foreign[minute]! / (RPM / 2) - 1)).toBeLessThan(0.3);
   expect(refused).toBeLessThan(20);
@@ -117,7 +117,7 @@ describe.each([
     const [with_, without] = [true, false].map((learns) => play({ minutes: 10, windowed, others: thirty, learns }));
     expect(without!.refused).toBeGreaterThan(300);
     expect(with_!.refused).toBeLessThan(without!.refused / 5);
-    // Without, what others cannot get is ours.
+    // Without learning, what others fail to get is ours.
     expect(with_!.ours).toBeGreaterThan(without!.ours * 0.95);
   });
 });
@@ -150,7 +150,7 @@ describe("a limit that upstream changes", () => {
     expect(requests.length).toBeGreaterThan(2);
     for (const [index, to] of requests.entries()) if (index > 0) expect(to / requests[index - 1]!).toBeLessThanOrEqual(1.25);
     expect(learned.limits).toMatchObject({ rpm: RPM, tpm: TPM });
-    // Two seconds of calls go by until it is believed.
+    // Two seconds of calls pass before the new limit is believed.
     expect(refused).toBeLessThan(30);
   });
 
@@ -236,7 +236,7 @@ describe("a limit that upstream changes", () => {
     learned.take(told(RPM, 0), null, budget, START + 300_000);
     expect(learned.take(told(RPM / 2, 240_000), null, budget, START + 300_100)).toEqual([]);
     expect(learned.limits.rpm).toBe(RPM);
-    // One that is newer is followed.
+    // A newer answer is followed.
     expect(learned.take(told(RPM / 2, -2_000), null, budget, START + 302_100)).toHaveLength(1);
   });
 
@@ -306,7 +306,7 @@ describe("calls that reserve five times what they use", () => {
     const [with_, without] = [true, false].map((refund) => play({ ...calls, others, refunds: true, refund }));
     expect(with_!.ours).toBeGreaterThan(without!.ours * 1.5);
     expect(with_!.refused).toBeLessThan(with_!.ours / 100);
-    // What they spend and what comes back cannot be told apart: their pace of tokens is not reckoned then.
+    // Others' spending and refunds cannot be told apart, so others' pace of tokens is not computed when refunds are looked for.
     const [looked, not] = [true, false].map((refund) => play({ ...calls, minutes: 5, others, refund }).learned.others(START + 300_000));
     expect(looked!.tokens).toBe(0);
     expect(not!.tokens).toBeGreaterThan(0);
@@ -315,7 +315,10 @@ describe("calls that reserve five times what they use", () => {
   describe("one answer", () => {
     const SPENT = 300_000;
 
-    /** A call of so many tokens at the start, and what an answer ten seconds later says is left, heard so much later. */
+    /**
+     * A call of `SPENT` tokens at the start. Ten seconds later an answer says that `counted` are spent; it is heard `heardMs` after that. Returns how much is
+     * freed.
+     */
     function heard(counted: number, { heardMs = 0, refusedAt = 0 } = {}) {
       const budget = openBudget(CONFIGURED);
       const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM }, refund: true }, START);

@@ -71,7 +71,7 @@ const call = fc.record({
   lateMs: fc.oneof(fc.constant(0), fc.nat(1_000), fc.nat(20_000), fc.nat(90_000)),
 });
 
-// Law (promise 1): whatever leaves how late, no interval has more than upstream's own bucket, if what is late asks anew.
+// Law (promise 1): however late calls leave, no interval holds more than upstream's own bucket, provided that late calls ask again.
 it("whatever leaves how late, what is sent fits upstream's buckets", () => {
   const limits = fc.record({
     rpm: fc.constantFrom(30, 600, 60_000),
@@ -89,7 +89,7 @@ it("whatever leaves how late, what is sent fits upstream's buckets", () => {
   );
 });
 
-/** Calls are let go as they fit; each is ready some time later, and those that are late ask in the order in which they are. What was sent. */
+/** Lets calls go as they fit. Each is ready some time later; those that are late ask again in the order in which they are ready. Returns what was sent. */
 function play(limits: Limits, calls: { afterMs: number; share: number; lateMs: number }[]): Admitted[] {
   const budget = openBudget(limits);
   const sent: Admitted[] = [];
@@ -128,7 +128,7 @@ it("what was spent twice for a call keeps nobody from using what would be lost",
   expect(idleKind(budget, line, START)).toBe("tokens");
   reserve(budget, 5_000, START);
   expect(idleKind(budget, line, START)).toBeNull();
-  // All of it has refilled: what is spent from now on is spent once.
+  // All of it has refilled: what is spent from now on is spent only once.
   expect(idleKind(budget, line, START + 20_000)).toBe("tokens");
   reserve(budget, 5_000, START + 20_000);
   expect(idleKind(budget, line, START + 20_000)).toBeNull();

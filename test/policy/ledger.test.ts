@@ -19,7 +19,7 @@ import { AHEAD_MS, type LedgerRecord, nextRecord, restore } from "../../policy/l
 import { type Admitted, broken, START } from "./intervals.ts";
 
 const LIMITS: Limits = { rpm: 600, tpm: 60_000, rpd: 10_000, tpd: 5_000_000, concurrency: null, burstSeconds: 60 };
-/** Without limits a day: five seconds of those are less than a call, and each call overtakes the record. */
+/** Without limits per day: five seconds of those are less than a call, so each call would overtake the record. */
 const BY_THE_MINUTE: Limits = { ...LIMITS, rpd: null, tpd: null };
 const RESOURCES: Resource[] = ["rpm", "tpm", "rpd", "tpd"];
 
@@ -63,7 +63,7 @@ describe("a record", () => {
     expect(nextRecord(budget, held, START)).toBeNull();
     const restored = openBudget(LIMITS);
     restore(restored, held, START);
-    // The record runs ahead, which one small call does not feel.
+    // The record runs ahead, which one small call does not notice.
     expect(readiness(restored, 1, START)).toEqual({ at: START + 9_000, limitedBy: "retry" });
   });
 
@@ -155,7 +155,7 @@ const limits: fc.Arbitrary<Limits> = fc.record({
 
 type Total = { writes: number; requests: number; tokens: number };
 
-/** A life of turns: a step, then a record if one is due. `watch` sees what was written last. */
+/** Plays a life of turns: a step, then a record if one is due. `watch` sees the last record written. */
 function live(
   limits: Limits,
   steps: Step[],
@@ -171,7 +171,7 @@ function live(
     if (step.do === "step back") now -= step.ms % 5_000;
     else now += step.ms;
     if (step.do === "hold") hold(budget, now + step.share * 10_000);
-    // More than was reserved: it is owed, and nothing starts until it is paid off.
+    // A call took more than it reserved: the excess is owed, and nothing starts until it is paid off.
     if (step.do === "charge") charge(budget, step.share * (limits.tpm ?? 1), now);
     if (step.do === "crash") {
       budget = openBudget(limits);
@@ -195,7 +195,7 @@ function live(
 }
 
 describe("random histories", () => {
-  // Law: what is restored after a crash is never less spent than the truth, nor less silent, at any later instant.
+  // Law: at any later instant, what is restored after a crash is never less spent, nor less silent, than the truth.
   it("never restore less than the truth, wherever the crash falls", () => {
     fc.assert(
       fc.property(limits, fc.array(step, { maxLength: 40 }), fc.array(fc.nat(120_000)), (limits, steps, later) => {
@@ -229,7 +229,7 @@ describe("random histories", () => {
     );
   });
 
-  // Law: between two records, five seconds of some rate were spent, or refilled in vain.
+  // Law: between two records, five seconds of some rate were spent or refilled unused.
   it("write no more than a record for each five seconds of rate", () => {
     fc.assert(
       fc.property(limits, fc.array(step, { maxLength: 100 }), (limits, steps) => {

@@ -5,7 +5,7 @@ import { ENDS, type JobStatus, STATUSES } from "../../schemas/job.ts";
 const ways = STATUSES.flatMap((from) => STATUSES.map((to): [JobStatus, JobStatus] => [from, to]));
 
 describe("the life of a job", () => {
-  // Law: an end is never left.
+  // Law: a job never leaves a final status.
   it.each(ways.filter(([from]) => isEnd(from)))("%s -> %s: never", (from, to) => {
     expect(mayBecome(from, to)).toBe(false);
   });

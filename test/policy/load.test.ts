@@ -1,4 +1,4 @@
-/** What each of many takes of one memory. */
+/** How much of one shared memory each of many takes. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { Load } from "../../policy/load.ts";
@@ -50,7 +50,7 @@ it("who never says that something is gone: it drains with time", () => {
   expect(all.add("d", 60, 1_000)).toBeNull();
 });
 
-// Law: nothing is left of who gave all back.
+// Law: whoever gave everything back leaves nothing behind.
 it("what was taken and given back is nothing in the end", () => {
   const step = fc.record({ who: fc.constantFrom("a", "b", "c"), characters: fc.nat(200), drains: fc.nat(5), give: fc.boolean() });
   fc.assert(

@@ -58,7 +58,7 @@ describe("an order", () => {
     const order = filled([..."aaaaabbbbb"].map((tenant) => job(tenant, 4)));
     expect(order.next(gate(always))?.tenant).toBe("a");
     order.credit("a", 4);
-    // Each has used nothing. The credit counts from a's next start on: that is charged next to nothing, and lets others follow soon.
+    // Neither has used anything. The credit counts from a's next start: that start is charged next to nothing, so more of a's jobs follow soon.
     expect(tenants(drain(order).slice(0, 5))).toBe("babaa");
   });
 
@@ -113,7 +113,7 @@ describe("an order", () => {
     expect(order.next(gate(always))).toBe(big);
   });
 
-  // Limits that upstream changes make another resource the scarcer one of jobs that wait already.
+  // A limit changed by upstream can make another resource the scarcer one for jobs that are already waiting.
   it("starts each job once, and lets go of those that are taken back, whatever kind they have become meanwhile", () => {
     const step = fc.record({ tenant: fc.constantFrom("a", "b"), cost: fc.integer({ min: 1, max: 9 }), back: fc.boolean() });
     fc.assert(
@@ -172,15 +172,15 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
 );
 
 type Watch = {
-  /** Before each start: who waits and may start, and who was chosen. */
+  /** At each start: the job chosen, and the tenants that could have been. */
   started?: (tenant: string, waiting: Waiting, order: Order, mayStart: string[]) => void;
   /** After each step. */
   stepped?: (order: Order) => void;
-  /** Before what is left is drained. */
+  /** Before the remaining jobs are drained. */
   ended?: (order: Order, waiting: Waiting[]) => void;
 };
 
-/** Plays the steps against plain lists of what waits, and checks that nothing is lost, doubled or taken out of its tenant's order. */
+/** Plays the steps against plain lists of waiting jobs, and checks that nothing is lost, doubled or taken out of its tenant's order. */
 function play(weights: number[], steps: Step[], watch: Watch = {}): Waiting[] {
   const order = new Order((name) => weights[TENANTS.indexOf(name)]!, alike);
   const waiting = new Map<string, Waiting[]>(TENANTS.map((each) => [each, []]));
@@ -221,7 +221,7 @@ function play(weights: number[], steps: Step[], watch: Watch = {}): Waiting[] {
           expect(mayStart).toEqual([]);
           break;
         }
-        // Of those who may start it is one of the least virtual time, and of its jobs the first.
+        // The chosen tenant has the least virtual time of those that may start, and the job is its first.
         expect(mayStart).toContain(next.tenant);
         expect(before.get(next.tenant)).toBe(Math.min(...mayStart.map((each) => before.get(each)!)));
         expect(waiting.get(next.tenant)!.shift()).toBe(next);
@@ -241,7 +241,7 @@ function play(weights: number[], steps: Step[], watch: Watch = {}): Waiting[] {
 }
 
 describe("random histories", () => {
-  // Law: nothing is lost, nothing starts twice, capped tenants hold back nobody, and the least served is next.
+  // Law: nothing is lost, nothing starts twice, capped tenants hold nobody back, and the least served is next.
   it("start each job once, the least served tenant's first", () => {
     fc.assert(
       fc.property(weights, fc.array(anyStep, { maxLength: 60 }), (weights, steps) => {
@@ -259,7 +259,7 @@ describe("random histories", () => {
       fc.property(weights, fc.array(plain, { maxLength: 60 }), (weights, steps) => {
         const served = new Map(TENANTS.map((each) => [each, 0]));
         const largest = new Map(TENANTS.map((each) => [each, 0]));
-        /** Of each pair: the difference at each look since both have had work waiting. */
+        /** For each pair: the difference at each look since both have had work waiting. */
         const stretches = new Map<string, number[]>();
         const weightOf = (each: string) => weights[TENANTS.indexOf(each)]!;
         const look = (order: Order) => {
@@ -307,7 +307,7 @@ describe("random histories", () => {
     );
   });
 
-  // Law: a tenant with work waiting all the time is charged what it used. Once credit is in, it starts next only if by then nobody used less.
+  // Law: a tenant that always has work waiting is charged what it used. After a credit, it starts next only if nobody has used less by then.
   it("honour a credit to the full and no further", () => {
     const uses = fc.array(fc.tuple(fc.nat(1), fc.double({ min: 0, max: 1, noNaN: true })), { minLength: 1, maxLength: 80 });
     fc.assert(
@@ -345,7 +345,7 @@ describe("a position", () => {
     expect(new Order(equal, alike).position(job("a"), even(1))).toBe(1);
   });
 
-  // Law: while jobs cost the same, a position is the number of starts until then, this one included: nothing else comes or goes.
+  // Law: while jobs cost the same and nothing else comes or goes, a position is the number of starts up to and including the job's own.
   it.each([
     { name: "of equal weights", weights: fc.constant<number[]>([1, 1, 1, 1, 1]) },
     { name: "of weights whose shares are exact", weights: fc.array(fc.constantFrom(1, 2, 4), { minLength: 5, maxLength: 5 }) },

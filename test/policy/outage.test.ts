@@ -1,4 +1,4 @@
-/** Upstream is down, or is back, and answers begin soon and go on for long: how many calls are made, and when all run again. */
+/** Upstream is down or back again, and answers begin soon and take long: how many calls are made, and when everything runs again. */
 import { expect, it } from "vitest";
 import { afterBeginning, afterCall, probeAt, type Sign, type Stop } from "../../policy/stop.ts";
 import { START } from "./intervals.ts";
@@ -8,7 +8,7 @@ const HOUR_MS = 3_600_000;
 const WHOLE: Sign = { kind: "success" };
 const BROKEN: Sign = { kind: "failure", down: true, code: "broken" };
 
-/** An hour of it, or until the pool runs. `endOf`: how an answer ends that was asked for at that instant. */
+/** Plays an hour, or until the pool runs. `endOf`: how an answer ends, given when it was asked for. */
 function play(lastsMs: number, endOf: (askedAt: number) => Sign) {
   let stop: Stop | null = { reason: "failures", code: "500", since: START, failedProbes: 0, nextProbeAt: START, probe: null };
   let begun: { job: string; at: number }[] = [];

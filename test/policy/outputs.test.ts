@@ -25,7 +25,7 @@ describe("what an answer without bound is expected to take", () => {
     expect(expectedOutput(all([...Array(500).fill(100_000), ...upTo(100)]))).toBe(91);
   });
 
-  // Law of the conformal bound: of exchangeable answers, the next is within it at least nine times of ten, and not much more often.
+  // Law of the conformal bound: for exchangeable answers, the next one is within it at least nine times out of ten, and not much more often.
   it.each([
     ["even", (u: number) => Math.ceil(u * 1_000)],
     ["heavy-tailed", (u: number) => Math.ceil(50 / (1 - u) ** 1.5)],

@@ -5,7 +5,7 @@ import { nextRecord, restore } from "../../policy/ledger.ts";
 import { CONFIGURED, RPM, TPM } from "./account.ts";
 import { START } from "./intervals.ts";
 
-/** A pool that spent so much of a minute's requests at once, and whose limit is then cut by half. */
+/** A pool that spent `calls` of a minute's requests at once, after which its limit is cut in half. */
 function cut(calls: number, more: object = {}) {
   const limits = { ...CONFIGURED, ...more };
   const budget = openBudget(limits);

@@ -1,4 +1,4 @@
-/** Two limits told under one header's name: another bucket's is not the pool's; a limit that was changed is. */
+/** Two limits reported under the same header name: another bucket's is not the pool's; the pool's own, when it changes, is. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { openBudget, readiness, reserve, used } from "../../policy/budget.ts";
@@ -9,7 +9,7 @@ import { START } from "./intervals.ts";
 const [OWN, OTHER, THIRD] = [2_000_000, 200_000, 1_000_000];
 const LIMITS = { rpm: 5_000, tpm: OWN, rpd: null, tpd: null, concurrency: null, burstSeconds: 60, transitMs: 1_000 };
 
-/** Tells limits, each so many ms after the one before, and to a call that was sent so many ms ago; answers which were the pool's own. */
+/** Reports limits, each `afterMs` after the one before, in answer to a call sent `sentMs` earlier. Returns which of them were taken for the pool's own. */
 function tell(own: OwnLimit, told: [afterMs: number, limit: number, sentMs?: number][], from = START): boolean[] {
   let at = from;
   return told.map(([afterMs, limit, sentMs = 1]) => {
@@ -52,7 +52,7 @@ describe("of two limits", () => {
   });
 
   it("one that is told while calls from before are still answered is, two seconds after the last of them", () => {
-    // What is refused is answered at once, what was taken in its time.
+    // Calls that are refused are answered at once, the others when they are done.
     const late = Array.from({ length: 30 }, (_, n): [number, number, number] => (n % 2 ? [100, OWN, 3_500] : [100, THIRD, 1]));
     const told = tell(new OwnLimit(), [...every(100, OWN, 20), ...late, ...every(100, THIRD, 30)]);
     expect(told.slice(50).indexOf(true)).toBe(19);
@@ -67,7 +67,7 @@ describe("of two limits", () => {
 
   it("one that was cut, raised again, and is cut once more while calls from before are still answered is followed as the first time", () => {
     const own = new OwnLimit();
-    // What is refused is answered before what was taken.
+    // Calls that are refused are answered before those that were taken.
     const underWay: [number, number, number?][] = [
       [100, THIRD],
       [20, OWN, 200],
@@ -105,7 +105,7 @@ describe("of two limits", () => {
     for (let n = 0; n + 21 < told.length; n++) expect(told.slice(n, n + 21)).toContain(true);
   });
 
-  // Law: whatever was told before, a limit that alone is told for so long is the pool's own.
+  // Law: whatever was reported before, a limit that is the only one reported for two minutes is the pool's own.
   it("one that alone is told for two minutes is the pool's own, whatever was before", () => {
     const before = fc.array(fc.tuple(fc.oneof(fc.nat(200), fc.nat(5_000)), fc.constantFrom(OWN, OTHER, THIRD)), { maxLength: 200 });
     fc.assert(
@@ -120,7 +120,10 @@ describe("of two limits", () => {
 });
 
 describe("a pool some of whose requests have a limit of their own", () => {
-  /** Tokens a minute of half an hour. `otherMs`: how often an answer tells the other bucket's limit. `cutMs`: when the pool's own is cut. */
+  /**
+   * Plays half an hour; `tokens` is what went through per minute. `otherMs`: how often an answer reports the other bucket's limit. `cutMs`: when the pool's own
+   * is cut.
+   */
   function play(otherMs: number | null, cutMs = Number.POSITIVE_INFINITY) {
     const budget = openBudget(LIMITS);
     const learned = new Learned({ limits: LIMITS, most: { rpm: LIMITS.rpm, tpm: OWN } }, START);

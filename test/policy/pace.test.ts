@@ -8,7 +8,7 @@ const NOW = 1_780_000_020_000;
 const MINUTE = 60_000;
 const PACE = { requests: 1, tokens: 1_000 };
 
-/** A pool that used this share of its rate for some minutes. */
+/** A pool that used this share of its rate for ten minutes. */
 function used(share: number): Use {
   let recent = NO_USE;
   for (let second = 600; second >= 0; second--) recent = use(recent, share * 1_000, NOW - second * 1_000);
@@ -65,7 +65,7 @@ describe("slow_down", () => {
     expect(shareAt(last, NOW + 26 * MINUTE)).toBe(1);
   });
 
-  // Law: while cut, starts within T take at most a second and T of the share that it has at the end.
+  // Law: while the pool is cut, the starts within T take at most a second plus T of the share that it has at the end.
   it("never lets more start than its share", () => {
     fc.assert(
       fc.property(
@@ -77,7 +77,7 @@ describe("slow_down", () => {
           for (const costMs of costs) {
             now = readyAt(last, now);
             last = start(last, costMs, now);
-            // What is taken now is worked off after it.
+            // What is taken now is worked off afterwards.
             expect(taken).toBeLessThanOrEqual(shareAt(last, now) * (now - NOW + 1_000) + 1e-6);
             taken += costMs;
           }
@@ -90,7 +90,7 @@ describe("slow_down", () => {
 describe("the ramp", () => {
   const FLOOR = 1_000_000;
 
-  /** All that may start does, in jobs of so many tokens; answers with what each minute took. */
+  /** Starts everything that may start, in jobs of `tokens` tokens. Returns what each minute took. */
   function saturate(governor: ramp.Ramp, minutes: number, tokens = 5_000, from = NOW): number[] {
     const taken = new Array<number>(minutes).fill(0);
     for (let now = from; now < from + minutes * MINUTE; ) {
@@ -111,7 +111,7 @@ describe("the ramp", () => {
     [{ tpm: 1_000_000 }, false],
     [{ tpm: 40_000_000, ramp_tpm: null }, false],
     [{ learn: false as const }, false],
-    // Its limit may be raised to more.
+    // Its limit may be raised above the floor.
     [{ learn: { max_tpm: 2_000_000 } }, true],
     [{ learn: { max_tpm: 900_000 } }, false],
     [{ learn: {} }, false],
@@ -133,7 +133,7 @@ describe("the ramp", () => {
     const taken = saturate(ramp.openRamp(FLOOR), 121);
     expect(taken[0]).toBeLessThanOrEqual(1.5 * FLOOR + 5_000);
     for (let minute = 16; minute < taken.length; minute++) expect(taken[minute]! / taken[minute - 15]!).toBeLessThanOrEqual(1.53);
-    // It does grow: to what the rule allows, or nearly.
+    // It does grow: all the way to what the rule allows, or nearly.
     expect(taken[120]! / FLOOR).toBeGreaterThan(1.5 ** 7);
     expect(taken[120]! / FLOOR).toBeLessThanOrEqual(1.5 ** 8 * 1.03);
   });
@@ -198,7 +198,7 @@ describe("the ramp", () => {
       expect(taken[60]).toBeGreaterThan(FLOOR * 1.5 ** 2.5);
       expect(taken[60]).toBeLessThanOrEqual(FLOOR * 1.5 ** 4 * 1.03);
       for (let minute = 16; minute < minutes; minute++) expect(taken[minute]! / taken[minute - 15]!).toBeLessThanOrEqual(1.53);
-      // In the first minutes: no more in any interval than the level of the last of them, and half a minute of it.
+      // In the first minutes, no interval holds more than the level of the last of them, plus half a minute of it.
       const most = 1.5 ** (5 / 15) * FLOOR;
       expect(excess(starts, { perMs: most / MINUTE, most: most / 2, amountOf: ({ tokens }) => tokens })).toBeLessThanOrEqual(0);
     },
@@ -252,7 +252,7 @@ describe("the ramp", () => {
         ramp.restore(again, record!, now + sleep);
         const [truth, restored] = [governor, again].map((each) => ramp.readyAt(each, FLOOR / 2, now + sleep));
         expect(restored!).toBeGreaterThanOrEqual(truth!);
-        // By five seconds of the level, at the level of then.
+        // The record runs five seconds ahead, at the level of that time.
         expect(restored! - truth!).toBeLessThanOrEqual(7_000);
       }
     }

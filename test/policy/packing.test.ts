@@ -9,22 +9,22 @@ import type { Waiting } from "../../policy/queue.ts";
 type Load = { tenant: string; tokens: number }[];
 type Start = { waiting: Waiting; at: number };
 
-/** Requests and tokens a second; a request of `T / R` tokens takes as much of the one as of the other. */
+/** Requests and tokens a second; a request of `T / R` tokens takes the same share of both. */
 const [R, T] = [50, 250_000];
 const BALANCED = T / R;
 
 type Options = {
   weights?: Record<string, number>;
   burstSeconds?: number;
-  /** Off is strict order. */
+  /** If off, strict order. */
   packing?: boolean;
-  /** Parts of the tokens' limit, each in force for a second, in turn. */
+  /** Factors of the token limit, each in force for a second, in turn. */
   parts?: number[];
-  /** Upstream counts in windows of so many seconds. */
+  /** If set, upstream counts in windows of this many seconds. */
   windowSeconds?: number | null;
 };
 
-/** Starts all that waits from t = 0 on, as early as the budget and the order allow. */
+/** Starts all waiting jobs from t = 0 on, as early as the budget and the order allow. */
 function drain(load: Load, { weights = {}, burstSeconds = 2, packing = true, parts = [1], windowSeconds = null }: Options = {}): Start[] {
   const limits = { rpm: R * 60, tpm: T * 60, rpd: null, tpd: null, concurrency: null, burstSeconds, windowSeconds };
   const budget = openBudget(limits);
@@ -61,7 +61,7 @@ function drain(load: Load, { weights = {}, burstSeconds = 2, packing = true, par
   return starts;
 }
 
-/** The time from the first to the last start over what the sums need at least, less the burst that was there. */
+/** When the last job started, relative to the least time that the sums need after the initial burst. */
 function overOptimum(load: Load, starts: Start[], burstSeconds = 1): number {
   const tokens = load.reduce((sum, each) => sum + each.tokens, 0);
   const optimum = Math.max(load.length / R, tokens / T) - burstSeconds;
@@ -73,7 +73,7 @@ const BIG = 10 * BALANCED;
 const SMALL = BALANCED / 20;
 
 describe("packing", () => {
-  // 270 big ones take 54 s of tokens, 2,430 small ones 49 s of requests: together not much more than each alone.
+  // 270 big jobs take 54 s of tokens, 2,430 small ones 49 s of requests: together not much more than either alone.
   it.each([
     { name: "big jobs first", load: [...many(270, BIG), ...many(2_430, SMALL)] },
     { name: "small jobs first", load: [...many(2_430, SMALL), ...many(270, BIG)] },
@@ -117,7 +117,7 @@ describe("packing", () => {
     );
   });
 
-  // What a job mostly takes depends on the limits, and they change while it waits.
+  // What a job mostly takes depends on the limits, and these change while it waits.
   it("starts each job once, however limits change meanwhile", () => {
     fc.assert(
       fc.property(loads, fc.array(fc.double({ min: 0.3, max: 3, noNaN: true }), { minLength: 2, maxLength: 5 }), (load, parts) => {
@@ -129,7 +129,8 @@ describe("packing", () => {
     );
   });
 
-  // `a` is next, and its small job waits for the tokens that a large one of `b` has just taken. A small one of `b` then went ahead, for `a`, which was passed over, was not counted among those that wait.
+  // `a` is next, and its small job waits for the tokens that a large one of `b` has just taken. A small one of `b` then went ahead, because `a`, having been
+  // passed over, was not counted among those that wait.
   const passedOver = [
     ...many(1, SMALL, "b"),
     ...many(1, BIG, "b"),
@@ -139,7 +140,7 @@ describe("packing", () => {
     ...many(1, SMALL),
   ];
 
-  // Law (promise 5): while two tenants have work waiting, their dominant service since then differs by at most one largest job, packing or not.
+  // Law (promise 5): while two tenants have work waiting, their dominant service since then differs by at most one largest job, with or without packing.
   it("keeps tenants that came together within one largest job of each other", () => {
     fc.assert(
       fc.property(loads, windows, (load, windowSeconds) => {
@@ -159,7 +160,8 @@ describe("packing", () => {
     );
   });
 
-  // Law: whoever is passed starts at most its own cost later than if nobody had been let ahead; so no start comes later than twice its time in strict order.
+  // Law: a job that is passed over starts at most its own cost later than if no job had been let ahead, so no start comes later than twice its time in strict
+  // order.
   it("lets nobody wait more than twice as long as in strict order, but for one job", () => {
     fc.assert(
       fc.property(loads, windows, (load, windowSeconds) => {
@@ -176,7 +178,7 @@ describe("packing", () => {
 describe("of windows in which requests are the scarcer", () => {
   const HEAD = 40 * BALANCED;
   const FEW = BALANCED / 10;
-  /** So many requests and tokens of a window are left. */
+  /** What is idle when this many requests and tokens of a window are left. */
   const idleWith = (requests: number, tokens: number, large: number[], small = FEW) => {
     const limits = { rpm: R * 60, tpm: T * 60, rpd: null, tpd: null, concurrency: null, burstSeconds: 60 };
     const budget = openBudget({ ...limits, windowSeconds: 60, transitMs: 0 });

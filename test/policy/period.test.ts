@@ -1,11 +1,11 @@
-/** Whether a reading is of the minute's limit or of the day's, told by the time until all is free again. */
+/** Whether a reading is of the minute's limit or the day's, judged by the time until everything is free again. */
 import { describe, expect, it } from "vitest";
 import { type Expected, periodOf } from "../../policy/period.ts";
 
 const expected = (most: number, more: Partial<Expected> = {}): Expected => ({ most, day: null, windowSeconds: null, ...more });
 const SECONDS = { minute: 60, day: 86_400 };
 
-/** What upstream says of a limit of which so much is spent in truth: whole units are left, and whole milliseconds it takes. */
+/** What upstream reports of a limit of which `spent` is really spent: whole units left, and whole milliseconds until reset. */
 function said(limit: number, spent: number, per: keyof typeof SECONDS, round: (ms: number) => number) {
   return { limit, remaining: Math.floor(limit - spent), resetMs: round((spent / limit) * SECONDS[per] * 1_000) };
 }

@@ -40,7 +40,7 @@ describe("a fleet", () => {
     delayed(fleet, "disp-wnam-00", START, START + 3_000);
     expect(names(fleet, 1, START + 5_999)).toEqual(["disp-wnam-01"]);
     expect(names(fleet, 6, START + 6_000)).toEqual([...Array(5).fill("disp-wnam-00"), "disp-wnam-01"]);
-    // It was thought to have its headers, or was let go before a restart.
+    // The call was thought to have its headers, or was let go before a restart.
     delayed(fleet, "disp-wnam-01", undefined, START + 9_000);
     expect(fleet.posts[1]!.starts).toEqual([START + 5_999, START + 6_000, START + 9_000]);
     delayed(fleet, "disp-enam-00", START, START + 9_000);
@@ -82,7 +82,7 @@ describe("a fleet", () => {
     );
   });
 
-  // Law: no dispatcher is handed a call while six of its calls still wait, by our reckoning, unless all may have six and none may be added.
+  // Law: no dispatcher is handed a call while, by our count, six of its calls still wait, unless all have six and none may be added.
   it("never gives a dispatcher a seventh call to wait for, until all have six", () => {
     const step = fc.oneof(
       { weight: 5, arbitrary: fc.record({ do: fc.constant("start" as const), ms: fc.nat(200) }) },
@@ -95,7 +95,7 @@ describe("a fleet", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 5 }), fc.array(step, { maxLength: 150 }), (max, steps) => {
         const fleet = openFleet("weur", max);
-        /** Calls under way; those that began too long ago have their headers. */
+        /** Calls under way; those that began too long ago count as having their headers. */
         let running: { post: string; at: number }[] = [];
         let now = START;
         for (const step of steps) {
@@ -107,7 +107,7 @@ describe("a fleet", () => {
             const { name } = place(fleet, now);
             const full = before.length === max && fleet.posts.every((post) => post.starts.length >= HEADER_SLOTS);
             if (!full) expect(waits(name)).toBeLessThan(HEADER_SLOTS);
-            // A new one only when the others are full.
+            // A new dispatcher comes only when the others are full.
             if (!before.includes(name)) expect(fleet.posts.slice(0, -1).every((post) => post.starts.length >= HEADER_SLOTS)).toBe(true);
             running.push({ post: name, at: now });
           }

@@ -25,18 +25,18 @@ describe("the pool of a model", () => {
     expect(poolOf(pools(models), model)).toBe(pool);
   });
 
-  // Law: no pool is chosen while another has a pattern that fits and says more.
+  // Law: no pool is chosen while another has a more specific pattern that fits.
   it("has the most specific of all patterns that fit", () => {
     const name = fc.string({ unit: fc.constantFrom("a", "b", "-"), minLength: 1, maxLength: 4 });
     const pattern = fc.tuple(name, fc.constantFrom("", "*")).map((parts) => parts.join(""));
     const config = fc.dictionary(fc.constantFrom("p", "q", "r"), fc.array(pattern, { maxLength: 4 }), { minKeys: 1 });
     fc.assert(
       fc.property(config, name, (written, model) => {
-        // A pattern is one pool's alone.
+        // A pattern belongs to one pool only.
         const seen = new Set<string>();
         const fresh = (each: string) => !seen.has(each) && seen.add(each);
         const models = Object.fromEntries(Object.entries(written).map(([pool, patterns]) => [pool, patterns.filter(fresh)]));
-        // Of the names that a pattern allows, the fewer the more specific: the name itself, then by the length of what is fixed.
+        // The fewer names a pattern allows, the more specific it is: the exact name first, then by the length of the fixed part.
         const says = (each: string) => (each === model ? Number.POSITIVE_INFINITY : each.length - 1);
         const fits = Object.entries(models).flatMap(([pool, patterns]) =>
           patterns.filter((each) => matches(each, model)).map((each) => ({ pool, each })),

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { departuresUntil, worthTelling } from "../../policy/position.ts";
 
-/** The places that are told of a job that goes through these. */
+/** The places that are told for a job that goes through `places`. */
 function toldOf(places: number[]): number[] {
   const told: number[] = [];
   for (const place of places) if (worthTelling(place, told.at(-1) ?? null)) told.push(place);
@@ -30,7 +30,7 @@ describe("of any course", () => {
   const place = fc.integer({ min: 1, max: 1_000_000 });
   const course = fc.oneof(
     fc.array(place, { minLength: 1, maxLength: 200 }),
-    // Coming forward by steps, as places do, with others pushing in now and then.
+    // Moving forward step by step, as places do, with others pushing in now and then.
     fc.tuple(place, fc.array(fc.integer({ min: -50, max: 400 }), { maxLength: 400 })).map(([first, steps]) => {
       const places = [first];
       for (const step of steps) places.push(Math.max(1, places.at(-1)! - step));
@@ -38,7 +38,7 @@ describe("of any course", () => {
     }),
   );
 
-  // Law: notices of a job are O(log of its first place).
+  // Law: the number of notices for a job is O(log of its first place).
   it("the notices are at most 4 + log(first) / log(4/3), each better than the one before", () => {
     fc.assert(
       fc.property(course, (places) => {
@@ -50,7 +50,7 @@ describe("of any course", () => {
     );
   });
 
-  // Law: what a client knows is never more than a third over the truth while its job comes forward.
+  // Law: the place that a client knows is never more than a third above the truth while its job moves forward.
   it("no better place is kept back that is down to three quarters, or among the last three", () => {
     fc.assert(
       fc.property(course, (places) => {
@@ -65,7 +65,7 @@ describe("of any course", () => {
     );
   });
 
-  // Law: to look only when so many have left tells the very same, if a place falls by one for each that leaves.
+  // Law: looking only once enough jobs have left tells exactly the same places, if a place falls by one for each job that leaves.
   it("nothing is missed by looking no sooner than enough jobs have left", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 3_000 }), (first) => {

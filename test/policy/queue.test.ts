@@ -21,7 +21,7 @@ type Step =
   | { do: "remove" | "rank"; which: number }
   | { do: "removeAll"; which: number; count: number; apart: number };
 const which = fc.nat(1_000_000);
-/** Few distinct instants, so that ties are common; times rise slowly, with priorities that jump ahead. */
+/** Few distinct instants, so that ties are common. */
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant("add" as const), at: fc.oneof(fc.nat(5), fc.nat(1_000), fc.constant(500)) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("back" as const), which }) },
@@ -34,7 +34,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** The law, spelt out: a plain array, sorted by effective time, then by arrival. */
+/** The law spelt out: a plain array, sorted by effective time, then by arrival. */
 class Model {
   items: Waiting[] = [];
   add(item: Waiting): void {
@@ -87,7 +87,7 @@ describe("a queue", () => {
     expect(queue.size).toBe(1);
   });
 
-  // Law: whatever comes and goes, the queue is the sorted array of what waits.
+  // Law: whatever is added and removed, the queue is the sorted array of what waits.
   it("is a sorted array, whatever is added, taken and removed", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 200 }), (steps) => agree(steps)),
@@ -128,7 +128,7 @@ function agree(steps: Step[]): void {
       queue.add(item);
       model.add(item);
     } else if (step.do === "removeAll") {
-      // Some that wait, side by side or not, and one that was taken before.
+      // Some that wait, adjacent or not, and one that was taken before.
       const from = step.which % Math.max(1, model.items.length);
       const some = model.items.slice(from).filter((_, index) => index % step.apart === 0);
       const items = [...some.slice(0, step.count), ...gone.slice(0, 1)];

@@ -30,7 +30,7 @@ describe("a duration", () => {
     (text) => expect(parseDuration(text)).toBeNull(),
   );
 
-  // Law: what is written as upstream writes it is read again.
+  // Law: a duration written the way upstream writes it is read back.
   it("of any length up to a day, as it is written, is read again", () => {
     fc.assert(
       fc.property(fc.nat(86_400_000), (ms) => {
@@ -84,7 +84,7 @@ describe("the headers", () => {
     ["in powers", rate("requests", "1e3", "1e2", "1s")],
   ])("%s: nothing is said", (_, given) => expect(readRates(headers(given))).toBeNull());
 
-  // Law: whatever the headers are, what is read is finite, not negative, and no more is left than there is.
+  // Law: whatever the headers are, what is read is finite and not negative, and no more is left than the limit.
   it("any text", () => {
     const text = fc.oneof(fc.string(), fc.double().map(String), fc.integer().map(String), fc.constantFrom("NaN", "Infinity", "-0", "0x10"));
     fc.assert(

@@ -120,7 +120,7 @@ describe("a backoff", () => {
     expect(bounds).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
   });
 
-  // Law: full jitter: uniformly anywhere from 0 (or Retry-After) up to the bound, which never exceeds the cap.
+  // Law: full jitter: the wait is uniform from 0 (or Retry-After) up to the bound, which never exceeds the cap.
   it("lies anywhere between nothing and its bound, on top of Retry-After", () => {
     const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
     fc.assert(

@@ -1,4 +1,4 @@
-/** What readers were sent of jobs. */
+/** What readers were sent for each job. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
@@ -19,7 +19,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("leave" as const), from: reader, to: reader }) },
 );
 
-// Law: for each reader and each job what was put last, whoever else was sent what, and nothing for who comes in the place of another.
+// Law: for each reader and each job, the seq put last, whoever else was sent what; a reader that takes another's place starts with nothing.
 it("each reader's last seq of each job is what was put last, as if each kept it alone", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
@@ -134,7 +134,7 @@ it("thousands of readers leave an object that remembers many jobs: none of these
   for (const each of leaving) each.leave();
   expect(looks.map((each) => each.mock.calls.length)).toEqual([0, 0, 0]);
   vi.restoreAllMocks();
-  // Those who come in their place, and who stays.
+  // The readers that take their places, and the one that stays.
   for (let count = 0; count < 9_000; count++) {
     const next = sent.reader();
     next.put("job_2", 1);
@@ -154,7 +154,7 @@ it("all readers have left: nothing is remembered", () => {
   expect([next.of("a"), next.of("b")]).toEqual([undefined, 2]);
 });
 
-// What the law of the bound is worth: the heap itself, beside what is reckoned.
+// What the law of the bound is worth: compares the heap itself with the computed size.
 it.each<{ what: string; many: number; jobs: number; last?: number; told: (n: number, reader: number, seq: number) => number | null }>([
   { what: "one reader of more jobs than have room", many: 1, jobs: 30_000, told: () => 3 },
   { what: "one reader of jobs that end", many: 1, jobs: 20_000, last: 4, told: (_, __, seq) => seq },
@@ -184,12 +184,12 @@ it.each<{ what: string; many: number; jobs: number; last?: number; told: (n: num
     }
   }
   expect(sent.bytes).toBeLessThanOrEqual(limit);
-  // Readers take something by themselves, and so does whatever else this process does.
+  // Readers take some memory themselves, and so does everything else in this process.
   expect((heap() - before) / (sent.bytes + 200_000)).toBeLessThan(1.1);
   expect(readers.length).toBe(many);
 });
 
-/** Bytes that so many jobs told to two readers take. */
+/** Bytes taken by this many jobs that two readers were told of. */
 function roomOf(jobs: number): number {
   const sent = new Sent();
   for (const each of [sent.reader(), sent.reader()]) each.put("a", 1);

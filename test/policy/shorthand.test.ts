@@ -19,13 +19,13 @@ function write(chunks: unknown[]): unknown[] {
   return chunks.map((each) => shorthand.write(asMeant(each)));
 }
 
-/** Through JSON, as it is stored. */
+/** Reads back through JSON, because that is how it is stored. */
 function readBack(shorts: unknown[]): string[] {
   const shorthand = new Shorthand();
   return (JSON.parse(JSON.stringify(shorts)) as never[]).map((short) => textOf(shorthand.read(short)));
 }
 
-/** What must be written in full, between pieces of content. */
+/** Chunks that must be written in full, between pieces of content. */
 const SPECIAL: [string, unknown][] = [
   ["a role", chunk([{ index: 0, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null }])],
   ["a finish reason", chunk([{ index: 0, delta: {}, logprobs: null, finish_reason: "stop" }])],

@@ -46,7 +46,7 @@ describe("a silence that upstream asked for", () => {
   });
 });
 
-// Law: whatever upstream asks for, what it refuses meanwhile grows as the logarithm of the time, and nobody waits beyond what it named.
+// Law: whatever wait upstream asks for, the calls that it refuses meanwhile grow with the logarithm of that time, and nobody waits longer than it asked for.
 it("calls that are let go to see are few", () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 172_800_000 }), fc.integer({ min: 0, max: 5_000 }), (afterMs, latency) => {

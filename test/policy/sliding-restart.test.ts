@@ -1,4 +1,4 @@
-/** What is written of windows. */
+/** What is stored of limits counted in windows. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { openBudget, readiness, reserve, used } from "../../policy/budget.ts";
@@ -24,7 +24,7 @@ describe("a pool of windows after a restart", () => {
     expect(used(woken, "tpm", START + 55_000 + SPAN)).toBe(0);
   });
 
-  // What it runs ahead is a second's window whole, and half of one of ten.
+  // The record runs ahead by five seconds: all of a one-second window, and half of a ten-second one.
   it.each([1, 4, 10, 60])("of %i s, of which nothing was taken for longer than that: has all of it", (windowSeconds) => {
     const limits = { ...LIMITS, windowSeconds };
     let [budget, record, now] = [openBudget(limits), null as LedgerRecord | null, START];
@@ -48,7 +48,7 @@ describe("a pool of windows after a restart", () => {
     expect(used(again(record, START + 40_000), "tpm", START + 40_000)).toBeCloseTo(30_000 + 60_000 * (5_000 / SPAN), 6);
   });
 
-  // Law: what is restored after a crash is never less spent than the truth, at any later instant.
+  // Law: at any later instant, what is restored after a crash is never less spent than the truth.
   it("never spends more than its limit in any interval, crash after crash", () => {
     const life = fc.record({
       ms: fc.oneof(fc.nat(50), fc.nat(3_000), fc.nat(70_000)),

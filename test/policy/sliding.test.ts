@@ -1,4 +1,4 @@
-/** A limit of windows against a log that forgets nothing. */
+/** A limit counted in windows, compared with a log that forgets nothing. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { cameLate, clearanceMs, correct, free, openBudget, readiness, refund, reserve, retune, used } from "../../policy/budget.ts";
@@ -8,11 +8,11 @@ import { LIMITS, SPAN, type Taken, within, worst } from "./windows.ts";
 
 const LIMIT = 1_000;
 const ANY = { perMs: LIMIT / 60_000, burst: Number.POSITIVE_INFINITY };
-/** Entries are so far apart at the most, and a window opens within so long. */
+/** The largest distance between entries, and the longest that a window takes to open, ms. */
 const [GRAIN, OPENING] = [SPAN / 512 + 1, 251];
 const open = () => new Sliding(LIMIT, SPAN, ANY, "requests");
 
-/** When the log itself would let so much through. */
+/** When the log itself would let `amount` through. */
 const exactly = (log: Taken[], amount: number, now: number) =>
   [now, ...log.map(({ at }) => at + SPAN)]
     .filter((at) => at >= now && within(log, at) + amount <= LIMIT)
@@ -42,7 +42,7 @@ describe("random histories of a limit that is counted in windows", () => {
         log = [...log, { at: now, amount }];
       }
       if (what === "late" && log.length > 0) {
-        // Somebody before has left only now, or a little before.
+        // An earlier call has left only now, or a little before.
         const alive = log.filter((each) => each.at > now - SPAN);
         const call = alive[Math.floor((amount / LIMIT) * (alive.length - 1))];
         if (!call) continue;
@@ -58,7 +58,7 @@ describe("random histories of a limit that is counted in windows", () => {
     return log;
   }
 
-  // Law: in every interval of a span, what was taken is at most the limit.
+  // Law: in every interval as long as a span, what was taken is at most the limit.
   it("hold no more than the limit in any interval, whatever is given back", () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 20, maxLength: 150 }), (steps) => {
@@ -68,7 +68,7 @@ describe("random histories of a limit that is counted in windows", () => {
     );
   });
 
-  // Law: nothing waits that the log itself would let go, but for what entries are apart and a window takes to open.
+  // Law: nothing waits that the log itself would let go, except for the distance between entries and the time a window takes to open.
   it("keep nobody longer than the log itself would", () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 20, maxLength: 100 }), (steps) => {
@@ -109,7 +109,7 @@ describe("a limit that is counted in windows", () => {
     tally.leave(300, START, START + 2_500, START + 41_000);
     expect([1_000 + SPAN, 2_500 + SPAN - 1].map((ms) => tally.spent(START + ms))).toEqual([600, 600]);
     expect(tally.spent(START + 2_500 + SPAN)).toBe(300);
-    // One that was thought to be over counts again, unless it is.
+    // A call that was thought to be over counts again, unless it really is over.
     tally.leave(300, START + 2_500, START + 50_000, START + 3_000 + SPAN);
     expect(tally.spent(START + 3_000 + SPAN)).toBe(600);
     tally.leave(300, START + 1_000, START + 50_000, START + 3 * SPAN);
@@ -165,7 +165,7 @@ describe("a limit that is counted in windows", () => {
         if (last) expect(later + 1).toBeLessThanOrEqual(100 + ((last.at - at) * LIMIT) / 60_000 + 1);
       }
     expect(worst(log)).toBeLessThanOrEqual(LIMIT);
-    // All of each span, though it may go faster than it comes back.
+    // Each span is used in full, though calls may go faster than their room comes back.
     expect(log.length).toBeGreaterThan(4 * LIMIT * 0.995);
   });
 
@@ -191,7 +191,7 @@ describe("a limit that is counted in windows", () => {
       const spanMs = windowMs + 250;
       const tally = new Sliding(limit, spanMs, { perMs: limit / windowMs, burst: Number.POSITIVE_INFINITY }, "requests", atOnce);
       let [now, taken] = [START, 0];
-      // From when the first span has opened.
+      // Counted from the end of the first span on.
       for (; now < START + 6 * spanMs; now = Math.max(now, tally.readyAt(1, now))) {
         tally.take(1, now);
         if (now >= START + spanMs) taken++;
@@ -213,7 +213,7 @@ describe("a pool whose upstream counts in windows", () => {
     const now = START + 11_000;
     retune(budget, "tpm", { ...LIMITS, tpm: 20_000 });
     expect(used(budget, "tpm", now)).toBe(60_000);
-    // Eight of twelve have to be over until one more fits.
+    // Eight of the twelve have to be over before one more fits.
     expect(readiness(budget, 5_000, now).at).toBe(START + 8_000 + SPAN);
     retune(budget, "tpm", { ...LIMITS, tpm: 90_000 });
     expect(free(budget, "tpm", now)).toBe(30_000);
@@ -243,7 +243,7 @@ describe("a pool whose upstream counts in windows", () => {
     const budget = spent();
     const now = START + 11_000;
     const cleared = (tokens: number) => clearanceMs(budget, 1, tokens, 100, now).at - START;
-    // What was taken at 3 s comes free a span later, and again after each.
+    // What was taken at 3 s comes free one span later, and again after each further span.
     for (const windows of [0, 1, 5]) expect(cleared(windows * 60_000 + 20_000)).toBe(3_000 + (windows + 1) * SPAN);
   });
 
@@ -259,7 +259,7 @@ describe("a pool whose upstream counts in windows", () => {
       return now - START - 3 * SPAN;
     };
     expect(goes(false)).toBeLessThan(250);
-    // A tenth, and the rest as it comes.
+    // A tenth at once, and the rest as it comes back.
     expect(goes(true)).toBeGreaterThan(23_000);
     const roomy = openBudget(LIMITS);
     cameLate(roomy, 100, START);

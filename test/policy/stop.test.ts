@@ -191,7 +191,7 @@ describe("upstream is down", () => {
     [5, 5, 3, true],
     [4, 0, 4, false],
     [5, 6, 5, false],
-    // A job that fails whoever calls it must not stop the others.
+    // A job that fails every time it is called must not stop the others.
     [12, 0, 1, false],
     [12, 0, 2, false],
   ])("%i failures, %i successes, of %i jobs: %s", (failures, successes, jobs, down) => {
@@ -203,7 +203,7 @@ describe("upstream is down", () => {
     expect(isDown(ended(20, 0), NOW + 60_000)).toBe(false);
   });
 
-  // Law: never by one failure, and never while most calls succeed.
+  // Law: never because of one failure, and never while most calls succeed.
   it("is said by failures of several jobs that are half of the last calls at least", () => {
     const call = fc.record({ at: fc.constant(NOW), job: fc.constantFrom("a", "b", "c", "d"), failed: fc.boolean() });
     fc.assert(

@@ -21,7 +21,7 @@ describe("what a pool starts before a job", () => {
     expect(startsUntil(100, [other(100, 0, 0.9)])).toBeCloseTo(200, 0);
   });
 
-  // Law: it is what bears itself: the flow's own, and of each other what waits and comes in just that long, up to its turns.
+  // Law: it is a fixed point: the flow's own starts, plus from each other flow what waits and what comes in during that time, up to its turns.
   it("is as long as all that starts until then takes", () => {
     const others = fc.array(
       fc.record({ fair: fc.nat(1_000), waiting: fc.nat(1_000), inflow: fc.double({ min: 0, max: 0.1, noNaN: true }) }),

@@ -9,7 +9,10 @@ const BIG = TPM / 2;
 const LATER = TPM / 3;
 const SMALL = 100;
 
-/** A large call's tokens come back upstream at once; `small` calls that were let go with it are never made; another call of a third of the limit is made later. */
+/**
+ * A large call's tokens come back upstream at once. `small` calls that were let go soon after it are never made. Later another call, of a third of the limit,
+ * is made.
+ */
 function play(small: number): { ours: number; theirs: number }[] {
   const budget = openBudget(CONFIGURED);
   const learned = new Learned({ limits: CONFIGURED, most: { rpm: RPM, tpm: TPM }, refund: true }, START);

@@ -8,13 +8,16 @@ import { START } from "./intervals.ts";
 const MADE = 300_000;
 const UNMADE = 120_000;
 const DAY_MS = 86_400_000;
-/** What a second refills. */
+/** What refills in a second. */
 const SECOND = TPM / 60;
 
-/** `heard`: when answers are heard (s), each so late. `letGo`, `unmade`: when the second call starts and is given back; without `unmade` there is none. */
+/**
+ * `heard`: when answers are heard (s), each `lateSeconds` late. `letGo`, `unmade`: when the second call starts and when it is given back (s); without `unmade`
+ * there is no second call.
+ */
 type Told = { heard: number[]; lateSeconds?: number; letGo?: number; unmade?: number; refunds?: boolean; day?: boolean; theirs?: number };
 
-/** A call is made at the start, another never is. Answers tell what upstream counts: the first call, and what others spend each second. */
+/** One call is made at the start, a second one never is. Answers report what upstream counts: the first call, and what others spend each second. */
 function play({ heard, lateSeconds = 0, letGo = 0, unmade, refunds = true, day = false, theirs = 0 }: Told) {
   const limit = day ? TPM * 20 : TPM;
   const wholeMs = day ? DAY_MS : 60_000;
@@ -56,7 +59,7 @@ describe.each([true, false])("a call that was never made, with learn.refund %s",
     const without = play({ heard, refunds }).spent;
     const { spent } = play({ heard, unmade, refunds });
     for (const [index, each] of spent.entries()) expect(each).toBeGreaterThanOrEqual(without[index]! - 1e-6);
-    // Of what refilled since it was let go it is not known whether a bucket left alone would have had room for it.
+    // For what refilled since the call was let go, nobody knows whether a bucket left alone would have had room.
     expect(spent.at(-1)! - without.at(-1)!).toBeLessThanOrEqual(unmade * SECOND);
   });
 

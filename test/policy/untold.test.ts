@@ -1,4 +1,4 @@
-/** A minute's limit that is not as configured, and that no answer tells of any more. */
+/** A minute's limit that differs from the configured one, and that no answer reports any more. */
 import { describe, expect, it } from "vitest";
 import { openBudget } from "../../policy/budget.ts";
 import { Learned } from "../../policy/learned.ts";
@@ -18,7 +18,7 @@ describe("a limit that is told no more", () => {
       if (told) learned.take({ pool: "p", job: "j", sentAt: at - 50, at, requests: told, tokens: null }, null, budget, at);
     };
     tell({ limit: RPM / 2, remaining: RPM / 4, resetMs: 30_000 }, START + 1_000);
-    // Nobody asks for an hour: nothing is known to be otherwise.
+    // For an hour no call is made: nothing shows that the limit has changed.
     const again = START + 3_600_000;
     for (let at = again; at <= again + 600_000; at += 15_000) {
       expect(learned.started(budget, 10, at)).toEqual([]);

@@ -1,4 +1,7 @@
-/** Law: a start is charged what its flow's calls are known to use; what is not known of the flow is taken from the pool, and what is not known of that is all that was reserved. */
+/**
+ * Law: a start is charged what its flow's calls are known to use. Where too little is known of the flow, the pool's calls stand in; where too little is known
+ * of those, everything reserved is charged.
+ */
 import { describe, expect, it } from "vitest";
 import { type Use, Uses, unseen } from "../../policy/use.ts";
 import { always, drain, filled, gate, job } from "./lanes.ts";
@@ -11,10 +14,10 @@ function seen(uses: Uses, calls: number, part: number, size = CALL): Use {
   return use;
 }
 
-/** What is charged of a flow's call after so many of this size, in a pool of which nothing else is known. */
+/** The part charged for a flow's call after `calls` calls of this size, in a pool of which nothing else is known. */
 const partAfter = (calls: number, part: number, size = CALL) => new Uses().partOf(seen(new Uses(), calls, part, size), CALL);
 
-/** Of a flow of which nothing is known. */
+/** The part charged for a flow of which nothing is known. */
 const ofAny = (uses: Uses) => uses.partOf(unseen(), CALL);
 
 describe("the part that is charged", () => {
@@ -74,7 +77,7 @@ describe("of a flow of which nothing is known", () => {
     expect(ofAny(uses)).toBe(1 / 4);
     const more = seen(uses, 100, 3 / 4);
     expect(ofAny(uses)).toBeCloseTo(3 / 4, 1);
-    // It uses less by now.
+    // By now it uses less.
     for (let call = 0; call < 10_000; call++) uses.note(more, CALL, CALL / 4);
     expect(ofAny(uses)).toBeLessThan(0.3);
   });

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { asMeant, asWritten, meaningOf, meant, textOf } from "../../policy/verbatim.ts";
 
-/** JSON that nobody's `JSON.stringify` writes so. */
+/** JSON written in ways that no `JSON.stringify` writes. */
 const OTHERWISE = [
   '{"a": 1}',
   '{"a":1.0}',
@@ -25,7 +25,7 @@ describe("a chunk that is wanted as upstream wrote it", () => {
     expect(asWritten(JSON.parse(text), text)).toBe(text);
   });
 
-  // Law: to the byte.
+  // Law: the text survives to the byte.
   it("is read as it was written, and means what it meant", () => {
     const any = fc.oneof(
       fc.constantFrom(...OTHERWISE),

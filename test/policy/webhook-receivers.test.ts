@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type Pace, Receivers } from "../../policy/webhook/receivers.ts";
 
-/** Events of hosts by when they are due, as a mailbox has them, and requests that are answered when the test says so. */
+/** Events per host by due time, as a mailbox has them, and requests that are answered when the test says so. */
 function stage(events: Record<string, number[]> = {}) {
   const receivers = new Receivers();
   const waiting = new Map(Object.entries(events).map(([host, due]) => [host, [...due].sort((a, b) => a - b)]));
@@ -99,7 +99,7 @@ it("nothing is open: nobody has a turn, and nothing is ahead", () => {
   expect([receivers.pick(9), receivers.next, receivers.busy]).toEqual([null, Number.POSITIVE_INFINITY, false]);
 });
 
-// Law: whatever comes and however it is answered, nothing is left lying.
+// Law: whatever comes and however it is answered, nothing stays unsent.
 it("everything is sent in the end, never more than four at once, two to a host", () => {
   const host = fc.constantFrom("a", "b", "c", "d", "e", "f");
   const step = fc.oneof(

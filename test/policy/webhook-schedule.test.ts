@@ -46,7 +46,7 @@ describe("the schedule", () => {
     expect(clock).toEqual([0, 5, 305, 2_105, 9_305, 27_305, 63_305, 113_705, 185_705, 72 * 3_600]);
   });
 
-  // Law: whatever the dice, the durations and the receiver's wishes, there are ten attempts at most, none begins after 72 hours, and they never go back.
+  // Law: whatever the dice, the durations and the receiver's wishes, there are at most ten attempts, none begins after 72 hours, and their times never go back.
   it("ends within 72 hours", () => {
     const wish = fc.oneof(fc.constant(null), fc.integer({ min: 0, max: 100 * HOUR }));
     fc.assert(

@@ -7,7 +7,7 @@ import type { Standing } from "../../schemas/why.ts";
 const NOW = 4_000_000_000;
 const eta = (p50: number, limited_by: LimitedBy): Eta => ({ p50, p95: p50 * 1.25, limited_by });
 
-/** Third of a pool that has nothing free, behind one of its own and one of another tenant. */
+/** Third in a pool with nothing free, behind one job of its own tenant and one of another. */
 function waiting(more: Partial<Standing> = {}): Standing {
   return {
     now: NOW,
@@ -34,7 +34,7 @@ function waiting(more: Partial<Standing> = {}): Standing {
   };
 }
 
-/** Halted for an unpaid bill. */
+/** Halted because of an unpaid bill. */
 const stopped: PoolCondition = {
   ...{ state: "halted", reason: "billing", code: "insufficient_quota", since: NOW - 60, next_probe_at: NOW + 30 },
   ...{ failed_probes: 1, share: 1 },
@@ -143,11 +143,11 @@ describe("in words", () => {
     expect(reasonOf({ ...aside, pool: { ...aside.pool, condition: asks } })).toBe(
       `${waits} Where nobody else waits for the pool, one such job is called to see.`,
     );
-    // An operator lowered it: nobody goes to see.
+    // An operator lowered the limit, so no job is called to see.
     expect(reasonOf({ ...aside, pool: { ...aside.pool, condition: { ...condition, next_probe_at: null } } })).toBe(waits);
     expect(reasonOf({ ...aside, paused: "tenant" })).toBe('The job waits, for the tenant "alice" is paused by an operator.');
     expect(reasonOf({ ...aside, pool: { ...aside.pool, condition: stopped } })).toContain("stands still, for upstream refuses its calls");
-    // The others are not told so.
+    // Jobs that are not set aside are not told so.
     expect(reasonOf({ ...waiting(), pool: aside.pool, eta: eta(6, "ramp") })).toContain("may not grow faster");
   });
 

@@ -1,7 +1,7 @@
 /** A pool whose upstream counts in windows, and a log that forgets nothing. */
 import type { Limits } from "../../policy/budget.ts";
 
-/** A window and the transit, ms. */
+/** A window plus the transit, ms. */
 export const SPAN = 60_250;
 export const LIMITS: Limits = {
   rpm: 600,
@@ -19,5 +19,5 @@ export type Taken = { at: number; amount: number };
 export const within = (log: Taken[], now: number, span = SPAN) =>
   log.reduce((sum, { at, amount }) => sum + (at > now - span && at <= now ? amount : 0), 0);
 
-/** The most that any interval of a span holds: each ends with a call. */
+/** The most that any interval as long as a span holds; each such interval ends with a call. */
 export const worst = (log: Taken[], span = SPAN) => Math.max(0, ...log.map(({ at }) => within(log, at, span)));
