@@ -1,4 +1,4 @@
-/** Return addresses by number, on Node's SQLite. */
+/** Return addresses and their numbers, on Node's SQLite. */
 import { expect, it } from "vitest";
 import { Addresses } from "../../durable-objects/coordinator/addresses.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
@@ -6,7 +6,7 @@ import { openStorage } from "./storage.ts";
 
 const address = (channel: string, tenant = "a") => ({ tenant, channel });
 
-/** Knows three at a time. */
+/** Keeps three in memory at a time. */
 function open(storage: ReturnType<typeof openStorage>) {
   const store = new CoordinatorStore(storage.open());
   const addresses = new Addresses(store, 3);

@@ -1,4 +1,4 @@
-/** What is let go to find out whether a lowered limit is back is not to stop what fits. */
+/** What is let go to find out whether a lowered limit is back must not stop what fits. */
 import { describe, expect, it } from "vitest";
 import { openDesk, START } from "./desk.ts";
 
@@ -41,7 +41,7 @@ describe("a job that is larger than a limit that was lowered waits, and is refus
       const [small] = desk.send("b", 1_000);
       sent.set(small!.job, desk.state.now);
       hear();
-      // Answers go on telling of the limit.
+      // Answers keep reporting the limit.
       desk.told(1_000_000 / part);
     }
     waits.sort((a, b) => a - b);

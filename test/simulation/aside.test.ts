@@ -1,4 +1,4 @@
-/** Jobs that are too large for a limit that upstream lowered stand aside, and one of them is called to see where nobody else waits for the pool. */
+/** Jobs too large for a limit that upstream lowered stand aside, and one of them is called to see if nobody else waits for the pool. */
 import { describe, expect, it } from "vitest";
 import { cancel } from "../../durable-objects/coordinator/cancel.ts";
 import { LEVERS } from "../../durable-objects/coordinator/condition/levers.ts";
@@ -48,7 +48,7 @@ describe("where a limit is below what a job reserves, and nothing else may be ca
 });
 
 describe("many are too large for a limit that was lowered", () => {
-  /** A start a second; of 300 the last 200 are large. */
+  /** One start a second; of 300 jobs the last 200 are large. */
   function crowd() {
     const desk = openDesk({ rpm: 60, tpm: 120_000_000, burst_seconds: 60, transit_ms: 0, ramp_tpm: null });
     desk.state.awakeMost = 40;

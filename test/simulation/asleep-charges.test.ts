@@ -1,9 +1,9 @@
-/** Law: what is decided between tenants does not depend on whether the coordinator slept, or was restarted, while calls were under way. */
+/** Law: what is decided between tenants does not depend on whether the coordinator slept, or was restarted, while calls were running. */
 import { expect, it } from "vitest";
 import { openWorld } from "./served.ts";
 
 const R = 10_000;
-/** Less than the time after which a quiet coordinator writes its order would hide it: each ends in a turn. */
+/** A tick shorter than the time after which a quiet coordinator writes its order would hide the effect, because each tick ends in a turn. */
 const TICK_MS = 6_000;
 const loads = () => ({
   alice: { reserves: R, keeps: 40, callMs: 12_000, outcome: () => R / 4 },
@@ -37,7 +37,7 @@ it.each([false, true])(
     const before = { ...ended };
     play(120_000);
     const [alice, bob] = [ended.alice! - before.alice!, ended.bob! - before.bob!];
-    // Calls that were under way at either end of the time differ by what fits in it.
+    // Calls that were running at the beginning or the end of the time differ by what fits in it.
     expect(Math.abs(alice / 4 - bob)).toBeLessThanOrEqual(20);
   },
 );
@@ -59,7 +59,7 @@ it.each([
       play(TICK_MS, { sleeps, tickMs: TICK_MS });
       alice.keeps = 0;
     }
-    // Of hers eight jobs' worth may be under way.
+    // Eight jobs' worth of hers may be running.
     expect(times * starts.alice!).toBeLessThanOrEqual(starts.bob! + 2 * times);
   },
 );

@@ -1,4 +1,4 @@
-/** Law: nobody starves, however many flows wait where the coordinator sleeps before each call. */
+/** Law: nobody starves, however many flows wait, even if the coordinator sleeps before each call. */
 import { expect, it } from "vitest";
 import { openDesk } from "./desk.ts";
 

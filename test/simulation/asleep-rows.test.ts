@@ -1,4 +1,7 @@
-/** Law: what is written of budgets is a row now and then, not one a call: a line that waits for something of its own does not change that, nor do limits of a tenant's own. */
+/**
+ * Law: what is written about budgets is a row now and then, not one per call. Neither a line that waits for something of its own nor a tenant's own limits
+ * change that.
+ */
 import { afterEach, expect, it, vi } from "vitest";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
 import type { Outcome } from "../../schemas/rpc.ts";
@@ -13,7 +16,7 @@ const used = (total_tokens: number): Outcome => ({
   usage: { prompt_tokens: 0, completion_tokens: total_tokens, total_tokens },
 });
 
-/** Calls one after the other, each of 100 ms, with nobody before them. */
+/** Calls one after the other, 100 ms each, with nobody ahead of them. */
 function stream(desk: ReturnType<typeof openDesk>, tenant: string, usedTokens = 100) {
   for (let call = 0; call < CALLS; call++) {
     const [sent] = desk.send(tenant, 100);

@@ -1,9 +1,11 @@
-/** Law: while jobs wait, and nobody has stopped their pool, the next call comes soon: whatever upstream's limits do, and however often the coordinator sleeps. */
+/**
+ * Law: while jobs wait, and nobody has stopped their pool, the next call comes soon, whatever upstream's limits do and however often the coordinator sleeps.
+ */
 import { expect, it } from "vitest";
 import { Night } from "./asleep.ts";
 
 const NIGHT_MS = 1_500_000;
-/** A minute that upstream asks for, a tenth longer, and what its clock and ours differ by. */
+/** The minute that upstream asks for, a tenth more, and the difference between its clock and ours. */
 const SOON_MS = 75_000;
 
 const seeds = [1, 2, 3];

@@ -1,6 +1,6 @@
 /**
- * A coordinator that sleeps whenever the platform may let it, on an account that others use and whose limits change. Its own steps and its own SQL; upstream is
- * the stub's account, in virtual time.
+ * A coordinator that sleeps whenever the platform may let it, on an account that others use too and whose limits change. Its own steps and its own SQL;
+ * upstream is the stub's account, in virtual time.
  */
 import { Account } from "../../bench/stub/account.ts";
 import { limitHeaders } from "../../bench/stub/answers.ts";
@@ -21,9 +21,9 @@ import { Time } from "./time.ts";
 
 const LIMITS = { rpm: 600, tpm: 600_000 };
 const WAITING = 150;
-/** After so long without an event from elsewhere the object forgets all that is not written, and what it timed in memory with it. */
+/** After this long without an event from elsewhere, the object forgets everything that is not written, including the timers it had in memory. */
 const SLEEP_MS = 10_000;
-/** As `platform/alarm.ts` has it. */
+/** As in `platform/alarm.ts`. */
 const ALARM = { timerMs: 10_000, watchdogMs: 30_000 };
 const CALL_MS = 600;
 const TOKENS = 100;
@@ -41,7 +41,7 @@ export class Night {
   readonly #storage = openStorage();
   #store: CoordinatorStore;
   #book: Book;
-  /** Whether answers tell of the limits, and whether all is refused, whatever they tell. */
+  /** Whether answers report the limits, and whether everything is refused, whatever they report. */
   #tells = true;
   #refuses = false;
   #heardAt = 0;
@@ -51,10 +51,10 @@ export class Night {
   #jobs = 0;
   #outstanding = 0;
 
-  /** `pool`: beside the limits. */
+  /** `pool`: settings in addition to the limits. */
   constructor(seed: number, pool: object) {
     this.#random = new Random(seed);
-    // Far from zero, as clocks are.
+    // Far from zero, as real clocks are.
     this.time.now = 1_780_000_000_000;
     this.#heardAt = this.#calledAt = this.time.now;
     this.#settings = readSettings({ SLUICE_POOLS: JSON.stringify({ p: { ...LIMITS, ...pool } }) });
@@ -62,7 +62,7 @@ export class Night {
     this.#book = openBook(this.#settings, this.#store, this.time.now);
   }
 
-  /** For so long, in phases: others come and go, limits are cut and restored, headers go and come back, and now and then all is refused. */
+  /** Passes time in phases: others come and go, limits are cut and restored, headers go and come back, and now and then everything is refused. */
   pass(ms: number): void {
     const until = this.time.now + ms;
     const next = () => {
@@ -84,7 +84,7 @@ export class Night {
     return random.between(15_000, 90_000);
   }
 
-  /** As often as a client looks: hands in what has ended, and measures how long no call was made. */
+  /** Runs as often as a client looks: hands in a job for each that has ended, and measures how long no call was made. */
   #look(): void {
     const missing = WAITING - this.#outstanding;
     if (missing > 0) this.#event((now) => this.#handIn(missing, now));
@@ -102,7 +102,7 @@ export class Night {
     enqueue(this.#book, { tenant: "a", channel: "c" }, tickets, now);
   }
 
-  /** Something came from elsewhere, and woke it if it slept. */
+  /** Something came from elsewhere, and woke the object if it slept. */
   #event(step: (now: number) => void): void {
     const { now } = this.time;
     if (now - this.#heardAt > SLEEP_MS) {
@@ -135,7 +135,7 @@ export class Night {
     if (soon && at < this.#timerAt) {
       this.#timerAt = at;
       this.time.at(Math.max(now + 1, Math.ceil(at)), () => {
-        // Who has slept since has forgotten it.
+        // An object that has slept since has forgotten this timer.
         if (this.#timerAt !== at || this.time.now - this.#heardAt > SLEEP_MS) return;
         this.#timerAt = Number.POSITIVE_INFINITY;
         this.#turn(() => {});
@@ -158,7 +158,7 @@ export class Night {
     const refusal = this.#account.admit(TOKENS, lease.job, now);
     const told: Record<string, string> = this.#tells ? limitHeaders(this.#account.headers(now)) : {};
     const rates = readRates((name) => told[name]);
-    // A stub tells in whole seconds.
+    // The stub reports whole seconds.
     const retryAfterMs = refusal && this.#tells ? Math.ceil(refusal.waitMs / 1_000) * 1_000 : null;
     const outcome: Outcome = refusal || this.#refuses ? { kind: "rate_limited", retryAfterMs } : { kind: "committed", usage: null };
     this.time.after(outcome.kind === "committed" ? CALL_MS : this.#delay(), () => {

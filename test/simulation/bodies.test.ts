@@ -1,4 +1,7 @@
-/** What a dispatcher holds of a call while its answer comes: an isolate has 128 MB for 150 of them. The dispatcher's own code on Node, whose collector can be called. */
+/**
+ * What a dispatcher holds of a call while its answer comes: an isolate has 128 MB for 150 of them. Runs the dispatcher's own code on Node, whose collector can
+ * be called.
+ */
 import v8 from "node:v8";
 import vm from "node:vm";
 import { expect, it } from "vitest";
@@ -12,7 +15,7 @@ const collect = vm.runInNewContext("gc") as () => void;
 const REQUEST = JSON.stringify({ model: "m", messages: [{ role: "user", content: "hello" }] });
 const DONE = { choices: [{ index: 0, delta: { content: "hi" }, finish_reason: "stop" }] };
 
-/** An answer whose headers have come and whose stream goes on until `finish`. */
+/** An answer whose headers have come and whose stream continues until `finish`. */
 function streaming() {
   const held: WeakRef<object>[] = [];
   const [headers, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];

@@ -1,4 +1,6 @@
-/** What no limit of the operator's would ever hold is refused; what was taken in before the operator lowered them ends. What a limit may hold again, waits. */
+/**
+ * What no limit set by the operator would ever hold is refused; jobs taken in before the operator lowered the limits end. What a limit may hold again waits.
+ */
 import { describe, expect, it } from "vitest";
 import { LEVERS } from "../../durable-objects/coordinator/condition/levers.ts";
 import { openDesk, POOL } from "./desk.ts";

@@ -18,7 +18,7 @@ describe("a pool that was not told how much may be spent at once", () => {
     const { burst, report } = run({ rule: "bucket 60 s", load, headers: "true", minutes: 10 });
     expect(report).toMatchObject({ refused: 0, done: report.jobs, twice: 0 });
     expect(Math.max(...burst)).toBe(60);
-    // The noisy neighbour's quiet one comes to the end of its ten minutes, whatever went before.
+    // The quiet tenant's jobs keep coming until the end of the ten minutes, whatever went before.
     if (load !== "noisy neighbour") expect(report.drain).toBeLessThan(1.02);
   });
 
@@ -68,7 +68,7 @@ describe("headers of a minute's bucket, of an upstream that has a shorter one", 
     const half = { load: "in bursts", scale: { rpm: 600, tpm: 1_200_000 }, minutes: 120, learns: { burst_seconds: 60 } } as const;
     const [told, untold] = (["minute", "none"] as const).map((headers) => run({ rule: "bucket 1 s", headers, ...half }));
     expect(told!.report).toMatchObject({ done: told!.report.jobs });
-    // Nobody told: nothing is known of why they are refused.
+    // No headers: nothing shows why calls are refused.
     expect(untold!.burst).toEqual([60, 60]);
     expect(told!.report.refused).toBeLessThan(untold!.report.refused / 5);
     expect(told!.burst[0]).toBe(1);

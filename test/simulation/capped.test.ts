@@ -1,4 +1,4 @@
-/** A tenant that its own limit keeps, or an operator, is asked for its next job only when something has changed. */
+/** A tenant that its own limit or an operator holds back is asked for its next job only when something has changed. */
 import { expect, it } from "vitest";
 import { cancel } from "../../durable-objects/coordinator/cancel.ts";
 import { LEVERS } from "../../durable-objects/coordinator/condition/levers.ts";
@@ -57,7 +57,7 @@ it.each(["a", "z"])("its tenant's live job in the pool %s goes before the small 
   const at = started.find(({ job }) => job === live!.job)?.at;
   expect(at).toBeLessThan(START + 55_000);
   passes(START + 80_000);
-  // What is left after that is the batch's.
+  // What is left after that belongs to the batch.
   expect(started.filter((each) => each.at > at!).length).toBeGreaterThan(290);
 });
 

@@ -1,4 +1,7 @@
-/** Law: that nobody else waited for a moment, or that somebody waits who waits for something else, changes nothing of what is decided between two who wait for the pool again and again. */
+/**
+ * Law: that nobody else waited for a moment, or that somebody waits for something else, changes nothing in what is decided between two who wait for the pool
+ * again and again.
+ */
 import { expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { BATCH, keyOf } from "./desk.ts";
@@ -51,7 +54,9 @@ it.each([
 const POOL = { rpm: 60_000, tpm: 6_000_000, burst_seconds: 60, ramp_tpm: null };
 const LIKE: Load = { reserves: R, callMs: 30_000, keeps: 0, outcome: () => R / 4 };
 
-/** How far, in the largest jobs, bob is behind after half a minute who comes to alice, whose calls are like his, when those of a bucket that went at once have ended. */
+/**
+ * Bob comes to alice, whose calls are like his, when those that spent a bucket at once have ended. How far behind, in largest jobs, he is after half a minute.
+ */
 function behind(others: (world: ReturnType<typeof openWorld>) => void): number {
   const world = openWorld(POOL, { alice: LIKE, bob: LIKE, zed: LIKE }, [keyOf("zed", { rpm: 1 })]);
   const { desk, loads, ownerOf, play, starts } = world;

@@ -1,4 +1,4 @@
-/** Law: what is charged is settled by the rate that it was charged by, where a limit falls and does come back. */
+/** Law: what is charged is settled at the rate at which it was charged, even if a limit falls and comes back. */
 import { expect, it } from "vitest";
 import { retune } from "../../policy/budget.ts";
 import { type Load, openWorld } from "./served.ts";
@@ -13,7 +13,7 @@ function limit({ book, turn }: Desk, rpm: number, tpm: number): void {
   turn(() => retune(book.pools.get("p")!.budget, "tpm", limits));
 }
 
-/** What alice, whose calls use a part, starts while the limit is high and while it is low, and bob, whose calls use all. */
+/** What alice, whose calls use a part, and bob, whose calls use everything, start while the limit is high and while it is low. */
 function starts(by: number, part: number, rpm: number) {
   const alike: Load = { reserves: R, keeps: 300, callMs: 20_000, outcome: () => R };
   const { desk, play, starts } = openWorld(

@@ -1,11 +1,14 @@
-/** Law: how often the coordinator forgets what is not written changes nothing of who is served. */
+/** Law: how often the coordinator forgets what is not written makes no difference to who is served. */
 import { expect, it } from "vitest";
 import { type Load, openWorld } from "./served.ts";
 
 const R = 10_000;
 const EIGHT = 8;
 
-/** One call at a time. Bob sends eight small jobs as soon as his eight have ended; alice always has large ones waiting, every second of which uses next to nothing. */
+/**
+ * One call at a time. Bob sends eight small jobs as soon as his eight have ended; alice always has large ones waiting, three in four of which use next to
+ * nothing.
+ */
 function usedBeside(sleeps: boolean): number {
   let used = 0;
   let nth = 0;

@@ -1,5 +1,6 @@
 /**
- * Law: whose line runs empty again and again, for he sends the next jobs when the last have started or ended, has half of what is used while he waits, beside one whose calls use far more than they reserve; and who comes to one that was alone finds nothing owed.
+ * Law: a tenant whose line runs empty again and again, because it sends its next jobs when the last have started or ended, has half of what is used while it
+ * waits, beside one whose calls use far more than they reserve. A tenant that comes to one that was alone finds nothing owed.
  */
 import { expect, it } from "vitest";
 import { Random } from "./random.ts";
@@ -10,7 +11,7 @@ const R = 10_000;
 const BUCKET = { rpm: 60_000, tpm: 6_000_000, burst_seconds: 1, ramp_tpm: null };
 const few = (concurrency: number) => ({ rpm: 60_000, tpm: 60_000_000, concurrency, ramp_tpm: null });
 
-/** `sends`: so many whenever of those none waits, or all have ended. */
+/** `sends`: how many jobs bob sends whenever none of his wait, or all of them have ended. */
 type Case = {
   pool: object;
   sends: number;
@@ -20,7 +21,10 @@ type Case = {
   sleeps: boolean;
 };
 
-/** Alice has a backlog of calls that use so many times what they reserve; bob's line runs empty again and again. What she uses for each that he does, of what starts while both wait. */
+/**
+ * Alice has a backlog of calls that use `times` times what they reserve; bob's line runs empty again and again. Returns what she uses for each unit that he
+ * does, of what starts while both wait.
+ */
 function usedForBobs(times: number | ((random: Random) => number), { pool, sends, when, callMs, tickMs, sleeps }: Case): number {
   const random = new Random(1);
   const of = { calls: 0, used: 0 };
@@ -43,7 +47,7 @@ function usedForBobs(times: number | ((random: Random) => number), { pool, sends
     const waited = waits();
     play(tickMs, { sleeps, tickMs });
     bob.keeps = 0;
-    // Until some of her calls have ended nothing is known of them.
+    // Until some of her calls have ended, nothing is known about them.
     if (!waited || !waits() || tick < (100 * callMs.bob) / tickMs) continue;
     beside.alice += starts.alice! - before.alice!;
     beside.bob += starts.bob! - before.bob!;
@@ -117,8 +121,8 @@ it("one whose calls used eight times what they reserve, and all of it from some 
     play(1_000, { tickMs: 100 });
     most = Math.max(most, behind());
   }
-  // Hers start as often as calls that use eight times as much: of 600 in half a minute 67.
+  // Her calls start as if they still used eight times as much: one start in nine, 67 of 600.
   expect(most).toBeLessThanOrEqual(67 * 7);
-  // What those under way before were charged too much is hers.
+  // What the calls running before were overcharged is hers.
   expect(behind()).toBeLessThanOrEqual(0);
 });

@@ -1,4 +1,7 @@
-/** Law: beside a flow that has a backlog, who comes with a few jobs at a time has half of what starts while it waits, each time that it comes; and no more, whatever becomes of its calls. */
+/**
+ * Law: beside a flow that has a backlog, a tenant that comes with a few jobs at a time has half of what starts while it waits, each time that it comes, and no
+ * more, whatever becomes of its calls.
+ */
 import { expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { openWorld } from "./served.ts";
@@ -24,7 +27,7 @@ const KINDS: [string, OutcomeOf][] = [
   ["used a quarter a hundred times, and of which none is answered since", onceLittle(UNANSWERED)],
 ];
 
-/** Of one that comes with so many at once, again and again, and of one that always waits: what starts while both wait. */
+/** One tenant comes with `comes` jobs at once, again and again, and one always waits. Returns what each starts while both wait. */
 function startsOf(comes: number, outcomes: { bursty: OutcomeOf; steady: OutcomeOf }) {
   const bursty = { reserves: R, keeps: 20, callMs: CALL_MS, outcome: outcomes.bursty };
   const { desk, play, starts } = openWorld(POOL, { bursty, steady: { ...bursty, keeps: 100, outcome: outcomes.steady } });

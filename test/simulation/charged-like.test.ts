@@ -1,4 +1,4 @@
-/** Law: who uses as much as another is served as much, whatever the calls of a third use, and whether what a call used is told. */
+/** Law: a tenant that uses as much as another is served as much, whatever a third one's calls use, and whether or not it is reported what a call used. */
 import { expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { type Load, openWorld } from "./served.ts";

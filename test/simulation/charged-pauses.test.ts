@@ -1,4 +1,4 @@
-/** Law: what a call used is charged in the end: also to a flow that has paused by then. */
+/** Law: what a call used is charged in the end, even to a flow that has paused by then. */
 import { expect, it } from "vitest";
 import { LEVERS } from "../../durable-objects/coordinator/condition/levers.ts";
 import { type Load, openWorld } from "./served.ts";
@@ -10,8 +10,8 @@ const LARGE: Load = { reserves: R, keeps: 0, callMs: 60_000, outcome: () => R };
 const CYCLES = 3;
 
 /**
- * Alice and bob send for 30 s of every 240 s, all of which their calls use; these end when both have stopped. Carol sends all the time, or in between. In between alice sends `tiny` calls that reserve a
- * hundredth and use nothing. What she has started for each that bob did.
+ * Alice and bob send for 30 s of every 240 s, and their calls use everything and end when both have stopped. Carol sends all the time, or in between. In
+ * between alice sends `tiny` calls that reserve a hundredth and use nothing. Returns how many alice has started for each that bob did.
  */
 function timesBob(tiny: number, carol: "always" | "between"): number {
   const loads: Record<string, Load> = { alice: { ...LARGE }, bob: { ...LARGE }, carol: { ...LARGE, callMs: 5_000 } };

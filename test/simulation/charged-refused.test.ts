@@ -1,4 +1,4 @@
-/** Law: whose call came to nothing has had its turn. Of the pool it took all that it had reserved: upstream counts what it refuses. */
+/** Law: a call that came to nothing has had its turn. It took all that it had reserved from the pool, because upstream counts what it refuses. */
 import { expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { openWorld } from "./served.ts";
@@ -12,7 +12,7 @@ const KINDS: [string, Outcome][] = [
   ["for want of capacity", { kind: "no_capacity", retryAfterMs: null }],
 ];
 
-/** Three of four of alice's calls are refused, and what is taken uses so much. */
+/** Three in four of alice's calls are refused; the others use `uses`. */
 function play(refused: Outcome, uses: number) {
   const { play, starts } = openWorld(POOL, {
     alice: { reserves: R, keeps: 300, callMs: 1_000, outcome: (nth) => (nth <= 100 || nth % 4 === 0 ? uses : refused) },
@@ -28,7 +28,7 @@ it.each(KINDS)(
   "three of four of a tenant's calls are refused %s, and the fourth uses a quarter -> another has what its turns leave it",
   (_, refused) => {
     const { alice, bob } = play(refused, R / 4);
-    // For each of bob's alice has 4 calls, of which three took a turn each and one a quarter: 3.25 turns.
+    // Of four of alice's calls, three take a turn each and one a quarter: 3.25 turns, so bob has 3.25 calls to her 4.
     expect(bob / alice).toBeGreaterThan(0.9 * (3.25 / 4));
   },
 );

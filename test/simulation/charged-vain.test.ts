@@ -1,4 +1,4 @@
-/** Law: of a tenant whose calls come to nothing, the next takes up to ten turns and no more (policy/vain.ts), whatever its calls used before. */
+/** Law: if a tenant's calls come to nothing, its next one takes up to ten turns and no more (policy/vain.ts), whatever its calls used before. */
 import { expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { openWorld } from "./served.ts";
@@ -8,7 +8,7 @@ const R = 10_000;
 const POOL = { rpm: 60_000, tpm: 6_000_000, burst_seconds: 1, ramp_tpm: null };
 const REFUSED: Outcome = { kind: "no_capacity", retryAfterMs: null };
 
-/** How many another has for each call of a tenant whose first 600 used so much, and of which nothing is taken since. */
+/** How many calls another has for each call of a tenant whose first 600 used `uses` each, and none of whose calls is taken since. */
 function others(uses: number): number {
   const like = { reserves: R, keeps: 300, callMs: 1_000 };
   const { play, starts } = openWorld(POOL, {

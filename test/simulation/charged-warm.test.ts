@@ -1,4 +1,4 @@
-/** Law: what a flow is charged too much while it competes with nobody is not taken from who comes later; also where calls of others have ended before. */
+/** Law: what a flow is overcharged while it competes with nobody is not taken from whoever comes later, even if others' calls have ended before. */
 import { expect, it } from "vitest";
 import { type Load, openWorld } from "./served.ts";
 
@@ -7,7 +7,7 @@ const R = 10_000;
 const POOL = { rpm: 60_000, tpm: 6_000_000, burst_seconds: 60, ramp_tpm: null };
 const LIKE: Load = { reserves: R, callMs: 30_000, keeps: 0, outcome: () => R / 4 };
 
-/** How far, in the largest jobs, bob is behind whose calls are like alice's, when those of a bucket that she spent at once have ended. */
+/** How far behind, in largest jobs, bob is, whose calls are like alice's, once those that spent a bucket at once have ended. */
 function behind(calls: number): number {
   const { desk, loads, ownerOf, play, starts } = openWorld(POOL, {
     alice: LIKE,

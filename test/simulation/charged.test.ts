@@ -1,4 +1,7 @@
-/** Law: who comes and goes, cancels, is new, or changes what its calls use has no more and no less than who stays: a flow is charged at a start what its calls use, and in the end what it took. */
+/**
+ * Law: a tenant that comes and goes, cancels, is new, or changes what its calls use gets no more and no less than one that stays: a flow is charged at a start
+ * what its calls use, and in the end what the call took.
+ */
 import { expect, it } from "vitest";
 import { openWorld } from "./served.ts";
 
@@ -83,7 +86,7 @@ it("one whose calls used a quarter, and all from some time on, is ahead by no mo
   }
   // 300 are under way.
   expect(most).toBeLessThanOrEqual(300 * (3 / 4));
-  // Of those that were under way before, each was charged a little more than the quarter: that is hers.
+  // Those that were running before were each charged slightly more than the quarter: she gets that back.
   expect(ahead()).toBeLessThanOrEqual(20);
 });
 

@@ -1,15 +1,15 @@
-/** What is checked from outside, by the log of sends alone. */
+/** What is checked from outside, using only the log of sends. */
 import type { SimJob } from "./loads.ts";
 import { DELAY } from "./world.ts";
 
-/** By then a job that was submitted is in the coordinator's order. */
+/** By then a submitted job is in the coordinator's order. */
 const ARRIVAL_MS = 10;
 
 type Sends = { at: number; job: SimJob }[];
 export type Overflow = { from: number; requests: number; tokens: number };
 
 /**
- * Whether some window of upstream could overflow, whatever each call's delay is within the jitter: what leaves within the window and
+ * Whether some window of upstream could overflow, whatever each call's delay within the jitter: what leaves within the window plus
  * the jitter may arrive within the window. Null if none could. Linear in the sends.
  */
 export function overflowOf(sends: Sends, windowMs: number, limit: { requests: number; tokens: number }): Overflow | null {
@@ -29,8 +29,8 @@ export function overflowOf(sends: Sends, windowMs: number, limit: { requests: nu
 }
 
 /**
- * The greatest difference of two tenants' service in the scarcer resource while both had work waiting, over the cost of the largest job.
- * A pair's reckoning begins anew when one of the two runs out of work.
+ * The greatest difference between two tenants' service in the scarcer resource while both had work waiting, relative to the cost of the largest job.
+ * A pair is measured anew when one of the two runs out of work.
  */
 export function fairnessGap(sends: Sends, jobs: SimJob[], scale: { rpm: number; tpm: number }): number {
   const cost = (job: SimJob) => Math.max(1 / scale.rpm, (job.prompt + job.output) / scale.tpm);
@@ -43,7 +43,7 @@ export function fairnessGap(sends: Sends, jobs: SimJob[], scale: { rpm: number; 
   return worst / largest;
 }
 
-/** What came of one tenant's, at no cost, and left: in order. `order`: among those of one instant. */
+/** One tenant's arrivals, which cost nothing, and sends, in order. `order`: among those of one instant. */
 type Moves = { at: number[]; cost: number[]; order: number[] };
 
 function movesOf(sends: Sends, jobs: SimJob[], cost: (job: SimJob) => number): Moves[] {
@@ -51,7 +51,7 @@ function movesOf(sends: Sends, jobs: SimJob[], cost: (job: SimJob) => number): M
   for (const { at, tenant } of jobs) {
     const known = tenants.get(tenant) ?? { came: [], moves: { at: [], cost: [], order: [] } };
     tenants.set(tenant, known);
-    // Told apart: what leaves before the coordinator has heard of both was nobody's to share.
+    // Set apart: what leaves before the coordinator has heard of both tenants was not there to be shared.
     known.came.push(at + ARRIVAL_MS);
   }
   for (const { came } of tenants.values()) came.sort((a, b) => b - a);
@@ -83,7 +83,7 @@ function gapOf(a: Moves, b: Moves): number {
     const at = moves.at[next[whose]!]!;
     const paid = moves.cost[next[whose]!++]!;
     difference += whose === 0 ? paid : -paid;
-    // What one turn lets go leaves together, in no order: letters go by dispatcher.
+    // What one turn lets go leaves together, in no order: letters go out by dispatcher.
     const isLast = a.at[next[0]!] !== at && b.at[next[1]!] !== at;
     if (isLast && waiting[0]! > 0 && waiting[1]! > 0) {
       least = Math.min(least, difference);

@@ -5,7 +5,7 @@ import { runSluice } from "./run.ts";
 
 const SCALE = { rpm: 3_000, tpm: 6_000_000 };
 
-/** What stands in line as the world begins. */
+/** What stands in line when the world begins. */
 function crowdsOf(jobs: readonly SimJob[]): Crowd[] {
   const byTenant = [...Map.groupBy(jobs, ({ tenant }) => tenant)];
   return byTenant.map(([id, own]) => {
@@ -14,7 +14,7 @@ function crowdsOf(jobs: readonly SimJob[]): Crowd[] {
   });
 }
 
-/** Of a minute's buckets, what is left once these have started. */
+/** What is left of a minute's buckets once these jobs have started. */
 function sourcesOf(begun: Iterable<SimJob>, ms: number): Source[] {
   const spent = { requests: 0, tokens: 0 };
   for (const { most, prompt } of begun) {
@@ -28,7 +28,7 @@ function sourcesOf(begun: Iterable<SimJob>, ms: number): Source[] {
   });
 }
 
-/** The work of a minute has gone at once, and who came first had most of it. */
+/** By then the work of a minute has gone at once, and whoever came first had most of it. */
 const BEGUN_MS = 40_000;
 
 describe("how a backlog clears, held against the coordinator's own code in virtual time", () => {

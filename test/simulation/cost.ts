@@ -1,4 +1,4 @@
-/** What a start and a waiting ticket cost, by how many wait; and how soon an object that wakes with so many starts one. */
+/** What a start and a waiting ticket cost, depending on how many wait, and how soon an object that wakes with that many starts one. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,29 +15,32 @@ import type { Lease } from "../../schemas/rpc.ts";
 import { openStorage } from "./storage.ts";
 
 /**
- * Of a start, µs. `choose`: whose turn it is, and which of its jobs; `decide`: all that is done in memory, the budget and what wakes from its rest included;
- * `turn`: with what is written of it.
+ * Times per start, µs. `choose`: finding whose turn it is, and which of its jobs; `decide`: everything done in memory, including the budget and what wakes from
+ * its rest; `turn`: including what is written.
  */
 export type Times = { choose: number; decide: number; turn: number };
-/** `heapMb`: of all that wait, tenants included. `wakeMs`: from the object's beginning to its first start. */
+/** `heapMb`: of everything that waits, tenants included. `wakeMs`: from the object's beginning to its first start. */
 export type Cost = { queued: number; us: Times; heapMb: number; bytesPerTicket: number; wakeMs: number };
 
 const TENANTS = 1_000;
-/** A start each millisecond. */
+/** One start every millisecond. */
 const POOLS = { p: { rpm: 60_000, tpm: 600_000_000, burst_seconds: 0.01, transit_ms: 0, ramp_tpm: null } };
 const SETTINGS = readSettings({ SLUICE_POOLS: JSON.stringify(POOLS) });
-/** From when the burst is spent. */
+/** By then the burst is spent. */
 const BEGIN_MS = 1_000;
 const WARM_UP = 100;
-/** Starts whose mean is taken; of so many such means the median: other work on the machine is not ours. With fewer that wait it takes several objects. */
+/**
+ * A part is the mean of this many starts, and the result is the median of `PARTS` parts, because other work on the machine is not ours. If fewer wait, it takes
+ * several objects.
+ */
 const TOGETHER = 300;
 const PARTS = 40;
-/** Those that run have ended by then. */
+/** When this many run, they all end. */
 const ENDED_AFTER = 100;
-/** Tickets in a message: as a mailbox sends them. Each tenant begins with a smaller one, or all would wake what rests at once. */
+/** Tickets per message, as a mailbox sends them. Each tenant begins with a smaller one, or all would wake what rests at the same time. */
 const MESSAGE = 32;
 
-/** @param queued at least a thousand: they are spread over as many tenants. */
+/** @param queued at least a thousand: they are spread over that many tenants. */
 export function costOf(queued: number): Cost {
   const parts: Times[] = [];
   let last: Omit<Cost, "us" | "queued">;
@@ -91,7 +94,7 @@ class CostDesk {
     }
   }
 
-  /** So many turns, each of which starts one. */
+  /** This many turns, each of which starts one job. */
   starts(count: number): Times {
     [this.#chooseMs, this.#decideMs, this.#turnMs] = [0, 0, 0];
     let started = 0;
@@ -120,7 +123,7 @@ class CostDesk {
     this.#watchOrder();
   }
 
-  /** Times how long the order takes to choose, without what it asks of the budget. */
+  /** Times how long the order takes to choose, without what it asks the budget. */
   #watchOrder(): void {
     const { order } = this.#book.pools.get("p")!;
     const next = order.next.bind(order);
@@ -141,7 +144,7 @@ class CostDesk {
     };
   }
 
-  /** Answers how many it started. */
+  /** Returns how many it started. */
   #turn(step: () => unknown): number {
     const began = performance.now();
     decide(this.#book, this.now, () => 0.5, step);
@@ -156,7 +159,7 @@ class CostDesk {
     return this.#running.length - before;
   }
 
-  /** Those that run end, in a turn that is not timed. */
+  /** Ends all running calls, in a turn that is not timed. */
   #end(): void {
     const times = [this.#chooseMs, this.#decideMs, this.#turnMs] as const;
     const byDispatcher = Map.groupBy(this.#running, ([dispatcher]) => dispatcher);

@@ -1,4 +1,4 @@
-/** What is told of jobs that wait without standing in line: those that are refused time and again, and those that are too large for a lowered limit. */
+/** What is reported of jobs that wait without standing in line: those that are refused again and again, and those that are too large for a lowered limit. */
 import { describe, expect, it } from "vitest";
 import { LEVERS } from "../../durable-objects/coordinator/condition/levers.ts";
 import { openDesk, POOL, START } from "./desk.ts";

@@ -1,4 +1,4 @@
-/** A coordinator without its shell: its own code on Node's SQLite, and a clock that the test sets. */
+/** A coordinator without its shell: its own code on Node's SQLite, with a clock that the test sets. */
 import type { Book } from "../../durable-objects/coordinator/book.ts";
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { inspect, placeOf } from "../../durable-objects/coordinator/inspect.ts";
@@ -28,7 +28,7 @@ export function keyOf(tenant: string, more: object = {}): object {
   return { key_sha256: Buffer.from(tenant).toString("hex").padStart(64, "0"), tenant, ...more };
 }
 
-/** One pool, `p`, and perhaps others. Of a minute's rate `p` may spend all at once, unless `pool` says otherwise. */
+/** One pool, `p`, and perhaps others. `p` may spend a minute's rate at once, unless `pool` says otherwise. */
 export function openDesk(pool: object = POOL, keys: object[] = [], others: Record<string, object> = {}) {
   const storage = openStorage();
   const state = { now: START, pool, keys, awakeMost: 20_000 };
@@ -64,7 +64,7 @@ export function openDesk(pool: object = POOL, keys: object[] = [], others: Recor
     return result;
   };
   const nameOf = (tenant: string, channel: string) => jobId(tenant, { channel, number: ++numbers, nonce: "000000", at: START });
-  /** So many at once. */
+  /** Sends `count` jobs at once. */
   const send = (tenant: string, tokens: number, count = 1, channel = "c", more: Partial<Ticket> = {}): Sent[] => {
     const tickets = Array.from(
       { length: count },
@@ -83,19 +83,19 @@ export function openDesk(pool: object = POOL, keys: object[] = [], others: Recor
     notices,
     turn,
     send,
-    /** An answer's headers say so; and what is left, in hundredths. */
+    /** An answer's headers report this limit, with `left` hundredths of it left. */
     told(limit: number, resource: "requests" | "tokens" = "tokens", left = 99) {
       const told = { limit, remaining: Math.floor((limit * left) / 100), resetMs: 600 * (100 - left) };
       const reading = { pool: "p", job: "none", sentAt: state.now - 50, at: state.now, requests: null, tokens: null, [resource]: told };
       turn((book, now) => read(book, [reading], now));
     },
-    /** The last call of a job ends. */
+    /** Ends the job's last call. */
     end(job: string, outcome: Outcome = COMMITTED) {
       const { attempt, dispatcher } = started.filter((each) => each.job === job).at(-1)!;
       const settlements = [{ job, attempt, outcome, headersMs: null }];
       turn((book, now) => settle(book, { dispatcher, boot: "b", settlements }, now, () => 0.5));
     },
-    /** Turns as the coordinator would have them. */
+    /** Takes turns whenever the coordinator would. */
     passes(until: number) {
       while (state.now < until) {
         state.now = Math.min(until, Math.max(state.now + 1, Math.ceil(book.nextWake())));

@@ -1,4 +1,4 @@
-/** A dispatcher: six header slots, calls that ask anew where they are late, settlements in batches, heartbeats; forgets all when it is made anew. */
+/** A dispatcher: six header slots, late calls that ask again, settlements in batches, heartbeats. It forgets everything when it is made anew. */
 import { HEADER_SLOTS } from "../../policy/placement.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type { Held, Lease, Outcome, Settlement, Word } from "../../schemas/rpc.ts";
@@ -19,13 +19,13 @@ export class SimDispatcher {
   #free = HEADER_SLOTS;
   #queue: (() => void)[] = [];
   #settlements: Settlement[] = [];
-  /** Calls that are late, until they have asked. */
+  /** Late calls that have not asked yet. */
   #late: { lease: Lease; told: (word: Word) => void }[] = [];
   #asking = false;
-  /** The newest, until it is told. */
+  /** The newest reading that was not sent yet. */
   #reading: PoolReading | null = null;
   #settling = false;
-  /** Until then settlements wait for others. */
+  /** Until then, settlements wait for others. */
   #quietUntil = 0;
   #beating = false;
 
@@ -38,7 +38,7 @@ export class SimDispatcher {
     return `${this.#name} ${this.#boot}`;
   }
 
-  /** `rows`: of their jobs. */
+  /** `rows`: those of the leases' jobs. */
   start(leases: Lease[], rows: Row[]): string {
     for (const [index, lease] of leases.entries()) {
       if ((this.#calls.get(lease.job) ?? 0) >= lease.attempt) continue;
@@ -70,7 +70,7 @@ export class SimDispatcher {
     }
   }
 
-  /** It holds a slot, and is ready. */
+  /** The call holds a slot and is ready. */
   #leave(lease: Lease, row: Row, startedAt: number): void {
     if (lease.leaveBy === undefined || this.#sluice.world.time.now <= lease.leaveBy) {
       this.#call(lease, row, startedAt);

@@ -1,11 +1,11 @@
-/** Ends that a mailbox does not confirm are told again, a few at a time. */
+/** Ends that a mailbox does not confirm are reported again, a few at a time. */
 import { expect, it } from "vitest";
 import { openDesk, START } from "./desk.ts";
 
 const SLOW = { rpm: 1, tpm: 1_000_000, burst_seconds: 1, ramp_tpm: null };
 const END = START + 60_000;
 
-/** So many jobs are past their deadline, and nobody confirms that they have ended. */
+/** `count` jobs are past their deadline, and nobody confirms that they have ended. */
 function overdue(count: number) {
   const desk = openDesk(SLOW);
   for (let sent = 0; sent < count; sent += 500) desk.send("a", 100, 500, "c", { deadline: END });

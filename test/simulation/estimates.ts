@@ -1,4 +1,4 @@
-/** How good the promised times of start were. */
+/** How good the promised start times were. */
 import type { SimJob } from "./loads.ts";
 
 /** `off`: median of |p50 - truth| / truth; `bias`: median of the same with its sign; `covered`: the share that started by p95. */
@@ -6,7 +6,7 @@ export type EtaError = { off: number; bias: number; covered: number; waits: numb
 
 type Wait = { told: { p50: number; p95: number }; truth: number };
 
-/** Waits of more than a second, s, of jobs that came after `since` (ms). */
+/** Waits of more than a second, in s, of jobs that came after `since` (ms). */
 export function waitsOf(jobs: SimJob[], since = 0): Wait[] {
   const waits: Wait[] = [];
   for (const { at, sentAt, told } of jobs) {

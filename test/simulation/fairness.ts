@@ -1,4 +1,4 @@
-/** How even a pool is shared among tenants that all wait, and what a quiet one waits beside another with a thousand times its load. */
+/** How evenly a pool is shared among tenants that all wait, and how long a quiet one waits beside another with a thousand times its load. */
 import { jobId } from "../../platform/ids.ts";
 import { CHANNEL, LARGEST, type Scale, type SimJob, UNDONE } from "./loads.ts";
 import { Random } from "./random.ts";
@@ -8,9 +8,9 @@ import { play, World } from "./world.ts";
 
 const RULE = "bucket 1 s";
 const MINUTE_MS = 60_000;
-/** Of the first seconds, when not all tickets have come yet, nothing is told. */
+/** The first seconds, when not all tickets have arrived, are left out. */
 const SETTLED_MS = 5_000;
-/** Shares are reckoned of each minute that begins so long after the one before, ms. */
+/** Shares are computed for minutes that begin this far apart, ms. */
 const STEP_MS = 5_000;
 
 type Starts = Sluice["starts"];
@@ -23,7 +23,7 @@ function run(jobs: SimJob[], scale: Scale, seed: number): Starts {
   return sluice.starts;
 }
 
-/** All that is reserved is used: service is known as it is given. */
+/** All that is reserved is used, so service is known when it is given. */
 function jobOf(tenant: string, number: number, tokens: number, at = 0): SimJob {
   const most = Math.max(1, Math.round(tokens / 2));
   const id = jobId(tenant, { channel: CHANNEL, number, nonce: "000000", at: 0 });
@@ -35,13 +35,13 @@ function costOf({ most, prompt }: SimJob, { rpm, tpm }: Scale): number {
 }
 
 /**
- * Of tenants that all have work waiting, whose jobs are of unlike sizes: the least of Jain's index of their dominant service over any minute,
+ * The least of Jain's index of dominant service, over any minute, of tenants that always have work waiting and whose jobs differ in size:
  * `(sum x)² / (n · sum x²)`, 1 being even (Jain, Chiu and Hawe, DEC-TR-301, 1984).
  */
 export function leastJain(tenants: number, scale: Scale, seed: number, minutes = 3): number {
   const random = new Random(seed);
   const balanced = scale.tpm / scale.rpm;
-  // Enough of each for longer than that: where some mostly take requests and others tokens, shares come to more than one.
+  // Enough work of each for longer than that: if some mostly take requests and others tokens, shares add up to more than one.
   const work = (2 * (minutes + 1)) / tenants;
   const jobs = Array.from({ length: tenants }, (_, index) => {
     const median = balanced * 0.05 * 80 ** (index / (tenants - 1));
@@ -63,10 +63,10 @@ export function leastJain(tenants: number, scale: Scale, seed: number, minutes =
   return least;
 }
 
-/** `aloneMs`, `besideMs`: the quiet one's 99th percentile of waits. `serviceMs`: what the largest of all jobs takes of the pool's rate. */
+/** `aloneMs`, `besideMs`: the 99th percentile of the quiet tenant's waits. `serviceMs`: what the largest of all jobs takes of the pool's rate. */
 export type Quiet = { aloneMs: number; besideMs: number; serviceMs: number };
 
-/** A job every three seconds, and a neighbour that hands in as much as the pool does in a minute, and then a thousand times the quiet one's load. */
+/** A job every three seconds, and a neighbour that first hands in what the pool does in a minute, and then a thousand times the quiet tenant's load. */
 export function quietBesideNoisy(scale: Scale, seed: number, minutes = 10): Quiet {
   const random = new Random(seed);
   const balanced = scale.tpm / scale.rpm;

@@ -1,4 +1,4 @@
-/** A small world in which everything breaks until, after a while, it stops: then every job must have come to its one end. */
+/** A small world in which everything breaks until, after a while, that stops: then every job must have reached its one end. */
 import type { Book, Pool } from "../../durable-objects/coordinator/book.ts";
 import { readiness } from "../../policy/budget.ts";
 import { overflowOf } from "./checks.ts";
@@ -11,11 +11,11 @@ import type { Options } from "./sluice.ts";
 export type FaultyRun = { jobs: number; crashes: number; callsMadeTwice: number; problems: string[] };
 
 const SCALE = { rpm: 600, tpm: 1_200_000 };
-/** Of a minute: its rate, and the ten seconds that may be spent at once. */
+/** In a minute: the rate, plus the ten seconds that may be spent at once. */
 const BURST_AND_RATE = 1 + 10 / 60;
 const FAULTS_END_MS = 60_000;
 
-/** `faults` overrides what the seed would have; `stallMs` as a world has it. */
+/** `faults` overrides what the seed would draw; `stallMs` is as in `Options`. */
 export function faultyRun(seed: number, faults: Faults = {}, stallMs: Options["stallMs"] = () => 0): FaultyRun {
   const random = new Random(seed);
   const load = LOADS[Math.floor(random.next() * LOADS.length)]!;
@@ -77,7 +77,7 @@ function invariantOf(book: Book, now: number): string | null {
   return null;
 }
 
-/** Promise 2: what fits is let go at once, and what does not as soon as it does. */
+/** Promise 2: what fits starts at once, and anything else as soon as it fits. */
 function idlenessOf({ budget, order, wakeAt }: Pool, now: number): string | null {
   const { head } = order;
   const fitsAt = head && readiness(budget, head.tokens, now).at;

@@ -1,8 +1,8 @@
-/** Batches have what live work leaves, whoever's it is. */
+/** Batches get what live work leaves, whoever it belongs to. */
 import { expect, it } from "vitest";
 import { BATCH, keyOf, openDesk, type Sent } from "./desk.ts";
 
-/** A start a second. */
+/** One start a second. */
 const SLOW = { rpm: 60, tpm: 600_000, burst_seconds: 1, transit_ms: 0, ramp_tpm: null };
 
 function desk(keys: object[] = []) {
@@ -95,7 +95,7 @@ it("what is the tenant's stays the tenant's: it is counted, and weighed, as one"
   const lines = send("alice", 1_000, 3, BATCH);
   send("alice", 1_000, 2);
   expect(queue()).toMatchObject({ depth: 4, in_flight: 1, tenants: [{ id: "alice", depth: 4, in_flight: 1, weight: 2 }] });
-  // Two of its lines are left, of which this is the second; and two are live.
+  // Two of its lines are left, and this is the second; two more jobs are live.
   expect(standing(lines[2]!.job)).toMatchObject({ position: 4, ahead: { jobs: 3, own: 3 }, tenant: { id: "alice", queued: 4, weight: 2 } });
 });
 

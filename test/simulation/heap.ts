@@ -1,6 +1,6 @@
 /**
- * A min-heap of what is planned: by its instant, then in the order in which it came. A world has ten million events: instants and orders stand in arrays of
- * plain numbers, and four children to a parent take half as many steps as two.
+ * A min-heap of what is planned: by instant, then in the order in which it was added. A world has ten million events, so instants and orders are kept in arrays
+ * of plain numbers, and four children per parent take half as many steps as two.
  */
 export class MinHeap<T> {
   readonly #ats: number[] = [];
@@ -8,7 +8,7 @@ export class MinHeap<T> {
   readonly #items: T[] = [];
   #pushed = 0;
 
-  /** The least instant; null if nothing is planned. */
+  /** The earliest instant; null if nothing is planned. */
   get least(): number | null {
     return this.#items.length > 0 ? this.#ats[0]! : null;
   }
@@ -22,7 +22,7 @@ export class MinHeap<T> {
     items.push(item);
     while (index > 0) {
       const parent = (index - 1) >> 2;
-      // It came last: of one instant it is behind.
+      // It was added last, so among equal instants it comes last.
       if (ats[parent]! <= at) break;
       this.#move(parent, index);
       index = parent;

@@ -1,4 +1,4 @@
-/** A pool that was refused, and of which nobody asked anything for hours. */
+/** A pool that was refused, and that nobody asked anything of for hours. */
 import { expect, it } from "vitest";
 import { cancel } from "../../durable-objects/coordinator/cancel.ts";
 import type { Outcome } from "../../schemas/rpc.ts";

@@ -1,14 +1,15 @@
 /**
- * How near to each other tenants can be kept by who does not know the future: the gap (checks.ts) of an order that has the same instants of starts and nothing else to heed. At each the one starts
- * who has had least: of calls that have ended what they used, of those under way what his calls use on average, which here is known beforehand. Who comes begins with the least that
- * anybody has had; what those there have in flight is what it will be on average, so nothing has to be made up for.
+ * How close together tenants can be kept by an order that does not know the future: the gap (checks.ts) of an order that starts at the same instants and need
+ * heed nothing else. Each time, the tenant that has had least starts: its ended calls count what they used, its running ones what its calls use on average,
+ * which is known beforehand here. A tenant that arrives begins with the least that anybody has had; what the others have in flight counts as its average, so
+ * nothing has to be made up for.
  */
 import { fairnessGap } from "./checks.ts";
 import type { Scale, SimJob } from "./loads.ts";
 
-/** A call without its answer's tokens takes about this long, and each of them so much more, ms: as in world.ts, on average. */
+/** About how long a call takes without its answer's tokens, and how much each token adds, ms: as in world.ts, on average. */
 const LATENCY_MS = { call: 520, token: 8 };
-/** By then a job that was submitted may start, ms. */
+/** By then a submitted job may start, ms. */
 const ARRIVAL_MS = 3;
 
 type Line = { jobs: SimJob[]; next: number; had: number; waits: boolean; part: number };
@@ -47,7 +48,7 @@ function linesOf(jobs: SimJob[]): Line[] {
   });
 }
 
-/** Who has had least of those with a job that has come. */
+/** Of the lines with a job that has arrived, the one that has had least. */
 function leastOf(lines: Line[], at: number): Line | null {
   const waiting = lines.filter(({ jobs, next }) => next < jobs.length && jobs[next]!.at + ARRIVAL_MS <= at);
   const present = waiting.reduce((least, { had, waits }) => (waits ? Math.min(least, had) : least), Number.POSITIVE_INFINITY);

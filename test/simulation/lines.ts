@@ -1,15 +1,15 @@
-/** Calls between objects: a way there and a way back, on either of which they can be lost; what is lost is called again, as `platform/objects.ts` does. */
+/** Calls between objects: a way there and a way back, and a message can be lost on either. A lost call is repeated, as in `platform/objects.ts`. */
 import type { World } from "./world.ts";
 
 export type Faults = {
-  /** Of a call not to arrive, of its answer not to arrive, and of a call to arrive twice: probabilities. */
+  /** Probabilities that a call does not arrive, or its answer does not, and that a call arrives twice. */
   lose?: number;
   double?: number;
-  /** Of the coordinator to die before a turn is written, and again after it. */
+  /** Probability that the coordinator dies before a turn is written, and again after it. */
   die?: number;
-  /** Of a dispatcher to be made anew with each call that it is about to make. */
+  /** Probability that a dispatcher is made anew at each call that it is about to make. */
   restart?: number;
-  /** Faults end at this instant, ms: then everything must come to its end. */
+  /** Faults end at this instant, ms; after that everything must finish. */
   until?: number;
 };
 
@@ -34,7 +34,7 @@ export class Lines {
     return this.#strikes(this.#faults.restart);
   }
 
-  /** `call` runs at the other object and may throw; exactly one of `then` and `failed` is told. */
+  /** `call` runs at the other object and may throw. Exactly one of `then` and `failed` is called. */
   call<R>(call: () => R, then: (answer: R) => void, failed: () => void, count = 1): void {
     const { time, random } = this.#world;
     const again = () => {
@@ -64,6 +64,6 @@ function quietly(call: () => unknown): void {
   try {
     call();
   } catch {
-    // Nobody waits for the answer of a message that came twice.
+    // Nobody waits for the answer to a message that came twice.
   }
 }

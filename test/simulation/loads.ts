@@ -1,8 +1,8 @@
-/** Jobs as a world knows them, and loads of them. */
+/** Jobs as a simulated world knows them, and loads made of them. */
 import { jobId } from "../../platform/ids.ts";
 import type { Random } from "./random.ts";
 
-/** Each tenant's one channel. */
+/** Every tenant has one channel. */
 export const CHANNEL = "c";
 export const POOL = "p";
 
@@ -14,29 +14,32 @@ export type SimJob = {
   prompt: number;
   /** The most that the answer may take, tokens. */
   most: number;
-  /** What it takes. */
+  /** What it takes, tokens. */
   output: number;
   priority: number;
-  /** What became of it: how often its result was committed, when its last call left (ms), and what it was told as it came in (s), and when (ms). Kept here: a world of a million has no map of them. */
+  /**
+   * What became of it: how often its result was committed, when its last call left (ms), what it was told when it came in (s), and when that was (ms). Kept
+   * here, because a world of a million jobs keeps no map of them.
+   */
   done: number;
   sentAt: number | null;
   told: { at: number; p50: number; p95: number } | null;
 };
 
-/** Nothing has become of it yet. */
+/** Nothing has happened to it yet. */
 export const UNDONE = { done: 0, sentAt: null, told: null } as const;
 
 export type LoadName = "big first" | "small first" | "shuffled" | "two tenants" | "noisy neighbour" | "steady" | "in bursts";
-/** Those whose work is there before it can go: what the limit lets through shows. */
+/** Loads whose work is there before it can go: they show what the limit lets through. */
 export const LOADS: LoadName[] = ["big first", "small first", "shuffled", "two tenants", "noisy neighbour"];
 
-/** Tokens for each request of an account whose limits bind together. */
+/** An account's limits. Both bind together at `tpm / rpm` tokens per request. */
 export type Scale = { rpm: number; tpm: number };
 
-/** Tokens of the largest job, over those of one that takes as much of the one limit as of the other. */
+/** Tokens of the largest job, relative to one that takes the same share of both limits. */
 export const LARGEST = 12;
 
-/** So many jobs that the scarcer resource is needed for about `minutes`. */
+/** Enough jobs to need the scarcer resource for about `minutes`. */
 export function makeLoad(name: LoadName, { rpm, tpm }: Scale, minutes: number, random: Random): SimJob[] {
   const balanced = tpm / rpm;
   const requests = rpm * minutes;
@@ -48,7 +51,7 @@ export function makeLoad(name: LoadName, { rpm, tpm }: Scale, minutes: number, r
       at: 0,
       prompt: Math.max(1, Math.round(tokens) - most),
       most,
-      // Between tenants service is what was used: where it is measured, all that was reserved is used.
+      // Between tenants, service is what was used: where it is measured, everything reserved is used.
       output: name === "two tenants" ? most : Math.max(1, Math.min(most, Math.round(random.lognormal(most / 3, 0.8)))),
       priority: 0,
       ...UNDONE,
@@ -75,7 +78,7 @@ export function makeLoad(name: LoadName, { rpm, tpm }: Scale, minutes: number, r
         ...Array.from({ length: requests - tenth }, (_, index) => make(tenth + index, "small", small())),
       ];
     case "steady": {
-      // As much comes as can go, behind a minute's work that stands there already: arrivals are independent of each other (Poisson).
+      // As much arrives as can go, behind a minute's work that is already there; arrivals are independent of each other (Poisson).
       let at = 0;
       const atOnce = Math.round(requests / (minutes + 1));
       return Array.from({ length: requests }, (_, index) => {
@@ -86,7 +89,7 @@ export function makeLoad(name: LoadName, { rpm, tpm }: Scale, minutes: number, r
       });
     }
     case "in bursts":
-      // A fifth of what could go: each five minutes all at once.
+      // A fifth of what could go, all at once every five minutes.
       return Array.from({ length: Math.round(requests / 5) }, (_, index) =>
         make(index, "a", balanced / 2, { at: Math.floor(index / rpm) * 300_000 }),
       );

@@ -1,11 +1,11 @@
-/** Jobs that upstream never takes cost those of other tenants, and their own tenant's others, next to nothing. */
+/** Jobs that upstream never takes cost other tenants' jobs, and their own tenant's other jobs, next to nothing. */
 import { describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { play, quantile, type Sender, START, started } from "./neighbours.ts";
 
 const problem = { status: 403, type: "x", code: null, message: "x", param: null };
 const forbidden: Outcome = { kind: "halted", reason: "credentials", retryAfterMs: null, problem };
-/** A job a second, each of which would be taken. */
+/** A job every second, each of which would be taken. */
 const good: Sender = { tenant: "good", everyMs: 1_000, from: 1 };
 
 describe("a tenant whose jobs alone are answered 403", () => {
@@ -131,7 +131,7 @@ it.each([
 );
 
 describe("a limit that is the same for all", () => {
-  /** Nothing is taken for `stands` of each `everyMs`; Retry-After says for how long. */
+  /** Nothing is taken for `stands` of every `everyMs`; Retry-After says how long that lasts. */
   const windows =
     (everyMs: number, stands: number) =>
     (now: number): Outcome => {

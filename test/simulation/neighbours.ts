@@ -1,4 +1,4 @@
-/** Tenants that share a pool, of which some send jobs that upstream never takes: the coordinator's own steps, over hours, without an object around them. */
+/** Tenants that share a pool, some of whom send jobs that upstream never takes: the coordinator's own steps, over hours, without an object around them. */
 
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { noLetters } from "../../durable-objects/coordinator/letters.ts";
@@ -15,7 +15,7 @@ export const START = 1_700_000_000_000;
 const COMMITTED: Outcome = { kind: "committed", usage: null };
 const STEP_MS = 200;
 
-/** Sends `count` jobs `from` that second on, and so again every `everyMs`; each call ends so after `callMs`. */
+/** Sends `count` jobs from second `from` on, and again every `everyMs`; each call ends with `outcome` after `callMs`. */
 export type Sender = {
   tenant: string;
   outcome?: Outcome | ((now: number) => Outcome);
@@ -27,16 +27,16 @@ export type Sender = {
 
 export type Seen = {
   sent: number;
-  /** Calls, and how long each first one had to wait, s; in order. */
+  /** How many calls were made. `waits`: how long each first call had to wait, s, ascending. */
   calls: number;
-  /** Of them, those that came to nothing. */
+  /** How many of them came to nothing. */
   refused: number;
   waits: number[];
 };
 
 type Running = { job: string; attempt: number; dispatcher: string; sender: Sender; endsAt: number };
 
-/** What each sender saw of `minutes`, and what operators were told. */
+/** What each sender saw in `minutes`, and how often operators were told of what. */
 export function play(senders: Sender[], minutes: number, limits: object = {}): { seen: Seen[]; told: Record<string, number> } {
   const settings = readSettings({
     SLUICE_POOLS: JSON.stringify({ p: { rpm: 500, tpm: 5_000_000, ramp_tpm: null, burst_seconds: 60, ...limits } }),
@@ -92,7 +92,7 @@ export function play(senders: Sender[], minutes: number, limits: object = {}): {
   return { seen: [...seen.values()], told };
 }
 
-/** Of all that were sent, those that were called at all, and the share of them that waited for longer than so many seconds. */
+/** `started`: the share of the jobs sent that were called at all. `quantile`: how long the first call of that share had to wait at most, s. */
 export const started = ({ sent, waits }: Seen): number => waits.length / sent;
 export const quantile = ({ waits }: Seen, share: number): number => waits[Math.floor(waits.length * share)] ?? Number.POSITIVE_INFINITY;
 

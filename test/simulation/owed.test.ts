@@ -1,4 +1,4 @@
-/** A limit that upstream lowers while it is used to the full: what was spent of the higher one may be owed, and no header tells whether it is. */
+/** A limit that upstream lowers while it is fully used: what was spent of the higher limit may be owed, and no header shows whether it is. */
 import { describe, expect, it } from "vitest";
 import { proven } from "../../durable-objects/coordinator/condition/learn.ts";
 import type { Outcome } from "../../schemas/rpc.ts";
@@ -6,12 +6,15 @@ import { COMMITTED, openDesk } from "./desk.ts";
 
 const REFUSED: Outcome = { kind: "rate_limited", retryAfterMs: null };
 const RPM = 600;
-/** Calls take so long, ms. */
+/** How long a call takes, ms. */
 const CALL_MS = 1_000;
 
 type Cut = { resource?: "requests" | "tokens"; to?: number; pool?: object; tokens?: number };
 
-/** A pool at its full rate for a minute and a half, when its limit is cut by half; `outcome`: of each call from then on, by how long after the cut it was let go, ms. */
+/**
+ * A pool at its full rate for a minute and a half, whose limit is then cut in half. `outcome`: how each call ends that starts after the cut, given how long
+ * after it started, ms.
+ */
 function cutByHalf(outcome: (afterMs: number) => Outcome, { resource = "requests", to = RPM / 2, pool = {}, tokens = 100 }: Cut = {}) {
   const desk = openDesk({ rpm: RPM, tpm: 6_000_000, ramp_tpm: null, ...pool });
   desk.send("a", tokens, 2_500);

@@ -1,4 +1,4 @@
-/** `npm run prove`: the table of `docs/proof.md`. `--write` keeps it there; `--seeds N` runs more worlds with faults. */
+/** `npm run prove`: the table of `docs/proof.md`. `--write` stores it there; `--seeds N` sets how many worlds with faults are run. */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
@@ -14,14 +14,17 @@ import { RULES, type RuleName } from "./upstream.ts";
 
 const SCALE = { rpm: 3_000, tpm: 6_000_000 };
 const MINUTES = 10;
-/** Fewer for those who are refused millions of times. */
+/** Fewer for strategies that are refused millions of times. */
 const THEIR_MINUTES = 4;
-/** Who waits at one time is off together: a run of twenty minutes tells of half a dozen waits, not of twenty thousand. */
+/** Jobs that wait at the same time are off together: a run of twenty minutes shows half a dozen waits, not twenty thousand. */
 const STEADY = [
   { minutes: 20, seeds: 24 },
   { minutes: 120, seeds: 4 },
 ];
-/** What is never refused is told nothing of how upstream counts, and where a minute's burst is known, a minute's work does not wait: of these one seed shows that they are as others. */
+/**
+ * What is never refused learns nothing of how upstream counts, and where a minute's burst is known, a minute's work does not wait. So one seed is enough to
+ * show that these are like others.
+ */
 const ALIKE = [
   { rule: "sliding 60 s", learns: false, as: "fixed 60 s" },
   { rule: "bucket 60 s", learns: true, as: "bucket 1 s" },
@@ -37,7 +40,7 @@ const row = (cells: (string | number)[]) => say(`| ${cells.join(" | ")} |`);
 
 function cells({ utilisation, refused, drain, gap, done, jobs, worstWait, eta }: Report): string[] {
   const told = eta ? `${percent(eta.off)} / ${percent(eta.covered)}` : "";
-  // Of work that was thrown away there is no time and no share to tell.
+  // If work was thrown away, neither a time nor a share can be given.
   const whole = done === jobs ? [percent(utilisation), drain.toFixed(3)] : ["", ""];
   return [whole[0]!, `${refused}`, whole[1]!, gap.toFixed(2), `${jobs - done}`, worstWait.toFixed(0), told];
 }
@@ -96,7 +99,7 @@ function sluice(): void {
   }, ["gap of one who knows"]);
 }
 
-/** What answers tell, in words: the upstream's own truth, nothing, or a minute's bucket though it has none. */
+/** What answers report, in words: how the upstream really counts, nothing, or a minute's bucket that it does not have. */
 const TOLD = { true: "as it counts", none: "none", minute: "of a minute's bucket" } as const;
 
 function learned(): void {
@@ -141,7 +144,7 @@ function steadyAlike({ as, learns, rule }: (typeof ALIKE)[number], minutes: numb
   row([rule, learns ? "learned" : "known", minutes, 1, waits, percent(off), percent(bias), percent(covered), "", same]);
 }
 
-/** Of a mean of these. */
+/** Standard error of the mean of these. */
 function standardError(numbers: number[]): number {
   const mean = numbers.reduce((sum, each) => sum + each, 0) / numbers.length;
   const squares = numbers.reduce((sum, each) => sum + (each - mean) ** 2, 0);

@@ -22,7 +22,7 @@ export class Random {
     return this.next() < probability;
   }
 
-  /** Heavy-tailed: the logarithm is normal about that of `median`, with deviation `sigma`. */
+  /** Heavy-tailed: the logarithm is normally distributed about that of `median`, with deviation `sigma`. */
   lognormal(median: number, sigma: number): number {
     const normal = Math.sqrt(-2 * Math.log(1 - this.next())) * Math.cos(2 * Math.PI * this.next());
     return median * Math.exp(sigma * normal);

@@ -1,4 +1,4 @@
-/** A pool that stood still for one call runs again: what that costs does not grow with what is scheduled for later. */
+/** A pool that one call brought to a stop runs again: what that costs does not grow with what is scheduled for later. */
 import { expect, it } from "vitest";
 import { openDesk } from "./desk.ts";
 

@@ -1,4 +1,4 @@
-/** Refusals of one kind meet those of another. */
+/** Refusals of one kind coincide with refusals of another. */
 import { describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { play, type Sender, START, started } from "./neighbours.ts";
@@ -51,7 +51,7 @@ describe("a pool that is refused for minutes, then taken but for a call now and 
   const refused: Outcome = { kind: "rate_limited", retryAfterMs: null };
   const taken: Outcome = { kind: "committed", usage: null };
   const minutes = (now: number) => (now - START) / 60_000;
-  // Never quiet for a minute: it is in doubt to the end.
+  // Never quiet for a minute, so the pool is in doubt to the end.
   const between = (now: number): Outcome => ((now - START) % 40_000 < 1_000 ? refused : taken);
 
   it("is said to have come back, and to stand when it stands again", () => {

@@ -1,4 +1,4 @@
-/** Upstream counts in windows, and what it refuses as well: a window holds no more of large calls that are refused than of those that are taken. */
+/** Upstream counts in windows, including what it refuses: a window holds no more large calls that are refused than calls that are taken. */
 import { expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { COMMITTED, openDesk } from "./desk.ts";

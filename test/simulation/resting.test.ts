@@ -1,4 +1,4 @@
-/** Tickets that rest: what asks for one of them by name, by time or by limit finds it. The coordinator's own code on Node's SQLite. */
+/** Resting tickets: whatever asks for one by name, by time or by limit finds it. The coordinator's own code on Node's SQLite. */
 import { describe, expect, it, vi } from "vitest";
 import type { Book } from "../../durable-objects/coordinator/book.ts";
 import { cancel } from "../../durable-objects/coordinator/cancel.ts";
@@ -25,7 +25,7 @@ const ticket = (number: number, more: Partial<Ticket> = {}): Ticket => ({
   ...more,
 });
 
-/** A coordinator without its shell: one start a second, the first at once. */
+/** A coordinator without its shell: one start a second, the first one at once. */
 function desk(pool: object = { rpm: 60, tpm: 600_000, burst_seconds: 1, transit_ms: 0 }) {
   const storage = openStorage();
   const settings = readSettings({ SLUICE_POOLS: JSON.stringify({ p: pool }) });
@@ -39,7 +39,7 @@ function desk(pool: object = { rpm: 60, tpm: 600_000, burst_seconds: 1, transit_
   let { book, store } = open();
   const started: string[] = [];
   const ended: string[] = [];
-  /** What runs has ended by the next turn. */
+  /** Everything that runs has ended by the next turn. */
   const settleAll = (now: number) => {
     for (const [dispatcher, held] of book.leased) {
       const settlements = [...held.values()].map(({ row }) => ({
@@ -74,7 +74,7 @@ function desk(pool: object = { rpm: 60, tpm: 600_000, burst_seconds: 1, transit_
     ended,
     turn,
     send,
-    /** 300 of one tenant, of which most rest. */
+    /** 300 jobs of one tenant, most of which rest. */
     fill(more: (number: number) => Partial<Ticket> = () => ({})) {
       send(Array.from({ length: 300 }, (_, index) => ticket(index + 1, more(index + 1))));
       turn(() => {});
@@ -174,7 +174,7 @@ describe("when more wait than may be awake", () => {
     expect(resting()).toBeGreaterThanOrEqual(before.resting);
     expect(counted()).toEqual(before.counted);
     expect(why(300)!.tenant.queued).toBe(199);
-    // What may have been spent unwritten is taken for spent.
+    // What may have been spent without being written counts as spent.
     advance(210);
     expect(started).toEqual(Array.from({ length: 300 }, (_, index) => id(index + 1)));
   });
@@ -182,12 +182,12 @@ describe("when more wait than may be awake", () => {
   it("one that comes with a greater priority, or a smaller, takes its place among those that rest", () => {
     const { advance, fill, send, started } = desk();
     fill();
-    // One second's head start is a place of a thousand, as they were accepted a millisecond apart.
+    // One second's head start is worth a thousand places, because they were accepted a millisecond apart.
     send([ticket(301, { priority: 0.25 }), ticket(302, { priority: 9 }), ticket(303, { priority: -9 })]);
     advance(302);
     const order = started.map((job) => Array.from({ length: 303 }, (_, index) => id(index + 1)).indexOf(job) + 1);
     expect(order.slice(0, 2)).toEqual([1, 302]);
-    // Accepted at 301 ms, 250 ms ahead: after the job of 50 ms, and of 51 ms too, which came earlier.
+    // Accepted at 301 ms, 250 ms ahead: after the job of 50 ms, and also after that of 51 ms, which came earlier.
     expect(order.slice(51, 54)).toEqual([51, 301, 52]);
     expect(order.at(-1)).toBe(303);
   });
@@ -200,7 +200,7 @@ describe("when more wait than may be awake", () => {
     const [told] = send([ticket(301)]);
     expect(told).toMatchObject({ ok: true, place: { position: 270 } });
     expect(read).not.toHaveBeenCalled();
-    // Among those of its own priority it is looked for.
+    // Among jobs of its own priority its place is looked up.
     expect(send([ticket(302, { acceptedAt: START + 205.5 })])).toMatchObject([{ ok: true, place: { position: 185 } }]);
     expect(read).toHaveBeenCalled();
     read.mockRestore();
@@ -294,7 +294,7 @@ describe("while they rest", () => {
     expect(queue().scheduled).toBe(0);
     expect(queue().depth).toBeGreaterThanOrEqual(depth - 1);
     advance(depth);
-    // With none left to start but them, the smallest is called to see.
+    // When only they are left to start, the smallest is called to see.
     expect(new Set(started).size).toBe(300 - large + 1);
     expect(queue().depth).toBe(large - 1);
   });

@@ -1,4 +1,4 @@
-/** One run of a load against a rule, and what came of it. */
+/** One run of a load against a rule, and its outcome. */
 
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import { HEADER_SLOTS } from "../../policy/placement.ts";
@@ -13,29 +13,31 @@ import { type Client, DELAY, play, World } from "./world.ts";
 export type Scene = { load: LoadName; rule: RuleName; scale: Scale; minutes: number; seed: number } & Partial<
   Pick<Rule, "charge" | "refunds" | "countsRefused" | "headers"> & Learns
 >;
-/** `learns`: the operator does not know the rule, and has not written how much may be spent at once; or has written this. */
+/** `learns`: the operator does not know the rule and has not written how much may be spent at once, or has written this. */
 type Learns = { learns: boolean | { burst_seconds: number } };
 
 export type Report = {
-  /** Of the scarcer resource while work waited, over what the rule lets through for ever. */
+  /** Use of the scarcer resource while work waited, relative to what the rule allows in the long run. */
   utilisation: number;
   refused: number;
-  /** The last call's arrival over the least time that the sums need, bursts used. */
+  /** When the last call left, relative to the least time that the sums need, bursts used. */
   drain: number;
   gap: number;
   done: number;
   jobs: number;
   twice: number;
-  /** Of the last of the lowest priority, s. */
+  /** Of the last job of the lowest priority, s. */
   worstWait: number;
   eta: EtaError | null;
   events: number;
 };
 
-/** How much later than another a call may leave that was admitted with it: it may find its dispatcher's six slots taken, unless there are as many as a window has calls. */
+/**
+ * How much later a call may leave than another admitted with it: its dispatcher's six slots may be taken, unless there are as many slots as a window has calls.
+ */
 const DISPATCH_MS = { bucket: 150, window: 20 };
 
-/** As an operator would write it who knows the upstream's rule; or one who leaves the burst to be learned. */
+/** What an operator would write who knows the upstream's rule, or one who leaves the burst to be learned. */
 export function settingsFor(rule: RuleName, scale: Scale, learns: Scene["learns"] = false): Settings {
   const { kind, seconds } = windowOf(rule);
   const known = { burst_seconds: seconds, window_seconds: kind === "bucket" ? null : seconds };
@@ -71,7 +73,7 @@ export function runStrategy(scene: Scene, make: (world: World, scale: Scale) => 
   return reportOf(scene, world, jobs, world.sends);
 }
 
-/** What of a limit a client can use at most whose calls differ by the jitter: a window loses the jitter, a bucket nothing. */
+/** The most of a limit that a client can use whose calls differ by the jitter: a window loses the jitter, a bucket nothing. */
 export function ceilingOf(rule: RuleName): number {
   const { kind, seconds } = windowOf(rule);
   return kind === "bucket" ? 1 : (seconds * 1_000) / (seconds * 1_000 + DELAY.most - DELAY.least);
@@ -81,7 +83,7 @@ function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["s
   const { scale } = scene;
   const perMs = { requests: scale.rpm / 60_000, tokens: scale.tpm / 60_000 };
   const tokens = jobs.reduce((sum, job) => sum + world.upstream.chargeOf(job.prompt, job.most), 0);
-  // Nobody starts what has not come.
+  // Nothing starts before it has arrived.
   const lastCame = jobs.reduce((last, { at }) => Math.max(last, at), 1);
   const optimum = Math.max(lastCame, least(scene.rule, jobs.length / perMs.requests), least(scene.rule, tokens / perMs.tokens));
   const last = world.sends.at(-1)?.at ?? 0;
@@ -99,7 +101,10 @@ function reportOf(scene: Scene, world: World, jobs: SimJob[], admitted: World["s
   };
 }
 
-/** The least time, ms, for what refills in `ms`. Of windows the first is there at once, and each later one a window later, all of it: no sliding window lets a part of one go before. */
+/**
+ * The least time, ms, for what refills in `ms`. The first window is there at once, and each later one comes whole, one window later: no sliding window lets
+ * part of it go earlier.
+ */
 function least(rule: RuleName, ms: number): number {
   const { kind, seconds } = windowOf(rule);
   const whole = seconds * 1_000;
@@ -123,7 +128,10 @@ function worstWait(jobs: SimJob[]): number {
 /** By then a steady queue has shown how it moves. */
 const SETTLED_MS = 300_000;
 
-/** What was told on a steady load, once it has shown itself, and while it lasted: those who still wait when no more come wait less than was told, for nobody comes between. */
+/**
+ * Waits under a steady load, once it has shown itself and while it lasts: after the last arrival, jobs wait less than they were told, because nothing comes
+ * between any more.
+ */
 export function steadyWaits(
   { minutes = 20, ...scene }: Omit<Scene, "load" | "minutes"> & { minutes?: number },
   which: (job: SimJob) => boolean = () => true,

@@ -1,8 +1,8 @@
-/** Tenants that keep so many jobs waiting, calls that last and use so much; and what each tenant was served. */
+/** Tenants that always keep a number of jobs waiting, with calls of given length and use, and what each tenant was served. */
 import type { Outcome } from "../../schemas/rpc.ts";
 import { openDesk } from "./desk.ts";
 
-/** `keeps`: jobs that wait at any time; `outcome` of its nth call, or the tokens that it used. */
+/** `keeps`: how many jobs wait at any time. `outcome`: how the nth call ends, or how many tokens it used. */
 export type Load = { reserves: number; keeps: number; callMs: number; outcome: (nth: number) => Outcome | number };
 
 export const used = (total_tokens: number): Outcome => ({
@@ -32,7 +32,7 @@ export function openWorld(pool: object, loads: Record<string, Load>, keys: objec
       for (const { job } of desk.send(tenant, reserves, missing)) ownerOf.set(job, tenant);
     }
   };
-  /** `sleeps`: the coordinator forgets what is not written before each call that ends. */
+  /** `sleeps`: before each call that ends, the coordinator forgets what is not written. */
   const play = (ms: number, { tickMs = 500, sleeps = false } = {}) => {
     const until = desk.state.now + ms;
     while (desk.state.now < until) {

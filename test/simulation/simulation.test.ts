@@ -11,7 +11,7 @@ import { RULES, type RuleName, windowOf } from "./upstream.ts";
 const SCALE = { rpm: 1_200, tpm: 2_400_000 };
 const scene = (rule: RuleName, load: (typeof LOADS)[number], seed = 1) => ({ rule, load, scale: SCALE, minutes: 4, seed });
 
-/** The same scene is the same run, to the letter: what several laws look at is played once, and only read afterwards. */
+/** The same scene gives exactly the same run: one that several laws look at is played once, and only read afterwards. */
 const played = new Map<string, ReturnType<typeof runSluice>>();
 function play(scene: Scene): ReturnType<typeof runSluice> {
   const name = JSON.stringify(scene);
@@ -21,7 +21,7 @@ function play(scene: Scene): ReturnType<typeof runSluice> {
 }
 
 describe.each(RULES)("against %s", (rule) => {
-  // Promises 1 and 3: no 429 that Sluice itself caused, nothing lost, nothing twice; and the limit is used.
+  // Promises 1 and 3: no 429 that Sluice itself caused, nothing lost, nothing done twice; and the limit is used.
   it.each(LOADS)("%s: no call is refused, every job is done once, and the limit is used", (load) => {
     const { report } = play(scene(rule, load));
     expect(report).toMatchObject({ refused: 0, done: report.jobs, twice: 0 });
@@ -32,7 +32,7 @@ describe.each(RULES)("against %s", (rule) => {
 const WINDOWS = RULES.filter((rule) => windowOf(rule).kind !== "bucket");
 
 describe.each(WINDOWS)("against windows of known length (%s)", (rule) => {
-  // Of a window of few calls a large one may leave no room for the last: the rest waits for a window more.
+  // In a window of few calls, a large one may leave no room for the last: the rest waits one more window.
   it.each(LOADS)("%s: drained as soon as windows allow, each used whole", (load) => {
     const large = { rpm: SCALE.rpm * 2.5, tpm: SCALE.tpm * 2.5 };
     expect(play({ ...scene(rule, load), scale: large }).report.drain).toBeLessThan(windowOf(rule).seconds === 10 ? 1.06 : 1.005);
@@ -44,7 +44,8 @@ describe.each(WINDOWS)("against windows of known length (%s)", (rule) => {
 });
 
 describe("against windows of 10 s, large jobs and small ones", () => {
-  // Law: of what is the scarcer for those that wait, no window leaves anything. Requests are needed to the last one here: a window that left one would take a window more.
+  // Law: no window leaves anything of what is scarcer for the jobs that wait. Requests are needed to the last one here: a window that left one would cost a
+  // further window.
   it.each(
     (["big first", "small first"] as const).flatMap((load) =>
       [1, 2.5].flatMap((times) => [1, 2, 3].map((seed) => [load, times, seed] as const)),
@@ -113,7 +114,7 @@ describe("estimates on a steady load, once it has shown itself", () => {
     },
   );
 
-  // Beside a window the kind that takes more of what is left is let ahead: its jobs wait half a minute while the others of their tenant wait two.
+  // Beside a window, the kind that takes more of what is left is let ahead: its jobs wait half a minute while the others of their tenant wait two.
   it("fixed 10 s: of the larger jobs, which packing lets ahead, half are told within a fifth, too", () => {
     const larger = steadyWaits({ rule: "fixed 10 s", seed: 1, scale: SCALE }, ({ most, prompt }) => prompt + most > SCALE.tpm / SCALE.rpm);
     expect(errorOf(larger)!.off).toBeLessThan(0.2);
@@ -125,7 +126,7 @@ describe("tickets that rest", () => {
   const startsOf = ({ sluice }: ReturnType<typeof runSluice>) => sluice.starts.map(({ at, job }) => [at, job.id]);
   const toldOf = ({ jobs }: ReturnType<typeof runSluice>) => jobs.map(({ told }) => told);
 
-  // Law: what is out of memory is ordered, counted and told of as if it were not.
+  // Law: what is out of memory is ordered, counted and reported as if it were in memory.
   describe.each(LOADS)("%s", (load) => {
     let none: ReturnType<typeof runSluice>;
     beforeAll(() => {

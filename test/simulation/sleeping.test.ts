@@ -1,6 +1,6 @@
 /**
- * Law: what is decided between tenants, and what is left of a budget, does not depend on whether the coordinator slept between two calls. The platform lets it sleep
- * after ten seconds without an event, and so does the local runtime: where calls are further apart (few requests a minute, large jobs, probes of an outage)
+ * Law: what is decided between tenants, and what is left of a budget, does not depend on whether the coordinator slept between two calls. The platform lets it
+ * sleep after ten seconds without an event, and so does the local runtime: if calls are further apart (few requests a minute, large jobs, probes of an outage),
  * it sleeps before each of them.
  */
 import { describe, expect, it } from "vitest";
@@ -19,10 +19,10 @@ const BROKEN: Outcome = {
 
 type Desk = ReturnType<typeof openDesk>;
 
-/** Passes time; calls end after a second; the object forgets what is not written when nothing has happened for ten seconds. `sleeps`: whether it does. */
+/** Passes time; calls end after a second. `sleeps`: the object forgets what is not written when nothing has happened for ten seconds. */
 function live(desk: Desk, ms: number, sleeps: boolean, outcomeOf: (job: string) => Outcome = () => ({ kind: "committed", usage: null })) {
   const until = desk.state.now + ms;
-  // What was started as it was sent runs as well.
+  // Jobs that started as they were sent run as well.
   const running: { job: string; at: number }[] = desk.started.filter(({ at }) => at + 1_000 > desk.state.now);
   let seen = desk.started.length;
   let heardAt = desk.state.now;
@@ -62,7 +62,7 @@ describe.each([
     desk.send("alice", tokens, 60);
     live(desk, 600_000, sleeps);
     expect(desk.started.at(-1)!.at - START).toBeGreaterThan(550_000);
-    // One in 20 s.
+    // One every 20 s.
     expect(desk.started.length).toBeGreaterThanOrEqual(28);
   });
 });
@@ -77,7 +77,7 @@ it.each([false, true])(
     expect(desk.queue().condition.state).toBe("open");
     const [good] = desk.send("bob", 100);
     live(desk, 600_000, sleeps, outcomeOf);
-    // Ten minutes, and a probe each minute.
+    // Ten minutes, with a probe each minute.
     expect(desk.started.some(({ job }) => job === good!.job)).toBe(true);
   },
 );

@@ -20,25 +20,25 @@ import type { Random } from "./random.ts";
 import { openStorage } from "./storage.ts";
 import type { Client, World } from "./world.ts";
 
-/** Tickets in one message. */
+/** The most tickets in one message. */
 const TICKETS = 2_000;
-/** A restart takes so long. */
+/** How long a restart takes. */
 const DOWN_MS = 50;
 const RESEND_MS = 5_000;
 
-/** A job as its mailbox has it. */
+/** A job as its mailbox knows it. */
 export type Row = { job: SimJob; attempt: number; ended: "done" | "failed" | null; confirmed: boolean };
 
 export type Options = {
   settings: Settings;
-  /** Nothing is written: for worlds without crashes. */
+  /** Nothing is stored: for worlds without crashes. */
   volatile?: boolean;
   faults?: Faults;
-  /** How long a call that is begun now takes until it could leave, ms; by default hardly anything. */
+  /** How long a call that begins now takes until it could leave, ms; by default hardly any time. */
   stallMs?: (now: number, random: Random) => number;
-  /** Tickets that may be awake before some rest; without storage none can. */
+  /** How many tickets may be awake before some rest. Without storage none can rest. */
   awakeMost?: number;
-  /** Told of every turn, after it is written. */
+  /** Called after every turn, once it is written. */
   watch?: (book: Book, now: number) => void;
 };
 
@@ -49,7 +49,7 @@ export class Sluice implements Client {
   book: Book;
   crashes = 0;
   turns = 0;
-  /** What was learned of how much may be spent at once, and when. */
+  /** What was learned about how much may be spent at once, and when. */
   readonly bursts: ({ at: number } & Notice)[] = [];
   /** Admissions, in order. */
   readonly starts: { at: number; job: SimJob }[] = [];
@@ -80,7 +80,7 @@ export class Sluice implements Client {
     return book;
   }
 
-  /** Jobs that come at one instant travel together. */
+  /** Jobs that arrive at the same instant travel together. */
   submit(job: SimJob): void {
     const row: Row = { job, attempt: 0, ended: null, confirmed: false };
     this.rows.set(job.id, row);
@@ -119,7 +119,7 @@ export class Sluice implements Client {
     );
   }
 
-  /** Calls that are ready, and late. */
+  /** Asks about calls that are ready but late. */
   late(dispatcher: string, held: Held[], then: (words: Word[]) => void, failed: () => void): void {
     const step = (now: number) => late(this.book, dispatcher, held, now, () => this.world.random.next());
     this.lines.call(() => this.#turn(step), then, failed);
@@ -170,7 +170,7 @@ export class Sluice implements Client {
     }
   }
 
-  /** What each is told with its 202. */
+  /** Notes what each job is told with its 202. */
   #note(rows: Row[], answers: ReturnType<typeof answer>[]): void {
     const { now } = this.world.time;
     for (const [index, row] of rows.entries()) {
@@ -180,7 +180,7 @@ export class Sluice implements Client {
     }
   }
 
-  /** One turn as `coordinator.ts` makes it; may die before or after it is written. @throws if the object is down, or dies. */
+  /** One turn as `coordinator.ts` makes it; it may die before or after it is written. @throws if the object is down, or dies. */
   #turn<T>(step: (now: number) => T): T {
     if (!this.#up) throw new Error("down");
     const { now } = this.world.time;
@@ -200,7 +200,7 @@ export class Sluice implements Client {
     if (at >= this.#wakeAt || at === Number.POSITIVE_INFINITY) return;
     this.#wakeAt = at;
     const incarnation = this.#incarnation;
-    // The runtime's timers count whole milliseconds.
+    // The runtime's timers count in whole milliseconds.
     this.world.time.at(Math.ceil(Math.max(at, this.world.time.now + 1)), () => {
       if (incarnation !== this.#incarnation || this.#wakeAt !== at) return;
       this.#wakeAt = Number.POSITIVE_INFINITY;
@@ -212,7 +212,7 @@ export class Sluice implements Client {
     try {
       work();
     } catch {
-      // Dead: what is durable is found by the next incarnation.
+      // Dead: the next incarnation finds what is durable.
     }
   }
 
@@ -241,7 +241,7 @@ export class Sluice implements Client {
     for (const [name, asked] of asks) this.#ask(name, asked);
   }
 
-  /** As `post.ts`: a start without an answer is not repeated, the dispatcher is asked. */
+  /** As in `post.ts`: a start without an answer is not repeated; the dispatcher is asked instead. */
   #start(name: string, leases: Lease[]): void {
     const dispatcher = this.dispatcher(name);
     const rows = leases.map(({ job }) => this.rows.get(job)!);
@@ -296,7 +296,7 @@ export class Sluice implements Client {
     );
   }
 
-  /** Calls another object, and brings the answer back as a turn, if this incarnation still lives. `noted`: it takes none. */
+  /** Calls another object and brings the answer back as a turn, if this incarnation still lives. `noted`: the answer needs no turn. */
   #answered<R>(
     call: () => R,
     then: (answer: R, now: number) => void,

@@ -1,4 +1,7 @@
-/** Calls that leave long after they were let go: their dispatchers begin cold, or the machine is busy. Upstream's bucket, which was full, has not refilled meanwhile. */
+/**
+ * Calls that leave long after they were let go, because their dispatchers start cold or the machine is busy. Upstream's bucket, which was full, has not
+ * refilled meanwhile.
+ */
 import { describe, expect, it } from "vitest";
 import { faultyRun } from "./faulty.ts";
 import { makeLoad, type SimJob } from "./loads.ts";
@@ -13,7 +16,7 @@ const RULES = ["bucket 60 s", "bucket 10 s"] as const;
 type Rule = (typeof RULES)[number];
 type Stall = NonNullable<Options["stallMs"]>;
 
-/** How much more than upstream's buckets hold was sent in some interval, in ms of the rate; without the way there. */
+/** By how much, in ms of the rate, the calls sent in some interval exceeded what upstream's buckets hold; the way there is left out. */
 function beyondMs({ sends, upstream }: World): number {
   const { name, rpm, tpm } = upstream.rule;
   const level = { requests: 0, tokens: 0 };
@@ -29,7 +32,7 @@ function beyondMs({ sends, upstream }: World): number {
   return worst - windowOf(name).seconds * 1_000;
 }
 
-/** What is lost of the time until all is done, ms: no more than the stall, twice where the second start of what waited again is as late. */
+/** `lostMs`: how much later all is done, ms: no more than the stall, or twice that if the second start of what waited again is as late. */
 const STALLS: { name: string; lostMs: number; stallMs: Stall }[] = [
   { name: "all that is let go at first leaves three seconds late", lostMs: 4_000, stallMs: (now) => Math.max(0, 3_000 - now) },
   { name: "all that is let go for twenty seconds leaves at their end", lostMs: 21_000, stallMs: (now) => Math.max(0, 20_000 - now) },
@@ -59,7 +62,8 @@ describe.each(RULES)("against a %s", (rule) => {
     });
   });
 
-  // Law: whatever leaves when, no interval has more than upstream's bucket. Of a pool that is hardly used, too: what it let go while its own bucket was full again may be under way yet, when much comes at once.
+  // Law: whatever leaves when, no interval holds more than upstream's bucket. That includes a pool that is hardly used: what it let go while its own bucket was
+  // full again may still be on its way when much arrives at once.
   it.each([1, 2, 3, 4, 5, 6])("stalls by chance, a trickle and then a flood, seed %i: none is refused", (seed) => {
     const { jobs, world } = flood(rule, seed);
     expect(world.upstream.refused).toBe(0);
@@ -68,7 +72,7 @@ describe.each(RULES)("against a %s", (rule) => {
   });
 });
 
-// A window is missed whole: what waits for the next one loses up to all of it.
+// A window is missed as a whole: what waits for the next one loses up to all of it.
 describe.each(["fixed 10 s", "sliding 60 s"] as const)("against windows, %s", (rule) => {
   const windowMs = windowOf(rule).seconds * 1_000;
   const limit = { requests: (SCALE.rpm * windowMs) / 60_000, tokens: (SCALE.tpm * windowMs) / 60_000 };
@@ -91,7 +95,7 @@ describe.each(["fixed 10 s", "sliding 60 s"] as const)("against windows, %s", (r
   });
 });
 
-/** For two minutes half of what could go, then in one of the stalls more than can go at once. */
+/** Half of what could go for two minutes; then, during one of the stalls, more than can go at once. */
 function flood(rule: Rule, seed: number) {
   const random = new Random(seed);
   const jobs = makeLoad("shuffled", SCALE, 3, random);

@@ -3,8 +3,8 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { Sql } from "../../platform/sql.ts";
 
 /**
- * A database that outlives the objects that use it. Statements are compiled once, as the platform does it. In memory, where a commit takes longer the more there is (all its pages are looked
- * through); or in a file, with a log as the platform's.
+ * A database that outlives the objects that use it. Statements are compiled once, as on the platform. Either in memory, where a commit takes longer the more
+ * there is (all pages are looked through), or in a file with a write-ahead log, like the platform's.
  */
 export function openStorage(path = ":memory:"): { open: () => Sql; close: () => void } {
   const database = new DatabaseSync(path);

@@ -1,6 +1,6 @@
 /**
- * What people use today, each after its public description, at the account's limits. They see what a client sees: refusals and
- * `retry-after`. None of them is written to be bad: where a description leaves a choice, the better one is taken.
+ * What people use today, each written from its public description, at the account's limits. They see what a client sees: refusals and
+ * `retry-after`. None is written to be bad: where a description leaves a choice, the better one is taken.
  */
 import type { Scale, SimJob } from "./loads.ts";
 import type { Client, World } from "./world.ts";
@@ -8,7 +8,7 @@ import type { Client, World } from "./world.ts";
 type Make = (world: World, scale: Scale) => Client;
 
 /**
- * A limiter on requests alone, so many in a fixed window; a refusal pauses the queue for `retry-after`, and the job goes back in front (BullMQ's
+ * A limiter on requests alone, with a fixed number per fixed window. A refusal pauses the queue for `retry-after`, and the job goes back to the front (BullMQ's
  * `limiter` and `worker.rateLimit()`).
  */
 const fixedWindow: Make = (world, { rpm }) => {
@@ -43,7 +43,7 @@ const fixedWindow: Make = (world, { rpm }) => {
   };
 };
 
-/** A reservoir of requests that is filled up every minute, and a retry after five seconds (bottleneck's `reservoir` and `failed` event). */
+/** A reservoir of requests, filled up every minute, and a retry after five seconds (bottleneck's `reservoir` and `failed` event). */
 const reservoir: Make = (world, { rpm }) => {
   const queue: SimJob[] = [];
   let [left, filling] = [rpm, false];
@@ -75,8 +75,8 @@ const reservoir: Make = (world, { rpm }) => {
 };
 
 /**
- * Two capacities that refill by the moment and begin full; the head of the line waits for both, a refusal pauses all for 15 s, and a job
- * is given up after five of them (OpenAI's cookbook, parallel request processor).
+ * Two capacities that refill continuously and start full. The head of the line waits for both, a refusal pauses everything for 15 s, and a job
+ * is given up after five refusals (OpenAI's cookbook, parallel request processor).
  */
 const refillLoop: Make = (world, { rpm, tpm }) => {
   const queue: { job: SimJob; left: number }[] = [];
@@ -121,7 +121,10 @@ const refillLoop: Make = (world, { rpm, tpm }) => {
   };
 };
 
-/** Every call at once; the SDK retries twice, after `retry-after` up to a minute, else after half a second doubled, less a quarter by chance. */
+/**
+ * Every call at once. The SDK retries twice: after `retry-after` if that is at most a minute, else after half a second, doubled each time, minus a random part
+ * of up to a quarter.
+ */
 const sdkRetries: Make = (world) => {
   const send = (job: SimJob, count: number) =>
     world.call(job, (outcome) => {

@@ -1,4 +1,4 @@
-/** A tenant with a limit of its own pays what it used, not what was reserved, however many of its calls are under way at once. */
+/** A tenant with a limit of its own pays for what it used, not what it reserved, however many of its calls are running at once. */
 import { expect, it } from "vitest";
 import { enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { noLetters } from "../../durable-objects/coordinator/letters.ts";
@@ -16,7 +16,7 @@ const TPM = 60_000;
 const [RESERVED, USED] = [5_000, 1_000];
 const MINUTES = 10;
 
-/** Tokens that the tenant used, with more waiting than it may have. */
+/** Tokens that the tenant used, with more jobs waiting than its limit allows. */
 function used(callMs: number): number {
   const settings = readSettings({
     SLUICE_POOLS: JSON.stringify({ p: { rpm: 6_000, tpm: 6_000_000, burst_seconds: 60, ramp_tpm: null } }),
@@ -57,12 +57,12 @@ it.each([
   [2_000, 0.95],
   [5_000, 0.95],
   [10_000, 0.8],
-  // Those that are under way may use all that they reserved: of such long ones no more may be than for half of the limit.
+  // Running calls may use everything they reserved: of calls this long, only enough for half of the limit may run at once.
   [30_000, 0.45],
 ])("calls of %i ms that use a fifth of what they reserve: its limit is used to a part of %f at least", (callMs, part) => {
   const all = used(callMs);
   expect(all).toBeGreaterThan(part * TPM * MINUTES);
-  // Of a minute, what may be had at once.
+  // The extra minute is what may be had at once.
   expect(all).toBeLessThanOrEqual(TPM * (MINUTES + 1));
 });
 

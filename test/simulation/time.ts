@@ -1,4 +1,4 @@
-/** Virtual time: events happen in order of their instant, those of one instant in the order in which they were planned. */
+/** Virtual time: events happen in the order of their instants; those of one instant, in the order in which they were planned. */
 import { MinHeap } from "./heap.ts";
 
 export class Time {

@@ -1,4 +1,4 @@
-/** Rules by which an upstream may count requests and tokens. Written from the rules' descriptions, not from Sluice's own bucket. */
+/** Rules by which an upstream may count requests and tokens, written from their descriptions and not from Sluice's own bucket. */
 
 export type RuleName = "bucket 60 s" | "bucket 10 s" | "bucket 1 s" | "fixed 60 s" | "fixed 10 s" | "sliding 60 s";
 export const RULES: RuleName[] = ["bucket 60 s", "bucket 10 s", "bucket 1 s", "fixed 60 s", "fixed 10 s", "sliding 60 s"];
@@ -8,24 +8,24 @@ export type Rule = {
   /** Per minute. */
   rpm: number;
   tpm: number;
-  /** `maximum`: the greater of prompt and the most that the answer may take; `sum`: both. */
+  /** `maximum`: the greater of the prompt and the most that the answer may take; `sum`: both together. */
   charge: "maximum" | "sum";
-  /** Whether what an answer did not use comes back at its end. */
+  /** Whether what an answer did not use comes back when it ends. */
   refunds: boolean;
-  /** Whether a refused request counts as one. */
+  /** Whether a refused request counts as a request. */
   countsRefused: boolean;
   /** Where a fixed window begins, ms. */
   phaseMs: number;
   /**
-   * What answers tell of the limits. `true`: the limit of a minute, what is left of what can be spent now, and when all of that is there again. `minute`: as if it were a bucket of a minute,
-   * whatever it is. Nothing by default.
+   * What answers report about the limits. `true`: the limit of a minute, what is left of what can be spent now, and when all of that is there again. `minute`:
+   * as if it were a bucket of a minute, whatever it really is. Nothing by default.
    */
   headers?: Told;
 };
 
 export type Told = "none" | "true" | "minute";
 
-/** Counts one resource, of which `size` can be spent at once. */
+/** Counts one resource; `size` of it can be spent at once. */
 type Counter = {
   size: number;
   room: (now: number) => number;
@@ -38,7 +38,7 @@ export function windowOf(name: RuleName): { kind: "bucket" | "fixed" | "sliding"
   return { kind: kind as "bucket" | "fixed" | "sliding", seconds: Number(seconds) };
 }
 
-/** Fills by the millisecond up to `seconds` of its rate. */
+/** Refills every millisecond, up to `seconds` of its rate. */
 function bucket(perMinute: number, seconds: number): Counter {
   const size = (perMinute * seconds) / 60;
   let level = size;
@@ -64,7 +64,7 @@ function bucket(perMinute: number, seconds: number): Counter {
   };
 }
 
-/** Counts from zero at the beginning of every window. */
+/** Counts from zero at the start of every window. */
 function fixed(perMinute: number, seconds: number, phaseMs: number): Counter {
   const size = (perMinute * seconds) / 60;
   let index = Number.NEGATIVE_INFINITY;
@@ -90,7 +90,7 @@ function fixed(perMinute: number, seconds: number, phaseMs: number): Counter {
   };
 }
 
-/** Counts what came within the last `seconds`. */
+/** Counts what arrived within the last `seconds`. */
 function sliding(perMinute: number, seconds: number): Counter {
   const size = (perMinute * seconds) / 60;
   let log: { at: number; amount: number }[] = [];
@@ -124,19 +124,19 @@ function counterOf({ name, phaseMs }: Rule, perMinute: number): Counter {
   return kind === "fixed" ? fixed(perMinute, seconds, phaseMs) : sliding(perMinute, seconds);
 }
 
-/** Of one resource as headers write it: whole units, whole ms. */
+/** One resource as headers report it: whole units, whole ms. */
 export type Header = { limit: number; remaining: number; resetMs: number };
 
 export type Verdict = { ok: true } | { ok: false; retryAfterMs: number };
 
-/** Rounding of sums of many small amounts. */
+/** Allows for rounding in sums of many small amounts. */
 const SLACK = 1e-6;
 
 export class Upstream {
   readonly rule: Rule;
   readonly #requests: Counter;
   readonly #tokens: Counter;
-  /** What was charged, and how often it refused. */
+  /** What was charged, and how many calls were refused. */
   readonly charged = { requests: 0, tokens: 0 };
   refused = 0;
 
@@ -165,7 +165,7 @@ export class Upstream {
     return { ok: false, retryAfterMs: at - now };
   }
 
-  /** What an answer's headers say at this instant; null if it has none. */
+  /** What an answer's headers say at this instant; null if there are none. */
   headers(now: number): { requests: Header; tokens: Header } | null {
     const { headers = "none", name, rpm, tpm } = this.rule;
     if (headers === "none") return null;
@@ -174,14 +174,14 @@ export class Upstream {
       const left = Math.max(0, counter.room(now));
       const spent = counter.size - left;
       if (headers === "minute") return { limit, remaining: Math.floor(limit - spent), resetMs: Math.ceil((spent / limit) * 60_000) };
-      // A bucket is whole again once what is spent has refilled; a window at its end.
+      // A bucket is whole again once what is spent has refilled; a window, at its end.
       const resetMs = window.kind === "bucket" ? (spent / limit) * 60_000 : counter.freeAt(spent, now) - now;
       return { limit, remaining: Math.floor(left), resetMs: Math.ceil(spent > 0 ? resetMs : 0) };
     };
     return { requests: tell(this.#requests, rpm), tokens: tell(this.#tokens, tpm) };
   }
 
-  /** An answer has ended: what it left unused, if the rule gives that back. */
+  /** An answer has ended: gives back what it left unused, if the rule does that. */
   end(now: number, prompt: number, most: number, used: number): void {
     if (this.rule.refunds) this.#tokens.add(-Math.max(0, this.chargeOf(prompt, most) - used), now);
   }

@@ -1,4 +1,7 @@
-/** An answer's usage is upstream's word; counters of compatible servers wrap (2^32 - 1). One such word must not stop a pool for days, for every tenant. */
+/**
+ * An answer's usage is only what upstream says, and counters of compatible servers wrap (2^32 - 1). One such figure must not stop a pool for days, for every
+ * tenant.
+ */
 import { expect, it } from "vitest";
 import { openDesk } from "./desk.ts";
 

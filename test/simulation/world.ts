@@ -6,19 +6,19 @@ import { type Header, type Rule, Upstream } from "./upstream.ts";
 
 export type Outcome = { kind: "done"; used: number } | { kind: "refused"; retryAfterMs: number };
 
-/** What an answer's headers say, reckoned as its call came. */
+/** What an answer's headers say, computed when its call arrived. */
 export type Rates = { requests: Header; tokens: Header } | null;
 
-/** One way, ms. The difference is what two calls may come closer together, or further apart, on their way. */
+/** One way, ms. The difference is how much closer together, or further apart, two calls may get on their way. */
 export const DELAY = { least: 20, most: 120 };
 
 export class World {
   readonly time = new Time();
   readonly random: Random;
   readonly upstream: Upstream;
-  /** Every call, when it left. */
+  /** Every call, recorded when it leaves. */
   readonly sends: { at: number; job: SimJob }[] = [];
-  /** Those that upstream took, and when they came there. */
+  /** The calls that upstream took, and when they reached it. */
   readonly taken: SimJob[] = [];
   readonly takenAt: number[] = [];
   lost = 0;
@@ -32,7 +32,7 @@ export class World {
     return this.random.between(DELAY.least, DELAY.most);
   }
 
-  /** Makes the call. `headers` is told at the caller's when the response begins, `back` when the answer has ended or the refusal has come. */
+  /** Makes the call. `headers` is called when the response's headers reach the caller, `back` when the answer has ended or the refusal has come. */
   call(job: SimJob, back: (outcome: Outcome) => void, headers: (rates: Rates) => void = () => {}): void {
     this.sends.push({ at: this.time.now, job });
     job.sentAt = this.time.now;
@@ -66,7 +66,10 @@ export class World {
 /** What is tried in a world: jobs come in, calls go out. */
 export type Client = { submit: (job: SimJob) => void };
 
-/** Plays a load through a client to its end. What comes at one instant is one event: of a million jobs that are there from the beginning not each need be planned. */
+/**
+ * Plays a load through a client to its end. Everything that arrives at one instant is one event, so that a million jobs present from the start need not each be
+ * planned.
+ */
 export function play(world: World, jobs: SimJob[], client: Client): void {
   const inTurn = jobs.toSorted((a, b) => a.at - b.at);
   let next = 0;
