@@ -22,7 +22,7 @@ const spent = (tokens: number, othersTokens = 0): Books => ({ ...none, tokens, o
 const plain = { headers: true, gateway: 0, slowDown: 0, day: null, large: false, cut: false };
 const minute: Phase = { name: "a minute", minutes: 1, work: true, others: 0, limit: 1, halted: false, ...plain };
 
-/** A phase of `seconds` at 600 requests a minute, in which so many calls came through. */
+/** A phase of `seconds` at 600 requests a minute, with the books before and after it. */
 function passed(from: number, seconds: number, [before, after]: [Books, Books], more: Partial<Phase> = {}): Passed {
   const limits = { rpm: 600, tpm: 600_000 };
   return { phase: { ...minute, ...more }, limits, from: from * 1_000, to: (from + seconds) * 1_000, before, after };
@@ -144,7 +144,7 @@ describe("jobs that failed", () => {
 });
 
 describe("the time to resume", () => {
-  /** A sample each half second; ten calls a second after 40 s. */
+  /** One sample every half second; ten calls a second from 40 s on. */
   const samples: Sample[] = Array.from({ length: 121 }, (_, n) => ({ at: n * 500, books: books(Math.max(0, n * 5 - 400)) }));
 
   it("to the first call is counted from the event", () => {

@@ -33,7 +33,7 @@ describe("the account", () => {
     const account = new Account({ rpm: 3, tpm: 1_000 });
     expect(admit(account, 4, NOW)).toEqual([true, true, true, false]);
     expect(admit(account, 1, NOW + 30_000)).toEqual([false]);
-    // The two refused ones fill two of the three places that the first minute has freed.
+    // The first minute's calls no longer count, but the one refused after thirty seconds still fills one of the three places.
     expect(admit(account, 3, NOW + 60_000)).toEqual([true, true, false]);
   });
 
@@ -54,7 +54,7 @@ describe("the account", () => {
     const account = new Account({ rpm: 10, tpm: 1_000 });
     account.setOthers({ rpm: 6, tpm: 60 }, NOW);
     const later = NOW + 50_000;
-    // At 0, 10, … 50 seconds six came; four places are left. Alone we would have had ten.
+    // Six calls of others came, at 0, 10, … 50 seconds, so four places are left. Alone we would have had ten.
     expect(admit(account, 12, later).filter(Boolean)).toHaveLength(4);
     expect(account.counts).toMatchObject({ admitted: 4, others_admitted: 6, foreign_429: 6, own_429: 2 });
     const alone = new Account({ rpm: 10, tpm: 1_000 });

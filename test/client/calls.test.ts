@@ -8,12 +8,12 @@ const INPUT: JobInput = { request: { model: "m", messages: [{ role: "user", cont
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => {
-  // Whatever a call began has ended with it.
+  // Whatever a call began must have ended with it.
   expect(vi.getTimerCount()).toBe(0);
   vi.useRealTimers();
 });
 
-/** Its error, with all the time in the world. */
+/** The error that `work` fails with, however long it takes (in faked time). */
 async function failing(work: Promise<unknown>): Promise<unknown> {
   const done = work.then(
     () => "no error",
@@ -183,7 +183,7 @@ test("cancel and createToken -> as the API has them", async () => {
 });
 
 describe("submitMany", () => {
-  /** Answers each line with a job, but for the third of a group. */
+  /** Answers each line with a job, except for the third of a group. */
   const lines = (body: string, upTo = Number.POSITIVE_INFINITY) => {
     const answers = body
       .trim()
@@ -234,7 +234,7 @@ describe("submitMany", () => {
     const slowly = async function* () {
       for (let n = 0; n < 3; n++) {
         yield INPUT;
-        // In faked time (`useFakeTimers` above), which the test runs through at once: nothing waits in truth.
+        // In faked time (`useFakeTimers` above), which the test runs through at once: nothing really waits.
         await new Promise((next) => setTimeout(next, 1_000));
       }
     };

@@ -6,7 +6,7 @@ type Listed = { id: string; status: string; created_at: number };
 fakeTime();
 afterEach(expectNothingOpen);
 
-/** The channel's list as the service gives it, newest first. `jobs` may change meanwhile. */
+/** The channel's list as the service returns it, newest first. `jobs` may change between calls. */
 function listing(jobs: () => Listed[], pageSize = 100) {
   return ({ path }: Asked) => {
     if (!path.startsWith("/v1/jobs?")) return refusal(426, "invalid_request_error", "upgrade_required");
@@ -49,7 +49,7 @@ describe("a channel", () => {
     socket(1).tell("d", 2, "completed");
     socket(1).subscribed();
     socket(1).tell("b", 1, "queued");
-    // Its end comes again, as after a restart of the service.
+    // The end of `a` comes again, as after a restart of the service.
     socket(1).tell("a", 3, "completed", { status: "completed" });
     socket(1).tell("d", 1, "queued");
     await settle();
@@ -72,13 +72,13 @@ describe("a channel", () => {
     socket(0).subscribed();
     await settle();
     expect(socket(0).wishes.slice(1)).toMatchObject([{ after: { s: 0 } }, { after: { q: 0 } }]);
-    // Too early: it is told again, in its place.
+    // Too early: it is told again later, in its place.
     socket(0).tell("q", 2, "in_progress");
     socket(0).subscribed();
     socket(0).tell("q", 2, "in_progress");
     socket(0).subscribed();
     for (const [seq, name] of ["queued", "in_progress", "completed"].entries()) socket(0).tell("q", seq + 1, name as "queued");
-    // One that nobody had heard of, in mid-course.
+    // A job that was unknown so far, in mid-course.
     socket(0).tell("new", 4, "delta", delta("x"));
     expect(socket(0).wishes.at(-1)).toMatchObject({ after: { new: 0 } });
     socket(0).tell("new", 5, "delta", delta("x"));

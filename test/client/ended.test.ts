@@ -1,4 +1,4 @@
-/** What the client does about jobs whose end was known when it began. */
+/** What the client does about jobs that were known to have ended when it began. */
 import { afterEach, expect, test, vi } from "vitest";
 import { expectNothingOpen, fakeTime, json, reader, refusal, settle, stage } from "./stage.ts";
 

@@ -1,4 +1,4 @@
-/** What the client says of how far its reader is. */
+/** What the client reports about how far its reader has come. */
 import { describe, expect, test, vi } from "vitest";
 import { delta, FakeSocket, fakeTime, json, settle, stage } from "./stage.ts";
 
@@ -38,7 +38,7 @@ describe("flow", () => {
     expect(frames(socket(0))).toEqual([0]);
     const next = events.next();
     expect(frames(socket(0))).toEqual([0, 4]);
-    // It lags: it is told so, and then a part in one.
+    // The client lags: it is told so, and then gets a stretch of events as one.
     socket(0).say({ type: "lagging" });
     socket(0).say({ type: "event", job: "j", from: 5, seq: 9, event: "delta", data: delta("yz") });
     expect((await next).value).toMatchObject({ from: 5, seq: 9, data: delta("yz") });
@@ -144,7 +144,7 @@ describe("a consumer", () => {
       socket(1).say({ type: "subscribed", jobs: [], channel: "c", deltas: false, consumer: "worker", cursor: known, resumed: true });
       await settle();
       expect(cursors(socket(1))).toEqual(said);
-      // Of a job that is asked for again nothing is said of cursors.
+      // The reply for a job that was asked for again says nothing about cursors.
       socket(1).subscribed(null);
       await settle();
       expect(cursors(socket(1))).toEqual(said);

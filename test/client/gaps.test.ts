@@ -9,7 +9,7 @@ const empty = () => json({ object: "list", data: [], last_id: null, has_more: fa
 
 type Client = ReturnType<typeof stage>["client"];
 
-/** A subscription whose connection stands, and is confirmed. */
+/** A subscription whose connection is open and confirmed. */
 async function begun(open: (client: Client) => Subscription) {
   const { client, socket } = stage(empty);
   const events = open(client);
@@ -148,7 +148,7 @@ describe("a consumer", () => {
   test("events are missing -> they are asked for, and no cursor beyond them is acked before they have come", async () => {
     const { events, socket } = await begun((client) => client.subscribe("c", { consumer: "worker", deltas: true }));
     const { told } = reader(events);
-    // In mid-course when the name was new.
+    // In mid-course when the consumer's name was new.
     socket(0).tell("a", 4, "in_progress", {}, 10);
     socket(0).tell("a", 6, "delta", delta("x"), 12);
     socket(0).tell("b", 1, "queued", {}, 13);

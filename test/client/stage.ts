@@ -1,4 +1,4 @@
-/** A client with a service of the test's own making behind it: HTTP answered by a function, WebSockets played by the test. */
+/** A client with a service made by the test behind it: a function answers HTTP, and the test plays the WebSockets. */
 import { afterEach, beforeEach, expect, vi } from "vitest";
 import { type Event, Sluice, type SluiceOptions, type Subscription } from "../../client/index.ts";
 import type { ServerFrame } from "../../schemas/socket.ts";
@@ -6,7 +6,7 @@ import type { ServerFrame } from "../../schemas/socket.ts";
 export type Asked = { method: string; path: string; headers: Record<string, string>; body: string | null };
 type Answer = (asked: Asked, signal: AbortSignal) => Response | Promise<Response>;
 
-/** A browser's WebSocket as far as the client uses it; the test plays the other end. */
+/** As much of a browser's WebSocket as the client uses; the test plays the other end. */
 export class FakeSocket extends EventTarget {
   static all: FakeSocket[] = [];
   readonly url: string;
@@ -29,7 +29,7 @@ export class FakeSocket extends EventTarget {
     this.readyState = 3;
   }
 
-  /** The service takes it in. */
+  /** The service accepts the connection. */
   open(): void {
     this.readyState = 1;
     this.dispatchEvent(new Event("open"));
@@ -53,7 +53,7 @@ export class FakeSocket extends EventTarget {
     this.say({ type: "event", job, seq, event, data, ...(cursor !== undefined && { cursor }) });
   }
 
-  /** What it was asked, without pings and acks. */
+  /** The subscriptions that the client asked for. */
   get wishes(): { after?: Record<string, number>; channel?: string; consumer?: string; jobs?: string[] }[] {
     return this.#frames.filter(({ type }) => type === "subscribe");
   }
@@ -92,7 +92,7 @@ export function refusal(status: number, type: string, code: string | null = null
   return json({ error: { message: "No.", type, code, param: null } }, status, { "x-request-id": "req_1", ...headers });
 }
 
-/** Each test of the file runs in time that it moves itself, and by dice that always fall in the middle. */
+/** Each test of the file moves time itself (nothing really waits), and random numbers always fall in the middle. */
 export function fakeTime(): void {
   beforeEach(() => {
     vi.useFakeTimers();
@@ -104,13 +104,13 @@ export function fakeTime(): void {
   });
 }
 
-/** The client has let go of everything. */
+/** Expects the client to have let go of everything. */
 export function expectNothingOpen(): void {
   expect(vi.getTimerCount()).toBe(0);
   expect(FakeSocket.all.every(({ readyState }) => readyState === 3)).toBe(true);
 }
 
-/** Lets everything happen that needs no time. */
+/** Lets everything happen that takes no time. */
 export async function settle(): Promise<void> {
   await vi.advanceTimersByTimeAsync(0);
 }

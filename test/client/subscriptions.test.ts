@@ -106,7 +106,7 @@ describe("a job's stream", () => {
     await vi.advanceTimersByTimeAsync(1 + 125);
     expect(FakeSocket.all).toHaveLength(2);
     expect(turns).toEqual(["open", "lost"]);
-    // Too late: nobody listens to it.
+    // Too late: nobody listens to this connection any more.
     socket(0).tell("j", 1, "queued");
     socket(1).open();
     expect(socket(1).wishes[0]).toMatchObject({ after: { j: 0 } });

@@ -8,7 +8,7 @@ afterEach(() => void vi.useRealTimers());
 
 const event = (depth: number) => `event: queue\ndata: ${JSON.stringify(queue({ pools: [], paused: depth > 0 }))}\n\n`;
 
-/** An answer that stays open: what it says, and how it ends, is the test's. */
+/** An answer that stays open: the test decides what it says and how it ends. */
 function stream(signal?: AbortSignal | null) {
   let out!: ReadableStreamDefaultController<Uint8Array>;
   const body = new ReadableStream<Uint8Array>({
@@ -21,7 +21,7 @@ function stream(signal?: AbortSignal | null) {
   return { response: new Response(body), say, end: () => out.close(), break: () => out.error(new Error("reset")) };
 }
 
-/** A page that follows; `answers` in turn, then connections that stay open. */
+/** A page that follows the queue: it gets `answers` in turn, then connections that stay open. */
 function page(...answers: (() => Response | Promise<Response>)[]) {
   const told: string[] = [];
   const asked: Request[] = [];

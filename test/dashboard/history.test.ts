@@ -9,7 +9,7 @@ it("the last column is now, at the right edge; its highest value touches the top
   history.add({ depth: 5, in_flight: 0 }, NOW - COLUMN);
   history.add({ depth: 10, in_flight: 0 }, NOW);
   expect(history.chart("depth", NOW)).toEqual({ path: `M148 20h1L149 0h1`, words: "most 10" });
-  // Nothing at all is drawn along the bottom.
+  // Zero is drawn along the bottom.
   expect(history.chart("in_flight", NOW).path).toBe(`M148 40h1L149 40h1`);
 });
 

@@ -85,7 +85,7 @@ describe("limits", () => {
       /^Its jobs that wait would all have started in about 1 h 1 min; as it is, in about 2 min 5 s\./,
     );
     expect(forecast!.words({ pools: [{ ...pools[0], depth: 0 }] })).toBe("Nothing of this pool waits now.");
-    // Of a tenant, in all pools.
+    // For a tenant: across all pools.
     const ofTenant = setOrder("tenant", "a", {}, { weight: 2, max_queued: 5 }).forecast!;
     expect(ofTenant.request.body).toEqual({ tenants: { a: { weight: 2 } } });
     expect(ofTenant.words({ pools })).toMatch(/in about 20 s; as it is, in about 30 s\./);

@@ -1,4 +1,4 @@
-/** States of the queue as the service tells them. */
+/** States of the queue as the service reports them. */
 import type { PoolCondition, PoolState, QueueState } from "../../schemas/queue.ts";
 
 /** ms */

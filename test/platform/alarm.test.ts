@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { Alarm, Timekeeper } from "../../platform/alarm.ts";
 
-/** An object's context as far as its alarm goes; `sets` are the alarms that were asked for. */
+/** An object's context as far as its alarm is concerned; `sets` are the alarms that were set. */
 async function context(standing: number | null = null) {
   const sets: number[] = [];
   let read: Promise<unknown> = Promise.resolve();
@@ -41,7 +41,7 @@ describe("an alarm that is long overdue and never rang", () => {
     const { ctx, sets, ready } = await context(20_000);
     const alarm = new Alarm(ctx);
     await ready();
-    // It may be late, or be tried again.
+    // The alarm may just be late, or be tried again.
     alarm.wakeBy(900_000, 79_000);
     expect(sets).toEqual([]);
     for (const now of [81_000, 82_000]) alarm.wakeBy(900_000, now);
@@ -81,7 +81,7 @@ describe("a timekeeper", () => {
     const timekeeper = new Timekeeper(ctx, () => {});
     await ready();
     timekeeper.wakeAt(20_000, 0);
-    // It may be late, or be tried again.
+    // The alarm may just be late, or be tried again.
     timekeeper.wakeAt(100_000, 79_000);
     expect(sets).toEqual([20_000]);
     for (const now of [81_000, 82_000]) timekeeper.wakeAt(100_000, now);

@@ -11,9 +11,9 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-type Batch = { at: number; items: number[] /** When it was answered, and how many waited as the next one began. */; answeredAt: number };
+type Batch = { at: number; items: number[] /** When it was answered, ms. */; answeredAt: number };
 
-/** In faked time: batches as they were flushed, each with the time of it; flushing takes `ms`, and answers each item with its double. */
+/** In faked time: records the batches as they are flushed, and when. Flushing takes `ms`, and answers each item with its double. */
 function recorded(options: Partial<BatcherOptions>, ms = 0) {
   const batches: Batch[] = [];
   const began = Date.now();
@@ -23,7 +23,7 @@ function recorded(options: Partial<BatcherOptions>, ms = 0) {
       const batch = { at: Date.now() - began, items, answeredAt: Number.POSITIVE_INFINITY };
       batches.push(batch);
       state.most = Math.max(state.most, ++state.running);
-      // In faked time (`useFakeTimers` above), which the tests move: nothing waits in truth.
+      // In faked time (`useFakeTimers` above), which the tests move: nothing really waits.
       if (ms > 0) await new Promise((done) => setTimeout(done, ms));
       state.running--;
       batch.answeredAt = Date.now() - began;
@@ -102,11 +102,11 @@ describe("a batcher", () => {
     const { batcher, times } = recorded({ regroup: true, maxItems: 10 }, 20);
     for (const item of [1, 2, 3]) void batcher.add(item);
     await vi.advanceTimersByTimeAsync(50);
-    // The caller of the first stays away: two go when the gap after its answer is over.
+    // The first item's caller stays away, so the other two go when the gap after its answer is over.
     expect(times()).toEqual([[0, 1]]);
     await vi.advanceTimersByTimeAsync(100);
     expect(times().at(-1)).toEqual([120, 2, 3]);
-    // Of these two, one is back: it waits for the other, which comes.
+    // Of these two callers, one is back: it waits for the other, which comes.
     void batcher.add(4);
     await vi.advanceTimersByTimeAsync(10);
     expect(times().length).toBe(2);
@@ -115,17 +115,17 @@ describe("a batcher", () => {
     await vi.advanceTimersByTimeAsync(30);
     void batcher.add(6);
     await vi.advanceTimersByTimeAsync(1_000);
-    // One of two, and nobody else: the gap is waited out.
+    // One of the two is back, and nobody else: it waits out the gap.
     expect(times().at(-1)).toEqual([280, 6]);
   });
 
   it("makes one group of callers that took turns", async () => {
     const { batcher, times } = recorded({ regroup: true, maxItems: 10 }, 250);
-    // Each calls again 5 ms after its answer.
+    // Each calls again 5 ms after it was answered.
     const caller = async (name: number) => {
       for (let call = 0; call < 4; call++) {
         await batcher.add(name);
-        // In faked time, as above: nothing waits in truth.
+        // In faked time, as above: nothing really waits.
         await new Promise((done) => setTimeout(done, 5));
       }
     };
@@ -157,7 +157,7 @@ describe("a batcher", () => {
     const commit = async (items: number[]) => {
       sizes.push(items.length);
       idleAt = Math.max(idleAt, Date.now()) + 10;
-      // In faked time, as above: nothing waits in truth.
+      // In faked time, as above: nothing really waits.
       await new Promise((done) => setTimeout(done, idleAt - Date.now()));
       return items;
     };
@@ -165,7 +165,7 @@ describe("a batcher", () => {
     const caller = async (name: number) => {
       for (let call = 0; call < 20; call++) {
         await batcher.add(name);
-        // Who is answered with others comes back a little after them. In faked time, too.
+        // Callers that are answered together come back one shortly after another. In faked time, too.
         await new Promise((done) => setTimeout(done, name / 8));
       }
     };
@@ -207,8 +207,8 @@ describe("a batcher", () => {
     expect(await next).toBe(3);
   });
 
-  // Law: every item goes once, in order, in batches of at most maxItems. Two batches begin a gap apart, unless the callers of the first are
-  // answered and back; no more are under way than may be.
+  // Law: every item goes once, in order, in batches of at most maxItems. Two batches begin at least a gap apart, unless the callers of the first are
+  // answered and back; no more batches are under way than allowed.
   it("sends each item once and in order, however they come", async () => {
     const options = fc.record({
       maxItems: fc.integer({ min: 1, max: 5 }),

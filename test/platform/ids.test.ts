@@ -21,7 +21,7 @@ describe("a job id", () => {
     expect(jobId("alice", NAME)).toBe("job_11ht1wn0mppy1i4gk3v9zq7_dXNlci00Mg");
   });
 
-  // Law: an id says all of its name, and nothing is lost on the way.
+  // Law: an id contains its whole name, and nothing is lost on the way.
   it("comes back as what it was made of, whatever the tenant and the channel", () => {
     fc.assert(
       fc.property(tenant, name, (tenant, name) => {
@@ -79,7 +79,7 @@ describe("a job id", () => {
     expect(parseJobId("alice", text)).toBeNull();
   });
 
-  // Law: a job has one id. Any other text that would find it would be followed, cancelled and listed under a name that its events do not bear.
+  // Law: a job has exactly one id. Any other text that found it would be followed, cancelled and listed under a name that its events do not carry.
   it("is the only text that names its job", () => {
     expect(parseJobId("alice", "job_11ht1wn0mppy1i4gk3v9zq007_dXNlci00Mg")).toBeNull();
     expect(parseJobId("alice", "job_11ht1wn0mppy1i4gk3v9zq7_dXNlci00Mh")).toBeNull();

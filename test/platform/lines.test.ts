@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ByteLines } from "../../platform/lines.ts";
 
-/** The lines of these bytes, however they are cut into pieces. */
+/** The lines of these bytes when they arrive in pieces, cut at `cuts`. */
 function linesOf(bytes: Uint8Array, cuts: number[]) {
   const lines = new ByteLines(0, 0, 1_000_000);
   const at = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];

@@ -262,7 +262,7 @@ describe("a malformed variable", () => {
     expect(message).not.toContain(SECRET);
   });
 
-  // Law: whatever is put into the keys, no text of it comes back in an error.
+  // Law: whatever is put into the keys, none of its text comes back in an error.
   it("SLUICE_KEYS never gives away a piece of what it holds", () => {
     const secret = fc.constant(SECRET);
     const { value } = fc.letrec<{ value: unknown }>((tie) => ({

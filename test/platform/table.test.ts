@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { pack, unpack } from "../../platform/table.ts";
 
-/** As it arrives at another object. */
+/** The list as it arrives at another object. */
 const sent = <T>(list: T[]): T[] => unpack(structuredClone(pack(list)));
-/** All that there is to a value, with the order of its fields, which equality does not look at. */
+/** Everything there is to a value, including the order of its fields, which equality ignores. */
 const spelt = (value: unknown): unknown => {
   if (typeof value !== "object" || value === null) return [typeof value, Object.is(value, -0) ? "-0" : String(value)];
   return [Array.isArray(value), ...Object.entries(value).map(([field, each]) => [field, spelt(each)])];

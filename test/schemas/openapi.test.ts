@@ -10,7 +10,7 @@ const operations = Object.entries(description.paths).flatMap(([path, methods]) =
   Object.entries(methods).map(([method, operation]) => ({ door: `${method.toUpperCase()} ${path}`, path, operation })),
 );
 
-/** A path as the router has it, in OpenAPI's words. */
+/** A router path in OpenAPI's notation. */
 const templateOf = (path = "") => path.replaceAll(/:(\w+)\+?/g, "{$1}") || "/";
 
 function refs(value: unknown): string[] {
@@ -33,7 +33,7 @@ describe("the description", () => {
   });
 
   it("has every door of the router, and no other", () => {
-    // Whatever takes every method is the simulator's, and what answers where there is no door.
+    // Routes that take every method are the simulator's, or the answer for paths that do not exist.
     const doors = routes.flatMap(([method, , , path]) => (method === "ALL" ? [] : `${method} ${templateOf(path)}`));
     expect(doors.length).toBeGreaterThan(30);
     expect(operations.map(({ door }) => door).sort()).toEqual(doors.sort());
@@ -57,12 +57,12 @@ describe("the description", () => {
   it("leaves answers open, for who validates by it is not to break when they have more one day", () => {
     const { Eta, JobInput } = description.components.schemas;
     expect(Eta).not.toHaveProperty("additionalProperties");
-    // What a client sends is another thing: a field that is unknown is refused.
+    // What a client sends is different: an unknown field is refused.
     expect(JobInput).toHaveProperty("additionalProperties", false);
   });
 });
 
-/** The compiler's own test: each line that is expected to be wrong must be. */
+/** Tested by the compiler: each line that is expected to be wrong must be. */
 describe("a schema of a type", () => {
   type Said = { a: string; b?: number; c: "x" | "y" | null };
   const shape = { a: z.string(), b: z.number().exactOptional(), c: z.enum(["x", "y"]).nullable() };

@@ -12,7 +12,7 @@ let said = "";
 
 function demo(args: string[], environment: Record<string, string> = {}): Promise<number | null> {
   said = "";
-  // PORT=0: a service that a developer runs beside the tests is none of theirs.
+  // PORT=0: keeps the tests away from a service that a developer runs beside them.
   const env = { PATH: process.env.PATH, PORT: "0", ...environment };
   const started = spawn(process.execPath, [join(root, "client/cli/demo.ts"), ...args], { env, cwd: root });
   for (const stream of [started.stdout, started.stderr]) {
@@ -48,7 +48,7 @@ describe("npm run demo", () => {
     expect(row("completed / failed")).toBe("60 / 0");
     expect(row("429s from upstream")).toBe("0");
     expect(row("theoretical optimum")).toMatch(/^\d+\.\d\d s, by (tokens per minute|the longest call)$/);
-    // No schedule beats it, and nothing stands still for long.
+    // No schedule beats the optimum, and nothing stands still for long.
     expect(Number(row("time / optimum"))).toBeGreaterThan(1);
     expect(Number(row("time / optimum"))).toBeLessThan(3);
     expect(row("alice")).toMatch(/^40 +40 +[\d,]+ +\d+\.\d\d s +\d+\.\d\d s +/);
@@ -73,7 +73,7 @@ describe("npm run demo", () => {
     const service = await start({ bundle: built, vars: { SLUICE_LOCAL: "1", OPENAI_API_KEY: "", OPENAI_BASE_URL: "" } });
     const line = await openLine(service.port);
     const ended = demo(["--jobs", "30"], { PORT: String(line.port) });
-    // Plain lines come every three seconds; the watched answer takes four.
+    // Plain lines come every three seconds; the answer that is watched takes four.
     await until(() => / 3\.\d s {2}/.test(said), 15);
     line.cut();
     line.mend();
@@ -102,7 +102,7 @@ describe("npm run demo", () => {
   });
 });
 
-/** An endpoint that answers, and is not the simulator. */
+/** An endpoint that answers and is not the simulator. */
 const REAL = `import { DurableObject } from "cloudflare:workers";
 export class Thing extends DurableObject {}
 export default {
@@ -115,6 +115,6 @@ export default {
   },
 };`;
 
-/** All but the end of a line. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: it is what must not be there
+/** Control characters, except the end of a line. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these must not appear
 const CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f]/;

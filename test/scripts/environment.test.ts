@@ -35,7 +35,7 @@ describe("where a value comes from", () => {
   test("an empty value switches a lower source off", () => {
     const values = gather({ OPENAI_API_KEY: "", SLUICE_REGION: "" }, { OPENAI_API_KEY: "sk" }, toml);
     expect(values).toEqual({ OWN: "toml" });
-    // The Worker would else still see what its bundle says.
+    // Otherwise the Worker would still see what its bundle says.
     expect(plan(values, ["SLUICE_REGION", "OWN"]).vars.SLUICE_REGION).toBe("");
   });
 

@@ -1,10 +1,10 @@
-/** What stands before workerd under `npm start`: its clients cannot tell, and workerd learns who has gone. */
+/** The proxy in front of workerd under `npm start`: clients cannot tell that it is there, and workerd learns which of them have gone. */
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { expect, test } from "vitest";
 import { json, start, toy, until } from "./toy.ts";
 
-/** `/hold` answers so late that no test sees it: every one ends with its workerd. */
+/** `/hold` answers so late that no test sees it: its wait ends with its workerd. */
 const SOURCE = `let held = 0, gone = 0;
 export default { async fetch(request) {
   const { pathname } = new URL(request.url);

@@ -78,7 +78,7 @@ test("workerd dies with a script that is killed by -9", async () => {
   await start({ state });
 });
 
-/** A workerd on this state, started by a shell that has ended since, with the lock that names them both. */
+/** A workerd on this state, started by a shell that has since ended, with the lock that names both of them. */
 async function abandon(state: string): Promise<{ pid: number }> {
   const bundle = toy();
   mkdirSync(join(state, "objects"));

@@ -13,7 +13,7 @@ test("rows and a past-due alarm survive kill -9, and the object still knows its 
   await json(first, "/write?text=row");
   await json(first, "/arm?ms=300");
   first.kill();
-  // In real time: the runtime's own clock cannot be moved, and the alarm must come due while nobody runs.
+  // In real time: the runtime's own clock cannot be moved, and the alarm must come due while no runtime is up.
   await new Promise((done) => setTimeout(done, 400));
   const second = await start({ state });
   await until(async () => (await json<string[]>(second, "/read")).length === 2);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { directory, until } from "./toy.ts";
 
-/** Two seconds on a machine with nothing else to do; it bundles. */
+/** It takes two seconds on an idle machine, because it bundles. */
 const UP_SECONDS = 12;
 const root = join(import.meta.dirname, "../..");
 let child: ChildProcess | null = null;
@@ -46,7 +46,7 @@ describe("npm start", () => {
 
   test("kill -9 of npm does not leave it behind", async () => {
     said = "";
-    // As npm on Debian does it: a shell between npm and the script.
+    // As npm does on Debian: with a shell between npm and the script.
     const npm = spawn("sh", ["-c", '"$0" -c "$1 scripts/start.ts; exit" & wait', "sh", process.execPath], {
       env: { PATH: process.env.PATH, PORT: "0", SLUICE_STATE: directory(), npm_lifecycle_event: "start" },
       cwd: root,

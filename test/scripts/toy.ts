@@ -29,7 +29,7 @@ export default {
   },
 };`;
 
-/** A Worker made by hand: what bundling costs, only its own test pays. */
+/** A hand-made Worker, so that only the test of bundling pays for bundling. */
 export function toy(source = SOURCE): Bundle {
   return {
     modules: [{ name: "index.js", kind: "esModule", body: Buffer.from(source) }],
@@ -55,11 +55,11 @@ export function directory(): string {
   return path;
 }
 
-/** Bounded: a condition that never comes fails the test. */
+/** Bounded: a condition that never holds fails the test. */
 export async function until(condition: () => boolean | Promise<boolean>, seconds = 30): Promise<void> {
   for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
     if (await condition()) return;
-    // In real time: it looks at processes of their own, whose clock cannot be moved.
+    // In real time: this looks at separate processes, whose clock cannot be moved.
     await sleep(25);
   }
   throw new Error(`It did not come to pass within ${seconds} s.`);

@@ -115,7 +115,7 @@ describe("whose doing a refusal is", () => {
 describe("growth", () => {
   const growth = { above_tpm: 1_000_000, by: 0.5, per_seconds: 900 };
   const limits = { rpm: 1e9, tpm: 1e12 };
-  /** Input tokens of 10,000 each that get through in each of the minutes. */
+  /** How many calls of 10,000 input tokens get through in each minute. */
   function through(minutes: number, wanted: (minute: number) => number): number[] {
     const { ask } = account(limits, { growth });
     return Array.from({ length: minutes }, (_, minute) => {

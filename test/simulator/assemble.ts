@@ -1,4 +1,4 @@
-/** Adds the chunks of a stream up to the completion that they mean, as a client would. */
+/** Adds the chunks of a stream up to the completion that they stand for, as a client would. */
 interface Delta {
   role?: string;
   content?: string | null;

@@ -191,7 +191,7 @@ describe("the switches, as they are set", () => {
     expect(told(refused)).toEqual(refusals ? ["retry-after", "retry-after-ms", ...limit] : []);
     await control({ faults: [{ kind: "slow_down" }] });
     expect(told(await ask())).toEqual(refusals ? ["retry-after", "retry-after-ms", ...limit] : []);
-    // An outage is no refusal for the rate.
+    // An outage is not a refusal for the rate.
     await control({ faults: [{ kind: "503_slow_down" }] });
     expect(told(await ask())).toEqual(["retry-after", "retry-after-ms", ...(answers ? limit : [])]);
   });
@@ -204,7 +204,7 @@ describe("the switches, as they are set", () => {
     expect([await word(), await word()]).toEqual(["false", null]);
     expect(await word({ metadata: { simulate_fault: "409", simulate_should_retry: "true" } })).toBe("true");
     expect(await word({ metadata: { simulate_fault: "503", simulate_should_retry: "false" } })).toBe("false");
-    // Refused by the limits before the fault could come about.
+    // Refused by the limits before the fault could take effect.
     expect(await word({ metadata: { simulate_fault: "503", simulate_should_retry: "false" } })).toBeNull();
   });
 
