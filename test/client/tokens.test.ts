@@ -1,4 +1,4 @@
-/** A token function usually calls the page's own backend, which may take for ever. */
+/** A token function usually calls the page's own backend, which may take forever. */
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Sluice } from "../../client/index.ts";
 import { expectNothingOpen, FakeSocket, fakeTime, json, reader, refusal, settle, stage } from "./stage.ts";

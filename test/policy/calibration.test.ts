@@ -118,7 +118,7 @@ describe("a calibration", () => {
     expect(calibrate(taught(tooks).at(-1)!, RAW_MS).p50 / 200_000).toBeCloseTo(1, 1);
   });
 
-  // Law: whatever the waits, what is told are times, the later one for p95, and at most e⁶ times the estimate.
+  // Law: whatever the waits, p50 and p95 are finite times, p95 at least p50 and at most e⁶ times the estimate.
   it("bears any waits", () => {
     fc.assert(
       fc.property(

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { departuresUntil, worthTelling } from "../../policy/position.ts";
 
-/** The places that are told for a job that goes through `places`. */
+/** The places that a client is told while its job goes through `places`. */
 function toldOf(places: number[]): number[] {
   const told: number[] = [];
   for (const place of places) if (worthTelling(place, told.at(-1) ?? null)) told.push(place);

@@ -13,7 +13,7 @@ function open(storage: ReturnType<typeof openStorage>) {
   return { addresses, write: () => addresses.write(store) };
 }
 
-// Law: a number stands for one address for ever, whatever was forgotten or restarted meanwhile.
+// Law: a number stands for one address forever, whatever was forgotten or restarted meanwhile.
 it("each address has one number, and each number its address, though memory holds only some", () => {
   const storage = openStorage();
   const first = open(storage);

@@ -55,7 +55,8 @@ const POOL = { rpm: 60_000, tpm: 6_000_000, burst_seconds: 60, ramp_tpm: null };
 const LIKE: Load = { reserves: R, callMs: 30_000, keeps: 0, outcome: () => R / 4 };
 
 /**
- * Bob comes to alice, whose calls are like his, when those that spent a bucket at once have ended. How far behind, in largest jobs, he is after half a minute.
+ * Bob comes to alice, whose calls are like his, when those that spent a bucket at once have ended. Returns how far behind he is after half a minute, in
+ * largest jobs.
  */
 function behind(others: (world: ReturnType<typeof openWorld>) => void): number {
   const world = openWorld(POOL, { alice: LIKE, bob: LIKE, zed: LIKE }, [keyOf("zed", { rpm: 1 })]);

@@ -7,7 +7,7 @@ const R = 10_000;
 const POOL = { rpm: 60_000, tpm: 6_000_000, burst_seconds: 60, ramp_tpm: null };
 const LIKE: Load = { reserves: R, callMs: 30_000, keeps: 0, outcome: () => R / 4 };
 
-/** How far behind, in largest jobs, bob is, whose calls are like alice's, once those that spent a bucket at once have ended. */
+/** How far bob falls behind alice, whose calls are like his, once those that spent a bucket at once have ended, in largest jobs. */
 function behind(calls: number): number {
   const { desk, loads, ownerOf, play, starts } = openWorld(POOL, {
     alice: LIKE,

@@ -1,4 +1,4 @@
-/** What tenants share that reserve more than they use, and those beside them. */
+/** How a pool is shared between tenants that reserve more than they use and those beside them. */
 import { expect, it } from "vitest";
 import { openDesk } from "./desk.ts";
 

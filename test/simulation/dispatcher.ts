@@ -1,4 +1,4 @@
-/** A dispatcher: six header slots, late calls that ask again, settlements in batches, heartbeats. It forgets everything when it is made anew. */
+/** A dispatcher: six header slots, late calls that ask again, settlements in batches, heartbeats. It forgets everything when it restarts. */
 import { HEADER_SLOTS } from "../../policy/placement.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type { Held, Lease, Outcome, Settlement, Word } from "../../schemas/rpc.ts";

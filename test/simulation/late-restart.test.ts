@@ -1,4 +1,4 @@
-/** Calls that had to wait in their dispatchers leave late: a window holds no more of them, even if the coordinator was made anew while they waited. */
+/** Calls that had to wait in their dispatchers leave late: a window holds no more of them, even if the coordinator restarted while they waited. */
 import { expect, it } from "vitest";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import type { Outcome } from "../../schemas/rpc.ts";

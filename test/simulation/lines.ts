@@ -7,7 +7,7 @@ export type Faults = {
   double?: number;
   /** Probability that the coordinator dies before a turn is written, and again after it. */
   die?: number;
-  /** Probability that a dispatcher is made anew at each call that it is about to make. */
+  /** Probability that a dispatcher restarts at each call that it is about to make. */
   restart?: number;
   /** Faults end at this instant, ms; after that everything must finish. */
   until?: number;

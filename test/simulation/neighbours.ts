@@ -36,7 +36,7 @@ export type Seen = {
 
 type Running = { job: string; attempt: number; dispatcher: string; sender: Sender; endsAt: number };
 
-/** What each sender saw in `minutes`, and how often operators were told of what. */
+/** What each sender saw in `minutes`, and how often operators were told of each event. */
 export function play(senders: Sender[], minutes: number, limits: object = {}): { seen: Seen[]; told: Record<string, number> } {
   const settings = readSettings({
     SLUICE_POOLS: JSON.stringify({ p: { rpm: 500, tpm: 5_000_000, ramp_tpm: null, burst_seconds: 60, ...limits } }),

@@ -16,7 +16,7 @@ const SCALE = { rpm: 3_000, tpm: 6_000_000 };
 const MINUTES = 10;
 /** Fewer for strategies that are refused millions of times. */
 const THEIR_MINUTES = 4;
-/** Jobs that wait at the same time are off together: a run of twenty minutes shows half a dozen waits, not twenty thousand. */
+/** Estimates of jobs that wait at the same time are off together: a run of twenty minutes shows half a dozen waits, not twenty thousand. */
 const STEADY = [
   { minutes: 20, seeds: 24 },
   { minutes: 120, seeds: 4 },

@@ -37,7 +37,7 @@ export type Report = {
  */
 const DISPATCH_MS = { bucket: 150, window: 20 };
 
-/** What an operator would write who knows the upstream's rule, or one who leaves the burst to be learned. */
+/** What an operator who knows the upstream's rule would write, or one who leaves the burst to be learned. */
 export function settingsFor(rule: RuleName, scale: Scale, learns: Scene["learns"] = false): Settings {
   const { kind, seconds } = windowOf(rule);
   const known = { burst_seconds: seconds, window_seconds: kind === "bucket" ? null : seconds };
@@ -73,7 +73,7 @@ export function runStrategy(scene: Scene, make: (world: World, scale: Scale) => 
   return reportOf(scene, world, jobs, world.sends);
 }
 
-/** The most of a limit that a client can use whose calls differ by the jitter: a window loses the jitter, a bucket nothing. */
+/** The most of a limit that a client can use if its calls differ by the jitter: a window loses the jitter, a bucket nothing. */
 export function ceilingOf(rule: RuleName): number {
   const { kind, seconds } = windowOf(rule);
   return kind === "bucket" ? 1 : (seconds * 1_000) / (seconds * 1_000 + DELAY.most - DELAY.least);
