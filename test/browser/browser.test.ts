@@ -8,7 +8,7 @@ import { openBrowser, servePage } from "./support.ts";
 /** Two jobs at once, then two a second. */
 const BUDGET = { rpm: 120, tpm: 10_000_000, burst_seconds: 1 };
 
-/** What its backend gives the page: its own channel, to submit to and to read. */
+/** The token that a backend gives its page: it may read its own channel, and submit to it. */
 async function browserToken(service: { url: string }): Promise<string> {
   const { token } = await new Sluice({ url: service.url, token: "sk-dev-alice" }).createToken({
     channels: ["page"],
@@ -27,7 +27,7 @@ test("a page of another origin submits, sees its place fall and its text grow, l
   const page = await (await openBrowser()).newPage();
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(error.message));
-  // Last of all: they are to stand before the page's job still when it comes.
+  // Submitted as late as possible: these jobs must still be ahead of the page's job when it comes.
   await submitAll(
     service,
     Array.from({ length: 14 }, () => job({ channel: "others" }, { max_completion_tokens: 5 })),
@@ -44,7 +44,7 @@ test("a page of another origin submits, sees its place fall and its text grow, l
 
   const done = await ended(service, await page.evaluate(() => (window as unknown as { job: string }).job));
   const text = (done.response as { choices: { message: { content: string } }[] }).choices[0]!.message.content;
-  // It was cut in the middle, and nobody had to begin again.
+  // The text was cut off in the middle, and the job did not have to start over.
   expect(before.length).toBeLessThan(text.length);
   expect(text.startsWith(before)).toBe(true);
   expect(await shown("text")).toBe(text);

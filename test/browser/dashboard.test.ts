@@ -8,11 +8,11 @@ import { startUpstream } from "../e2e/support/upstream.ts";
 import { openBrowser } from "./support.ts";
 
 const BUDGET = { rpm: 10_000, tpm: 10_000_000 };
-/** Upstream's headers tell the same limits: lower ones would be followed. */
+/** The simulator has the same limits, because the service would follow lower ones in its headers. */
 const VARS = { SLUICE_POOLS: pools(BUDGET), SIMULATOR_SETTINGS: JSON.stringify(enforced({ ...BUDGET, burst_seconds: 60 })) };
 const OPERATOR = "sk-dev-operator";
 
-/** The page, and what the browser had to complain of: its policy, and errors that nobody caught. */
+/** The page, and the browser's complaints: breaches of the content security policy, and uncaught errors. */
 async function openPage(url: string): Promise<{ page: Page; complaints: string[] }> {
   const page = await (await openBrowser()).newPage();
   const complaints: string[] = [];
@@ -33,7 +33,7 @@ const card = (page: Page, pool: string) => page.getByRole("article", { name: poo
 const press = (page: Page, name: string | RegExp) => page.getByRole("button", { name, exact: true }).click();
 const shows = async (page: Page, pool: string, text: string | RegExp) => card(page, pool).filter({ hasText: text }).waitFor();
 const told = (page: Page, text: string) => page.getByText(text, { exact: true }).waitFor();
-/** Of what was done. */
+/** Waits for the message about what was done. */
 const said = (page: Page, text: string) => page.locator("#said", { hasText: text }).waitFor();
 
 test("an operator enters a key, sees the queue change, pauses and resumes a pool, sets a limit; the page finds back to a service that was gone", async () => {
@@ -51,7 +51,7 @@ test("an operator enters a key, sees the queue change, pauses and resumes a pool
 
   await press(page, "Pause pool gpt-5-mini");
   await page.getByText("No call of this pool starts any more.").waitFor();
-  // A key that is pressed too early answers no.
+  // Enter, pressed too early, means no.
   await page.keyboard.press("Enter");
   await page.getByRole("dialog").waitFor({ state: "hidden" });
   await shows(page, "gpt-5-mini", "normal");
@@ -90,7 +90,7 @@ test("an operator enters a key, sees the queue change, pauses and resumes a pool
   const set = await fetch(`${service.url}/v1/pools/gpt-5-mini`, { headers: { authorization: `Bearer ${OPERATOR}` } });
   expect(await set.json()).toMatchObject({ limits: { rpm: 4_321 }, overrides: { rpm: 4_321 } });
 
-  // It is kept for this tab, until somebody has it forgotten.
+  // The key is kept for this tab until the user has it forgotten.
   await page.reload();
   await told(page, "Live");
   await press(page, "Forget the key");
@@ -151,7 +151,7 @@ test("out of sight for a minute -> the page asks nothing any more; in sight agai
   await told(page, "Live");
 });
 
-/** Were any of it taken for markup, it would say so. */
+/** Sets `window.hurt` if any of it is treated as markup. */
 const MARKUP = '<img src="x:" onerror="window.hurt=1"><script>window.hurt=1</script>';
 
 test("names and messages that are markup -> are shown as they are written, and do nothing", async () => {
@@ -164,7 +164,7 @@ test("names and messages that are markup -> are shown as they are written, and d
   const service = await startService({ vars: { SLUICE_POOLS: all, ...callsTo(upstream) } });
   await submitAll(service, [job()]);
   const { complaints, page } = await openPage(service.url);
-  // No key names such a tenant. Let one come all the same, for once.
+  // No key names such a tenant, so the stream's answer is faked to contain one.
   await page.route("**/v1/queue/stream", async (route) => {
     const headers = { authorization: `Bearer ${OPERATOR}` };
     const state = await (await fetch(`${service.url}/v1/queue`, { headers })).json();

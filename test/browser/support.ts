@@ -8,17 +8,17 @@ import { onTestFinished } from "vitest";
 
 const root = join(import.meta.dirname, "../..");
 
-/** @throws unless CHROMIUM_PATH names one. */
+/** @throws unless CHROMIUM_PATH names a browser */
 export async function openBrowser(): Promise<Browser> {
   const executablePath = process.env.CHROMIUM_PATH;
   if (!executablePath) throw new Error("CHROMIUM_PATH names the browser, e.g. /usr/bin/chromium.");
-  // Chromium does not run as root in its sandbox.
+  // As root, Chromium does not run in its sandbox.
   const browser = await chromium.launch({ executablePath, chromiumSandbox: process.getuid?.() !== 0 });
   onTestFinished(() => browser.close());
   return browser;
 }
 
-/** Serves the page, the built client, and what a backend tells its page. */
+/** Serves the page, the built client, and what a page's backend would tell it. */
 export async function servePage(told: { job: object; token: () => Promise<string> }): Promise<string> {
   const server = createServer(async (request, response) => {
     const path = request.url ?? "/";

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  // Apart from the others: these need a browser.
+  // Separate from the other tests, because these need a browser.
   test: {
     root: join(import.meta.dirname, "../.."),
     include: ["test/browser/**/*.test.ts"],

@@ -1,4 +1,4 @@
-/** One cell of the crash matrix: jobs are submitted, objects die once at a given step, and the books are looked through afterwards. */
+/** One cell of the crash matrix: jobs are submitted, objects die once at a given step, and afterwards the books are audited. */
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { expect } from "vitest";
 import type { Job } from "../../schemas/job.ts";
@@ -17,11 +17,11 @@ export type Step = {
   name?: string;
   called: () => DurableObjectStub;
   caller: () => DurableObjectStub;
-  /** What upstream makes of the nth call for a job, from 1; null is an answer. */
+  /** How upstream refuses the nth call for a job, from 1; null: it answers. */
   upstream?: (nth: number) => Response | null;
-  /** Somebody watches, and wants deltas. */
+  /** A client watches the channel, with deltas. */
   watched?: boolean;
-  /** Upstream is called before the crash, where that can be, and answers only after it. */
+  /** Upstream is called before the crash, where that is possible, and answers only after it. */
   slow?: boolean;
   /** How the jobs end. */
   end?: "completed" | "failed";
@@ -31,7 +31,7 @@ const theMailbox = () => mailbox("alice", CHANNEL);
 const theDispatcher = () => dispatcher();
 const theCoordinator = () => coordinator();
 
-/** Every method by which objects talk about a job on its way. */
+/** Every method by which objects talk to each other about a job. */
 export const STEPS: Step[] = [
   { method: "coordinator.enqueue", called: theCoordinator, caller: theMailbox },
   { method: "dispatcher.start", called: theDispatcher, caller: theCoordinator },
@@ -81,7 +81,7 @@ function keepLedger(step: Step, stand: Stand): Ledger {
   return ledger;
 }
 
-/** Time goes on, and what is due happens, until nothing is left to do. */
+/** Moves the clock and rings alarms until nothing is left to do. */
 async function settled(): Promise<void> {
   await until(async () => {
     await advanceTo(world.now + 2_000);
@@ -96,7 +96,7 @@ const queue = async () => (await call<QueueState>("GET", "/v1/queue", undefined,
 const jobs = async () => (await call<{ data: Job[] }>("GET", `/v1/jobs?channel=${CHANNEL}&limit=100`)).body.data;
 
 export async function dieAt(step: Step, moment: Moment, victim: Victim): Promise<void> {
-  // Leases must not run out while the clock is moved and their dispatchers live.
+  // Leases must not run out while the clock is moved and their dispatchers are alive.
   world.heartbeatMs = 10;
   const stand = standAt(step.method, moment);
   const ledger = keepLedger(step, stand);
@@ -125,7 +125,7 @@ export async function dieAt(step: Step, moment: Moment, victim: Victim): Promise
   for (const pool of (await queue()).pools) expect(pool).toMatchObject({ in_flight: 0, depth: 0, scheduled: 0, tenants: [] });
 }
 
-/** One end, one of upstream's answers, and no call that the job does not report. */
+/** Checks that the job ended once, with one of upstream's answers, and that it reports every call. */
 async function audit(job: Job, seen: { calls: number; refused: number; answers: string[] }, end: Job["status"]): Promise<void> {
   const { body: whole } = await call("GET", `/v1/jobs/${job.id}`);
   expect(whole.status).toBe(end);

@@ -1,6 +1,6 @@
 /**
- * Law: whatever dies between two steps of a job, it ends once, with an answer that upstream gave, and no call that upstream
- * saw is missing from the job's own count.
+ * Law: whatever dies between two steps of a job, the job ends once, with an answer that upstream gave, and every call that upstream
+ * saw is in the job's own count.
  */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, it } from "vitest";

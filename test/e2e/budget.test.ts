@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { drained, EMPTY, job, type Ledger, ledger, listed, queue, submit, submitAll, until } from "./support/client.ts";
 import { callsTo, crash, enforced, pools, startAgain, startService, startSimulator, stateDirectory } from "./support/service.ts";
 
-/** A third tenant, which spends the burst before the two that are to share begin. */
+/** A third tenant, "first", spends the burst before the two tenants that are to share begin. */
 const SLUICE_KEYS = JSON.stringify([
   { key_sha256: createHash("sha256").update("sk-first").digest("hex"), tenant: "first" },
   { key_sha256: createHash("sha256").update("sk-heavy").digest("hex"), tenant: "heavy", weight: 3 },
@@ -15,14 +15,14 @@ function jobs(count: number, name: string, more: (n: number) => Record<string, u
   );
 }
 
-/** In the order in which they reached upstream: the keys of its ledger. */
+/** The names in the order in which their calls reached upstream, which is the order of its ledger's keys. */
 function arrivals({ calls_by_key }: Ledger, names: string[]): string[] {
   return Object.keys(calls_by_key)
     .map((key) => key.slice(0, key.lastIndexOf("-")))
     .filter((name) => names.includes(name));
 }
 
-/** The greatest lead of one name over the other, by weight, for as long as both have calls to come. */
+/** The greatest lead of one name over the other, by weight, while both still have calls to come. */
 function greatestLead(order: string[], [a, b]: [string, string], weight = 1): number {
   const both = Math.min(order.lastIndexOf(a), order.lastIndexOf(b)) + 1;
   const counts = { [a]: 0, [b]: 0 };
@@ -69,7 +69,7 @@ test("tokens are scarce, sizes differ, upstream adds prompt and answer -> no 429
   const budget = { rpm: 6_000, tpm: 120_000, burst_seconds: 2.5 };
   const simulator = await startSimulator({ ...enforced(budget), charge: "sum", speed: 10 });
   const service = await startService({ vars: { ...callsTo(simulator), SLUICE_POOLS: pools(budget), SLUICE_KEYS } });
-  // What is reserved is what is used, lest what is given back shift the shares.
+  // Jobs use exactly what they reserve: refunds would shift the shares.
   const sized = (tokens: (n: number) => number) => (n: number) => {
     const max = tokens(n);
     return { max_completion_tokens: max, metadata: { simulate_key: "", simulate_tokens: String(max) } };

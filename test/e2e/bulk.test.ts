@@ -9,7 +9,7 @@ import { answer, startUpstream } from "./support/upstream.ts";
 const WIDE = pools({ rpm: 1_000_000, tpm: 1_000_000_000 });
 const JSONL = { "content-type": "application/jsonl" };
 
-/** Long texts are compared by `===`: a difference of megabytes helps nobody. */
+/** Long texts are compared by `===`: a diff of megabytes would help nobody. */
 function textOf({ response }: Job): string | undefined {
   return (response as { choices: { message: { content: string } }[] }).choices[0]?.message.content;
 }

@@ -9,7 +9,7 @@ import { pools, startService, stateDirectory } from "./support/service.ts";
 const root = join(import.meta.dirname, "../..");
 const run = promisify(execFile);
 
-/** A program of somebody else's, in a directory of its own, with the packed client and nothing more. */
+/** Sets up somebody else's program: a directory of its own, with the packed client and nothing more. */
 async function install(): Promise<string> {
   const directory = stateDirectory();
   const packed = await run("npm", ["pack", join(root, "client"), "--pack-destination", directory, "--json"], { cwd: root });
@@ -54,7 +54,7 @@ test("the README's WebSocket, in plain Node -> it is told an answer many windows
   const service = await startService({ vars: { SLUICE_POOLS: pools(limits), SIMULATOR_SETTINGS: simulator } });
   const example = exampleOf("README.md", /```js\n(const socket [\s\S]*?)```/);
   const file = join(stateDirectory(), "socket.js");
-  // Said by the example's own socket: that it will be told whatever comes.
+  // Printed by the example's own socket once its subscription is confirmed.
   const announce = 'socket.addEventListener("message", ({ data }) => JSON.parse(data).type === "subscribed" && console.log("subscribed"));';
   writeFileSync(file, `${example.replace("ws://127.0.0.1:8787", service.url.replace("http", "ws"))}${announce}`);
   const child = spawn(process.execPath, [file]);
@@ -70,7 +70,7 @@ test("the README's WebSocket, in plain Node -> it is told an answer many windows
   expect(output).toMatch(new RegExp(`^${id} \\d+ completed `, "m"));
 });
 
-/** Each `@ts-expect-error` fails if there is none: the types would then say nothing. */
+/** A `@ts-expect-error` without an error fails to compile: the types would then check nothing. */
 const TYPED = `import { type Event, isEnd, type Job, type JobInput, RateLimitError, Sluice, textOf } from "sluice-client";
 const messages = [{ role: "user", content: "Hello." }];
 export const input: JobInput = { request: { model: "m", messages, temperature: 1 }, channel: null, retry: "safe", metadata: { a: "b" } };

@@ -61,7 +61,7 @@ test("the service is killed and started again under a subscription -> every job'
   await until("the first tokens", () => told.filter(({ event }) => event === "delta").length > 40);
   await crash(before);
   const after = await startAgain(before, state, writing);
-  // Not waited for the subscription: these may come while it is not there.
+  // Does not wait for the subscription: these may come while it is away.
   const later = await all(sluice(after).submitMany(Array.from({ length: 5 }, () => input("tv"))));
   const ids = [...jobs, ...later].map((each) => (each.ok ? each.job.id : "refused"));
   await until("all ends", () => told.filter(isEnd).length === ids.length);
@@ -113,7 +113,7 @@ test("a job's stream, left in the middle and taken up again -> the text is the r
   }
   expect(parts).toBeGreaterThan(12);
   expect((await client.get(id)).status).toBe("completed");
-  // Once more from the middle, when all is over.
+  // Once more from the middle, after the end.
   let rest = "";
   for await (const event of client.stream(id, { after: 5 })) rest += textOf(event);
   expect(text.endsWith(rest) && rest.length > 0).toBe(true);
@@ -193,7 +193,7 @@ test("a consumer dies in the middle, and so does the service -> another under it
   }
   await crash(before);
   const after = await startAgain(before, state, vars);
-  // An end that was in hand, or acked as everything died, comes again; none is left out.
+  // An end that was being dealt with, or acked just as everything died, comes again; none is left out.
   for await (const event of sluice(after).subscribe("desk", { consumer: "billing" })) {
     if (isEnd(event)) dealt.add(event.job);
     if (dealt.size === 60) break;

@@ -7,7 +7,7 @@ import { callsTo, crash, enforced, pools, startAgain, startService, startSimulat
 
 const JOBS = 500;
 const CHANNELS = ["a", "b", "c", "d"];
-/** One in five has no channel, and nobody watches it. */
+/** One job in five has no channel and is not watched. */
 const channelOf = (n: number) => (n % 5 === 4 ? undefined : CHANNELS[n % 5]);
 const BUDGET = { rpm: 1_800, tpm: 100_000_000, burst_seconds: 4 };
 
@@ -17,11 +17,11 @@ function jobNumber(n: number): Record<string, unknown> {
     messages: [{ role: "user", content: `Question ${n}` }],
     metadata: { simulate_key: `key-${n}`, simulate_tokens: String(40 + (n % 80)) },
   };
-  // Whoever watched a part of an answer sees a second one begin: that must be allowed.
+  // A watcher who has seen part of an answer sees a second one begin: the job must allow that.
   return job({ metadata: { n: String(n) }, ...(channel === undefined ? {} : { channel, retry: "always" }) }, request);
 }
 
-/** Submits until the service has answered, through crashes: the key makes one job of all attempts. */
+/** Submits again and again, through crashes, until the service answers: the idempotency key makes one job of all tries. */
 function submitSurely(service: () => Runtime, n: number): Promise<string> {
   return until(`job ${n} to be accepted`, async () => {
     const sent = { body: jobNumber(n), headers: { "idempotency-key": `key-${n}` } };
@@ -56,14 +56,14 @@ test("killed twice with 500 jobs queued, running and done -> every job ends once
   let service = await startService({ state, vars });
   const numbers = Array.from({ length: JOBS }, (_, n) => n);
   let followers = await followAll(service, chronicle, ids);
-  // At one blow, so that they queue up however slow this machine is.
+  // All in one request, so that they queue up however slow this machine is.
   const first = await submitAll(service, numbers.slice(0, 420).map(jobNumber));
   for (const [n, { id }] of first.entries()) ids[n] = id;
   await until("jobs in every state", async () => {
     const { depth, in_flight } = await queue(service);
     return chronicle.ends > 40 && in_flight > 5 && depth > 50;
   });
-  // The rest is being submitted while it dies.
+  // The rest is being submitted while the service dies.
   const rest = each(numbers.slice(420), 16, async (n) => {
     ids[n] = await submitSurely(() => service, n);
   });
@@ -93,7 +93,7 @@ test("killed twice with 500 jobs queued, running and done -> every job ends once
   expect(followers.flatMap(({ errors }) => errors)).toEqual([]);
 
   const books = await ledger(simulator);
-  // A call that was refused for the rate is no attempt, but was made: told first, for it would look unreported.
+  // Checked first: a call that was refused for the rate is not an attempt, but was made, and would look unreported below.
   expect(books.rejected_429).toEqual({ requests: 0, tokens: 0 });
   const unreported = [...jobs.values()].filter((each) => {
     const calls = books.calls_by_key[`key-${each.metadata?.n}`] ?? 0;

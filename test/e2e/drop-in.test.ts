@@ -1,4 +1,4 @@
-/** An existing program, written for OpenAI and pointed at Sluice: nothing else of it is changed. */
+/** An existing program, written for OpenAI and pointed at Sluice; nothing else in it is changed. */
 import OpenAI, { RateLimitError } from "openai";
 import { expect, test } from "vitest";
 import { ledger, listed, queue, until } from "./support/client.ts";
@@ -6,7 +6,7 @@ import { callsTo, crash, enforced, pools, startAgain, startService, startSimulat
 
 const BUDGET = { rpm: 600, tpm: 100_000_000, burst_seconds: 1 };
 
-/** What the program does: so many questions at once. */
+/** What the program does: asks this many questions at once. */
 async function program(baseURL: string, questions: number, options: object = {}): Promise<PromiseSettledResult<string>[]> {
   const client = new OpenAI({ baseURL: `${baseURL}/v1`, apiKey: "sk-dev-alice", ...options });
   const ask = async (n: number) => {
@@ -23,7 +23,7 @@ async function program(baseURL: string, questions: number, options: object = {})
 const failed = (results: PromiseSettledResult<string>[]) => results.flatMap((each) => (each.status === "rejected" ? [each.reason] : []));
 
 test("more calls at once than the budget holds -> straight at upstream most fail with 429; here all are answered, and upstream refuses none", async () => {
-  // Calls that left in time may come a second late where the machine is busy: upstream holds as much more.
+  // On a busy machine, calls that left in time may arrive a second late: upstream's burst is that much larger.
   const limits = enforced({ ...BUDGET, burst_seconds: 2 });
   const upstream = await startSimulator({ speed: 0, ...limits });
   const straight = failed(await program(upstream.url, 60));

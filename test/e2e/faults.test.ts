@@ -8,7 +8,7 @@ import { Follower } from "./support/follower.ts";
 import { callsTo, crash, pools, startService, startSimulator } from "./support/service.ts";
 
 const SLUICE_POOLS = pools({ rpm: 100_000, tpm: 100_000_000 });
-/** An answer of some forty tokens comes within 200 ms, the first byte within 100. */
+/** An answer of about forty tokens takes up to 200 ms, its first byte up to 100 ms. */
 const UPSTREAM = { speed: 5, limits: { "gpt-5-mini*": { rpm: 100_000, tpm: 100_000_000 } } };
 /** Seconds. */
 const SLUICE_TIMEOUTS = JSON.stringify({ first_byte: 2, idle: 2, total: 20 });
@@ -19,7 +19,7 @@ async function start() {
   return { simulator, service };
 }
 
-/** A call that fails `times` times in this way, then succeeds. */
+/** A job whose call fails `times` times in this way, then succeeds. */
 function faulty(kind: string, more: Record<string, unknown> = {}, times = 1): Record<string, unknown> {
   const key = `${kind} ${JSON.stringify(more)}`;
   const metadata = { simulate_fault: kind, simulate_fault_times: String(times), simulate_key: key, simulate_tokens: "40" };
@@ -41,7 +41,7 @@ test("upstream answers 500 for a while -> every job completes, nothing is suspec
   expect(done.filter(({ status }) => status !== "completed")).toEqual([]);
   expect(done.every(({ attempts, possible_duplicates }) => attempts > 1 && possible_duplicates === 0)).toBe(true);
   const books = await ledger(simulator);
-  // While upstream was taken for down, probes alone were sent, and they used up no attempt.
+  // While upstream was considered down, only probes were sent, and they used up no attempt.
   const probes = done.map(({ attempts }, n) => books.calls_by_key[`k${n}`]! - attempts);
   expect(Math.min(...probes)).toBe(0);
   expect(probes.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(2);
@@ -85,15 +85,15 @@ test.each([
   expect((await ledger(simulator)).calls).toBe(0);
 });
 
-/** Ends of which upstream said nothing: it may have done, and billed, the work. */
+/** Faults that leave the outcome unknown: upstream may have done, and billed, the work. */
 const UNKNOWN = ["hang", "slow_headers", "truncate", "break", "malformed", "stream_error"];
-/** Upstream has said that it did not. */
+/** Faults by which upstream says that it did not do the work. */
 const KNOWN = ["500", "503"];
-/** A wait, not an attempt. */
+/** Faults that make a job wait and do not count as an attempt. */
 const WAITS = ["429", "slow_down"];
 
 test.each([
-  // The simulator by itself cannot break a connection before the headers: workerd answers 500 for it.
+  // The standalone simulator cannot break a connection before the headers: workerd answers 500 for it.
   { upstream: "over the network", unknown: UNKNOWN },
   { upstream: "built in", unknown: [...UNKNOWN, "reset"] },
 ])("upstream, $upstream, fails once in each way -> called again; a duplicate is suspected where the outcome is unknown", async (each) => {
@@ -124,7 +124,7 @@ test("a call breaks off -> called again or not, as the job's policy says and as 
   const cases: { more: Record<string, unknown>; told: [string, number, number] }[] = [
     { more: { retry: "never" }, told: ["failed", 1, 1] },
     { more: { retry: "safe", channel: "unseen" }, told: ["completed", 2, 2] },
-    // The beginning of an answer must not be followed by another one in silence.
+    // Once a watcher has seen the beginning of an answer, another one must not follow silently.
     { more: { retry: "safe", channel: "seen" }, told: ["failed", 1, 1] },
     { more: { retry: "always", channel: "seen" }, told: ["completed", 2, 2] },
   ];

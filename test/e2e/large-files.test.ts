@@ -1,4 +1,4 @@
-/** The largest files that there may be, beside programs that wait for their answers. */
+/** The largest files that are allowed, beside programs that wait for their answers. */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import OpenAI, { toFile } from "openai";
@@ -13,7 +13,7 @@ const line = (n: number) => {
   return JSON.stringify({ custom_id: `r${n}`, method: "POST", url: "/v1/chat/completions", body });
 };
 
-/** Asks again and again, and says how long it waited at the most, ms. In a thread of its own: to send a large file holds up whoever sends it. */
+/** Asks again and again and reports its longest wait, ms. In a thread of its own, because sending a large file blocks the sender's thread. */
 const OTHER = `
   const { parentPort, workerData } = require("node:worker_threads");
   let worst = 0;
@@ -31,7 +31,7 @@ const OTHER = `
   })();
 `;
 
-/** How long the work takes, and how long another program waits for an answer meanwhile, at the most; ms. */
+/** How long the work takes, and the longest wait of another program for an answer meanwhile; ms. */
 async function beside(url: string, work: () => Promise<unknown>): Promise<{ took: number; worst: number }> {
   const other = new Worker(OTHER, { eval: true, workerData: `${url}/healthz` });
   await once(other, "online");
@@ -46,7 +46,7 @@ async function beside(url: string, work: () => Promise<unknown>): Promise<{ took
 
 test("a file of nearly 200 MB is uploaded, and checked -> others are answered meanwhile", async () => {
   const port = await freePort();
-  // A process of its own, as the programs have.
+  // A process of its own, separate from the programs that call it.
   await npmStart(port, stateDirectory());
   const url = `http://127.0.0.1:${port}`;
   const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "sk-dev-alice", maxRetries: 0 });
@@ -55,11 +55,11 @@ test("a file of nearly 200 MB is uploaded, and checked -> others are answered me
   const uploaded = await beside(url, async () => {
     file = (await client.files.create({ file: input, purpose: "batch" })).id;
   });
-  // A share of what went on at the same time, not a time: who is held up waits for all of it.
+  // A share of the time that the work took, not an absolute time: a program that is held up waits for all of it.
   expect(uploaded.worst).toBeLessThan(uploaded.took / 3);
   const checked = await beside(url, async () => {
     let batch = await client.batches.create({ input_file_id: file, endpoint: "/v1/chat/completions", completion_window: "24h" });
-    // In real time, between two looks; the test's own time-out bounds it.
+    // Real time passes between two polls; the test's own timeout bounds it.
     while (batch.status === "validating") {
       await new Promise((done) => setTimeout(done, 100));
       batch = await client.batches.retrieve(batch.id);

@@ -1,13 +1,13 @@
-/** Who comes while others keep the service busy. */
+/** New connections while others keep the service busy. */
 import { Agent, request } from "node:http";
 import { expect, test } from "vitest";
 import type { Runtime } from "../../scripts/runtime.ts";
 import { job } from "./support/client.ts";
 import { pools, startService } from "./support/service.ts";
 
-/** Enough that the next request always lies there before workerd reads it. */
+/** Enough that a next request is always waiting when workerd comes to read one. */
 const LANES = 64;
-/** A newcomer may be passed by so many. */
+/** Limit on how many requests may pass a newcomer. */
 const PASSED = 4 * LANES;
 
 function call(service: Runtime, path: string, agent: Agent | false, body?: object): Promise<number> {

@@ -64,13 +64,13 @@ test("the state is in use, or the port taken -> said in one line, and whoever ru
   await expect(npmStart(port, stateDirectory())).rejects.toThrow(new RegExp(`sluice: Port ${port} on 127\\.0\\.0\\.1 is taken`));
   const { status } = await call(place, "GET", "/healthz");
   expect(status).toBe(200);
-  // Ctrl-C: the terminal tells the whole group.
+  // Ctrl-C: the terminal signals the whole process group.
   process.kill(-first.child.pid!, "SIGINT");
   await first.exited;
   await gone(first.workerd);
 });
 
-/** The README's curl lines about one job and the queue, for another port. */
+/** The README's curl lines about one job and the queue, with another port. */
 function readmeLines(port: number): string[] {
   const text = readFileSync(join(import.meta.dirname, "../../README.md"), "utf8");
   const blocks = [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block!.replaceAll("\\\n", " "));

@@ -12,7 +12,7 @@ const vars = {
   SIMULATOR_SETTINGS: JSON.stringify({ speed: 0, limits: { "gpt-5-mini*": { rpm: 1e6, tpm: 1e9 } } }),
 };
 
-/** Each takes three file descriptors here (two are the front's) and two in workerd. */
+/** Idle sockets. Each takes three file descriptors here (two are the front's) and two in workerd. */
 const IDLE = 5_000;
 
 test("thousands of idle sockets -> an event still reaches the one that subscribed, and all close as they asked", async ({ annotate }) => {
@@ -45,7 +45,7 @@ test("one client never reads -> the others get every event of the channel, and t
   const near = await Follower.connect(service, chronicle, { near: "busy" });
   const far = await Follower.connect(service, chronicle);
   for (const follower of [near, far]) await follower.subscribe({ channel: "busy", deltas: true });
-  // In the same mailbox as one of the others, and in the same lobby as the other.
+  // One stalls in the mailbox of `near`; eight stall elsewhere, so that one of them shares a lobby with `far`.
   const stalled = await each(["/v1/subscribe?channel=busy", ...Array.from({ length: 8 }, () => "/v1/subscribe")], 1, async (path) => {
     const socket = await RawSocket.open(service, path);
     socket.stall();
@@ -64,7 +64,7 @@ test("one client never reads -> the others get every event of the channel, and t
   await annotate(`workerd ${before} -> ${memoryOf(service)} MB`);
   expect(chronicle.breaches).toEqual([]);
   expect(jobs.flatMap((each) => chronicle.fault(each) ?? [])).toEqual([]);
-  // The stalled ones had more to read than any buffer of the kernel takes.
+  // The stalled sockets had more to read than any of the kernel's buffers holds.
   expect(jobs.reduce((sum, { id }) => sum + JSON.stringify(chronicle.events(id)).length, 0)).toBeGreaterThan(16_000_000);
 
   for (const socket of stalled) socket.destroy();
@@ -84,7 +84,7 @@ test("clients come and go, some without a word -> whoever resumes by seq gets th
   );
   const ids = jobs.map(({ id }) => id);
   const complete = () => ids.every((id) => chronicle.names(id).at(-1) === "completed");
-  // By channel and by job, from the place where the last one broke off.
+  // Resumes by channel or by job, from where the last follower left off.
   for (let round = 0; round < 60 && !complete(); round++) {
     const follower = await Follower.connect(service, chronicle, round % 2 === 0 ? { near: "tv" } : {});
     const after = chronicle.after(ids);
@@ -126,12 +126,12 @@ function memoryOf({ pid }: Runtime): number {
   return Math.round(Number(/VmRSS:\s+(\d+)/.exec(textAt(`/proc/${pid}/status`))?.[1] ?? Number.NaN) / 1_024);
 }
 
-/** Of this process, which workerd inherits. */
+/** The limit of this process, which workerd inherits. */
 function openFilesAllowed(): number {
   return Number(/Max open files\s+(\d+)/.exec(textAt("/proc/self/limits"))?.[1] ?? 1_024);
 }
 
-/** "" where there is no /proc. */
+/** The text of a file; "" where there is no /proc. */
 function textAt(path: string): string {
   try {
     return readFileSync(path, "utf8");

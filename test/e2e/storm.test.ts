@@ -19,7 +19,7 @@ test("killed five times while clients submit, cancel, come and go -> the same la
   let service = await startService({ state, vars });
   let over = false;
 
-  /** Follows for a while, goes away, and resumes; from the channel's mailbox or another, by channel or by job. */
+  /** Follows for a while, goes away and resumes: from the channel's mailbox or another, by channel or by job. */
   const comeAndGo = async (near: boolean, byJob: boolean) => {
     while (!over) {
       const follower = await Follower.connect(service, chronicle, near ? { near: "s" } : {}).catch(() => null);
@@ -40,7 +40,7 @@ test("killed five times while clients submit, cancel, come and go -> the same la
     }
   };
 
-  /** Until the service has answered, through crashes. */
+  /** Calls again and again, through crashes, until the service answers. */
   const surely = (method: string, path: string, sent: Parameters<typeof call>[3]) =>
     until(`${method} ${path}`, async () => {
       const answer = await call(service, method, path, sent).catch(() => null);
@@ -58,7 +58,7 @@ test("killed five times while clients submit, cancel, come and go -> the same la
       const { id } = accepted.body;
       ids[n] = id;
       if (!cancels(n)) return;
-      // Half of them at once, half when they run.
+      // Half are cancelled at once, half when they run.
       if (n % 20 === 3) await until("it to run", () => chronicle.names(id).length > 1);
       expect((await surely("POST", `/v1/jobs/${id}/cancel`, {})).status).toBe(200);
     },
@@ -77,7 +77,7 @@ test("killed five times while clients submit, cancel, come and go -> the same la
   const jobs = [...(await listed(service)).values()];
   expect(jobs.map(({ id }) => id).sort()).toEqual([...ids].sort());
   await until("the last events", () => jobs.every(({ id, status }) => chronicle.names(id).at(-1) === status));
-  // Whoever followed the channel alone may have met a job in mid-course: what came before is asked for.
+  // A follower of the channel alone may have met a job halfway: this one asks for what came before.
   const last = await Follower.connect(service, chronicle);
   await last.subscribe({ jobs: ids, after: chronicle.after(ids), deltas: true });
   await until("what came before", () => jobs.every((each) => chronicle.fault(each) === null), 250).catch(() => {});
@@ -87,7 +87,7 @@ test("killed five times while clients submit, cancel, come and go -> the same la
   expect(chronicle.breaches).toEqual([]);
   expect(jobs.flatMap((each) => chronicle.fault(each) ?? [])).toEqual([]);
   expect([...errors, ...last.errors]).toEqual([]);
-  // One that was to be cancelled may have been faster.
+  // A job that was to be cancelled may have completed first.
   const wrong = jobs.filter(({ status, metadata }) => status !== "completed" && !(status === "cancelled" && cancels(Number(metadata?.n))));
   expect(wrong).toEqual([]);
   expect(await queue(service)).toEqual(EMPTY);

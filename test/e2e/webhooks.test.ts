@@ -16,7 +16,7 @@ const vars = { SIMULATOR_SETTINGS: JSON.stringify({ speed: 0 }) };
 
 type Received = { path: string; headers: IncomingHttpHeaders; body: string };
 
-/** A receiver that keeps what it was sent, and answers as told; the nth request counts from 1. */
+/** A receiver that keeps what it was sent and answers with `answer`; `nth` counts from 1. */
 async function startReceiver(answer: (response: ServerResponse, nth: number) => void): Promise<{ url: string; received: Received[] }> {
   const received: Received[] = [];
   const server = createServer(async (request, response) => {

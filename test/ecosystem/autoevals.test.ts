@@ -1,9 +1,9 @@
-/** Braintrust's autoevals: a model judges answers. It reads the base URL and the key from the environment, and brings an `openai` package of its own. */
+/** Braintrust's autoevals: a model judges answers. It reads the base URL and the key from the environment and brings its own `openai` package. */
 import { ClosedQA, Factuality, LLMClassifierFromTemplate } from "autoevals";
 import { afterEach, expect, test, vi } from "vitest";
 import { KEY, openStage, straight, times } from "./stage.ts";
 
-/** A model that autoevals asks by chat completions; those of GPT-5 it asks by the Responses API. */
+/** A model that autoevals calls through chat completions; GPT-5 models it calls through the Responses API. */
 const JUDGE = "gpt-4.1-mini";
 
 afterEach(() => vi.unstubAllEnvs());

@@ -1,18 +1,18 @@
-/** `npm start` over an upstream that enforces a small budget, for programs that know of neither. */
+/** `npm start` over an upstream that enforces a small budget, for programs that know about neither. */
 import { ledger } from "../e2e/support/client.ts";
 import { freePort, npmStart } from "../e2e/support/npm.ts";
 import { callsTo, startSimulator, stateDirectory } from "../e2e/support/service.ts";
 
 export const MODEL = "gpt-5-mini";
 export const KEY = "sk-dev-alice";
-/** Ten calls a second, and little of a burst: whoever sends more at once must wait, or is refused by upstream. */
+/** Ten calls a second and a small burst: a program that sends more at once must wait, or upstream refuses it. */
 const LIMITS = { rpm: 600, tpm: 100_000_000 };
-/** The pool knows less of a burst than upstream has: on a busy machine calls overtake each other by more than a second. */
+/** The pool's burst is smaller than upstream's: on a busy machine, calls overtake each other by more than a second. */
 const BURST_SECONDS = { pool: 1, upstream: 3 };
 
 export type Stage = { baseURL: string; refused: () => Promise<number>; completed: () => Promise<number> };
 
-/** `models`: of the pool, whose limits upstream enforces. */
+/** `models`: those of the pool whose limits upstream enforces. */
 export async function openStage(models = `${MODEL}*`): Promise<Stage> {
   const upstream = await startSimulator(enforcing(models));
   const pools = { small: { models: [models], ...LIMITS, burst_seconds: BURST_SECONDS.pool }, default: { rpm: 100_000, tpm: 100_000_000 } };
@@ -25,7 +25,7 @@ export async function openStage(models = `${MODEL}*`): Promise<Stage> {
   return { baseURL: `http://127.0.0.1:${port}/v1`, refused, completed: async () => (await ledger(upstream)).completed };
 }
 
-/** Upstream by itself, with the same limits. */
+/** Upstream alone, with the same limits. */
 export async function straight(models = `${MODEL}*`): Promise<{ baseURL: string }> {
   return { baseURL: `${(await startSimulator(enforcing(models))).url}/v1` };
 }
@@ -34,7 +34,7 @@ function enforcing(models: string): object {
   return { speed: 0, limits: { [models]: LIMITS }, burst_seconds: BURST_SECONDS.upstream };
 }
 
-/** So many of something. */
+/** An array of `count` items. */
 export function times<T>(count: number, make: (index: number) => T): T[] {
   return Array.from({ length: count }, (_, index) => make(index));
 }

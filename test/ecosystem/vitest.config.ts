@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  // Apart from the others: these need packages of their own.
+  // Separate from the other tests, because these need packages of their own.
   test: {
     root: join(import.meta.dirname, "../.."),
     include: ["test/ecosystem/*.test.ts"],

@@ -1,4 +1,4 @@
-/** Files and batches as a client makes them, by OpenAI's SDK. */
+/** Files and batches, made with OpenAI's SDK as a client would. */
 import { toFile } from "openai";
 import { sdk } from "./sdk.ts";
 

@@ -1,7 +1,7 @@
-/** A channel on which much has happened, without its having happened one by one. */
+/** Gives a channel a long history without running its jobs one by one. */
 import { inside, mailbox } from "./service.ts";
 
-/** So many more of the first job of alice's channel `c` are put beside it, each with the next three places, `apart` numbers and places behind it. */
+/** Adds `times` copies of the first job of alice's channel `c`. Each takes the next three places; all are shifted by `apart` numbers and places. */
 export function copyFirstJob(times: number, apart = 0): Promise<void> {
   return inside(mailbox("alice", "c"), (_, { storage }) => {
     const row = storage.sql.exec("SELECT * FROM jobs ORDER BY n LIMIT 1").one() as Record<string, string | number | null>;

@@ -1,4 +1,4 @@
-/** What the service answers, held against what its description says: whatever is not described breaks the test, a field too. */
+/** Checks the service's answers against its OpenAPI description: anything that is not described fails the test, even a field. */
 import Ajv from "ajv/dist/2020.js";
 import { expect } from "vitest";
 import type { Description } from "../../workers/ingress/openapi/document.ts";
@@ -16,7 +16,7 @@ type Options = { key?: string; headers?: Record<string, string>; raw?: BodyInit 
 type Told = { status: number; headers: Headers; text: string; body: unknown };
 
 export class Described {
-  /** Doors that were seen to do what they are for. */
+  /** Doors that have answered with success. */
   readonly seen = new Set<string>();
   readonly doors: Door[];
   readonly #ajv = new Ajv({ strict: false, allErrors: true });
@@ -36,7 +36,7 @@ export class Described {
     return new Described((await (await send("/openapi.json")).json()) as Description);
   }
 
-  /** Makes a call and checks its answer: status, kind of content, and what it says. @throws if something is not described */
+  /** Makes a call and checks its answer: status, content type and body. @throws if something is not described */
   async call<T = Record<string, unknown>>(
     method: string,
     path: string,
@@ -55,13 +55,13 @@ export class Described {
   doorOf(method: string, path: string): Door {
     const plain = path.split("?")[0]!;
     const fitting = this.doors.filter((door) => door.method === method && patternOf(door.template).test(plain));
-    // Of two the one with fewer names.
+    // If several match, the one with the fewest parameters.
     const [door] = fitting.sort((a, b) => a.template.split("{").length - b.template.split("{").length);
     if (!door) throw new Error(`${method} ${path} is not described`);
     return door;
   }
 
-  /** Checks a line of JSONL, or another thing that has a name. */
+  /** Checks a line of JSONL, or anything else whose schema has a name. */
   is(name: string, value: unknown): void {
     this.#fits(value, ["components", "schemas", name]);
   }
@@ -92,7 +92,7 @@ export const nameOf = ({ method, template }: Door) => `${method} ${template}`;
 
 const pointerOf = ({ method, template }: Door) => ["paths", template, method.toLowerCase()];
 
-/** A model's name may have slashes. */
+/** A model's name may contain slashes. */
 const patternOf = (template: string) => {
   const name = template.startsWith("/v1/models/") ? ".+" : "[^/]+";
   return new RegExp(`^${template.replaceAll(".", "\\.").replaceAll(/\{\w+\}/g, name)}$`);
@@ -109,7 +109,7 @@ async function ask(method: string, path: string, body: unknown, { headers = {}, 
   return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : text };
 }
 
-/** As it stands, but for answers, which the description leaves open: they have these fields and no others. */
+/** A copy of the schema in which answers, which the description leaves open, allow only the fields that it lists. */
 function closed<T>(schema: T): T {
   if (Array.isArray(schema)) return schema.map(closed) as T;
   if (typeof schema !== "object" || schema === null) return schema;

@@ -1,4 +1,4 @@
-/** The coordinator by itself: the test plays its mailboxes and its dispatchers. */
+/** The coordinator alone: the test plays its mailboxes and dispatchers. */
 import type { Held, Lease, Outcome, Ticket, Verdict } from "../../schemas/rpc.ts";
 import { advanceTo, coordinator, inside } from "./service.ts";
 import { world } from "./world.ts";
@@ -10,17 +10,17 @@ export const retryable = (unknown = false): Outcome => ({ kind: "retryable", unk
 export const committed: Outcome = { kind: "committed", usage: null };
 export const fatal: Outcome = { kind: "fatal", problem };
 
-/** Stands in for all dispatchers and mailboxes: notes what the coordinator tells them. */
+/** Stands in for all dispatchers and mailboxes: records what the coordinator tells them. */
 export function playAll() {
   const played = {
     /** Leases that were handed out, with the time. */
     starts: [] as (Lease & { at: number })[],
     verdicts: [] as Verdict[],
-    /** The incarnation by which dispatchers answer. */
+    /** The incarnation that dispatchers answer with. */
     boot: "first",
-    /** Mailboxes do not answer. */
+    /** If true, mailboxes do not answer. */
     deaf: false,
-    /** What dispatchers say they hold when they are asked; null: they do not answer. */
+    /** What dispatchers say they hold when asked; null: they do not answer. */
     held: null as Held[] | null,
     asked: 0,
     jobs: () => played.starts.map(({ job }) => job),
@@ -57,7 +57,7 @@ export async function settle(job: string, attempt: number, outcome: Outcome, boo
   await coordinator().settle({ dispatcher: place?.held?.dispatcher ?? "disp-wnam-00", boot, settlements });
 }
 
-/** Time passes, and the coordinator is there all along: it looks after its leases as often as it means to. */
+/** Lets time pass with the coordinator awake throughout: it checks its leases as often as it means to. */
 export async function passesTo(at: number): Promise<void> {
   for (let next = world.now + 10_000; next < at; next += 10_000) await advanceTo(next);
   await advanceTo(at);
@@ -66,7 +66,7 @@ export async function passesTo(at: number): Promise<void> {
 /** When the coordinator's alarm rings, ms; null if it is not set. */
 export const alarm = () => inside(coordinator(), (_, state) => state.storage.getAlarm());
 
-/** Ends each call as soon as it starts, by what upstream says to it, while time passes; counts what it said. */
+/** Lets time pass and ends each call as soon as it starts, with the outcome that `answer` gives; counts the outcomes. */
 export function player(played: ReturnType<typeof playAll>) {
   let heard = 0;
   return async (until: number, answer: (at: number) => Outcome): Promise<{ refused: number; taken: number }> => {

@@ -13,20 +13,20 @@ keepAtHand(import.meta.filename);
 
 const DISPATCHER_HEADER = "x-test-dispatcher";
 
-/** The environment, where the test has its own. */
+/** The environment, overridden by the test's own variables. */
 function worldly(env: Env): Env {
   const own = { ...env, ...world.env };
   return { ...own, SLUICE_POOLS: atOnce(own.SLUICE_POOLS) };
 }
 
-/** What a pool may spend at once is not to be learned first in each test: it is a minute of its rate, unless the test writes otherwise. Null: it is learned. */
+/** Spares tests from learning what a pool may spend at once: it is a minute of its rate, unless the test sets `burst_seconds`. Null: it is learned. */
 function atOnce(pools: unknown): unknown {
   if (typeof pools !== "string") return pools;
   const written = Object.entries(JSON.parse(pools) as Record<string, object>);
   return JSON.stringify(Object.fromEntries(written.map(([id, pool]) => [id, { burst_seconds: 60, ...pool }])));
 }
 
-/** Upstream, told which dispatcher calls. */
+/** The environment, with an upstream that is told which dispatcher calls. */
 function signed(env: Env, dispatcher: string): Env {
   const SIMULATOR = {
     getByName: (name: string) => ({
@@ -86,7 +86,7 @@ export class Coordinator extends objects.Coordinator {
   }
 }
 
-/** Whom webhooks and alerts reach. */
+/** Stands in for the receivers of webhooks and alerts. */
 function receivers(timeoutMs: number) {
   return {
     fetch: async (request: Request) => world.receiver(request),

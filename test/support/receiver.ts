@@ -12,7 +12,7 @@ export const HOOK = "https://receiver.example.com/hook";
 
 export type Received = { url: string; redirect: string; headers: Record<string, string>; body: string; at: number };
 
-/** Notes what is received, and answers as told; the nth request counts from 1. */
+/** Records each request and answers it with `answer`; `nth` counts from 1. */
 export function receive(
   answer: (received: Received, nth: number, signal: AbortSignal) => Response | Promise<Response> = () => new Response(),
 ) {
@@ -26,7 +26,7 @@ export function receive(
   return received;
 }
 
-/** No answer until the request is broken off or the test is over. */
+/** Never answers: waits until the request is broken off or the test is over, then throws. */
 export async function never(signal: AbortSignal): Promise<Response> {
   const { calls: age } = world;
   while (!signal.aborted && world.calls === age) await scheduler.wait(2);
@@ -35,7 +35,7 @@ export async function never(signal: AbortSignal): Promise<Response> {
 
 export const eventOf = ({ body }: Received) => JSON.parse(body) as JobEndedEvent;
 
-/** What `openai` and `standardwebhooks` make of it at the time when it came; both throw if it is not genuine. */
+/** What `openai` and `standardwebhooks` make of a request, on a clock set to when it came; both throw if it is not genuine. */
 export async function verified(received: Received, secret = DEVELOPMENT_WEBHOOK_SECRET): Promise<{ openai: unknown; standard: unknown }> {
   vi.useFakeTimers({ toFake: ["Date"], now: received.at });
   try {
@@ -54,7 +54,7 @@ export async function deliveries(id: string, key?: string): Promise<Delivery[]> 
 export const redeliver = (id: string, delivery: string, key?: string) =>
   call<Delivery>("POST", `/v1/jobs/${id}/deliveries/${delivery}/redeliver`, undefined, key ? { key } : {});
 
-/** Waits until a job's delivery is as told. */
+/** Waits until a job's delivery has these values. */
 export function delivery(id: string, like: Partial<Delivery>, key?: string): Promise<Delivery> {
   return until(async () => {
     const [found] = await deliveries(id, key);
@@ -70,7 +70,7 @@ export async function ringAt(at: number, channel = "c"): Promise<void> {
   await runDurableObjectAlarm(mailbox("alice", channel));
 }
 
-/** Lets the mailbox's alarm ring as often as it is set, until `found` is true. It may ring for nothing, when it was set as a watchdog. */
+/** Rings the mailbox's alarm whenever it is set, until `found` is true. A ring may have nothing to do, if the alarm was set as a watchdog. */
 export async function ringUntil(found: () => Promise<boolean>, rings = 20): Promise<void> {
   for (let ring = 0; ring < rings; ring++) {
     const came = await until(found, 10).catch(() => false);

@@ -1,11 +1,11 @@
-/** OpenAI's own SDK as a caller has it. */
+/** OpenAI's own SDK, used as a caller would. */
 import OpenAI from "openai";
 import type { ChatCompletionChunk } from "openai/resources/chat/completions";
 import { send } from "./service.ts";
 
 export type Sent = { url: string; headers: Headers; response: Response };
 
-/** OpenAI's own SDK, pointed at the service; `sent` are the requests that it made. */
+/** The SDK, pointed at the service; `sent` are the requests that it made. */
 export function sdk(options: ConstructorParameters<typeof OpenAI>[0] = {}) {
   const sent: Sent[] = [];
   const client = new OpenAI({

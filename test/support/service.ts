@@ -27,12 +27,12 @@ export const mailboxOf = (id: string, tenant = "alice") => mailbox(tenant, parse
 
 type Answer<T> = { status: number; body: T; headers: Headers };
 
-/** A request as it is, its answer unread. */
+/** Sends a request unchanged and leaves its answer unread. */
 export function send(path: string, init: RequestInit = {}): Promise<Response> {
   return (exports as unknown as { default: Fetcher }).default.fetch(`http://sluice${path}`, init);
 }
 
-/** A request of a tenant with its development key. */
+/** Sends a request with a development key, alice's by default, and reads its answer. */
 export async function call<T = Job>(
   method: string,
   path: string,
@@ -60,7 +60,7 @@ export function job(more: Record<string, unknown> = {}, request: Record<string, 
   };
 }
 
-/** Submits and answers with the job; fails the test unless it was accepted. */
+/** Submits a job and returns it; fails the test unless it was accepted. */
 export async function submit(more: Record<string, unknown> = {}, request: Record<string, unknown> = {}, key?: string): Promise<Job> {
   const { status, body } = await call("POST", "/v1/jobs", job(more, request), key ? { key } : {});
   if (status !== 202) throw new Error(`refused: ${JSON.stringify(body)}`);
@@ -74,20 +74,20 @@ export async function ended(id: string, key?: string): Promise<Job> {
   return body;
 }
 
-/** Waits for a job's end without watching it: who watches sees, and costs, more than who does not. */
+/** Waits for a job's end without watching it: a watcher sees more, and costs more. */
 export async function over(id: string): Promise<void> {
   await until(async () => (await call("GET", `/v1/jobs/${id}`)).status === 200);
 }
 
-/** Moves the clock to an instant and lets the coordinator find out. */
+/** Moves the clock to an instant and rings the coordinator's alarm. */
 export async function advanceTo(at: number): Promise<void> {
   world.now = at;
   await runDurableObjectAlarm(bindings.COORDINATOR.getByName("account"));
 }
 
 /**
- * Looks until `found` answers with something else than null or false; bounded in turns, not in time. The pause lets the objects
- * work: what they do in turn is not to be had by moving the clock.
+ * Polls until `found` returns something other than null or false; bounded in turns, not in time. The pause lets the objects
+ * work: moving the clock would not make them take their turns.
  */
 export async function until<T>(found: () => Promise<T | null | false> | T | null | false, turns = 400): Promise<T> {
   for (let turn = 0; turn < turns; turn++) {
@@ -104,14 +104,14 @@ export async function pool(id = "gpt-5-mini"): Promise<PoolState> {
   return pools.find((each) => each.id === id)!;
 }
 
-/** Rows that the coordinator still keeps of jobs. */
+/** How many rows the coordinator still keeps for jobs. */
 export const ticketRows = () =>
   runInDurableObject(coordinator(), (_, state) => {
     const count = "SELECT (SELECT count(*) FROM tickets) + (SELECT count(*) FROM segments) AS rows";
     return state.storage.sql.exec<{ rows: number }>(count).one().rows;
   });
 
-/** Waits until the coordinator knows of no job any more, in memory and in storage. */
+/** Waits until the coordinator knows of no job any more, neither in memory nor in storage. */
 export async function drained(): Promise<void> {
   await until(async () => {
     const { pools } = await coordinator().inspect();
@@ -119,21 +119,24 @@ export async function drained(): Promise<void> {
   });
 }
 
-/** Names of a job's events, from the first; deltas left out. */
+/** Names of a job's events from the first on, without deltas. */
 export async function story(id: string, tenant = "alice"): Promise<string[]> {
   return ((await mailboxOf(id, tenant).events(id, 0, false)) as Logged).events.map(({ event }) => event);
 }
 
-/** A key as `SLUICE_KEYS` names it. */
+/** The hash by which `SLUICE_KEYS` names a key. */
 export async function hashOf(key: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(key));
   return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** All objects die at once, mid-step; what was durable stays. */
+/** Kills all objects at once, mid-step; what was durable stays. */
 export const crash = () => abortAllDurableObjects();
 
-/** Evicts the object, as hibernation does: memory is lost, sockets stay. As on the platform, a mailbox sleeps once it rests from telling; if that is soon. */
+/**
+ * Evicts the object, as hibernation does: memory is lost, sockets stay. As on the platform, a mailbox sleeps only once it has nothing left to tell, so
+ * this waits for that, 40 turns at most.
+ */
 export async function evict(stub: DurableObjectStub): Promise<void> {
   for (let turn = 0; turn < 40 && (await isTelling(stub)); turn++) await scheduler.wait(5);
   await evictDurableObject(stub);

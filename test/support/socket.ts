@@ -8,7 +8,7 @@ export type Closed = { code: number; reason: string; wasClean: boolean };
 
 export class Client {
   readonly socket: WebSocket;
-  /** All that came, in order; a frame that is no JSON stands as its text. */
+  /** All frames that came, in order; one that is not JSON is kept as text. */
   readonly frames: (ServerFrame | string)[] = [];
   closed: Closed | null = null;
 
@@ -59,7 +59,7 @@ export class Client {
     return until(() => this.events(job).find((each) => each.event === event) ?? null);
   }
 
-  /** What the deltas of a job say, put together. */
+  /** The text of a job's deltas, joined. */
   text(job: string): string {
     return this.events(job).map(contentOf).join("");
   }

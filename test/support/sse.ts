@@ -1,10 +1,10 @@
-/** A reader of Server-Sent Events, as a client has one. */
+/** Reads Server-Sent Events as a client would. */
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import type { EventName } from "../../schemas/event.ts";
 
 export type Told = { seq: number; event: EventName; data: unknown };
 
-/** Reads events of a job until `last` is among them, or the answer ends; the reader then goes away. */
+/** Reads a job's events until `last` has come or the answer ends; then stops reading. */
 export async function read(response: Response, last?: EventName | ((told: Told[]) => boolean)): Promise<Told[]> {
   const told: Told[] = [];
   const isLast = typeof last === "function" ? last : (all: Told[]) => all.at(-1)?.event === last;

@@ -1,15 +1,15 @@
-/** Stops a step of the service in its middle, so that a test can let objects die there. */
+/** Stops the service in the middle of a step, so that a test can kill objects there. */
 import { reset } from "cloudflare:test";
 import { inside, world } from "./service.ts";
 
 export type Moment = "before it runs" | "before its answer arrives";
 
-/** A stand at a method: the first call of it waits there until it is let go. */
+/** A stand at a method: the first call that it picks waits there until `go` is called. */
 export type Stand = { reached: boolean; left: boolean; args: unknown[]; go: () => void };
 
 /**
- * `method` as `world.between` names it; `which` picks the call that is stopped. One object must not settle another's promise, so the
- * call looks again and again; if its object dies meanwhile, it is gone.
+ * `method` is named as in `world.between`; `which` picks the call to stop. The call polls, because one object must not settle another's
+ * promise; if its object dies meanwhile, the call is gone.
  */
 export function standAt(method: string, moment: Moment, which: (args: unknown[]) => boolean = () => true): Stand {
   const stand: Stand = {
@@ -36,14 +36,14 @@ export function standAt(method: string, moment: Moment, which: (args: unknown[])
   return stand;
 }
 
-/** The object dies at once, mid-step; what was durable stays. */
+/** Kills the object at once, mid-step; what was durable stays. */
 export async function kill(stub: DurableObjectStub): Promise<void> {
   await inside(stub, (_, state) => state.abort("killed by the test")).catch(() => {});
 }
 
 /**
- * Empty storage, as every test begins with. The runtime deletes that of an object that has just died only once it is torn down, and does not say when
- * that is: what is left would come back in the next test.
+ * Empties storage, as every test needs at its start. The runtime deletes the storage of an object that has just died only once the object is torn down, and
+ * does not say when that is; hence the wait. Without it, what is left would come back in the next test.
  */
 export async function cleared(): Promise<void> {
   await scheduler.wait(30);

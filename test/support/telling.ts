@@ -1,4 +1,4 @@
-/** A job whose answer is told piece by piece. */
+/** Jobs whose answers come piece by piece. */
 import type { JobEvent } from "../../schemas/event.ts";
 import { advanceTo, submit, until } from "./service.ts";
 import { EPOCH, script, world } from "./world.ts";
@@ -6,11 +6,11 @@ import { EPOCH, script, world } from "./world.ts";
 export const WORDS = ["Once ", "upon ", "a ", "time", " there", " was 😀", " a", " queue."];
 export const TEXT = WORDS.join("");
 
-/** Of a job that waits until `start`. */
+/** Fields of a job that waits until `start`. */
 export const later = { not_before: EPOCH / 1_000 + 60 };
 export const start = () => advanceTo(EPOCH + 60_000);
 
-/** A running job whose answer the test writes. */
+/** Submits a job whose answer the test writes, and waits until it runs. */
 export async function running(more: Record<string, unknown> = {}) {
   const upstream = script();
   world.upstream = upstream.answer;
@@ -20,7 +20,7 @@ export async function running(more: Record<string, unknown> = {}) {
   return { ...upstream, id };
 }
 
-/** The coordinator takes tickets in, and its answers are kept from the mailbox until `confirm`. */
+/** The coordinator takes tickets in, but its answers reach the mailbox only once the returned function is called. */
 export function unconfirmed(): () => void {
   const confirmed = Promise.withResolvers<void>();
   world.between.set("coordinator.enqueue", async (go) => {
@@ -31,7 +31,7 @@ export function unconfirmed(): () => void {
   return confirmed.resolve;
 }
 
-/** Lobbies take no events that `lost` picks, until `hear`; `tries` counts those that were refused. */
+/** Lobbies refuse events that `lost` picks, until `hear` is called; `tries` counts the refused calls. */
 export function deaf(lost: (event: JobEvent) => boolean = () => true) {
   const ears = { tries: 0, hear: () => world.between.delete("mailbox.relay") };
   world.between.set("mailbox.relay", async (go, [, events]) => {

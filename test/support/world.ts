@@ -3,7 +3,7 @@
  * seen inside the objects, and survives their eviction.
  */
 
-/** Far ahead, or the runtime would take the alarms for overdue and fire them by itself. */
+/** Far in the future, or the runtime would consider the alarms overdue and fire them by itself. */
 export const EPOCH = Date.UTC(2100, 0, 1);
 
 export type UpstreamCall = { body: Record<string, unknown>; signal: AbortSignal /** Its name. */; dispatcher: string };
@@ -17,35 +17,35 @@ export const world = {
   upstream: (_: UpstreamCall): Response | Promise<Response> => completion("ok"),
   /** What webhooks' receivers answer. Set by the test. */
   receiver: (_: Request): Response | Promise<Response> => new Response("no receiver", { status: 500 }),
-  /** ms for a request to a receiver; null is the real time. An object reads it as it is made. */
+  /** Timeout of a request to a receiver, ms; null is the real one. An object reads it when it is constructed. */
   webhookTimeoutMs: null as number | null,
-  /** Waits before requests to receivers, ms: none is waited for. */
+  /** Waits before requests to receivers, ms: recorded, but not waited for. */
   waits: [] as number[],
   /** Every call that reached upstream, in order. */
   calls: [] as Record<string, unknown>[],
-  /** Calls whose response headers are not there yet, and the most there ever were at once. */
+  /** Calls that still wait for response headers, and the most that ever did at once. */
   waiting: 0,
   mostWaiting: 0,
   /** The same for each dispatcher. */
   waitingBy: new Map<string, number>(),
   mostWaitingBy: new Map<string, number>(),
-  /** Variables in place of wrangler.toml's; an object reads them as it is made. */
+  /** Variables that override wrangler.toml's; an object reads them when it is constructed. */
   env: {} as Record<string, string>,
   /** By the name of a method, like `coordinator.settle`. */
   between: new Map<string, Between>(),
-  /** ms between two heartbeats of a dispatcher; null is the real time. */
+  /** ms between two heartbeats of a dispatcher; null is the real interval. */
   heartbeatMs: null as number | null,
-  /** What time dispatchers think it is, ms; null is the real time, long before all that the coordinator says. */
+  /** The time by dispatchers' clocks, ms; null is the real time, long before any time that the coordinator names. */
   dispatchersNow: null as number | null,
-  /** ms that a lobby has to take events; null is the real time. */
+  /** ms that a lobby has to take events; null is the real limit. */
   relayMs: null as number | null,
-  /** ms that a mailbox stays awake after it has told something elsewhere. */
+  /** ms that a mailbox stays awake after it has told another object something. */
   restMs: 10,
-  /** Characters that a lobby may hold for who waits for the past; null is the real number. An object reads it as it is made. */
+  /** Characters that a lobby may hold for readers that wait for the past; null is the real limit. An object reads it when it is constructed. */
   heldCharacters: null as number | null,
-  /** Bytes that a mailbox stores, as it is told; null is the real number. */
+  /** Bytes that a mailbox is told it stores; null is the real number. */
   stored: null as number | null,
-  /** How often a mailbox was constructed, by its name: who sleeps through an event shows it here. */
+  /** How often each mailbox was constructed, by name: shows which ones slept through an event. */
   wakes: new Map<string, number>(),
 };
 
@@ -92,7 +92,7 @@ export function chunk(choices: unknown[]): Record<string, unknown> {
   return { id: "chatcmpl-1", object: "chat.completion.chunk", created: 1, model: "gpt-5-mini", system_fingerprint: "fp", choices };
 }
 
-/** Server-sent events of these chunks; strings go as they are. */
+/** Server-sent events of these chunks; strings are sent verbatim. */
 export function stream(chunks: unknown[]): Response {
   const text = chunks.map((each) => `data: ${typeof each === "string" ? each : JSON.stringify(each)}\n\n`).join("");
   return new Response(text, { headers: { "content-type": "text/event-stream" } });
@@ -116,7 +116,7 @@ export function held(): {
   };
 }
 
-/** An upstream that gives no sign of life until the test is over; it looks whether a new world has begun. */
+/** An upstream that gives no sign of life until the test is over; it polls for the beginning of a new world. */
 export function silence(): () => Promise<Response> {
   const { calls: age } = world;
   return async () => {
@@ -126,8 +126,8 @@ export function silence(): () => Promise<Response> {
 }
 
 /**
- * Upstream holds its response headers back until the test lets it go, its caller leaves, or the test is over. It looks again and again, for one object must not settle
- * another's promise; the test's own step ends the wait, not the time.
+ * Upstream holds its response headers back until the test opens the gate, the caller leaves or the test is over. It polls, because one object must not
+ * settle another's promise; a step of the test ends the wait, not the passing of time.
  */
 export function gated(answer: () => Response = () => completion("ok")): { open: boolean } {
   const gate = { open: false };
@@ -140,8 +140,8 @@ export function gated(answer: () => Response = () => completion("ok")): { open: 
 }
 
 /**
- * An answer that the test writes piece by piece. Its stream is made by the object that answers, for a stream of the test's own
- * cannot be broken off there. Each call of `answer` reads from the beginning.
+ * An answer that the test writes piece by piece. The object that answers makes the stream, because a stream of the test's own
+ * could not be broken off there. Each call of `answer` reads from the beginning.
  */
 export function script() {
   const pieces: (string | null)[] = [];
@@ -150,7 +150,7 @@ export function script() {
   const add = (piece: string | null) => {
     pieces.push(piece);
   };
-  // A new world begins with a new list of calls; what still waits in the old one is let go.
+  // A new world has a new list of calls; answers that still wait in the old world are let go.
   const { calls: age } = world;
   const answer = ({ signal }: { signal?: AbortSignal } = {}): Response => {
     const call = { brokenOff: false };
@@ -161,7 +161,7 @@ export function script() {
     let at = 0;
     const body = new ReadableStream<Uint8Array>({
       async pull(controller) {
-        // One object must not settle another's promise, so this looks again and again.
+        // Polls, because one object must not settle another's promise.
         while (at >= pieces.length && !call.brokenOff && world.calls === age) await scheduler.wait(2);
         const piece = pieces[at++] ?? null;
         if (piece === null) controller.close();
@@ -175,7 +175,8 @@ export function script() {
     /** The calls that were made, and whether each was broken off. */
     calls,
     send: (each: unknown) => add(`data: ${typeof each === "string" ? each : JSON.stringify(each)}\n\n`),
-    /** Bytes that mean nothing: a comment. */
+    /** Bytes without meaning: a comment. */
+
     hum: () => add(": still here\n\n"),
     /** A piece of the answer's text. */
     say: (content: string) =>

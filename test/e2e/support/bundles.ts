@@ -1,4 +1,4 @@
-/** Bundles the service and the simulator once for all files: wrangler takes two seconds of a processor for each. */
+/** Bundles the service and the simulator once for all files: wrangler takes two seconds of CPU time for each. */
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { bundle } from "../../../scripts/runtime.ts";
@@ -11,6 +11,6 @@ export default async function setup(project: TestProject): Promise<void> {
     project.provide("simulator", await bundle(join(root, "workers/simulator/wrangler.toml")));
   };
   await provide();
-  // Watched: of the code as it is now, never a stale one.
+  // In watch mode, bundles anew, so that no run sees stale code.
   project.onTestsRerun(provide);
 }

@@ -1,4 +1,4 @@
-/** What clients were sent over all their connections, held against the laws of delivery. */
+/** Collects what clients were sent over all their connections and checks it against the laws of delivery. */
 import type { JobEvent } from "../../../schemas/event.ts";
 import type { Job } from "../../../schemas/job.ts";
 
@@ -34,7 +34,7 @@ export class Chronicle {
     if (content(known) !== content(event)) this.breaches.push(`${event.job} ${event.seq}: ${content(known)} and ${content(event)}`);
   }
 
-  /** The greatest seq seen of a job, 0 if none. */
+  /** The greatest seq seen for a job, 0 if none. */
   lastSeq(job: string): number {
     return Math.max(0, ...(this.#jobs.get(job)?.keys() ?? []));
   }
@@ -49,8 +49,8 @@ export class Chronicle {
   }
 
   /**
-   * Where to resume each of these jobs, as `subscribe` takes it: behind the last event before the first gap. Whoever follows a
-   * channel meets jobs in mid-course whose beginning came before the subscription.
+   * Where to resume each of these jobs, as `subscribe` takes it: after the last event before the first gap. A follower of a
+   * channel meets jobs that began before its subscription.
    */
   after(jobs: Iterable<string>): Record<string, number> {
     const behind = (job: string) => {
@@ -62,8 +62,8 @@ export class Chronicle {
   }
 
   /**
-   * What is wrong with the events of a job that has ended, null if nothing: begun with `queued`, numbered without a gap, ended once, last
-   * of all, with the job as it is; and the last attempt's deltas, if there are any, make the answer.
+   * What is wrong with the events of a job that has ended, null if nothing. They must begin with `queued`, be numbered without a gap, and
+   * end once, last of all, with the job as it now is; the last attempt's deltas, if there are any, must make up the answer.
    */
   fault(job: Job): string | null {
     const events = this.events(job.id);
@@ -90,7 +90,7 @@ export class Chronicle {
   }
 }
 
-/** A job that is still queued is told as it is now (position, estimate, status), so only its id must be the same. */
+/** `queued` carries the job as it is when the event is sent (position, estimate, status), so only its id must be the same. */
 function content({ event, data }: JobEvent): string {
   return JSON.stringify([event, event === "queued" ? (data as Job).id : data]);
 }

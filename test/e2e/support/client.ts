@@ -20,7 +20,7 @@ export async function call<T = Job>({ url }: Place, method: string, path: string
   return { status: response.status, headers: response.headers, body: (isJson ? JSON.parse(text) : text) as T };
 }
 
-/** A job as it is submitted; `metadata` is what the simulator obeys (`simulate_…`). */
+/** A job to submit; the request's `metadata` is what the simulator obeys (`simulate_…`). */
 export function job(more: Record<string, unknown> = {}, request: Record<string, unknown> = {}): Record<string, unknown> {
   return {
     request: { model: "gpt-5-mini", max_completion_tokens: 500, messages: [{ role: "user", content: "Hello." }], ...request },
@@ -77,7 +77,7 @@ export async function listed(
 
 export type Depth = Pick<PoolState, "depth" | "in_flight" | "scheduled">;
 
-/** Over all pools. */
+/** Sums over all pools. */
 export async function queue(place: Place): Promise<Depth> {
   const { body } = await call<{ pools: PoolState[] }>(place, "GET", "/v1/queue", { key: "sk-dev-operator" });
   const sum = (of: keyof Depth) => body.pools.reduce((total, pool) => total + pool[of], 0);
@@ -104,7 +104,7 @@ export type Ledger = {
   completed_by_key: Record<string, number>;
 };
 
-/** The upstream's own books. `prefix`: where the simulator is reached, "/simulator" through a service. */
+/** The upstream's own books. `prefix`: the simulator's path, "/simulator" through a service. */
 export async function ledger(place: Place, prefix = ""): Promise<Ledger> {
   return (await call<Ledger>(place, "GET", `${prefix}/stats`)).body;
 }
@@ -114,7 +114,7 @@ export async function control(place: Place, change: object, prefix = ""): Promis
   if (status !== 200) throw new Error(`the simulator does not obey: ${JSON.stringify(body)}`);
 }
 
-/** Looks until `found` answers with something; bounded by turns, so that a busy machine gets the time that it needs. */
+/** Polls until `found` returns something; bounded by turns, not by time, so that a busy machine gets the time that it needs. */
 export async function until<T>(
   what: string,
   found: () => Promise<T | null | false | undefined> | T | null | false | undefined,
@@ -128,7 +128,7 @@ export async function until<T>(
   throw new Error(`Waited for ${what}, in vain.`);
 }
 
-/** Runs `work` on all items, at most `width` at once. Answers in order. */
+/** Runs `work` on all items, at most `width` at once. Results are in order. */
 export async function each<T, R>(items: readonly T[], width: number, work: (item: T, index: number) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   let next = 0;

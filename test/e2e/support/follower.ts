@@ -1,4 +1,4 @@
-/** A client at a WebSocket that notes what it is sent, and resumes where it stood. */
+/** A WebSocket client that records what it is sent in a chronicle. */
 import { onTestFinished } from "vitest";
 import type { JobEvent } from "../../../schemas/event.ts";
 import type { Chronicle } from "./chronicle.ts";
@@ -12,7 +12,7 @@ type Options = { key?: string; near?: string };
 export class Follower {
   readonly socket: WebSocket;
   readonly chronicle: Chronicle;
-  /** The code with which the socket closed. */
+  /** The code that the socket closed with. */
   readonly closed: Promise<number>;
   readonly errors: string[] = [];
   /** Events of this connection. */
@@ -41,7 +41,7 @@ export class Follower {
     return follower;
   }
 
-  /** Resolves when the service has confirmed. */
+  /** Resolves when the service has confirmed the subscription. */
   subscribe(wish: Wish): Promise<void> {
     this.socket.send(JSON.stringify({ type: "subscribe", ...wish }));
     return new Promise((done) => this.#subscribed.push(done));

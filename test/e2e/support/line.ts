@@ -1,7 +1,7 @@
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
 
-/** A way to a port on which all connections can be broken at once; while it is cut, no new one comes through. */
+/** A proxy to a port that can break all its connections at once; while it is cut, no new one comes through. */
 export async function openLine(port: number): Promise<{ port: number; url: string; cut: () => void; mend: () => void }> {
   const open = new Set<Socket>();
   let isCut = false;

@@ -1,4 +1,4 @@
-/** `npm start`, as somebody at a terminal runs it. */
+/** Runs `npm start` as somebody at a terminal would. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -14,7 +14,7 @@ export type Started = {
   output: () => string;
   /** The command that it suggests. */
   curl: string;
-  /** The workerd under it. */
+  /** The process id of the workerd under it. */
   workerd: number;
   exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 };
@@ -42,7 +42,7 @@ export async function npmStart(port: number, state: string, more: NodeJS.Process
   return { child, output: () => output, curl, workerd: pid, exited };
 }
 
-/** SIGKILL for npm, its shell and the script, as when a terminal is torn down or a CI job cancelled. */
+/** SIGKILL for npm, its shell and the script, as when a terminal is closed or a CI job is cancelled. */
 export function killGroup({ pid }: ChildProcess): void {
   try {
     process.kill(-pid!, "SIGKILL");
@@ -69,7 +69,7 @@ export function shell(line: string): Promise<string> {
   });
 }
 
-/** One that nobody has now; taken a moment later, the service says so. */
+/** A port that is free now; if something takes it a moment later, the service says so. */
 export function freePort(): Promise<number> {
   return new Promise((done) => {
     const server = createServer().listen(0, "127.0.0.1", () => {

@@ -1,4 +1,4 @@
-/** A WebSocket by hand, over plain TCP: one that can refuse to read, and costs little enough to have thousands. */
+/** A hand-made WebSocket over plain TCP: it can refuse to read, and is cheap enough to open thousands. */
 import { connect, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
 import type { Place } from "./client.ts";
@@ -18,7 +18,7 @@ export class RawSocket {
     let code: number | null = null;
     socket.on("data", (bytes: Buffer) => {
       this.received += bytes.length;
-      // Enough for a client that is sent nothing else: a close frame comes by itself.
+      // Enough for a client that is sent nothing else: the close frame is then at the start of the bytes.
       if (bytes[0] === CLOSE && bytes.length >= 4) {
         code = bytes.readUInt16BE(2);
         socket.end();
@@ -62,7 +62,7 @@ export class RawSocket {
     this.#write(CLOSE, payload);
   }
 
-  /** Reads no more: the kernel's buffers fill, and then the service's. */
+  /** Stops reading: the kernel's buffers fill, and then the service's. */
   stall(): void {
     this.#socket.pause();
   }
@@ -72,7 +72,7 @@ export class RawSocket {
     this.#socket.destroy();
   }
 
-  /** With a mask of zeros, which leaves the payload as it is. Up to 64 kB. */
+  /** Masks with zeros, which leaves the payload unchanged. Payloads of up to 64 kB. */
   #write(opcode: number, payload: Buffer): void {
     const short = payload.length < 126;
     const head = Buffer.alloc(short ? 6 : 8);

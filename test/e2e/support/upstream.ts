@@ -1,9 +1,9 @@
-/** An upstream of a few lines, for what the simulator does not do: it keeps what it was sent, and does as it is told. */
+/** A minimal upstream, for what the simulator does not do: it keeps what it was sent, and answers with `behave`. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { onTestFinished } from "vitest";
 
-/** `port`: the caller's, which names the connection. */
+/** `port`: the caller's port, which identifies the connection. */
 export type Received = { port: number | undefined; headers: IncomingMessage["headers"]; text: string; body: Record<string, unknown> };
 export type Behaviour = (received: Received, response: ServerResponse, count: number) => void;
 
@@ -25,7 +25,7 @@ export async function startUpstream(behave: Behaviour): Promise<{ url: string; r
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, received };
 }
 
-/** Streams an answer of these pieces, each in a chunk of its own. */
+/** Streams an answer made of these pieces, each in a chunk of its own. */
 export function answer(response: ServerResponse, pieces: string[], more: Record<string, unknown> = {}): void {
   const head = { id: "chatcmpl-e2e", object: "chat.completion.chunk", created: 1, model: "gpt-5-mini" };
   const send = (chunk: object) => response.write(`data: ${JSON.stringify({ ...head, ...chunk })}\n\n`);
