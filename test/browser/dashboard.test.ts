@@ -51,7 +51,7 @@ test("an operator enters a key, sees the queue change, pauses and resumes a pool
 
   await press(page, "Pause pool gpt-5-mini");
   await page.getByText("No call of this pool starts any more.").waitFor();
-  // Enter, pressed too early, means no.
+  // Enter, pressed too early, cancels.
   await page.keyboard.press("Enter");
   await page.getByRole("dialog").waitFor({ state: "hidden" });
   await shows(page, "gpt-5-mini", "normal");

@@ -1,4 +1,4 @@
-/** Whom a reader asks for what it lacks. */
+/** Which mailboxes a reader asks for the events that it lacks. */
 import { expect, it } from "vitest";
 import { Arrears } from "../../durable-objects/mailbox/arrears.ts";
 import { jobId, siteOf } from "../../platform/ids.ts";

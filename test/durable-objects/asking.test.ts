@@ -1,4 +1,4 @@
-/** What a lobby asks other mailboxes at once. */
+/** How much a lobby asks of other mailboxes at once. */
 import { expect, it } from "vitest";
 import { Asking } from "../../durable-objects/mailbox/asking.ts";
 import { NoAnswer } from "../../platform/objects.ts";

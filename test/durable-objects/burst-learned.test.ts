@@ -18,11 +18,11 @@ const configured = (more: object = {}) => {
 };
 const jobs = (name: string, count: number) => enqueue(Array.from({ length: count }, (_, index) => ticket(`${name}${index}`)));
 
-/** So many of a minute's limit are spent, of a bucket that refills all the time. */
+/** A reading of a continuously refilling bucket: `of` of a minute's limit are spent. */
 const spent = (limit: number, of: number): LimitReading => ({ limit, remaining: limit - of, resetMs: Math.round((of / limit) * 60_000) });
 const FEW = { requests: spent(600, 5), tokens: spent(600_000, 100) };
 
-/** An answer's headers reach the coordinator, with the end of a call if there is one. */
+/** Gives the coordinator an answer's headers, with the end of `job`'s call if there is one. */
 async function read(
   told: { requests: LimitReading | null; tokens: LimitReading | null },
   job?: string,
@@ -35,7 +35,7 @@ async function read(
   await coordinator().settle({ dispatcher: held?.dispatcher ?? "disp-wnam-00", boot: "first", settlements, readings });
 }
 
-/** What was logged of it. */
+/** The logged `burst_learned` events. */
 function told(): { read: () => object[] } {
   const logs = [vi.spyOn(console, "info"), vi.spyOn(console, "warn")];
   const lines = () => logs.flatMap(({ mock }) => mock.calls.map(([line]) => JSON.parse(line as string) as { event: string }));
@@ -50,7 +50,7 @@ describe("how much may be spent at once, where it is not written", () => {
       const log = told();
       const played = playAll();
       await jobs("first", 5);
-      // Of a second's ten half are held back, for calls may come late.
+      // Half of a second's ten are held back, because calls may arrive late.
       await until(() => played.starts.length === 5);
       await jobs("next", 1);
       expect(played.starts.length).toBe(5);
@@ -59,7 +59,7 @@ describe("how much may be spent at once, where it is not written", () => {
         await read(FEW);
         if (sleeps) await kill(coordinator());
       }
-      // Five at once were seen, half a second; one whose call left before it slept shows that there is a bucket, and no more.
+      // Five at once were seen: half a second. A reading of a call that left before the coordinator slept shows only that there is a bucket.
       expect((await pool()).burst_seconds).toEqual({ requests: sleeps ? 1 : (0.5 * 1.25 + 0.25) * 2, tokens: 1 });
       world.now = EPOCH + 10_000;
       await read({ ...FEW, requests: spent(600, 480) });

@@ -1,4 +1,4 @@
-/** How a pool stands still and comes back, with its jobs: the test plays mailboxes and dispatchers. */
+/** How a pool stops and comes back, with its jobs: the test plays mailboxes and dispatchers. */
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
@@ -38,7 +38,7 @@ describe("a bill that is not paid", () => {
     await advanceTo(past(30));
     expect(await jobsAfter(played, 3)).toEqual(["a", "b", "c"]);
     expect(await condition()).toMatchObject({ next_probe_at: null });
-    // The first two are back in line, and wait like all others: one probe at a time.
+    // The first two are back in the queue and wait like all others: one probe at a time.
     await advanceTo(past(32));
     expect(await pool()).toMatchObject({ depth: 4, scheduled: 0, in_flight: 1 });
     await settle("c", 1, refused("billing"));
@@ -48,7 +48,7 @@ describe("a bill that is not paid", () => {
     await settle("a", 2, committed);
     expect((await jobsAfter(played, 8)).slice(4).sort()).toEqual(["b", "c", "d", "e"]);
     expect(await condition()).toMatchObject({ state: "normal", reason: null });
-    // It was a wait and no attempt, and nobody was told of one.
+    // It was a wait, not an attempt, and no mailbox was told of one.
     expect(played.starts.find(({ job, attempt }) => job === "b" && attempt === 2)).toMatchObject({ waits: 1, unknown: 0 });
     expect(played.verdicts).toEqual([]);
   });
@@ -116,7 +116,7 @@ describe("a bill that is not paid", () => {
     await settle("b", 1, refused("billing"));
     await advanceTo(past(31));
     await jobsAfter(played, 3);
-    // Its dispatcher, asked, knows of no call any more.
+    // When its dispatcher is asked, it holds no call any more.
     played.held = [];
     configure("default");
     await kill(coordinator());
@@ -222,7 +222,7 @@ describe("upstream is down", () => {
     await settle("e", 1, down);
     expect(await condition()).toMatchObject({ state: "open", reason: "failures", code: "broken", next_probe_at: past(2) / 1_000 });
     await enqueue([ticket("f")]);
-    // Their backoff is over, but nothing starts before the probe.
+    // The jobs' backoff is over, but nothing starts before the probe.
     await advanceTo(past(1.9));
     expect(played.starts).toHaveLength(5);
     await advanceTo(past(2));
@@ -243,7 +243,7 @@ describe("upstream is down", () => {
       };
       await enqueue(["f", "g", "h"].map((job) => ticket(job)));
       await advanceTo(past(2));
-      // Ten seconds without a failure let two go on, ten more let four.
+      // Ten seconds without a failure allow two calls, ten more allow four.
       for (const [index, seconds] of [2, 12, 22].entries()) {
         const probes = index + 1;
         await advanceTo(past(seconds));

@@ -80,7 +80,7 @@ describe("a pool that was taken out of the settings", () => {
   ])("%s: its tickets go on in another, waiting, scheduled and running ones", async (_, after, heir) => {
     world.env.SLUICE_POOLS = pools({ ...after, old: { ...roomy, concurrency: 1 } });
     const { starts } = playAll();
-    // Ten that wait together share a row; the first runs.
+    // Ten tickets that wait together share a row; the first runs.
     const waiting = [...Array(10)].map((_, n) => ticket(`w${n}`, { pool: "old" }));
     await enqueue([...waiting, ticket("s", { pool: "old", notBefore: EPOCH + 60_000 })]);
     expect(await pool("old")).toMatchObject({ in_flight: 1, depth: 9, scheduled: 1 });
@@ -109,7 +109,7 @@ describe("429", () => {
     await advanceTo(EPOCH + 2_000);
     await until(() => starts.length === 3);
     await settle("b", 1, committed);
-    // A tenth of jitter at the most, half of it by these dice.
+    // Jitter is a tenth at most; these dice give half of that.
     await advanceTo(EPOCH + 20_999);
     expect(await pool()).toMatchObject({ in_flight: 0 });
     await advanceTo(EPOCH + 21_000);
@@ -206,7 +206,7 @@ describe("failures", () => {
       await advanceTo(retryAt);
       await until(() => starts.length === failed + 2);
     }
-    // Half of the bound by these dice: of 1, 2, 4 and 8 s.
+    // These dice give half of the bound: of 1, 2, 4 and 8 s.
     expect(waits).toEqual([500, 1_000, 2_000, 13_000]);
   });
 });
@@ -223,7 +223,7 @@ describe("the budget across a crash", () => {
     await enqueue([ticket("other", { tokens: 600 })], { tenant: "bob", channel: "c" });
     await until(() => starts.length === 3);
     expect(starts.map(({ job }) => job)).toEqual(["a", "b", "other"]);
-    // What misses refills; and the record ran ahead of it by five seconds at the most.
+    // What is missing refills, and the record was ahead by five seconds at most.
     await advanceTo(EPOCH + 24_000);
     expect(starts.length).toBe(3);
     await advanceTo(EPOCH + 30_000);
@@ -231,20 +231,20 @@ describe("the budget across a crash", () => {
   });
 
   it("no interval sees more than burst and rate allow, and a crash costs at most five seconds of rate", async () => {
-    // One a second; sixty at once.
+    // One request a second; sixty at once.
     world.env.SLUICE_POOLS = pools({ "gpt-5-mini": { models: [], rpm: 60, tpm: 60_000 } });
     const { starts } = playAll();
     await enqueue([...Array(200)].map((_, n) => ticket(`j${n}`, { tokens: n % 3 ? 100 : 1_900 })));
     let crashes = 0;
     let settled = 0;
-    /** What was started is done, before the clock moves on. */
+    /** Completes what was started, before the clock moves on. */
     const quiet = () =>
       until(async () => {
         for (; settled < starts.length; settled++) await settle(starts[settled]!.job, starts[settled]!.attempt, committed);
         return (await pool()).in_flight === 0;
       });
     await quiet();
-    // Steps of the clock and places to die at, from a small generator: a seed is a world.
+    // Clock steps and crash points come from a small generator, so the seed determines the whole run.
     let seed = 20_261_126;
     const dice = () => {
       seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
@@ -273,7 +273,7 @@ describe("the budget across a crash", () => {
         expect(tokens).toBeLessThanOrEqual((60 + seconds) * 1_000 + 1e-6);
       }
     }
-    // Requests bind in the end: a job has 700 tokens on average. A second is given up for transit.
+    // In the end requests are the tighter limit: a job has 700 tokens on average. One second is given up for transit.
     const elapsed = (starts.at(-1)!.at - EPOCH) / 1_000;
     expect(starts.length).toBeLessThan(200);
     expect(starts.length).toBeGreaterThanOrEqual(59 + elapsed - 5 * crashes - 2);

@@ -1,4 +1,4 @@
-/** What a job costs the one object that must be single: rows, which the platform bills, and events, which bound what it can serve. */
+/** What a job costs the coordinator, of which there is only one: rows, which the platform bills, and events, which limit how much it can serve. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Job } from "../../schemas/job.ts";
@@ -15,7 +15,7 @@ const counts = () =>
     return { rows: rowsWritten.call(instance), events };
   });
 
-/** What the work costs, by job. The channel and the record of the budget are there before: neither is paid by each job. */
+/** What the work costs per job. The channel and the budget's record exist before it: a job does not pay for either. */
 async function costOf(jobs: number, work: () => Promise<void>, prepare: () => Promise<void> = async () => {}): Promise<Counts> {
   await submit({ channel: "c" }).then(({ id }) => ended(id));
   await prepare();
@@ -89,7 +89,7 @@ describe("rows written for a job", () => {
       await advanceTo(EPOCH + 10_000);
       await allEnded(ids);
     };
-    // With the one before them, a hundred: all that may start at once.
+    // With the job before them, a hundred: all that may start at once.
     const spend = async () => allEnded(await burst(99));
     const { rows } = await costOf(64, wait, async () => spend().then(drained));
     // Two segments are written and dropped; the budget's record runs ahead once or twice.

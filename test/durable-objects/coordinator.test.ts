@@ -258,7 +258,7 @@ describe("the order", () => {
   it.each([5, 20])("of %i jobs that came in one instant outlives the coordinator", async (count) => {
     world.env.SLUICE_POOLS = pools({ rpm: 60, burst_seconds: 1 });
     const played = playAll();
-    // By their names they would come in the opposite order.
+    // Sorted by name they would come in the opposite order.
     const jobs = Array.from({ length: count }, (_, index) => `job_${99 - index}`);
     await enqueue(jobs.map((each) => ticket(each)));
     await until(() => played.jobs().length === 1);
@@ -267,7 +267,7 @@ describe("the order", () => {
       await advanceTo(world.now + 1_000);
       return new Set(played.jobs()).size === count;
     });
-    // The first ran when the coordinator died; its dispatcher, asked, does not answer.
+    // The first was running when the coordinator died; when its dispatcher is asked, it does not answer.
     expect([...new Set(played.jobs())]).toEqual(jobs);
   });
 });

@@ -42,7 +42,7 @@ function courier(
     background: () => {},
     wakeBy: (at) => wakes.push(at),
   });
-  /** Answers the message that is under way, and lets the courier act on it. */
+  /** Answers the message that is in flight, and lets the courier act on the answer. */
   const answer = async (how: "ok" | "fail") => {
     answers.shift()![how]();
     for (let turn = 0; turn < 5; turn++) await Promise.resolve();
@@ -266,7 +266,7 @@ it.each(["ok", "fail"] as const)("what is held is given back when the message is
 });
 
 describe("what a lobby may lack of any job is looked for as it is told", () => {
-  /** A mailbox of so many jobs, all of which it may lack; a stretch is ten. */
+  /** A mailbox of this many jobs, all of which the lobby may lack; a stretch is ten jobs. */
   function search(jobs: number, outages: number[] = [], followed = (_: number) => true) {
     const stretches: number[] = [];
     const open = (since: number, before: number) => {
@@ -280,9 +280,9 @@ describe("what a lobby may lack of any job is looked for as it is told", () => {
     stage.made.search(5, jobs + 1);
     return { ...stage, stretches };
   }
-  /** Each stretch has a turn of its own. */
+  /** Waits for `count` messages. Each stretch takes a turn of its own. */
   const sent = async (messages: string[][], count: number) => {
-    // Turns of the event loop, not time: how many there are is what is under test.
+    // Waits for turns of the event loop, not for time: their number is under test.
     for (let turn = 0; turn < 1_000 && messages.length < count; turn++) await new Promise((done) => setTimeout(done, 0));
     expect(messages).toHaveLength(count);
   };

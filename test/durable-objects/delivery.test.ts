@@ -6,6 +6,7 @@ import { meaningOf } from "../../policy/verbatim.ts";
 import { chunk } from "../support/world.ts";
 
 beforeEach(() => {
+  // Gaps are timed in real ms; faked timers make them exact, and wait for nothing.
   vi.useFakeTimers();
 });
 afterEach(() => {

@@ -107,7 +107,7 @@ describe("breaking off", () => {
     const gate = gated();
     const ids = await submitMany(7);
     await until(() => world.waiting === 6);
-    // It alone is not among the bodies upstream has seen.
+    // Upstream has not seen the last one.
     await call("POST", `/v1/jobs/${ids[6]}/cancel`);
     await until(async () => (await coordinator().locate([ids[6]!]))[0] === null || gate.open);
     gate.open = true;
@@ -120,7 +120,7 @@ describe("breaking off", () => {
 describe("leases", () => {
   const address = { tenant: "alice", channel: "c" };
   const lease = (id: string, attempt: number): Lease => ({ job: id, mailbox: address, attempt, waits: 0, unknown: 0 });
-  /** A job that its coordinator does not start: the test hands out the leases. */
+  /** A job that the coordinator does not start: the test hands out its leases. */
   const dormant = async () => (await submit({ channel: "c", retry: "always", not_before: EPOCH / 1_000 + 3_600 })).id;
 
   it("a lease with a newer attempt replaces the older call; an older or the same one changes nothing", async () => {
@@ -192,12 +192,12 @@ describe("leases", () => {
     upstream.finish();
     expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1 });
     await drained();
-    // Another dispatcher is the clock: while it beats six times, at the same interval, this one has nothing to tell.
+    // Another dispatcher serves as the clock: while it beats six times, at the same interval, this one has nothing to report.
     world.upstream = script().answer;
     await dispatcher(1).start([lease(await dormant(), 1)]);
     const seen = beats.length;
     await until(() => beatsOf("disp-wnam-01") >= 6);
-    // One may have been under way.
+    // One heartbeat may have been in flight.
     expect(beats.slice(seen).filter(([name]) => name === "disp-wnam-00").length).toBeLessThanOrEqual(1);
   });
 });
@@ -235,17 +235,17 @@ describe("settling", () => {
     });
     world.between.set("coordinator.settle", async (go) => {
       messages++;
-      // The test's own step ends it, not the time; and a new world, should that never come.
+      // Polls until a step of the test ends the wait, not the passing of time; a new world ends it if that step never comes.
       while (!gate.open && world.calls === age) await scheduler.wait(2);
       return go();
     });
     await submitMany(60);
     await until(() => commits === 60, 2_000);
-    // Whoever answers has heard of its commits: behind each first message all of the rest waits, however long that took.
+    // A dispatcher that answers has heard of its commits: all the rest wait behind its first message, however long that took.
     for (let index = 0; index < 10; index++) await dispatcher(index).report();
     gate.open = true;
     await drained();
-    // Ten dispatchers at the most, each with a first message and one of the rest.
+    // Ten dispatchers at most, each with a first message and one for the rest.
     expect(messages).toBeLessThanOrEqual(20);
   });
 
@@ -321,7 +321,7 @@ describe("a lease that the coordinator forgot, and gave again", () => {
     const { calls: age } = world;
     world.between.set("mailbox.open", async (go) => {
       gate.opens++;
-      // As above: the test's own step ends it.
+      // Polls, as above: a step of the test ends the wait.
       while (!gate.open && world.calls === age) await scheduler.wait(2);
       return go();
     });

@@ -1,4 +1,4 @@
-/** What may have been paid for twice is counted, by job, tenant and pool, and a job that may not be called again says why. */
+/** Calls that may have been paid for twice are counted by job, tenant and pool, and a job that may not be called again says why. */
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { committed, enqueue, fatal, playAll, retryable, settle, ticket } from "../support/desk.ts";
@@ -30,7 +30,7 @@ describe("counted by the coordinator", () => {
     await kill(coordinator());
     await advanceTo(EPOCH + 120_000);
     await until(() => starts.length === 5);
-    // That one repeats nothing: the call before it had not been made.
+    // This attempt repeats nothing: the one before it was refused for the rate.
     await settle("a", 3, committed);
     expect((await pool()).doubts).toEqual({
       ...{ unknown_outcomes: 2, possible_duplicates: 2, possible_duplicate_tokens: 100 },
@@ -76,7 +76,7 @@ describe("counted by the coordinator", () => {
 });
 
 describe("a job that may not be called again", () => {
-  /** The connection breaks after a part of the answer, the first time. */
+  /** On the first call, the connection breaks after part of the answer. */
   const breaking = () => {
     world.upstream = () => (world.calls.length > 1 ? completion("again") : stream(chunksOf("half").slice(0, 2)));
   };
@@ -123,7 +123,7 @@ describe("a job that may not be called again", () => {
     expect(failed).toMatchObject({ status: "failed", attempts: 1, error: { code: "unknown_outcome", upstream_request_id: "req_u" } });
     expect(failed.error!.message).toContain("gateway_timeout");
     expect(world.calls).toHaveLength(1);
-    // Nothing of it waits any more: its ticket is gone, and it is among the dead letters.
+    // The job waits no more: its ticket is gone, and it is among the dead letters.
     await until(async () => (await pool()).depth === 0);
     expect(await coordinator().deadLetters(null, 10)).toMatchObject([{ job: never.id, attempts: 1, code: "unknown_outcome" }]);
     world.calls.length = 0;
@@ -143,7 +143,7 @@ describe("a job that may not be called again", () => {
     });
     expect(failed).toMatchObject({ attempts: 3, possible_duplicates: 2, error: { code: "upstream_timeout" } });
     expect(world.calls.length).toBeLessThanOrEqual(3);
-    // Nor is it taken for an outage.
+    // Nor does it count as an outage.
     expect((await pool()).condition.state).toBe("normal");
   });
 
@@ -159,7 +159,7 @@ describe("a job that may not be called again", () => {
     const { id } = await submit({ channel: "c", retry });
     if (status === "failed") await ended(id);
     else await until(async () => world.calls.length === 1 && (await pool()).depth === 1);
-    // An error in mid-stream says nothing of the pool, whatever its code.
+    // An error in mid-stream says nothing about the pool, whatever its code.
     expect((await pool()).condition.state).toBe("normal");
     await advanceTo(EPOCH + 2_000);
     const duplicates = status === "completed" ? 1 : 0;

@@ -1,4 +1,4 @@
-/** What answers without a bound are expected to take is learned from those that came; what was reserved is held against what was used. */
+/** How long answers without a bound will be is learned from earlier ones; what was reserved is compared with what was used. */
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { enqueue, playAll, settle, ticket } from "../support/desk.ts";
@@ -10,14 +10,14 @@ beforeEach(resetWorld);
 afterEach(cleared);
 
 const bob = { tenant: "bob", channel: "c" };
-/** A hundred tokens of prompt, and a thousand for an answer of which nothing is known. */
+/** A ticket of a hundred prompt tokens, and a thousand for an answer about which nothing is known. */
 const open = (job: string, more: Record<string, unknown> = {}) =>
   ticket(job, { tokens: 1_100, open: { model: "m", choices: 1, each: 1_000 }, ...more });
 const answered = (completion_tokens: number, total_tokens = 100 + completion_tokens) => ({
   kind: "committed" as const,
   usage: { prompt_tokens: 100, completion_tokens, total_tokens },
 });
-/** What is spent of the pool's bucket of tokens; no time passes here. */
+/** Tokens spent from the pool's bucket. Nothing refills while the clock stands still. */
 const spent = async () => Math.round((await pool()).used.tokens);
 
 async function learn(count: number, tokens: number, from = 0): Promise<void> {
@@ -27,7 +27,7 @@ async function learn(count: number, tokens: number, from = 0): Promise<void> {
   }
 }
 
-/** Tokens that a ticket which comes in now reserves. */
+/** Tokens that a ticket reserves if it comes in now. */
 async function reserves(job: string, more: Record<string, unknown> = {}, from?: typeof bob): Promise<number> {
   const before = await spent();
   await enqueue([open(job, more)], from);
@@ -63,9 +63,9 @@ describe("an answer without a bound", () => {
     await enqueue([open("waits", { notBefore: EPOCH + 10_000 })]);
     await learn(6, 400, 100);
     await kill(coordinator());
-    // The twenty-nine and the first that was written with them are known; the six that told of more are not.
+    // The first of the six was written, with the twenty-nine; the other five, which would have raised the estimate, are lost.
     expect(await reserves("a")).toBe(150);
-    // By then all that was spent before has refilled.
+    // By then everything that was spent before has refilled.
     await advanceTo(EPOCH + 10_000);
     expect((await pool()).in_flight).toBe(2);
     expect(await spent()).toBe(150);
@@ -99,7 +99,7 @@ describe("a call that used more than it had reserved", () => {
     const before = await spent();
     await settle("a", 1, answered(9_900));
     expect((await spent()) - before).toBe(8_900);
-    // All of the tenant's minute is gone.
+    // The tenant's limit for this minute is used up.
     await enqueue([open("b")]);
     expect(await pool()).toMatchObject({ depth: 1, in_flight: 0 });
   });

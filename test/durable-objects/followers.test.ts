@@ -1,4 +1,4 @@
-/** Who is told of a mailbox's events, where many follow. */
+/** Who is told of a mailbox's events when many follow it. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { Followers, WHOLE_CHANNEL } from "../../durable-objects/mailbox/followers.ts";
 import type { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
@@ -60,7 +60,7 @@ it("a mailbox that wakes while lobbies are left alone looks no job up; which eve
   expect([asked, read]).toEqual([[], []]);
   clock = 1_000;
   followers.resume();
-  // Turns of the event loop, not time: each stretch of jobs has one of its own.
+  // Waits for turns of the event loop, not for time: each stretch of jobs takes one.
   for (let turn = 0; turn < 100 && Object.keys(told).length < 2; turn++) await new Promise((done) => setTimeout(done, 0));
   expect(asked).toEqual([10, 20]);
   expect(told).toEqual({ "alice/since-10": ["job_3 1", "job_2 1", "job_1 1"], "alice/since-20": ["job_3 3", "job_2 3"] });
@@ -68,7 +68,7 @@ it("a mailbox that wakes while lobbies are left alone looks no job up; which eve
 
 describe("a lobby that nobody follows the channel from any more", () => {
   const id = (n: number) => jobId("alice", { channel: "c", at: 1, nonce: "abcdef", number: n });
-  /** Jobs end one after another, each while the message of the one before is under way, which is then answered. */
+  /** Jobs end one after another, each while the previous job's message is in flight, which is then answered. */
   async function busy(jobs: number, ended: (followers: Followers, n: number) => void) {
     const answers: (() => void)[] = [];
     let relays = 0;

@@ -28,7 +28,7 @@ describe("the ramp", () => {
   });
 
   describe("through restarts", () => {
-    /** Half a level has started, and a prompt of two fifths waits. */
+    /** Half of the ramp's level has started, and a prompt of two fifths waits. */
     async function started() {
       world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 10_000, tpm: 40_000_000 } });
       const played = playAll();
@@ -48,7 +48,7 @@ describe("the ramp", () => {
 
     it("a prompt that waits for longer than the coordinator stays awake is let go, in whichever life", async () => {
       const played = await started();
-      // Whatever is written of a pool is written by this.
+      // This makes the coordinator write everything that it writes about a pool.
       await coordinator().pull("pause", { kind: "pool", id: "gpt-5-mini" });
       await coordinator().pull("resume", { kind: "pool", id: "gpt-5-mini" });
       for (let life = 0; life < 6 && played.starts.length === 5; life++) {
@@ -66,7 +66,7 @@ describe("the ramp", () => {
 describe("slow_down", () => {
   const slowed: Outcome = { kind: "slow_down", retryAfterMs: 1_000 };
 
-  /** Twenty of sixty a minute are used. */
+  /** Uses twenty of sixty requests a minute. */
   async function twenty(limits: object = {}) {
     world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 60, tpm: 500_000, ...limits } });
     const played = playAll();
@@ -113,7 +113,7 @@ describe("slow_down", () => {
     const played = playAll();
     played.held = [];
     let heard = 0;
-    /** Ends each call as soon as it starts; answers how many there were. */
+    /** Ends each call as soon as it starts; returns how many there were. */
     const play = async (until: number, outcome: Outcome) => {
       const before = heard;
       for (; world.now < until; await advanceTo(world.now + 500)) {
@@ -193,7 +193,7 @@ describe("slow_down", () => {
     const nano = { pool: "gpt-5-nano" };
     const shares = async () => Promise.all(["gpt-5-mini", "gpt-5-nano", "default"].map(async (id) => (await condition(id)).share));
 
-    /** Twenty of sixty a minute are used of one, ten of another, nothing of the third. */
+    /** Of sixty requests a minute each, uses twenty in one pool, ten in another, none in the third. */
     async function three() {
       const models = (id: string) => ({ models: [`${id}*`], rpm: 60, tpm: 500_000 });
       const pools = { "gpt-5-mini": models("gpt-5-mini"), "gpt-5-nano": models("gpt-5-nano"), default: { rpm: 60, tpm: 500_000 } };
@@ -214,11 +214,11 @@ describe("slow_down", () => {
       const told = warned.mock.calls.flatMap(([line]) => (/"pool_slowed"/.test(line) ? [JSON.parse(line)] : []));
       expect(told.map(({ pool }) => pool).sort()).toEqual(["default", "gpt-5-mini", "gpt-5-nano"]);
       await kill(coordinator());
-      // What was under way in another pool says nothing new.
+      // A call that was in flight in another pool brings no news.
       await settle("n0", 1, slowed);
       for (const [place, share] of (await shares()).entries()) expect(share).toBeCloseTo(cuts[place]!, 2);
       expect(warned.mock.calls.filter(([line]) => /"pool_slowed"/.test(line))).toHaveLength(3);
-      // One in twelve seconds, where the budget would let all of them go.
+      // One call in twelve seconds, although the budget would allow all of them.
       await enqueue(Array.from({ length: 10 }, (_, n) => ticket(`m${n}`, nano)));
       for (let second = 1; second <= 60; second++) await advanceTo(past(second));
       const started = played.jobs().filter((job) => /^m|n0/.test(job)).length - 1;
@@ -263,7 +263,7 @@ describe("slow_down", () => {
     expect(await pool()).toMatchObject({ paused: false });
     await kill(coordinator());
     expect((await condition()).share).toBeCloseTo(1 / 6);
-    // One in six seconds, where the budget would let all of them go.
+    // One call in six seconds, although the budget would allow all of them.
     await advanceTo(past(2));
     await advanceTo(past(60));
     for (let second = 61; second <= 90; second++) await advanceTo(past(second));

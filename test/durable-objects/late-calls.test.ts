@@ -1,4 +1,4 @@
-/** A call that could not leave in time asks anew: it goes if there is room for it now, and else its job waits again as if it had not been called. */
+/** A call that could not leave in time asks again: it goes if there is room for it now; otherwise its job waits again as if it had not been called. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Held } from "../../schemas/rpc.ts";
 import { committed, enqueue, playAll, settle, ticket } from "../support/desk.ts";
@@ -13,7 +13,7 @@ const DISPATCHER = "disp-wnam-00";
 const pools = (limits: object) => {
   world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 60, tpm: 600_000, ...limits } });
 };
-/** Two seconds of it at once, one of which is given up: one call a second. */
+/** A burst of two seconds, one of which is given up for transit: one call a second. */
 const narrow = () => pools({ burst_seconds: 2 });
 const secondsTo = async (seconds: number) => {
   for (let at = world.now + 1_000; at <= EPOCH + seconds * 1_000; at += 1_000) await advanceTo(at);
@@ -44,13 +44,13 @@ describe("the coordinator", () => {
     await secondsTo(3);
     await until(() => starts.length === 62);
     const words: string[] = [];
-    // As each dispatcher asks for its own.
+    // Each dispatcher asks for its own calls.
     for (const dispatcher of new Set(await Promise.all(starts.slice(0, 59).map(async ({ job }) => dispatcherOf(job))))) {
       const held: Held[] = [];
       for (const { attempt, job } of starts.slice(0, 59)) if ((await dispatcherOf(job)) === dispatcher) held.push({ job, attempt });
       words.push(...(await coordinator().late(dispatcher, held)));
     }
-    // Upstream's bucket was full until now, but for those that left meanwhile: of these two have refilled.
+    // Upstream's bucket is full, except for the three calls that left meanwhile; two of those have refilled.
     expect(words.filter((word) => word === "wait")).toHaveLength(1);
     expect(words.filter((word) => word === "go")).toHaveLength(58);
     expect(await pool()).toMatchObject({ in_flight: 61, depth: 39, used: { requests: 59 } });
@@ -69,7 +69,7 @@ describe("the coordinator", () => {
     await until(() => starts.length === 1);
     world.now = EPOCH + 20_000;
     expect(await coordinator().late(DISPATCHER, [{ job: "a", attempt: 1 }])).toEqual(["go"]);
-    // 900 are free, 100 come back each second.
+    // 900 tokens are free, and 100 come back each second.
     await secondsTo(60);
     expect(starts).toHaveLength(1);
     await secondsTo(62);
@@ -219,7 +219,7 @@ describe("the dispatcher", () => {
     world.dispatchersNow = EPOCH + 60_000;
   };
 
-  /** A call that is held up while another takes what there is room for: as it goes on it is a second late, and told to wait again. */
+  /** Holds up a call while another takes the room: when it goes on, it is a second late and is told to wait again. */
   const outrun = async () => {
     narrow();
     const stand = standAt("mailbox.open", "before its answer arrives");

@@ -13,7 +13,7 @@ const configured = (more: object = {}) => {
   world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { models: ["gpt-5-mini*"], rpm: 600, tpm: 600_000, ...more } });
 };
 
-/** An answer's headers reach the coordinator, with the end of a call if there is one. */
+/** Gives the coordinator an answer's headers, with the end of `job`'s call if there is one. */
 async function read(requests: LimitReading | null, tokens: LimitReading | null = null, job?: string): Promise<void> {
   const at = world.now;
   const settlements = job ? [{ job, attempt: 1, outcome: committed, headersMs: null }] : [];
@@ -116,7 +116,7 @@ describe("limits that upstream tells", () => {
     await read(null, of(600_000, 599_000));
     await until(() => (refund ? starts.length === 2 : starts.length === 1));
     const { used } = await pool();
-    // Half of what it shows, less what refills in a second.
+    // Half of this: what the headers show as given back, less what refills in a second.
     expect(used.tokens).toBe(530_000 + (refund ? 200_000 - (530_000 - 1_000 - 10_000) / 2 : 0));
   });
 
@@ -134,7 +134,7 @@ describe("limits that upstream tells", () => {
       await coordinator().pull("pause", { kind: "all" });
       for (const { job } of played.starts) await settle(job, 1, { kind, retryAfterMs: null });
       world.now = EPOCH + 21_000;
-      // 200 came back, and 60 of others' were taken.
+      // 200 refilled, and others took 60.
       await read(of(600, 440));
       const { requests } = (await pool()).foreign;
       expect(requests).toBeGreaterThan(100);
@@ -204,7 +204,7 @@ describe("a limit of a day that upstream told, and that is used up", () => {
   const names = (name: string, count: number) => Array.from({ length: count }, (_, n) => ticket(`${name}${n}`));
   const starts = (played: ReturnType<typeof playAll>, name: string) => played.starts.filter(({ job }) => job.startsWith(name));
 
-  /** Five calls a day, all of which were made; others wait. Twice one of them was called to see, and refused. */
+  /** Five calls a day, all of them made; other jobs wait. Twice one of those was called to find out, and was refused. */
   async function asked() {
     configured();
     const played = playAll();
@@ -231,7 +231,7 @@ describe("a limit of a day that upstream told, and that is used up", () => {
     return played;
   }
 
-  /** Each is taken as soon as it starts: the pool was refused, and is let go on credit. */
+  /** Completes each call as soon as it starts: after being refused, the pool starts calls only on credit. */
   async function allGoOn(played: ReturnType<typeof playAll>) {
     for (let heard = 2; heard < 32; heard++) {
       await until(() => starts(played, "c").length > heard);
@@ -269,7 +269,7 @@ describe("a limit of a day that upstream told, and that is used up", () => {
     await until(() => starts(played, "c").length === 3);
     world.now += 100;
     await read(day(4));
-    // The call that asked is counted there, and is one of those that may not have arrived.
+    // The reading counts the call that asked, which is also one of those that may not have arrived.
     await until(() => starts(played, "c").length === 5);
     await advanceTo(EPOCH + 149_000);
     expect(starts(played, "c")).toHaveLength(5);

@@ -1,6 +1,6 @@
 /**
  * The commits of mailbox and coordinator run side by side (docs/decisions/0005). Law: whatever dies meanwhile, a job that is written
- * is called once, and one that is not is never called.
+ * is called once, and a job that is not written is never called.
  */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -35,12 +35,12 @@ const jobsWritten = async () => (await sql(box(), "SELECT count(*) AS n FROM job
 
 const FAILURES = ["at once", "at the commit"] as const;
 
-/** What mends the tables that are spoilt. */
+/** Functions that mend the spoilt tables. */
 const spoilt: (() => Promise<unknown>)[] = [];
 
 /**
- * From now on what is written there fails, until the answer is called: at once, or only as it is committed, when messages have left that
- * do not wait for it.
+ * Makes inserts into a table fail until the returned function is called: at once, or only at the commit, when messages that do not wait
+ * for it have already left.
  */
 async function spoil(stub: () => DurableObjectStub, table: string, when: "at once" | "at the commit"): Promise<() => Promise<unknown>> {
   await sql(stub(), "CREATE TABLE nobody (id INTEGER PRIMARY KEY)");
@@ -70,7 +70,7 @@ const submission = (nonce: string, more: Partial<Submission> = {}): Submission =
 const lease = (id: string): Lease => ({ job: id, mailbox: { tenant: "alice", channel: "c" }, attempt: 1, waits: 0, unknown: 0 });
 const idsOf = (submitted: Submitted[]) => submitted.map((each) => (each.ok ? each.job.id : each.problem.code));
 
-/** Time passes until nothing is left to do. */
+/** Lets time pass until nothing is left to do. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 12; turn++) {
     await advanceTo(world.now + 5_000);
@@ -168,7 +168,7 @@ describe("the mailbox dies after it sent the tickets and before it has written t
 
   it("a ticket of a job that never was opens nothing: nobody is called, and what was reserved is free again", async () => {
     const id = idsOf(await box().submit([submission("aaaaaa", { notBefore: EPOCH + 3_600_000 })], false))[0]!;
-    // Of the same number, but another job: as a mailbox that died before it wrote would make it.
+    // Another job with the same number, such as a mailbox that died before it wrote would make.
     const phantom = id.replace("aaaaaa", "bbbbbb");
     const before = (await pool()).used.requests;
     const ticket = { job: phantom, pool: "gpt-5-mini", priority: 0, tokens: 20, acceptedAt: EPOCH, notBefore: null, deadline: null };

@@ -45,7 +45,7 @@ test("one client never reads -> the others get every event of the channel, and t
   const near = await Follower.connect(service, chronicle, { near: "busy" });
   const far = await Follower.connect(service, chronicle);
   for (const follower of [near, far]) await follower.subscribe({ channel: "busy", deltas: true });
-  // One stalls in the mailbox of `near`; eight stall elsewhere, so that one of them shares a lobby with `far`.
+  // One stalls in the same mailbox as `near`; eight stall in the eight lobbies, so one of them shares `far`'s.
   const stalled = await each(["/v1/subscribe?channel=busy", ...Array.from({ length: 8 }, () => "/v1/subscribe")], 1, async (path) => {
     const socket = await RawSocket.open(service, path);
     socket.stall();

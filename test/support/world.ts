@@ -176,7 +176,6 @@ export function script() {
     calls,
     send: (each: unknown) => add(`data: ${typeof each === "string" ? each : JSON.stringify(each)}\n\n`),
     /** Bytes without meaning: a comment. */
-
     hum: () => add(": still here\n\n"),
     /** A piece of the answer's text. */
     say: (content: string) =>
