@@ -1,4 +1,4 @@
-/** Prompts of several MB: a dispatcher has 128 MB for all that it does at once, and so has a mailbox. */
+/** Prompts of several MB: a dispatcher has 128 MB for everything that it does at once, and so has a mailbox. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Slots } from "../../durable-objects/dispatcher/slots.ts";
@@ -24,7 +24,7 @@ const contentOf = (body: Record<string, unknown>) => (body.messages as { content
 describe("a prompt of several MB", () => {
   it("reaches upstream as it was, character by character, though it went there in pieces", async () => {
     const pieces = vi.spyOn(Mailbox.prototype, "piece");
-    // No piece is cut where a character has two halves: in a text of such alone, every second place is one.
+    // Pieces are never cut inside a surrogate pair: in a text of nothing but pairs, every second place is inside one.
     const content = `y${"😀".repeat(2.5 * MILLION)}z`;
     const { id } = await submit({}, { messages: [{ role: "user", content }] });
     expect(await ended(id)).toMatchObject({ status: "completed" });
@@ -107,14 +107,14 @@ it("a mailbox that does not answer keeps a few places, and nobody else's jobs fr
   const { id } = await submit({ channel: "well", ...start });
   await advanceTo(EPOCH + 60_000);
   expect((await ended(id)).status).toBe("completed");
-  // Who gives up waits for nobody's answer.
+  // A call that is given up does not wait for its mailbox's answer.
   for (const job of sick) await call("POST", `/v1/jobs/${job}/cancel`);
   await until(async () => (await pool("default")).in_flight === 0);
 });
 
 describe("places that weigh", () => {
   const signal = () => new AbortController().signal;
-  /** Whether it is settled after what is due now. */
+  /** Whether a promise is settled; waits no time, only for what is due now. */
   const isTaken = async (taken: Promise<unknown>) => Promise.race([taken.then(() => true), scheduler.wait(0).then(() => false)]);
 
   it("a heavy one waits until there is room for it, and is not passed by light ones meanwhile", async () => {

@@ -1,4 +1,4 @@
-/** An alarm that the platform gave up: what it was set for happens all the same. */
+/** The platform gave up an alarm: what it was set for still happens. */
 import { createScheduledController, env } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { Env } from "../../platform/objects.ts";
@@ -15,7 +15,7 @@ afterEach(cleared);
 const HOUR_MS = 3_600_000;
 const RETENTION_MS = 72 * HOUR_MS;
 
-/** The platform's clock calls. */
+/** Calls the scheduled handler, as the platform's clock does. */
 const clock = () => worker.scheduled(createScheduledController(), env as unknown as Env);
 
 it.each([

@@ -11,7 +11,7 @@ afterEach(reset);
 const problem = { status: 502, type: "server_error", code: "unknown_outcome", message: "lost", param: null } as const;
 const usage = { prompt_tokens: 5, completion_tokens: 5, total_tokens: 10 };
 
-/** A job that its coordinator does not start, and the test's hand on its mailbox. */
+/** A job that the coordinator does not start, and the calls with which the test drives its mailbox. */
 async function dormant() {
   const { id } = await submit({ channel: "c", retry: "always", not_before: EPOCH / 1_000 + 3_600 });
   const stub = mailbox("alice", "c");
@@ -56,7 +56,7 @@ describe("attempts are counted", () => {
     let opens = 0;
     let heard = false;
     world.between.set("mailbox.open", async (go) => {
-      // One object must not settle another's promise, so this looks again and again.
+      // Polls, because one object must not settle another's promise.
       if (++opens === 2) while (!heard) await scheduler.wait(2);
       return go();
     });

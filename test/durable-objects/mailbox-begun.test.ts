@@ -1,4 +1,4 @@
-/** When an attempt began, whoever looked: of a job that nobody watches it is written with its end alone. */
+/** When an attempt began, whoever looked: for a job that nobody watches, this is written only with its end. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Desk } from "../../durable-objects/mailbox/desk.ts";
@@ -111,7 +111,7 @@ describe("a job that nobody watches", () => {
     vi.spyOn(Coordinator.prototype, "locate").mockImplementation(async function (this: Coordinator, ...args) {
       const places = await locate.apply(this, args);
       answers.kept++;
-      // The test's own step ends it: one object must not settle another's promise.
+      // Polls until a step of the test ends the wait, because one object must not settle another's promise.
       while (!answers.go) await scheduler.wait(2);
       return places;
     });

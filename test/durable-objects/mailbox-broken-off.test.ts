@@ -1,4 +1,4 @@
-/** An answer that broke off, of which somebody saw a part: he comes back for the rest, which the next attempt says. */
+/** An answer that broke off after a reader saw part of it: the reader comes back for the rest, which the next attempt tells. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { JobEvent } from "../../schemas/event.ts";
@@ -34,7 +34,7 @@ describe("cut off", () => {
     const last = client.events(id).at(-1)!.seq;
     world.upstream = () => completion(TEXT);
     await crash();
-    // Long after anybody could be expected.
+    // Long after any reader could be expected back.
     world.now = EPOCH + 300_000;
     await until(async () => {
       await advanceTo(world.now + 1_000);

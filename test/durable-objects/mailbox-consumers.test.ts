@@ -1,4 +1,4 @@
-/** A channel followed under a name: who comes back goes on after what was acked. */
+/** A channel followed under a consumer's name: a consumer that comes back continues after what was acked. */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -16,7 +16,7 @@ const come = async (more: { consumer?: string; deltas?: boolean; place?: string;
   await client.subscribe({ channel: "c", consumer: more.consumer ?? "worker", deltas: more.deltas ?? false });
   return client;
 };
-/** Acks everything that came so far, and waits until that is known. */
+/** Acks everything that came so far, and waits until the service has taken that in. */
 async function ackAll(client: Client): Promise<number> {
   const cursor = client.events().reduce((most, event) => Math.max(most, event.cursor ?? 0), 0);
   client.send({ type: "ack", channel: "c", cursor });
@@ -229,7 +229,7 @@ it("however it is cut: everything after its cursor comes, nothing up to it, and 
         }
       }
       if (!over) stream.finish();
-      // Before the clock moves on, or its lease would be over.
+      // Must come before the clock moves on, or the stream's lease would run out.
       await uncut.saw(stream.id, "completed");
       world.upstream = () => completion("ok");
       await start();
@@ -302,7 +302,7 @@ describe("what cannot be", () => {
     expect(client.errors()).toEqual(["too_many_consumers"]);
     await advanceTo(EPOCH + 72 * 3_600_000);
     await runDurableObjectAlarm(mailbox("alice", "c"));
-    // Who is here is kept.
+    // A consumer that is connected is kept.
     expect(await rows("SELECT name FROM consumers")).toEqual([{ name: "key/worker" }]);
     await client.subscribe({ channel: "c", consumer: "new" });
     first.socket.close(1000);

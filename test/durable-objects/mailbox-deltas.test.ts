@@ -155,7 +155,7 @@ describe("with deltas", () => {
       say(`word ${word} `);
       text += `word ${word} `;
       await until(() => client.text(id) === text);
-      // What the object remembers of the row is lost; the next delta begins another.
+      // The object forgets which row it was filling; the next delta begins another.
       if (word === 20) await evict(mailbox("alice", "c"));
     }
     finish();
@@ -220,7 +220,7 @@ describe("with deltas", () => {
   });
 });
 
-// Fails for the coordinator: a mailbox that slept knows neither attempt nor dispatcher of a running job, and has nobody to ask.
+// A mailbox that slept has forgotten the attempt and the dispatcher of a running job: it must ask the coordinator.
 it("who comes in the middle, after the mailbox slept, gets everything from the first delta", async () => {
   const { id, say } = await running({ channel: "c" });
   say("one ");
@@ -270,7 +270,7 @@ describe("an attempt that fails", () => {
     breakOff();
     await until(() => lost === 4);
     world.between.delete("mailbox.judge");
-    // A rate limit is no attempt, and has no notice of its own.
+    // A rate limit is not an attempt, and no event of its own tells of it.
     world.upstream = () => refusal(429, "rate_limit_exceeded", { "retry-after": "5" });
     await advanceTo(EPOCH + 10_000);
     await until(async () => world.calls.length === 2 && (await call("GET", `/v1/jobs/${id}`)).body.eta?.limited_by !== undefined);
@@ -294,7 +294,7 @@ describe("an attempt that fails", () => {
     first.say("half");
     await until(() => client.text(first.id) === "half");
     first.break();
-    // At once: nobody waits out a pause for a call that is not made.
+    // At once: there is no backoff before a call that is not made.
     expect((await client.saw(first.id, "failed")).data).toMatchObject({ error: { code: "unknown_outcome" }, attempts: 1 });
     await advanceTo(EPOCH + 10_000);
     expect(world.calls).toHaveLength(1);

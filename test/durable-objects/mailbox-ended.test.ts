@@ -1,4 +1,4 @@
-/** Who comes back with the end of a job, or with more than there is of it, does not wait for ever. */
+/** A reader that comes back with the last seq of an ended job, or with a greater one, does not wait for ever. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ended, inside, mailbox, submit, until } from "../support/service.ts";
 import { type Client, connect } from "../support/socket.ts";

@@ -1,4 +1,4 @@
-/** A lobby whose clients have left, and whose word of that was lost. */
+/** A lobby whose clients have left, but whose `unfollow` was lost. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { JobEvent } from "../../schemas/event.ts";
 import type { UnfollowCall } from "../../schemas/rpc.ts";
@@ -13,7 +13,7 @@ afterEach(cleared);
 
 const followers = () =>
   inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("SELECT target FROM followers WHERE lobby = 'alice/lobby'").toArray());
-/** Followers of a job by its name and by its channel leave, and nobody says so. */
+/** A client that follows a job by its id and by its channel leaves, and the mailbox is not told. */
 async function ghosts() {
   const client = await connect({ channel: "lobby" });
   const { id } = await submit({ channel: "c", ...later });
@@ -81,7 +81,7 @@ describe("a word that all have left, which was given up and comes about late", (
       throw new Error("deaf");
     });
     first.socket.close(1000);
-    // It is tried four times, and then given up.
+    // The lobby tries four times, then gives up.
     await until(() => words.length === 4);
     world.between.delete("mailbox.unfollow");
     await between();

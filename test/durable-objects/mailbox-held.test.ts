@@ -1,4 +1,4 @@
-/** What comes from a mailbox while it is asked for the past, and does not answer. */
+/** Events that come from a mailbox while its answer with the past is still out. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { EventFrame } from "../../durable-objects/mailbox/frames.ts";
 import { Held } from "../../durable-objects/mailbox/held.ts";
@@ -12,7 +12,7 @@ import { resetWorld, world } from "../support/world.ts";
 beforeEach(resetWorld);
 afterEach(cleared);
 
-/** Mailboxes begin to tell, and their answers with the past stay out until `go`. */
+/** Mailboxes begin to tell, but hold back their answers with the past until `released`. Polls, because one object must not settle another's promise. */
 function hanging() {
   const held = { asked: 0, answered: 0, released: false };
   const { calls: age } = world;
@@ -26,7 +26,7 @@ function hanging() {
   return held;
 }
 
-/** How often a mailbox is asked for what a reader lacks. */
+/** Counts how often a mailbox is asked for what a reader lacks. */
 function counted() {
   const log = { asked: 0 };
   world.between.set("mailbox.missed", (go) => {
@@ -87,7 +87,7 @@ describe.each([
     await client.subscribe({ channel: "c", deltas: true });
     await until(() => held.asked === 1);
     const { id, say, finish } = await running({ channel: "c" });
-    // It waits for its turn behind the other.
+    // This subscription waits its turn behind the other.
     await client.subscribe({ jobs: [id], deltas: true });
     for (const word of ["one ", "x".repeat(3_000)]) {
       say(word);

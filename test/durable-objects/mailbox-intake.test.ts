@@ -128,7 +128,7 @@ describe("202 means durable", () => {
     for (const { body } of accepted) expect((await ended(body.id)).status).toBe("completed");
   });
 
-  // Fails for platform/objects.ts: a submit whose answer was lost is repeated, and without a key nothing tells that it is the same.
+  // A submit whose answer was lost is repeated; without an idempotency key, only its nonce shows that it is the same one.
   it("the mailbox died after writing, before answering: the job is run once", async () => {
     const { enqueue } = Coordinator.prototype;
     let dead = false;
@@ -190,7 +190,7 @@ describe("202 means durable", () => {
       await until(() => away.mock.calls.length > 0);
       expect(await runDurableObjectAlarm(mailbox("alice", "c"))).toBe(true);
       await until(() => away.mock.calls.length > 1);
-      // However often it is tried: never with those that come behind.
+      // However often it is tried, it never takes along those behind it.
       expect(new Set(brought(away))).toEqual(new Set([2_000]));
       expect(new Set(away.mock.calls.map(([, tickets]) => tickets[0]!.job)).size).toBe(1);
       away.mockRestore();
@@ -212,7 +212,7 @@ describe("202 means durable", () => {
       const door = { asked: 0, open: false };
       vi.spyOn(Coordinator.prototype, "enqueue").mockImplementation(async function (this: Coordinator, ...args) {
         door.asked++;
-        // The test's own step ends it: one object must not settle another's promise.
+        // Polls until a step of the test ends the wait, because one object must not settle another's promise.
         while (!door.open) await scheduler.wait(2);
         return enqueue.apply(this, args);
       });

@@ -15,28 +15,28 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Five of them fill a window. */
+/** Five answers of this length fill a window. */
 const LONG = "x".repeat(60_000);
 
 const consumer = { channel: "c", consumer: "worker" };
 const rows = (sql: string) => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec(sql).toArray());
 const ends = (client: Client) => client.events().filter(({ event }) => event === "completed");
 
-/** Sends a mark and waits for its echo: what was sent to this client before has come. */
+/** Sends a marker and waits for its echo: everything sent to this client before has then arrived. */
 async function settled(client: Client): Promise<void> {
   const before = client.errors().length;
   client.send("not json");
   await until(() => client.errors().length > before);
 }
 
-/** A client that acks, and has acked nothing. */
+/** A client that acks frames, and has acked none yet. */
 async function acking(): Promise<Client> {
   const client = await connect({ channel: "c" });
   client.send({ type: "ack", frames: 0 });
   return client;
 }
 
-/** Acks what has come, until so many jobs have ended. */
+/** Acks what comes until `count` jobs have ended. */
 async function ackUntil(client: Client, count: number): Promise<void> {
   for (let acked = 0; ends(client).length < count; ) {
     const [before, frames] = [ends(client).length, client.events().length];
@@ -46,7 +46,7 @@ async function ackUntil(client: Client, count: number): Promise<void> {
   }
 }
 
-/** A consumer came and went; then so many jobs ended, with long answers. */
+/** A consumer comes and goes; then `count` jobs end, with long answers. */
 async function past(count: number): Promise<string[]> {
   const first = await connect({ channel: "c" });
   await first.subscribe(consumer);
@@ -66,7 +66,7 @@ it("what another subscription of the socket tells it meanwhile stands for nothin
   await client.subscribe(consumer);
   await settled(client);
   expect(ends(client).length).toBeLessThan(jobs.length);
-  // Room for something, and not yet for the rest.
+  // Makes room for something, but not for all the rest.
   const second = client.events().findIndex(({ job, event }) => job === jobs[1] && event === "completed");
   client.send({ type: "ack", frames: second + 1 });
   await call("POST", `/v1/jobs/${other.id}/cancel`);
@@ -122,7 +122,7 @@ describe("a consumer that is slow", () => {
     const next = await submit({ channel: "c", ...later });
     await ackUntil(client, 12);
     await client.saw(next.id, "queued");
-    // Once more for what came since.
+    // The second look is for what came since the first.
     expect(looks.mock.calls.length).toBeLessThanOrEqual(2);
     for (const id of jobs) expect(client.story(id)).toEqual(["1 queued", "2 in_progress", "3 completed"]);
   });
@@ -165,7 +165,7 @@ describe("a consumer that is slow", () => {
 });
 
 describe("a consumer that waits, for its socket lags behind with another mailbox, which does not answer", () => {
-  /** Its client acks the frames that came, and `more`; then the other mailbox is being asked. */
+  /** The client acks the frames that came, with `more` in the same frame; on return, the other mailbox is being asked. */
   async function waiting(client: Client, more: () => object = () => ({})): Promise<Stand> {
     await client.subscribe({ channel: "d", deltas: true });
     const { id, say } = await running({ channel: "d" });

@@ -16,7 +16,7 @@ afterEach(() => {
 const JOBS = 8_000;
 const consumer = { channel: "c", consumer: "worker" };
 
-/** One job has ended since the consumer left; as many more of the same are put beside it, each with the next three places. */
+/** One job has ended since the consumer left; copies of it make it `JOBS`, each with the next three places. */
 async function longPast(): Promise<void> {
   const first = await connect({ channel: "c" });
   await first.subscribe(consumer);

@@ -30,7 +30,7 @@ it("what the mailboxes answer is not all held at once, and everybody is told eve
     asked.push((call as FollowCall).jobs[0]!.id);
     const answer = (await go()) as Followed;
     held += JSON.stringify(answer).length;
-    // No clock tells when the test has seen enough.
+    // Polls until the test has seen enough, which no clock can tell.
     while (!letGo) await scheduler.wait(2);
     underway--;
     return answer;

@@ -1,4 +1,4 @@
-/** What a reader lacks is more than one answer between two mailboxes holds. */
+/** A reader lacks more than one answer between two mailboxes can hold. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { JobEvent } from "../../schemas/event.ts";
@@ -12,10 +12,10 @@ beforeEach(resetWorld);
 afterEach(reset);
 
 const LETTERS = [..."abcdefghij"];
-/** Ten of them are several pages. */
+/** Characters of a piece. Ten pieces make several pages. */
 const PIECE = 450_000;
 
-/** A piece of a tool call's arguments: it melts into no other. */
+/** A piece of a tool call's arguments: it is never merged with another. */
 const tool = (text: string) =>
   chunk([{ index: 0, delta: { tool_calls: [{ index: 0, function: { arguments: text } }] }, logprobs: null, finish_reason: null }]);
 
@@ -28,7 +28,7 @@ const said = (client: Client, job: string) => client.events(job).map(argumentsIn
 const numbers = (client: Client, job: string) =>
   client.events(job).flatMap(({ from, seq }) => Array.from({ length: seq - (from ?? seq) + 1 }, (_, index) => (from ?? seq) + index));
 
-/** A long stream that is over, followed from `place` by a client that has fallen behind from its first piece on. */
+/** A long stream that has ended, followed from `place` by a client that has lagged since its first piece. */
 async function behind(place: string) {
   const [slow, watcher] = [await connect({ channel: place }), await connect({ channel: "c" })];
   slow.send({ type: "ack", frames: 0 });
@@ -44,7 +44,7 @@ async function behind(place: string) {
   return { id, slow, watcher };
 }
 
-/** Acks all that comes, until the end has come. */
+/** Acks everything that comes until the job's end has come. */
 async function readAll(slow: Client, id: string): Promise<void> {
   for (let acked = 0; !slow.events(id).some(({ event }) => event === "completed"); ) {
     const all = slow.events().length;
@@ -66,10 +66,10 @@ it("a reader that lags with chunks that do not melt into one is told them in par
   expect(said(slow, id)).toBe(said(watcher, id));
   expect(numbers(slow, id)).toEqual(numbers(watcher, id));
   expect(answers.length).toBeGreaterThan(2);
-  // The end alone is as long as the whole answer.
+  // Only deltas count: the `completed` event alone is as long as the whole answer.
   const deltas = answers.map(({ events }) => events.filter(({ event }) => event === "delta"));
   for (const told of deltas) expect(JSON.stringify(told).length).toBeLessThan(1_500_000);
-  // Which is the last, the mailbox says: nothing is asked for in vain.
+  // The mailbox says which answer is the last, so it is never asked in vain.
   expect(answers.at(-1)).toMatchObject({ more: false });
   expect(answers.every(({ events }) => events.length > 0)).toBe(true);
 });

@@ -14,11 +14,11 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Five of them fill a window. */
+/** Characters of a piece. Five pieces fill a window. */
 const PIECE = 60_000;
 const piece = (letter: string) => letter.repeat(PIECE);
 
-/** Sends a mark and waits for its echo: what was sent to this client before has come. */
+/** Sends a marker and waits for its echo: everything sent to this client before has then arrived. */
 async function settled(client: Client): Promise<void> {
   const before = client.errors().length;
   client.send("not json");
@@ -30,7 +30,7 @@ const lags = (channel: string) =>
 
 const rowsOf = (sql: string) => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec(sql).one().n);
 
-/** A client that acks, and reads nothing from now on, is full: of the stream of a job it has `abcde`. */
+/** Fills up a client that acks frames, and then acks no more: it has `abcde` of a job's stream. */
 async function full(slow: Client) {
   slow.send({ type: "ack", frames: 0 });
   await slow.subscribe({ channel: "c", deltas: true });
@@ -42,7 +42,7 @@ async function full(slow: Client) {
   return { id, say, finish };
 }
 
-/** It falls behind: it lacks `f`. */
+/** Makes the client lag: it lacks `f`. */
 async function lagging(slow: Client) {
   const { id, say, finish } = await full(slow);
   say("f");
@@ -79,7 +79,7 @@ describe("many who watch one answer", () => {
     expect(appends[0]!.gapMs).toBe(50);
     expect(appends.slice(2).every((each) => each.gapMs === gapMs(1, 400))).toBe(true);
     expect(gapMs(1, 400)).toBeGreaterThan(50);
-    // Ten letters, as upstream sent them, would be ten chunks.
+    // Passed on as upstream sent them, ten letters would be ten chunks.
     expect(appends.slice(3).reduce((sum, each) => sum + each.chunks, 0)).toBeLessThan(10);
   });
 });
@@ -202,7 +202,7 @@ describe("a reader that falls behind", () => {
       world.between.delete("mailbox.missed");
       say("g");
       finish();
-      // Not the promise itself: one object must not settle another's.
+      // Polls instead of awaiting the promise, because one object must not settle another's.
       await until(() => relayed);
       return answer;
     });

@@ -1,4 +1,4 @@
-/** Events on their way from the mailbox of a job to the lobby of a socket: lost, late, or with an object that dies over them. */
+/** Events on their way from a job's mailbox to a socket's lobby: lost, late, or interrupted by the death of an object. */
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { JobEvent } from "../../schemas/event.ts";
@@ -14,21 +14,21 @@ afterEach(cleared);
 const WHOLE = ["1 queued", "2 in_progress", "3 completed"];
 const follow = (kind: string, id: string) => (kind === "jobs" ? { jobs: [id] } : { channel: "c", after: { [id]: 0 } });
 
-/** An event was refused for good: the mailbox has given it up for now. */
+/** Waits until an event has been refused at every try, and the mailbox has given it up for now. */
 const givenUp = (ears: { tries: number }) => until(async () => ears.tries >= 4 && (await pauses()));
-/** The mailbox's alarm rings before the one does that watches over every message. */
+/** Whether the mailbox pauses: its alarm is set earlier than the one that watches over every message. */
 const pauses = async () => ((await alarmAt()) ?? Number.POSITIVE_INFINITY) < world.now + 30_000;
 const alarmAt = () => inside(mailbox("alice", "c"), (_, { storage }) => storage.getAlarm());
-/** The pause is over, and the mailbox's alarm rings. */
+/** Ends the pause and rings the mailbox's alarm. */
 async function ring(): Promise<void> {
   world.now += 60_000;
   expect(await runDurableObjectAlarm(mailbox("alice", "c"))).toBe(true);
 }
 const outages = () => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("SELECT count(*) AS n FROM outages").one().n);
-/** Followers of single jobs. */
+/** How many followers of single jobs there are. */
 const owed = () =>
   inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("SELECT count(*) AS n FROM followers WHERE target > 0").one().n);
-/** A follower elsewhere of a job that was cancelled, which its lobby did not get. */
+/** A follower in another object of a job that was cancelled; its lobby did not get that event. */
 async function untold(kind: string) {
   const client = await connect({ channel: "lobby" });
   const { id } = await submit({ channel: "c", ...later });
@@ -39,7 +39,7 @@ async function untold(kind: string) {
   await givenUp(ears);
   return { client, ears, id };
 }
-/** What a client that watches deltas was told, each number once: a delta that stands for several counts as all of them. */
+/** The numbers of the events that a client was told: a delta that stands for several counts as all of them. */
 const numbers = (client: Client, job: string) =>
   client.events(job).flatMap(({ from, seq }) => Array.from({ length: seq - (from ?? seq) + 1 }, (_, index) => (from ?? seq) + index));
 function expectGapless(client: Client, job: string): void {
@@ -92,7 +92,7 @@ describe("an event that a lobby did not get", () => {
     async (state) => {
       const client = await connect({ channel: "lobby" });
       await client.subscribe({ channel: "c" });
-      // It does not start as the clock moves on.
+      // This job does not start when the clock moves on.
       const before = await submit({ channel: "c", not_before: EPOCH / 1_000 + 3_600 });
       await client.saw(before.id, "queued");
       world.now += 1_000;
@@ -278,7 +278,7 @@ describe("an end that a lobby did not get", () => {
 });
 
 describe("a lobby that does not answer", () => {
-  /** Holds all messages but those that tell of new jobs for as long as the test says. */
+  /** Holds all messages, except those that only tell of new jobs, until `released`. Polls, because one object must not settle another's promise. */
   function slow() {
     const held = { reached: false, released: false };
     world.between.set("mailbox.relay", async (go, [, events]) => {

@@ -11,7 +11,7 @@ afterEach(reset);
 
 const later = { not_before: EPOCH / 1_000 + 60 };
 const start = () => advanceTo(EPOCH + 60_000);
-/** The past is told with the job as it is now; all else is told again as it was. */
+/** `queued` is told again with the job as it is now; every other event is told again as it was. */
 const bare = (events: JobEvent[]) => events.map(({ data, ...event }) => (event.event === "queued" ? event : { ...event, data }));
 
 async function running(more: Record<string, unknown> = {}) {
@@ -332,7 +332,7 @@ describe("a socket that stays connected", () => {
     const { id } = await submit({ channel: "c", ...later });
     await client.subscribe({ jobs: [id] });
     await client.saw(id, "queued");
-    // As after a crash between the writing and the telling: the end is there, and the follower still waits for it.
+    // As after a crash between writing and telling: the end is written, and the follower still waits for it.
     const job = mailbox("alice", "c");
     const problem = { status: 400, type: "t", code: "c", message: "m", param: null };
     await inside(job, (_, state) =>
@@ -383,7 +383,7 @@ describe("after a crash of everything", () => {
   });
 });
 
-/** One mailbox dies, with all that it has in memory. */
+/** Kills one mailbox, with everything that it has in memory. */
 async function kill(channel: string): Promise<void> {
   await inside(mailbox("alice", channel), (_, state) => state.abort("killed by the test")).catch(() => {});
 }

@@ -20,7 +20,7 @@ async function ringAt(at: number): Promise<void> {
   await runDurableObjectAlarm(mailbox("alice", "c"));
 }
 
-/** Ends a job at an instant. */
+/** Submits a job that ends at an instant. */
 async function endedAt(at: number, more: Record<string, unknown> = {}): Promise<string> {
   world.now = at;
   const { id } = await submit({ channel: "c", ...more });
@@ -101,7 +101,7 @@ describe("retention", () => {
     await ringAt((await alarmAt())!);
     expect(world.now).toBe(EPOCH + 10 * HOUR + RETENTION);
     expect([await status(first), await status(second), await status(late.id)]).toEqual([404, 200, 200]);
-    // It may ring in between for nothing; what counts is that nothing outlives its time by more than an hour.
+    // The alarm may ring in between with nothing to do; what counts is that nothing outlives its time by more than an hour.
     while (world.now < EPOCH + 20 * HOUR + RETENTION) await ringAt((await alarmAt())!);
     expect(world.now).toBeLessThanOrEqual(EPOCH + 21 * HOUR + RETENTION);
     expect([await status(second), await status(late.id)]).toEqual([404, 200]);

@@ -7,11 +7,11 @@ import { resetWorld } from "../support/world.ts";
 beforeEach(resetWorld);
 afterEach(reset);
 
-/** An object stores 10 GB. */
+/** Bytes; an object can store 10 GB. */
 const [ROOMY, FULL, BRIM] = [8_999_999_999, 9_000_000_000, 9_800_000_000];
 const channel = "c";
 
-/** From now on. What a mailbox knows of it is a second old at the most. */
+/** Sets what the mailbox stores from now on. Its knowledge of that is a second old at most, so the clock moves by a second. */
 function stores(bytes: number | null): void {
   world.stored = bytes;
   world.now += 1_000;

@@ -1,4 +1,4 @@
-/** A socket that follows several mailboxes, of which one cannot be asked for what was lost on its way. */
+/** A socket that follows several mailboxes, one of which cannot be asked for events that were lost on their way. */
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { JobEvent } from "../../schemas/event.ts";
@@ -12,10 +12,10 @@ import { completion, resetWorld, world } from "../support/world.ts";
 beforeEach(resetWorld);
 afterEach(cleared);
 
-/** Longer than a mailbox waits that could not tell, and shorter than one that was asked in vain is left alone. */
+/** Longer than a mailbox pauses after it could not tell, and shorter than a mailbox that was asked in vain is left alone. */
 const PAUSE_MS = 1_500;
 
-/** Events of these jobs are lost on their way, until `hear`. */
+/** Events of these jobs are lost on their way until `hear` is called. */
 function deaf(...jobs: string[]) {
   const ears = { tries: 0, hear: () => world.between.delete("mailbox.relay") };
   world.between.set("mailbox.relay", async (go, [, events]) => {
@@ -26,7 +26,7 @@ function deaf(...jobs: string[]) {
   return ears;
 }
 
-/** Nobody answers for this job: refused at once, or not before the test is over. */
+/** Asking for this job's missed events fails: at once, or only when the test is over, which it polls for, because no clock tells. */
 function silent(job: string, how: "refuses" | "hangs" = "refuses") {
   const { calls: age } = world;
   const silence = { asked: 0 };
@@ -39,7 +39,7 @@ function silent(job: string, how: "refuses" | "hangs" = "refuses") {
   return silence;
 }
 
-/** A stream of a channel, of which the client has `one`. */
+/** A stream in a channel; the client has its `one`. */
 async function told(client: Client, channel: string) {
   const stream = await running({ channel });
   stream.say("one ");
@@ -48,7 +48,7 @@ async function told(client: Client, channel: string) {
 }
 type Stream = Awaited<ReturnType<typeof told>>;
 
-/** Loses `two` of each stream and says `three`, by which the lobby knows. */
+/** Loses `two` of each stream and says `three`, which shows the lobby that something is missing. */
 async function lose(...streams: Stream[]): Promise<void> {
   for (const stream of streams) {
     const ears = deaf(stream.id);

@@ -12,7 +12,7 @@ const later = { not_before: EPOCH / 1_000 + 60 };
 const start = () => advanceTo(EPOCH + 60_000);
 const WHOLE = ["1 queued", "2 in_progress", "3 completed"];
 
-/** Sends a mark and waits for its echo: what was sent to this client before has come. */
+/** Sends a marker and waits for its echo: everything sent to this client before has then arrived. */
 async function settled(client: Client): Promise<void> {
   const before = client.errors().length;
   client.send("not json");
@@ -203,7 +203,7 @@ describe("leaving", () => {
       inside(mailbox("alice", "c"), (_, state) => state.storage.sql.exec("SELECT count(*) AS n FROM followers").one().n);
     const subscriptions = () =>
       inside(mailbox("alice", "lobby"), (_, state) => state.storage.sql.exec("SELECT count(*) AS n FROM subscriptions").one().n);
-    // It is answered first, and written then, on either side.
+    // Both sides answer first and write afterwards.
     const both = async (n: number) => (await followers()) === n && (await subscriptions()) === n;
     await until(() => both(2));
     client.socket.close(1000, "bye");
@@ -305,7 +305,7 @@ describe("frames that cannot be", () => {
     client.send({ type: "subscribe", jobs: [id] });
     await until(() => client.errors().length > 0);
     expect(client.errors()).toEqual(["too_many_subscriptions"]);
-    // What it follows already takes no room.
+    // What the socket already follows takes no more room.
     await client.subscribe({ channel: "c", jobs: ["none1", "none1"], deltas: true });
     expect(client.errors()).toEqual(["too_many_subscriptions", "job_not_found"]);
     await start();
@@ -325,7 +325,7 @@ describe("frames that cannot be", () => {
     expect(client.story(mine.id)).toEqual(WHOLE);
   });
 
-  // Fail for schemas/socket.ts: it bounds ids at 512 characters (an id has up to 550), and does not bound channels.
+  // The longest channel name takes 512 characters of its jobs' ids.
   it("a job of the longest channel name can be followed", async () => {
     const { id } = await submit({ channel: "漢".repeat(128) });
     const client = await connect();

@@ -1,4 +1,4 @@
-/** What a mailbox's store knows without asking storage, held against what a store that has just been opened reads. */
+/** What a mailbox's store knows without asking storage, compared with what a newly opened store reads. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type JobRow, MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
@@ -29,7 +29,7 @@ const row = (n: number, more: Partial<JobRow> = {}): JobRow => ({
 const job = (n: number, more: Partial<JobRow> = {}) => ({ row: row(n, more), request: `{"n":${n}}` });
 type Job = ReturnType<typeof job>;
 
-/** A store, and what one says that was opened just now. */
+/** Gives `work` a store; `fresh` opens another one on the same storage. */
 async function stores<T>(work: (store: MailboxStore, fresh: () => MailboxStore) => T): Promise<T> {
   return inside(mailbox("alice", "c"), (_, state) => {
     const open = () => new MailboxStore(new Sql(state.storage));
@@ -79,7 +79,7 @@ describe("a job that has just come in", () => {
       put(store, [job(1), job(2)]);
       const changed = store.job(1)!;
       changed.attempt = 3;
-      // Not written: nobody else sees it.
+      // Not written, so no other store sees it.
       agree(store, fresh(), 1);
       store.update(changed);
       agree(store, fresh(), 1);

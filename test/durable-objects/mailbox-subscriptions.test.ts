@@ -1,4 +1,4 @@
-/** Subscriptions that come and go while the past of what they name is being fetched. */
+/** Subscriptions that come and go while the past of their targets is being fetched. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { FollowCall } from "../../schemas/rpc.ts";
@@ -10,14 +10,14 @@ import { EPOCH, refusal, resetWorld, world } from "../support/world.ts";
 beforeEach(resetWorld);
 afterEach(reset);
 
-/** Sends a mark and waits for its echo: what was sent to this client before has come. */
+/** Sends a marker and waits for its echo: everything sent to this client before has then arrived. */
 async function settled(client: Client): Promise<void> {
   const before = client.errors().length;
   client.send("not json");
   await until(() => client.errors().length > before);
 }
 
-/** Lets the mailbox of the jobs answer, one by one, who begins to follow. */
+/** Holds the answers to `follow` calls; the test lets them go one by one. */
 function gate() {
   const stands = { asked: 0, answered: 0 };
   world.between.set("mailbox.follow", async (go) => {
@@ -95,7 +95,7 @@ it.each([
 
 describe("another mailbox answers slowly", () => {
   const rows = () => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("SELECT target FROM followers").toArray());
-  /** Holds what asks for one job, until it is let go. */
+  /** Holds the `follow` calls for one job until `go`. */
   function slow(id: string) {
     const held = { asked: 0, answered: 0, go: false };
     world.between.set("mailbox.follow", async (go, [call]) => {
@@ -165,7 +165,7 @@ describe("another mailbox answers slowly", () => {
 });
 
 describe("the coordinator is asked of a channel's jobs", () => {
-  /** Counts the jobs that it is asked about; each question waits for `open`. */
+  /** Counts the jobs that the coordinator is asked about; each question waits for `open`. */
   function count() {
     const asked = { jobs: 0, open: true };
     world.between.set("coordinator.watch", async (go, [wishes]) => {
@@ -224,7 +224,7 @@ describe("resume points", () => {
       }
       const next = await submit({ channel: "c" });
       await client.saw(next.id, "failed");
-      // As after a judgement of which the answer was lost.
+      // As after a verdict whose answer was lost.
       const problem = { status: 400, type: "t", code: "c", message: "m", param: null };
       await mailbox("alice", "c").judge([{ job: id, attempt: 1, kind: "failed", attempts: 1, unknown: 0, problem }]);
       const last = await submit({ channel: "c" });

@@ -1,4 +1,4 @@
-/** What is said over sockets beside events, and frames that wait: bounded, for each socket and for all. */
+/** What is said over sockets besides events, and frames that wait: both are bounded, per socket and for all together. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Talk } from "../../durable-objects/mailbox/talk.ts";
 import type { ServerFrame } from "../../schemas/socket.ts";
@@ -10,18 +10,18 @@ import { resetWorld, world } from "../support/world.ts";
 beforeEach(resetWorld);
 afterEach(cleared);
 
-/** A thousand ids of nothing at all, in 640 kB. */
+/** A thousand ids of jobs that do not exist, 640 kB in all. */
 const NOTHING = Array.from({ length: 1_000 }, (_, n) => `${n}`.padEnd(640, "x"));
-/** Is answered with two hundred characters of each. */
+/** A frame whose answer has two hundred characters of each id. */
 const ASKS = JSON.stringify({ type: "subscribe", jobs: NOTHING });
 
 const characters = ({ frames }: Client) => frames.reduce((sum, each) => sum + JSON.stringify(each).length, 0);
 
-/** The mailbox of a channel does not answer as long as the test lasts. */
+/** The mailbox of a channel does not answer until the test is over. */
 function hang(): void {
   const { calls: age } = world;
   world.between.set("mailbox.follow", async () => {
-    // No clock tells when the test is over.
+    // Polls, because no clock tells when the test is over.
     while (world.calls === age && world.between.has("mailbox.follow")) await scheduler.wait(2);
     throw new Error("hangs");
   });
@@ -44,7 +44,7 @@ describe("answers", () => {
     await until(() => client.closed);
     expect(client.closed).toMatchObject({ code: 4408 });
     expect(characters(client)).toBeLessThan(5_000_000);
-    // Others are served.
+    // Other clients are still served.
     await (await connect({ channel: "c" })).subscribe({ channel: "c" });
   });
 

@@ -1,4 +1,4 @@
-/** What a lobby slept over is told again as far as it may lack it: a client knows by its seq what it has, and has each piece of text once. */
+/** What a lobby slept through is told again as far as it may lack it: by seq a client knows what it has, and it has each piece of text once. */
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { evict, inside, mailbox, until } from "../support/service.ts";
 import { type Client, connect, contentOf } from "../support/socket.ts";
@@ -9,12 +9,12 @@ import { resetWorld, world } from "../support/world.ts";
 beforeEach(resetWorld);
 afterEach(cleared);
 
-/** Five of them fill a window. */
+/** Five pieces fill a window. */
 const piece = (letter: string) => letter.repeat(60_000);
-/** Longer than a mailbox waits that could not tell. */
+/** Longer than a mailbox pauses after it could not tell. */
 const PAUSE_MS = 1_500;
 
-/** The text as a client has it that passes over every seq that it has had. */
+/** The text that a client has if it skips every seq that it already had. */
 function textOf(client: Client, job: string): string {
   const had = new Set<number>();
   let text = "";
@@ -29,7 +29,7 @@ const lobby = () => mailbox("alice", "lobby");
 const one = (sql: string) => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec(sql).one().n);
 const lagOf = () => inside(lobby(), (_, { storage }) => storage.sql.exec<{ last: number }>("SELECT last FROM lags").toArray()[0]?.last);
 
-/** As a mailbox leaves it that died over a message after others had arrived: since then the lobby may lack something. It sleeps. */
+/** As if the mailbox had died over a message after others had arrived: the lobby may lack something from `since` on. Both objects sleep. */
 async function mayLack(since: number): Promise<void> {
   await inside(mailbox("alice", "c"), (_, { storage }) => {
     storage.sql.exec("INSERT INTO outages (lobby, since, failures, until) VALUES ('alice/lobby', ?, 1, ?)", since, world.now);

@@ -1,4 +1,4 @@
-/** A consumer that comes back to much that happened after a job which the coordinator has yet to confirm. */
+/** A consumer that comes back after much has happened since a job that the coordinator has yet to confirm. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
@@ -14,9 +14,9 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** More events than a page has. */
+/** Copied jobs: they have more events than a page holds. */
 const JOBS = 800;
-/** Of them, and of the one that they are copies of. */
+/** Events of the copies and of the job that they are copies of. */
 const EVENTS = 3 * (JOBS + 1);
 const consumer = { channel: "c", consumer: "worker" };
 
@@ -26,7 +26,7 @@ const jobs = () => inside(mailbox("alice", "c"), (_, { storage }) => storage.sql
 const awaited = () =>
   inside(mailbox("alice", "c"), (object) => (object as unknown as { intake: { unconfirmed: number } }).intake.unconfirmed);
 
-/** A consumer came and went; then came a job that is not confirmed until `confirm`, and after it much happened. */
+/** A consumer comes and goes; then comes a job that stays unconfirmed until the returned function is called; after it much happens. */
 async function longPast(): Promise<() => void> {
   const first = await connect({ channel: "c" });
   await first.subscribe(consumer);

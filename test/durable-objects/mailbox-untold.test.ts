@@ -1,4 +1,4 @@
-/** What is on its way to a lobby elsewhere as its mailbox dies, and nothing happens after that. */
+/** Events that are on their way to a lobby elsewhere when their mailbox dies, with nothing happening after that. */
 import { runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MailboxStore } from "../../durable-objects/mailbox/store/store.ts";
@@ -14,7 +14,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** The mailbox's alarm rings, whatever it was set for. */
+/** Rings the mailbox's alarm, whatever it was set for. */
 async function ring(): Promise<void> {
   world.now += 60_000;
   expect(await runDurableObjectAlarm(mailbox("alice", "c"))).toBe(true);
@@ -85,7 +85,7 @@ it("comes by itself: that a job is there, which the coordinator took its time to
   confirm();
   const { id } = await submitted;
   await until(() => ears.tries > 0);
-  // As a later submit writes it: what is confirmed is not announced again.
+  // As a later submit would write it: a confirmed job is not announced again.
   await inside(mailbox("alice", "c"), (_, { storage }) => storage.sql.exec("INSERT OR REPLACE INTO marks VALUES ('cursor', 1)"));
   await kill(mailbox("alice", "c"));
   ears.hear();

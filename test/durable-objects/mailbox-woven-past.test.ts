@@ -1,4 +1,4 @@
-/** A consumer that comes back to streams that went on side by side. */
+/** A consumer that comes back to streams that ran side by side. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { DeltaStore } from "../../durable-objects/mailbox/store/deltas.ts";

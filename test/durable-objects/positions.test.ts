@@ -9,7 +9,7 @@ import { type Client, connect } from "../support/socket.ts";
 import { kill } from "../support/stand.ts";
 import { completion, EPOCH, refusal, resetWorld, silence, world } from "../support/world.ts";
 
-/** One request a second; the first has gone. */
+/** One request a second; the first job has started. */
 beforeEach(async () => {
   resetWorld();
   world.env.SLUICE_POOLS = JSON.stringify({ default: { rpm: 60, tpm: 60_000, burst_seconds: 1 } });
@@ -21,11 +21,11 @@ afterEach(async () => {
   await reset();
 });
 
-/** The next few of the queue start, one at a time. */
+/** Lets the next `count` jobs of the queue start, one at a time. */
 async function start(count: number): Promise<void> {
   const { in_flight } = await pool("default");
   for (let n = 1; n <= count; n++) {
-    // A second, or some more after a crash: a budget that is restored keeps a few back.
+    // Takes a second, or a few after a crash: a restored budget keeps some requests back.
     await until(async () => {
       await advanceTo(world.now + 1_000);
       return (await pool("default")).in_flight >= in_flight + n;
@@ -160,7 +160,7 @@ describe("whatever dies", () => {
     expect(back.events(ids[5]!)).toEqual(away.events(ids[5]!).slice(2));
   });
 
-  /** Six jobs, the last of them watched, and their mailbox sleeps. */
+  /** Six jobs, the last of them watched; their mailbox sleeps. */
   async function asleep() {
     const ids = await many(6, { channel: "c" });
     const client = await connect();
@@ -173,7 +173,7 @@ describe("whatever dies", () => {
   it("a mailbox that slept goes on counting", async () => {
     const { client, ids } = await asleep();
     await start(2);
-    // Told before the next leaves: it asks as it wakes, and who stands at 3 by the answer is not told that it stood at 4.
+    // Told before the next one leaves: the mailbox asks as it wakes, and a job that is at 3 in the answer is not told that it was at 4.
     await until(() => places(client, ids[5]!).at(-1) === 4);
     await start(3);
     await until(() => places(client, ids[5]!).at(-1) === 1);
@@ -271,7 +271,7 @@ describe("a notice that comes", () => {
     const { id } = await (async () => {
       vi.spyOn(Coordinator.prototype, "enqueue").mockImplementation(async function (this: Coordinator, address, tickets) {
         const answers = await enqueue.call(this, address, tickets);
-        // Overtakes the answer.
+        // This notice overtakes the answer, which waits 10 ms.
         void mailbox("alice", "c").moved([notice(tickets[0]!.job, 1)]);
         await scheduler.wait(10);
         return answers;
@@ -298,7 +298,7 @@ describe("the coordinator's work", () => {
     const left = (await pool("default")).depth;
     expect(left).toBeLessThan(depth - 250);
     const told = () => new Set(moved.mock.calls.flatMap(([moves]) => moves.map((each) => each.job)));
-    // Any turn will do: the rotation goes on in the next.
+    // Any call gives the coordinator a turn: the rotation goes on in it.
     await until(async () => {
       await coordinator().heartbeat("none", "none", []);
       return told().size >= left;

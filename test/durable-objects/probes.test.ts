@@ -1,4 +1,4 @@
-/** The probe of a pool that stands still: what is an answer to it, and what is not. */
+/** The probe of a pool that has stopped: what counts as an answer to it, and what does not. */
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";

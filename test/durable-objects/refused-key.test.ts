@@ -1,4 +1,4 @@
-/** A key that is refused to one job, or to all: the test plays mailboxes and dispatchers. */
+/** A key that is refused for one job, or for all: the test plays mailboxes and dispatchers. */
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";

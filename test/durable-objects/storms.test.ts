@@ -1,4 +1,4 @@
-/** Refusals for the rate that silence does not cure; and what a call that was turned away costs its tenant and its job. */
+/** Rate refusals that silence does not cure, and what a call that was turned away costs its tenant and its job. */
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
@@ -32,7 +32,7 @@ describe("everything is refused for the rate, and no header says why", () => {
     expect(refused).toBeLessThan(60);
     expect(refused).toBeGreaterThan(40);
     expect((await pool()).condition).toMatchObject({ state: "slowed", reason: "rate_limit", code: "rate_limit_exceeded" });
-    // It is remembered by who comes after, and so is what was told.
+    // The coordinator's next life remembers this, and goes on telling it.
     await kill(coordinator());
     expect((await pool()).condition).toMatchObject({ state: "slowed", reason: "rate_limit" });
     expect((await plays(EPOCH + 640_000, () => limited())).refused).toBeLessThan(5);
@@ -50,7 +50,7 @@ describe("everything is refused for the rate, and no header says why", () => {
     let refused = 0;
     for (const end = world.now + 300_000; world.now < end; ) {
       refused += (await plays(world.now + 10_000, () => limited())).refused;
-      // The platform lets it sleep ten seconds after its last event: what it timed in memory is gone, and its alarm wakes it.
+      // The platform lets the coordinator sleep ten seconds after its last event: what it timed in memory is lost, and its alarm wakes it.
       const at = (await alarm())!;
       await kill(coordinator());
       await advanceTo(Math.max(at, world.now));
@@ -84,7 +84,7 @@ describe("everything is refused for the rate, and no header says why", () => {
     const plays = player(played);
     for (let minute = 1; minute <= 6; minute++) {
       await enqueue(tickets(120, `m${minute}-`));
-      // One in forty seconds, as where others use the account.
+      // One refusal in forty seconds, as when others use the account too.
       let refusedAt = world.now;
       await plays(EPOCH + minute * 60_000, (now) => {
         if (now - refusedAt < 40_000) return committed;
@@ -122,7 +122,7 @@ describe("everything is refused for the rate, and no header says why", () => {
       await enqueue(tickets(900), { tenant, channel: "c" });
       let heard = 0;
       let taken = 0;
-      // Answers take long, refusals do not.
+      // Answers take long; refusals do not.
       const open: { job: string; attempt: number; at: number }[] = [];
       for (; world.now < EPOCH + 1_800_000 && taken < 900; await advanceTo(world.now + 500)) {
         for (; heard < played.starts.length; heard++) {
@@ -261,7 +261,7 @@ describe("a call that was turned away", () => {
       }
       expect(count("b")).toBeGreaterThan(240);
       expect(count("a")).toBeGreaterThan(40);
-      // One that is taken is enough, and its answer need not have ended: the tenant has its half again.
+      // One call that upstream takes is enough, even before its answer has ended: the tenant has its half again.
       const before = count("a");
       const others = count("b");
       for (well += 60_000; world.now < well; await advanceTo(world.now + 500)) {

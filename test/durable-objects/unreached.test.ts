@@ -1,4 +1,4 @@
-/** A call that upstream certainly has not taken is in no doubt, and is made again; one that it may have taken is. */
+/** A call that upstream certainly did not take is not in doubt, and is made again; a call that it may have taken is in doubt. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { classify } from "../../durable-objects/dispatcher/classify.ts";
 import { openUpstream, type Upstream } from "../../durable-objects/dispatcher/upstream.ts";
@@ -19,13 +19,13 @@ const opened = (url: string, local?: string) => openUpstream(vars(url, local) as
 const callOf = (to: Upstream) => to.call(BODY, new AbortController().signal, 60_000, () => {});
 const calling = (url: string, local?: string) => callOf(opened(url, local));
 
-/** What becomes of a call to there. */
+/** The outcome of a call to `url`; null if it is answered. */
 async function outcomeOf(url: string, local?: string): Promise<Outcome | null> {
   const said = await calling(url, local);
   return said.ok ? null : classify(said.failure, false);
 }
 
-/** Upstream, as `fetch` sees it: takes so many pieces of the body, then answers or breaks. */
+/** Stands in for upstream at `fetch`: takes up to `pieces` pieces of the body, then answers or breaks. */
 function upstream(pieces: number, end: (text: string, signal: AbortSignal) => Response | Promise<Response>) {
   const seen: string[] = [];
   vi.stubGlobal("fetch", async (_: string, init: RequestInit) => {
@@ -87,7 +87,7 @@ it("a request that is taken arrives whole", async () => {
 });
 
 describe("an upstream that answered just now", () => {
-  /** Whether calls were handed over in pieces, of one object in order. */
+  /** Whether each call of one object was handed over in pieces. A step is what becomes of a call, or ms that pass. */
   const inPieces = async (steps: ("answers" | "breaks" | number)[]): Promise<boolean[]> => {
     const bodies: unknown[] = [];
     const to = opened("http://there/v1");
@@ -184,7 +184,7 @@ describe("a job whose call upstream has not taken", () => {
   it("in the time that it allows -> certainly not taken either", async () => {
     world.env = vars("http://there/v1");
     upstream(0, (_, signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))));
-    // A real wait: the call's own time-out.
+    // A real wait of 50 ms: it is the call's own timeout.
     const { id } = await submit({ retry: "never", timeouts: { first_byte: 0.05 } });
     await until(async () => (await pool()).doubts.unknown_outcomes > 0 || (await pool()).in_flight === 0);
     upstream(ALL, () => completion("at last"));

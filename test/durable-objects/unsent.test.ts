@@ -1,4 +1,4 @@
-/** Calls that certainly never left for upstream cost nobody anything, and say nothing of upstream; all others are paid for. */
+/** Calls that certainly never left for upstream cost nobody anything and say nothing about upstream; all others are paid for. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Outcome } from "../../schemas/rpc.ts";
 import { committed, enqueue, fatal, playAll, problem, retryable, settle, ticket } from "../support/desk.ts";

@@ -1,4 +1,4 @@
-/** Where calls go: to whom the operator named, and to nobody if that is not said, or nothing is there. */
+/** Where calls go: to the upstream that the operator named, and nowhere if none is named or nothing is there. */
 import { expect, it } from "vitest";
 import { classify } from "../../durable-objects/dispatcher/classify.ts";
 import { openUpstream } from "../../durable-objects/dispatcher/upstream.ts";
@@ -7,7 +7,7 @@ import { completion } from "../support/world.ts";
 
 const BODY = { model: "gpt-5-mini", messages: [{ role: "user", content: "hello" }] };
 
-/** What becomes of a call where the simulator answers so, or is not asked. */
+/** What becomes of a call if the simulator, where it is asked, answers so; `simulated` counts how often it was asked. */
 async function called(vars: Record<string, string>, answer: () => Response = () => completion("simulated")) {
   let simulated = 0;
   const fetch = async () => {

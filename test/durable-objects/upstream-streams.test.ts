@@ -1,4 +1,4 @@
-/** Streams as some endpoints send them, and as SDKs take them. */
+/** Streams as some endpoints send them and SDKs accept them. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { advanceTo, ended, pool, submit, until, world } from "../support/service.ts";

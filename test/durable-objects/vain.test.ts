@@ -1,4 +1,4 @@
-/** A tenant whose calls come to nothing takes more turns for each: its jobs say so, and count it in their waits. */
+/** A tenant whose calls come to nothing uses up more turns for each: its jobs say so, and count it in their waits. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { explain } from "../../policy/why.ts";
 import type { Job } from "../../schemas/job.ts";
@@ -18,7 +18,7 @@ const standing = async (job: string) => (await coordinator().explain(job))!;
 const why = async (job: string) => explain(queued, await standing(job));
 const tickets = (name: string, count: number) => Array.from({ length: count }, (_, n) => ticket(`${name}${n}`));
 
-/** Sixty calls took all that a minute holds, the last twenty of them alice's, which came to nothing; five more of her jobs came since, and of bob's as many as `others`. */
+/** Sixty calls took all that a minute holds; the last twenty were alice's and came to nothing. Then came five more of her jobs, and `others` of bob's. */
 async function failed(others: number) {
   world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { rpm: 60, tpm: 600_000, transit_ms: 0 } });
   const played = playAll();

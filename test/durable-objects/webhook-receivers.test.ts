@@ -1,4 +1,4 @@
-/** Many receivers of webhooks, of which some do not answer. */
+/** Many webhook receivers, some of which do not answer. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Desk } from "../../durable-objects/mailbox/desk.ts";
 import { delivery, never, receive, ringAt } from "../support/receiver.ts";
@@ -14,7 +14,7 @@ const status = (code: number, headers: Record<string, string> = {}) => new Respo
 const hooked = (webhook: string) => submit({ channel: "c", webhook });
 
 describe("many receivers", () => {
-  /** Receivers that answer what they are told, and never if nothing is. */
+  /** Receivers that answer what `answer` returns, or never answer if that is null. */
   function receivers(answer: (url: string) => Response | null) {
     const waiting: string[] = [];
     receive(({ url }, _, signal) => {

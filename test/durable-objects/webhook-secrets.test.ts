@@ -1,4 +1,4 @@
-/** What signs a webhook, as secrets come and go. */
+/** Which secret signs a webhook as secrets come and go. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { sha256 } from "../../workers/ingress/authenticate.ts";

@@ -254,6 +254,7 @@ it("the coordinator does not answer -> what is due is sent all the same, and it 
   let asked = 0;
   world.between.set("coordinator.enqueue", async (go) => {
     asked++;
+    // Polls until the test clears `between`, because one object must not settle another's promise.
     while (world.between.size > 0) await scheduler.wait(2);
     return go();
   });
@@ -307,7 +308,7 @@ describe("the object dies", () => {
     await ended(id);
     await until(() => left === 1);
     await kill(mailbox("alice", "c"));
-    // Nobody calls the object: its alarm is what wakes it.
+    // Nobody calls the object: only its alarm wakes it.
     await ringAt((await alarmAt())!);
     await delivery(id, { status: "delivered", attempts: 1 });
     expect(world.now).toBeLessThanOrEqual(EPOCH + 30_000);
