@@ -68,6 +68,7 @@ function keepLedger(step: Step, stand: Stand): Ledger {
     const [{ content: key }] = body.messages as [{ content: string }];
     const entry = ledger.get(key)!;
     const nth = ++entry.calls;
+    // Polls until the stand is left, because one object must not settle another's promise.
     while (step.slow && !stand.left && world.calls === age) await scheduler.wait(2);
     const refused = step.upstream?.(nth) ?? null;
     if (refused) {

@@ -1,4 +1,4 @@
-/** A batch goes on the budget that live calls leave. */
+/** A batch runs on the budget that live calls leave. */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-/** A batch whose file is deleted while it is read: between two parts of it, so that what was read ends in the middle of a line. */
+/** A batch whose file is deleted while it is being read: between two parts, so that what was read ends in the middle of a line. */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { Batch } from "openai/resources/batches";
@@ -13,13 +13,13 @@ afterEach(reset);
 const { ARCHIVE, BATCH } = env as unknown as { ARCHIVE: DurableObjectNamespace; BATCH: DurableObjectNamespace };
 const ring = (id: string) => runDurableObjectAlarm(BATCH.getByName(`alice/~batch-${id.slice("batch_".length + 7)}`));
 
-/** What is left of a file for a reader that has read so many bytes, at least, as it goes. */
+/** Deletes the parts of a file from `bytes` on, as if the file went while a reader had read at least that far. */
 const deleteBehind = (file: string, bytes: number) =>
   inside(ARCHIVE.getByName(`alice/${file.slice("file-".length + 7, -1)}`), (_, { storage }) => {
     expect(storage.sql.exec("DELETE FROM parts WHERE offset >= ?", bytes).rowsWritten).toBeGreaterThan(0);
   });
 
-/** Two thousand characters a line: a part of a file holds fewer than five hundred of them. */
+/** Lines of more than two thousand characters: a part of a file holds fewer than five hundred of them. */
 const long = (count: number) => requests(count, { user: "u".repeat(2_000) });
 
 const reaches = (id: string, status: Batch["status"]) =>

@@ -1,4 +1,4 @@
-/** A batch whose tenant has room for a part of it alone: what became jobs is no refusal, whatever comes next. */
+/** A batch for which its tenant has room only in part: a line that became a job is not refused, whatever comes next. */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { Batch } from "openai/resources/batches";
@@ -29,7 +29,7 @@ const live = () => call("POST", "/v1/jobs", { request: { model: "gpt-5-mini", me
 
 const operate = (lever: "pause" | "resume") => call("POST", `/v1/queue/${lever}`, {}, { key: "sk-dev-operator" });
 
-/** Two of them are jobs, and wait; the others find the queue full: half of it is for batches. */
+/** Starts a batch: two lines become jobs and wait; the others find the queue full, because only half of it is for batches. */
 async function startedInPart(count: number, lines: unknown[] = requests(count)): Promise<Batch> {
   world.env.SLUICE_KEYS = JSON.stringify([
     { key_sha256: await hashOf("sk-dev-alice"), tenant: "alice", max_queued: 4 },
@@ -64,7 +64,7 @@ it("its time runs out when those were done -> they are in the output alone", asy
   const gate = gated();
   await operate("resume");
   await until(() => world.calls.length === 2);
-  // As those two end there is room for the others, which may be called at once.
+  // Pauses again: when those two end there is room for the others, which might be called at once.
   await operate("pause");
   gate.open = true;
   await until(async () => (await client().batches.retrieve(id)).request_counts!.completed === 2);
@@ -95,7 +95,7 @@ describe("while it waits for room the pool of a line is gone", () => {
   const pools = (models: string[]) =>
     JSON.stringify({ a: { models, rpm: 500, tpm: 500_000 }, b: { models: ["gpt-5-mini"], rpm: 500, tpm: 500_000 } });
 
-  /** Alternately there and not, at each try. */
+  /** The line's pool is there at the first try, and gone at the next. */
   async function withoutPool(line: number): Promise<Batch> {
     const lines = requests(4).map((each, index) => (index === line ? request(`r${index}`, { model: "gpt-5" }) : each));
     world.env.SLUICE_POOLS = pools(["gpt-5"]);

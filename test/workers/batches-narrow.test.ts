@@ -1,4 +1,4 @@
-/** A batch whose tenant has room for a few of its lines at a time: numbers of jobs that were refused are not used again, so those of a group lie far apart. */
+/** A batch whose tenant has room for a few lines at a time: numbers of refused jobs are not reused, so the numbers of a group lie far apart. */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { Batch } from "openai/resources/batches";
@@ -27,7 +27,7 @@ const reaches = (id: string, reached: (batch: Batch) => boolean, stepMs = 5_000)
     return reached(batch) && batch;
   }, 1_500);
 
-/** Two lines at a time find room. */
+/** Starts a batch with room for two lines at a time. */
 async function narrow(): Promise<Batch> {
   world.env.SLUICE_KEYS = JSON.stringify([
     { key_sha256: await hashOf("sk-dev-alice"), tenant: "alice", max_queued: 4 },

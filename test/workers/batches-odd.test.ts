@@ -1,4 +1,4 @@
-/** Files that no program means to write: their batches end all the same, and hold up nobody. */
+/** Files that no program writes on purpose: their batches still end, and hold nobody up. */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, expect, it } from "vitest";

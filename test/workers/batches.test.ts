@@ -25,7 +25,7 @@ const batchStub = (id: string) => {
   const { BATCH } = env as unknown as { BATCH: DurableObjectNamespace };
   return BATCH.getByName(`alice/~batch-${id.slice("batch_".length + 7)}`);
 };
-/** As the platform would, at the time that the world has. */
+/** Rings the batch's alarm, as the platform would, at the world's time. */
 const ring = (id: string) => runDurableObjectAlarm(batchStub(id));
 
 async function reaches(id: string, status: Batch["status"]): Promise<Batch> {
@@ -36,7 +36,7 @@ async function reaches(id: string, status: Batch["status"]): Promise<Batch> {
   });
 }
 
-/** Moves the clock on, by so many ms at a time, until the batch is completed. */
+/** Moves the clock by `stepMs` at a time until the batch reaches `end`. */
 const runsOut = (id: string, stepMs: number, end = "completed") =>
   until(async () => {
     await ring(id);
@@ -57,7 +57,7 @@ async function results(id: string | null | undefined): Promise<Result[]> {
 }
 
 it("finalizing -> completed: how long its results are is known without reading one of them", async () => {
-  // One is kept in its row, the other in parts.
+  // The first is stored in its row, the second in parts.
   const answers = { r0: "漢é😀", r1: "漢é😀".repeat(50_000) };
   world.upstream = ({ body }) => {
     const name = (body.messages as { content: "r0" | "r1" }[])[0]!.content;

@@ -27,7 +27,7 @@ async function postLines(body: BodyInit): Promise<Line[]> {
     .map((line) => JSON.parse(line) as Line);
 }
 
-/** A body that arrives in pieces of so many bytes. */
+/** A body that arrives in pieces of `size` bytes. */
 function inPieces(text: string, size: number): ReadableStream<Uint8Array> {
   const bytes = new TextEncoder().encode(text);
   let from = 0;

@@ -1,4 +1,4 @@
-/** Callers with the same body, and who else looks at their jobs: whose job is whose. */
+/** Callers with the same body, and others who look at their jobs: which job is whose. */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseJobId } from "../../platform/ids.ts";
@@ -24,12 +24,12 @@ const jobs = async () => (await call<{ data: { id: string }[] }>("GET", "/v1/job
 const sockets = (id: string, count: number) =>
   until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().filter(({ readyState }) => readyState === 1).length === count));
 
-/** The mailbox knows that a caller has gone. */
+/** Finds a row if the mailbox knows that a job's caller has gone. */
 const LEFT = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE calls.n = ? AND left_at > accepted_at";
 
 const WAITED_FOR = "SELECT 1 FROM calls WHERE n = ? AND sent_at IS NULL";
 
-/** A caller who waits, and can be made to go. `others`: sockets in the channel besides. */
+/** A caller that waits, and goes when told to. `others`: how many other sockets the channel has. */
 async function waiting(others: number, headers: Record<string, string> = {}) {
   const controller = new AbortController();
   const known = await jobs();
@@ -62,7 +62,7 @@ describe("somebody else watches", () => {
       await client.saw(id, "cancelled");
       await inside(mailboxOf(id), (_, { storage }) => storage.setAlarm(world.now));
       await runDurableObjectAlarm(mailboxOf(id));
-      // Nothing of it is looked through at each alarm.
+      // Nothing of the call is left to be looked through at each alarm.
       expect(await inside(mailboxOf(id), (_, { storage }) => storage.sql.exec("SELECT n FROM calls").toArray())).toEqual([]);
     },
   );
@@ -189,12 +189,12 @@ describe("the mailbox dies while a caller waits, and its alarm rings before the 
     await runDurableObjectAlarm(mailboxOf(id));
   };
 
-  /** Long after the call came: all that is written of its caller is that it came then. */
+  /** Rings the alarm long after the call came, when all that is written about its caller is when it came. */
   async function died(): Promise<{ answer: Promise<Response | null>; id: string; comeBack: () => Promise<void> }> {
     const { answer, id } = await waiting(0);
     world.between.set("mailbox.fetch", () => Promise.reject(new Error("on its way")));
     await inside(mailboxOf(id), (_, state) => state.abort("deploy")).catch(() => {});
-    // Here the next incarnation is told of its sockets' end. Not everything that dies can say so.
+    // Here the next incarnation learns that its sockets ended. Not every death can tell that, so the row is then set back.
     await until(() =>
       inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(LEFT, parseJobId("alice", id)!.number).toArray().length > 0),
     );

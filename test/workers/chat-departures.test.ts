@@ -1,4 +1,4 @@
-/** Callers of live calls that go away, or wait: what a retry finds, and how long a stream is silent. */
+/** Callers of live calls that go away or wait: what a retry finds, and how long a stream is silent. */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { callIn } from "../../durable-objects/mailbox/sockets.ts";
@@ -18,13 +18,13 @@ const isLeft = (id: string) => {
   const left = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE left_at > accepted_at";
   return until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(left).toArray().length > 0));
 };
-/** Longer than a caller may stay away. */
+/** Lets more time pass than a caller may stay away. */
 const later = async (id: string) => {
   world.now += 31_000;
   await inside(mailboxOf(id), (_, { storage }) => storage.setAlarm(world.now));
   await runDurableObjectAlarm(mailboxOf(id));
 };
-/** Somebody comes for the job and, after `meanwhile`, goes; and stays away for longer than a caller may. */
+/** A caller comes for the job, goes after `meanwhile`, and stays away for longer than a caller may. */
 const comesAndGoes = async (id: string, more: Record<string, string> = {}, meanwhile = async () => {}) => {
   const controller = new AbortController();
   const coming = ask(params, more, controller.signal).catch(() => null);
@@ -51,7 +51,7 @@ it("a caller goes away in the midst of a stream whose job has ended, and does no
   const id = jobOf(first);
   await until(async () => (await statusOf(id)) === "completed");
   await reader.cancel();
-  // Nobody was sent the whole, and the mailbox knows it.
+  // The mailbox knows that nobody was sent the whole answer.
   const abandoned = "SELECT 1 FROM calls JOIN jobs ON jobs.n = calls.n WHERE sent_at IS NULL AND left_at > accepted_at";
   await until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec(abandoned).toArray().length === 1));
   const again = await ask(body);
@@ -64,7 +64,7 @@ it("a client that gives up on a silence of two seconds (Python's read time-out) 
   await call("POST", "/v1/queue/pause", {}, { key: "sk-dev-operator" });
   const response = await ask({ ...params, stream: true }, { "x-stainless-read-timeout": "2", "x-stainless-lang": "python" });
   const reader = response.body!.getReader();
-  // What was told at once.
+  // A real wait, as the door's comments come in real time: somewhat more than the two seconds of the client.
   const read = () => Promise.race([reader.read().then(({ done }) => !done), scheduler.wait(2_500).then(() => "silence" as const)]);
   let heard: boolean | "silence" = true;
   for (let n = 0; n < 4 && heard !== "silence"; n++) heard = await read();
@@ -80,7 +80,7 @@ it("everything dies, and the caller with it; it does not say that it retries -> 
   await until(() => world.calls.length === 1);
   const { id } = (await call<{ data: { id: string }[] }>("GET", "/v1/jobs")).body.data[0]!;
   await until(() => inside(mailboxOf(id), (_, state) => state.getWebSockets().length === 1));
-  // Its door died with the mailbox: it never comes back.
+  // The door died with the mailbox and never comes back.
   world.between.set("mailbox.fetch", (go, [request]) => (callIn(request as Request) === 1 ? Promise.reject(new Error("dead")) : go()));
   await inside(mailboxOf(id), (_, state) => state.abort("crash")).catch(() => {});
   controller.abort();
@@ -105,7 +105,7 @@ it("some deltas were lost, and the caller comes again with its Idempotency-Key -
   world.between.set("mailbox.append", () => Promise.reject(new Error("out of reach")));
   upstream.say("upon");
   upstream.finish();
-  // Five tries after the end of the answer.
+  // A real wait for the dispatcher's five tries after the end of the answer.
   for (let n = 0; n < 60 && (await statusOf(id)) !== "completed"; n++) await scheduler.wait(500);
   world.between.clear();
   expect(await text).toContain("stream_incomplete");
@@ -117,7 +117,7 @@ it("some deltas were lost, and the caller comes again with its Idempotency-Key -
 it("the mailbox is out of reach as a stream ends, of which all was sent -> it is whole, and nobody waits for the mailbox", async () => {
   world.upstream = () => completion("all of it");
   world.between.set("mailbox.collect", () => Promise.reject(new Error("out of reach")));
-  // As whoever reads to the end of the body, and not to [DONE] alone: Vercel's ai, OpenAI's Python package.
+  // Reads to the end of the body, not only to [DONE], as Vercel's ai and OpenAI's Python package do.
   const text = await (await ask({ ...params, stream: true })).text();
   expect(text).toMatch(/data: \[DONE\]\n\n$/);
 });
@@ -126,10 +126,12 @@ it("the mailbox hangs as a stream ends, of which all was sent -> it ends", async
   world.upstream = () => completion("all of it");
   let letGo = false;
   world.between.set("mailbox.collect", async (go) => {
+    // Polls until the test lets go, because one object must not settle another's promise.
     while (!letGo) await scheduler.wait(20);
     return go();
   });
   const whole = ask({ ...params, stream: true }).then((response) => response.text());
+  // A real wait, bounded so that the test fails instead of hanging if the stream waits for the mailbox.
   const first = await Promise.race([whole.then(() => "it ended"), scheduler.wait(1_500).then(() => "it waits")]);
   letGo = true;
   await whole;
@@ -200,6 +202,7 @@ it("a caller that was sent away is back without saying so, and all dies before i
   world.between.set("mailbox.fetch", async (go, [request]) => {
     if (callIn(request as Request) !== 1) return go();
     const door = dead ? null : await go();
+    // Polls until all has died, because one object must not settle another's promise.
     while (!dead) await scheduler.wait(20);
     throw new Error(`dead: ${door}`);
   });

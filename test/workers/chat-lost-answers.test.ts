@@ -1,4 +1,4 @@
-/** Answers that were sent whole, and did not arrive: for whom they are kept, and how long. */
+/** Answers that were sent in full but did not arrive: for whom they are kept, and for how long. */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { jobOf, params } from "../support/sdk.ts";
@@ -8,7 +8,7 @@ import { completion, resetWorld, world } from "../support/world.ts";
 beforeEach(resetWorld);
 afterEach(reset);
 
-/** By a client that waits a minute. */
+/** Asks as a client that waits a minute. */
 const ask = (tries: number) =>
   send("/v1/chat/completions", {
     method: "POST",

@@ -11,14 +11,14 @@ import { completion, EPOCH, resetWorld, script, world } from "../support/world.t
 beforeEach(resetWorld);
 afterEach(reset);
 
-/** The mailbox knows that a job's caller has its answer. */
+/** Waits until the mailbox knows that a job's caller has its answer. */
 const collected = (id: string) =>
   until(() =>
     inside(mailboxOf(id), (_, { storage }) => storage.sql.exec("SELECT 1 FROM calls WHERE sent_at IS NULL").toArray().length === 0),
   );
 
 describe("the connection breaks", () => {
-  /** A call that is broken off once upstream is at work; then comes the retry. */
+  /** Breaks off a call once upstream is at work on it; `again` is the retry. */
   async function broken(stream: boolean) {
     const upstream = script();
     world.upstream = upstream.answer;
@@ -46,7 +46,7 @@ describe("the connection breaks", () => {
   }
   const followers = (id: string, count: number) =>
     until(() => inside(mailboxOf(id), (_, { storage }) => storage.sql.exec("SELECT 1 FROM followers").toArray().length === count));
-  /** Not its socket alone is gone: the mailbox knows, and since when. */
+  /** Waits until not only the caller's socket is gone, but the mailbox knows it, and since when. */
   const alone = (id: string) => followers(id, 0);
   const statusOf = async (id: string) => (await call("GET", `/v1/jobs/${id}`)).body.status;
   const ring = async (id: string, at: number) => {
@@ -211,7 +211,7 @@ describe("the connection breaks", () => {
     const { again, finish, id } = await broken(false);
     await alone(id);
     const answer = again();
-    // Not its socket alone: by the clock that jumps, the time to subscribe would be over too.
+    // Waits for more than the socket: the clock's jump would also use up the time to subscribe.
     await followers(id, 1);
     await ring(id, EPOCH + 31_000);
     expect(await statusOf(id)).toBe("in_progress");
@@ -344,7 +344,7 @@ it("a stream whose caller waits a second only, and which has to queue -> its hea
   await call("POST", "/v1/queue/pause", {}, { key: "sk-dev-operator" });
   const headers = { authorization: "Bearer sk-dev-alice", "content-type": "application/json", "x-stainless-timeout": "1" };
   const body = JSON.stringify({ ...params, stream: true });
-  // Without them it would be broken off by a caller that is patient for twice that.
+  // Without them, even a caller that waits twice that long would break it off.
   const response = await send("/v1/chat/completions", { method: "POST", headers, body, signal: AbortSignal.timeout(2_000) });
   expect(response.status).toBe(200);
   await response.body!.cancel();

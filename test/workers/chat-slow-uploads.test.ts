@@ -1,4 +1,4 @@
-/** Callers whose bodies take as long to arrive as they wait for an answer. */
+/** Callers whose bodies take as long to arrive as the callers wait for an answer. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { params } from "../support/sdk.ts";
@@ -10,7 +10,7 @@ afterEach(reset);
 
 const headers = { authorization: "Bearer sk-dev-alice", "content-type": "application/json", "x-sluice-channel": "c" };
 
-/** The end of the body comes a good second after its beginning. */
+/** The end of the body comes a good second after its beginning: in real time, which is what the door goes by. */
 function ask(body: object, more: Record<string, string>): Promise<Response> {
   const bytes = new TextEncoder().encode(JSON.stringify(body));
   const pieces = [bytes.slice(0, 10), bytes.slice(10)];
@@ -35,10 +35,11 @@ it("a stream that queues begins when its client's time is all but over -> commen
   await call("POST", "/v1/queue/pause", {}, { key: "sk-dev-operator" });
   const response = await ask({ ...params, stream: true }, { "x-stainless-timeout": "1", "x-stainless-lang": "js" });
   const reader = response.body!.getReader();
+  // A real wait, because comments come in real time.
   const over = scheduler.wait(1_000).then(() => null);
   let heard = 0;
   for (let next = reader.read(); (await Promise.race([next, over])) !== null; next = reader.read()) heard++;
   await reader.cancel().catch(() => {});
-  // The place in the queue, and one comment in a third of a second.
+  // The place in the queue, and a comment every third of a second.
   expect(heard).toBeLessThan(10);
 });

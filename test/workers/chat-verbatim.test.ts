@@ -1,4 +1,4 @@
-/** A streamed call's chunks are upstream's to the byte, however they were written and whoever else reads along. */
+/** A streamed call gets upstream's chunks byte for byte, however they were written and whoever else reads along. */
 import { reset } from "cloudflare:test";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -11,7 +11,7 @@ import { resetWorld, script, stream, world } from "../support/world.ts";
 beforeEach(resetWorld);
 afterEach(reset);
 
-/** Chunks as no `JSON.stringify` writes them, but the second; `usage` is in the place of what upstream says of usage before the end. */
+/** Chunks that `JSON.stringify` would write differently, except the second; `usage` is what upstream says about usage before the end. */
 const written = (usage: string) => [
   `{"id": "c", "created": 1.0, "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]${usage}}`,
   `{"id":"c","choices":[{"index":0,"delta":{"content":"plain "},"finish_reason":null}]${usage.replaceAll(" ", "")}}`,
@@ -22,7 +22,7 @@ const written = (usage: string) => [
 const TOTAL = '{"id": "c", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}';
 const TEXT = 'plain é / 😀 "usage": null';
 
-/** An event may take several lines, one for each of its text. */
+/** An event may take several `data:` lines, one per line of its text. */
 const lines = (text: string) => text.replaceAll("\n", "\ndata: ");
 const answer = (texts: string[]) => stream([...texts, "[DONE]"].map(lines));
 

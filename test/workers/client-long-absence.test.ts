@@ -1,4 +1,4 @@
-/** The client comes back to a channel where more jobs went on than a reader may lag with. */
+/** The client comes back to a channel where more jobs went on than a reader may lag behind with. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { Sluice } from "../../client/sluice.ts";
@@ -11,7 +11,7 @@ afterEach(reset);
 
 const JOBS = 12_000;
 
-/** A WebSocket as a browser has it, over the service's own door. */
+/** A browser's WebSocket, through the service's own door. */
 class Socket extends EventTarget {
   readyState = 0;
   #socket: WebSocket | null = null;
@@ -43,7 +43,7 @@ class Socket extends EventTarget {
 }
 let codes: number[] = [];
 
-/** So many jobs that have ended, of which one was called. */
+/** `JOBS` jobs that have ended, only one of which was called. */
 async function ended(): Promise<string[]> {
   world.upstream = () => completion("x".repeat(1_000));
   const { id } = await submit({ channel: "c" });
@@ -80,7 +80,7 @@ it("is told every end over a connection or two", async () => {
     },
   });
   const ends = new Set<string>();
-  // Only if an end never comes: then what did is compared below, and the test fails.
+  // A real wait that matters only if an end never comes: the ends that did come are then compared below, and the test fails.
   const stop = setTimeout(() => void events.return(), 25_000);
   for await (const { event, job } of events) {
     if (event === "completed") ends.add(job);

@@ -1,4 +1,4 @@
-/** A subscription that the service refuses, as a page meets it: a browser's WebSocket does not say why it does not open. */
+/** A subscription that the service refuses, as a page sees it: a browser's WebSocket does not say why it does not open. */
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { Sluice } from "../../client/index.ts";
 import { call, send } from "../support/service.ts";
@@ -8,7 +8,7 @@ import { resetWorld } from "../support/world.ts";
 beforeEach(resetWorld);
 afterEach(cleared);
 
-/** A browser's WebSocket, to the service. */
+/** A browser's WebSocket, through the service's own door. */
 class PageSocket extends EventTarget {
   readyState = 0;
   #socket: WebSocket | null = null;

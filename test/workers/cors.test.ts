@@ -19,7 +19,7 @@ it.each(["/v1/jobs", "/v1/jobs/job_x", "/v1/jobs/job_x/cancel", "/v1/tokens", "/
     const { status, headers, body } = await send(path, { method: "OPTIONS", headers: asked });
     expect([status, body, headers.get("access-control-allow-origin")]).toEqual([204, null, "*"]);
     expect(headers.get("access-control-allow-methods")?.split(", ")).toContain("POST");
-    // Without credentials "*" stands for every header but this one.
+    // Without credentials, "*" stands for every header except this one.
     expect(headers.get("access-control-allow-headers")).toBe("*, authorization");
     expect(headers.get("access-control-allow-credentials")).toBeNull();
   },

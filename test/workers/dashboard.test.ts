@@ -1,4 +1,4 @@
-/** `GET /`: the operators' page, and what stands there for everybody else. */
+/** `GET /`: the operators' page, and what everybody else gets. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { hashOf, send } from "../support/service.ts";
@@ -20,7 +20,7 @@ it("a browser is answered the page, without a key", async () => {
   expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
   const html = await page.text();
   expect(html).toMatch(/^<!doctype html>/);
-  // Nothing of it comes from elsewhere.
+  // The page loads nothing from elsewhere.
   expect(html).not.toMatch(/<(script|link|img|iframe)[^>]*\s(src|href)="(?!data:)/);
 });
 

@@ -8,7 +8,7 @@ import { EPOCH, resetWorld, silence, world } from "../support/world.ts";
 const SECOND = 1_000;
 const at = (seconds: number) => EPOCH / SECOND + seconds;
 
-/** One request every ten seconds, and the first has gone: the next starts after ten, the one behind it after twenty. */
+/** One request every ten seconds, and the first has started: the next starts after ten seconds, the one behind it after twenty. */
 beforeEach(async () => {
   resetWorld();
   world.env.SLUICE_POOLS = JSON.stringify({ default: { rpm: 6, tpm: 60_000, burst_seconds: 1 } });

@@ -190,7 +190,7 @@ describe("GET /v1/jobs/{id}/events?wait", () => {
     return body;
   };
 
-  /** Polls on until the job has ended; answers with all that it was told. */
+  /** Polls until the job has ended; returns everything that it was told. */
   async function pollAll(id: string, after = 0, told: Told[] = []): Promise<Told[]> {
     for (let last = after; ; ) {
       const page = await poll(id, last);

@@ -1,4 +1,4 @@
-/** Uploads as clients write them: names of any script, and bytes that come in pieces as the network cuts them. */
+/** Uploads as clients write them: names in any script, and bytes in whatever pieces the network makes. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { client } from "../support/batch.ts";
@@ -25,7 +25,7 @@ it.each([1, 2, 3, 4, 5])("the body is cut %i bytes before its end -> the file is
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       const piece = pieces.shift();
-      // Another turn: what is there at once comes as one.
+      // Waits for another turn, because pieces that are there at once arrive as one.
       await scheduler.wait(1);
       if (piece) controller.enqueue(piece);
       else controller.close();

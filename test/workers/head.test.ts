@@ -1,4 +1,4 @@
-/** `HEAD`: load balancers and watchers of a service ask so. */
+/** `HEAD`, with which load balancers and monitors check a service. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ended, send, submit } from "../support/service.ts";

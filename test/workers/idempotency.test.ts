@@ -15,7 +15,7 @@ type Answer = Job & ErrorBody;
 const post = (key: string, body: unknown, tenant = "alice", headers: Record<string, string> = {}) =>
   call<Answer>("POST", "/v1/jobs", body, { key: `sk-dev-${tenant}`, headers: { "idempotency-key": key, ...headers } });
 
-/** The ids of the jobs of these lines, in order. */
+/** Submits these lines; returns their jobs' ids, in order. */
 async function sendLines(lines: string): Promise<string[]> {
   const { body } = (await post("k", lines, "alice", { "content-type": "application/jsonl" })) as unknown as { body: string };
   return body
@@ -54,7 +54,7 @@ describe("Idempotency-Key", () => {
     expect(body.error).toMatchObject({ type: "invalid_request_error", code: "idempotency_key_conflict" });
   });
 
-  // Fails by design so far: a key is known to the mailbox of its channel alone.
+  // A key counts for its whole tenant, not only in one channel's mailbox.
   it("another channel under the same key: 409", async () => {
     await post("k", job({ channel: "a" }));
     expect((await post("k", job({ channel: "b" }))).status).toBe(409);
@@ -127,7 +127,7 @@ describe("Idempotency-Key", () => {
   });
 });
 
-/** Time passes for the objects, and for the door, which reads the machine's clock. */
+/** Lets time pass for the objects, and for the door, which reads the machine's clock: that is faked. */
 async function passTo(at: number): Promise<void> {
   const real = Date.now;
   const ahead = at - real();
@@ -173,7 +173,7 @@ describe("Idempotency-Key, when the job could not be made any more", () => {
       { message: "The deadline has passed.", type: "invalid_request_error", code: "deadline_passed", param: "deadline" },
     ]);
     expect([await inChannel(), await ticketRows()]).toEqual([[], before]);
-    // Neither is the key used up.
+    // Nor is the key used up.
     expect((await post("k", job({ channel: "c" }))).status).toBe(202);
   });
 

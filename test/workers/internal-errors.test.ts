@@ -1,4 +1,4 @@
-/** What operators are told of what is thrown: where it was, and nothing of what was being worked on. */
+/** What operators are told about a thrown error: where it happened, and nothing of what was being worked on. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from "vitest";
 import type { ErrorBody } from "../../schemas/problem.ts";
@@ -110,7 +110,7 @@ describe("the facts of an error", () => {
 
   it("are its kind alone, if its message was changed since", () => {
     const error = new Error("one\n    at two");
-    // It is written when it is first read.
+    // The stack is written when it is first read.
     expect(error.stack).toContain("two");
     error.message = "other";
     expect(factsOf(error)).toEqual({ error: "Error", stack: "" });

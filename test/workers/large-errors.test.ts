@@ -1,4 +1,4 @@
-/** Upstream's errors are of any length: validators of compatible servers say the whole input again. One must not keep its job, or others, from their ends. */
+/** Upstream's errors may have any length: validators of compatible servers repeat the whole input. That must not keep its job, or others, from ending. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { call, ended, pool, submit, until } from "../support/service.ts";

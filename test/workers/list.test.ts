@@ -13,7 +13,7 @@ type Page = { object: "list"; data: Job[]; first_id: string | null; last_id: str
 const list = async (query = "", key = "sk-dev-alice") => (await call<Page>("GET", `/v1/jobs${query}`, undefined, { key })).body;
 const idsOf = ({ data }: Page) => data.map(({ id }) => id);
 
-/** All pages of a list, each asked for with the last id of the one before. */
+/** All pages of a list, each requested with the last id of the previous one. */
 async function allPages(query: string, limit: number): Promise<Job[]> {
   const jobs: Job[] = [];
   let after = "";
@@ -54,7 +54,7 @@ describe("listing", () => {
   });
 
   it("has no gaps and no repeats where answers are too long to stand on a page together", async () => {
-    // Nobody tells which channel's are long: short ones stand between them.
+    // Nothing tells which channels' answers are long; short ones lie between them.
     const answers: Record<string, string> = { a: "x".repeat(3_000_000), b: "", c: "漢".repeat(1_400_000) };
     world.upstream = ({ body }) => {
       const name = (body.messages as { content: string }[])[0]!.content;

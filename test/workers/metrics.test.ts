@@ -9,14 +9,14 @@ afterEach(reset);
 const operator = { key: "sk-dev-operator" };
 const scrape = async (key = operator.key) => (await call<string>("GET", "/metrics", undefined, { key })).body;
 
-/** Samples by name and labels, as the format has them: prometheus.io/docs/instrumenting/exposition_formats. */
+/** Samples by name and labels. The format: prometheus.io/docs/instrumenting/exposition_formats. */
 function read(text: string): Map<string, number> {
   const samples = new Map<string, number>();
   const typed = new Set<string>();
   for (const line of text.split("\n").slice(0, -1)) {
     const type = /^# TYPE ([a-z_]+) (gauge|counter)$/.exec(line);
     if (type) {
-      // All of a metric stand together, below its one type.
+      // All samples of a metric stand together, below its only TYPE line.
       expect(typed).not.toContain(type[1]);
       typed.add(type[1]!);
       continue;
@@ -50,7 +50,7 @@ describe("the metrics", () => {
       'sluice_tenant_depth{pool="gpt-5-mini",tenant="alice"}': 2,
       'sluice_tenant_depth{pool="gpt-5-mini",tenant="bob"}': 1,
     });
-    // There is no such limit.
+    // The pool has no such limit.
     expect(samples.has('sluice_pool_limit{pool="gpt-5-mini",limit="rpd"}')).toBe(false);
   });
 

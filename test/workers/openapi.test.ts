@@ -27,7 +27,7 @@ describe("GET /openapi.json", () => {
     expect(first.headers.get("cache-control")).toBe("public, max-age=300");
     expect(await first.json()).toMatchObject({ openapi: "3.1.1" });
     const etag = first.headers.get("etag")!;
-    // As it stands, and as what compresses on the way weakens it.
+    // Unchanged, weakened as by a proxy that compresses, and in a list.
     for (const known of [etag, `W/${etag}`, `"other", ${etag}`]) {
       const again = await send("/openapi.json", { headers: { "if-none-match": known } });
       expect([again.status, await again.text(), again.headers.get("etag")]).toEqual([304, "", etag]);
@@ -40,7 +40,7 @@ describe("what opens a door is as described", () => {
   it("to keys, by each role alone, and to tokens, by each action alone", async () => {
     const roles = ["submit", "read", "operate"];
     const hashes = await Promise.all(roles.map(hashOf));
-    // Three tenants: what one of them does to its queue is not another's.
+    // Three tenants, so that what one does to its queue does not affect the others.
     world.env.SLUICE_KEYS = JSON.stringify(hashes.map((key_sha256, at) => ({ key_sha256, tenant: roles[at], roles: [roles[at]] })));
     const actions = ["submit", "read", "cancel"];
     const tokens = await Promise.all(actions.map((action) => tokenOf({ channels: ["c"], actions: [action] })));
@@ -256,7 +256,7 @@ describe("answers are as described", () => {
     for (const path of ["/v1/queue/stream", "/v1/subscribe"]) api.seen.add(`GET ${path}`);
   });
 
-  // Stands last: it looks at what those before have seen, and says nothing where one of them was left out or failed.
+  // Must stand last: it checks what the tests before it have seen, and is skipped if one of them was left out or failed.
   it("of every door", ({ skip, task }) => {
     const before = task.suite!.tasks.filter((each) => each !== task);
     if (before.some(({ result }) => result?.state !== "pass")) skip("not all before it have passed");

@@ -1,4 +1,4 @@
-/** What is wrong with a parameter is told by a code that stays as it is, and by the parameter's name: at every door. */
+/** Every door reports a bad parameter with a stable code and the parameter's name. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorBody } from "../../schemas/problem.ts";

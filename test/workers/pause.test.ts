@@ -47,6 +47,7 @@ describe("an operator's pause", () => {
     const gate = { open: false };
     const { calls: age } = world;
     world.upstream = async () => {
+      // Polls until the test opens the gate, because one object must not settle another's promise.
       while (!gate.open && world.calls === age) await scheduler.wait(2);
       return completion("ok");
     };

@@ -13,7 +13,7 @@ const operator = { key: "sk-dev-operator" };
 const state = (depth: number) => ({ object: "queue", pools: [{ id: "p", depth }] }) as unknown as QueueState;
 const depths = (told: string[]) => told.map((data) => (JSON.parse(data) as QueueState).pools[0]!.depth);
 
-/** All that is told of a queue with these depths, at each look one. */
+/** Everything that is told of a queue with these depths, one per look. */
 async function tell(seen: number[], patience = seen.length): Promise<{ told: number[]; looks: number }> {
   const [first, ...rest] = seen;
   let [looks, pauses] = [0, 0];
@@ -48,7 +48,7 @@ describe("who watches the queue", () => {
     };
     expect(await next()).toMatchObject({ event: "queue", pool: { depth: 0 } });
     await submit();
-    // The Worker's own second: no clock of the test's moves it.
+    // A real wait of the Worker's own second: the test's clock does not move it.
     expect(await next()).toMatchObject({ event: "queue", pool: { depth: 1 } });
     await reader.cancel();
     expect((await coordinator().inspect()).pools).toContainEqual(expect.objectContaining({ depth: 1 }));

@@ -11,7 +11,7 @@ const queue = async () => (await call<QueueState>("GET", "/v1/queue", undefined,
 const pool = async (id = "gpt-5-mini") => (await queue()).pools.find((each) => each.id === id)!;
 const counts = ({ depth, in_flight, scheduled }: PoolState) => ({ depth, in_flight, scheduled });
 
-/** Takes the whole of gpt-5-mini's minute: what comes after it waits. */
+/** Uses up gpt-5-mini's minute: whatever comes after that waits. */
 async function fill(): Promise<number> {
   world.upstream = silence();
   await call("POST", "/v1/jobs", { jobs: [...Array(520)].map(() => job({ channel: "fill" })) });
@@ -121,7 +121,7 @@ describe("the queue, counted", () => {
 
   it("the oldest wait goes by the clock, for the pool and for each tenant", async () => {
     await fill();
-    // Behind what is read: nothing here may start meanwhile.
+    // Lets the coordinator finish its turn first: nothing here may start while the clock moves.
     await coordinator().ping();
     world.now += 1;
     await submit({}, {}, "sk-dev-bob");
@@ -160,7 +160,7 @@ describe("the queue, counted", () => {
     world.upstream = silence();
     for (let n = 0; n < 3; n++) await submit();
     const { tokens } = (await pool()).used;
-    // A request is back in 120 ms, a token in 0.12; of the 491⅔ that may be spent at once two thirds are never told.
+    // A request is back in 120 ms, a token in 0.12 ms; of the 491⅔ that may be spent at once, the two thirds are never shown.
     for (const [ms, used, free] of [
       [0, { requests: 3, tokens }, { requests: 488, tokens: Math.floor(491_666 + 2 / 3 - tokens) }],
       [1, { requests: 3, tokens: tokens - 8 }, { requests: 488, tokens: 491_675 - tokens }],

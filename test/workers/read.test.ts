@@ -11,7 +11,7 @@ afterEach(reset);
 const get = (id: string, query = "", headers: Record<string, string> = {}) => call("GET", `/v1/jobs/${id}${query}`, undefined, { headers });
 const later = { not_before: EPOCH / 1_000 + 60 };
 
-/** Tickets that the coordinator holds. */
+/** How many tickets the coordinator holds. */
 async function tickets(): Promise<number> {
   const { pools } = await coordinator().inspect();
   return pools.reduce((sum, { depth, in_flight, scheduled }) => sum + depth + in_flight + scheduled, 0);

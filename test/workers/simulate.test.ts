@@ -21,7 +21,7 @@ type Simulation = {
 const operator = { key: "sk-dev-operator" };
 const simulate = async (wish: unknown) => (await call<Simulation>("POST", "/v1/simulate", wish, operator)).body.pools[0]!;
 
-/** A pool of a request a second, of which a minute goes at once; so many jobs of each wait beyond that. */
+/** A pool of one request a second, a minute's worth of which goes at once; beyond that, this many jobs of each tenant wait. */
 async function backlog(alice: number, bob: number): Promise<void> {
   world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { rpm: 60, tpm: 1_000_000, burst_seconds: 60, transit_ms: 0 } });
   await crash();
@@ -45,7 +45,7 @@ describe("what other limits would do to the jobs that wait", () => {
 
   it("a limit, a weight, a tenant's own limit -> who gains by it and who loses", async () => {
     await backlog(30, 60);
-    // What was spent stays spent: of the larger minute there are sixty more at once, and two a second then.
+    // What was spent stays spent: the larger minute allows sixty more at once, then two a second.
     expect((await simulate({ pools: { "gpt-5-mini": { rpm: 120 } } })).simulated).toEqual({ last: 14.8 });
     const [alice, bob] = (await simulate({ tenants: { bob: { weight: 3 } } })).tenants;
     expect([alice!.simulated.last, bob!.simulated.last]).toEqual([89.5, 79.3]);
@@ -59,7 +59,7 @@ describe("what other limits would do to the jobs that wait", () => {
   it("a lowered limit -> as it is told once it is set", async () => {
     await backlog(30, 60);
     const { simulated } = await simulate({ pools: { "gpt-5-mini": { rpm: 6 } } });
-    // Five seconds of it are owed, and not ten minutes.
+    // Five seconds of the limit are owed, not ten minutes.
     expect(simulated.last).toBe(900);
     await call("PATCH", "/v1/pools/gpt-5-mini", { rpm: 6 }, operator);
     expect(Math.abs((await simulate({})).as_is.last - simulated.last)).toBeLessThanOrEqual(10);

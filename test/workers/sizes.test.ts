@@ -30,7 +30,7 @@ function largeAnswer(content: string, count = 2): Response {
 
 describe("large jobs", () => {
   it.each([0, 1, 2, 3])("a prompt of 2 MB runs and comes back whole, an emoji across each border of a part: shift %i", async (shift) => {
-    // Parts are cut every 400,000 characters: with every shift the surrogate pairs lie differently across them.
+    // Parts are cut every 400,000 characters: with each shift, the surrogate pairs lie differently across the cuts.
     const prompt = "x".repeat(shift) + "😀".repeat(500_000);
     world.upstream = ({ body }) => largeAnswer(contentOf(body));
     const { id } = await submit({}, { messages: [{ role: "user", content: prompt }] });

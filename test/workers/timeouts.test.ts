@@ -1,4 +1,4 @@
-/** Time-outs that a job brings along: for its wait, and for each of its upstream calls. Those of calls run in real time, and are short here. */
+/** Timeouts that a job sets: for its wait, and for each of its upstream calls. Those of calls run in real time, so they are short here. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorBody } from "../../schemas/problem.ts";
@@ -11,7 +11,7 @@ afterEach(reset);
 
 const NOW = EPOCH / 1_000;
 
-/** An upstream that begins to answer, and then says no more. */
+/** An upstream that begins to answer and then falls silent. */
 function stalled() {
   const upstream = script();
   upstream.send(chunksOf("x")[0]);
@@ -132,6 +132,7 @@ describe("for a call", () => {
     const { id } = await submit({ timeouts: { idle: 0.5 } });
     upstream.say("well");
     for (let n = 0; n < 40; n++) {
+      // A real wait, as `idle` runs in real time: twice as long in all.
       await scheduler.wait(25);
       upstream.hum();
     }

@@ -25,7 +25,7 @@ async function answer(method: string, path: string, key: string, body?: unknown,
   return [status, got.error?.code ?? null];
 }
 
-/** As a browser does it: by the subprotocol pair alone. */
+/** Connects as a browser does: by the subprotocol pair alone. */
 async function browse(token: string, more: Record<string, string> = {}, query = ""): Promise<Client> {
   const headers = { upgrade: "websocket", "sec-websocket-protocol": `sluice.v1, bearer.${token}`, ...more };
   const response = await send(`/v1/subscribe${query}`, { headers });

@@ -18,7 +18,7 @@ const getPool = async (id = "gpt-5-mini") => (await call<PoolState>("GET", `/v1/
 const getTenant = async (id = "alice") => (await call<TenantState>("GET", `/v1/tenants/${id}`, undefined, operator)).body;
 const queue = async () => (await call<QueueState>("GET", "/v1/queue", undefined, operator)).body;
 
-/** So many jobs at once; answers with their ids. */
+/** Submits `count` jobs at once; returns their ids. */
 async function many(count: number, key?: string): Promise<string[]> {
   const { body } = await call<{ data: { id: string }[] }>(
     "POST",
@@ -29,7 +29,7 @@ async function many(count: number, key?: string): Promise<string[]> {
   return body.data.map(({ id }) => id);
 }
 
-/** An answer's headers tell of a limit of requests, of which next to nothing is spent. */
+/** Tells the coordinator of an answer whose headers show this limit of requests, with next to nothing spent. */
 async function told(limit: number): Promise<void> {
   const { now: at } = world;
   const requests = { limit, remaining: limit - 1, resetMs: 60_000 / limit };
@@ -59,7 +59,7 @@ describe("a pool's limits", () => {
     await tunePool({ rpm: 6, burst_seconds: 60 });
     await many(10);
     expect(await getPool()).toMatchObject({ in_flight: 5, depth: 5 });
-    // Of eight, five are spent, and the second that is held back for calls on their way is less than one.
+    // Five of eight are spent, and the second that is held back for calls in flight is less than one request.
     await tunePool({ rpm: 8 });
     expect(await getPool()).toMatchObject({ in_flight: 7, depth: 3 });
     await tunePool({ rpm: 60 });
@@ -164,7 +164,7 @@ describe("a pool's limits", () => {
 
   it("set as they are -> nothing begins anew", async () => {
     await tunePool({ rpm: 6 });
-    // A mark on the object is gone with it.
+    // If the object is replaced, a mark on it is gone.
     const marked = (object: unknown) => object as { mark?: true };
     await inside(coordinator(), (object) => {
       marked(object).mark = true;
@@ -177,7 +177,7 @@ describe("a pool's limits", () => {
 });
 
 describe("what was spent before limits were set otherwise", () => {
-  /** Alice's and the pool's are alike in this. */
+  /** Alice's limit and the pool's behave alike here. */
   it.each([
     ["a pool's", tunePool],
     ["a tenant's", tuneTenant],
@@ -191,7 +191,7 @@ describe("what was spent before limits were set otherwise", () => {
     await many(20);
     expect((await getPool()).in_flight).toBe(gone);
     await advanceTo(EPOCH + 2_000);
-    // A limit that stands for the one it was configured as.
+    // This limit stands in for the configured one.
     await tune({ rpm: 60 });
     await many(1);
     expect((await getPool()).in_flight).toBeLessThanOrEqual(gone + 3);

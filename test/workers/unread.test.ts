@@ -17,7 +17,7 @@ it("holds so much for a client that does not read, and waits beyond it until eno
     waits = false;
   });
   await reader.read();
-  // Four of fifteen are read: eleven are too many.
+  // Four of fifteen bytes are read: eleven are too many.
   expect(waits).toBe(true);
   await reader.read();
   await more;

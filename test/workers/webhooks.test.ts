@@ -11,7 +11,7 @@ afterEach(reset);
 
 const SECRET = `whsec_${btoa("s".repeat(32))}`;
 
-/** As deployed: no development keys; `shop` can sign, `mute` cannot. */
+/** Settings as deployed: no development keys; `shop` can sign, `mute` cannot. */
 async function deployed(): Promise<void> {
   const keys = [
     { key_sha256: await sha256("sk-shop"), tenant: "shop", webhook_secrets: [SECRET] },

@@ -16,7 +16,7 @@ afterEach(async () => {
 
 const why = async (id: string, key?: string) => (await call<JobWhy>("GET", `/v1/jobs/${id}/why`, undefined, key ? { key } : {})).body;
 
-/** A pool of its own size, in place of wrangler.toml's. */
+/** Sets a pool with limits of its own, in place of wrangler.toml's. */
 const pools = (pool: Record<string, unknown>) => {
   world.env.SLUICE_POOLS = JSON.stringify({ default: { rpm: 60, tpm: 60_000, burst_seconds: 4, ...pool } });
 };
