@@ -6,7 +6,7 @@ import { meaningOf } from "../../policy/verbatim.ts";
 import { chunk } from "../support/world.ts";
 
 beforeEach(() => {
-  // Gaps are timed in real ms; faked timers make them exact, and wait for nothing.
+  // Gaps are timed by timers: faked ones make them exact, and nothing is waited for.
   vi.useFakeTimers();
 });
 afterEach(() => {

@@ -6,7 +6,7 @@
 /** Far in the future, or the runtime would consider the alarms overdue and fire them by itself. */
 export const EPOCH = Date.UTC(2100, 0, 1);
 
-export type UpstreamCall = { body: Record<string, unknown>; signal: AbortSignal /** Its name. */; dispatcher: string };
+export type UpstreamCall = { body: Record<string, unknown>; signal: AbortSignal /** Its caller. */; dispatcher: string };
 /** Stands between a caller and an object's method: may refuse, wait, or lose the answer. */
 export type Between = (go: () => Promise<unknown>, args: unknown[]) => unknown;
 

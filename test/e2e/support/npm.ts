@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, "../../..");
 
 export type Started = {
   child: ChildProcess;
-  /** All that it has printed. */
+  /** Everything that it has printed. */
   output: () => string;
   /** The command that it suggests. */
   curl: string;
@@ -47,7 +47,7 @@ export function killGroup({ pid }: ChildProcess): void {
   try {
     process.kill(-pid!, "SIGKILL");
   } catch {
-    // All gone already.
+    // Already gone.
   }
 }
 
