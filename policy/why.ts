@@ -73,17 +73,17 @@ type Words = {
 const EXACT: Words = { ahead: aheadOf, cause: causeOf, aside: asideOf };
 
 const PLAIN_CAUSES: Record<LimitedBy, string> = {
-  rpm: "as many requests as a minute allows have started",
-  tpm: "as many tokens as a minute allows are spent",
-  rpd: "the requests of the day are spent for now",
-  tpd: "the tokens of the day are spent for now",
-  concurrency: "as many calls are under way as may be at once",
+  rpm: "the limit on requests per minute holds it back",
+  tpm: "the limit on tokens per minute holds it back",
+  rpd: "the limit on requests per day holds it back",
+  tpd: "the limit on tokens per day holds it back",
+  concurrency: "the limit on concurrent calls holds it back",
   tenant_share: "it waits for its turn",
   paused: "nothing starts for now",
-  ramp: "calls may not become more for now",
-  retry: "upstream takes no calls for now",
-  scheduled: "its not_before lies ahead",
-  none: "nothing keeps it: it starts as soon as its turn is taken",
+  ramp: "the rate of calls may only rise gradually",
+  retry: "upstream accepts no calls for now",
+  scheduled: "its not_before has not been reached",
+  none: "nothing holds it back: it starts as soon as its turn comes",
 };
 
 const PLAIN: Words = {
@@ -92,7 +92,7 @@ const PLAIN: Words = {
     return position === 1 ? "The job is next" : startBefore(position - 1);
   },
   cause: (_, limitedBy) => PLAIN_CAUSES[limitedBy],
-  aside: () => "The job waits until a limit is raised: it is too large for one of now.",
+  aside: () => "The job waits until a limit is raised: it is too large for a limit now in force.",
 };
 
 /** A sentence or two that a developer understands. */
@@ -101,7 +101,7 @@ export function reasonOf(standing: Standing, words = EXACT): string {
   if (status !== "queued" || !last_failure) return waitOf(standing, words);
   const last = lastOf(standing, last_failure);
   if (retry_at === null || eta?.limited_by === "paused") return `${waitOf(standing, words)} ${last}`;
-  return `${last} The next may start in ${seconds(retry_at - now)}.`;
+  return `${last} The next call may start in ${seconds(retry_at - now)}.`;
 }
 
 /** Which call failed, when and with what. */
@@ -113,24 +113,25 @@ function lastOf({ attempts, now }: Standing, { attempt, code, counted, failed_at
       : `Attempt ${attempts} (call ${count(attempt)})`;
   const named = code === null ? String(status) : `${status} (${code})`;
   const said = message === null ? "." : /[.!?…]$/.test(message) ? `: "${message}"` : `: "${message}".`;
+  const single = counted ? "" : " It does not count as an attempt.";
   const all = times === attempt ? `All ${count(times)} calls so far` : `The last ${count(times)} calls`;
-  const alike = times > 1 ? ` ${all} ended so${counted ? "" : ", none of them an attempt"}.` : counted ? "" : " It was no attempt.";
-  return `${name} failed ${seconds(now - failed_at)} ago with ${named}${said}${alike}`;
+  const alike = ` ${all} failed in the same way${counted ? "" : "; none of them counts as an attempt"}.`;
+  return `${name} failed ${seconds(now - failed_at)} ago with ${named}${said}${times > 1 ? alike : single}`;
 }
 
 function waitOf(standing: Standing, { ahead, aside, cause }: Words): string {
   const { attempts, eta, not_before, now, retry_at, started_at, status } = standing;
   if (status === "in_progress") {
-    const since = started_at === null ? "" : ` since ${seconds(now - started_at)}`;
-    return `The job is running${since}: attempt ${Math.max(1, attempts)}.`;
+    const running = started_at === null ? "is running" : `has been running for ${seconds(now - started_at)}`;
+    return `The job ${running}: attempt ${Math.max(1, attempts)}.`;
   }
   if (status === "scheduled") return `The job is scheduled: it joins the queue in ${seconds((not_before ?? 0) - now)}, at its not_before.`;
   const stopped = eta?.limited_by === "paused";
-  if (retry_at !== null && stopped) return `The job goes on once its pool does: ${cause(standing, "paused")}.`;
+  if (retry_at !== null && stopped) return `The next attempt is on hold: ${cause(standing, "paused")}.`;
   if (retry_at !== null && attempts === 0)
-    return `The job was turned away, or could not be sent; it is tried again in ${seconds(retry_at - now)}.`;
+    return `The call was refused or could not be sent; it is tried again in ${seconds(retry_at - now)}.`;
   if (retry_at !== null) return `Attempt ${attempts} did not succeed; the next may start in ${seconds(retry_at - now)}.`;
-  if (standing.aside && isStopped(standing)) return `The job waits, for ${cause(standing, "paused")}.`;
+  if (standing.aside && isStopped(standing)) return `The job waits: ${cause(standing, "paused")}.`;
   if (standing.aside) return aside(standing);
   const limitedBy = eta?.limited_by ?? "none";
   const why = cause(standing, limitedBy);
@@ -141,8 +142,8 @@ function waitOf(standing: Standing, { ahead, aside, cause }: Words): string {
 
 function asideOf({ pool, tokens }: Standing): string {
   const asks = pool.condition?.next_probe_at != null;
-  const waits = `The job waits until a limit of the pool "${pool.id}" is raised: it reserves ${count(tokens)} tokens, more than that holds now.`;
-  return asks ? `${waits} Where nobody else waits for the pool, one such job is called to see.` : waits;
+  const waits = `The job waits until a limit of the pool "${pool.id}" is raised: it reserves ${count(tokens)} tokens, more than the limit now allows.`;
+  return asks ? `${waits} When nothing else waits for the pool, one such job is tried.` : waits;
 }
 
 function aheadOf({ ahead }: Standing): string {
@@ -168,31 +169,32 @@ function causeOf(standing: Standing, limitedBy: LimitedBy): string {
     case "tpd":
       return `the ${count(limits.tpd ?? 0)} tokens a day of the pool "${pool.id}" are spent for now`;
     case "concurrency":
-      return `${count(pool.in_flight)} of the ${count(limits.concurrency ?? 0)} calls that the pool "${pool.id}" makes at once are under way`;
+      return `the pool "${pool.id}" has ${count(pool.in_flight)} calls under way, of at most ${count(limits.concurrency ?? 0)} at once`;
     case "tenant_share":
       if (standing.share === "vain") return vainOf(standing);
-      if (standing.share !== "cap" && standing.batch) return "a batch has what live calls leave, whoever makes them";
+      if (standing.share !== "cap" && standing.batch) return "batches get only what live calls leave, whichever tenant makes those";
       if (standing.share !== "cap") return `tenants take turns by weight (this one's is ${tenant.weight})`;
       return `this tenant has spent its own limit (${capOf(cap)}), whatever the pool has left`;
     case "paused":
       return stoppedBy(standing);
     case "ramp":
-      if (pool.condition?.reason !== "slow_down") return `the pool "${pool.id}" may not grow faster: upstream refuses traffic that does`;
-      return `upstream asked the account to slow down: the pool "${pool.id}" may use ${Math.round(pool.condition.share * 100)} % of its rate, and more by the minute`;
+      if (pool.condition?.reason !== "slow_down")
+        return `the traffic of the pool "${pool.id}" may not grow faster: upstream refuses traffic that does`;
+      return `upstream asked the account to slow down: the pool "${pool.id}" may use ${Math.round(pool.condition.share * 100)} % of its rate now, and gradually more`;
     case "retry":
       if (pool.held_until === undefined || (pool.condition && isInDoubt(pool.condition, pool.held_until)))
-        return `upstream refuses the calls of the pool "${pool.id}" (${pool.condition?.code ?? "rate_limit_exceeded"}): until it takes them again one is let go in twenty seconds`;
+        return `upstream refuses the calls of the pool "${pool.id}" (${pool.condition?.code ?? "rate_limit_exceeded"}): until it accepts them again, one call is made every twenty seconds`;
       return `upstream asked the pool "${pool.id}" to send nothing for ${seconds((pool.held_until ?? now) - now)}`;
     case "scheduled":
-      return "its not_before lies ahead";
+      return "its not_before has not been reached";
     case "none":
-      return "nothing keeps it: it starts as soon as its turn is taken";
+      return "nothing holds it back: it starts as soon as its turn comes";
   }
 }
 
 function vainOf({ tenant }: Standing): string {
   const { calls, turns } = tenant.in_vain!;
-  return `the last ${count(calls)} calls of this tenant came to nothing (upstream turned them away, or they could not be sent): while others wait, its next counts as ${turns} turns`;
+  return `the last ${count(calls)} calls of this tenant were refused by upstream or could not be sent: while other tenants wait, its next call counts as ${turns} turns`;
 }
 
 /** Whether the job waits because upstream refuses calls, and not because it asked for silence. */
@@ -210,9 +212,9 @@ function stoppedBy({ now, paused, pool, tenant }: Standing): string {
   if (paused === "tenant") return `the tenant "${tenant.id}" is paused by an operator`;
   if (paused === "pool") return `the pool "${pool.id}" is paused by an operator`;
   const { code, next_probe_at, reason } = pool.condition!;
-  const next = next_probe_at === null ? "one job is called now to see" : `one job is called in ${seconds(next_probe_at - now)} to see`;
-  const why = reason === "failures" ? "upstream fails" : `upstream refuses its calls (${code ?? reason})`;
-  return `the pool "${pool.id}" stands still, for ${why}: ${next}`;
+  const next = next_probe_at === null ? "a test call is under way" : `the next test call is made in ${seconds(next_probe_at - now)}`;
+  const why = reason === "failures" ? "upstream is failing" : `upstream refuses its calls (${code ?? reason})`;
+  return `the pool "${pool.id}" is stopped because ${why}: ${next}`;
 }
 
 function capOf({ rpm, tpm }: Standing["cap"]): string {

@@ -38,7 +38,7 @@ describe("twenty calls in a row came to nothing", () => {
     expect(answer).toMatchObject({ limited_by: "tenant_share", eta: { p50: 24, limited_by: "tenant_share" } });
     expect(answer.tenant).toMatchObject({ id: "alice", in_vain: { calls: 20, turns: 6 } });
     expect(answer.reason).toContain(
-      "and the last 20 calls of this tenant came to nothing (upstream turned them away, or they could not be sent): while others wait, its next counts as 6 turns; it should start in about 24 seconds.",
+      "and the last 20 calls of this tenant were refused by upstream or could not be sent: while other tenants wait, its next call counts as 6 turns; it should start in about 24 seconds.",
     );
     const other = await standing("b99");
     expect(other.share).not.toBe("vain");

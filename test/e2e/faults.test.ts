@@ -81,7 +81,7 @@ test.each([
     return (body.last_failure?.times ?? 0) > 1 && body.status === "queued" && body;
   });
   expect(why).toMatchObject({ attempts: 0, last_failure: { counted: false, code: "upstream_unreachable" } });
-  expect(why.reason).toMatch(/calls so far ended so, none of them an attempt\. The next may start in /);
+  expect(why.reason).toMatch(/calls so far failed in the same way; none of them counts as an attempt\. The next call may start in /);
   expect((await ledger(simulator)).calls).toBe(0);
 });
 

@@ -76,7 +76,7 @@ describe("in words", () => {
     ["tpm", {}, 'the pool "mini" has 12,345 tokens free of 500,000 a minute, of which this job reserves 1,200'],
     ["rpd", {}, 'the 10,000 requests a day of the pool "mini" are spent for now'],
     ["tpd", {}, 'the 2,000,000 tokens a day of the pool "mini" are spent for now'],
-    ["concurrency", {}, '8 of the 8 calls that the pool "mini" makes at once are under way'],
+    ["concurrency", {}, 'the pool "mini" has 8 calls under way, of at most 8 at once'],
     ["tenant_share", { share: "turns" }, "tenants take turns by weight (this one's is 2)"],
     [
       "tenant_share",
@@ -86,13 +86,13 @@ describe("in words", () => {
     [
       "tenant_share",
       { share: "vain", tenant: { id: "alice", in_flight: 0, queued: 2, weight: 2, in_vain: { calls: 1_020, turns: 10 } } },
-      "the last 1,020 calls of this tenant came to nothing (upstream turned them away, or they could not be sent): while others wait, its next counts as 10 turns",
+      "the last 1,020 calls of this tenant were refused by upstream or could not be sent: while other tenants wait, its next call counts as 10 turns",
     ],
-    ["ramp", {}, 'the pool "mini" may not grow faster: upstream refuses traffic that does'],
+    ["ramp", {}, 'the traffic of the pool "mini" may not grow faster: upstream refuses traffic that does'],
     [
       "ramp",
       { pool: { ...waiting().pool, condition: { ...stopped, state: "slowed", reason: "slow_down", share: 0.254 } } },
-      'upstream asked the account to slow down: the pool "mini" may use 25 % of its rate, and more by the minute',
+      'upstream asked the account to slow down: the pool "mini" may use 25 % of its rate now, and gradually more',
     ],
     ["retry", { pool: { ...waiting().pool, held_until: NOW + 20 } }, 'upstream asked the pool "mini" to send nothing for 20 seconds'],
   ];
@@ -109,17 +109,17 @@ describe("in words", () => {
     [
       "by upstream",
       { pool: { ...waiting().pool, condition: stopped } },
-      'the pool "mini" stands still, for upstream refuses its calls (insufficient_quota): one job is called in 30 seconds to see',
+      'the pool "mini" is stopped because upstream refuses its calls (insufficient_quota): the next test call is made in 30 seconds',
     ],
     [
       "by an outage",
       { pool: { ...waiting().pool, condition: { ...stopped, state: "open", reason: "failures", next_probe_at: null } } },
-      'the pool "mini" stands still, for upstream fails: one job is called now to see',
+      'the pool "mini" is stopped because upstream is failing: a test call is under way',
     ],
   ])("stopped %s: no promise of when %#", (_, more, cause) => {
     const standing = waiting({ eta: eta(6, "paused"), ...more });
     expect(reasonOf(standing)).toBe(`2 jobs start before this one (1 of other tenants), and ${cause}.`);
-    expect(reasonOf({ ...standing, retry_at: NOW + 31 })).toBe(`The job goes on once its pool does: ${cause}.`);
+    expect(reasonOf({ ...standing, retry_at: NOW + 31 })).toBe(`The next attempt is on hold: ${cause}.`);
   });
 
   it.each([
@@ -132,21 +132,21 @@ describe("in words", () => {
 
   it("a job that nothing keeps is said to start", () => {
     const free = waiting({ ahead: { jobs: 0, tokens: 0, own: 0 }, eta: eta(0, "none") });
-    expect(reasonOf(free)).toBe("The job is next; nothing keeps it: it starts as soon as its turn is taken.");
+    expect(reasonOf(free)).toBe("The job is next; nothing holds it back: it starts as soon as its turn comes.");
   });
 
   it("a job that is too large for a lowered limit is told so", () => {
     const condition: PoolCondition = { ...stopped, state: "slowed", reason: "lowered_limit" };
     const aside = waiting({ aside: true, position: null, ahead: null, eta: null, pool: { ...waiting().pool, condition } });
-    const waits = 'The job waits until a limit of the pool "mini" is raised: it reserves 1,200 tokens, more than that holds now.';
+    const waits = 'The job waits until a limit of the pool "mini" is raised: it reserves 1,200 tokens, more than the limit now allows.';
     const asks = { ...condition, next_probe_at: 1_000 };
     expect(reasonOf({ ...aside, pool: { ...aside.pool, condition: asks } })).toBe(
-      `${waits} Where nobody else waits for the pool, one such job is called to see.`,
+      `${waits} When nothing else waits for the pool, one such job is tried.`,
     );
     // An operator lowered the limit, so no job is called to see.
     expect(reasonOf({ ...aside, pool: { ...aside.pool, condition: { ...condition, next_probe_at: null } } })).toBe(waits);
-    expect(reasonOf({ ...aside, paused: "tenant" })).toBe('The job waits, for the tenant "alice" is paused by an operator.');
-    expect(reasonOf({ ...aside, pool: { ...aside.pool, condition: stopped } })).toContain("stands still, for upstream refuses its calls");
+    expect(reasonOf({ ...aside, paused: "tenant" })).toBe('The job waits: the tenant "alice" is paused by an operator.');
+    expect(reasonOf({ ...aside, pool: { ...aside.pool, condition: stopped } })).toContain("is stopped because upstream refuses its calls");
     // Jobs that are not set aside are not told so.
     expect(reasonOf({ ...waiting(), pool: aside.pool, eta: eta(6, "ramp") })).toContain("may not grow faster");
   });
@@ -157,14 +157,14 @@ describe("in words", () => {
     const silent = { ...refused, pool: { ...refused.pool, held_until: condition.next_probe_at! } };
     expect(reasonOf(silent)).toContain("to send nothing for 30 seconds");
     expect(reasonOf(refused)).toContain(
-      'upstream refuses the calls of the pool "mini" (rate_limit_exceeded): until it takes them again one is let go in twenty seconds; it should start in about 40 seconds',
+      'upstream refuses the calls of the pool "mini" (rate_limit_exceeded): until it accepts them again, one call is made every twenty seconds; it should start in about 40 seconds',
     );
   });
 
   it("a job that runs, is scheduled, or waits for its next attempt", () => {
     const nowhere = { position: null, ahead: null };
     expect(reasonOf(waiting({ ...nowhere, status: "in_progress", eta: null, attempts: 2, started_at: NOW - 3 }))).toBe(
-      "The job is running since 3 seconds: attempt 2.",
+      "The job has been running for 3 seconds: attempt 2.",
     );
     expect(reasonOf(waiting({ ...nowhere, status: "scheduled", eta: eta(90, "scheduled"), not_before: NOW + 90 }))).toBe(
       "The job is scheduled: it joins the queue in 90 seconds, at its not_before.",
@@ -173,7 +173,7 @@ describe("in words", () => {
       "Attempt 1 did not succeed; the next may start in 1.5 seconds.",
     );
     expect(reasonOf(waiting({ ...nowhere, eta: eta(1.5, "retry"), attempts: 0, retry_at: NOW + 1.5 }))).toBe(
-      "The job was turned away, or could not be sent; it is tried again in 1.5 seconds.",
+      "The call was refused or could not be sent; it is tried again in 1.5 seconds.",
     );
   });
 });
@@ -187,7 +187,7 @@ describe("what failed last", () => {
     reasonOf(
       waiting({ position: null, ahead: null, eta: eta(1.5, "retry"), retry_at: NOW + 1.5, last_failure: { ...failure, ...last }, ...more }),
     );
-  const next = "The next may start in 1.5 seconds.";
+  const next = "The next call may start in 1.5 seconds.";
 
   it.each<[string, Partial<Standing>, Partial<LastFailure>, string]>([
     ["an attempt", { attempts: 1 }, {}, `Attempt 1 failed 3 seconds ago with 503 (busy): "Try later."`],
@@ -203,19 +203,19 @@ describe("what failed last", () => {
       "several alike",
       { attempts: 3 },
       { attempt: 5, times: 2, message: null },
-      "Attempt 3 (call 5) failed 3 seconds ago with 503 (busy). The last 2 calls ended so.",
+      "Attempt 3 (call 5) failed 3 seconds ago with 503 (busy). The last 2 calls failed in the same way.",
     ],
     [
       "a call that was none",
       {},
       { counted: false, status: 429, message: null },
-      "Call 1 failed 3 seconds ago with 429 (busy). It was no attempt.",
+      "Call 1 failed 3 seconds ago with 429 (busy). It does not count as an attempt.",
     ],
     [
       "429s alone",
       {},
       { attempt: 1_204, times: 1_204, counted: false, status: 429, code: "rate_limit_exceeded", message: "Slow." },
-      `Call 1,204 failed 3 seconds ago with 429 (rate_limit_exceeded): "Slow." All 1,204 calls so far ended so, none of them an attempt.`,
+      `Call 1,204 failed 3 seconds ago with 429 (rate_limit_exceeded): "Slow." All 1,204 calls so far failed in the same way; none of them counts as an attempt.`,
     ],
   ])("%s", (_, standing, last, words) => {
     expect(between(standing, last)).toBe(`${words} ${next}`);
@@ -223,7 +223,7 @@ describe("what failed last", () => {
 
   it("stands behind what keeps a job that is in line again, or whose pool stands still", () => {
     const last = { ...failure, attempt: 2, counted: false, status: 429, message: null, retry_at: null };
-    const said = "Call 2 failed 3 seconds ago with 429 (busy). It was no attempt.";
+    const said = "Call 2 failed 3 seconds ago with 429 (busy). It does not count as an attempt.";
     expect(reasonOf(waiting({ last_failure: last }))).toBe(`${reasonOf(waiting())} ${said}`);
     const still = { eta: eta(6, "paused"), retry_at: NOW + 31, pool: { ...waiting().pool, condition: stopped } };
     expect(reasonOf(waiting({ ...still, last_failure: last }))).toBe(`${reasonOf(waiting(still))} ${said}`);
@@ -231,7 +231,7 @@ describe("what failed last", () => {
 
   it("is no reason of a job that runs, but stands beside it", () => {
     const running = waiting({ status: "in_progress", eta: null, attempts: 2, started_at: NOW - 3, last_failure: failure });
-    expect(reasonOf(running)).toBe("The job is running since 3 seconds: attempt 2.");
+    expect(reasonOf(running)).toBe("The job has been running for 3 seconds: attempt 2.");
     expect(explain(job("in_progress"), running).last_failure).toEqual(failure);
     expect(explain(job("completed"), running)).not.toHaveProperty("last_failure");
   });
@@ -288,18 +288,18 @@ describe("what a token is told", () => {
         limited_by: "rpm",
         attempts: 0,
       },
-      reason: "2 jobs start before this one, and as many requests as a minute allows have started; it should start in about 6 seconds.",
+      reason: "2 jobs start before this one, and the limit on requests per minute holds it back; it should start in about 6 seconds.",
       ...{ pool: null, tenant: null },
     });
   });
 
   it.each([
-    [{ position: 1, eta: eta(0, "none") }, "The job is next; nothing keeps it: it starts as soon as its turn is taken."],
+    [{ position: 1, eta: eta(0, "none") }, "The job is next; nothing holds it back: it starts as soon as its turn comes."],
     [{ position: 2, eta: eta(6, "tenant_share"), share: "cap" }, /^1 job starts before this one, and it waits for its turn; /],
     [{ eta: eta(6, "paused"), paused: "tenant" }, "2 jobs start before this one, and nothing starts for now."],
-    [{ position: null, eta: null, aside: true }, "The job waits until a limit is raised: it is too large for one of now."],
-    [{ eta: eta(6, "paused"), retry_at: NOW + 6, attempts: 1 }, "The job goes on once its pool does: nothing starts for now."],
-    [{ status: "in_progress", eta: null, attempts: 1, started_at: NOW - 3 }, "The job is running since 3 seconds: attempt 1."],
+    [{ position: null, eta: null, aside: true }, "The job waits until a limit is raised: it is too large for a limit now in force."],
+    [{ eta: eta(6, "paused"), retry_at: NOW + 6, attempts: 1 }, "The next attempt is on hold: nothing starts for now."],
+    [{ status: "in_progress", eta: null, attempts: 1, started_at: NOW - 3 }, "The job has been running for 3 seconds: attempt 1."],
   ] as const)("of %j", (more, reason) => {
     if (typeof reason === "string") expect(said(more)).toBe(reason);
     else expect(said(more)).toMatch(reason);
@@ -327,7 +327,7 @@ describe("what a token is told", () => {
     };
     const { last_failure, reason } = explainToToken(job("queued"), waiting({ last_failure: last, retry_at: NOW + 6 }));
     expect(last_failure).toEqual({ ...last, code: null, message: null });
-    expect(reason).toBe("Call 2 failed 3 seconds ago with 429. It was no attempt. The next may start in 6 seconds.");
+    expect(reason).toBe("Call 2 failed 3 seconds ago with 429. It does not count as an attempt. The next call may start in 6 seconds.");
   });
 
   it("of a job that has ended, or is not known yet, what a key is told", () => {

@@ -35,7 +35,7 @@ describe("jobs that upstream refuses for an hour", () => {
     expect(queue().condition).toMatchObject({ state: "slowed", reason: "rate_limit" });
     expect(place(last)!.eta).toMatchObject({ limited_by: "retry" });
     expect(place(last)!.eta!.p50).toBeGreaterThan(19 * (place(last)!.position! - 2));
-    expect(why(last)).toContain("until it takes them again one is let go in twenty seconds");
+    expect(why(last)).toContain("until it accepts them again, one call is made every twenty seconds");
   });
 });
 
@@ -57,10 +57,10 @@ describe("jobs that are too large for a lowered limit", () => {
     const [job] = send("b", 60_000);
     const [small] = send("b", 10);
     expect(place(job!.job)).toEqual({ state: "waiting", position: null, eta: null });
-    expect(why(job!.job)).toContain("it reserves 60,000 tokens, more than that holds now");
-    expect(why(small!.job)).not.toContain("more than that holds now");
+    expect(why(job!.job)).toContain("it reserves 60,000 tokens, more than the limit now allows");
+    expect(why(small!.job)).not.toContain("more than the limit now allows");
     turn((book, now) => LEVERS.pause(book, { kind: "all" }, now));
-    expect(why(job!.job)).toBe("The job waits, for everything is paused by an operator.");
+    expect(why(job!.job)).toBe("The job waits: everything is paused by an operator.");
   });
 });
 

@@ -124,10 +124,10 @@ describe("upstream refuses", () => {
     world.upstream = () => refusal(429, "insufficient_quota", {}, "insufficient_quota");
     const { id } = await submit();
     await until(async () => (await pool()).condition.state === "halted");
-    const reason = "upstream refuses its calls (insufficient_quota): one job is called in 30 seconds to see.";
+    const reason = "upstream refuses its calls (insufficient_quota): the next test call is made in 30 seconds.";
     expect(await why(id)).toMatchObject({
       ...{ status: "queued", attempts: 0, limited_by: "paused", eta: { p50: 31 } },
-      reason: `The job goes on once its pool does: the pool "gpt-5-mini" stands still, for ${reason} Call 1 failed 0 seconds ago with 429 (insufficient_quota). It was no attempt.`,
+      reason: `The next attempt is on hold: the pool "gpt-5-mini" is stopped because ${reason} Call 1 failed 0 seconds ago with 429 (insufficient_quota). It does not count as an attempt.`,
       pool: { condition: { state: "halted", reason: "billing" } },
     });
     const next = await submit();

@@ -109,7 +109,7 @@ describe("why a job waits", () => {
     expect(answer.retry_at).toBeGreaterThan(EPOCH / 1_000);
     const last = { attempt: 1, counted: true, status: 503, code: "busy", message: "refused: busy", times: 1 };
     expect(answer.last_failure).toEqual({ ...last, failed_at: EPOCH / 1_000, retry_at: answer.retry_at });
-    expect(answer.reason).toMatch(/^Attempt 1 failed 0 seconds ago with 503 \(busy\): "refused: busy"\. The next may start in /);
+    expect(answer.reason).toMatch(/^Attempt 1 failed 0 seconds ago with 503 \(busy\): "refused: busy"\. The next call may start in /);
   });
 
   it("its next attempt, over a crash of the coordinator; the job itself says so too, until it has ended", async () => {
@@ -142,7 +142,7 @@ describe("why a job waits", () => {
     });
     expect(answer).toMatchObject({ attempts: 0, last_failure: { attempt: 4, counted: false, status: 429, code: "rate_limit_exceeded" } });
     expect(answer.reason).toMatch(
-      /with 429 \(rate_limit_exceeded\): "refused: rate_limit_exceeded"\. All 4 calls so far ended so, none of them an attempt\./,
+      /with 429 \(rate_limit_exceeded\): "refused: rate_limit_exceeded"\. All 4 calls so far failed in the same way; none of them counts as an attempt\./,
     );
   });
 
@@ -165,7 +165,9 @@ describe("why a job waits", () => {
       return found.limited_by === "retry" && found;
     });
     expect(answer).toMatchObject({ status: "queued", attempts: 0, position: null, pool: { held_until: expect.any(Number) } });
-    expect(answer.reason).toMatch(/^Call 1 failed 0 seconds ago with 429 .* It was no attempt\. The next may start in 21 seconds/);
+    expect(answer.reason).toMatch(
+      /^Call 1 failed 0 seconds ago with 429 .* It does not count as an attempt\. The next call may start in 21 seconds/,
+    );
   });
 
   it("the coordinator does not know of it yet", async () => {
@@ -190,7 +192,7 @@ describe("a job that does not wait", () => {
       attempts: 1,
       pool: { in_flight: 1 },
     });
-    expect((await why(id)).reason).toBe("The job is running since 3 seconds: attempt 1.");
+    expect((await why(id)).reason).toBe("The job has been running for 3 seconds: attempt 1.");
     upstream.finish();
     await ended(id);
     expect(await why(id)).toMatchObject({
