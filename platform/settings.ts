@@ -131,9 +131,9 @@ function readTokenSecret(value: unknown, local: boolean): string | null {
   const secret = text(value);
   if (secret === null) return local ? DEVELOPMENT_TOKEN_SECRET : null;
   if (secret.length < TOKEN_SECRET_CHARACTERS)
-    throw new SettingsError(`SLUICE_TOKEN_SECRET must have ${TOKEN_SECRET_CHARACTERS} characters at least.`);
+    throw new SettingsError(`SLUICE_TOKEN_SECRET must have at least ${TOKEN_SECRET_CHARACTERS} characters.`);
   if (!local && secret === DEVELOPMENT_TOKEN_SECRET)
-    throw new SettingsError("SLUICE_TOKEN_SECRET is the development secret, which everybody knows.");
+    throw new SettingsError("SLUICE_TOKEN_SECRET is the development secret, which is public. Set another.");
   return secret;
 }
 
@@ -151,7 +151,7 @@ function readBaseUrl(value: unknown): string | null {
   if (url === null) return null;
   const { protocol } = URL.parse(url) ?? {};
   if (protocol !== "https:" && protocol !== "http:")
-    throw new SettingsError("OPENAI_BASE_URL must be a whole URL that begins with http:// or https://.");
+    throw new SettingsError("OPENAI_BASE_URL must be a complete URL that begins with http:// or https://.");
   return url;
 }
 
@@ -193,5 +193,6 @@ function parse<S extends z.ZodType>(name: string, value: unknown, schema: S, fal
   const issue = result.error.issues[0];
   // An unknown field may be a key put in the wrong place.
   const hidden = name.startsWith("SLUICE_KEYS") && issue?.code === "unrecognized_keys";
-  throw new SettingsError(`${name}: ${issue?.path.join(".") ?? ""} ${(!hidden && issue?.message) || "has a field that is not known"}`);
+  const place = issue?.path.length ? `${issue.path.join(".")} ` : "";
+  throw new SettingsError(`${name}: ${place}${(!hidden && issue?.message) || "has an unknown field"}`);
 }

@@ -49,16 +49,16 @@ export type PoolConfig = z.infer<typeof PoolConfig>;
 
 export const PoolsConfig = z
   .record(z.string().min(1).max(64), PoolConfig)
-  .refine((pools) => Object.keys(pools).length > 0, "name at least one pool")
+  .refine((pools) => Object.keys(pools).length > 0, "must name at least one pool")
   .transform((pools) => Object.fromEntries(Object.entries(pools).map(([id, pool]) => [id, { ...pool, models: modelsOf(id, pool) }])))
   .superRefine((pools, context) => {
     const owners = new Map<string, string>();
     for (const [id, { models }] of Object.entries(pools)) {
       const refuse = (message: string) => context.addIssue({ code: "custom", path: [id, "models"], message });
       for (const pattern of models) {
-        if (pattern.slice(0, -1).includes("*")) refuse(`have a * before the end of "${pattern}"`);
+        if (pattern.slice(0, -1).includes("*")) refuse(`may have a * only as the last character of a pattern, unlike "${pattern}"`);
         const owner = owners.get(pattern) ?? id;
-        if (owner !== id) refuse(`name "${pattern}", as the pool "${owner}" does`);
+        if (owner !== id) refuse(`must not name "${pattern}", which the pool "${owner}" already has`);
         owners.set(pattern, owner);
       }
     }
@@ -77,17 +77,17 @@ const WebhookSecret = z
   .string()
   .regex(
     /^whsec_(?:(?:[A-Za-z0-9+/]{4}){8,20}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?|(?:[A-Za-z0-9+/]{4}){21}(?:[A-Za-z0-9+/]{2}==)?)$/,
-    "whsec_ and 24 to 64 bytes in base64",
+    "must be whsec_ followed by 24 to 64 bytes in base64",
   );
 
 /** A backend's or an operator's key. Only its SHA-256 is kept. */
 export const KeyConfig = z.strictObject({
-  key_sha256: z.string().regex(/^[0-9a-fA-F]{64}$/, "64 hexadecimal digits"),
+  key_sha256: z.string().regex(/^[0-9a-fA-F]{64}$/, "must be 64 hexadecimal digits"),
   tenant: z
     .string()
     .min(1)
     .max(64)
-    .regex(/^[A-Za-z0-9_.-]+$/, "letters, digits, and _ . -"),
+    .regex(/^[A-Za-z0-9_.-]+$/, "may have only letters, digits, and _ . -"),
   roles: z.array(Role).min(1).default(["submit", "read"]),
   /** 1 if none of the tenant's keys sets it. */
   weight: z.number().positive().max(1_000_000).optional(),
@@ -112,13 +112,13 @@ export const KeysConfig = z.array(KeyConfig).superRefine((keys, context) => {
     const refuse = (field: string, message: string) => context.addIssue({ code: "custom", path: [place, field], message });
     const hash = key.key_sha256.toLowerCase();
     const twin = places.get(hash);
-    if (twin !== undefined) refuse("key_sha256", `is that of entry ${twin} too`);
+    if (twin !== undefined) refuse("key_sha256", `is the same as in entry ${twin}`);
     places.set(hash, place);
     for (const field of OF_TENANT) {
       const value = key[field] ?? null;
       if (value === null) continue;
       const name = `${key.tenant} ${field}`;
-      if ((said.get(name) ?? value) !== value) refuse(field, `is not what another key of the tenant "${key.tenant}" says`);
+      if ((said.get(name) ?? value) !== value) refuse(field, `differs from that of another key of the tenant "${key.tenant}"`);
       said.set(name, value);
     }
   }

@@ -36,7 +36,7 @@ describe("the secret of browser tokens", () => {
 
   it("has 32 characters at least, and is not repeated in the error", () => {
     expect(readSettings({ SLUICE_TOKEN_SECRET: "x".repeat(32) }).tokenSecret).toBe("x".repeat(32));
-    expect(() => readSettings({ SLUICE_TOKEN_SECRET: "y".repeat(31) })).toThrow(/^SLUICE_TOKEN_SECRET must have 32 characters at least\.$/);
+    expect(() => readSettings({ SLUICE_TOKEN_SECRET: "y".repeat(31) })).toThrow(/^SLUICE_TOKEN_SECRET must have at least 32 characters\.$/);
   });
 });
 
@@ -105,12 +105,12 @@ describe("keys", () => {
     ["max_queued", 10, 20],
   ])("of one tenant that say different %s are refused, by the tenant's name", (field, one, two) => {
     const message = messageOf(keys(key({ [field]: one }), other("l"), other("m", { [field]: two })));
-    expect(message).toBe(`SLUICE_KEYS: 2.${field} is not what another key of the tenant "acme" says`);
+    expect(message).toBe(`SLUICE_KEYS: 2.${field} differs from that of another key of the tenant "acme"`);
   });
 
   it("that stand there twice are refused, by their places", () => {
     const twin = key({ key_sha256: sha256("k").toUpperCase(), tenant: "shop" });
-    expect(messageOf(keys(key(), other("l"), twin))).toBe("SLUICE_KEYS: 2.key_sha256 is that of entry 0 too");
+    expect(messageOf(keys(key(), other("l"), twin))).toBe("SLUICE_KEYS: 2.key_sha256 is the same as in entry 0");
   });
 
   it("of development may stand there with other limits", () => {
@@ -153,7 +153,7 @@ describe("pools", () => {
   });
 
   it("that share a pattern are refused, whether it is written or a name", () => {
-    const message = 'SLUICE_POOLS: b.models name "gpt-5", as the pool "a" does';
+    const message = 'SLUICE_POOLS: b.models must not name "gpt-5", which the pool "a" already has';
     expect(messageOf({ SLUICE_POOLS: JSON.stringify({ a: { ...pool, models: ["gpt-5"] }, b: { ...pool, models: ["x", "gpt-5"] } }) })).toBe(
       message,
     );
@@ -163,8 +163,8 @@ describe("pools", () => {
 
   it.each(["gpt-*-mini", "*mini", "gpt-5**"])("with the pattern %s are refused: a * stands for the rest, at the end", (pattern) => {
     const message = messageOf({ SLUICE_POOLS: JSON.stringify({ a: { ...pool, models: [pattern] } }) });
-    expect(message).toBe(`SLUICE_POOLS: a.models have a * before the end of "${pattern}"`);
-    expect(messageOf({ SLUICE_POOLS: JSON.stringify({ [pattern]: pool }) })).toContain("before the end");
+    expect(message).toBe(`SLUICE_POOLS: a.models may have a * only as the last character of a pattern, unlike "${pattern}"`);
+    expect(messageOf({ SLUICE_POOLS: JSON.stringify({ [pattern]: pool }) })).toContain("only as the last character");
   });
 });
 
@@ -179,7 +179,7 @@ describe("upstream's URL", () => {
   it.each(["localhost", "localhost:8931/v1", "ftp://me:hidden@example.com", "/v1", "http://me:hidden@"])(
     "%s is refused, unrepeated",
     (url) => {
-      expect(messageOf({ OPENAI_BASE_URL: url })).toBe("OPENAI_BASE_URL must be a whole URL that begins with http:// or https://.");
+      expect(messageOf({ OPENAI_BASE_URL: url })).toBe("OPENAI_BASE_URL must be a complete URL that begins with http:// or https://.");
     },
   );
 });
@@ -340,7 +340,7 @@ describe("keys that do not fit in one variable", () => {
 
   it("are refused where two contradict each other, or one is malformed", () => {
     expect(() => readSettings({ SLUICE_KEYS: list(key()), SLUICE_KEYS_2: list(key()) })).toThrow(
-      "SLUICE_KEYS and SLUICE_KEYS_2: 1.key_sha256 is that of entry 0 too",
+      "SLUICE_KEYS and SLUICE_KEYS_2: 1.key_sha256 is the same as in entry 0",
     );
     expect(() => readSettings({ SLUICE_KEYS: list(key()), SLUICE_KEYS_2: "[" })).toThrow("SLUICE_KEYS_2 is not valid JSON.");
     expect(() => readSettings({ SLUICE_KEYS_2: list(key({ [SECRET]: 1 })) })).toThrow(/^(?!.*sk-live)SLUICE_KEYS_2/);
