@@ -12,7 +12,7 @@ export function migrate(sql: Sql, migrations: readonly Migration[]): void {
   const applied = sql.all<{ id: string }>("SELECT id FROM migrations ORDER BY id").map((row) => row.id);
   applied.forEach((id, index) => {
     if (migrations[index]?.id === id) return;
-    const message = `This database has migration "${id}" where this program has "${migrations[index]?.id ?? "none"}".`;
+    const message = `This database has the migration "${id}" where this version of Sluice has "${migrations[index]?.id ?? "none"}".`;
     report({ level: "error", event: "unknown_migration", message });
     throw new Error(message);
   });

@@ -58,11 +58,11 @@ export function objection(input: TokenInput, roles: readonly Role[]): Objection 
   const beyond = input.actions.find((action: Action) => !keyMay(roles, action));
   if (beyond) return { param: "actions", code: "insufficient_permissions", message: `This key may not ${beyond}.`, status: 403 };
   if (input.channels.length + input.jobs.length === 0)
-    return { param: "channels", code: "invalid_token_request", message: "Name channels or jobs.", status: 400 };
+    return { param: "channels", code: "invalid_token_request", message: "Name at least one channel or job.", status: 400 };
   if (input.actions.includes("submit") && input.channels.length === 0)
-    return { param: "channels", code: "invalid_token_request", message: "A token that submits needs a channel to submit to.", status: 400 };
+    return { param: "channels", code: "invalid_token_request", message: "A token that submits must name a channel.", status: 400 };
   if (input.max_jobs !== null && !(input.actions.includes("submit") && input.channels.length === 1)) {
-    const message = "max_jobs is for a token that submits to one channel: they are counted there.";
+    const message = "max_jobs is allowed only for a token that may submit to exactly one channel.";
     return { param: "max_jobs", code: "invalid_token_request", message, status: 400 };
   }
   return null;

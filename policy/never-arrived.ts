@@ -9,7 +9,7 @@
  */
 const MEANINGS: Readonly<Record<number, { status: number; words: string }>> = {
   521: { status: 521, words: "it refuses connections" },
-  525: { status: 525, words: "no TLS connection to it comes about" },
+  525: { status: 525, words: "no TLS connection to it can be made" },
   526: { status: 526, words: "its certificate is not valid" },
   1016: { status: 530, words: "its host name does not resolve" },
 };

@@ -321,7 +321,7 @@ export class Order {
   #take(waiting: Waiting, gate: Gate): void {
     const lane = this.lanes.get(waiting.flow)!;
     // A job that stayed in line would start again and again.
-    if (!lane.start(waiting)) throw new Error(`${waiting.job} was let go and does not wait`);
+    if (!lane.start(waiting)) throw new Error(`${waiting.job} was to start but is not waiting`);
     this.#size--;
     if (this.#kindOf(waiting) === "requests") this.#small += (waiting.tokens - this.#small) / (this.#small > 0 ? SMALL_SEEN : 1);
     const step = this.#chargeMs(lane, waiting, gate) / lane.weight;

@@ -50,8 +50,10 @@ export type BatchObject = {
 /** What a client sends to create a batch. The window is in hours or days, a week at most: `24h`, as at OpenAI, or another. */
 export const BatchInput = z.looseObject({
   input_file_id: z.string().min(1).max(128),
-  endpoint: z.literal(BATCH_ENDPOINT, `only ${BATCH_ENDPOINT} can be called`),
-  completion_window: z.string().regex(/^(([1-9]\d?|1[0-5]\d|16[0-8])h|[1-7]d)$/, "hours or days, like 24h; a week at most"),
+  endpoint: z.literal(BATCH_ENDPOINT, `must be ${BATCH_ENDPOINT}`),
+  completion_window: z
+    .string()
+    .regex(/^(([1-9]\d?|1[0-5]\d|16[0-8])h|[1-7]d)$/, "must be a number of hours or days, such as 24h; at most a week"),
   metadata: Metadata.nullish(),
   webhook: z.string().min(1).max(WEBHOOK_URL_LIMIT).nullish(),
 });

@@ -11,4 +11,4 @@ export const Name = z.string().refine((name) => name.isWellFormed(), "must be we
 /** A channel name as clients write it. */
 export const Channel = Name.min(1)
   .max(CHANNEL_LIMIT)
-  .refine((name) => !name.startsWith(RESERVED_CHANNEL_PREFIX), `channel names beginning with "${RESERVED_CHANNEL_PREFIX}" are reserved`);
+  .refine((name) => !name.startsWith(RESERVED_CHANNEL_PREFIX), `must not begin with "${RESERVED_CHANNEL_PREFIX}", which is reserved`);

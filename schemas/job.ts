@@ -38,7 +38,7 @@ export const ChatRequest = z
     max_tokens: z.number().int().min(1).nullish(),
     max_completion_tokens: z.number().int().min(1).nullish(),
   })
-  .refine((request) => !isNestedDeeper(request, NESTING_LIMIT), `a request is nested ${NESTING_LIMIT} levels deep at most`);
+  .refine((request) => !isNestedDeeper(request, NESTING_LIMIT), `must be nested at most ${NESTING_LIMIT} levels deep`);
 export type ChatRequest = z.infer<typeof ChatRequest>;
 
 /**
@@ -71,7 +71,7 @@ export type Timeouts = z.infer<typeof Timeouts>;
 /** OpenAI's bounds for metadata: 16 pairs, keys of 64 and values of 512 characters. */
 export const Metadata = z
   .record(z.string().max(64), z.string().max(512))
-  .refine((pairs) => Object.keys(pairs).length <= 16, "metadata holds at most 16 pairs");
+  .refine((pairs) => Object.keys(pairs).length <= 16, "must have at most 16 pairs");
 
 /** What a client submits. Times are Unix seconds. */
 export const JobInput = z.strictObject({

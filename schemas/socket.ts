@@ -31,7 +31,7 @@ const jobId = z.string().min(1).max(ID_LIMIT);
 const jobIds = z.array(jobId).max(JOBS_PER_FRAME);
 const after = z
   .record(jobId, z.number().int().min(0).max(Number.MAX_SAFE_INTEGER))
-  .refine((seqs) => Object.keys(seqs).length <= JOBS_PER_FRAME, `names ${JOBS_PER_FRAME} jobs at most`);
+  .refine((seqs) => Object.keys(seqs).length <= JOBS_PER_FRAME, `may name at most ${JOBS_PER_FRAME} jobs`);
 export const ClientFrame = z.discriminatedUnion("type", [
   z.looseObject({
     type: z.literal("subscribe"),

@@ -27,7 +27,7 @@ export function targetFault(target: Target, local: boolean): string | null {
   if (target.protocol !== "https:" && !(local && target.protocol === "http:")) return "must be an https URL";
   if (target.username !== "" || target.password !== "") return "must not carry a user name or password";
   if (local) return null;
-  if (target.port !== "" && Number(target.port) < FIRST_FREE_PORT) return "must use port 443, or one from 1024 on";
+  if (target.port !== "" && Number(target.port) < FIRST_FREE_PORT) return "must use port 443, or a port from 1024 up";
   return isPublic(target.hostname) ? null : "must name a public host";
 }
 

@@ -96,7 +96,7 @@ it("an object that a newer program wrote: the log says which migration is not kn
   await inside(mailboxOf(id), (_, { storage }) => void storage.sql.exec("INSERT INTO migrations (id) VALUES ('999_later')"));
   await crash();
   expect((await call("GET", `/v1/jobs/${id}`)).status).toBe(500);
-  const message = 'This database has migration "999_later" where this program has "none".';
+  const message = 'This database has the migration "999_later" where this version of Sluice has "none".';
   expect(told("unknown_migration")[0]).toEqual({ level: "error", event: "unknown_migration", message });
   expect(told()).toMatchObject([{ route: "/v1/jobs/:id", error: "Error" }]);
 });
