@@ -3,7 +3,7 @@ import type { ChatRequest } from "../schemas/job.ts";
 import type { Problem, Refused } from "../schemas/problem.ts";
 import type { OpenOutput } from "../schemas/rpc.ts";
 import type { PoolConfig, PoolsConfig } from "../schemas/settings.ts";
-import { type Budget, neverFits } from "./budget.ts";
+import { type Budget, type Meter, neverFits } from "./budget.ts";
 import { estimatePromptTokens, reservedTokens } from "./estimate.ts";
 import { matches, poolBudget, poolOf } from "./pools.ts";
 import { isGoverned } from "./ramp.ts";
@@ -25,18 +25,18 @@ export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (
     return refuse({ status: 403, type: "permission_error", code: "model_not_allowed", message, param: "request.model" });
   }
   const pool = poolOf(pools, model);
-  if (pool === null) return refuse(invalid(404, "model_not_found", `No pool takes the model "${model}".`, "request.model"));
+  if (pool === null) return refuse(invalid(404, "model_not_found", `No pool is configured for the model "${model}".`, "request.model"));
   const request = JSON.stringify(body);
-  if (request.length > REQUEST_LIMIT) return refuse(invalid(413, "request_too_large", "The request is too large.", "request"));
+  if (request.length > REQUEST_LIMIT) {
+    const message = `The request has ${request.length} characters of JSON, more than the ${REQUEST_LIMIT} allowed.`;
+    return refuse(invalid(413, "request_too_large", message, "request"));
+  }
   const config = pools[pool]!;
   const prompt = estimatePromptTokens(body);
   const tokens = reservedTokens(body, config.default_output_tokens, prompt);
   // A reservation that even a full bucket cannot hold would wait forever.
   const meter = neverFits(wholeBudget(config), tokens);
-  if (meter) {
-    const message = `This request reserves ${tokens} tokens; the pool "${pool}" never holds more than ${Math.floor(meter.whole)} (${meter.resource.toUpperCase()}).`;
-    return refuse(invalid(400, "reservation_exceeds_budget", message, "request"));
-  }
+  if (meter) return refuse(beyondPool(pool, tokens, meter));
   const bounded = (body.max_completion_tokens ?? body.max_tokens ?? null) !== null;
   const open = { choices: body.n ?? 1, each: config.default_output_tokens };
   return { ok: true, request, model, pool, tokens, ...(isGoverned(config) && { prompt }), ...(!bounded && { open }) };
@@ -54,6 +54,17 @@ function wholeBudget(config: PoolConfig): Budget {
 /** Whether a list of patterns lets a model through; null lets any through. */
 export function lets(patterns: readonly string[] | null, model: string): boolean {
   return patterns === null || patterns.some((pattern) => matches(pattern, model));
+}
+
+/** What is wrong with a request of more tokens than its pool can ever hold. */
+export function beyondPool(pool: string, tokens: number, { resource, whole }: Meter): Problem {
+  const most = `${Math.floor(whole)} (${resource.toUpperCase()})`;
+  return tooManyTokens(`This request reserves ${tokens} tokens, but the pool "${pool}" never holds more than ${most}.`);
+}
+
+/** A request that reserves too many tokens. `fault` says what they exceed. */
+export function tooManyTokens(fault: string): Problem {
+  return invalid(400, "reservation_exceeds_budget", `${fault} Shorten the prompt or set a lower max_completion_tokens.`, "request");
 }
 
 function invalid(status: number, code: string, message: string, param: string): Problem {

@@ -5,6 +5,7 @@
  *
  * A job that no limit set by the operator could ever hold is not kept here: it ends.
  */
+import { beyondPool } from "../../policy/admission.ts";
 import { neverFits, wholeTokens } from "../../policy/budget.ts";
 import { RankedHeap } from "../../policy/heap.ts";
 import type { Problem } from "../../schemas/problem.ts";
@@ -130,9 +131,7 @@ export class Aside {
 /** What is wrong with a job of this many tokens, if no limit that the operator set for its pool could ever hold it. */
 export function beyondBounds({ greatest, id }: Pool, tokens: number): Problem | null {
   const meter = neverFits(greatest, tokens);
-  if (!meter) return null;
-  const message = `This request reserves ${tokens} tokens; the pool "${id}" never holds more than ${Math.floor(meter.whole)} (${meter.resource.toUpperCase()}).`;
-  return { status: 400, type: "invalid_request_error", code: "reservation_exceeds_budget", message, param: "request" };
+  return meter && beyondPool(id, tokens, meter);
 }
 
 function sizeOf({ entries, runs }: Shelf): number {

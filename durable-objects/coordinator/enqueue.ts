@@ -1,5 +1,6 @@
 /** Takes in tickets from a mailbox. Repeating is harmless: a known ticket stays as it is. */
 import { isBatchChannel } from "../../platform/mailboxes.ts";
+import { tooManyTokens } from "../../policy/admission.ts";
 import { neverFits, wholeTokens } from "../../policy/budget.ts";
 import { reserveOpen } from "../../policy/outputs.ts";
 import { shareOf } from "../../policy/share.ts";
@@ -72,7 +73,8 @@ function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem |
   const pool = book.pools.get(ticket.pool);
   if (!pool) return problem(400, "unknown_pool", `No pool "${ticket.pool}" is configured.`, "request.model");
   if (ticket.offered && book.conditions.drains.keepOut(ticket.pool, address.tenant)) {
-    return { ...problem(503, "draining", "No new jobs are taken in here at present.", null), type: "server_error" };
+    const message = "New jobs are not accepted at present: an operator is draining the queue.";
+    return { ...problem(503, "draining", message, null), type: "server_error" };
   }
   // A job too large only for the limit of now waits until that is raised.
   const beyond = beyondBounds(pool, ticket.tokens);
@@ -80,17 +82,13 @@ function refusal(book: Book, address: MailboxAddress, ticket: Ticket): Problem |
   const tenant = book.tenant(address.tenant);
   // A job too large only for what an operator has set since goes at a full bucket.
   if (neverFits(tenant.budget, ticket.tokens) && neverFits(book.configuredBudget(address.tenant), ticket.tokens)) {
-    return problem(
-      400,
-      "reservation_exceeds_budget",
-      `This request reserves ${ticket.tokens} tokens: more than the key's own limit.`,
-      "request",
-    );
+    return tooManyTokens(`This request reserves ${ticket.tokens} tokens, more than this tenant's own limit allows.`);
   }
   // Only jobs whose client was not answered yet: accepted ones were counted then, or would have been.
   const room = isBatchChannel(address.channel) ? roomOfBatches(tenant.maxQueued) : tenant.maxQueued;
   if (ticket.offered && room !== null && tenant.queued >= room) {
-    return { ...problem(429, "queue_full", `${tenant.queued} jobs of this tenant are queued already.`, null), type: "rate_limit_error" };
+    const message = `This tenant has ${tenant.queued} jobs queued, and may have ${room}. Try again when some have ended.`;
+    return { ...problem(429, "queue_full", message, null), type: "rate_limit_error" };
   }
   return null;
 }
@@ -107,7 +105,7 @@ function tooLate(book: Book, { deadline, deadlinePolicy, job }: Ticket, now: num
   const earliest = now + wait * 1_000;
   // A wait whose end nobody can tell may end in time.
   if (earliest < deadline || !Number.isFinite(earliest)) return null;
-  const message = `The job could start in ${Math.ceil(wait)} seconds at the earliest, which is not before its deadline.`;
+  const message = `The job cannot start before its deadline: its earliest start is in about ${Math.ceil(wait)} seconds.`;
   return { ...problem(400, "deadline_unreachable", message, "deadline"), earliest_possible: Math.ceil(earliest / 1_000) };
 }
 

@@ -163,7 +163,7 @@ function lostLease(): Problem {
     status: 502,
     type: "server_error",
     code: "unknown_outcome",
-    message: "The dispatcher was lost while it made the call.",
+    message: "The dispatcher was lost during the call.",
     param: null,
   };
 }

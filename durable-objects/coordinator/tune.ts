@@ -21,7 +21,7 @@ export async function tune(book: Book, rounds: Rounds, wish: Tune, now: number):
   if (problem) return { ok: false, problem };
   const changes = rounds.turn(() => change(book, wish));
   // A caller that asks while another wish takes effect waits for that restart.
-  if (changes || book.isLast) await rounds.renew(`Other limits of the ${kind} "${id}" are in force.`);
+  if (changes || book.isLast) await rounds.renew(`The limits of the ${kind} "${id}" were changed.`);
   return tuned(book, wish, now);
 }
 
