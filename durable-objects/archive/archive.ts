@@ -33,7 +33,7 @@ export class Archive extends DurableObject<Env> implements ArchiveRpc {
     const known = this.#size();
     // Sent again because its answer was lost.
     if (offset + bytes.length <= known) return;
-    if (offset !== known) throw new Error(`Bytes from ${offset} do not follow ${known}.`);
+    if (offset !== known) throw new Error(`Bytes must continue at offset ${known}, but these begin at ${offset}.`);
     if (known === 0) await this.ctx.storage.setAlarm(this.now() + UNSEALED_MS);
     for (let from = 0; from < bytes.length; from += PART_BYTES) {
       const part = bytes.slice(from, from + PART_BYTES);

@@ -278,6 +278,6 @@ function mayRepeat(desk: Desk, row: JobRow): boolean {
 function unknownOutcome(cause: Problem | null): Problem {
   const named = cause && { ...(cause.upstream_request_id !== undefined && { upstream_request_id: cause.upstream_request_id }) };
   const how = cause ? ` (${cause.code ?? cause.status}: ${cause.message.slice(0, CAUSE_CHARACTERS)})` : "";
-  const message = `A call was made whose outcome is unknown${how}, and the job's retry policy does not allow another.`;
+  const message = `The outcome of a call is unknown${how}, and the job's retry policy does not allow another call.`;
   return { status: 502, type: "server_error", code: UNKNOWN_OUTCOME, message, param: null, ...named };
 }

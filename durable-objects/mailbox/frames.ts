@@ -7,8 +7,8 @@ import { CLOSE, ClientFrame, FRAME_LIMIT, type ServerFrame } from "../../schemas
 export type Fault = { code: string; message: string; param: string | null; close: number | null };
 
 export function parseFrame(message: string | ArrayBuffer): { ok: true; value: ClientFrame } | { ok: false; fault: Fault } {
-  if (typeof message !== "string") return fault("Frames are JSON text.", CLOSE.binary);
-  if (message.length > FRAME_LIMIT) return fault(`A frame has ${FRAME_LIMIT} characters at most.`, CLOSE.tooBig);
+  if (typeof message !== "string") return fault("Frames must be JSON text.", CLOSE.binary);
+  if (message.length > FRAME_LIMIT) return fault(`A frame may have at most ${FRAME_LIMIT} characters.`, CLOSE.tooBig);
   let raw: unknown;
   try {
     raw = JSON.parse(message);
@@ -28,7 +28,7 @@ function fault(message: string, close: number | null = null): { ok: false; fault
 /** One answer names them all: one for each would be many times what the client sent, and wait here if the client does not read. */
 export function notFound(ids: string[]): ServerFrame[] {
   if (ids.length === 0) return [];
-  const message = `No job${ids.length > 1 ? "s" : ""} ${ids.map((id) => id.slice(0, 200)).join(", ")}.`;
+  const message = `No ${ids.length > 1 ? "jobs with the ids" : "job with the id"} ${ids.map((id) => id.slice(0, 200)).join(", ")}.`;
   return [{ type: "error", error: { code: "job_not_found", message, param: "jobs" } }];
 }
 

@@ -6,7 +6,7 @@ import type { Lobby } from "./lobby.ts";
 import { endPass, isOver, within } from "./passes.ts";
 import { closeSocket, grantOf, socketId } from "./sockets.ts";
 
-const TOO_MANY_FRAMES: Fault = { code: "too_many_frames", message: "Too many frames.", param: null, close: CLOSE.tooMany };
+const TOO_MANY_FRAMES: Fault = { code: "too_many_frames", message: "Too many frames: send fewer.", param: null, close: CLOSE.tooMany };
 
 export async function hear(desk: Desk, lobby: Lobby, socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
   const id = socketId(socket);

@@ -118,7 +118,7 @@ export class Lobby {
   ackCursor(socketId: string, channel: string | null, cursor: number): Fault | null {
     const subscription = channel === this.#home ? this.#consumption(socketId) : null;
     if (!subscription?.consumer) return fault("not_a_consumer", "Subscribe to the channel as a consumer first.", "channel");
-    if (!this.#consumers.ack(subscription.consumer, cursor)) return fault("invalid_cursor", "No event had this cursor.", "cursor");
+    if (!this.#consumers.ack(subscription.consumer, cursor)) return fault("invalid_cursor", "No event has had this cursor.", "cursor");
     subscription.acked = Math.max(subscription.acked, cursor);
     return null;
   }
@@ -131,14 +131,14 @@ export class Lobby {
     const { targets } = this.reader(socketId);
     const more = targetsOf(jobs, frame.channel).filter((target) => !targets.has(target)).length;
     if (targets.size + more > SUBSCRIPTIONS_LIMIT)
-      return fault("too_many_subscriptions", `A socket follows ${SUBSCRIPTIONS_LIMIT} jobs and channels at most.`, "jobs");
+      return fault("too_many_subscriptions", `A socket may follow at most ${SUBSCRIPTIONS_LIMIT} jobs and channels.`, "jobs");
     if (more > 0 && targets.size + more > 1 && this.#subscriptions + more > ALL_SUBSCRIPTIONS_LIMIT)
-      return fault("channel_full", "The sockets placed here follow too much together: connect to another channel, or to none.", "jobs");
+      return fault("channel_full", "Together the sockets here follow too much. Connect with another ?channel=, or without one.", "jobs");
     if (consumer && frame.channel !== this.#home)
-      return fault("consumer_elsewhere", "A consumer connects with ?channel=, to the channel that it follows.", "channel");
+      return fault("consumer_elsewhere", "A consumer must connect with ?channel= set to the channel that it follows.", "channel");
     const opened = consumer === null ? null : this.#consumers.open(consumer);
     if (consumer && !opened)
-      return fault("too_many_consumers", `A channel has ${CONSUMERS_LIMIT} consumers at most, of keys and of tokens each.`, "consumer");
+      return fault("too_many_consumers", `A channel may have ${CONSUMERS_LIMIT} consumers with keys, and as many with tokens.`, "consumer");
     const { calls, missing } = callsOf(this.#desk().address, jobs, frame.channel ?? null, after, deltas);
     // Answered before any event that the subscription brings.
     const found = jobs.filter((id) => !missing.includes(id));
@@ -222,7 +222,7 @@ export class Lobby {
       // Held events may belong to other subscriptions too.
       this.#goLive(socketId, channel, lost);
       await this.#drop(socketId, lost);
-      const message = "Subscribe again: the mailbox could not be reached.";
+      const message = "The mailbox could not be reached. Subscribe again.";
       return this.talk.answer(socket, socketId, { type: "error", error: { code: "unavailable", message, param: channel } });
     }
     for (const each of notFound(followed.missing)) this.talk.answer(socket, socketId, each);

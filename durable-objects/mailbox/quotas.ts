@@ -49,7 +49,7 @@ export class Quotas {
 }
 
 function exhausted(most: number): Problem {
-  const message = `This token may submit ${most} ${most === 1 ? "job" : "jobs"}, and has.`;
+  const message = `This token may submit only ${most} ${most === 1 ? "job" : "jobs"}, and has already done so.`;
   return { status: 403, type: "permission_error", code: "token_jobs_exhausted", message, param: null };
 }
 

@@ -8,7 +8,7 @@ import type { JobRow } from "./store/store.ts";
 
 /** Why a batch's lines are not redriven: the batch counts its lines and has recorded what became of them, and a new job would belong to none. */
 export function lineOfABatch(): Problem {
-  const message = "A line of a batch is not redriven: send a batch of the lines in its error file.";
+  const message = "A line of a batch cannot be redriven. Send a new batch with the lines that its error file names.";
   return { status: 409, type: "invalid_request_error", code: "batch_line", message, param: "jobs" };
 }
 

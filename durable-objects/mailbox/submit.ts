@@ -374,7 +374,7 @@ export class Intake {
 }
 
 function noRoom(): Problem {
-  const message = "This channel has no room for new jobs until older ones are deleted: use another.";
+  const message = "The storage of this channel is full until older jobs are deleted. Use another channel.";
   return { status: 503, type: "server_error", code: "storage_full", message, param: "channel" };
 }
 

@@ -89,7 +89,7 @@ it.each([
   await until(() => client.count("error") > 0);
   await client.subscribe({ channel: "c" });
   expect(client.frames.filter((frame) => typeof frame !== "string" && frame.type === "error")).toEqual([
-    { type: "error", error: { code: "job_not_found", message: `No jobs ${jobs.join(", ")}.`, param: "jobs" } },
+    { type: "error", error: { code: "job_not_found", message: `No jobs with the ids ${jobs.join(", ")}.`, param: "jobs" } },
   ]);
 });
 

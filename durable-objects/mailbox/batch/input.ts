@@ -2,7 +2,7 @@
 import { type ByteLine, ByteLines } from "../../../platform/lines.ts";
 
 /** Bytes of one line; a request itself may have 12 million characters. */
-const LINE_LIMIT = 16_000_000;
+export const LINE_LIMIT = 16_000_000;
 
 /** Lines that are not blank, from an offset on. `before`: how many lines precede it. `read` returns null at the end. */
 export async function* readLines(

@@ -5,6 +5,7 @@ import { type Priced, price } from "../../../policy/admission.ts";
 import { type BatchError, BatchLine } from "../../../schemas/batch.ts";
 import { ChatRequest } from "../../../schemas/job.ts";
 import type { PoolsConfig } from "../../../schemas/settings.ts";
+import { LINE_LIMIT } from "./input.ts";
 
 export type Request = { customId: string; priced: Priced };
 /** `customId` of an invalid line: empty if it is itself invalid. */
@@ -26,7 +27,7 @@ function parse({ line, text, tooLong }: ByteLine, pools: PoolsConfig, models: re
     ...{ ok: false, customId },
     error: { code, message, param, line },
   });
-  if (tooLong) return refuse("line_too_long", "This line is too long.", null);
+  if (tooLong) return refuse("line_too_long", `This line is longer than ${LINE_LIMIT} bytes.`, null);
   let raw: unknown;
   try {
     raw = parseExact(text);

@@ -63,7 +63,7 @@ export function unexecuted(end: "expired" | "cancelled"): Problem {
   const message =
     end === "expired"
       ? "This request could not be executed before the completion window expired."
-      : "This request was cancelled with its batch, or by itself.";
+      : "This request was cancelled, by itself or with its batch.";
   return { status: 408, type: "invalid_request_error", code: `batch_${end}`, message, param: null };
 }
 

@@ -155,17 +155,17 @@ export class Run {
     for await (const each of this.#lines(0, 0)) {
       const { line } = each;
       if (++requests > BATCH_LINES_LIMIT) {
-        errors.push({ code: "too_many_requests", message: `A file holds at most ${BATCH_LINES_LIMIT} requests.`, param: null, line });
+        errors.push({ code: "too_many_requests", message: `A file may have at most ${BATCH_LINES_LIMIT} requests.`, param: null, line });
         break;
       }
       const parsed = parseLine(each, settings.pools, models);
       if (!parsed.ok) errors.push(parsed.error);
       else if (known.has(parsed.request.customId))
-        errors.push({ code: "duplicate_custom_id", message: "This custom_id stands in an earlier line.", param: "custom_id", line });
+        errors.push({ code: "duplicate_custom_id", message: "An earlier line has the same custom_id.", param: "custom_id", line });
       else known.add(parsed.request.customId);
       if (errors.length === ERRORS_LIMIT) break;
     }
-    if (requests === 0) errors.push({ code: "empty_file", message: "The input file holds no requests.", param: null, line: null });
+    if (requests === 0) errors.push({ code: "empty_file", message: "The input file contains no requests.", param: null, line: null });
     // Cancelled meanwhile.
     if (this.#state!.status !== "validating") return;
     if (errors.length > 0) this.#invalid(errors);
