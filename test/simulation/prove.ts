@@ -58,26 +58,26 @@ function intro(): void {
   say("# Proof");
   say();
   say(
-    "Printed by `npm run prove -- --write`. The coordinator's own code in virtual time (`test/simulation/`), against upstreams that count by their own rules.",
+    "Printed by `npm run prove -- --write`: the coordinator's own code runs in virtual time (`test/simulation/`) against upstreams that count by their own rules.",
   );
   say(
-    `${SCALE.rpm} requests and ${SCALE.tpm} tokens a minute; work for ${MINUTES} minutes of the scarcer of both; calls take 20 to 120 ms to arrive.`,
+    `The limits are ${SCALE.rpm} requests and ${SCALE.tpm} tokens a minute. The work lasts ${MINUTES} minutes at the scarcer of the two. A call takes 20 to 120 ms to reach upstream (J, the jitter, is 100 ms).`,
   );
   say();
   say(
-    "- utilisation: of the scarcer limit, in the middle half of the run, over what the jitter leaves of a window (w / (w + J)); above 100 % while a burst is spent",
+    "- **utilisation** of the scarcer limit in the middle half of the run, over what the jitter leaves of a window of w seconds, w / (w + J). Above 100 % while a burst is being spent.",
   );
   say(
-    "- drain: the last call over `max((sum - burst) / rate)`; of windows over the whole ones that the sums need, the first of which is there at once; and nothing starts before it has come. Who is to be right whatever the delay cannot do better on windows than (w + J) / w: 1.010 on those of 10 s, 1.002 on those of 60 s",
+    "- **drain / optimum**: when the last call starts, over the optimum `max((sum - burst) / rate)`. For windows the optimum counts whole windows, the first of them open at once; no optimum starts a job before it came. To be safe for every delay within the jitter, nobody can do better on windows than (w + J) / w: 1.010 on windows of 10 s, 1.002 on windows of 60 s.",
   );
   say(
-    "- gap: the greatest difference of two tenants' true service while both had work waiting, over the largest job. What a job turns out not to use is known only at its end: where jobs use less than they reserve, calls in flight add to it",
+    "- **gap**: the greatest difference between two tenants' true service while both had work waiting, in units of the largest job. What a job leaves unused is known only when it ends, so calls in flight add to the gap where jobs use less than they reserve.",
   );
   say(
-    "- gap of one who knows: the same, of an order that heeds nothing but fairness, starts at the same instants, and knows beforehand what each tenant's calls use on average, but not what a single one will. Who does not know the future cannot be expected to do better, though by chance he may",
+    "- **gap with averages known**: the same for a reference order that looks at fairness alone, starts jobs at the same instants, and knows in advance what each tenant's calls use on average (but not what any single call will use). Without knowing the future, one cannot expect to do better, except by chance.",
   );
   say(
-    "- ETA: how far the promised p50 was off (median), and how many started within p95; of waits above a second. Here all jobs but a few come at once, so that nothing can be learned before they are told",
+    "- **ETA**, for waits above a second: how far the promised p50 was off (median), and how many jobs started within p95. In these runs nearly all jobs come at once, so nothing can be learned before the estimates are given.",
   );
   say();
 }
@@ -96,7 +96,7 @@ function sluice(): void {
   };
   table(["rule", "load"], () => {
     for (const rule of RULES) for (const load of LOADS) play(rule, load);
-  }, ["gap of one who knows"]);
+  }, ["gap with averages known"]);
 }
 
 /** What answers report, in words: how the upstream really counts, nothing, or a minute's bucket that it does not have. */
@@ -106,7 +106,7 @@ function learned(): void {
   say("## Sluice, with the burst learned");
   say();
   say(
-    "The pool has no `burst_seconds`: a second, and more where headers show it. Of a bucket of a minute there are no other headers than its own. An upstream whose headers tell of a larger bucket than it has refuses a part of what is tried once, and again after 10, 20, 40 minutes and so on; `in bursts`: a minute's work each five minutes, for 12 hours, at a fifth of the rates (drain and utilisation tell nothing there).",
+    "The pool has no `burst_seconds`, so Sluice starts with one second and spends more at once where headers show that it may. An upstream whose headers claim a larger bucket than it has (`of a minute's bucket`) refuses part of what is tried; Sluice tries again after 10, 20, 40 minutes and so on. `in bursts` is a minute's work every five minutes for 12 hours, at a fifth of the rates; drain and utilisation say nothing there.",
   );
   say();
   const told = (rule: RuleName) => (rule === "bucket 60 s" ? (["true", "none"] as const) : (["true", "none", "minute"] as const));
@@ -155,7 +155,7 @@ function estimates(): void {
   say("## Estimates on a steady load");
   say();
   say(
-    "Behind a minute's work that waits already, as much comes as can go, from tenants of unlike size, a tenth of it with a head start; told from the fifth minute on, and while as much came; several seeds together. Those who wait at one time are off together, and so are nearly all of a run's waits while its order changes: beside windows it does once, and from then on the jobs that mostly take tokens are let ahead and hardly wait. Where windows are of 60 s that is over after about ten minutes. Where they are of 10 s, large jobs find a turn in which that is fair, and keeps the next no longer than its own cost, about as often as they come: so it is chance when none is left in line, at some time within the first seventy minutes (of a tenant that sends six tenths of all in place of half after ten, of one that sends four tenths not within seventy), and who was told just before waits up to a fifth longer than was told. So one run of twenty minutes says little: the last columns tell how far the mean of the seeds can be off by chance (its standard error), and the least and the most of a seed.",
+    "A minute's work waits already, and jobs keep coming as fast as they can go, from tenants of different sizes, a tenth of them with a head start. Estimates count from the fifth minute on, while jobs still come; several seeds are taken together. Estimates of jobs that wait at the same time are off together. So are nearly all of a run's waits while its order changes, which on windows happens once: from then on jobs that mostly take tokens are let ahead and hardly wait. On windows of 60 s this is over after about ten minutes. On windows of 10 s, large jobs get ahead (where that is fair and delays the next job by no more than its own cost) about as often as they come. So chance decides when none of them is left in line: some time within the first seventy minutes (after ten if their tenant sends six tenths of all jobs instead of half, not within seventy if it sends four tenths). Jobs that were given an estimate just before wait up to a fifth longer than estimated. One run of twenty minutes therefore says little: the last columns show the standard error of the mean over the seeds, and the least and greatest value of a seed.",
   );
   say();
   row([
@@ -167,8 +167,8 @@ function estimates(): void {
     "p50 off (median)",
     "p50 off (median, signed)",
     "within p95",
-    "by chance",
-    "of a seed",
+    "standard error",
+    "by seed",
   ]);
   row(Array(10).fill("---"));
   for (const { minutes, seeds } of STEADY) {
@@ -181,7 +181,7 @@ function estimates(): void {
 function fairness(): void {
   say("## Shares");
   say();
-  say("Tenants that all wait, with jobs of unlike sizes: the least of Jain's index of their dominant service, over any minute of three.");
+  say("All tenants have jobs waiting, of different sizes. The lowest Jain's index of their dominant service over any minute of three:");
   say();
   row(["tenants", "Jain's index"]);
   row(["---", "---"]);
@@ -190,13 +190,13 @@ function fairness(): void {
   const { aloneMs, besideMs, serviceMs } = quietBesideNoisy(SCALE, 1);
   const ms = (value: number) => `${value.toFixed(0)} ms`;
   say(
-    `A job every three seconds beside a neighbour with a thousand times that load, and a backlog: 99th percentile of its waits ${ms(besideMs)}, alone ${ms(aloneMs)}; one service, of the largest job, takes ${ms(serviceMs)}.`,
+    `A quiet tenant sends a job every three seconds beside a neighbour with a thousand times that load and a backlog. The 99th percentile of its waits is ${ms(besideMs)}, and ${ms(aloneMs)} when it is alone; one service of the largest job takes ${ms(serviceMs)}.`,
   );
   say();
 }
 
 function others(): void {
-  say(`## What people use instead, with work for ${THEIR_MINUTES} minutes`);
+  say(`## What people use instead, with ${THEIR_MINUTES} minutes of work`);
   say();
   table(["strategy", "rule", "load"], () => {
     for (const [name, make] of Object.entries(STRATEGIES)) {
@@ -224,7 +224,7 @@ function million(): void {
   say("## A million jobs");
   say();
   say(
-    `${report.done} jobs at 30,000 requests and 180,000,000 tokens a minute: ${report.events} events in ${seconds.toFixed(0)} s; ${report.refused} 429s, drain over optimum ${report.drain.toFixed(4)}, utilisation ${percent(report.utilisation)}.`,
+    `${report.done} jobs at 30,000 requests and 180,000,000 tokens a minute: ${report.events} events simulated in ${seconds.toFixed(0)} s, ${report.refused} 429s, drain over optimum ${report.drain.toFixed(4)}, utilisation ${percent(report.utilisation)}.`,
   );
   say();
 }
@@ -235,26 +235,42 @@ function costs(): void {
   say("## Cost of a start, 1,000 tenants waiting");
   say();
   say(
-    "Of one start in a turn of its own, over what it takes where the fewest wait: to choose whose turn it is, and which of its jobs; to decide, which is all that is done in memory, the budget and what wakes from its rest included; and the whole turn, with what it writes of it, in a file on this machine.",
+    "Each figure is for one start in a turn of its own, relative to the first line. `choose` is whose turn it is, and which of that tenant's jobs; `decide` is everything done in memory, including the budget and reading tickets back from storage; `whole turn` adds writing to a file on this machine.",
   );
   say(
-    "A thousand tickets are one for each tenant: there its start leaves a tenant with nothing to look at, and fewer have a job of either kind that might go ahead. From ten thousand on the work is the same.",
+    "With a thousand tickets each tenant has one, so a start leaves it with none to look at, and fewer tenants have a job of either kind that might go ahead. From ten thousand on the work is the same.",
   );
   say(
-    "Beyond some 20,000 tickets a start takes its part of what cannot be spared: each ticket that rested is read back once, 32 in a row of storage, and its segment's row, which is one where few wait as well, then lies outside the database's cache.",
+    "Beyond some 20,000 tickets those far from their start rest in storage. Each is read back once, 32 to a row, and by then its row is no longer in the database's cache.",
   );
   say();
-  row(["tickets waiting", "choose", "decide", "whole turn", "heap of all, MB", "a ticket, bytes", "from waking to the first start"]);
-  row(["---", "---", "---", "---", "---", "---", "---"]);
+  say(
+    "However many wait, each tenant's next tickets stay in memory. `a ticket` is the average over all; `a ticket more` is what each ticket adds over the line above.",
+  );
+  say();
+  row([
+    "tickets waiting",
+    "choose",
+    "decide",
+    "whole turn",
+    "heap of all, MB",
+    "a ticket, bytes",
+    "a ticket more, bytes",
+    "from waking to the first start",
+  ]);
+  row(["---", "---", "---", "---", "---", "---", "---", "---"]);
   costOf(10_000);
   const measured = DEPTHS.map(costOf);
   const least = measured[0]!.us;
-  for (const { queued, us, heapMb, bytesPerTicket, wakeMs } of measured) {
+  for (const [index, { queued, us, heapMb, bytesPerTicket, wakeMs }] of measured.entries()) {
+    const before = measured[index - 1];
+    const more = before && ((heapMb - before.heapMb) * 2 ** 20) / (queued - before.queued);
     row([
       queued,
       ...(["choose", "decide", "turn"] as const).map((part) => `${(us[part] / least[part]).toFixed(2)} (${us[part].toFixed(1)} µs)`),
       heapMb.toFixed(1),
       queued < 100_000 ? "" : bytesPerTicket.toFixed(0),
+      queued < 100_000 ? "" : more!.toFixed(0),
       `${wakeMs.toFixed(0)} ms`,
     ]);
   }
@@ -273,7 +289,7 @@ function faults(seeds: number): void {
   say("## Worlds with faults");
   say();
   say(
-    `${seeds} seeds: ${jobs} jobs, ${crashes} deaths of the coordinator between two steps, with lost and doubled messages and dispatchers that are made anew. Every job ended once; ${duplicates} calls were made twice, each by a dispatcher that died.`,
+    `${seeds} seeds: ${jobs} jobs and ${crashes} crashes of the coordinator between two steps, with lost and doubled messages and restarted dispatchers. Every job ended exactly once; ${duplicates} calls were made twice, each because its dispatcher died.`,
   );
 }
 
