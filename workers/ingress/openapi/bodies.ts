@@ -21,40 +21,41 @@ export const bodies = () => ({ ...ofJobs(), ...ofTokens(), ...ofOperators() });
 
 function ofJobs() {
   return {
-    JobInput: body(JobInput, "A job to be submitted.", {
-      request: "The chat completion body: passed to upstream untouched but for `stream` and `stream_options`.",
-      channel: "What clients follow: a user, a conversation, a pipeline. Well-formed Unicode that does not begin with `~`.",
-      priority: "A head start in seconds over jobs of the same tenant.",
-      not_before: "Unix seconds: the job is scheduled until then.",
-      deadline: "Unix seconds: a job that has not started by then is expired.",
-      deadline_policy: "Of a deadline that is out of reach: `strict` (default) refuses the job, `best_effort` accepts it.",
-      timeouts: "Bounds of its wait and of its calls.",
-      metadata: "Up to 16 pairs of texts.",
-      retry: "Of a call whose outcome is unknown: `safe` (default) calls again unless part of the answer was delivered.",
-      cache: "No job is given another's answer: to say so is to agree.",
-      webhook: "A URL that is told of the job's end: https, with a public name.",
-      token: "A browser token for this job alone is to come with the answer.",
+    JobInput: body(JobInput, "A job to submit.", {
+      request: "The chat completion body. Passed to upstream unchanged except for `stream` and `stream_options`.",
+      channel: "What clients follow: a user, a conversation, a pipeline. Must be well-formed Unicode and must not begin with `~`.",
+      priority: "Head start in seconds over the same tenant's other jobs.",
+      not_before: "Unix seconds. The job is `scheduled` until then.",
+      deadline: "Unix seconds. A job that has not started by then is `expired`.",
+      deadline_policy: "What to do if the deadline cannot be met: `strict` (default) refuses the job, `best_effort` accepts it.",
+      timeouts: "Limits on the job's wait and on its upstream calls.",
+      metadata: "Up to 16 key-value pairs of strings.",
+      retry:
+        "What to do after a call of unknown outcome: `safe` (default) calls again unless part of the answer was delivered, `always` calls again, `never` fails the job.",
+      cache: "Only `false`, the default: answers are never reused for other jobs.",
+      webhook: "URL to notify when the job ends: https, with a public host.",
+      token: "Asks for a browser token for this job only, returned with the job.",
     }),
-    ChatRequest: body(ChatRequest, "OpenAI's chat completion body. What is not named here passes through untouched.", {
-      model: "A model of one of the pools.",
-      messages: "Up to 500 levels deep, as the whole request.",
-      n: "Choices.",
-      max_tokens: "As `max_completion_tokens`, its older name.",
+    ChatRequest: body(ChatRequest, "OpenAI's chat completion body. Fields not listed here are passed on unchanged.", {
+      model: "A model that one of the pools serves.",
+      messages: "The conversation. The whole request may be nested at most 500 levels deep.",
+      n: "Number of choices.",
+      max_tokens: "Older name of `max_completion_tokens`.",
       max_completion_tokens:
-        "Output tokens that are reserved for each choice; without it, what answers of this kind have used, or the pool's default.",
+        "Output tokens to reserve for each choice. Without it, the reservation follows what the tenant's recent answers from this model used, or the pool's default.",
     }),
-    Timeouts: body(Timeouts, "Seconds. What is missing is as the deployment has it.", {
-      queue: "How long the job may wait from when it could start.",
-      first_byte: "Of each upstream call, to its response headers.",
-      idle: "Of each upstream call, while nothing comes of its stream.",
-      total: "Of each upstream call, whole.",
+    Timeouts: body(Timeouts, "In seconds. Missing values are the deployment's.", {
+      queue: "How long the job may wait, counted from when it could first start. It expires after that.",
+      first_byte: "For each upstream call: time until its response headers arrive.",
+      idle: "For each upstream call: longest silence on its stream.",
+      total: "For each upstream call: its total time.",
     }),
-    BatchInput: body(BatchInput, "A batch to be begun. Other fields are ignored.", {
-      input_file_id: "A file that was uploaded with the purpose `batch`.",
-      endpoint: "Chat completions alone.",
-      completion_window: "Hours or days, a week at most: the jobs' deadline.",
-      metadata: "Up to 16 pairs of texts.",
-      webhook: "A URL that is told of the batch's end.",
+    BatchInput: body(BatchInput, "A batch to create. Other fields are ignored.", {
+      input_file_id: "The id of a file uploaded with the purpose `batch`.",
+      endpoint: "Only chat completions are supported.",
+      completion_window: "Hours or days, such as `24h` or `7d`; at most a week. Sets the jobs' deadline.",
+      metadata: "Up to 16 key-value pairs of strings.",
+      webhook: "URL to notify when the batch ends.",
     }),
   };
 }
@@ -62,47 +63,47 @@ function ofJobs() {
 function ofTokens() {
   return {
     JobToken: body(JobToken, "A browser token for one job.", {
-      actions: "`read` unless given.",
-      expires_in: "Seconds, 900 unless given.",
+      actions: "Default: `read`.",
+      expires_in: "Seconds until the token expires. Default: 900.",
     }),
-    TokenInput: body(TokenInput, "A browser token to be made. It names channels or jobs.", {
-      channels: "It holds for all jobs of these.",
-      jobs: "It holds for these jobs.",
-      actions: "What may be done with it; no more than the key may.",
-      models: "Patterns as in SLUICE_KEYS; null is any.",
-      max_jobs: "Jobs that may be submitted with it, if it submits to one channel; null is any number.",
-      expires_in: "Seconds.",
+    TokenInput: body(TokenInput, "A browser token to create. It must name at least one channel or job.", {
+      channels: "Channels whose jobs the token may use, all of them.",
+      jobs: "Single jobs that the token may use.",
+      actions: "What the token may do. The key itself must be allowed to do it.",
+      models: "Models it may use: patterns as in SLUICE_KEYS. Null means any.",
+      max_jobs: "How many jobs it may submit; only for a token with a single channel. Null means no limit.",
+      expires_in: "Seconds until the token expires.",
     }),
-    RevokeInput: body(RevokeInput, "A token to be taken back.", { token: "Of the same tenant." }),
+    RevokeInput: body(RevokeInput, "A token to revoke.", { token: "A browser token of the same tenant." }),
   };
 }
 
 function ofOperators() {
   return {
-    Lever: body(Lever, "What is meant: a pool or a tenant, and without either everything.", {
-      pool: "Its name.",
-      tenant: "Its name.",
+    Lever: body(Lever, "What to act on: a pool or a tenant. Without either, everything.", {
+      pool: "The pool's name.",
+      tenant: "The tenant's name.",
     }),
-    PoolTuning: body(PoolWish, "What is to be set over what is configured. Null is no limit.", {
-      rpm: "Requests a minute.",
-      tpm: "Tokens a minute.",
-      rpd: "Requests a day.",
-      tpd: "Tokens a day.",
-      concurrency: "Calls at once.",
-      burst_seconds: "How much of a rate may be spent at once, in seconds of it; null: it is learned.",
-      reset: "First, all that was set before of this pool is as configured again.",
+    PoolTuning: body(PoolWish, "Values that override the configuration. Null means no limit.", {
+      rpm: "Requests per minute.",
+      tpm: "Tokens per minute.",
+      rpd: "Requests per day.",
+      tpd: "Tokens per day.",
+      concurrency: "Concurrent calls.",
+      burst_seconds: "How much of a rate may be spent at once, in seconds of that rate. Null means that it is learned.",
+      reset: "Drops all earlier overrides of this pool before applying the new ones.",
     }),
-    TenantTuning: body(TenantWish, "What is to be set over what is configured. Null is no limit.", {
-      weight: "Its share beside other tenants'.",
-      rpm: "Requests a minute, over all pools.",
-      tpm: "Tokens a minute, over all pools.",
-      max_queued: "Jobs that may wait.",
-      reset: "First, all that was set before of this tenant is as configured again.",
+    TenantTuning: body(TenantWish, "Values that override the configuration. Null means no limit.", {
+      weight: "The tenant's share relative to other tenants.",
+      rpm: "Requests per minute, over all pools.",
+      tpm: "Tokens per minute, over all pools.",
+      max_queued: "How many jobs may wait.",
+      reset: "Drops all earlier overrides of this tenant before applying the new ones.",
     }),
-    SimulationInput: body(Simulated, "What is to be tried. What is left out is as it is.", {
-      pools: "Limits by the pool's name, as they are set.",
-      tenants: "Weights and limits by the tenant's name, as they are set.",
+    SimulationInput: body(Simulated, "Settings to try out. Anything left out keeps its current value.", {
+      pools: "Limits by pool name, with the fields of `PoolTuning` except `reset`.",
+      tenants: "Weights and limits by tenant name, with the fields of `TenantTuning` except `max_queued` and `reset`.",
     }),
-    Redrive: body(Redrive, "Failed jobs whose requests are to be submitted again.", { jobs: "Their ids." }),
+    Redrive: body(Redrive, "Failed jobs whose requests to submit again.", { jobs: "The ids of the failed jobs." }),
   };
 }

@@ -10,32 +10,32 @@ export type Description = { paths: Record<string, Record<string, Schema>>; compo
 
 const ABOUT = `One queue in front of one OpenAI account.
 
-Errors have OpenAI's shape, and every answer an \`x-request-id\`. Times are Unix seconds. What GET answers, HEAD answers without its body. Pages of any origin may call (CORS). What is not here is 404 \`unknown_url\`.
-Each operation says in \`security\` what opens it: a key that has the role, or a browser token that has the actions.`;
+Errors have OpenAI's shape, and every response carries an \`x-request-id\`. Times are Unix seconds. Every GET can also be called as HEAD. Pages from any origin may call (CORS). URLs not listed here return 404 \`unknown_url\`.
+The \`security\` of each operation names what it requires: a key with the role, or a browser token with the actions.`;
 
 const TAGS = [
-  { name: "Jobs", description: "Submit, look, wait, follow, cancel." },
-  { name: "Tokens", description: "For browsers, made by a backend." },
+  { name: "Jobs", description: "Submit, read, wait for, follow and cancel jobs." },
+  { name: "Tokens", description: "Short-lived tokens for browsers, created by a backend." },
   { name: "OpenAI", description: "OpenAI's own API, through the queue." },
-  { name: "Operators", description: "The queue and its levers." },
-  { name: "Service", description: "No key is needed." },
+  { name: "Operators", description: "The queue and its controls." },
+  { name: "Service", description: "No key needed." },
 ];
 
 const SECURITY = {
-  key: { type: "http", scheme: "bearer", description: "A key of `SLUICE_KEYS`, which has roles: submit, read, operate." },
+  key: { type: "http", scheme: "bearer", description: "A key from `SLUICE_KEYS`. Its roles: submit, read, operate." },
   token: {
     type: "http",
     scheme: "bearer",
     bearerFormat: "JWT",
     description:
-      "A browser token of `POST /v1/tokens`, which has actions: submit, read, cancel. Its key must have the roles for them. It holds for its channels and jobs: others are 404 or `channel_not_allowed`.",
+      "A browser token from `POST /v1/tokens`. Its actions: submit, read, cancel; the key that created it must have the matching roles. It works only for its own channels and jobs: others return 404 or `channel_not_allowed`.",
   },
 };
 
 const HEADERS = {
-  RequestId: { description: "Names the request in the service's log.", schema: { type: "string" } },
-  ShouldRetry: { description: "Whether another try may succeed; OpenAI's SDKs obey it.", schema: { type: "boolean" } },
-  RetryAfter: { description: "Seconds.", schema: { type: "integer" } },
+  RequestId: { description: "Identifies the request in the service's log.", schema: { type: "string" } },
+  ShouldRetry: { description: "Whether a retry may succeed. OpenAI's SDKs obey it.", schema: { type: "boolean" } },
+  RetryAfter: { description: "Seconds to wait before retrying.", schema: { type: "integer" } },
 };
 
 export function describeApi(): Description & Schema {
@@ -56,19 +56,23 @@ function told(what: "job" | "batch", event: "JobEndedEvent" | "BatchEndedEvent")
   return {
     post: {
       operationId: `${what}Ended`,
-      summary: `Tells the webhook of a ${what} of its end`,
-      description: "By the Standard Webhooks specification. Sent until it arrives: any 2xx within 15 seconds.",
+      summary: `Tells a webhook that its ${what} has ended`,
+      description:
+        "Follows the Standard Webhooks specification. Any 2xx within 15 seconds counts as delivered; anything else is retried on a schedule.",
       security: [],
       parameters: [
-        text("webhook-id", "The event's id."),
-        text("webhook-timestamp", "Unix seconds of this attempt."),
-        text("webhook-signature", "`v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64, for each secret of the tenant."),
+        text("webhook-id", "The event's id, the same on every attempt."),
+        text("webhook-timestamp", "Time of this attempt, Unix seconds."),
+        text(
+          "webhook-signature",
+          "`v1,` followed by the base64 HMAC-SHA256 of `id.timestamp.body`; one for each of the tenant's secrets, separated by spaces.",
+        ),
       ],
       requestBody: { required: true, content: { "application/json": { schema: schemaRef(event) } } },
       responses: {
-        "2XX": { description: "It has arrived." },
-        410: { description: "The URL is disabled, in its channel." },
-        default: { description: "It is sent again." },
+        "2XX": { description: "Delivered." },
+        410: { description: "Disables the URL in the job's channel." },
+        default: { description: "Sent again later, until the attempts run out." },
       },
     },
   };

@@ -41,18 +41,18 @@ export type Door = {
 };
 
 const WORDS: Record<number, string> = {
-  400: "What is asked for cannot be.",
-  401: "Who asks is not known.",
-  403: "Who asks may not.",
-  404: "There is none, or it is another tenant's.",
+  400: "The request is invalid.",
+  401: "The key or token is missing or not accepted.",
+  403: "The key or token does not allow this.",
+  404: "Not found, or owned by another tenant.",
   408: "The deadline has passed.",
-  409: "It cannot be as things stand.",
-  413: "Too large.",
-  426: "A WebSocket is wanted.",
-  429: "Too much at present.",
-  500: "A fault of Sluice's own: the log has it under the `x-request-id`.",
-  501: "The deployment is not set up for it.",
-  503: "Try again.",
+  409: "Conflicts with the current state.",
+  413: "The body is too large.",
+  426: "A WebSocket upgrade is required.",
+  429: "A limit is reached for now.",
+  500: "Internal error: the log has it under this `x-request-id`.",
+  501: "The deployment is not configured for this.",
+  503: "Unavailable for now: try again.",
 };
 
 export function operation(door: Door): Schema {
@@ -111,7 +111,7 @@ function refused(status: number, codes: Code[], { upstream }: Door): Schema {
 
 function others({ upstream }: Door): Record<string, Schema> {
   if (!upstream) return {};
-  const description = "What upstream refused, with upstream's status, code and words.";
+  const description = "Upstream refused the call: its status, code and message are passed on.";
   return { default: { description, headers: { ...REQUEST_ID, ...SHOULD_RETRY }, content: contentOf({ "application/json": "ErrorBody" }) } };
 }
 

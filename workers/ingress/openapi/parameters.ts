@@ -13,17 +13,17 @@ export const jobId = () => path("id", "The job's id.");
 
 /** Page size. */
 export const limit = (standard: number, most: number): Schema =>
-  query("limit", "How many at most.", { type: "integer", minimum: 1, maximum: most, default: standard });
+  query("limit", "Most items on a page.", { type: "integer", minimum: 1, maximum: most, default: standard });
 
-export const after = (what: string): Schema => query("after", `The page goes on after this one: ${what}.`);
+export const after = (what: string): Schema => query("after", `Continue after this item: ${what}.`);
 
 export const waiting = (): Schema[] => [
-  query("wait", "Seconds to wait at most; 60 is the longest.", { type: "number", minimum: 0 }),
-  header("Prefer", "`wait=SECONDS`, the same in a header."),
+  query("wait", "Longest time to wait, in seconds. Values above 60 count as 60.", { type: "number", minimum: 0 }),
+  header("Prefer", "`wait=SECONDS`: the same as the `wait` parameter, as a header."),
 ];
 
 export const idempotencyKey = (): Schema =>
-  header("Idempotency-Key", "The same key and body: the same, and nothing is made twice.", {
+  header("Idempotency-Key", "Repeating a request with the same key and body returns the same job or batch; nothing is created twice.", {
     type: "string",
     minLength: 1,
     maxLength: 255,

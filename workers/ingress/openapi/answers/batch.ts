@@ -10,7 +10,7 @@ export const FileObject = exactly<said.FileObject>()(() =>
     bytes: z.number().int(),
     created_at: z.number().int(),
     filename: z.string(),
-    purpose: z.enum(["batch", "batch_output"]).describe("`batch` was uploaded, `batch_output` a batch wrote."),
+    purpose: z.enum(["batch", "batch_output"]).describe("`batch`: uploaded. `batch_output`: written by a batch."),
     status: z.literal("processed"),
   }),
 );
@@ -22,7 +22,7 @@ const BatchError = exactly<said.BatchError>()(() =>
     code: z.string(),
     message: z.string(),
     param: z.string().nullable(),
-    line: z.number().int().nullable().describe("Of the input file, from 1."),
+    line: z.number().int().nullable().describe("Line number in the input file, counting from 1."),
   }),
 );
 
@@ -36,12 +36,12 @@ export const BatchObject = exactly<said.BatchObject>()(() =>
     errors: z
       .object({ object: z.literal("list"), data: z.array(BatchError()) })
       .nullable()
-      .describe("What is wrong with the input file of one that failed."),
+      .describe("If the batch failed: what is wrong with its input file."),
     input_file_id: z.string(),
     completion_window: z.string(),
     status: z.enum(STATUSES),
-    output_file_id: z.string().nullable().describe("The answers, a line each, in no order."),
-    error_file_id: z.string().nullable().describe("What failed, a line each."),
+    output_file_id: z.string().nullable().describe("File with one answer per line, in no particular order."),
+    error_file_id: z.string().nullable().describe("File with one failed request per line."),
     created_at: z.number().int(),
     in_progress_at: time(),
     expires_at: z.number().int(),

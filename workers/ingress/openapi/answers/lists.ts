@@ -16,7 +16,7 @@ const pageOf = (each: Made) =>
       object: list,
       data: z.array(each()),
       first_id: z.string().nullable(),
-      last_id: z.string().nullable().describe("`after` of the next page."),
+      last_id: z.string().nullable().describe("Use it as `after` to get the next page."),
       has_more: z.boolean(),
     }),
   );
@@ -28,13 +28,13 @@ export const BatchList = pageOf(BatchObject);
 export const SubmittedList = once(() =>
   z
     .object({ object: list, data: z.array(z.union([SubmittedJob(), ErrorBody()])) })
-    .describe("A job or an error for each that was sent, in order."),
+    .describe("A job or an error for each job sent, in the same order."),
 );
 
 export const RedrivenList = once(() =>
   z
     .object({ object: list, data: z.array(z.union([Job(), ErrorBody()])) })
-    .describe("A new job or an error for each that was named, in order."),
+    .describe("A new job or an error for each id given, in the same order."),
 );
 
 export const DeliveryList = once(() => z.object({ object: list, data: z.array(Delivery()), has_more: z.boolean() }));
@@ -45,12 +45,12 @@ const EVENTS = ["queued", "position", "in_progress", "delta", "retrying", ...END
 export const JobEvent = exactly<Pick<said.JobEvent, "job" | "seq" | "event" | "data">>()(() =>
   z.object({
     job: z.string(),
-    seq: z.number().int().describe("Begins at 1 and has no gaps."),
+    seq: z.number().int().describe("Starts at 1 and has no gaps."),
     event: z.enum(EVENTS),
     data: z
       .unknown()
       .describe(
-        "Of a delta `{chunks}`, of a position `{position, eta}`, of a retrying `{attempt, retry_at, error, failed_at}`, of an end the job.",
+        "Depends on `event`: `{chunks}` for `delta`, `{position, eta}` for `position`, `{attempt, retry_at, error, failed_at}` for `retrying`, the job for a final event.",
       ),
   }),
 );
@@ -59,9 +59,9 @@ export const EventList = once(() =>
   z.object({
     object: list,
     data: z.array(JobEvent()),
-    has_more: z.boolean().describe("The next call has more at once."),
-    last_seq: z.number().int().describe("`after` of the next call."),
-    ended: z.boolean().describe("Nothing more comes."),
+    has_more: z.boolean().describe("More events are available right now."),
+    last_seq: z.number().int().describe("Use it as `after` in the next call."),
+    ended: z.boolean().describe("The job has ended: there will be no more events."),
   }),
 );
 
@@ -86,7 +86,7 @@ export const Model = once(() =>
   z.object({
     id: z.string(),
     object: z.literal("model"),
-    created: z.number().int().describe("0: it is not known here."),
+    created: z.number().int().describe("Always 0: not known here."),
     owned_by: z.string(),
   }),
 );
@@ -100,11 +100,9 @@ export const DeletedFile = once(() => z.object({ id: z.string(), object: z.liter
 export const Service = once(() =>
   z
     .object({ object: z.literal("service"), name: z.string(), description: z.string(), health: z.string() })
-    .describe("What this is, and where to go on."),
+    .describe("What this service is and where to check its health."),
 );
 
 export const Health = once(() => z.object({ status: z.literal("ok") }));
 
-export const ChatCompletion = once(() =>
-  z.looseObject({}).describe("OpenAI's chat completion, as upstream gave it: Sluice reads little of it and changes nothing."),
-);
+export const ChatCompletion = once(() => z.looseObject({}).describe("OpenAI's chat completion, unchanged."));

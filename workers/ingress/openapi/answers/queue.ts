@@ -24,22 +24,22 @@ export const PoolCondition = exactly<said.PoolCondition>()(() =>
       state: z
         .enum(["normal", "slowed", "open", "halted", "paused"])
         .describe(
-          "`paused`: by an operator. `halted`: no call can succeed before somebody acts. `open`: upstream is down. `slowed`: a part of the rate may be used.",
+          "`paused`: by an operator. `halted`: calls cannot succeed until somebody acts. `open`: upstream is down. `slowed`: the pool, or some of its jobs, is held back; see `reason`.",
         ),
       reason: z.enum(REASONS).nullable(),
-      code: z.string().nullable().describe("Upstream's code, type or status."),
+      code: z.string().nullable().describe("Upstream's error code, type or status."),
       since: z.number().nullable().describe("Unix seconds."),
-      next_probe_at: z.number().nullable().describe("Unix seconds; null when there will be none, and while one runs."),
+      next_probe_at: z.number().nullable().describe("Unix seconds. Null if no probe is planned, and while one runs."),
       failed_probes: count(),
-      share: z.number().describe("Of the pool's rate, what may be used."),
+      share: z.number().describe("Fraction of the pool's rate that may be used."),
     })
-    .describe("How a pool stands; of several, what stops most."),
+    .describe("State of a pool. If several apply, the one that stops the most."),
 );
 
 const doubts = () => ({
-  unknown_outcomes: count().describe("Calls of which nobody knows how they ended."),
-  possible_duplicates: count().describe("Those of them that were made again."),
-  possible_duplicate_tokens: z.number().describe("What those reserved."),
+  unknown_outcomes: count().describe("Calls whose outcome is unknown."),
+  possible_duplicates: count().describe("How many of those were repeated."),
+  possible_duplicate_tokens: z.number().describe("Tokens reserved by the repeated ones."),
 });
 
 const estimates = () =>
@@ -47,36 +47,38 @@ const estimates = () =>
     calls: count(),
     reserved_tokens: z.number(),
     used_tokens: z.number(),
-    exceeded: count().describe("Calls that used more than they had reserved."),
-    exceeded_tokens: z.number().describe("By how much, together."),
+    exceeded: count().describe("Calls that used more tokens than they had reserved."),
+    exceeded_tokens: z.number().describe("Total excess of those calls, in tokens."),
   });
 
 const WAITS = ["rate_limited", "no_capacity", "slow_down", "halted", "region", "late"] as const;
 const OUTCOMES = ["committed", "void", "aborted", ...WAITS, "retryable", "fatal"] as const;
 
 const poolDepth = () => ({
-  depth: count().describe("Jobs that are queued, whatever they wait for."),
-  in_flight: count().describe("Calls under way."),
-  scheduled: count().describe("Jobs whose `not_before` lies ahead."),
-  oldest_wait_seconds: z.number().describe("Of those that are queued, since they were accepted, or since their `not_before`."),
+  depth: count().describe("Queued jobs, whatever they wait for."),
+  in_flight: count().describe("Calls in flight."),
+  scheduled: count().describe("Jobs whose `not_before` is still to come."),
+  oldest_wait_seconds: z
+    .number()
+    .describe("Longest wait of a queued job, counted from when it was accepted or from its `not_before`, whichever is later."),
 });
 
 const poolBudget = () => ({
-  limits: limits().describe("Those in force."),
+  limits: limits().describe("The limits in force."),
   overrides: set(),
-  burst_seconds: resources().describe("How much of the limits of a minute may be spent at once, in seconds of their rates."),
-  used: resources().describe("Of the limits of a minute: what is spent and not yet refilled."),
-  used_day: resources().describe("The same of the limits of a day; 0 where there is none."),
-  free: resources().describe("What may be spent of the limits of a minute at once."),
-  foreign: resources().describe("What others spend on the same key, a minute, as far as upstream's headers tell."),
+  burst_seconds: resources().describe("How much of each per-minute limit may be spent at once, in seconds of its rate."),
+  used: resources().describe("Part of the per-minute limits that is spent and has not refilled yet."),
+  used_day: resources().describe("The same for the per-day limits; 0 if there is none."),
+  free: resources().describe("Part of the per-minute limits that may be spent right now."),
+  foreign: resources().describe("What others spend per minute on the same key, as far as upstream's headers show."),
 });
 
 const waitingTenant = () =>
   z.object({
     id: z.string(),
     depth: count(),
-    tokens: z.number().describe("What those that are queued reserve."),
-    batches: z.object({ depth: count(), tokens: z.number() }).describe("Those of them that are lines of batches."),
+    tokens: z.number().describe("Tokens that its queued jobs reserve."),
+    batches: z.object({ depth: count(), tokens: z.number() }).describe("The part of `depth` and `tokens` that comes from batches."),
     in_flight: count(),
     weight: z.number(),
     oldest_wait_seconds: z.number(),
@@ -86,24 +88,24 @@ export const PoolState = exactly<said.PoolState>()(() =>
   z.object({
     id: z.string(),
     ...poolDepth(),
-    paused: z.boolean().describe("Nothing starts but probes."),
+    paused: z.boolean().describe("Only probes start."),
     condition: PoolCondition(),
-    draining: z.boolean().describe("No new jobs are taken in."),
+    draining: z.boolean().describe("New jobs are refused."),
     ...poolBudget(),
-    ended: z.partialRecord(z.enum(OUTCOMES), count()).describe("Calls that have ended since the coordinator woke, by how."),
+    ended: z.partialRecord(z.enum(OUTCOMES), count()).describe("Calls that have ended since the coordinator woke, by outcome."),
     call_seconds: z
       .number()
-      .describe("How long a call has taken of late, on the average; 5 until the first has ended since the coordinator woke."),
-    estimates: estimates().describe("What answered calls had reserved and used, since the coordinator woke."),
+      .describe("Recent mean length of a call, in seconds; 5 until the first call since the coordinator woke has ended."),
+    estimates: estimates().describe("Tokens that answered calls reserved and used since the coordinator woke."),
     tenants: z.array(waitingTenant()),
     priorities: z.array(z.object({ priority: z.number(), depth: count() })),
     doubts: z
       .object({ ...doubts(), tenants: z.array(z.object({ id: z.string(), ...doubts() })) })
-      .describe("What may have been paid for twice, ever."),
+      .describe("What may have been paid for twice, since the beginning."),
   }),
 );
 
-const set = () => PoolTuning.describe("What operators have set over what is configured.");
+const set = () => PoolTuning.describe("Settings by operators that override the configuration.");
 
 /** For a pool that is no longer configured, only the overrides are left. */
 export const Pool = exactly<said.PoolTuned>()(() =>
@@ -117,16 +119,16 @@ export const QueueState = exactly<said.QueueState>()(() =>
   z
     .object({
       object: z.literal("queue"),
-      paused: z.boolean().describe("Everything is paused by an operator."),
+      paused: z.boolean().describe("An operator has paused everything."),
       paused_tenants: z.array(z.string()),
-      draining: z.boolean().describe("No new jobs of anybody are taken in."),
+      draining: z.boolean().describe("New jobs are refused from every tenant."),
       draining_tenants: z.array(z.string()),
       overrides: z
         .object({ pools: z.record(z.string(), PoolTuning), tenants: z.record(z.string(), TenantTuning) })
-        .describe("What operators have set over what is configured, of pools that are configured no more as well."),
+        .describe("Settings by operators that override the configuration, including those for pools that are no longer configured."),
       pools: z.array(PoolState()),
     })
-    .describe("Counted, not sampled."),
+    .describe("The state of the queue. Figures are counted, not sampled."),
 );
 
 export const Tenant = exactly<SaidTenant>()(() =>
@@ -137,20 +139,20 @@ export const Tenant = exactly<SaidTenant>()(() =>
     rpm: z.number().nullable(),
     tpm: z.number().nullable(),
     max_queued: z.number().nullable(),
-    queued: count().describe("Its jobs that have not ended."),
-    overrides: TenantTuning.describe("What of it is set over what is configured."),
+    queued: count().describe("The tenant's jobs that have not ended."),
+    overrides: TenantTuning.describe("Settings by operators that override the configuration."),
   }),
 );
 
 const waits = () =>
   z
     .object({ p50: z.number(), p95: z.number(), last: z.number() })
-    .describe("When half of them, nearly all and the last would start, in seconds from now.");
+    .describe("When half of the jobs, 95 % of them, and the last one would start, in seconds from now.");
 
 const simulatedTenant = () =>
   z.object({
     id: z.string(),
-    batch: z.boolean().describe("Its lines of batches, or its other jobs."),
+    batch: z.boolean().describe("True for the tenant's batch lines, false for its other jobs."),
     depth: count(),
     as_is: waits(),
     simulated: waits(),
@@ -170,5 +172,5 @@ export const Simulation = once(() =>
         }),
       ),
     })
-    .describe("What would become of the jobs that wait now, as it is and with what was asked for."),
+    .describe("When the jobs waiting now would start: under the current settings (`as_is`) and under the requested ones (`simulated`)."),
 );

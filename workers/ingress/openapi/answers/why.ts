@@ -11,7 +11,7 @@ const WhyPool = exactly<why.WhyPool>()(() =>
     free: resources(),
     limits: limits(),
     in_flight: count(),
-    held_until: z.number().exactOptional().describe("Upstream asked for silence until then, Unix seconds."),
+    held_until: z.number().exactOptional().describe("Upstream asked not to be called until then, Unix seconds."),
     condition: PoolCondition().exactOptional(),
   }),
 );
@@ -25,7 +25,9 @@ const WhyTenant = exactly<why.WhyTenant>()(() =>
     in_vain: z
       .object({ calls: count(), turns: z.number() })
       .exactOptional()
-      .describe("So many calls in a row came to nothing in the job's pool, and the next one counts as so many turns."),
+      .describe(
+        "This many calls in a row failed in the job's pool (`calls`), so the tenant's next call counts as this many turns (`turns`).",
+      ),
   }),
 );
 
@@ -39,19 +41,19 @@ export const JobWhy = exactly<why.JobWhy>()(() =>
       ahead: z
         .object({ jobs: count(), tokens: z.number() })
         .nullable()
-        .describe("What starts before it; the tokens are reckoned from the mean of what waits."),
+        .describe("What starts before this job. `tokens` is an estimate from the mean of the waiting jobs."),
       eta: Eta().nullable(),
       limited_by: LimitedBy(),
-      reason: z.string().describe("In words."),
+      reason: z.string().describe("The reason in one sentence, for people."),
       pool: WhyPool().nullable(),
-      tenant: WhyTenant().nullable().describe("Over all pools."),
+      tenant: WhyTenant().nullable().describe("Counted over all pools."),
       attempts: count(),
       last_failure: LastFailure().exactOptional(),
-      retry_at: z.number().exactOptional().describe("Unix seconds."),
+      retry_at: z.number().exactOptional().describe("Earliest time of the next attempt, Unix seconds."),
       not_before: z.number().exactOptional().describe("Unix seconds."),
       deadline: z.number().exactOptional().describe("Unix seconds."),
     })
     .describe(
-      "Why a job waits. `ahead`, `pool` and `tenant` are null of one that has ended, or that the coordinator has yet to hear of, and to a token.",
+      "Why a job waits. `pool` and `tenant` are null if the job has ended, if the coordinator does not know it yet, and for browser tokens. So is `ahead`, and it is null without a `position`.",
     ),
 );

@@ -41,25 +41,25 @@ function submitJobs(): Schema {
   return operation({
     id: "submitJobs",
     tag: "Jobs",
-    summary: "Submits a job, or many",
-    text: "202 means durable. Of many, a bad one fails alone: it is answered with its error, in its place. JSONL is answered line by line, in order, as the jobs are durable; blank lines are skipped.",
+    summary: "Submits one or more jobs",
+    text: "202 means that the jobs are stored durably. In a list, an invalid job does not affect the others: its place in the answer holds its error. JSONL is answered line by line, in order, as the jobs become durable; blank lines are skipped.",
     opens: "submit",
     parameters: [idempotencyKey()],
     body: {
       content: {
         "application/json": { oneOf: [schemaRef("JobInput"), wrapped, many] },
-        "application/jsonl": { type: "string", description: "A `JobInput` a line, 50,000 at most." },
+        "application/jsonl": { type: "string", description: "One `JobInput` per line, at most 50,000 lines." },
       },
     },
     answers: {
       202: {
-        text: "The job, or a list of what became of each.",
-        headers: { location: "Of a job: where it is." },
+        text: "The job, or a list with a job or an error for each job sent.",
+        headers: { location: "URL of the job, if a single one was sent." },
         content: {
           "application/json": { oneOf: [schemaRef("SubmittedJob"), schemaRef("SubmittedList")] },
           "application/jsonl": {
             type: "string",
-            description: "A `SubmittedJob` or a `LineError` a line. A line beyond the 50,000th is refused `too_many_lines`.",
+            description: "One `SubmittedJob` or `LineError` per line. Lines beyond the 50,000th get the error `too_many_lines`.",
           },
         },
       },
@@ -77,31 +77,31 @@ function listJobs(): Schema {
   return operation({
     id: "listJobs",
     tag: "Jobs",
-    summary: "Jobs, newest first",
-    text: "Without `channel` over all of the tenant's channels, 200 at most, but for jobs of batches. A page is shorter where its answers are long.",
+    summary: "Lists jobs, newest first",
+    text: "Without `channel`, lists all of the tenant's channels (a tenant with more than 200 must name one), except jobs of batches. A page may hold fewer jobs than `limit` if their answers are long.",
     opens: "read",
     parameters: [
-      query("channel", "A token of one channel means that one."),
-      query("status", "Those alone that stand so.", { type: "string", enum: STATUSES }),
-      query("batch", "The jobs of a batch. Not for tokens."),
+      query("channel", "Only jobs of this channel. With a token for a single channel, it defaults to that one."),
+      query("status", "Only jobs with this status.", { type: "string", enum: STATUSES }),
+      query("batch", "Only the jobs of this batch. Not available to tokens."),
       after("the id of a job"),
       limit(20, 100),
     ],
-    answers: { 200: json("A page.", "JobList") },
+    answers: { 200: json("A page of jobs.", "JobList") },
     refuses: { 400: ["invalid_parameter", "channel_required"], 403: ["channel_not_allowed"], 404: ["job_not_found", "batch_not_found"] },
   });
 }
 
 function getJob(): Schema {
-  const applied = { "preference-applied": "The wait, if `Prefer` asked for it." };
+  const applied = { "preference-applied": "The wait that was applied, if `Prefer` asked for one." };
   return operation({
     id: "getJob",
     tag: "Jobs",
-    summary: "A job",
-    text: "With a wait, as soon as it has ended.",
+    summary: "Gets a job",
+    text: "With `wait`, answers as soon as the job has ended, or when the time is up.",
     opens: "read",
     parameters: [jobId(), ...waiting()],
-    answers: { 200: json("It has ended.", "Job", applied), 202: json("It has not ended yet.", "Job", applied) },
+    answers: { 200: json("The job has ended.", "Job", applied), 202: json("The job has not ended yet.", "Job", applied) },
     refuses: { 400: ["invalid_parameter"], 404: NO_SUCH_JOB },
   });
 }
@@ -110,31 +110,33 @@ function jobEvents(): Schema {
   return operation({
     id: "jobEvents",
     tag: "Jobs",
-    summary: "A job's events, as they come",
-    text: "Server-Sent Events from the job's beginning, or after an event, to its end. With a wait, or where `Accept` names application/json alone, a list by long-poll.",
+    summary: "Streams a job's events",
+    text: "Server-Sent Events from the job's beginning, or from after a given event, until its end. With `wait`, or if `Accept` contains application/json but not text/event-stream, the answer is a JSON list (long-poll).",
     opens: "read",
     parameters: [
       jobId(),
       {
         name: "Last-Event-ID",
         in: "header",
-        description: "The seq of the last event that is known.",
+        description: "The `seq` of the last event you have.",
         schema: { type: "integer", minimum: 0 },
       },
-      query("after", "The same in the URL.", { type: "integer", minimum: 0, default: 0 }),
-      query("deltas", "`false` leaves deltas out.", { type: "boolean", default: true }),
+      query("after", "The same as `Last-Event-ID`, in the URL.", { type: "integer", minimum: 0, default: 0 }),
+      query("deltas", "`false` leaves out deltas.", { type: "boolean", default: true }),
       ...waiting(),
     ],
     answers: {
       200: {
-        text: "The events.",
-        headers: { "preference-applied": "The wait, if `Prefer` asked for it." },
+        text: "The job's events.",
+        headers: { "preference-applied": "The wait that was applied, if `Prefer` asked for one." },
         content: {
-          "text/event-stream": eventStream("`event` and `data` as in a `JobEvent`, `id` its seq. A comment every 15 seconds."),
+          "text/event-stream": eventStream(
+            "`event` and `data` are those of a `JobEvent`, `id` is its `seq`. A comment is sent every 15 seconds to keep the connection open.",
+          ),
           "application/json": "EventList",
         },
       },
-      204: { text: "Of the stream: the job has ended, and its last event is known." },
+      204: { text: "Stream only: the job has ended and you already have its last event." },
     },
     refuses: { 400: ["invalid_parameter"], 404: NO_SUCH_JOB },
   });
@@ -144,10 +146,10 @@ function whyJob(): Schema {
   return operation({
     id: "whyJob",
     tag: "Jobs",
-    summary: "Why a job waits, in words and numbers",
+    summary: "Explains why a job waits",
     opens: "read",
     parameters: [jobId()],
-    answers: { 200: json("The reason.", "JobWhy") },
+    answers: { 200: json("The reason, in words and numbers.", "JobWhy") },
     refuses: { 404: NO_SUCH_JOB },
   });
 }
@@ -157,7 +159,7 @@ function cancelJob(): Schema {
     id: "cancelJob",
     tag: "Jobs",
     summary: "Cancels a job",
-    text: "A running call is broken off. A job that has ended stays as it is.",
+    text: "A running call is aborted. A job that has already ended is not changed.",
     opens: "cancel",
     parameters: [jobId()],
     answers: { 200: json("The job.", "Job") },
@@ -169,11 +171,11 @@ function listDeliveries(): Schema {
   return operation({
     id: "listDeliveries",
     tag: "Jobs",
-    summary: "What became of the event for the job's webhook",
-    text: "Empty before the job's end, and for a job without a webhook.",
+    summary: "Lists the deliveries to the job's webhook",
+    text: "Empty until the job ends, and for a job without a webhook.",
     opens: "read, by key",
     parameters: [jobId()],
-    answers: { 200: json("One at the most.", "DeliveryList") },
+    answers: { 200: json("A list of at most one delivery.", "DeliveryList") },
     refuses: { 404: NO_SUCH_JOB },
   });
 }
@@ -183,7 +185,7 @@ function redeliverEvent(): Schema {
     id: "redeliverEvent",
     tag: "Jobs",
     summary: "Sends a webhook's event again",
-    text: "At once, whatever its status, from the start of the schedule.",
+    text: "Sent at once, whatever its status; if that fails, the retry schedule starts over.",
     opens: "submit, by key",
     parameters: [jobId(), path("delivery", "The event's id.")],
     answers: { 202: json("The delivery.", "Delivery") },
@@ -195,10 +197,12 @@ function subscribe(): Schema {
   return operation({
     id: "subscribe",
     tag: "Jobs",
-    summary: "A WebSocket: events of jobs and channels",
-    text: "JSON text frames, in docs/api.md. A browser names the subprotocols `sluice.v1` and `bearer.TOKEN` in place of the header. The same GET without an upgrade says why a WebSocket is refused.",
+    summary: "Opens a WebSocket for events of jobs and channels",
+    text: "The frames are JSON text, described in docs/api.md. A browser sends the subprotocols `sluice.v1` and `bearer.TOKEN` instead of the Authorization header. To learn why a WebSocket was refused, send the same GET without an upgrade.",
     opens: "read",
-    parameters: [query("channel", "Places the socket with that channel's mailbox. It subscribes to nothing by itself.")],
+    parameters: [
+      query("channel", "Holds the socket in that channel's mailbox, which saves a hop per event. It does not subscribe to anything."),
+    ],
     answers: { 101: { text: "The socket is open." } },
     refuses: { 400: ["invalid_parameter"], 403: ["channel_not_allowed"], 426: ["upgrade_required"] },
   });

@@ -23,15 +23,15 @@ function chatCompletions(): Schema {
   return operation({
     id: "chatCompletions",
     tag: "OpenAI",
-    summary: "A chat completion, through the queue",
-    text: "Every parameter passes through. It is answered when the job has ended; with `stream: true` upstream's chunks come one by one, and comments while it waits.",
+    summary: "Creates a chat completion, through the queue",
+    text: "All parameters are passed on to upstream. The answer comes when the job has ended. With `stream: true`, upstream's chunks are sent as they come, and comments while the call waits.",
     opens: "call",
     parameters: [
       idempotencyKey(),
-      header("x-sluice-channel", "As in a job."),
-      header("x-sluice-priority", "As in a job.", { type: "number" }),
-      header("x-sluice-deadline", "As in a job.", { type: "number" }),
-      header("x-sluice-on-disconnect", "What becomes of the job if its caller goes and does not come back.", {
+      header("x-sluice-channel", "As in `JobInput`."),
+      header("x-sluice-priority", "As in `JobInput`.", { type: "number" }),
+      header("x-sluice-deadline", "As in `JobInput`.", { type: "number" }),
+      header("x-sluice-on-disconnect", "What happens to the job if its caller disconnects and does not come back within 30 seconds.", {
         type: "string",
         enum: ["cancel", "keep"],
       }),
@@ -39,17 +39,17 @@ function chatCompletions(): Schema {
     body: { content: { "application/json": "ChatRequest" } },
     answers: {
       200: {
-        text: "The completion, or its stream.",
+        text: "The completion, or a stream of it.",
         headers: {
           "x-sluice-job": "The job's id.",
-          "x-sluice-queue-ms": "How long it waited, where that is known when the headers go.",
-          "openai-processing-ms": "How long upstream took, where that is known.",
+          "x-sluice-queue-ms": "How long the call waited, in milliseconds, if known when the headers are sent.",
+          "openai-processing-ms": "How long upstream took, in milliseconds, if known when the headers are sent.",
           ...limitHeaders(),
         },
         content: {
           "application/json": "ChatCompletion",
           "text/event-stream": eventStream(
-            "Chunks, as upstream wrote them. What ends with `[DONE]` is whole; an `ErrorBody` in the place of a chunk ends it, of `stream_interrupted` or `stream_incomplete` too.",
+            "Chunks as upstream wrote them. A stream that ends with `[DONE]` is complete. An `ErrorBody` in place of a chunk ends the stream; its code may also be `stream_interrupted` or `stream_incomplete`.",
           ),
         },
       },
@@ -68,9 +68,9 @@ function chatCompletions(): Schema {
 /** What the tenant may spend of the pool per minute, in OpenAI's headers. */
 function limitHeaders(): Record<string, string> {
   const of = (resource: string) => ({
-    [`x-ratelimit-limit-${resource}`]: `What this tenant may spend of the pool in a minute, in ${resource}.`,
-    [`x-ratelimit-remaining-${resource}`]: "What of it is free at once.",
-    [`x-ratelimit-reset-${resource}`]: "Until all of it is.",
+    [`x-ratelimit-limit-${resource}`]: `What this tenant may spend in the pool per minute, in ${resource}.`,
+    [`x-ratelimit-remaining-${resource}`]: "How much of that may be spent right now.",
+    [`x-ratelimit-reset-${resource}`]: "Time until all of it is available again.",
   });
   return { ...of("requests"), ...of("tokens") };
 }
@@ -79,9 +79,9 @@ function listModels(): Schema {
   return operation({
     id: "listModels",
     tag: "OpenAI",
-    summary: "The models of the pools that may be used",
+    summary: "Lists the models of the configured pools",
     opens: "submit",
-    answers: { 200: json("All of them.", "ModelList") },
+    answers: { 200: json("All models that the key or token may use.", "ModelList") },
     alone: true,
   });
 }
@@ -90,10 +90,10 @@ function getModel(): Schema {
   return operation({
     id: "getModel",
     tag: "OpenAI",
-    summary: "A model",
-    text: "Where a pool takes whatever no other takes, there is every one: whether upstream has it, upstream alone can tell.",
+    summary: "Gets a model",
+    text: "If a pool takes all models that no other pool takes (`default`), every id is found: only upstream knows whether the model exists.",
     opens: "submit",
-    parameters: [path("id", "The model; it may have slashes.")],
+    parameters: [path("id", "The model's id. It may contain slashes.")],
     answers: { 200: json("The model.", "Model") },
     refuses: { 404: ["model_not_found"] },
     alone: true,
@@ -104,8 +104,8 @@ function uploadFile(): Schema {
   return operation({
     id: "uploadFile",
     tag: "OpenAI",
-    summary: "Uploads a batch's input",
-    text: "Up to 200 MB and 50,000 lines.",
+    summary: "Uploads the input file of a batch",
+    text: "At most 200 MB and 50,000 lines.",
     opens: "submit, by key",
     body: {
       content: {
@@ -128,15 +128,15 @@ function listFiles(): Schema {
   return operation({
     id: "listFiles",
     tag: "OpenAI",
-    summary: "The files that were uploaded, newest first",
+    summary: "Lists uploaded files, newest first",
     opens: "read, by key",
     parameters: [
-      query("purpose", "Other purposes than `batch` have none."),
-      query("order", "By time.", { type: "string", enum: ["asc", "desc"], default: "desc" }),
+      query("purpose", "Only `batch` has files; any other purpose gives an empty list."),
+      query("order", "Order by creation time.", { type: "string", enum: ["asc", "desc"], default: "desc" }),
       after("the id of a file"),
       limit(10_000, 10_000),
     ],
-    answers: { 200: json("A page.", "FileList") },
+    answers: { 200: json("A page of files.", "FileList") },
     refuses: { 400: ["invalid_parameter"] },
   });
 }
@@ -147,7 +147,7 @@ function getFile(): Schema {
   return operation({
     id: "getFile",
     tag: "OpenAI",
-    summary: "A file",
+    summary: "Gets a file",
     opens: "read, by key",
     parameters: [fileId()],
     answers: { 200: json("The file.", "FileObject") },
@@ -159,10 +159,10 @@ function deleteFile(): Schema {
   return operation({
     id: "deleteFile",
     tag: "OpenAI",
-    summary: "Deletes a file that was uploaded",
+    summary: "Deletes an uploaded file",
     opens: "submit, by key",
     parameters: [fileId()],
-    answers: { 200: json("It is gone.", "DeletedFile") },
+    answers: { 200: json("The file has been deleted.", "DeletedFile") },
     refuses: { 404: NO_SUCH_FILE, 409: ["file_not_deletable"] },
   });
 }
@@ -171,10 +171,10 @@ function fileContent(): Schema {
   return operation({
     id: "fileContent",
     tag: "OpenAI",
-    summary: "What is in a file",
+    summary: "Gets the content of a file",
     opens: "read, by key",
     parameters: [fileId()],
-    answers: { 200: { text: "Its bytes.", content: { "application/octet-stream": {} } } },
+    answers: { 200: { text: "The bytes of the file.", content: { "application/octet-stream": {} } } },
     refuses: { 404: NO_SUCH_FILE },
   });
 }
@@ -183,7 +183,7 @@ function createBatch(): Schema {
   return operation({
     id: "createBatch",
     tag: "OpenAI",
-    summary: "Begins a batch, on the budget that live jobs leave",
+    summary: "Creates a batch, which runs on the budget that live jobs leave over",
     opens: "submit, by key",
     parameters: [idempotencyKey()],
     body: { content: { "application/json": "BatchInput" } },
@@ -200,10 +200,10 @@ function listBatches(): Schema {
   return operation({
     id: "listBatches",
     tag: "OpenAI",
-    summary: "Batches, newest first",
+    summary: "Lists batches, newest first",
     opens: "read, by key",
     parameters: [after("the id of a batch"), limit(20, 100)],
-    answers: { 200: json("A page.", "BatchList") },
+    answers: { 200: json("A page of batches.", "BatchList") },
     refuses: { 400: ["invalid_parameter"] },
   });
 }
@@ -214,7 +214,7 @@ function getBatch(): Schema {
   return operation({
     id: "getBatch",
     tag: "OpenAI",
-    summary: "A batch",
+    summary: "Gets a batch",
     opens: "read, by key",
     parameters: [batchId()],
     answers: { 200: json("The batch.", "BatchObject") },

@@ -6,9 +6,9 @@ import { after, BODY_CODES, eventStream, json, limit, path } from "../parameters
 export const operatorDoors = (): Record<string, Record<string, Schema>> => ({
   "/v1/queue": { get: getQueue() },
   "/v1/queue/stream": { get: streamQueue() },
-  "/v1/queue/pause": { post: lever("pauseQueue", "Pauses: nothing starts any more, calls under way go on") },
-  "/v1/queue/drain": { post: lever("drainQueue", "Drains: no new jobs are taken in") },
-  "/v1/queue/resume": { post: lever("resumeQueue", "Ends a pause, a drain, and a pool's halts and cuts") },
+  "/v1/queue/pause": { post: lever("pauseQueue", "Pauses: no new calls start; calls in flight go on") },
+  "/v1/queue/drain": { post: lever("drainQueue", "Drains: new jobs are refused; accepted ones go on") },
+  "/v1/queue/resume": { post: lever("resumeQueue", "Resumes: ends a pause or drain, and lifts a pool's halt or slow-down") },
   "/v1/pools/{pool}": { get: getPool(), patch: tunePool() },
   "/v1/tenants/{tenant}": { get: getTenant(), patch: tuneTenant() },
   "/v1/simulate": { post: simulate() },
@@ -21,7 +21,7 @@ function getQueue(): Schema {
   return operation({
     id: "getQueue",
     tag: "Operators",
-    summary: "The queue: depth, calls, budgets and waits",
+    summary: "Gets the queue: depth, calls, budgets and waits",
     opens: "operate",
     answers: { 200: json("The queue.", "QueueState") },
   });
@@ -29,12 +29,12 @@ function getQueue(): Schema {
 
 function streamQueue(): Schema {
   const stream = eventStream(
-    "`event: queue`, and a `QueueState` as `data`: at once, then as it changes, once a second at the most. It ends after an hour.",
+    "`event: queue` with a `QueueState` as `data`: immediately, then on each change, at most once a second. The stream ends after an hour.",
   );
   return operation({
     id: "streamQueue",
     tag: "Operators",
-    summary: "The queue, as it changes",
+    summary: "Streams the queue as it changes",
     opens: "operate",
     answers: { 200: { text: "Server-Sent Events.", content: { "text/event-stream": stream } } },
   });
@@ -47,19 +47,19 @@ function lever(id: string, summary: string): Schema {
     summary,
     opens: "operate",
     body: { content: { "application/json": "Lever" }, optional: true },
-    answers: { 200: json("The queue, as it is then.", "QueueState") },
+    answers: { 200: json("The resulting state of the queue.", "QueueState") },
     refuses: { 400: BODY_CODES, 404: ["pool_not_found", "tenant_not_found"], 413: ["request_too_large"] },
   });
 }
 
-const OF_POOL = { parameters: [path("pool", "Its name.")], no: ["pool_not_found"] };
-const OF_TENANT = { parameters: [path("tenant", "Its name.")], no: ["tenant_not_found"] };
+const OF_POOL = { parameters: [path("pool", "The pool's name.")], no: ["pool_not_found"] };
+const OF_TENANT = { parameters: [path("tenant", "The tenant's name.")], no: ["tenant_not_found"] };
 
 function getPool(): Schema {
   return operation({
     id: "getPool",
     tag: "Operators",
-    summary: "A pool, as the queue shows it",
+    summary: "Gets a pool, as in the queue",
     opens: "operate",
     parameters: OF_POOL.parameters,
     answers: { 200: json("The pool.", "Pool") },
@@ -71,7 +71,7 @@ function tunePool(): Schema {
   return operation({
     id: "tunePool",
     tag: "Operators",
-    summary: "Sets a pool's limits while the service runs",
+    summary: "Changes a pool's limits while the service runs",
     opens: "operate",
     parameters: OF_POOL.parameters,
     body: { content: { "application/json": "PoolTuning" } },
@@ -84,7 +84,7 @@ function getTenant(): Schema {
   return operation({
     id: "getTenant",
     tag: "Operators",
-    summary: "What a tenant may use",
+    summary: "Gets a tenant's weight and limits",
     opens: "operate",
     parameters: OF_TENANT.parameters,
     answers: { 200: json("The tenant.", "Tenant") },
@@ -96,7 +96,7 @@ function tuneTenant(): Schema {
   return operation({
     id: "tuneTenant",
     tag: "Operators",
-    summary: "Sets a tenant's weight and limits while the service runs",
+    summary: "Changes a tenant's weight and limits while the service runs",
     opens: "operate",
     parameters: OF_TENANT.parameters,
     body: { content: { "application/json": "TenantTuning" } },
@@ -109,11 +109,11 @@ function simulate(): Schema {
   return operation({
     id: "simulate",
     tag: "Operators",
-    summary: "What other limits or weights would do to the jobs that wait now",
-    text: "Nothing is set by it. It is reckoned as if nothing more came, nothing stood still, calls used what they reserve and each tenant's jobs were alike.",
+    summary: "Predicts what other limits or weights would do to the waiting jobs",
+    text: "Changes nothing. The prediction assumes that no more jobs come, that nothing is paused or halted, that calls use what they reserve, and that each tenant's jobs are alike.",
     opens: "operate",
     body: { content: { "application/json": "SimulationInput" }, optional: true },
-    answers: { 200: json("As it is, and with what was asked for.", "Simulation") },
+    answers: { 200: json("The outcome with the current and with the requested settings.", "Simulation") },
     refuses: { 400: BODY_CODES, 404: ["pool_not_found", "tenant_not_found"], 413: ["request_too_large"] },
   });
 }
@@ -122,11 +122,11 @@ function listDeadLetters(): Schema {
   return operation({
     id: "listDeadLetters",
     tag: "Operators",
-    summary: "Jobs that failed, of every tenant, newest first",
+    summary: "Lists failed jobs of all tenants, newest first",
     text: "The last 10,000 are kept.",
     opens: "operate",
     parameters: [after("the id of a dead letter"), limit(20, 100)],
-    answers: { 200: json("A page.", "DeadLetterList") },
+    answers: { 200: json("A page of failed jobs.", "DeadLetterList") },
     refuses: { 400: ["invalid_parameter"] },
   });
 }
@@ -136,10 +136,10 @@ function redrive(): Schema {
     id: "redrive",
     tag: "Operators",
     summary: "Submits the requests of failed jobs again, as new jobs",
-    text: "A letter that was redriven is gone. A line of a batch is not redriven (`batch_line`).",
+    text: "A redriven job is removed from the list. Lines of a batch cannot be redriven (`batch_line`).",
     opens: "operate",
     body: { content: { "application/json": "Redrive" } },
-    answers: { 202: json("A job or an error for each.", "RedrivenList") },
+    answers: { 202: json("A new job or an error for each id.", "RedrivenList") },
     refuses: { 400: BODY_CODES, 413: ["request_too_large"] },
   });
 }
@@ -148,8 +148,8 @@ function getMetrics(): Schema {
   return operation({
     id: "getMetrics",
     tag: "Operators",
-    summary: "The queue's figures, for Prometheus",
+    summary: "Gets the queue's figures for Prometheus",
     opens: "operate",
-    answers: { 200: { text: "Text format 0.0.4.", content: { "text/plain": { type: "string" } } } },
+    answers: { 200: { text: "Prometheus text format 0.0.4.", content: { "text/plain": { type: "string" } } } },
   });
 }

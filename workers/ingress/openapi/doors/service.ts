@@ -13,10 +13,15 @@ function front(): Schema {
   return operation({
     id: "front",
     tag: "Service",
-    summary: "What this is",
+    summary: "Describes the service, or serves the operators' page",
     opens: "nobody",
-    parameters: [header("Accept", "With `text/html` in it, as browsers send it: the operators' page.")],
-    answers: { 200: { text: "Where to go on.", content: { "application/json": "Service", "text/html": { type: "string" } } } },
+    parameters: [header("Accept", "If it contains `text/html`, as from browsers, the answer is the operators' page.")],
+    answers: {
+      200: {
+        text: "A description of the service, or the page.",
+        content: { "application/json": "Service", "text/html": { type: "string" } },
+      },
+    },
   });
 }
 
@@ -24,9 +29,9 @@ function health(): Schema {
   return operation({
     id: "health",
     tag: "Service",
-    summary: "Whether the coordinator answers",
+    summary: "Checks whether the coordinator answers",
     opens: "nobody",
-    answers: { 200: json("It does.", "Health") },
+    answers: { 200: json("The coordinator answers.", "Health") },
     refuses: { 500: ["internal_error"], 503: ["overloaded"] },
   });
 }
@@ -35,12 +40,16 @@ function description(): Schema {
   return operation({
     id: "description",
     tag: "Service",
-    summary: "This description",
+    summary: "Gets this description",
     opens: "nobody",
-    parameters: [header("If-None-Match", "The etag of what is known.")],
+    parameters: [header("If-None-Match", "The etag of the copy you have.")],
     answers: {
-      200: { text: "OpenAPI 3.1.", headers: { etag: "Of this description." }, content: { "application/json": { type: "object" } } },
-      304: { text: "It is the one that is known." },
+      200: {
+        text: "The API as an OpenAPI 3.1 document.",
+        headers: { etag: "Identifies this version of the description." },
+        content: { "application/json": { type: "object" } },
+      },
+      304: { text: "Your copy is current." },
     },
   });
 }

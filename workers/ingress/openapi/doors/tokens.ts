@@ -14,7 +14,7 @@ function makeToken(): Schema {
   return operation({
     id: "makeToken",
     tag: "Tokens",
-    summary: "Makes a token for a browser",
+    summary: "Creates a browser token",
     opens: "mint",
     body: { content: { "application/json": "TokenInput" } },
     answers: { 200: json("The token.", "Token") },
@@ -27,11 +27,11 @@ function revokeToken(): Schema {
   return operation({
     id: "revokeToken",
     tag: "Tokens",
-    summary: "Takes a token back",
-    text: "From the answer on it is refused, and its sockets are closed. Again does no harm.",
+    summary: "Revokes a browser token",
+    text: "Once this is answered, the token is refused and its sockets are closed. Revoking it again does no harm.",
     opens: "mint",
     body: { content: { "application/json": "RevokeInput" } },
-    answers: { 200: json("It holds no more.", "RevokedToken") },
+    answers: { 200: json("The token is no longer valid.", "RevokedToken") },
     refuses: { ...REFUSES, 400: ["invalid_json", "invalid_token_request", "invalid_token", "token_not_revocable"] },
   });
 }
