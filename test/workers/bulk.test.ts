@@ -109,7 +109,7 @@ describe("an array of jobs", () => {
     });
     const { body } = await call<List>("POST", "/v1/jobs", [numbered(0, { channel: "c" })]);
     expect(lost).toBeGreaterThan(0);
-    expect(body.data[0]!.error).toMatchObject({ code: "unavailable", message: "The job may not have been stored; try again." });
+    expect(body.data[0]!.error).toMatchObject({ code: "unavailable", message: "The job may not have been stored: try again." });
   });
 });
 

@@ -54,8 +54,8 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
   const token = input.token === true ? {} : (input.token ?? null);
   const objected = token && objectionTo(token, context);
   if (objected) return refuse(objected);
-  if (grant && webhook.url !== null) return refuse(notByToken("name a webhook", "webhook"));
-  if (grant && (input.priority ?? 0) > 0) return refuse(notByToken("go before its tenant's other jobs", "priority"));
+  if (grant && webhook.url !== null) return refuse(notByToken("set a webhook", "webhook"));
+  if (grant && (input.priority ?? 0) > 0) return refuse(notByToken("set a priority above 0", "priority"));
   const idempotency =
     name === null ? null : { key: grant ? keyInChannel(meant.channel, name) : name, fingerprint: await sha256(JSON.stringify(input)) };
   const spread = idempotency ? Number.parseInt((await sha256(idempotency.key)).slice(0, 6), 16) : context.spread;
@@ -101,7 +101,7 @@ function badTimes(input: JobInput, now: number): Problem | null {
   if (deadline * 1_000 <= now) return invalid("The deadline has passed.", "deadline", "deadline_passed");
   // Not even `best_effort` could meet it.
   if (not_before == null || not_before < deadline) return null;
-  return { ...invalid("not_before does not lie before the deadline.", "deadline", "deadline_unreachable"), earliest_possible: not_before };
+  return { ...invalid("not_before must be before the deadline.", "deadline", "deadline_unreachable"), earliest_possible: not_before };
 }
 
 function callTimeoutsOf({ timeouts }: JobInput): { timeouts?: CallTimeouts } {

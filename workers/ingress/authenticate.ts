@@ -26,7 +26,7 @@ export async function authenticate(request: Request, settings: Settings, need: N
   return { ok: true, key, keyHash: hash, grant: null };
 }
 
-const VERB: Record<Need, string> = { submit: "submit", read: "read", operate: "operate", cancel: "cancel", mint: "make tokens" };
+const VERB: Record<Need, string> = { submit: "submit", read: "read", operate: "operate", cancel: "cancel", mint: "create tokens" };
 
 async function byToken(token: string, settings: Settings, need: Need, now: number): Promise<Caller> {
   const verified = await verifyToken(settings, token, now);

@@ -44,7 +44,7 @@ export async function readJson(request: Request, none?: unknown): Promise<Json> 
   if (!body.ok) return body;
   if (body.text === "" && none !== undefined) return { ...body, value: none };
   const excess = excessOf(body.text);
-  if (excess) return { ok: false, problem: invalid(`The JSON body is ${excess}.`, null, "invalid_json") };
+  if (excess) return { ok: false, problem: invalid(`The JSON body ${excess}.`, null, "invalid_json") };
   const value = parsed(body.text);
   if (value !== undefined) return { ok: true, value, text: body.text };
   return { ok: false, problem: invalid("We could not parse the JSON body of your request.", null, "invalid_json") };

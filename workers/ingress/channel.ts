@@ -4,3 +4,5 @@ import { CHANNEL_LIMIT, RESERVED_CHANNEL_PREFIX } from "../../schemas/channel.ts
 export function canBeNamed(channel: string): boolean {
   return channel !== "" && channel.length <= CHANNEL_LIMIT && !channel.startsWith(RESERVED_CHANNEL_PREFIX);
 }
+
+export const BAD_CHANNEL = `channel must have 1 to ${CHANNEL_LIMIT} characters and must not begin with "${RESERVED_CHANNEL_PREFIX}".`;

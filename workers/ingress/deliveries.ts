@@ -18,5 +18,5 @@ export async function redeliverEvent({ env, key, params }: Context): Promise<Res
   if (!name) return refuse(noSuchJob(id));
   const delivery = await callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.redeliver(id, event));
   if (delivery) return json(delivery, 202);
-  return refuse(invalid(`No delivery "${event.slice(0, 200)}" of this job.`, "delivery", "delivery_not_found", 404));
+  return refuse(invalid(`This job has no delivery "${event.slice(0, 200)}".`, "delivery", "delivery_not_found", 404));
 }

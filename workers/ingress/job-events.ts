@@ -19,7 +19,8 @@ export async function jobEvents(context: Context): Promise<Response> {
   const last = request.headers.get("last-event-id");
   const after = Number(last ?? url.searchParams.get("after") ?? 0);
   const said = last === null ? "after" : "Last-Event-ID";
-  if (!Number.isSafeInteger(after) || after < 0) return refuse(badParameter(`${said} is the seq of an event.`, said));
+  if (!Number.isSafeInteger(after) || after < 0)
+    return refuse(badParameter(`${said} must be the seq of an event: a whole number, 0 or more.`, said));
   const wait = waitOf(context);
   if (!wait.ok) return refuse(wait.problem);
   const address = name && mayUseJob(grant, id, name.channel) && { tenant: key.tenant, channel: name.channel };

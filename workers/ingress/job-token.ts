@@ -12,7 +12,7 @@ import { mint } from "./tokens.ts";
 /** Why no such token can be made; null if it can. Checked before the job is accepted. */
 export function objectionTo(wish: JobToken, { grant, key, settings }: Pick<Context, "grant" | "key" | "settings">): Problem | null {
   if (settings.tokenSecret === null) return noTokens();
-  if (grant) return notByToken("make another", "token");
+  if (grant) return notByToken("ask for another token", "token");
   const beyond = actionsOf(wish).find((action) => !keyMay(key.roles, action));
   if (beyond === undefined) return null;
   return {

@@ -24,6 +24,8 @@ export async function makeToken({ key, keyHash, now, request, settings }: Contex
   const { channels, jobs, actions, models, max_jobs: maxJobs } = input;
   const made = await mint(settings.tokenSecret, keyHash, { channels, jobs, actions, models, maxJobs }, input.expires_in, now);
   if (made.token.length > TOKEN_LIMIT)
-    return refuse(invalid("The token would be too long: name fewer channels and jobs.", null, "token_too_large"));
+    return refuse(
+      invalid(`The token would be longer than ${TOKEN_LIMIT} characters: name fewer channels and jobs.`, null, "token_too_large"),
+    );
   return json(made);
 }

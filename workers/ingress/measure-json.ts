@@ -21,7 +21,7 @@ export function excessOf(text: string): string | null {
       case 0x5b: // [
       case 0x7b: // {
         values++;
-        if (++depth > DEPTH_LIMIT) return `nested more than ${DEPTH_LIMIT} levels deep`;
+        if (++depth > DEPTH_LIMIT) return `is nested more than ${DEPTH_LIMIT} levels deep`;
         break;
       case 0x5d: // ]
       case 0x7d: // }
@@ -30,7 +30,7 @@ export function excessOf(text: string): string | null {
       case 0x2c: // ,
         values++;
     }
-    if (values > VALUES_LIMIT) return `of more than ${VALUES_LIMIT} values`;
+    if (values > VALUES_LIMIT) return `has more than ${VALUES_LIMIT} values`;
   }
   return null;
 }

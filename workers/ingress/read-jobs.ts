@@ -7,7 +7,7 @@ import { channelMeant, mayUseJob, shown } from "../../policy/grant.ts";
 import { isEnd } from "../../policy/lifecycle.ts";
 import { type Job, type JobStatus, STATUSES } from "../../schemas/job.ts";
 import type { ListQuery, MailboxAddress } from "../../schemas/rpc.ts";
-import { canBeNamed } from "./channel.ts";
+import { BAD_CHANNEL, canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
 import { follow } from "./follow.ts";
 import { mustStand, readMailbox } from "./passes.ts";
@@ -66,13 +66,13 @@ export async function listJobs(context: Context): Promise<Response> {
   if (limit === null) return refuse(noSuchLimit(PAGE));
   const status = url.searchParams.get("status");
   if (status !== null && !(STATUSES as readonly string[]).includes(status))
-    return refuse(badParameter(`status is one of ${STATUSES.join(", ")}.`, "status"));
+    return refuse(badParameter(`status must be one of ${STATUSES.join(", ")}.`, "status"));
   const after = url.searchParams.get("after");
   const cursor = after === null ? null : parseJobId(key.tenant, after);
   if (after !== null && !cursor) return refuse({ ...noSuchJob(after), param: "after" });
   const meant = channelMeant(grant, url.searchParams.get("channel"));
   if (!meant.ok) return refuse(notThatChannel(meant.reason));
-  if (meant.channel !== null && !canBeNamed(meant.channel)) return refuse(badParameter("No such channel can be.", "channel"));
+  if (meant.channel !== null && !canBeNamed(meant.channel)) return refuse(badParameter(BAD_CHANNEL, "channel"));
   const batch = url.searchParams.get("batch");
   const inside = batch === null || grant ? null : parseBatchId(key.tenant, batch);
   if (batch !== null && inside === null) return refuse({ ...noSuchBatch(batch), code: "batch_not_found", param: "batch" });
@@ -80,7 +80,7 @@ export async function listJobs(context: Context): Promise<Response> {
   const channels =
     named === null ? await callCoordinator(env, settings.region, (stub) => stub.channels(key.tenant, CHANNELS_LIMIT + 1)) : [named];
   if (channels.length > CHANNELS_LIMIT)
-    return refuse(invalid(`This tenant has more than ${CHANNELS_LIMIT} channels: name one.`, "channel", "channel_required"));
+    return refuse(invalid(`This tenant has more than ${CHANNELS_LIMIT} channels: name one with ?channel=.`, "channel", "channel_required"));
   const room = Math.floor(PAGE_CHARACTERS / Math.max(1, channels.length));
   const pages = await Promise.all(
     channels.map(async (channel) => {

@@ -26,7 +26,7 @@ export function badParameter(message: string, param: string | null): Problem {
 
 /** For a token that does not cover the channel, or that covers several when none was named. */
 export function notThatChannel(code: "channel_required" | "channel_not_allowed"): Problem {
-  if (code === "channel_required") return invalid("This token has several channels: name one.", "channel", code);
+  if (code === "channel_required") return invalid("This token covers several channels: name one in `channel`.", "channel", code);
   return { status: 403, type: "permission_error", code, message: "This token may not use that channel.", param: "channel" };
 }
 
@@ -37,7 +37,7 @@ export function notByToken(what: string, param: string | null = null): Problem {
 
 /** For a token request to a deployment that has no secret to sign tokens with. */
 export function noTokens(): Problem {
-  const message = "This deployment makes no tokens: its operator has not set SLUICE_TOKEN_SECRET.";
+  const message = "This deployment cannot create tokens: its operator must set SLUICE_TOKEN_SECRET.";
   return { status: 501, type: "server_error", code: "tokens_not_configured", message, param: null };
 }
 
@@ -65,7 +65,7 @@ export function limitOf(url: URL, { most, standard }: Lengths): number | null {
 }
 
 export function noSuchLimit({ most }: Lengths): Problem {
-  return badParameter(`limit is a whole number from 1 to ${most}.`, "limit");
+  return badParameter(`limit must be a whole number from 1 to ${most}.`, "limit");
 }
 
 /** Decodes a name in a path. If it is badly encoded, it matches nothing and is returned unchanged. */

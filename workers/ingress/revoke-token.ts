@@ -19,9 +19,17 @@ export async function revokeToken({ env, key, now, request, settings }: Context)
   const verified = await verifyToken(settings, parsed.data.token, now);
   // An expired token has nothing left to revoke.
   if (!verified.ok && verified.reason === "expired") return json({ object: "token", revoked: true });
-  if (!verified.ok || verified.key.tenant !== key.tenant) return refuse(invalid("That is no token of yours.", "token", "invalid_token"));
+  if (!verified.ok || verified.key.tenant !== key.tenant)
+    return refuse(invalid("This is not a valid token of your tenant.", "token", "invalid_token"));
   const { grant } = verified;
-  if (grant.id === "") return refuse(invalid("The token is too old to be revoked alone.", "token", "token_not_revocable"));
+  if (grant.id === "")
+    return refuse(
+      invalid(
+        "This token comes from an older version and cannot be revoked by itself: remove the key that created it, or let it expire.",
+        "token",
+        "token_not_revocable",
+      ),
+    );
   await Promise.all(
     mailboxesOf(grant, key.tenant).map((channel) =>
       callMailbox(env, { tenant: key.tenant, channel }, (stub) => stub.revoke(passOf(grant))),

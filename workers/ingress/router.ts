@@ -148,7 +148,7 @@ function behind(need: Need, door: Door) {
 
 /** A door that no token opens. */
 function behindKey(need: Need, door: Door) {
-  return behind(need, async (context) => (context.grant ? refuse(notByToken("do this")) : door(context)));
+  return behind(need, async (context) => (context.grant ? refuse(notByToken("make this call: use a key")) : door(context)));
 }
 
 async function health(env: Env): Promise<Response> {
@@ -168,7 +168,8 @@ function settingsOf(env: Env): Settings {
 function problemOf(error: unknown, request: Request & { route?: string }, requestId: string): Problem {
   if (error instanceof TokenOver) return error.problem;
   const type = "server_error";
-  if (isOverloaded(error)) return { status: 503, type, code: "overloaded", message: "Too much at once; slow down.", param: null };
+  if (isOverloaded(error))
+    return { status: 503, type, code: "overloaded", message: "The service is overloaded: slow down and try again.", param: null };
   reportThrown(error, { requestId, method: request.method, route: request.route ?? null });
   const message = "The server had an error while processing your request.";
   return { status: 500, type, code: "internal_error", message, param: null };

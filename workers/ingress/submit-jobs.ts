@@ -54,7 +54,7 @@ async function readJobs(
   const spread = context.spread();
   if (jobs === null) return { ok: true, accepted: [await acceptOne(context, body.value, key, spread)], isOne: true };
   if (!Array.isArray(jobs) || jobs.length > ARRAY_LIMIT)
-    return { ok: false, problem: badParameter(`jobs is an array of at most ${ARRAY_LIMIT}.`, "jobs") };
+    return { ok: false, problem: badParameter(`jobs must be an array of at most ${ARRAY_LIMIT} jobs.`, "jobs") };
   const accepted = await Promise.all(jobs.map((job, index) => acceptOne(context, job, partOf(key, index), spread)));
   return { ok: true, accepted, isOne: false };
 }
@@ -69,7 +69,7 @@ function jobsIn(raw: unknown): unknown {
 export function idempotencyKeyOf({ headers }: Request): { ok: true; key: string | null } | { ok: false; problem: Problem } {
   const key = headers.get("idempotency-key");
   if (key === null || (key !== "" && key.length <= IDEMPOTENCY_KEY_LIMIT)) return { ok: true, key };
-  return { ok: false, problem: badParameter(`Idempotency-Key has 1 to ${IDEMPOTENCY_KEY_LIMIT} characters.`, "Idempotency-Key") };
+  return { ok: false, problem: badParameter(`Idempotency-Key must have 1 to ${IDEMPOTENCY_KEY_LIMIT} characters.`, "Idempotency-Key") };
 }
 
 /** The key of one job among many. No header contains a line break, so it cannot collide with a client's own key. */
@@ -172,15 +172,21 @@ function submitLines(context: Context, key: string | null): Response {
 
 async function acceptLine(context: Context, line: Line, key: string | null, spread: number): Promise<Accepted> {
   if (line.number > LINES_LIMIT)
-    return { ok: false, problem: invalid(`One request holds at most ${LINES_LIMIT} lines.`, null, "too_many_lines", 413) };
+    return { ok: false, problem: invalid(`A request may have at most ${LINES_LIMIT} lines.`, null, "too_many_lines", 413) };
   if (line.tooLong) return { ok: false, problem: tooLarge("The line", LINE_LIMIT) };
   const raw = parseJson(line.text);
-  if (raw === undefined) return { ok: false, problem: invalid("The line is not valid JSON.", null, "invalid_json") };
+  if (raw === undefined)
+    return {
+      ok: false,
+      problem: invalid("The line is not valid JSON, or is nested too deeply or has too many values.", null, "invalid_json"),
+    };
   return acceptOne(context, raw, partOf(key, line.number), spread);
 }
 
 function unavailable(overloaded: boolean): Submitted {
-  const message = overloaded ? "Too many jobs arrive at this channel; slow down." : "The job may not have been stored; try again.";
+  const message = overloaded
+    ? "Too many jobs are arriving at this channel: slow down and try again."
+    : "The job may not have been stored: try again.";
   return {
     ok: false,
     problem: { status: 503, type: "server_error", code: overloaded ? "overloaded" : "unavailable", message, param: null },

@@ -4,7 +4,7 @@ import { fetchMailbox } from "../../platform/objects.ts";
 import { mayUseChannel } from "../../policy/grant.ts";
 import { CALLER_HEADER, VERBATIM_HEADER } from "../../schemas/socket.ts";
 import { GRANT_HEADER } from "../../schemas/token.ts";
-import { canBeNamed } from "./channel.ts";
+import { BAD_CHANNEL, canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
 import { mustStand, sayGrant, TokenOver } from "./passes.ts";
 import { badParameter, invalid, notThatChannel, refuse } from "./respond.ts";
@@ -15,12 +15,12 @@ import { badParameter, invalid, notThatChannel, refuse } from "./respond.ts";
  */
 export async function subscribe({ env, grant, key, request, url, spread }: Context): Promise<Response> {
   const channel = url.searchParams.get("channel");
-  if (channel !== null && !canBeNamed(channel)) return refuse(badParameter("No such channel can be.", "channel"));
+  if (channel !== null && !canBeNamed(channel)) return refuse(badParameter(BAD_CHANNEL, "channel"));
   if (channel !== null && !mayUseChannel(grant, channel)) return refuse(notThatChannel("channel_not_allowed"));
   const address = { tenant: key.tenant, channel: channel ?? lobbyChannel(spread()) };
   if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
     await mustStand({ env, grant }, address);
-    return refuse(invalid("This is a WebSocket: send an upgrade.", null, "upgrade_required", 426), {
+    return refuse(invalid("This is a WebSocket: send the request with `Upgrade: websocket`.", null, "upgrade_required", 426), {
       upgrade: "websocket",
       connection: "upgrade",
     });

@@ -14,7 +14,7 @@ export function waitOf({ request, url }: Pick<Context, "request" | "url">): Wait
   const told = url.searchParams.get("wait") ?? preferred;
   if (told === undefined) return { ok: true, seconds: null, headers: {} };
   const wait = Number(told);
-  if (!(wait >= 0)) return { ok: false, problem: badParameter("wait is a number of seconds.", "wait") };
+  if (!(wait >= 0)) return { ok: false, problem: badParameter("wait must be a number of seconds, 0 or more.", "wait") };
   const seconds = Math.min(wait, WAIT_LIMIT);
   return { ok: true, seconds, headers: preferred === undefined ? {} : { "preference-applied": `wait=${seconds}` } };
 }

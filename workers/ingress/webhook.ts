@@ -14,7 +14,7 @@ export function webhookOf(
   const fault = url ? targetFault(url, local) : "is not a URL";
   if (!url || fault) return { ok: false, problem: invalid(`webhook ${fault}.`, "webhook", "invalid_webhook") };
   if (!webhookSecrets.has(tenant)) {
-    const message = "No webhook can be signed for this key: give it webhook_secrets in SLUICE_KEYS.";
+    const message = "This tenant has no secret to sign webhooks with: set webhook_secrets for its key in SLUICE_KEYS.";
     return { ok: false, problem: invalid(message, "webhook", "webhook_secret_missing") };
   }
   url.hash = "";

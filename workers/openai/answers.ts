@@ -32,7 +32,7 @@ export function problemOf({ error, id, status }: Job): Problem | null {
   if (status === "cancelled")
     return { status: 409, type: "invalid_request_error", code: "job_cancelled", message: `The job ${id} was cancelled.`, param: null };
   if (status === "expired") {
-    const message = `The deadline of the job ${id} passed before it could start.`;
+    const message = `The job ${id} expired: it did not start before its deadline.`;
     return { status: 408, type: "invalid_request_error", code: "deadline_passed", message, param: null };
   }
   return error ?? { status: 500, type: "server_error", code: null, message: `The job ${id} failed.`, param: null };
@@ -40,7 +40,7 @@ export function problemOf({ error, id, status }: Job): Problem | null {
 
 /** For a caller that is about to give up while its job is still running: repeating the call finds the same job. */
 export function stillOnItsWay(job: string): Problem {
-  const message = `The job ${job} has not ended within the time that this client waits. It stays alive: send the same call again to go on waiting, or read GET /v1/jobs/${job}.`;
+  const message = `The job ${job} has not ended within this client's time-out, but it goes on. Repeat the same call to keep waiting, or read GET /v1/jobs/${job}.`;
   return { status: 429, type: "rate_limit_error", code: "job_not_finished", message, param: null };
 }
 

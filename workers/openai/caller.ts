@@ -34,7 +34,7 @@ export function callerOf(
   // A caller that names its call with an Idempotency-Key comes back for it under that name, however late.
   const onDisconnect = named("on-disconnect") ?? (headers.has("idempotency-key") ? "keep" : key.onDisconnect);
   if (onDisconnect !== "cancel" && onDisconnect !== "keep")
-    return { ok: false, problem: badParameter("x-sluice-on-disconnect is cancel or keep.", "x-sluice-on-disconnect") };
+    return { ok: false, problem: badParameter("x-sluice-on-disconnect must be cancel or keep.", "x-sluice-on-disconnect") };
   const [channel, priority, deadline] = [named("channel"), numeric(named("priority")), numeric(named("deadline"))];
   const { patience, ofRead } = patienceOf(headers);
   const since = ofRead ? read : came;

@@ -10,12 +10,12 @@ import { submitCall } from "./submit-call.ts";
 
 export async function chatCompletions(context: Context): Promise<Response> {
   const { grant, key, request } = context;
-  if (grant && !grant.actions.includes("read")) return refuse(notByToken("read the answer"));
+  if (grant && !grant.actions.includes("read")) return refuse(notByToken("make this call without the action read"));
   const came = Date.now();
   const read = await readJson(request);
   if (!read.ok) return refuse(read.problem);
   if (typeof read.value !== "object" || read.value === null || Array.isArray(read.value))
-    return refuse(invalid("The body of your request is no JSON object."));
+    return refuse(invalid("The body of your request must be a JSON object."));
   const body = read.value as Record<string, unknown>;
   const called = callerOf(request.headers, key, { came, read: Date.now() });
   if (!called.ok) return refuse(called.problem);

@@ -38,7 +38,14 @@ export async function deleteFile(context: Context): Promise<Response> {
   const found = await find(context, params.id ?? "");
   if (!found) return refuse(noSuchFile(params.id ?? ""));
   if (found.kind !== "input")
-    return refuse(invalid("What a batch wrote goes with its jobs, and cannot be deleted by itself.", "file_id", "file_not_deletable", 409));
+    return refuse(
+      invalid(
+        "A file written by a batch cannot be deleted: it is removed together with the batch's jobs.",
+        "file_id",
+        "file_not_deletable",
+        409,
+      ),
+    );
   await callArchive(env, key.tenant, LIBRARY, (stub) => stub.strike(found.file.id));
   await callArchive(env, key.tenant, found.name, (stub) => stub.remove());
   return json({ id: found.file.id, object: "file", deleted: true });
@@ -74,7 +81,7 @@ export async function find({ env, key }: Pick<Context, "env" | "key">, id: strin
 async function* uploaded({ env, key }: Context, { file, name }: Found): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < file.bytes; ) {
     const bytes = await callArchive(env, key.tenant, name, (stub) => stub.read(at));
-    if (!bytes) throw new Error("The file is gone.");
+    if (!bytes) throw new Error("The file was deleted while it was read.");
     yield bytes;
     at += bytes.length;
   }
@@ -85,7 +92,7 @@ async function* written({ env, key }: Context, name: string, kind: "output" | "e
   for (let after: number | null = 0; after !== null; ) {
     const from: number = after;
     const page = await callBatch(env, key.tenant, name, (stub) => stub.results(kind, from));
-    if (!page) throw new Error("The file is gone.");
+    if (!page) throw new Error("The file was deleted while it was read.");
     if (page.text !== "") yield encoder.encode(page.text);
     after = page.next;
   }

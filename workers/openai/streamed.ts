@@ -141,7 +141,7 @@ class Answer {
 
   /** The next attempt produces a different answer, and what was sent of this one cannot be taken back. */
   #interrupted(job: string): Promise<void> {
-    const message = `The answer broke off; what becomes of the job ${job} is read by GET /v1/jobs/${job}.`;
+    const message = `The answer broke off. The job ${job} goes on: read its result from GET /v1/jobs/${job}.`;
     return this.#refuse({ status: 502, type: "server_error", code: "stream_interrupted", message, param: null });
   }
 
@@ -154,7 +154,7 @@ class Answer {
     }
     if (this.#chunks === 0) for (const chunk of chunksOf(job.response as Json, this.#includeUsage)) await this.#chunk(chunk);
     if (!this.#ending.reached) {
-      const message = `Some of the chunks were lost; the job ${job.id} has the whole answer: read GET /v1/jobs/${job.id}.`;
+      const message = `Some chunks of the answer were lost. Read the whole answer from GET /v1/jobs/${job.id}.`;
       return this.#refuse({ status: 502, type: "server_error", code: "stream_incomplete", message, param: null });
     }
     this.over = true;

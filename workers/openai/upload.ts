@@ -47,7 +47,7 @@ class Form {
 
   fail(error?: MultipartError): void {
     const tooLarge = error?._tag === "ReachedLimit" && ["MaxTotalSize", "MaxPartSize"].includes(error.limit);
-    this.problem ??= tooLarge ? TOO_LARGE : invalid("The body is no well-formed multipart form.", null, "invalid_multipart");
+    this.problem ??= tooLarge ? TOO_LARGE : invalid("The body is not a well-formed multipart form.", null, "invalid_multipart");
   }
 
   /** The next bytes to store; null if less than a piece is there, unless it is the end. */
@@ -160,7 +160,7 @@ function parameterOf(info: PartInfo, parameter: "name" | "filename"): string | u
 function unfit({ bytes, fields, filename }: Form): Problem | null {
   const purpose = fields.get("purpose");
   if (purpose === undefined) return invalid("'purpose' is a required property", "purpose");
-  if (purpose !== "batch") return invalid(`'${purpose.slice(0, 50)}' is not a purpose that is served: batch is.`, "purpose");
+  if (purpose !== "batch") return invalid(`'${purpose.slice(0, 50)}' is not a supported purpose: use 'batch'.`, "purpose");
   if (filename === null) return invalid("'file' is a required property", "file");
   return bytes === 0 ? invalid("The file is empty.", "file", "empty_file") : null;
 }

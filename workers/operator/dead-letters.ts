@@ -19,7 +19,7 @@ export async function listDeadLetters({ env, settings, url }: Context): Promise<
   if (limit === null) return refuse(noSuchLimit(PAGE));
   const after = url.searchParams.get("after");
   const before = after === null ? null : Number(after);
-  if (before !== null && !Number.isSafeInteger(before)) return refuse(badParameter("after is the id of a dead letter.", "after"));
+  if (before !== null && !Number.isSafeInteger(before)) return refuse(badParameter("after must be the id of a dead letter.", "after"));
   const letters = await callCoordinator(env, settings.region, (stub) => stub.deadLetters(before, limit + 1));
   return json(page(letters.slice(0, limit).map(shown), letters.length > limit));
 }
@@ -35,7 +35,7 @@ export async function redrive(context: Context): Promise<Response> {
 async function again({ env, settings }: Context, id: string): Promise<object> {
   const letter = await callCoordinator(env, settings.region, (stub) => stub.deadLetterOf(id));
   const name = letter && parseJobId(letter.tenant, id);
-  if (!name) return errorBody({ ...noSuchJob(id), message: `No dead letter of a job "${id.slice(0, 200)}".` } satisfies Problem);
+  if (!name) return errorBody({ ...noSuchJob(id), message: `There is no dead letter of the job "${id.slice(0, 200)}".` } satisfies Problem);
   const address = { tenant: letter.tenant, channel: name.channel };
   const nonce = newNonce();
   const submitted = await callMailbox(env, address, (stub, repeated) => stub.redrive(id, nonce, repeated));

@@ -26,7 +26,7 @@ function metricsText(state: QueueState): string {
 function metricsOf(state: QueueState): Metric[] {
   return [
     gauge("sluice_paused", "1 while an operator has paused everything.", [{ value: Number(state.paused), labels: {} }]),
-    gauge("sluice_draining", "1 while no new jobs of anybody are taken in.", [{ value: Number(state.draining), labels: {} }]),
+    gauge("sluice_draining", "1 while new jobs are refused from every tenant.", [{ value: Number(state.draining), labels: {} }]),
     ...ofPools(state.pools),
     ...ofTenants(state.pools),
     ...ofCalls(state.pools),
@@ -46,37 +46,41 @@ function ofPools(pools: PoolState[]): Metric[] {
   return [
     gauge(
       "sluice_pool_depth",
-      "Jobs that are queued.",
+      "Queued jobs.",
       each(({ depth }) => depth),
     ),
     gauge(
       "sluice_pool_in_flight",
-      "Calls under way.",
+      "Calls in flight.",
       each(({ in_flight }) => in_flight),
     ),
     gauge(
       "sluice_pool_scheduled",
-      "Jobs whose not_before lies ahead.",
+      "Jobs whose not_before is still to come.",
       each(({ scheduled }) => scheduled),
     ),
     gauge(
       "sluice_pool_oldest_wait_seconds",
-      "How long the oldest queued job has waited.",
+      "Longest wait of a queued job.",
       each((pool) => pool.oldest_wait_seconds),
     ),
-    gauge("sluice_pool_limit", "Limits in force, a minute (rpm, tpm), a day (rpd, tpd) and at once (concurrency).", limits),
-    gauge("sluice_pool_used", "What is spent of the limits of a minute and has not refilled.", both("used")),
-    gauge("sluice_pool_free", "What may be spent of them at once.", both("free")),
-    gauge("sluice_pool_foreign_per_minute", "What others spend on the same key, as far as upstream's headers tell.", both("foreign")),
-    gauge("sluice_pool_state", "1 of the state that the pool is in.", states),
+    gauge("sluice_pool_limit", "Limits in force: per minute (rpm, tpm), per day (rpd, tpd), and concurrent calls (concurrency).", limits),
+    gauge("sluice_pool_used", "Part of the per-minute limits that is spent and has not refilled yet.", both("used")),
+    gauge("sluice_pool_free", "Part of the per-minute limits that may be spent right now.", both("free")),
+    gauge(
+      "sluice_pool_foreign_per_minute",
+      "What others spend per minute on the same key, as far as upstream's headers show.",
+      both("foreign"),
+    ),
+    gauge("sluice_pool_state", "1 for the state that the pool is in, 0 for the others.", states),
     gauge(
       "sluice_pool_share",
-      "Part of the rate that may be used.",
+      "Fraction of the pool's rate that may be used.",
       each(({ condition }) => condition.share),
     ),
     gauge(
       "sluice_pool_draining",
-      "1 while no new jobs of the pool are taken in.",
+      "1 while new jobs of the pool are refused.",
       each(({ draining }) => Number(draining)),
     ),
   ];
@@ -88,17 +92,17 @@ function ofTenants(pools: PoolState[]): Metric[] {
   return [
     gauge(
       "sluice_tenant_depth",
-      "Jobs of the tenant that are queued.",
+      "Queued jobs of the tenant.",
       each(({ depth }) => depth),
     ),
     gauge(
       "sluice_tenant_in_flight",
-      "Calls of the tenant under way.",
+      "Calls in flight of the tenant.",
       each(({ in_flight }) => in_flight),
     ),
     gauge(
       "sluice_tenant_oldest_wait_seconds",
-      "How long its oldest queued job has waited.",
+      "Longest wait of a queued job of the tenant.",
       each((tenant) => tenant.oldest_wait_seconds),
     ),
   ];
@@ -117,11 +121,15 @@ function ofCalls(pools: PoolState[]): Metric[] {
   const doubts = (value: "unknown_outcomes" | "possible_duplicates" | "possible_duplicate_tokens") =>
     pools.flatMap(({ doubts, id }) => doubts.tenants.map((tenant) => ({ value: tenant[value], labels: { pool: id, tenant: tenant.id } })));
   return [
-    counter("sluice_calls_ended_total", "Upstream calls that have ended, by how.", ended),
-    counter("sluice_call_tokens_total", "What answered calls had reserved, what they used, and what went beyond.", tokens),
-    counter("sluice_unknown_outcomes_total", "Calls of which nobody knows how they ended.", doubts("unknown_outcomes")),
-    counter("sluice_possible_duplicates_total", "Those of them that were made again.", doubts("possible_duplicates")),
-    counter("sluice_possible_duplicate_tokens_total", "What those reserved.", doubts("possible_duplicate_tokens")),
+    counter("sluice_calls_ended_total", "Upstream calls that have ended, by outcome.", ended),
+    counter("sluice_call_tokens_total", "Tokens of answered calls: reserved, used, and used beyond the reservation.", tokens),
+    counter("sluice_unknown_outcomes_total", "Calls whose outcome is unknown.", doubts("unknown_outcomes")),
+    counter("sluice_possible_duplicates_total", "Calls of unknown outcome that were repeated.", doubts("possible_duplicates")),
+    counter(
+      "sluice_possible_duplicate_tokens_total",
+      "Tokens reserved by calls that were repeated after an unknown outcome.",
+      doubts("possible_duplicate_tokens"),
+    ),
   ];
 }
 

@@ -37,7 +37,7 @@ const foreignStream = z
     for_seconds: seconds.optional(),
     other_project: z.boolean().default(false),
   })
-  .refine(({ on_seconds, off_seconds }) => off_seconds === 0 || on_seconds >= 1, "off_seconds needs on_seconds of 1 at least");
+  .refine(({ on_seconds, off_seconds }) => off_seconds === 0 || on_seconds >= 1, "off_seconds requires on_seconds to be at least 1");
 
 const growthRule = z.strictObject({
   above_tpm: z.number().positive().default(1_000_000),
