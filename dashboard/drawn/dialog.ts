@@ -63,9 +63,9 @@ export function confirmOrder(order: Order, desk: Desk, judge: Judge = () => ({ o
 }
 
 function foretold({ request, words }: Forecast, desk: Desk): HTMLLIElement {
-  const node = el("li", { role: "status" }, "Reckoning what it does to the jobs that wait…");
+  const node = el("li", { role: "status" }, "Predicting the effect on the waiting jobs…");
   desk.ask(request).then((answer) => {
-    write(node, answer.ok ? words(answer.value) : `What it does to the jobs that wait is not known: ${answer.message}`);
+    write(node, answer.ok ? words(answer.value) : `The effect on the waiting jobs is not known: ${answer.message}`);
   });
   return node;
 }

@@ -23,14 +23,14 @@ export function openForm({ id, kind, overrides, values }: Tuned, desk: Desk, abo
       inputs.find(({ key }) => key === said.field)?.input.focus();
       return complain(said.complaint);
     }
-    if (Object.keys(said.set).length === 0) return complain("Nothing is written in: all would stay as it is.");
+    if (Object.keys(said.set).length === 0) return complain("Enter at least one value: nothing would change.");
     confirmOrder(setOrder(kind, id, values, said.set), desk);
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     read();
   });
-  const hint = el("p", { class: "hint" }, "An empty field stays as it is; in grey is what is in force.");
+  const hint = el("p", { class: "hint" }, "Empty fields keep their value. The current values are shown in grey.");
   // A submit button, so that Enter in a field presses it.
   const buttons = [el("button", { type: "submit", form: FORM, class: "strong" }, "Set…")];
   const settings = settingsOf(fields, overrides);

@@ -21,7 +21,7 @@ export function letters(desk: Desk): () => void {
     load();
   };
   byId("letters-levers").append(
-    button("Look again", () => load()),
+    button("Refresh", () => load()),
     older,
   );
   older.hidden = true;
@@ -37,7 +37,7 @@ export function letters(desk: Desk): () => void {
     known = last ? [...known, ...data] : data;
     list.fill(known);
     older.hidden = !has_more;
-    write(said, known.length === 0 ? "None: no job failed." : "");
+    write(said, known.length === 0 ? "None: no job has failed." : "");
     said.hidden = known.length > 0;
   }
   return () => {

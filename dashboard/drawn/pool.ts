@@ -101,7 +101,7 @@ function tenantTable(manage: (tenant: string) => void): { node: HTMLElement; fil
     fill: (shown, more) => {
       node.hidden = shown.length === 0;
       rows.fill(shown);
-      writeOrHide(rest, more > 0 ? `and ${more} more tenants, which have less here` : null);
+      writeOrHide(rest, more > 0 ? `and ${more} more tenants with fewer jobs and calls here` : null);
     },
   };
 }

@@ -35,7 +35,7 @@ export function queueDrawing(acts: PoolActs): (state: QueueState, isFresh: boole
       let shown = "";
       const words = el("span");
       const reset = button("Reset…", () => acts.reset(id, shown), { "aria-label": `Reset pool ${name}` });
-      const node = el("li", {}, `Pool ${name}, configured no more: `, words, " ", reset);
+      const node = el("li", {}, `Pool ${name}, no longer configured: `, words, " ", reset);
       return {
         node,
         fill: (pool) => {

@@ -25,7 +25,7 @@ export async function openTenant({ held, id }: Chosen, asked: Promise<Answer>, a
   }
   const { max_queued, overrides, queued, rpm, tpm, weight } = answer.value as TenantState;
   const numbers = el("dl", { class: "figures" });
-  figures(numbers)([{ label: "Jobs that have not ended, in all pools", value: count(queued) }]);
+  figures(numbers)([{ label: "Unfinished jobs in all pools", value: count(queued) }]);
   const words = el("p", { class: "overrides" });
   writeOrHide(words, held);
   const levers = (["Pause", "Drain", "Resume"] as const).map((label) =>

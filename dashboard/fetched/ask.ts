@@ -19,8 +19,8 @@ export async function ask(key: string, { body, method, path }: Request, fetcher:
   } catch (error) {
     const late = error instanceof Error && error.name === "TimeoutError";
     const message = late
-      ? `No answer came within ${PATIENCE_MS / 1_000} seconds. It may have been done all the same.`
-      : "The service cannot be reached. If the question arrived, it was done all the same.";
+      ? `No answer came within ${PATIENCE_MS / 1_000} seconds. The request may still have taken effect.`
+      : "The service cannot be reached. If the request arrived, it took effect all the same.";
     return { ok: false, status: 0, message };
   }
 }

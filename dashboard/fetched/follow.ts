@@ -52,8 +52,8 @@ async function once(key: string, told: Told, signal: AbortSignal, world: World):
     await read(response, told, heard);
     return { state: "reconnecting", why: "the service ended the connection" };
   } catch (error) {
-    if (error instanceof Unreadable) return { state: "reconnecting", why: "what the service tells cannot be read; load this page again" };
-    return { state: "reconnecting", why: silence.signal.aborted ? "the service fell silent" : "the service cannot be reached" };
+    if (error instanceof Unreadable) return { state: "reconnecting", why: "the service's data cannot be read; reload this page" };
+    return { state: "reconnecting", why: silence.signal.aborted ? "the service stopped sending data" : "the service cannot be reached" };
   } finally {
     clearTimeout(timer);
   }

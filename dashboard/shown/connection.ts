@@ -31,6 +31,6 @@ export function connectionView(connection: Connection, heardAt: number | null, n
 /** Tells whoever gave a key why it was not accepted. */
 export function refusalOf({ message, status }: { status: number; message: string }): string {
   if (status === 401) return "The service does not know this key.";
-  if (status === 403) return "The service knows this key, but it may not operate: use one with the role operate.";
+  if (status === 403) return "This key does not have the role operate: use one that does.";
   return message;
 }

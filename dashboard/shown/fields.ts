@@ -10,18 +10,18 @@ export type Values = Record<string, number | null | undefined>;
 export type Read = { ok: true; set: Record<string, number | null> } | { ok: false; field: string; complaint: string };
 
 const POOL: readonly ({ key: keyof PoolTuning } & Field)[] = [
-  { key: "rpm", label: "Requests a minute", none: null, whole: false },
-  { key: "tpm", label: "Tokens a minute", none: null, whole: false },
-  { key: "rpd", label: "Requests a day", none: "none", whole: false },
-  { key: "tpd", label: "Tokens a day", none: "none", whole: false },
-  { key: "concurrency", label: "Calls at once", none: "none", whole: true },
-  { key: "burst_seconds", label: "Seconds of the rate that may go at once", none: "learned", whole: false },
+  { key: "rpm", label: "Requests per minute", none: null, whole: false },
+  { key: "tpm", label: "Tokens per minute", none: null, whole: false },
+  { key: "rpd", label: "Requests per day", none: "none", whole: false },
+  { key: "tpd", label: "Tokens per day", none: "none", whole: false },
+  { key: "concurrency", label: "Concurrent calls", none: "none", whole: true },
+  { key: "burst_seconds", label: "Burst (seconds of the rate)", none: "learned", whole: false },
 ];
 const TENANT: readonly ({ key: keyof TenantTuning } & Field)[] = [
   { key: "weight", label: "Weight", none: null, whole: false },
-  { key: "rpm", label: "Requests a minute", none: "none", whole: false },
-  { key: "tpm", label: "Tokens a minute", none: "none", whole: false },
-  { key: "max_queued", label: "Jobs that may wait", none: "none", whole: true },
+  { key: "rpm", label: "Requests per minute", none: "none", whole: false },
+  { key: "tpm", label: "Tokens per minute", none: "none", whole: false },
+  { key: "max_queued", label: "Most waiting jobs", none: "none", whole: true },
 ];
 export const FIELDS: Record<Kind, readonly Field[]> = { pool: POOL, tenant: TENANT };
 
@@ -47,7 +47,7 @@ export function readFields(fields: readonly Field[], texts: Record<string, strin
     const value = field.none !== null && text === field.none ? null : numberIn(text);
     if (value !== null && (!(value > 0) || (field.whole && !Number.isInteger(value)))) {
       const or = field.none === null ? "" : `, or "${field.none}"`;
-      return { ok: false, field: field.key, complaint: `${field.label}: give a ${field.whole ? "whole " : ""}number above 0${or}.` };
+      return { ok: false, field: field.key, complaint: `${field.label}: enter a ${field.whole ? "whole " : ""}number above 0${or}.` };
     }
     set[field.key] = value;
   }

@@ -23,7 +23,7 @@ function wordsOf(kind: Kind, id: string, { pools }: Simulated): string {
     kind === "pool"
       ? pools.filter((pool) => pool.id === id && pool.depth > 0)
       : pools.flatMap(({ tenants }) => tenants.filter((each) => each.id === id));
-  if (waits.length === 0) return `Nothing of this ${kind} waits now.`;
+  if (waits.length === 0) return `No job of this ${kind} is waiting.`;
   const [before, after] = (["as_is", "simulated"] as const).map((of) => duration(Math.max(...waits.map((each) => each[of].last))));
-  return `Its jobs that wait would all have started in about ${after}; as it is, in about ${before}. That is reckoned as if nothing more came and nothing stood still.`;
+  return `All waiting jobs would have started in about ${after}; with the current settings, in about ${before}. This assumes that no more jobs come and that nothing is paused or halted.`;
 }

@@ -43,6 +43,6 @@ export class History {
       path += `${at === before + 1 ? "L" : "M"}${at - first} ${Number(y.toFixed(1))}h1`;
       before = at;
     }
-    return { path, words: `most ${count(most)}` };
+    return { path, words: `max ${count(most)}` };
   }
 }

@@ -28,5 +28,5 @@ export function letterView({ attempts, error, failed_at, id, job, pool, tenant }
 export function redriven(answer: unknown): { ok: true; words: string } | { ok: false; words: string } {
   const [first] = (answer as { data?: ({ id?: string; error?: { message: string } | null } | undefined)[] }).data ?? [];
   if (first?.id) return { ok: true, words: `The new job is ${name(first.id)}.` };
-  return { ok: false, words: first?.error ? name(first.error.message) : "The service did not say what became of it." };
+  return { ok: false, words: first?.error ? name(first.error.message) : "The service did not say whether the job was submitted." };
 }

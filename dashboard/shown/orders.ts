@@ -10,7 +10,7 @@ export type Request = { method: "GET" | "POST" | "PATCH"; path: string; body?: o
 export type Order = { title: string; says: string[]; forecast: Forecast | null; verb: string; done: string; request: Request };
 
 const VERBS: Record<Lever, string> = { pause: "Pause", drain: "Drain", resume: "Resume" };
-const DONE: Record<Lever, string> = { pause: "is paused", drain: "is draining", resume: "goes on" };
+const DONE: Record<Lever, string> = { pause: "is paused", drain: "is draining", resume: "is resumed" };
 
 export function leverOrder(lever: Lever, scope: Scope, state: QueueState): Order {
   const what = scope.kind === "all" ? "everything" : `${scope.kind} ${name(scope.id)}`;
@@ -42,42 +42,42 @@ const OF: Record<Scope["kind"], string> = { all: "", pool: " of this pool", tena
 
 const SAYS: Record<Lever, (scope: Scope, counts: Counts, state: QueueState) => string[]> = {
   pause: ({ kind }, { depth, in_flight }) => [
-    `No call${OF[kind]} starts any more. ${counted(in_flight, "call")} under way ${in_flight === 1 ? "goes" : "go"} on.`,
-    `${counted(depth, "job")} that ${depth === 1 ? "is" : "are"} queued ${depth === 1 ? "keeps its place" : "keep their places"}, and new jobs are taken in. Deadlines count as ever.`,
-    "It lasts through restarts and deployments, until somebody resumes it.",
+    `No new calls${OF[kind]} start. ${counted(in_flight, "call")} in flight ${in_flight === 1 ? "goes" : "go"} on.`,
+    `${counted(depth, "queued job")} ${depth === 1 ? "keeps its place" : "keep their places"}, and new jobs are accepted. Deadlines still apply.`,
+    "The pause outlasts restarts and deployments, until somebody resumes.",
   ],
   drain: ({ kind }, { depth, in_flight, scheduled }) => [
-    `New jobs${OF[kind]} are refused (503, draining). Batches that are at work wait.`,
-    `What is in goes on: ${[counted(depth, "job"), "queued,", counted(in_flight, "call"), "in flight"].join(" ")}${scheduled === null ? "" : `, ${counted(scheduled, "job")} scheduled`}.`,
-    "It lasts until somebody resumes it.",
+    `New jobs${OF[kind]} are refused (503, draining). Running batches wait.`,
+    `Accepted jobs go on: ${[counted(depth, "job"), "queued,", counted(in_flight, "call"), "in flight"].join(" ")}${scheduled === null ? "" : `, ${counted(scheduled, "job")} scheduled`}.`,
+    "The drain lasts until somebody resumes.",
   ],
   resume: ({ kind }, _, state) => RESUMES[kind](state),
 };
 
-const LEARNED = "lowered limits, what others spend, how much may go at once. The next answer may teach it again.";
+const LEARNED = "lowered limits, what others spend, how much may be spent at once. The next answer may teach it again.";
 
 const RESUMES: Record<Scope["kind"], (state: QueueState) => string[]> = {
   all: () => [
-    "Every pause and every drain ends, of everything, of each pool and of each tenant.",
-    "Halts, open breakers and cuts after a slow_down are lifted in all pools. If the cause is still there, calls are refused again.",
-    `What upstream's headers taught is forgotten: ${LEARNED}`,
+    "All pauses and drains end: the general ones and those of each pool and tenant.",
+    "In all pools, halts, open circuit breakers and rate cuts after a slow_down are lifted. If the cause is still there, calls will be refused again.",
+    `What was learned from upstream's headers is forgotten: ${LEARNED}`,
   ],
   pool: ({ draining, paused }) => [
-    "The pool's pause, drain, halt, open breaker and cut after a slow_down end. If the cause is still there, its calls are refused again.",
-    `What upstream's headers taught of it is forgotten: ${LEARNED}`,
-    ...(paused ? ["Everything is paused: nothing of the pool starts until everything is resumed."] : []),
+    "The pool's pause, drain, halt, open circuit breaker and rate cut after a slow_down are lifted. If the cause is still there, its calls will be refused again.",
+    `What was learned about it from upstream's headers is forgotten: ${LEARNED}`,
+    ...(paused ? ["Everything is paused: none of the pool's jobs start until everything is resumed."] : []),
     ...(draining ? ["Everything is draining: new jobs are refused until everything is resumed."] : []),
   ],
   tenant: ({ draining, paused }) => [
-    "The tenant's pause and drain end: its jobs start in their turn, and new ones are taken in.",
-    ...(paused ? ["Everything is paused: nothing of it starts until everything is resumed."] : []),
+    "The tenant's pause and drain end: its jobs start in their turn, and new ones are accepted.",
+    ...(paused ? ["Everything is paused: none of its jobs start until everything is resumed."] : []),
     ...(draining ? ["Everything is draining: new jobs are refused until everything is resumed."] : []),
   ],
 };
 
 const KEPT = [
-  "The coordinator begins anew with it: calls under way go on, what was spent stays spent, and nothing that waits loses its place.",
-  "It holds through restarts and deployments, until it is set otherwise or reset.",
+  "The coordinator restarts with the new values: calls in flight go on, what was spent stays spent, and waiting jobs keep their places.",
+  "The new values outlast restarts and deployments, until they are changed or reset.",
 ];
 
 /** `before`: what is in force. */
@@ -89,7 +89,7 @@ export function setOrder(kind: Kind, id: string, before: Values, set: Record<str
       return `${field.label}: ${old === undefined ? "" : `${wordOf(field, old)} → `}${wordOf(field, set[field.key]!)}.`;
     });
   const [tpm, lower] = [before.tpm ?? Number.POSITIVE_INFINITY, set.tpm ?? Number.POSITIVE_INFINITY];
-  if (kind === "pool" && lower < tpm) changes.push("Jobs that are too large for fewer tokens a minute stand aside until it is raised.");
+  if (kind === "pool" && lower < tpm) changes.push("Jobs that are too large for the lower token limit wait until it is raised.");
   const title = `Set the limits of ${kind} ${name(id)}?`;
   return {
     title,
@@ -105,10 +105,10 @@ export function setOrder(kind: Kind, id: string, before: Values, set: Record<str
 export function resetOrder(kind: Kind, id: string, settings: string): Order {
   return {
     title: `Reset ${kind} ${name(id)}?`,
-    says: [`What is taken back was ${settings}.`, "All is as configured again.", KEPT[0]!],
+    says: [`This removes what was ${settings}.`, "The configured values apply again.", KEPT[0]!],
     forecast: null,
     verb: "Reset",
-    done: `${kind === "pool" ? "Pool" : "Tenant"} ${name(id)} is as configured.`,
+    done: `${kind === "pool" ? "Pool" : "Tenant"} ${name(id)} has its configured values again.`,
     request: patch(kind, id, { reset: true }),
   };
 }
@@ -130,7 +130,7 @@ export function redriveOrder({ job, tenant }: { job: string; tenant: string }): 
     title: "Redrive this job?",
     says: [
       `The request of ${name(job)} is submitted again, as a new job of tenant ${name(tenant)} in the same channel; it may cost as much again. A deadline that has passed is left out.`,
-      "The job that failed stays as it is, and this dead letter is gone.",
+      "The failed job is not changed, and this dead letter is removed.",
     ],
     forecast: null,
     verb: "Redrive",

@@ -65,11 +65,11 @@ function barsOf({ free, in_flight, limits, overrides, used, used_day }: PoolStat
       : [{ label, part: Math.min(1, spent / limit), words: `${count(spent)} of ${count(limit)}`, set: key in overrides }];
   };
   return [
-    ofMinute("Requests a minute", "rpm", used.requests, free.requests),
-    ofMinute("Tokens a minute", "tpm", used.tokens, free.tokens),
-    ...ofLimit("Requests a day", "rpd", used_day.requests),
-    ...ofLimit("Tokens a day", "tpd", used_day.tokens),
-    ...ofLimit("Calls at once", "concurrency", in_flight),
+    ofMinute("Requests per minute", "rpm", used.requests, free.requests),
+    ofMinute("Tokens per minute", "tpm", used.tokens, free.tokens),
+    ...ofLimit("Requests per day", "rpd", used_day.requests),
+    ...ofLimit("Tokens per day", "tpd", used_day.tokens),
+    ...ofLimit("Concurrent calls", "concurrency", in_flight),
   ];
 }
 
@@ -78,39 +78,35 @@ function notesOf({ burst_seconds, ended, estimates, foreign }: PoolState): strin
   const { requests, tokens } = burst_seconds;
   const [burst, same] = [Math.round(requests), Math.round(requests) === Math.round(tokens)];
   notes.push(
-    `At once may go: ${same ? `${duration(burst)} of the rate` : `${duration(burst)} of the requests' rate, ${duration(Math.round(tokens))} of the tokens'`}.`,
+    `May be spent at once: ${same ? `${duration(burst)} of the rate` : `${duration(burst)} of the requests' rate, ${duration(Math.round(tokens))} of the tokens'`}.`,
   );
   if (foreign.requests >= 1 || foreign.tokens >= 1) {
     notes.push(
-      `Others on the same key spend about ${counted(Math.round(foreign.requests), "request")} and ${counted(Math.round(foreign.tokens), "token")} a minute.`,
+      `Others on the same key spend about ${counted(Math.round(foreign.requests), "request")} and ${counted(Math.round(foreign.tokens), "token")} per minute.`,
     );
   }
   const ends = Object.entries(ended).filter(([, times]) => times > 0);
   if (ends.length > 0)
-    notes.push(
-      `Calls that ended: ${ends.map(([kind, times]) => `${count(times)} ${ENDED[kind] ?? kind.replaceAll("_", " ")}`).join(", ")}.`,
-    );
+    notes.push(`Ended calls: ${ends.map(([kind, times]) => `${count(times)} ${ENDED[kind] ?? kind.replaceAll("_", " ")}`).join(", ")}.`);
   if (estimates.reserved_tokens > 0) {
-    const exceeded = estimates.exceeded > 0 ? `; ${count(estimates.exceeded)} used more than that` : "";
-    notes.push(
-      `Answered calls used ${percent(estimates.used_tokens / estimates.reserved_tokens)} of the tokens that they reserved${exceeded}.`,
-    );
+    const exceeded = estimates.exceeded > 0 ? `; ${count(estimates.exceeded)} used more than they reserved` : "";
+    notes.push(`Answered calls used ${percent(estimates.used_tokens / estimates.reserved_tokens)} of the tokens they reserved${exceeded}.`);
   }
   return notes;
 }
 
 const ENDED: Record<string, string> = {
   committed: "answered",
-  rate_limited: "refused for the rate (429)",
+  rate_limited: "refused by the rate limit (429)",
   no_capacity: "found no capacity",
-  slow_down: "were told to slow down",
-  halted: "refused for key or bill",
-  region: "refused for the region",
-  retryable: "failed, to be tried again",
+  slow_down: "told to slow down",
+  halted: "refused because of the key or billing",
+  region: "refused because of the region",
+  retryable: "failed, to be retried",
   fatal: "failed for good",
-  void: "never left",
-  late: "were too late to leave",
-  aborted: "broken off",
+  void: "never sent",
+  late: "too late to be sent",
+  aborted: "aborted",
 };
 
 function doubtsOf({ doubts }: PoolState): string | null {
@@ -118,7 +114,7 @@ function doubtsOf({ doubts }: PoolState): string | null {
   if (unknown_outcomes + possible_duplicates === 0) return null;
   const again =
     possible_duplicates > 0
-      ? `, ${count(possible_duplicates)} made again: up to ${counted(possible_duplicate_tokens, "token")} may have been paid for twice`
+      ? `, ${count(possible_duplicates)} of them repeated: up to ${counted(possible_duplicate_tokens, "token")} may have been paid for twice`
       : "";
   const of = tenants.length > 0 ? ` (${listed(tenants.slice(0, 5).map(({ id }) => name(id)))}${tenants.length > 5 ? " …" : ""})` : "";
   return `${counted(unknown_outcomes, "call")} of unknown outcome${again}${of}.`;

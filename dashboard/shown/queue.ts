@@ -58,8 +58,8 @@ function titleOf(state: QueueState, [troubled]: PoolView[], depth: number): stri
 
 function heldOf(state: QueueState, troubled: PoolView[]): string[] {
   const held: string[] = [];
-  if (state.paused) held.push("Everything is paused by an operator: no call starts. Jobs are still taken in.");
-  if (state.draining) held.push("Everything is draining: new jobs are refused. What is in goes on.");
+  if (state.paused) held.push("Everything is paused by an operator: no calls start. Jobs are still accepted.");
+  if (state.draining) held.push("Everything is draining: new jobs are refused. Accepted jobs go on.");
   for (const { condition, name } of troubled)
     held.push(`Pool ${name} is ${condition.state === "open" ? "cut off: upstream is down" : condition.state}.`);
   if (!state.paused)

@@ -33,8 +33,8 @@ export function heldTenants(state: Held): HeldTenant[] {
   const ids = new Set([...state.paused_tenants, ...state.draining_tenants, ...Object.keys(state.overrides.tenants)]);
   return [...ids].sort().map((id) => {
     const words = [
-      state.paused_tenants.includes(id) && "paused: none of its jobs starts",
-      state.draining_tenants.includes(id) && "draining: no new jobs of it are taken in",
+      state.paused_tenants.includes(id) && "paused: none of its jobs start",
+      state.draining_tenants.includes(id) && "draining: its new jobs are refused",
       settingsOf(FIELDS.tenant, overridesOf(id, state)),
     ];
     return { id, name: name(id), words: words.filter((each) => typeof each === "string").join("; ") };

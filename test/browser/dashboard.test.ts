@@ -44,13 +44,13 @@ test("an operator enters a key, sees the queue change, pauses and resumes a pool
   await enter(page, "sk-nobody");
   await told(page, "The service does not know this key.");
   await enter(page, "sk-dev-alice");
-  await told(page, "The service knows this key, but it may not operate: use one with the role operate.");
+  await told(page, "This key does not have the role operate: use one that does.");
   await enter(page, OPERATOR);
   await shows(page, "gpt-5-mini", /normal.*Queued0/);
   await told(page, "Live");
 
   await press(page, "Pause pool gpt-5-mini");
-  await page.getByText("No call of this pool starts any more.").waitFor();
+  await page.getByText("No new calls of this pool start.").waitFor();
   // Enter, pressed too early, cancels.
   await page.keyboard.press("Enter");
   await page.getByRole("dialog").waitFor({ state: "hidden" });
@@ -77,16 +77,16 @@ test("an operator enters a key, sees the queue change, pauses and resumes a pool
   await shows(page, "gpt-5-mini", /normal.*Queued0/);
 
   await press(page, "Limits pool gpt-5-mini");
-  const rpm = page.getByRole("textbox", { name: "Requests a minute" });
+  const rpm = page.getByRole("textbox", { name: "Requests per minute" });
   await rpm.fill("many");
   await page.keyboard.press("Enter");
-  await told(page, "Requests a minute: give a number above 0.");
+  await told(page, "Requests per minute: enter a number above 0.");
   await rpm.fill("4,321");
   await page.keyboard.press("Enter");
-  await told(page, "Requests a minute: 10,000 → 4,321.");
-  await told(page, "Nothing of this pool waits now.");
+  await told(page, "Requests per minute: 10,000 → 4,321.");
+  await told(page, "No job of this pool is waiting.");
   await press(page, "Set");
-  await shows(page, "gpt-5-mini", /of 4,321.*set by an operator: requests a minute 4,321/);
+  await shows(page, "gpt-5-mini", /of 4,321.*set by an operator: requests per minute 4,321/);
   const set = await fetch(`${service.url}/v1/pools/gpt-5-mini`, { headers: { authorization: `Bearer ${OPERATOR}` } });
   expect(await set.json()).toMatchObject({ limits: { rpm: 4_321 }, overrides: { rpm: 4_321 } });
 
@@ -119,7 +119,7 @@ test("a tenant that is held and weighs more -> is shown so, and let go again", a
   await dialog.getByLabel("Weight").fill("2.5");
   await page.keyboard.press("Enter");
   await dialog.getByRole("button", { name: "Set" }).click();
-  await told(page, "paused: none of its jobs starts; set by an operator: weight 2.5");
+  await told(page, "paused: none of its jobs start; set by an operator: weight 2.5");
   await press(page, "Resume everything");
   await dialog.getByRole("button", { name: "Resume everything" }).click();
   await told(page, "set by an operator: weight 2.5");
@@ -186,7 +186,7 @@ test("names and messages that are markup -> are shown as they are written, and d
   await page.getByRole("heading", { name: `Limits of pool ${hostile}` }).waitFor();
   await page.keyboard.press("Escape");
 
-  await press(page, "Look again");
+  await press(page, "Refresh");
   const letter = page.getByRole("listitem").filter({ hasText: `<i>code</i>: ${MARKUP}` });
   await letter.getByRole("button").click();
   await press(page, "Redrive");

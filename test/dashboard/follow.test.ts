@@ -100,7 +100,7 @@ it("silence beyond the service's own heartbeat -> the connection is dead, and ma
   await vi.advanceTimersByTimeAsync(SILENCE_MS - 1);
   expect(told.at(-1)).toBe("live");
   await vi.advanceTimersByTimeAsync(1);
-  expect(told.at(-1)).toBe("reconnecting: the service fell silent");
+  expect(told.at(-1)).toBe("reconnecting: the service stopped sending data");
   leave();
   await over;
 });
@@ -110,7 +110,7 @@ it("what comes is no state that the page knows, as after a deployment -> says so
   await settled();
   lines[0]!.say('event: queue\ndata: {"object":"queue"\n\n');
   await settled();
-  expect(told.at(-1)).toBe("reconnecting: what the service tells cannot be read; load this page again");
+  expect(told.at(-1)).toBe("reconnecting: the service's data cannot be read; reload this page");
   leave();
   await over;
 });

@@ -24,28 +24,28 @@ describe("a lever", () => {
   it("pause -> counts what goes on and what waits", () => {
     const { done, says, title } = leverOrder("pause", { kind: "all" }, state);
     expect([title, done]).toEqual(["Pause everything?", "Everything is paused."]);
-    expect(says[0]).toBe("No call starts any more. 3 calls under way go on.");
-    expect(says[1]).toMatch(/^10 jobs that are queued keep their places, and new jobs are taken in\./);
+    expect(says[0]).toBe("No new calls start. 3 calls in flight go on.");
+    expect(says[1]).toMatch(/^10 queued jobs keep their places, and new jobs are accepted\./);
     expect(leverOrder("pause", { kind: "pool", id: "p" }, state).says[0]).toBe(
-      "No call of this pool starts any more. 1 call under way goes on.",
+      "No new calls of this pool start. 1 call in flight goes on.",
     );
   });
 
   it("drain -> new jobs are refused, and of a tenant nobody counts what is scheduled", () => {
     expect(leverOrder("drain", { kind: "all" }, state).says[1]).toBe(
-      "What is in goes on: 10 jobs queued, 3 calls in flight, 2 jobs scheduled.",
+      "Accepted jobs go on: 10 jobs queued, 3 calls in flight, 2 jobs scheduled.",
     );
     const { says } = leverOrder("drain", { kind: "tenant", id: "alice" }, state);
     expect(says.slice(0, 2)).toEqual([
-      "New jobs of this tenant are refused (503, draining). Batches that are at work wait.",
-      "What is in goes on: 4 jobs queued, 3 calls in flight.",
+      "New jobs of this tenant are refused (503, draining). Running batches wait.",
+      "Accepted jobs go on: 4 jobs queued, 3 calls in flight.",
     ]);
   });
 
   it("resume of a pool while everything is paused -> says that this is not enough", () => {
     expect(leverOrder("resume", { kind: "pool", id: "p" }, state).says.join(" ")).not.toContain("Everything");
     const { says } = leverOrder("resume", { kind: "pool", id: "p" }, { ...state, paused: true });
-    expect(says.at(-1)).toBe("Everything is paused: nothing of the pool starts until everything is resumed.");
+    expect(says.at(-1)).toBe("Everything is paused: none of the pool's jobs start until everything is resumed.");
   });
 });
 
@@ -53,18 +53,18 @@ describe("limits", () => {
   it("to be set -> each is shown as it is and as it will be", () => {
     const order = setOrder("pool", "p", { rpm: 500, concurrency: null }, { rpm: 300, concurrency: 20, burst_seconds: null });
     expect(order.says.slice(0, 3)).toEqual([
-      "Requests a minute: 500 → 300.",
-      "Calls at once: none → 20.",
-      "Seconds of the rate that may go at once: learned.",
+      "Requests per minute: 500 → 300.",
+      "Concurrent calls: none → 20.",
+      "Burst (seconds of the rate): learned.",
     ]);
     expect(order.request).toEqual({ method: "PATCH", path: "/v1/pools/p", body: { rpm: 300, concurrency: 20, burst_seconds: null } });
   });
 
   it("fewer tokens a minute -> what is too large for them waits", () => {
     const says = (before: number | null, tpm: number | null) => setOrder("pool", "p", { tpm: before }, { tpm }).says.join(" ");
-    expect(says(500, 100)).toContain("stand aside until it is raised");
-    expect(says(500, 900)).not.toContain("stand aside");
-    expect(setOrder("pool", "p", { rpm: 5 }, { rpm: 1 }).says.join(" ")).not.toContain("stand aside");
+    expect(says(500, 100)).toContain("wait until it is raised");
+    expect(says(500, 900)).not.toContain("wait until it is raised");
+    expect(setOrder("pool", "p", { rpm: 5 }, { rpm: 1 }).says.join(" ")).not.toContain("wait until it is raised");
   });
 
   it("to be set -> the service is asked what they would do to what waits, where they do anything", () => {
@@ -82,14 +82,14 @@ describe("limits", () => {
       },
     ];
     expect(forecast!.words({ pools })).toMatch(
-      /^Its jobs that wait would all have started in about 1 h 1 min; as it is, in about 2 min 5 s\./,
+      /^All waiting jobs would have started in about 1 h 1 min; with the current settings, in about 2 min 5 s\./,
     );
-    expect(forecast!.words({ pools: [{ ...pools[0], depth: 0 }] })).toBe("Nothing of this pool waits now.");
+    expect(forecast!.words({ pools: [{ ...pools[0], depth: 0 }] })).toBe("No job of this pool is waiting.");
     // For a tenant: across all pools.
     const ofTenant = setOrder("tenant", "a", {}, { weight: 2, max_queued: 5 }).forecast!;
     expect(ofTenant.request.body).toEqual({ tenants: { a: { weight: 2 } } });
-    expect(ofTenant.words({ pools })).toMatch(/in about 20 s; as it is, in about 30 s\./);
-    expect(ofTenant.words({ pools: [] })).toBe("Nothing of this tenant waits now.");
+    expect(ofTenant.words({ pools })).toMatch(/in about 20 s; with the current settings, in about 30 s\./);
+    expect(ofTenant.words({ pools: [] })).toBe("No job of this tenant is waiting.");
     expect(setOrder("tenant", "a", {}, { max_queued: 5 }).forecast).toBeNull();
   });
 
@@ -116,7 +116,7 @@ describe("limits", () => {
       expect(readFields(FIELDS.pool, { rpm: text })).toEqual({
         ok: false,
         field: "rpm",
-        complaint: "Requests a minute: give a number above 0.",
+        complaint: "Requests per minute: enter a number above 0.",
       });
     }
     expect(readFields(FIELDS.tenant, { max_queued: "1.5" })).toMatchObject({

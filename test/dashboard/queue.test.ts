@@ -21,7 +21,7 @@ describe("a pool", () => {
 
   it("has spent part of what may go at once -> its bar is that part, whatever the limit of a minute", () => {
     const [requests, tokens] = viewOf({ used: { requests: 2, tokens: 0 }, free: { requests: 6, tokens: 3_333 } }).bars;
-    expect(requests).toEqual({ label: "Requests a minute", part: 0.25, words: "2 used, 6 free of 500", set: false });
+    expect(requests).toEqual({ label: "Requests per minute", part: 0.25, words: "2 used, 6 free of 500", set: false });
     expect(tokens).toMatchObject({ part: 0, words: "0 used, 3,333 free of 200,000" });
   });
 
@@ -34,29 +34,27 @@ describe("a pool", () => {
     const limits = { rpm: 500, tpm: 200_000, rpd: 10_000, tpd: null, concurrency: 20 };
     const { bars } = viewOf({ in_flight: 25, limits, used_day: { requests: 2_500, tokens: 0 } });
     expect(bars.slice(2)).toEqual([
-      { label: "Requests a day", part: 0.25, words: "2,500 of 10,000", set: false },
-      { label: "Calls at once", part: 1, words: "25 of 20", set: false },
+      { label: "Requests per day", part: 0.25, words: "2,500 of 10,000", set: false },
+      { label: "Concurrent calls", part: 1, words: "25 of 20", set: false },
     ]);
   });
 
   it("of which an operator set limits -> marks them", () => {
     const view = viewOf({ overrides: { rpm: 300, concurrency: null, burst_seconds: null } });
     expect(view.bars.map(({ set }) => set)).toEqual([true, false]);
-    expect(view.overrides).toBe(
-      "set by an operator: requests a minute 300, calls at once none, seconds of the rate that may go at once learned",
-    );
+    expect(view.overrides).toBe("set by an operator: requests per minute 300, concurrent calls none, burst (seconds of the rate) learned");
     expect(viewOf({}).overrides).toBeNull();
   });
 
   it("with calls of unknown outcome -> says what may have been paid for twice, and by whom", () => {
     const doubts = { unknown_outcomes: 3, possible_duplicates: 2, possible_duplicate_tokens: 4_000 };
     const view = viewOf({ doubts: { ...doubts, tenants: [{ id: "alice", ...doubts }] } });
-    expect(view.doubts).toBe("3 calls of unknown outcome, 2 made again: up to 4,000 tokens may have been paid for twice (alice).");
+    expect(view.doubts).toBe("3 calls of unknown outcome, 2 of them repeated: up to 4,000 tokens may have been paid for twice (alice).");
     expect(viewOf({}).doubts).toBeNull();
   });
 
   it("tells how calls ended, what others spend and how far estimates are off, where there is something to tell", () => {
-    expect(viewOf({}).notes).toEqual(["At once may go: 1 min of the rate."]);
+    expect(viewOf({}).notes).toEqual(["May be spent at once: 1 min of the rate."]);
     const { notes } = viewOf({
       ...{
         burst_seconds: { requests: 1, tokens: 30 },
@@ -66,10 +64,10 @@ describe("a pool", () => {
       estimates: { calls: 10, reserved_tokens: 1_000, used_tokens: 250, exceeded: 2, exceeded_tokens: 9 },
     });
     expect(notes).toEqual([
-      "At once may go: 1 s of the requests' rate, 30 s of the tokens'.",
-      "Others on the same key spend about 12 requests and 0 tokens a minute.",
-      "Calls that ended: 1,200 answered, 3 refused for the rate (429).",
-      "Answered calls used 25 % of the tokens that they reserved; 2 used more than that.",
+      "May be spent at once: 1 s of the requests' rate, 30 s of the tokens'.",
+      "Others on the same key spend about 12 requests and 0 tokens per minute.",
+      "Ended calls: 1,200 answered, 3 refused by the rate limit (429).",
+      "Answered calls used 25 % of the tokens they reserved; 2 used more than they reserved.",
     ]);
   });
 
@@ -116,7 +114,7 @@ describe("the queue", () => {
 
   it("that is paused -> says so once, not of each pool", () => {
     const state = { paused: true, pools: [pool(paused), pool({ id: "q", ...paused })] };
-    expect(held(state)).toEqual(["Everything is paused by an operator: no call starts. Jobs are still taken in."]);
+    expect(held(state)).toEqual(["Everything is paused by an operator: no calls start. Jobs are still accepted."]);
     expect(queueView(queue(state), NOW)).toMatchObject({ tone: "warn", title: "Paused · Sluice" });
   });
 
@@ -142,13 +140,13 @@ describe("the queue", () => {
       NOW,
     );
     expect(tenants).toEqual([
-      { id: "bob", name: "bob", words: "draining: no new jobs of it are taken in; set by an operator: weight 2, jobs that may wait none" },
-      { id: "zoe", name: "zoe", words: "paused: none of its jobs starts" },
+      { id: "bob", name: "bob", words: "draining: its new jobs are refused; set by an operator: weight 2, most waiting jobs none" },
+      { id: "zoe", name: "zoe", words: "paused: none of its jobs start" },
     ]);
   });
 
   it("with limits of a pool that is configured no more -> lists it: they can be taken back", () => {
     const { gone } = queueView(queue({ overrides: { pools: { p: { rpm: 1 }, old: { rpm: 5 } }, tenants: {} } }), NOW);
-    expect(gone).toEqual([{ id: "old", name: "old", words: "set by an operator: requests a minute 5" }]);
+    expect(gone).toEqual([{ id: "old", name: "old", words: "set by an operator: requests per minute 5" }]);
   });
 });

@@ -40,7 +40,7 @@ it("how the page stands to the service: what is read aloud does not change with 
 
 it("a key that does not do -> says plainly why", () => {
   expect(refusalOf({ status: 401, message: "Incorrect API key provided." })).toBe("The service does not know this key.");
-  expect(refusalOf({ status: 403, message: "" })).toMatch(/may not operate/);
+  expect(refusalOf({ status: 403, message: "" })).toMatch(/does not have the role operate/);
   expect(refusalOf({ status: 404, message: "Unknown request URL" })).toBe("Unknown request URL");
 });
 
