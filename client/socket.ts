@@ -103,7 +103,7 @@ function opened(wire: Wire, path: string, token: string): WebSocket {
   try {
     return wire.openSocket(wire.url.replace(/^http/, "ws") + path, [SUBPROTOCOL, BEARER_SUBPROTOCOL_PREFIX + token]);
   } catch (cause) {
-    throw new SluiceError("No WebSocket can be opened with this address and this token.", { cause });
+    throw new SluiceError("No WebSocket can be opened with this URL and this token.", { cause });
   }
 }
 

@@ -162,7 +162,7 @@ export class Subscription implements AsyncIterableIterator<Event, void, undefine
       }
       tries = stoodMs !== null && stoodMs >= STEADY_MS ? 1 : tries + 1;
       if (stoodMs === null) await this.#askWhy(signal);
-      if (performance.now() - awaySince >= patienceMs) throw new ConnectionError("The connection is lost and does not come back.");
+      if (performance.now() - awaySince >= patienceMs) throw new ConnectionError("The connection was lost and could not be restored.");
       await pause(backoffMs(RECONNECT, tries, this.#wire.random()), signal);
     }
   }

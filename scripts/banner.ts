@@ -17,9 +17,9 @@ export function banner(url: string, { developmentKeys, exposed, upstream, state 
     `  state       ${state}`,
     developmentKeys
       ? "  keys        sk-dev-alice, sk-dev-bob (submit and read), sk-dev-operator (operate)"
-      : "  keys        those of SLUICE_KEYS",
-    ...(developmentKeys ? [`  webhooks    signed with ${DEVELOPMENT_WEBHOOK_SECRET}, which everybody knows`] : []),
-    ...(exposed ? ["", "  WARNING: the development keys, which everybody knows, are accepted from other machines."] : []),
+      : "  keys        as set in SLUICE_KEYS",
+    ...(developmentKeys ? [`  webhooks    signed with ${DEVELOPMENT_WEBHOOK_SECRET}, which is public`] : []),
+    ...(exposed ? ["", "  WARNING: the development keys, which are public, are accepted from other machines."] : []),
     "",
     "  Try:",
     "",

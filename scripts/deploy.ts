@@ -20,7 +20,7 @@ try {
   const { vars } = await bundle(config, passed);
   const stored = await storedSecrets();
   const found = problems({ vars, stored, withSimulator: simulated });
-  if (found.length > 0) throw new Error(`not ready to deploy:\n${found.map((problem) => `  - ${problem}`).join("\n")}`);
+  if (found.length > 0) throw new Error(`Not ready to deploy:\n${found.map((problem) => `  - ${problem}`).join("\n")}`);
   for (const note of notes({ vars, stored })) console.log(note);
   console.log("Ready to deploy.");
   if (!given.includes("--check")) deploy();

@@ -48,7 +48,9 @@ export function plan(values: Values, declared: readonly string[]): Plan {
   const exposed = !isLoopback(host);
   const developmentKeys = !exposed || values.SLUICE_DEV_KEYS === "1";
   if (!developmentKeys && values.SLUICE_KEYS === undefined) {
-    throw new Error(`HOST=${host} can be reached by others: set SLUICE_KEYS, or SLUICE_DEV_KEYS=1 to accept the development keys there.`);
+    throw new Error(
+      `HOST=${host} is reachable from other machines: set SLUICE_KEYS, or SLUICE_DEV_KEYS=1 to accept the development keys from them.`,
+    );
   }
   const vars: Values = Object.fromEntries(declared.map((name) => [name, ""]));
   for (const [name, value] of Object.entries(values)) if (!RUNNER.has(name)) vars[name] = value;

@@ -26,7 +26,8 @@ export function problems({ vars, stored, withSimulator }: Deployment): string[] 
   const account = uploaded.includes("SLUICE_KEYS") && (uploaded.includes("OPENAI_API_KEY") || withSimulator || plain("OPENAI_BASE_URL"));
   if (stored instanceof Error && !account) found.push(whyUnlisted(stored));
   else {
-    if (!has("SLUICE_KEYS")) found.push("The secret SLUICE_KEYS is not set, so nobody could log in: npx wrangler secret put SLUICE_KEYS");
+    if (!has("SLUICE_KEYS"))
+      found.push("The secret SLUICE_KEYS is not set, so no client could log in. Set it: npx wrangler secret put SLUICE_KEYS");
     if (!has("OPENAI_API_KEY") && !plain("OPENAI_BASE_URL") && !withSimulator) found.push(NO_UPSTREAM);
   }
   return [...found, ...tooLarge(vars), ...malformed(vars)];
@@ -37,7 +38,7 @@ export function notes({ vars, stored }: Pick<Deployment, "vars" | "stored">): st
   const known = vars.SLUICE_TOKEN_SECRET !== undefined || stored instanceof Error || stored.includes("SLUICE_TOKEN_SECRET");
   if (known) return [];
   return [
-    "Without the secret SLUICE_TOKEN_SECRET there are no browser tokens: openssl rand -base64 48 | npx wrangler secret put SLUICE_TOKEN_SECRET",
+    "The secret SLUICE_TOKEN_SECRET is not set, so there will be no browser tokens. To set it: openssl rand -base64 48 | npx wrangler secret put SLUICE_TOKEN_SECRET",
   ];
 }
 
@@ -48,7 +49,7 @@ function isEmpty(name: string, value: string): boolean {
 }
 
 const NO_UPSTREAM =
-  "The secret OPENAI_API_KEY is not set, so nobody would be called: npx wrangler secret put OPENAI_API_KEY, or pass --with-simulator for the built-in simulator to answer.";
+  "The secret OPENAI_API_KEY is not set, so no jobs would be called. Set it (npx wrangler secret put OPENAI_API_KEY), or pass --with-simulator to use the built-in simulator.";
 
 /** Cloudflare's limit for one variable or secret. */
 const VARIABLE_BYTES = 5 * 1_024;
@@ -57,8 +58,8 @@ function tooLarge(vars: Deployment["vars"]): string[] {
   return Object.entries(vars).flatMap(([name, { value }]) => {
     const bytes = Buffer.byteLength(value);
     if (bytes <= VARIABLE_BYTES) return [];
-    const way = isOfKeys(name) ? "Put the rest of the list into SLUICE_KEYS_2, SLUICE_KEYS_3 …" : "Write it shorter.";
-    return [`${name} has ${bytes} bytes, and Cloudflare takes ${VARIABLE_BYTES} in one variable. ${way}`];
+    const way = isOfKeys(name) ? "Put the rest of the list into SLUICE_KEYS_2, SLUICE_KEYS_3 …" : "Shorten it.";
+    return [`${name} has ${bytes} bytes, but Cloudflare allows ${VARIABLE_BYTES} per variable. ${way}`];
   });
 }
 
@@ -73,10 +74,10 @@ function malformed(vars: Deployment["vars"]): string[] {
 
 function whyUnlisted({ message }: Error): string {
   if (/API_TOKEN|not logged in|authenticat|login/i.test(message)) {
-    return "Not logged in to Cloudflare, so its secrets cannot be checked: npx wrangler login, or set CLOUDFLARE_API_TOKEN.";
+    return "Not logged in to Cloudflare, so the stored secrets cannot be checked. Run npx wrangler login, or set CLOUDFLARE_API_TOKEN.";
   }
   if (/10007|not found|does not exist/i.test(message)) {
-    return "There is no such Worker yet. Give it its secrets first, which creates it: npx wrangler secret put SLUICE_KEYS (and OPENAI_API_KEY), or pass --secrets-file FILE.";
+    return "The Worker does not exist yet. Set its secrets first, which creates it: npx wrangler secret put SLUICE_KEYS (and OPENAI_API_KEY); or pass --secrets-file FILE.";
   }
-  return `The secrets cannot be listed. ${message}`;
+  return `The stored secrets cannot be listed. ${message}`;
 }

@@ -24,7 +24,7 @@ export function serve(runtime: Runtime): void {
   });
   runtime.exited.then((code) => {
     if (ending) return;
-    console.error(`workerd has ended by itself (${code === null ? "killed" : `exit code ${code}`}).`);
+    console.error(`workerd stopped unexpectedly (${code === null ? "killed" : `exit code ${code}`}).`);
     process.exit(code || 1);
   });
 }

@@ -12,9 +12,9 @@ try {
   const built = await bundle(join(import.meta.dirname, "../workers/simulator/wrangler.toml"));
   const runtime = await launch({ bundle: built, port, host, state: null, vars, inherit: true, health: null });
   console.log(`
-  The simulator of OpenAI is up.
+  The OpenAI simulator is up.
 
-  base URL   ${runtime.url}/v1   (any key will do)
+  base URL   ${runtime.url}/v1   (any key works)
   control    POST ${runtime.url}/control
 `);
   serve(runtime);

@@ -8,9 +8,9 @@ import { openService, type Service } from "./demo/service.ts";
 const USAGE = `npm run demo -- [--jobs N] [--spend]
 
   --jobs N   how many jobs, 3 to 5000 (default 300)
-  --spend    go on even if the running service calls a real endpoint, which costs money
+  --spend    allow a running service that calls a real endpoint, which costs money
 
-It uses the service on PORT (default 8787) if one runs there and takes the development keys, and starts its own if not.
+Uses the service on PORT (default 8787) if one is running there and accepts the development keys; otherwise starts its own.
 PORT=0 always starts its own.`;
 
 const INTERRUPTED = 130;
@@ -21,16 +21,18 @@ function readOptions(): Options {
   const { values } = parseArgs({ options: { jobs: { type: "string", default: "300" }, spend: { type: "boolean", default: false } } });
   const jobs = Number(values.jobs);
   const port = Number(process.env.PORT || 8787);
-  if (!Number.isInteger(jobs) || jobs < 3 || jobs > 5_000) throw new Error("--jobs is a whole number from 3 to 5000.");
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error("PORT is a whole number from 0 to 65535.");
+  if (!Number.isInteger(jobs) || jobs < 3 || jobs > 5_000) throw new Error("--jobs must be a whole number from 3 to 5000.");
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error("PORT must be a whole number from 0 to 65535.");
   return { jobs, spend: values.spend, port };
 }
 
 async function demo({ jobs, spend }: Options, service: Service, signal: AbortSignal): Promise<number> {
   signal.throwIfAborted();
   if (!service.simulated && !spend)
-    throw new Error("The running service calls a real endpoint: --spend goes on, PORT=0 starts another service.");
-  console.log(`\n  ${jobs} jobs to ${service.url}: ${service.what}\n`);
+    throw new Error(
+      "The running service calls a real endpoint, which costs money. Pass --spend to use it all the same, or set PORT=0 to start another service.",
+    );
+  console.log(`\n  Sending ${jobs} jobs to ${service.url}: ${service.what}\n`);
   const result = await run(service, jobs, openScreen(), signal);
   const { shown } = result;
   if (shown !== null) console.log(`\n  ${shown.verdict()}`);

@@ -75,7 +75,7 @@ async function readForm(bytes: Buffer): Promise<Bundle> {
   for (const [name, part] of form) {
     if (typeof part === "string" || part.type === "application/source-map") continue;
     const kind = KINDS[part.type];
-    if (kind === undefined) throw new Error(`The local runner does not know modules of type ${part.type} (${name}).`);
+    if (kind === undefined) throw new Error(`The local runner does not support modules of type ${part.type} (${name}).`);
     // workerd resolves "./x" to the module called "x".
     modules.push({ name: name.replace(/^\.\//, ""), kind, body: new Uint8Array(await part.arrayBuffer()) });
   }
@@ -97,7 +97,7 @@ function readBindings(bindings: Binding[]): Pick<Bundle, "vars" | "durableObject
     else if (type === "json") vars[name] = { kind: "json", value: JSON.stringify(json) };
     else if (type === "durable_object_namespace" && class_name !== undefined && script_name === undefined) {
       durableObjects.push({ binding: name, className: class_name });
-    } else throw new Error(`The local runner does not know bindings of type ${type} (${name}).`);
+    } else throw new Error(`The local runner does not support bindings of type ${type} (${name}).`);
   }
   return { vars, durableObjects };
 }

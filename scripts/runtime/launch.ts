@@ -76,7 +76,9 @@ function makeState(state: string): void {
   try {
     makeDirectory(join(state, OBJECTS));
   } catch (error) {
-    throw new Error(`The state directory ${state} cannot be made (${(error as NodeJS.ErrnoException).code}): set SLUICE_STATE to another.`);
+    throw new Error(
+      `The state directory ${state} cannot be created (${(error as NodeJS.ErrnoException).code}): set SLUICE_STATE to another path.`,
+    );
   }
 }
 
@@ -188,12 +190,12 @@ function collect(child: ChildProcess): Output {
 }
 
 function taken(error: NodeJS.ErrnoException, host: string, port: number): Error {
-  return error.code === "EADDRINUSE" ? new Error(`Port ${port} on ${host} is taken.`) : error;
+  return error.code === "EADDRINUSE" ? new Error(`Port ${port} on ${host} is already in use: set PORT to another.`) : error;
 }
 
 function explain(code: number | null, errors: string, host: string, port: number): Error {
-  if (/address already in use/i.test(errors)) return new Error(`Port ${port} on ${host} is taken.`);
-  return new Error(`workerd ended before it was ready (${code === null ? "signal" : `exit code ${code}`}).\n${errors}`);
+  if (/address already in use/i.test(errors)) return new Error(`Port ${port} on ${host} is already in use: set PORT to another.`);
+  return new Error(`workerd ended before it was ready (${code === null ? "killed by a signal" : `exit code ${code}`}).\n${errors}`);
 }
 
 async function stop(child: ChildProcess, exited: Promise<number | null>): Promise<void> {

@@ -28,7 +28,7 @@ export async function claim(state: string): Promise<Lock> {
     if (held !== null) await evict(held, state);
     if (read(path)?.id === held?.id) rmSync(path, { force: true });
   }
-  throw new Error(`Others keep starting on ${state}.`);
+  throw new Error(`Other instances of Sluice keep starting with the state directory ${state}.`);
 }
 
 export function markKilled(pid: number): void {
@@ -38,7 +38,7 @@ export function markKilled(pid: number): void {
 function holder(path: string, mine: Claim): Lock {
   const write = (change: Partial<Claim>) => {
     // Two that found the same stale file at the same instant both believe the claim is theirs; this check tells the one that lost.
-    if (read(path)?.id !== mine.id) throw new Error(`Another Sluice has just started on this state (${path}).`);
+    if (read(path)?.id !== mine.id) throw new Error(`Another instance of Sluice has just started with this state directory (${path}).`);
     Object.assign(mine, change);
     renameSync(draft(path, mine), path);
   };
@@ -56,18 +56,19 @@ async function evict(held: Claim, state: string): Promise<void> {
   const { pid } = held;
   if (pid === null) {
     const fresh = Date.now() - held.startedAt < CLAIM_MS && inspect(held.parent) !== null;
-    if (fresh) throw new Error(`Sluice is just starting on this state (pid ${held.parent}, ${state}).`);
+    if (fresh) throw new Error(`Another instance of Sluice is starting with this state directory (pid ${held.parent}, ${state}).`);
     return;
   }
   const found = inspect(pid);
   // By now, any process may have that id; ours has the directory in its command line.
   if (found === null || !found.command.includes("workerd") || !found.command.includes(`=${join(state, "objects")} `)) return;
   if (!killed.has(pid)) {
-    if (found.parent === held.parent) throw new Error(`Sluice already runs on this state (pid ${pid}, port ${held.port}, ${state}).`);
+    if (found.parent === held.parent)
+      throw new Error(`Sluice is already running with this state directory (pid ${pid}, port ${held.port}, ${state}).`);
     process.kill(pid, "SIGKILL");
   }
   for (const end = Date.now() + GONE_MS; inspect(pid) !== null; ) {
-    if (Date.now() > end) throw new Error(`An earlier workerd (pid ${pid}) on this state does not end.`);
+    if (Date.now() > end) throw new Error(`An earlier workerd (pid ${pid}) with this state directory does not exit.`);
     await sleep(10);
   }
   killed.delete(pid);

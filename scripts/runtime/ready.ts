@@ -39,7 +39,7 @@ function status(url: string): Promise<number> {
 export async function within<T>(ms: number, what: string, wanted: Promise<T>, early: Promise<never>): Promise<T> {
   const timer = new AbortController();
   const late = sleep(ms, undefined, { signal: timer.signal }).then(() => {
-    throw new Error(`Waited ${ms / 1000} s for ${what}, in vain.`);
+    throw new Error(`Timed out after ${ms / 1000} s, waiting for ${what}.`);
   });
   try {
     return await Promise.race([wanted, early, late]);

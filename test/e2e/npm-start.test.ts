@@ -60,8 +60,8 @@ test("the state is in use, or the port taken -> said in one line, and whoever ru
   const state = stateDirectory();
   const place = { url: `http://127.0.0.1:${port}` };
   const first = await npmStart(port, state);
-  await expect(npmStart(await freePort(), state)).rejects.toThrow(/sluice: Sluice already runs on this state/);
-  await expect(npmStart(port, stateDirectory())).rejects.toThrow(new RegExp(`sluice: Port ${port} on 127\\.0\\.0\\.1 is taken`));
+  await expect(npmStart(await freePort(), state)).rejects.toThrow(/sluice: Sluice is already running with this state directory/);
+  await expect(npmStart(port, stateDirectory())).rejects.toThrow(new RegExp(`sluice: Port ${port} on 127\\.0\\.0\\.1 is already in use`));
   const { status } = await call(place, "GET", "/healthz");
   expect(status).toBe(200);
   // Ctrl-C: the terminal signals the whole process group.

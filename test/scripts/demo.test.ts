@@ -42,9 +42,9 @@ describe("npm run demo", () => {
     // Whatever else listens on the port is left alone.
     const stranger = await start();
     expect(await demo(["--jobs", "60"], { PORT: String(stranger.port) })).toBe(0);
-    expect(said).toMatch(/^\s+60 jobs to http:\S+: its own, 600 requests and 120,000 tokens a minute/);
+    expect(said).toMatch(/^\s+Sending 60 jobs to http:\S+: started for this demo, 600 requests and 120,000 tokens per minute/);
     expect(said).toMatch(/\d s {2}alice +\d+\/40 done, \d+ in flight, last job: .*; bob +\d+\/20 done/);
-    expect(said).toMatch(/bob's answer came in \d+ pieces, the same as the result, to the letter\./);
+    expect(said).toMatch(/bob's answer came in \d+ pieces, identical to the result\./);
     expect(row("completed / failed")).toBe("60 / 0");
     expect(row("429s from upstream")).toBe("0");
     expect(row("theoretical optimum")).toMatch(/^\d+\.\d\d s, by (tokens per minute|the longest call)$/);
@@ -78,8 +78,8 @@ describe("npm run demo", () => {
     line.cut();
     line.mend();
     expect(await ended).toBe(0);
-    expect(said).toContain(`30 jobs to http://127.0.0.1:${line.port}: the one that runs there, against the simulator`);
-    expect(said).toContain("the same as the result, to the letter.");
+    expect(said).toContain(`30 jobs to http://127.0.0.1:${line.port}: already running, with the simulator as upstream`);
+    expect(said).toContain("identical to the result.");
     expect(row("completed / failed")).toBe("30 / 0");
     expect(row("connections lost and resumed")).toBe("2");
     expect(row("theoretical optimum")).toMatch(/^\d+\.\d\d s, by the longest call$/);
@@ -93,12 +93,12 @@ describe("npm run demo", () => {
     const vars = { SLUICE_LOCAL: "1", OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: `${upstream.url}/v1` };
     const service = await start({ bundle: built, vars });
     expect(await demo(["--jobs", "30"], { PORT: String(service.port) })).toBe(1);
-    expect(said).toContain("demo: The running service calls a real endpoint: --spend goes on");
+    expect(said).toContain("demo: The running service calls a real endpoint, which costs money. Pass --spend");
   }, 20_000);
 
   test("a wrong argument is one line and exit code 1", async () => {
     expect(await demo(["--jobs", "many"])).toBe(1);
-    expect(said).toBe("demo: --jobs is a whole number from 3 to 5000.\n");
+    expect(said).toBe("demo: --jobs must be a whole number from 3 to 5000.\n");
   });
 });
 

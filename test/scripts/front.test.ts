@@ -104,6 +104,6 @@ test("a taken port is named", async () => {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as { port: number };
-  await expect(start({ port, front: true })).rejects.toThrow(`Port ${port} on 127.0.0.1 is taken.`);
+  await expect(start({ port, front: true })).rejects.toThrow(`Port ${port} on 127.0.0.1 is already in use: set PORT to another.`);
   server.close();
 });

@@ -15,7 +15,9 @@ const lockOf = (state: string) => join(state, "runtime.json");
 test("a state that a live Sluice holds is refused, and nothing of it is touched", async () => {
   const state = directory();
   const first = await start({ state });
-  await expect(start({ state })).rejects.toThrow(`Sluice already runs on this state (pid ${first.pid}, port ${first.port}`);
+  await expect(start({ state })).rejects.toThrow(
+    `Sluice is already running with this state directory (pid ${first.pid}, port ${first.port}`,
+  );
   expect(await json(first, "/write?text=still")).toEqual(["still"]);
   await first.stop();
   expect(existsSync(lockOf(state))).toBe(false);
@@ -27,7 +29,7 @@ test("a state that a live Sluice holds is refused under another name of its dire
   const link = `${state}-link`;
   symlinkSync(state, link);
   await start({ state });
-  await expect(start({ state: link })).rejects.toThrow("Sluice already runs on this state");
+  await expect(start({ state: link })).rejects.toThrow("Sluice is already running with this state directory");
   rmSync(link);
 });
 

@@ -30,7 +30,7 @@ describe("a deployment", () => {
     expect(bring({ SLUICE_KEYS_2: secret(list(50)) })).toEqual([expect.stringMatching(/^SLUICE_KEYS_2 has/)]);
     expect(bring({ SLUICE_KEYS_2: text(list(1)) })).toEqual([expect.stringMatching(/^SLUICE_KEYS_2 must be a secret/)]);
     const pools = JSON.stringify({ default: { rpm: 500, tpm: 200_000, models: Array.from({ length: 400 }, (_, n) => `漢字-${n}`) } });
-    expect(bring({ SLUICE_POOLS: text(pools) })).toEqual([expect.stringMatching(/^SLUICE_POOLS has \d+ bytes.* Write it shorter\.$/)]);
+    expect(bring({ SLUICE_POOLS: text(pools) })).toEqual([expect.stringMatching(/^SLUICE_POOLS has \d+ bytes.* Shorten it\.$/)]);
   });
 
   test("needs an account, an endpoint, or the word that the simulator is meant", () => {
@@ -71,7 +71,7 @@ describe("a deployment", () => {
   test("says so if Cloudflare cannot be asked, and why", () => {
     const ask = (message: string) => problems({ ...ready, stored: new Error(message) });
     expect(ask("it's necessary to set a CLOUDFLARE_API_TOKEN environment variable")).toEqual([expect.stringContaining("wrangler login")]);
-    expect(ask("This Worker does not exist [code: 10007]")).toEqual([expect.stringContaining("There is no such Worker yet")]);
+    expect(ask("This Worker does not exist [code: 10007]")).toEqual([expect.stringContaining("The Worker does not exist yet")]);
     expect(ask("boom")).toEqual([expect.stringContaining("boom")]);
   });
 

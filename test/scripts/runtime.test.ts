@@ -44,14 +44,14 @@ test("a state directory is made with its parents; one in a file's place is named
   const file = join(state, "file");
   writeFileSync(file, "");
   for (const taken of [file, join(file, "x")])
-    await expect(start({ state: taken })).rejects.toThrow(`The state directory ${taken} cannot be made (ENOTDIR)`);
+    await expect(start({ state: taken })).rejects.toThrow(`The state directory ${taken} cannot be created (ENOTDIR)`);
 });
 
 test("a taken port is named", async () => {
   const server = createServer().listen(0, "127.0.0.1");
   await new Promise((done) => server.once("listening", done));
   const { port } = server.address() as { port: number };
-  await expect(start({ port })).rejects.toThrow(`Port ${port} on 127.0.0.1 is taken.`);
+  await expect(start({ port })).rejects.toThrow(`Port ${port} on 127.0.0.1 is already in use: set PORT to another.`);
   server.close();
 });
 

@@ -72,6 +72,6 @@ describe("npm start", () => {
 
   test("a state directory that cannot be made is one line and exit code 1", async () => {
     expect(await npmStart({ SLUICE_STATE: "/proc/x" })).toBe(1);
-    expect(said).toMatch(/^sluice: The state directory \/proc\/x cannot be made \(E[A-Z]+\): set SLUICE_STATE to another\.\n$/);
+    expect(said).toMatch(/^sluice: The state directory \/proc\/x cannot be created \(E[A-Z]+\): set SLUICE_STATE to another path\.\n$/);
   }, 20_000);
 });

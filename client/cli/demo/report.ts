@@ -40,7 +40,7 @@ function overall(run: Run): string[][] {
     const lastStart = Math.max(...done.map(({ startedAt }) => startedAt)) - began;
     rows.push(["last call started / optimum", `${lastStart.toFixed(2)} s / ${bound.lastStart.toFixed(2)} s`]);
   }
-  rows.push(["429s from upstream", rejected === null ? "not known: the upstream is not the simulator" : `${rejected}`]);
+  rows.push(["429s from upstream", rejected === null ? "unknown: upstream is not the simulator" : `${rejected}`]);
   rows.push(["tokens used / reserved", `${whole(sum(done.map(({ tokens }) => tokens)))} / ${whole(reserved)}`]);
   if (done.length > 0) rows.push(["wait, mean / 95th percentile", `${wait.mean.toFixed(2)} s / ${wait.p95.toFixed(2)} s`]);
   if (drops > 0) rows.push(["connections lost and resumed", `${drops}`]);
@@ -52,7 +52,7 @@ function byTenant(run: Run): string[][] {
   // If the burst holds everything, nobody waits for a turn.
   const waited = (best(run)?.lastStart ?? 0) > 0;
   const share = budget === null || !waited ? null : shares(tracks, budget.limits);
-  const none = budget === null ? "not known" : "they never did";
+  const none = budget === null ? "unknown" : "they never did";
   const heads = ["tenant", "jobs", "completed", "tokens", "mean wait", "p95 wait", "share while both waited"];
   const rows = tracks.map((track) => {
     const done = track.done();

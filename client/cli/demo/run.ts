@@ -156,7 +156,7 @@ async function poll(api: Api, party: Party): Promise<void> {
 
 function describe({ status, position, eta }: Job): string {
   if (status !== "queued" || position === null || eta === null) return status;
-  return `number ${position} in the queue, ~${eta.p50.toFixed(1)} s to go`;
+  return `position ${position}, starts in about ${eta.p50.toFixed(1)} s`;
 }
 
 async function animate(stage: Stage, screen: Screen): Promise<void> {
@@ -171,6 +171,6 @@ function viewOf({ parties, shown, began }: Stage): View {
     const { tenant: name, total, ended: done, running } = track;
     return { name, total, done, running, last: track.over ? "ended" : last };
   });
-  const of = shown === null ? "" : `${shown.tenant}'s answer, as it is written:`;
+  const of = shown === null ? "" : `${shown.tenant}'s answer as it arrives:`;
   return { seconds: seconds() - began, tenants, text: { of, text: shown?.text ?? "" } };
 }

@@ -47,14 +47,16 @@ async function ownService(): Promise<Service> {
   const runtime = await launch({ bundle: await bundle(join(root, "wrangler.toml")), port: 0, state: null, vars: VARS });
   let stopping = false;
   const broken = runtime.exited.then((code) =>
-    stopping ? new Promise<never>(() => {}) : Promise.reject(new Error(`The service has ended by itself (${code ?? "killed"}).`)),
+    stopping
+      ? new Promise<never>(() => {})
+      : Promise.reject(new Error(`The service stopped unexpectedly (${code === null ? "killed" : `exit code ${code}`}).`)),
   );
   broken.catch(() => {}); // whoever awaits it reports it
   const ending = <T>(end: () => T): T => {
     stopping = true;
     return end();
   };
-  const what = `its own, ${LIMITS.rpm} requests and ${LIMITS.tpm.toLocaleString("en")} tokens a minute, against the simulator`;
+  const what = `started for this demo, ${LIMITS.rpm} requests and ${LIMITS.tpm.toLocaleString("en")} tokens per minute, with the simulator as upstream`;
   return { url: runtime.url, what, simulated: true, broken, stop: () => ending(runtime.stop), kill: () => ending(runtime.kill) };
 }
 
@@ -64,7 +66,7 @@ async function runningService(port: number, signal: AbortSignal): Promise<Servic
   const doors = [...KEYS.values()].map((key) => answers(api, key, "/v1/jobs?limit=1", "object", "list"));
   if ((await Promise.all([...doors, answers(api, OPERATOR_KEY, "/v1/queue", "object", "queue")])).includes(false)) return null;
   const simulated = await callsSimulator(api);
-  const what = `the one that runs there, against ${simulated ? "the simulator" : "a real endpoint"}`;
+  const what = `already running, with ${simulated ? "the simulator" : "a real endpoint"} as upstream`;
   return { url: api.url, what, simulated, broken: new Promise(() => {}), stop: async () => {}, kill: () => {} };
 }
 
@@ -91,7 +93,9 @@ async function callsSimulator(api: Api): Promise<boolean> {
   const { id } = await sluice.submit({ channel: "demo-probe", request }, { signal });
   await sluice.wait(id, { timeoutMs: PROBE_SECONDS * 1_000, signal }).catch((error) => {
     if (!(error instanceof TimeoutError)) throw error;
-    throw new Error(`The running service is busy: a small job waited ${PROBE_SECONDS} s. PORT=0 starts another.`);
+    throw new Error(
+      `The running service is busy: a small job did not finish within ${PROBE_SECONDS} s. Set PORT=0 to start another service.`,
+    );
   });
   return (await upstreamStats(api)).calls > before.calls;
 }

@@ -31,8 +31,8 @@ export class Shown {
 
   /** How it went, in a sentence. */
   verdict(): string {
-    if (this.faithful === null) return `${this.tenant}'s answer was there before it could be watched.`;
-    const same = this.faithful ? "the same as the result, to the letter" : "NOT the same as the result";
+    if (this.faithful === null) return `${this.tenant}'s answer was complete before it could be watched.`;
+    const same = this.faithful ? "identical to the result" : "NOT identical to the result";
     return `${this.tenant}'s answer came in ${this.pieces} pieces, ${same}.`;
   }
 }
