@@ -46,12 +46,12 @@ const optimum = (lines - (rpm / 60) * BURST_SECONDS) / (rpm / 60);
 const read = (await (await client.files.content(batch.output_file_id!)).text()).trim().split("\n").length;
 
 console.log(
-  `${lines} lines, ${(text.length / 1e6).toFixed(1)} MB, ${rpm} a minute: ${batch.status}, ${JSON.stringify(batch.request_counts)}, ${read} answers read`,
+  `${lines} lines, ${(text.length / 1e6).toFixed(1)} MB, ${rpm} requests per minute: ${batch.status}, ${JSON.stringify(batch.request_counts)}, ${read} answers read`,
 );
 console.log(`upstream calls: ${upstream.calls()}`);
-console.log(`time over the optimum: ${(seconds / optimum).toFixed(3)} (${seconds.toFixed(0)} s / ${optimum.toFixed(0)} s)`);
+console.log(`time / optimum: ${(seconds / optimum).toFixed(3)} (${seconds.toFixed(0)} s / ${optimum.toFixed(0)} s)`);
 console.log(
-  `memory, MB: idle ${idle.toFixed(0)}, uploaded ${uploaded.toFixed(0)}, by tenths of the way ${seen.map((each) => each.toFixed(0)).join(" ")}, at the end ${memory().toFixed(0)}`,
+  `memory, MB: idle ${idle.toFixed(0)}, uploaded ${uploaded.toFixed(0)}, after each tenth of the lines ${seen.map((each) => each.toFixed(0)).join(" ")}, at the end ${memory().toFixed(0)}`,
 );
 await runtime.stop();
 upstream.close();

@@ -12,24 +12,24 @@ const PARTS = ["submits", "latency", "events", "life", "drain"] as const;
 const only = process.argv.find((each) => each.startsWith("--only="))?.slice("--only=".length);
 const wanted = new Set<string>(only?.split(",") ?? PARTS);
 const unknown = [...wanted].filter((part) => !PARTS.some((each) => each === part));
-if (unknown.length > 0) throw new Error(`No such part: ${unknown.join(", ")}. Parts are ${PARTS.join(", ")}.`);
+if (unknown.length > 0) throw new Error(`Unknown parts for --only: ${unknown.join(", ")}. The parts are ${PARTS.join(", ")}.`);
 const row = (name: string, figure: string, goal: string) => console.log(`${name.padEnd(58)} ${figure.padEnd(24)} ${goal}`);
 
 const machine = cpus();
 console.log(
   `${machine.length} × ${machine[0]?.model ?? "unknown CPU"}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}`,
 );
-console.log("The six-header gate of each dispatcher is in force. Ratios: median (middle half).\n");
+console.log("Each dispatcher waits for at most six response headers at once, as when deployed. Ratios: median (middle half).\n");
 
 const bench = await bundle("bench/wrangler.toml");
-row("measure", "ratio", "reach / aim");
+row("measure", "ratio", "required / aim");
 if (["submits", "latency", "events"].some((part) => wanted.has(part))) await besideFloors();
 const instant = await openUpstream(0);
 if (wanted.has("life")) await wholeLives();
 if (wanted.has("drain")) {
   const drained = await drain(bench, instant);
   row(
-    "drain over the optimum of a budget that binds",
+    "time to drain a queue over the budget's optimum",
     `${(drained.seconds / drained.optimum).toFixed(3)}   (${drained.seconds.toFixed(1)} s / ${drained.optimum.toFixed(1)} s)`,
     "1.05",
   );
@@ -42,9 +42,9 @@ async function besideFloors(): Promise<void> {
   try {
     if (wanted.has("submits")) {
       const { parallel, bulk, perSecond } = await submits(runtime, quick ? 3 : 12);
-      row("durable submit, 32 in parallel, over an insert per call", spread(parallel), "3 / 5");
-      row("bulk of 1,000 over a bare multi-row insert", spread(bulk), "0.4 / 0.8");
-      row("  durable submits a second", spread(perSecond, 0), "");
+      row("durable submits, 32 in parallel, over one insert per call", spread(parallel), "3 / 5");
+      row("bulk submit of 1,000 over a bare multi-row insert", spread(bulk), "0.4 / 0.8");
+      row("  durable submits per second", spread(perSecond, 0), "");
     }
     if (wanted.has("latency")) {
       const { direct, ...ways } = await latency(runtime, upstream, quick ? 200 : 2_000);
@@ -53,18 +53,18 @@ async function besideFloors(): Promise<void> {
         const over = (way: keyof typeof ways, floor: keyof typeof ways) =>
           `${(added(way) / added(floor)).toFixed(2)}   (${added(way).toFixed(2)} ms / ${added(floor).toFixed(2)} ms)`;
         row(`added latency p${q * 100}, submit to pushed result, over a proxy`, over("sluice", "proxy"), "2 / 1.25");
-        row("  of a proxy that writes before and after the call", over("durable", "proxy"), "");
-        row("  ours over that", over("sluice", "durable"), "");
+        row("  a proxy that writes before and after the call, over it", over("durable", "proxy"), "");
+        row("  ours over the proxy that writes", over("sluice", "durable"), "");
       }
     }
     if (wanted.has("events")) {
       const rate = await events(runtime, quick ? 3 : 10);
       row(
-        "coordinator events a job, at 500 jobs/s",
+        "coordinator events per job, at 500 jobs/s",
         `${rate.events.toFixed(2)}   (${rate.achieved.toFixed(0)} jobs/s, ${rate.closed} closed)`,
         "1 / 0.25",
       );
-      row("coordinator rows written a job, at 500 jobs/s", rate.rows.toFixed(2), "3");
+      row("coordinator rows written per job, at 500 jobs/s", rate.rows.toFixed(2), "3");
     }
   } finally {
     await runtime.stop();
@@ -78,9 +78,9 @@ async function wholeLives(): Promise<void> {
     await life(runtime, 500);
     const whole = await life(runtime, quick ? 1_000 : 4_000);
     const rate = `${(whole.perSecond / whole.proxyPerSecond).toFixed(2)}   (${whole.perSecond.toFixed(0)}/s)`;
-    row("whole life: jobs/s over the proxy's calls/s", rate, "");
+    row("whole job: jobs/s over the proxy's calls/s", rate, "");
     const cpu = `${(whole.cpuUs / whole.proxyCpuUs).toFixed(2)}   (${whole.cpuUs.toFixed(0)} µs)`;
-    row("whole life: CPU a job over the proxy's a call", cpu, "");
+    row("whole job: CPU per job over the proxy's CPU per call", cpu, "");
   } finally {
     await runtime.stop();
   }

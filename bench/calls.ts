@@ -85,14 +85,16 @@ function tell(name: string, { answered, errors, seconds, stats, peak }: Awaited<
   console.log(`${name}: ${answered} of ${calls} answered in ${seconds.toFixed(0)} s (${(seconds / optimum).toFixed(3)} of the optimum)`);
   console.log(`  errors that reached the program: ${told}`);
   console.log(
-    `  upstream: ${requests + tokens} times 429, ${perAnswer} calls made for an answer; peak memory of its runtime ${peak.toFixed(0)} MB`,
+    `  upstream: ${requests + tokens} 429s, ${perAnswer} accepted calls per answer; peak memory of the called process ${peak.toFixed(0)} MB`,
   );
 }
 
 const perSecond = rpm / 60;
 const optimum = Math.max(0, calls - perSecond * BURST_SECONDS) / perSecond;
-console.log(`${calls} calls at once, ${rpm} a minute; with a full bucket the last can start after ${optimum.toFixed(0)} s`);
+console.log(
+  `${calls} calls at once, ${rpm} requests per minute; starting with a full bucket, the last call can start after ${optimum.toFixed(0)} s`,
+);
 const through = await measured(sluice);
 tell("through Sluice", through);
-tell("straight at upstream", await measured(async (upstream) => upstream));
+tell("directly to upstream", await measured(async (upstream) => upstream));
 if (through.answered < calls) process.exitCode = 1;

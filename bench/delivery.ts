@@ -28,7 +28,7 @@ const [sockets, jobs, clients, seconds, seed] = [values.sockets, values.jobs, va
   number,
 ];
 const DEATHS: Death[] = ["nothing", "service", "objects"];
-const TOLD = { nothing: "nothing killed", service: "the service killed in the middle", objects: "objects killed one by one" };
+const TOLD = { nothing: "nothing killed", service: "the service killed halfway", objects: "objects killed one by one" };
 /** What two cores bear: 250 words a second, client and upstream included. */
 const [WORDS, EVERY_MS] = [5, 4_000];
 

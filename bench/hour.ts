@@ -18,16 +18,16 @@ const { values } = parseArgs({
 });
 const minutes = Number(values.minutes);
 const rpm = Number(values.rpm);
-if (!(minutes > 0 && rpm > 0)) throw new Error("--minutes and --rpm are numbers above 0.");
+if (!(minutes > 0 && rpm > 0)) throw new Error("--minutes and --rpm must be numbers above 0.");
 // Most jobs reserve 300 tokens at most: requests are what binds. Where prompts are large it is tokens.
 const limits = { rpm, tpm: rpm * 1_000 };
 
-if (values.only !== undefined && !["simulator", "stub"].includes(values.only)) throw new Error("--only is simulator or stub.");
+if (values.only !== undefined && !["simulator", "stub"].includes(values.only)) throw new Error("--only must be simulator or stub.");
 
 const [sluice, simulator] = [await bundle("wrangler.toml"), await bundle("workers/simulator/wrangler.toml")];
 const openers = { simulator: () => openSimulator(simulator, limits), stub: () => openSecond(limits) };
 console.log(
-  `An hour in ${minutes} minutes: one second stands for ${(60 / minutes).toFixed(1)}. Limits are per real minute, ${rpm} requests; Sluice's clocks are real.`,
+  `An hour in ${minutes} minutes: each second stands for ${(60 / minutes).toFixed(1)} s. Limits (${rpm} requests) apply per real minute, and Sluice's clocks run in real time.`,
 );
 
 for (const [name, open] of Object.entries(openers)) {

@@ -98,13 +98,13 @@ async function follow(kind: string, url: string, job: string, expected: string, 
   let [last, text, ended] = [0, "", ""];
   const patience = AbortSignal.timeout(300_000);
   while (ended === "") {
-    if (patience.aborted) return `${kind} ${job}: no end in five minutes`;
+    if (patience.aborted) return `${kind} ${job}: no final event within five minutes`;
     const leave = AbortSignal.timeout(Math.ceil(random() * STAYS_MS));
     try {
       for await (const { data, event, from, seq } of KINDS[kind]!(url, job, last, leave)) {
-        if (seq <= last) return `${kind} ${job}: ${seq} after ${last}`;
+        if (seq <= last) return `${kind} ${job}: seq ${seq} came again after ${last}`;
         // Deltas that were gathered into one say where it begins; on a stream of events none are, for its reader keeps up.
-        if ((from ?? seq) !== last + 1) return `${kind} ${job}: ${from ?? seq} after ${last}`;
+        if ((from ?? seq) !== last + 1) return `${kind} ${job}: gap, seq ${from ?? seq} came after ${last}`;
         last = seq;
         if (event === "retrying") text = "";
         if (event === "delta") text += textOf({ event, data } as never);
@@ -118,8 +118,8 @@ async function follow(kind: string, url: string, job: string, expected: string, 
     else figures.broken++;
     if (ended === "") await pause(random() * AWAY_MS);
   }
-  if (ended !== "completed") return `${kind} ${job}: ${ended}`;
-  return text === expected ? null : `${kind} ${job}: ${text.length} characters of ${expected.length}`;
+  if (ended !== "completed") return `${kind} ${job}: ended as ${ended}`;
+  return text === expected ? null : `${kind} ${job}: wrong text, ${text.length} characters instead of ${expected.length}`;
 }
 
 /** Channels of the jobs; each is a mailbox. */
@@ -134,7 +134,7 @@ async function killObjects(url: string, seconds: number, random: () => number, f
   const victims = [...mailboxes.map((channel) => ["MAILBOX", `alice/${channel}`]), ["COORDINATOR", "account"]];
   const kill = async ([kind, name]: string[]) => {
     const { ok } = await fetch(`${url}/bench/kill?${new URLSearchParams({ kind: kind!, name: name! })}`);
-    if (!ok) throw new Error(`${kind} ${name} was not killed`);
+    if (!ok) throw new Error(`${kind} ${name} could not be killed.`);
     figures.deaths++;
   };
   const times = Math.ceil((seconds * 1_000) / DEATHS_MS);
@@ -182,7 +182,7 @@ export async function runFaults(bundle: Bundle, upstream: string, clients: numbe
 
 export function tellFaults(name: string, { broken, clients, deaths, drops, wrong }: FaultFigures): void {
   console.log(
-    `${name}: ${clients} clients, ${deaths} deaths, ${drops} connections ended by themselves, ${broken} broken under them; ${wrong.length} heard wrongly`,
+    `${name}: ${clients} clients, ${deaths} kills, ${drops} connections closed by clients, ${broken} lost otherwise; ${wrong.length} received wrong events`,
   );
   for (const each of wrong.slice(0, 10)) console.log(`  ${each}`);
 }

@@ -65,12 +65,12 @@ function note(latencies: number[], chunks: Stamped[], at: number): void {
 
 export function tellLatency(jobs: number, everyMs: number, { direct, sluice }: Latencies): void {
   console.log(
-    `${jobs} jobs streamed at once to ${jobs} sockets, a word each ${everyMs} ms: ${sluice.length} of ${direct.length} words stamped`,
+    `${jobs} jobs streamed at once to ${jobs} sockets, one word every ${everyMs} ms: ${sluice.length} words measured (${direct.length} directly)`,
   );
   for (const q of [0.5, 0.99]) {
     const [ours, theirs] = [quantile(sluice, q), quantile(direct, q)];
     console.log(
-      `  a word's way, p${q * 100}: ${(ours - theirs).toFixed(1)} ms more than directly, ${(ours / theirs).toFixed(1)} times (${ours.toFixed(1)} ms / ${theirs.toFixed(1)} ms)`,
+      `  latency of a word, p${q * 100}: ${(ours - theirs).toFixed(1)} ms more than directly from upstream, ${(ours / theirs).toFixed(1)} times (${ours.toFixed(1)} ms / ${theirs.toFixed(1)} ms)`,
     );
   }
 }

@@ -22,7 +22,7 @@ class Crowd {
       const socket = new WebSocket(url, PROTOCOLS);
       await new Promise((open, fail) => {
         socket.onopen = open;
-        socket.onerror = () => fail(new Error("A socket does not open: are there enough file descriptors?"));
+        socket.onerror = () => fail(new Error("A socket cannot be opened. Are there enough file descriptors (ulimit -n)?"));
       });
       if (hello !== null) {
         const answered = new Promise((answer) => {
@@ -95,14 +95,14 @@ export async function measureSockets(bundle: Bundle, upstream: string, count: nu
 export function tellSockets(count: number, floor: Figures, sluice: Figures): void {
   const kb = (bytes: number) => `${(bytes / 1_024).toFixed(1)} KB`;
   const [theirs, ours] = [median(floor.reachMs), median(sluice.reachMs)];
-  console.log(`${count} sockets of one mailbox, asleep`);
+  console.log(`${count} sockets of one sleeping mailbox`);
   console.log(
-    `  memory a socket over a bare object's: ${(sluice.bytes / floor.bytes).toFixed(2)} (${kb(sluice.bytes)} / ${kb(floor.bytes)})`,
+    `  memory per socket over that of a bare object: ${(sluice.bytes / floor.bytes).toFixed(2)} (${kb(sluice.bytes)} / ${kb(floor.bytes)})`,
   );
   console.log(
-    `  an event at all of them, from its submit on, over a bare object's send: ${(ours / theirs).toFixed(2)} (${ours.toFixed(0)} ms / ${theirs.toFixed(0)} ms)`,
+    `  time until an event has reached all of them, from its submit, over a send by a bare object: ${(ours / theirs).toFixed(2)} (${ours.toFixed(0)} ms / ${theirs.toFixed(0)} ms)`,
   );
-  console.log(`  ${count} pings: ${sluice.wakes} wake-ups, ${sluice.messages} messages at the object`);
+  console.log(`  ${count} pings: ${sluice.wakes} wake-ups, ${sluice.messages} messages to the object`);
 }
 
 /** Resident memory, bytes. */
