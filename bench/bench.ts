@@ -19,7 +19,7 @@ const machine = cpus();
 console.log(
   `${machine.length} × ${machine[0]?.model ?? "unknown CPU"}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}`,
 );
-console.log("Each dispatcher waits for at most six response headers at once, as when deployed. Ratios: median (middle half).\n");
+console.log("At most six calls of a dispatcher wait for response headers at once, as when deployed. Ratios: median (middle half).\n");
 
 const bench = await bundle("bench/wrangler.toml");
 row("measure", "ratio", "required / aim");

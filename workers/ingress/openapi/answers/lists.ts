@@ -100,7 +100,7 @@ export const DeletedFile = once(() => z.object({ id: z.string(), object: z.liter
 export const Service = once(() =>
   z
     .object({ object: z.literal("service"), name: z.string(), description: z.string(), health: z.string() })
-    .describe("What this service is and where to check its health."),
+    .describe("The paths of this description and of the health check."),
 );
 
 export const Health = once(() => z.object({ status: z.literal("ok") }));

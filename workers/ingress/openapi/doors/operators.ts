@@ -8,7 +8,7 @@ export const operatorDoors = (): Record<string, Record<string, Schema>> => ({
   "/v1/queue/stream": { get: streamQueue() },
   "/v1/queue/pause": { post: lever("pauseQueue", "Pauses: no new calls start; calls in flight go on") },
   "/v1/queue/drain": { post: lever("drainQueue", "Drains: new jobs are refused; accepted ones go on") },
-  "/v1/queue/resume": { post: lever("resumeQueue", "Resumes: ends a pause or drain, and lifts a pool's halt or slow-down") },
+  "/v1/queue/resume": { post: lever("resumeQueue", "Resumes: ends a pause or drain, and lifts a pool's halt, breaker or rate cut") },
   "/v1/pools/{pool}": { get: getPool(), patch: tunePool() },
   "/v1/tenants/{tenant}": { get: getTenant(), patch: tuneTenant() },
   "/v1/simulate": { post: simulate() },
