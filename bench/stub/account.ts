@@ -1,6 +1,8 @@
+import { Bucket } from "./bucket.ts";
 import { Window } from "./window.ts";
 
 export type Limits = { rpm: number; tpm: number };
+type Meter = Window | Bucket;
 export type Refusal = { kind: "requests" | "tokens"; per: "min" | "day"; limit: number; used: number; wanted: number; waitMs: number };
 export type Headers = { kind: string; limit: number; remaining: number; resetMs: number };
 
@@ -10,22 +12,24 @@ const DAY_MS = 86_400_000;
 /** Requests and tokens of the last minute, ours and those of whoever else has the key. Others call evenly, like a clock. */
 export class Account {
   readonly counts = { admitted: 0, tokens: 0, own_429: 0, foreign_429: 0, others_admitted: 0, others_tokens: 0, others_refused: 0 };
-  private readonly requests: Window;
-  private readonly tokens: Window;
+  private readonly requests: Meter;
+  private readonly tokens: Meter;
   /** Ours, as they would have come had we been alone: what does not fit in here is our own doing. */
-  private readonly ownRequests: Window;
-  private readonly ownTokens: Window;
+  private readonly ownRequests: Meter;
+  private readonly ownTokens: Meter;
   /** Requests of a day, and ours alone; null: there is no such limit. */
   private day: { all: Window; own: Window } | null = null;
   /** Calls that only the others kept out. They are in the two logs above, and are not written there again when they are repeated. */
   private readonly keptOut = new Set<string>();
   private others: { everyMs: number; tokens: number; next: number } | null = null;
 
-  constructor({ rpm, tpm }: Limits) {
-    this.requests = new Window(rpm, MINUTE_MS);
-    this.tokens = new Window(tpm, MINUTE_MS);
-    this.ownRequests = new Window(rpm, MINUTE_MS);
-    this.ownTokens = new Window(tpm, MINUTE_MS);
+  /** @param burstSeconds how much of a limit may be spent at once, from buckets that refill evenly; null: the last minute is counted. */
+  constructor({ rpm, tpm }: Limits, burstSeconds: number | null = null) {
+    const meter = (limit: number) => (burstSeconds === null ? new Window(limit, MINUTE_MS) : new Bucket(limit, burstSeconds));
+    this.requests = meter(rpm);
+    this.tokens = meter(tpm);
+    this.ownRequests = meter(rpm);
+    this.ownTokens = meter(tpm);
   }
 
   setLimits({ rpm, tpm }: Limits): void {

@@ -36,9 +36,12 @@ const FIRST_WORD_MS = 200;
 const WORD_MS = 10;
 const LONGEST = 40;
 
-/** @param port 0 takes a free one. */
-export async function openStub(limits: Limits, port = 0): Promise<Stub> {
-  const upstream = new Upstream(limits);
+/**
+ * @param port 0 takes a free one.
+ * @param burstSeconds as of an account.
+ */
+export async function openStub(limits: Limits, port = 0, burstSeconds: number | null = null): Promise<Stub> {
+  const upstream = new Upstream(new Account(limits, burstSeconds));
   const server = createServer((request, response) => {
     upstream.handle(request, response).catch((error) => response.destroy(error));
   });
@@ -62,8 +65,8 @@ class Upstream {
   /** By `metadata.call`: how often the model worked for it. */
   private readonly paid = new Map<string, number>();
 
-  constructor(limits: Limits) {
-    this.account = new Account(limits);
+  constructor(account: Account) {
+    this.account = account;
   }
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Account } from "../../bench/stub/account.ts";
+import { Bucket } from "../../bench/stub/bucket.ts";
 import { openStub, type Stats, type Stub } from "../../bench/stub/server.ts";
 import { Window } from "../../bench/stub/window.ts";
 
@@ -23,6 +24,26 @@ describe("the log of the last minute", () => {
     const window = new Window(60, MINUTE);
     window.log(1, NOW);
     expect(window.resetMs(NOW)).toBe(1_000);
+  });
+});
+
+describe("the bucket", () => {
+  it("holds some seconds of a limit, and refills evenly", () => {
+    const bucket = new Bucket(60, 5);
+    for (let n = 0; n < 5; n++) bucket.log(1, NOW);
+    expect([bucket.fits(1, NOW), bucket.wait(1, NOW), bucket.resetMs(NOW)]).toEqual([false, 1_000, 5_000]);
+    expect([bucket.fits(1, NOW + 999), bucket.fits(1, NOW + 1_000), bucket.fits(2, NOW + 1_000)]).toEqual([false, true, false]);
+    expect([bucket.fits(5, NOW + 60_000), bucket.fits(6, NOW + 60_000)]).toEqual([true, false]);
+  });
+
+  it("what is larger than it never fits", () => {
+    expect(new Bucket(60, 5).wait(6, NOW)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it("refused calls keep it empty, and make no debt", () => {
+    const account = new Account({ rpm: 60, tpm: 60_000 }, 2);
+    const at = (ms: number) => account.admit(10, null, NOW + ms) === null;
+    expect([0, 0, 0, 500, 1_000, 2_000].map(at)).toEqual([true, true, false, false, false, true]);
   });
 });
 
