@@ -1,14 +1,16 @@
 /**
- * `npm run bench`: speed as ratios against floors run beside it on the same workerd. Absolute figures are of a shared machine and prove nothing.
+ * `npm run bench`: speed as ratios against floors run beside it on the same workerd, then beside what people use today. Absolute figures are of a shared
+ * machine and prove nothing.
  * `--quick` takes fewer samples; `--only=submits,latency` runs these parts alone.
  */
 import { cpus, release, totalmem } from "node:os";
 import { bundle } from "../scripts/runtime.ts";
 import { drain, events, latency, life, openUpstream, start, submits } from "./measure.ts";
+import { peers } from "./peers.ts";
 import { quantile, spread } from "./statistics.ts";
 
 const quick = process.argv.includes("--quick");
-const PARTS = ["submits", "latency", "events", "life", "drain"] as const;
+const PARTS = ["submits", "latency", "events", "life", "drain", "peers"] as const;
 const only = process.argv.find((each) => each.startsWith("--only="))?.slice("--only=".length);
 const wanted = new Set<string>(only?.split(",") ?? PARTS);
 const unknown = [...wanted].filter((part) => !PARTS.some((each) => each === part));
@@ -35,6 +37,7 @@ if (wanted.has("drain")) {
   );
 }
 instant.close();
+if (wanted.has("peers")) await peers(row);
 
 async function besideFloors(): Promise<void> {
   const upstream = await openUpstream(5);
