@@ -10,16 +10,16 @@ import type { Delivery } from "./delivery.ts";
 import { type Asked, type Holds, prepare } from "./prepare.ts";
 import { describe, type Upstream, type UpstreamFailure } from "./upstream.ts";
 
-/** After this a mailbox that cannot be reached is taken for broken, and the call's outcome for unknown. */
+/** A mailbox that cannot be reached for this long is considered broken, and the call's outcome unknown. */
 const COMMIT_PATIENCE_MS = 120_000;
-/** Calls of one job that may run into a time-out: each is perhaps paid for, and what took too long once will take too long again. */
+/** The most calls of one job that may time out: each may be charged for, and what took too long once will take too long again. */
 const TIMEOUT_REPEATS = 3;
 /**
- * Of an answer as JSON text. A message between objects, or to a socket, has 32 MiB, and a character up to three bytes: a longer answer (log probabilities of a long one, say) would
- * reach no mailbox however often it was sent, nor would that of another call, which is paid for as well.
+ * The most that an answer may have as JSON text. A message between objects, or to a socket, holds 32 MiB, and a character takes up to three bytes. A longer
+ * answer (a long one with log probabilities, say) would never reach its mailbox, nor would the answer to a repeated call, which would be charged for as well.
  */
 const ANSWER_CHARACTERS = 10_000_000;
-/** The SDK's own time-out only backs up ours, which can tell a slow start from a silent stream. */
+/** The SDK's own timeout only backs up ours, which can tell a slow start from a silent stream. */
 const SDK_TIMEOUT_MARGIN_MS = 60_000;
 
 export type Ports = {
@@ -27,14 +27,14 @@ export type Ports = {
   holds: Holds;
   timeouts: TimeoutsConfig;
   open: (lease: Lease) => Promise<Opened>;
-  /** Whether a call that is ready may be sent, though it is late. */
+  /** Asks whether a call that is ready, but late, may still be sent. */
   late: (lease: Lease) => Promise<Word>;
   piece: (lease: Lease, index: number) => Promise<string | null>;
   append: (lease: Lease, call: AppendCall) => Promise<Appended>;
   commit: (lease: Lease, call: CommitCall) => Promise<Committed>;
-  /** Tells that upstream has taken a probe: its answer has begun. */
+  /** Reports that upstream has taken a probe's call: its answer has begun. */
   proven: (lease: Lease) => void;
-  /** Takes what an answer's headers said of upstream's limits. */
+  /** Takes in what an answer's headers say about upstream's limits. */
   read: (reading: PoolReading) => void;
   now: () => number;
 };
@@ -45,10 +45,10 @@ export class Call {
   readonly controller = new AbortController();
   delivery: Delivery | null = null;
   headersMs: number | null = null;
-  /** From its start to its sending; null before. */
+  /** From its start to its sending; null until it is sent. */
   waitedMs: number | null = null;
   readonly #startedAt: number;
-  /** A watch that came before the attempt was opened. */
+  /** Whether `watch` was called: that may come before the attempt is opened, when there is no `delivery` yet. */
   watched = false;
   #body: Record<string, unknown> | null = null;
 
@@ -61,12 +61,12 @@ export class Call {
     this.waitedMs = now - this.#startedAt;
   }
 
-  /** What is to be sent. */
+  /** Sets the body to send. */
   give(body: Record<string, unknown>): void {
     this.#body = body;
   }
 
-  /** The body, once: nothing holds on to it while its answer is read. */
+  /** Hands over the body, once, so that nothing keeps it in memory while the answer is read. */
   take(): Record<string, unknown> {
     const body = this.#body!;
     this.#body = null;
@@ -84,7 +84,7 @@ export class Call {
   }
 }
 
-/** Makes the attempt and says how it ended; null if its lease is not one. Never throws. */
+/** Makes the attempt and says how it ended; null if its lease is not valid. Never throws. */
 export async function attempt(call: Call, ports: Ports): Promise<Outcome | null> {
   const prepared = await prepare(call, ports);
   return prepared.ok ? callUpstream(call, ports, prepared.asked, prepared.release) : prepared.outcome;
@@ -96,7 +96,7 @@ async function callUpstream(call: Call, ports: Ports, { choices, pool, timeouts:
   call.sent(startedAt);
   const clock = new Watch(call.controller);
   clock.total(timeouts.total);
-  // A job that wants to wait for less than is usual has that from its client, and says nothing of upstream.
+  // A job's own, shorter timeout is its client's choice: if it runs out, that says nothing about upstream.
   const late = timedOut("upstream_timeout", "Upstream sent no response headers in time.", timeouts.first_byte >= ports.timeouts.first_byte);
   clock.next(late, timeouts.first_byte);
   let begun = false;
@@ -114,9 +114,9 @@ async function callUpstream(call: Call, ports: Ports, { choices, pool, timeouts:
     const fellSilent = (blame: boolean) => timedOut("stream_stalled", "Upstream's stream fell silent.", blame);
     clock.next(fellSilent(timeouts.idle >= ports.timeouts.idle), timeouts.idle);
     for await (const piece of stream.pieces) {
-      // Who has begun to answer is up: a model may think for longer than is waited for.
+      // An upstream that has begun to answer is up: the model may think for longer than the timeout.
       if (!begun) clock.next(fellSilent(false), timeouts.idle);
-      // Headers alone are no word: an error may be all that the stream holds.
+      // Headers alone prove nothing: the stream may hold only an error.
       if (!begun && call.lease.probe) ports.proven(call.lease);
       begun = true;
       answer.add(piece.value);
@@ -138,13 +138,13 @@ function timedOut(code: string, message: string, blame: boolean): UnknownEnd {
   return unknownEnd(code, message, { blame, repeats: TIMEOUT_REPEATS });
 }
 
-/** The outcome, with upstream's name for the call where it is to be complained of. */
+/** The outcome; a problem in it gets upstream's id of the call, for a complaint to upstream. */
 function named(outcome: Outcome, requestId: string | null): Outcome {
   if (requestId === null || !("problem" in outcome) || !outcome.problem) return outcome;
   return { ...outcome, problem: { ...outcome.problem, upstream_request_id: requestId } };
 }
 
-/** What came before the end is kept for whoever watches, and only then is it told how the call ended. */
+/** Before the end of the call is reported, whatever came of its answer is delivered to those who watch. */
 async function partial(call: Call, outcome: Outcome): Promise<Outcome> {
   if (outcome.kind !== "aborted") await call.delivery!.drain();
   return outcome;
@@ -184,7 +184,7 @@ function tooLarge(characters: number): Problem {
   return { status: 502, type: "server_error", code: "answer_too_large", message, param: null };
 }
 
-/** A result is paid for: its mailbox is asked again for as long as the lease stands, and no longer than `COMMIT_PATIENCE_MS`. */
+/** A result has been paid for: its mailbox is tried again until the call is broken off, for at most `COMMIT_PATIENCE_MS`. */
 async function persist(commit: () => Promise<Committed>, call: Call, now: () => number): Promise<void> {
   const until = now() + COMMIT_PATIENCE_MS;
   for (let failures = 1; ; failures++) {
@@ -198,9 +198,9 @@ async function persist(commit: () => Promise<Committed>, call: Call, now: () => 
   }
 }
 
-/** The time-outs of a call: one for the whole, one for the next sign of life. */
+/** The timeouts of a call: one for the whole call, one for the next sign of life. */
 class Watch {
-  /** The outcome, once a time-out has run. */
+  /** The outcome, once a timeout has run out. */
   ended: UnknownEnd | null = null;
   readonly #controller: AbortController;
   #whole: ReturnType<typeof setTimeout> | null = null;
@@ -211,13 +211,13 @@ class Watch {
     this.#controller = controller;
   }
 
-  /** The same, of a call that had no answer until then. */
+  /** Like `ended`, for a call that failed before its answer came: it may be certain that upstream has not taken it. */
   endedBy(failure: UpstreamFailure): UnknownEnd | null {
     return this.ended && failure.untaken ? untakenEnd(this.ended, failure) : this.ended;
   }
 
   total(seconds: number): void {
-    // Long is not broken.
+    // A long call is not a broken one: upstream is not to blame.
     const end = timedOut("upstream_timeout", "The call took too long.", false);
     this.#whole = setTimeout(() => this.#end(end), seconds * 1_000);
   }
@@ -227,11 +227,11 @@ class Watch {
     this.#lastSign = Date.now();
   }
 
-  /** From now on a sign of life is due within `seconds` of the last, else the call ends so. */
+  /** From now on each sign of life is due within `seconds` of the one before, the first within `seconds` of now. Otherwise the call ends with `end`. */
   next(end: UnknownEnd, seconds: number): void {
     this.sign();
     const dueAt = this.#lastSign + seconds * 1_000;
-    // One that runs out before is moved on then.
+    // A timer that fires sooner stays, and is set again when it fires.
     const known = this.#step && this.#step.dueAt <= dueAt ? this.#step : null;
     if (this.#step && !known) clearTimeout(this.#step.timer);
     this.#step = { timer: known?.timer ?? this.#timer(seconds * 1_000), dueAt: known?.dueAt ?? dueAt, seconds, end };
@@ -242,7 +242,7 @@ class Watch {
     if (this.#step) clearTimeout(this.#step.timer);
   }
 
-  /** One timer a call, moved on when it runs: a timer set for every chunk costs more than the chunk. */
+  /** One timer per call, set again when it fires: a timer set for every chunk costs more than the chunk. */
   #check(): void {
     const step = this.#step!;
     const left = this.#lastSign + step.seconds * 1_000 - Date.now();

@@ -1,10 +1,10 @@
-/** What a failed call means for its job. What upstream's error means is policy/upstream-errors.ts's; the coordinator decides what follows. */
+/** What a failed call means for its job. policy/upstream-errors.ts knows what upstream's error means; the coordinator decides what follows. */
 import { isServers, kindOf, mayHaveWorked, NOT_AGAIN_MS } from "../../policy/upstream-errors.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome } from "../../schemas/rpc.ts";
 import type { UpstreamFailure } from "./upstream.ts";
 
-/** `begun`: a part of the answer had come. What was said then takes nothing back: the call was made, and perhaps paid for. */
+/** `begun`: part of the answer had come. Whatever error followed, the call was made, and may have to be paid for. */
 export function classify(failure: UpstreamFailure, begun: boolean): Outcome {
   const { status, cause, shouldRetry, untaken } = failure;
   if (cause === "abort") return { kind: "aborted" };
@@ -33,7 +33,10 @@ export function classify(failure: UpstreamFailure, begun: boolean): Outcome {
 
 export type UnknownEnd = Extract<Outcome, { kind: "retryable" }>;
 
-/** An end of which upstream said nothing. `blame`: it was upstream's, not ours or its client's. `repeats`: how often such an end may come before the job is given up. */
+/**
+ * An end that upstream said nothing about. `blame`: it was upstream's fault, not ours or the client's. `repeats`: the most attempts of a job that may end
+ * this way; the last of them fails it.
+ */
 export function unknownEnd(code: string, message: string, { blame, repeats }: { blame: boolean; repeats?: number }): UnknownEnd {
   return {
     kind: "retryable",
@@ -45,7 +48,7 @@ export function unknownEnd(code: string, message: string, { blame, repeats }: { 
   };
 }
 
-/** The same of a call that upstream had not taken by then: nothing of it is in doubt, and it may be made again as often as need be. */
+/** The same for a call that upstream had certainly not taken: nothing is in doubt, and it may be repeated any number of times. */
 export function untakenEnd({ repeats: _, ...end }: UnknownEnd, { code, message }: UpstreamFailure): UnknownEnd {
   return { ...end, unknown: false, unsent: true, problem: { ...end.problem, code, message } };
 }

@@ -1,6 +1,6 @@
 /**
  * The deltas of one attempt on their way to the mailbox. Law: batches go in order, one at a time, each with its number; the mailbox
- * names the one that it lacks, so a lost answer or a restarted mailbox costs neither a gap nor a repeat.
+ * names the next one that it lacks, so a lost answer or a restarted mailbox causes neither a gap nor a repeat.
  */
 import { backoffMs } from "../../policy/backoff.ts";
 import { keep } from "../../policy/deltas.ts";
@@ -10,11 +10,14 @@ import type { Chunk } from "../../schemas/event.ts";
 import type { AppendCall, Appended } from "../../schemas/rpc.ts";
 import type { Piece } from "./upstream.ts";
 
-/** A mailbox that cannot be reached is asked again, while the answer goes on and for so many times after its end: the pauses come to a quarter of a minute, on the average. */
+/**
+ * A mailbox that cannot be reached is tried again for as long as the answer goes on, and this many times after its end: those pauses add up to a quarter of
+ * a minute on average.
+ */
 const LAST_TRIES = 5;
-/** Chunks in a batch: with the most log probabilities that can be asked for, well below the 2 MB of the row that it becomes. */
+/** Chunks in a batch: even with the most log probabilities that can be requested, well below the 2 MB of the row that the batch becomes. */
 const BATCH_CHUNKS = 200;
-/** And characters of them, but for one chunk that is larger. */
+/** Characters in a batch, unless a single chunk is larger. */
 const BATCH_CHARACTERS = 500_000;
 
 export class Delivery {
@@ -24,16 +27,16 @@ export class Delivery {
   /** Chunks not in a batch yet. */
   readonly #loose: Chunk[] = [];
   #next = 0;
-  /** ms that chunks gather between two batches: the mailbox says how many read along. */
+  /** ms that chunks gather between two batches: the mailbox sets it by how many read along. */
   #gapMs = FLOW_MS;
   #watched: boolean;
   readonly #verbatim: boolean;
   #running: Promise<void> | null = null;
   #refused = false;
-  /** The mailbox could not be reached to the last: it lacks some of them. */
+  /** The mailbox lacks some of the deltas: it stayed out of reach to the last try. */
   isLacking = false;
   #gathering = true;
-  /** Tries in a row that failed, since the end of the answer if that is later. */
+  /** Failed tries in a row; the end of the answer sets it to 0. */
   #failures = 0;
   #hurry = () => {};
 
@@ -45,20 +48,20 @@ export class Delivery {
   }
 
   add({ text, value }: Piece): void {
-    // Where many read along, pieces of plain text travel as one: each would go to every reader with all that a chunk says beside.
+    // With many readers, pieces of plain text are merged: otherwise each would go to every reader with all that its chunk repeats.
     if (this.#verbatim) this.#loose.push(asWritten(value, text));
     else if (this.#watched && this.#gapMs === FLOW_MS) this.#loose.push(asMeant(value));
     else keep(this.#loose, asMeant(value));
     this.#run();
   }
 
-  /** Somebody wants the deltas from now on, those of the past included. */
+  /** From now on somebody wants the deltas, including those that came before. */
   watch(): void {
     this.#watched = true;
     this.#run();
   }
 
-  /** Resolves when all that was added so far has been taken or refused. Nothing is added any more: nothing is waited for. */
+  /** Resolves when everything that was added has been taken or refused. Nothing more will be added, so chunks no longer wait for others. */
   async drain(): Promise<void> {
     this.#gathering = false;
     this.#failures = 0;
@@ -80,7 +83,7 @@ export class Delivery {
     });
   }
 
-  /** How many of the chunks go together. */
+  /** How many of the loose chunks the next batch takes. */
   #fitting(): number {
     let count = 0;
     for (let characters = 0; count < Math.min(this.#loose.length, BATCH_CHUNKS); count++) {
@@ -108,7 +111,7 @@ export class Delivery {
       this.#failures = 0;
       if (!answer.ok || answer.need > this.#batches.length) this.#refused = true;
       else [this.#next, this.#gapMs] = [answer.need, answer.gapMs];
-      // Also when nothing is due: what comes meanwhile is not to go piece by piece.
+      // It pauses even if nothing is due, so that what comes meanwhile does not go piece by piece.
       if (this.#gathering && !this.#refused && this.#loose.length < BATCH_CHUNKS) await this.#pause(this.#gapMs);
     }
   }
@@ -119,7 +122,7 @@ export class Delivery {
     else await this.#pause(backoffMs(this.#failures, Math.random(), null));
   }
 
-  /** Waits for so long, or until `drain`. */
+  /** Waits this long, or until `drain` or `stop`. */
   #pause(ms: number): Promise<void> {
     return new Promise((done) => {
       const timer = setTimeout(done, ms);

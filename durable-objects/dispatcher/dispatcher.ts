@@ -10,19 +10,19 @@ import { unknownEnd } from "./classify.ts";
 import { openHolds } from "./prepare.ts";
 import { openUpstream } from "./upstream.ts";
 
-/** Leases are renewed this often: four times in the term after which the coordinator takes them for lost. */
+/** Leases are renewed this often: four times within the time after which the coordinator considers them lost. */
 const HEARTBEAT_MS = 10_000;
-/** Settlements gather this long behind the first: the budget does not depend on them, and the coordinator's events are scarce. */
+/** Settlements gather this long after the first: the budget does not depend on them, and the coordinator can take only so many events. */
 const SETTLEMENTS = { maxItems: 500, gapMs: 200, regroup: false, abreast: 1 };
-/** Calls that are late are late together: those that come while others are asked for go with the next message. */
+/** Late calls are late together: those that come while the coordinator is asked about others share the next message. */
 const LATE = { maxItems: 500, gapMs: 0, regroup: false, abreast: 1 };
 /** A settlement that the coordinator did not take is sent again after this. */
 const SETTLE_RETRY_MS = 2_000;
 const LOST = "the lease was lost";
 
 /**
- * How a call ended whose lease the coordinator did not know when it was asked: it may have given the very same again since, after a restart. That
- * would not be over because this one was broken off.
+ * How a call ended that was broken off because the coordinator did not know its lease. After a restart the coordinator may have given the very same lease
+ * again since, and `void` or `aborted` would end the job although that one is valid.
  */
 function forgotten({ controller }: Call, outcome: Outcome | null): Outcome | null {
   if (controller.signal.reason !== LOST || (outcome?.kind !== "void" && outcome?.kind !== "aborted")) return outcome;
@@ -30,11 +30,11 @@ function forgotten({ controller }: Call, outcome: Outcome | null): Outcome | nul
   return outcome.kind === "void" ? { ...end, unknown: false, unsent: true } : end;
 }
 
-/** Makes upstream calls, each under a lease of the coordinator. Remembers nothing: what it held when it dies is lost, and found out. */
+/** Makes upstream calls, each under a lease from the coordinator. Stores nothing: if it dies, its calls are lost, and the coordinator finds out. */
 export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
   readonly #boot = crypto.randomUUID();
   readonly #calls = new Map<string, Call>();
-  /** The newest of each pool that the coordinator has not heard. */
+  /** The newest reading of each pool, until the coordinator is told. */
   readonly #readings = new Map<string, PoolReading>();
   readonly #settlements = new Batcher<Settlement, null>((batch) => this.#settle(batch), SETTLEMENTS);
   readonly #late = new Batcher<Held, Word>(
@@ -61,7 +61,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
       piece: (lease, index) => callMailbox(env, lease.mailbox, (stub) => stub.piece(lease.job, index)),
       append: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.append([call])))[0]!,
       commit: async (lease, call) => (await callMailbox(env, lease.mailbox, (stub) => stub.commit([call])))[0]!,
-      // Lost, the pool hears of it at the call's end.
+      // If this is lost, the pool hears of it when the call ends.
       proven: ({ attempt: number, job }) =>
         ctx.waitUntil(this.#tell((stub, readings) => stub.proven(ctx.id.name ?? "", job, number, readings)).catch(() => {})),
       read: (reading) => this.#readings.set(reading.pool, reading),
@@ -79,7 +79,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
       this.ctx.waitUntil(this.#run(call));
     }
     this.#beat();
-    // To hear of it is not urgent: the calls go first.
+    // The caller's answer is not urgent: the calls go first.
     await aTurn();
     return { boot: this.#boot };
   }
@@ -113,7 +113,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
     const outcome = forgotten(call, await attempt(call, this.#ports));
     const waited = call.waitedMs === null ? {} : { waitedMs: call.waitedMs };
     if (outcome) await this.#settlements.add({ job, attempt: number, outcome, headersMs: call.headersMs, ...waited });
-    // Held until the coordinator knows: a report meanwhile must not make it look lost.
+    // Held until the coordinator knows the outcome: a report before that must not make the call look lost.
     if (this.#calls.get(job) === call) this.#calls.delete(job);
   }
 
@@ -129,7 +129,7 @@ export class Dispatcher extends DurableObject<Env> implements DispatcherRpc {
     }
   }
 
-  /** With what the coordinator has not heard; it is told again if this does not arrive. */
+  /** Sends along the readings that the coordinator has not been told. If the message does not arrive, they go with the next one. */
   async #tell<T>(say: (stub: CoordinatorRpc, readings: PoolReading[]) => Promise<T>): Promise<T> {
     const readings = this.#takeReadings();
     try {

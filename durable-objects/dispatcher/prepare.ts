@@ -1,6 +1,6 @@
 /**
- * From a lease to a call that can be sent. Law: of requests there are never more in hand than an object can hold, which has 128 MB, and in which each is there up to three
- * times: as text, parsed, and as what is sent.
+ * From a lease to a call that can be sent. Law: there are never more requests in hand than fit in an object's 128 MB, where each may be held three times: as
+ * text, parsed, and as what is sent.
  */
 import { parseExact } from "../../platform/exact-json.ts";
 import { mailboxName } from "../../platform/mailboxes.ts";
@@ -11,18 +11,21 @@ import type { Call, Ports } from "./attempt.ts";
 import { Delivery } from "./delivery.ts";
 import { Slots } from "./slots.ts";
 
-/** Requests in hand: those that are being sent, and as many that are ready to follow. */
+/** Requests in hand: those that are being sent, and as many more that are ready to follow. */
 const IN_HAND = 2 * HEADER_SLOTS;
-/** Of these so many may be one mailbox's that has not answered yet: one that does not answer must not keep the others' from being called. Fewer would hold back a burst of one channel. */
+/**
+ * Of these, the most that may belong to one mailbox that has not answered yet: a mailbox that hangs must not keep the calls of others from being made. With
+ * fewer, a burst of one channel would be held back.
+ */
 const UNANSWERED = HEADER_SLOTS;
-/** Characters of all long ones in hand; a character may take two bytes. One that has more is alone. */
+/** Characters of all long requests in hand; a character may take two bytes. One that has more is the only long one. */
 const LONG_CHARACTERS = 8_000_000;
-/** A mailbox that has not answered by then is taken for unreachable, ms. */
+/** A mailbox that has not answered within this time is considered unreachable, ms. */
 const ANSWER_MS = 10_000;
 
 /**
- * What calls hold until upstream's headers are there. `headers`: the platform lets one object wait for those of six connections; a seventh is queued silently, its time-outs running
- * (developers.cloudflare.com/workers/platform/limits). So we count ourselves. `unanswered`: by mailbox, until it has answered.
+ * What calls hold until upstream's headers have come. `headers`: the platform lets six connections of an object wait for headers; a seventh is queued
+ * silently while its timeouts run (developers.cloudflare.com/workers/platform/limits), so we count them ourselves. `unanswered`: by mailbox, until it answers.
  */
 export type Holds = { headers: Slots; inHand: Slots; long: Slots; unanswered: Map<string, Slots> };
 
@@ -31,14 +34,14 @@ export function openHolds(): Holds {
 }
 
 /**
- * Of an opened job what its call must know to its end. Neither the request's text nor its body: they were held until the answer was read whole, and 150 calls of a
- * megabyte were 300 MB of the 128 that an isolate has.
+ * What a call must know of its opened job until the end. Neither the request's text nor its body: when they were held until the whole answer had been read,
+ * 150 calls of a megabyte each took 300 MB, and an isolate has 128.
  */
 export type Asked = { pool: string; timeouts: CallTimeouts | undefined; choices: number };
 
 export type Prepared =
-  | { ok: true; asked: Asked /** Once upstream's headers are there; may be called more than once. */; release: () => void }
-  /** Null: its lease is not one, or none any more. */
+  | { ok: true; asked: Asked /** To be called once upstream's headers have come; may be called more than once. */; release: () => void }
+  /** Null: its lease is not valid, or no longer valid. */
   | { ok: false; outcome: Outcome | null };
 
 /** Never throws. */
@@ -73,15 +76,15 @@ export async function prepare(call: Call, ports: Ports): Promise<Prepared> {
 }
 
 /**
- * A call that is late asks whether it may go, and goes where that is said, or where the coordinator is of an older program, which knows no such question. An answer that is lost may have said to
- * wait, and the job may go elsewhere since: so it is waited for however long it takes, and who has none does not go.
+ * A late call asks whether it may still go. It goes if the answer says so, or if the coordinator runs an older version that does not know the question. A lost
+ * answer may have said to wait, and the job may have gone elsewhere since: so a call waits for its answer however long that takes, and does not go without.
  */
 async function wordOn({ controller, lease }: Call, ports: Ports): Promise<Word> {
   if (lease.leaveBy === undefined || ports.now() <= lease.leaveBy) return "go";
   return unless(controller.signal, ports.late(lease)).catch((error) => (isUnknown(error) ? "go" : "lost"));
 }
 
-/** As the runtime says it of a method that the other side has not. */
+/** Whether this is how the runtime reports a method that the other side does not have. */
 function isUnknown(error: unknown): boolean {
   return error instanceof Error && error.message.includes("does not implement");
 }
@@ -107,7 +110,7 @@ class Hold {
   }
 }
 
-/** Asks the mailbox, of whose answer the request may be a part. Null if the call was broken off first. @throws if it does not answer. */
+/** Asks the mailbox; a short request comes with its answer. Null if the call was broken off first. @throws if no answer comes, or it is broken off later. */
 async function open({ controller, lease }: Call, ports: Ports, hold: Hold): Promise<Opened | null> {
   const { signal } = controller;
   const { inHand, unanswered } = ports.holds;
@@ -124,9 +127,12 @@ async function open({ controller, lease }: Call, ports: Ports, hold: Hold): Prom
   }
 }
 
-/** Null if a piece is not there, or the call was broken off while it waited for room. @throws if the mailbox does not answer. */
+/**
+ * The text of a long request, piece by piece. Null if a piece is missing, or the call was broken off while it waited for room. @throws if the mailbox does
+ * not answer, or the call is broken off meanwhile.
+ */
 async function inWhole({ controller, lease }: Call, { characters, pieces }: InPieces, ports: Ports, hold: Hold): Promise<string | null> {
-  // Nothing of it is in hand yet: short ones go by while it waits.
+  // None of it is in hand yet, so short requests may pass it while it waits.
   hold.release();
   if (!(await hold.take(ports.holds.long, characters))) return null;
   let text = "";
@@ -138,7 +144,7 @@ async function inWhole({ controller, lease }: Call, { characters, pieces }: InPi
   return text;
 }
 
-/** @throws as soon as the signal comes: nobody waits for the answer any more. */
+/** @throws as soon as the signal aborts: nobody waits for the answer any more. */
 async function unless<R>(signal: AbortSignal, work: Promise<R>): Promise<R> {
   const { promise, reject } = Promise.withResolvers<never>();
   const broken = () => reject(new Error("broken off"));
@@ -164,7 +170,7 @@ function unwanted(opened: Exclude<Opened, { ok: true }>): Outcome | null {
   return opened.reason === "unwanted" ? { kind: "void" } : null;
 }
 
-/** Nothing was called. */
+/** How a call ends that was never sent to upstream. */
 function unopened(code: string, message: string): Outcome {
   const problem = { status: 502, type: "server_error", code, message, param: null };
   return { kind: "retryable", unknown: false, retryAfterMs: null, problem, unsent: true };

@@ -1,21 +1,21 @@
 /**
- * Whether upstream can have taken a request that had no answer. workerd hides why `fetch` failed: a connection that was refused, and one that broke when all was sent,
- * are both "Network connection lost."; a host name that does not resolve, a TLS handshake that failed and an answer that is no HTTP are all "internal error; reference = …"
- * (workerd 1.20261006, tried with each). So its words are ignored. What tells is the body: it is handed over in three pieces, and workerd asks for the third only
- * when the second is written, so only on a connection that stands. An upstream that lacks the end of a JSON text cannot have acted on it.
+ * Whether upstream can have taken a request that got no answer. workerd hides why `fetch` failed: a refused connection, and one that broke after everything
+ * was sent, are both "Network connection lost."; a host name that does not resolve, a failed TLS handshake and an answer that is not HTTP are all "internal
+ * error; reference = …" (workerd 1.20261006, tried with each). So its messages are ignored. What tells is the body: it is handed over in three pieces, and
+ * workerd asks for the third only once the second is written, which takes a connection. An upstream that lacks the end of a JSON text cannot have acted on it.
  *
- * The pieces cost eight entries into the isolate, of the 29 of a lone job's life and the 21 of one among many. So they are left out while upstream is known to stand
- * (`Line`): then the jobs that fail to connect in the instant in which it goes down count as of unknown outcome.
+ * The pieces cost eight entries into the isolate, of the 29 in a lone job's life and the 21 of one among many. So the body goes whole while upstream is known
+ * to be reachable (`Line`). The price: jobs that fail to connect at the moment when it goes down count as having an unknown outcome.
  */
 import { mayBeEdges, whyNeverArrived } from "../../policy/never-arrived.ts";
 
-/** Of an option of the SDK's that it hands on to `fetch` as it is. */
+/** Key of a request option that the SDK passes to `fetch` untouched. */
 export const SENDING = Symbol("sending");
 
-/** How long an answer proves that upstream can be reached, ms. Short, as it also bounds how many calls may leave after the last one without being told apart. */
+/** How long an answer proves that upstream can be reached, ms. Short, because it also bounds how many calls may fail to connect unrecognised. */
 const STANDS_MS = 1_000;
 
-/** Whether upstream can be reached, as far as the last calls of this object tell. */
+/** Whether upstream can be reached, judging by the last calls of this object. */
 export class Line {
   readonly #now: () => number;
   #provenAt = Number.NEGATIVE_INFINITY;
@@ -30,7 +30,7 @@ export class Line {
     return since >= 0 && since < STANDS_MS;
   }
 
-  /** Watches a call that was sent. @throws what it throws. */
+  /** Watches a call that was sent. @throws what the call throws. */
   async over(call: Promise<Response>): Promise<Response> {
     try {
       const answer = await call;
@@ -47,18 +47,18 @@ export class Sending {
   /** Why it is certain that upstream has not taken the request; null: it may have. */
   untaken: string | null = null;
 
-  /** The request's body, of which it is known how far it got. */
+  /** The request's body as a stream that shows how much of it was taken. */
   inPieces(text: string): ReadableStream<Uint8Array> {
     const bytes = new TextEncoder().encode(text);
     const { readable, writable } = new FixedLengthStream(bytes.length);
     this.untaken = "no connection to it stood until the request was sent";
-    // How it broke is for fetch to say.
+    // `fetch` reports how it broke.
     this.#hand(writable.getWriter(), bytes).catch(() => {});
     return readable;
   }
 
   async #hand(writer: WritableStreamDefaultWriter, bytes: Uint8Array): Promise<void> {
-    // The first is read ahead, the connection or none.
+    // The first piece is read ahead, with or without a connection.
     await writer.write(bytes.subarray(0, 1));
     await writer.write(bytes.subarray(1, 2));
     this.untaken = null;
@@ -66,7 +66,7 @@ export class Sending {
     await writer.close();
   }
 
-  /** An answer has come, to whatever was sent. */
+  /** An answer has come: the request was taken, unless it is Cloudflare's answer that it never arrived. */
   async heard(answer: Response): Promise<Response> {
     this.untaken = null;
     const { headers, status } = answer;

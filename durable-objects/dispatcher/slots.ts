@@ -1,4 +1,4 @@
-/** Places that calls hold, each call one or, where it weighs more, several: at most so many are held at once. */
+/** A fixed number of places that calls hold: each call one, or several if it weighs more. */
 export class Slots {
   readonly #count: number;
   #free: number;
@@ -13,12 +13,15 @@ export class Slots {
     return this.#free;
   }
 
-  /** Nobody holds any, and nobody waits for some. */
+  /** Nobody holds a place or waits for one. */
   get isFree(): boolean {
     return this.#free === this.#count && this.#queue.length === 0;
   }
 
-  /** Resolves with the release of what was taken, which may be called more than once; with null if the signal came first. What weighs more than all there is takes all. */
+  /**
+   * Resolves with a function that gives back what was taken, and may be called more than once; with null if the signal aborts first. A call that weighs more
+   * than there are places takes them all.
+   */
   async take(signal: AbortSignal, wanted = 1): Promise<(() => void) | null> {
     if (signal.aborted) return null;
     const weight = Math.min(wanted, this.#count);
@@ -31,13 +34,13 @@ export class Slots {
       this.#free += weight;
       this.#handOver();
     };
-    // It may have come between the hand-over and this line.
+    // The signal may have aborted between the hand-over and this line.
     if (!signal.aborted) return release;
     release();
     return null;
   }
 
-  /** In the order in which they came: a heavy one is not passed for ever. */
+  /** In order of arrival, so that a heavy call is not overtaken for ever. */
   #handOver(): void {
     for (let next = this.#queue[0]; next && next.weight <= this.#free; next = this.#queue[0]) {
       this.#queue.shift();
@@ -46,7 +49,7 @@ export class Slots {
     }
   }
 
-  /** True once its places were handed over, false when the signal came first. */
+  /** True once its places were handed over, false if the signal aborted first. */
   #turn(signal: AbortSignal, weight: number): Promise<boolean> {
     return new Promise((done) => {
       const turn = { weight, go: () => done(true) };

@@ -1,15 +1,15 @@
 /** Server-Sent Events (WHATWG HTML, 9.2) as upstream sends them. */
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 
-/** Characters of one event, far more than a chunk has: what grows beyond is no answer. */
+/** The most characters of one event, far more than a chunk has: anything longer is not an answer. */
 const EVENT_CHARACTERS = 16_000_000;
-/** The end of a body follows its last word at once, or is not waited for. */
+/** How long the end of a body may take after its last message, ms: it follows at once, or is not worth waiting for. */
 const END_MS = 1_000;
 
 /**
- * The messages of a body, in order, to its end or until `signal`. Who turns away at the last word waits for nothing, but the end is read all the same: a
- * connection whose body was cancelled is closed, and the next call would pay for a new one. `alive`: bytes have come, if only a comment's.
- * @throws what the body breaks with; if an event is too long.
+ * The messages of a body, in order, until its end or until `signal` aborts. A reader that stops at the last message does not wait, but the end is read all the
+ * same: cancelling a body closes its connection, and the next call would pay for a new one. `alive`: bytes have come, even if only a comment.
+ * @throws what the body breaks with; an error if an event is too long.
  */
 export async function* messagesOf(
   body: ReadableStream<Uint8Array>,
@@ -33,7 +33,7 @@ export async function* messagesOf(
       const { done, value } = await reader.read();
       alive();
       parser.feed(decoder.decode(value, { stream: !done }));
-      // An event that nothing ends but the body: some endpoints leave its blank line out, and SDKs take it for one.
+      // The end of the body ends the last event too: some endpoints omit its blank line, and SDKs accept that.
       if (done) parser.feed("\n\n");
       yield* messages.splice(0);
       if (done) return;

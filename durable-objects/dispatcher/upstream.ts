@@ -8,7 +8,7 @@ import type { RateReading } from "../../schemas/rate.ts";
 import { Line, SENDING, Sending } from "./sending.ts";
 import { messagesOf } from "./sse.ts";
 
-/** What is longer is no id of OpenAI's. */
+/** OpenAI's request ids are shorter than this; anything longer is cut. */
 const REQUEST_ID_CHARACTERS = 128;
 
 /** A call that upstream refused or that broke, in plain words. */
@@ -19,7 +19,7 @@ export type UpstreamFailure = {
   type: string | null;
   message: string;
   param: string | null;
-  /** Upstream's wish, ms. */
+  /** How long upstream asks us to wait, ms. */
   retryAfterMs: number | null;
   /** Upstream's word on whether another try could help; null if it says nothing. */
   shouldRetry: boolean | null;
@@ -30,8 +30,8 @@ export type UpstreamFailure = {
 };
 
 /**
- * `rates`: what the answer's headers say of upstream's limits; null if there is no answer, or it says nothing. `requestId`: upstream's name
- * for the call, the same.
+ * `rates`: what the answer's headers say about upstream's limits. `requestId`: upstream's id of the call. Each is null if there is no answer, or it does
+ * not say.
  */
 export type Stream = { rates: RateReading | null; requestId: string | null } & (
   | { ok: true; pieces: AsyncIterable<Piece> }
@@ -43,18 +43,18 @@ export type Piece = { value: unknown; text: string };
 
 export type Upstream = {
   /**
-   * Calls with `stream: true` and usage; resolves when the response headers are there. Never throws. `timeoutMs`: the SDK's own. `alive`: something of the
-   * answer's body has come.
+   * Calls with `stream: true` and usage; resolves when the response headers are there. Never throws. `timeoutMs`: the SDK's own timeout. `alive`:
+   * part of the answer's body has come.
    */
   call(body: Record<string, unknown>, signal: AbortSignal, timeoutMs: number, alive: () => void): Promise<Stream>;
 };
 
-/** Answers that upstream took the call with, by what the SDK was shown of them. */
+/** Upstream's answers that are not errors, by the empty response that the SDK gets instead. */
 const answers = new WeakMap<Response, Response>();
 
 /**
- * Of an answer that is no error the SDK needs nothing, but writes out its URL and each of its headers for a log that nobody reads: a twentieth of a
- * lone job's time.
+ * What the SDK gets of an answer. It needs nothing of one that is not an error, but would write out its URL and every header for a log that nobody reads: a
+ * twentieth of a lone job's time.
  */
 function shown(answer: Response): Response {
   if (!answer.ok) return answer;
@@ -64,8 +64,8 @@ function shown(answer: Response): Response {
 }
 
 /**
- * With neither a key nor an endpoint: the simulator, where it is meant. A deployment whose key was deleted, or has another name, would else answer with invented text: it calls nobody, as with a key that is
- * refused, so that its jobs wait for one.
+ * With neither a key nor an endpoint, calls go to the simulator, but only where it was asked for. Otherwise a deployment whose key was deleted or misnamed
+ * would answer with invented text. Instead it calls nobody, as if its key were refused, so that its jobs wait for one.
  */
 export function openUpstream(env: Env, now: () => number): Upstream {
   const apiKey = text(env.OPENAI_API_KEY);
@@ -79,10 +79,10 @@ export function openUpstream(env: Env, now: () => number): Upstream {
     maxRetries: 0,
     fetch: async (input, init) => {
       const { [SENDING]: sending, ...given } = init as RequestInit & { [SENDING]: Sending };
-      // A prompt goes to whom the operator named, and nowhere else.
+      // A prompt goes only where the operator said: redirects are not followed.
       const request = { ...given, redirect: "manual" as const };
       if (apiKey === null && baseURL === null) return shown(await elsewhere(new Request(input as string, request)));
-      // Deployed, the connection is made by Cloudflare's network, whoever takes the body.
+      // In a deployment Cloudflare's network makes the connection, and takes the body whether or not upstream can be reached.
       if (env.SLUICE_LOCAL === "1" && !line.stands) request.body = sending.inPieces(request.body as string);
       return shown(await sending.heard(await line.over(fetch(input as string, request))));
     },
@@ -101,21 +101,24 @@ async function call(
   const streamed = { ...body, stream: true, stream_options: { ...options, include_usage: true } };
   const sending = new Sending();
   try {
-    // The response as it is: the SDK's own stream keeps what chunks mean, not how they were written.
+    // The raw response: the SDK's own stream keeps what chunks mean, not how they were written.
     const given = await client.chat.completions
       .create(streamed as never, { signal, timeout, fetchOptions: { [SENDING]: sending } as object })
       .asResponse();
     const response = answers.get(given) ?? given;
     return { ok: true, pieces: piecesOf(response, signal, alive), ...told(response.headers) };
   } catch (error) {
-    // Whatever fetch threw the SDK has wrapped: this came before anything was sent, and would come again.
+    // The SDK wraps whatever `fetch` throws: any other error came before anything was sent, and would come again.
     if (!(error instanceof APIError) && !signal.aborted) return { ok: false, failure: unsendable(error), ...told(undefined) };
     const failure = untaken(describe(error, signal, "network"), sending);
     return { ok: false, failure, ...told(error instanceof APIError ? error.headers : undefined) };
   }
 }
 
-/** Ends at `[DONE]`, with the body, or when the call is broken off. @throws APIError for an error that upstream sends in its stream; what the body breaks with. */
+/**
+ * Ends at `[DONE]`, with the body, or when the call is broken off. @throws APIError for an error that upstream sends in its stream; SyntaxError for a chunk
+ * that is not JSON; what the body breaks with.
+ */
 async function* piecesOf({ body, headers }: Response, signal: AbortSignal, alive: () => void): AsyncGenerator<Piece> {
   try {
     for await (const { data: text, event } of messagesOf(body ?? new Blob().stream(), signal, alive)) {
@@ -139,7 +142,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Describes whatever the SDK threw. `broken`: what it means if the error carries no response. */
+/** Describes whatever the SDK threw. `broken`: the cause if the error carries no response. */
 export function describe(error: unknown, signal: AbortSignal, broken: "network" | "stream"): UpstreamFailure {
   const empty = { status: null, code: null, type: null, param: null, retryAfterMs: null, shouldRetry: null };
   if (error instanceof APIUserAbortError || signal.aborted)
@@ -148,7 +151,7 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
   if (error instanceof APIError) {
     const { status, code, type, param, headers } = error;
     const elsewhere = status !== undefined && status >= 300 && status < 400 ? headers?.get("location") : null;
-    // The SDK puts the status before upstream's own words.
+    // The SDK's message puts the status before upstream's own.
     const own = (error.error as { message?: unknown } | undefined)?.message;
     const message = typeof own === "string" ? own : error.message;
     const details = {
@@ -179,7 +182,7 @@ function keyless(): Response {
   return Response.json({ error }, { status: 401 });
 }
 
-/** An address where nothing is: OpenAI says so in words alone, others by a page. */
+/** Whether nothing is at this address: OpenAI says so only in its message, others with an HTML page. */
 function isNowhere(status: number | undefined, message: string): boolean {
   return status === 404 && /^(Invalid URL\b|404 <)/.test(message);
 }
