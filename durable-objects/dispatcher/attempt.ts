@@ -97,8 +97,8 @@ async function callUpstream(call: Call, ports: Ports, { choices, pool, timeouts:
   const clock = new Watch(call.controller);
   clock.total(timeouts.total);
   // A job's own, shorter timeout is its client's choice: if it runs out, that says nothing about upstream.
-  const late = timedOut("upstream_timeout", "Upstream sent no response headers in time.", timeouts.first_byte >= ports.timeouts.first_byte);
-  clock.next(late, timeouts.first_byte);
+  const silent = `Upstream sent no response headers within ${timeouts.first_byte} seconds (timeouts.first_byte).`;
+  clock.next(timedOut("upstream_timeout", silent, timeouts.first_byte >= ports.timeouts.first_byte), timeouts.first_byte);
   let begun = false;
   let requestId: string | null = null;
   try {
@@ -111,7 +111,8 @@ async function callUpstream(call: Call, ports: Ports, { choices, pool, timeouts:
     if (!stream.ok) return clock.endedBy(stream.failure) ?? named(classify(stream.failure, false), requestId);
     call.headersMs = ports.now() - startedAt;
     const answer = assembler({ choices });
-    const fellSilent = (blame: boolean) => timedOut("stream_stalled", "Upstream's stream fell silent.", blame);
+    const paused = `Upstream's stream was silent for ${timeouts.idle} seconds (timeouts.idle).`;
+    const fellSilent = (blame: boolean) => timedOut("stream_stalled", paused, blame);
     clock.next(fellSilent(timeouts.idle >= ports.timeouts.idle), timeouts.idle);
     for await (const piece of stream.pieces) {
       // An upstream that has begun to answer is up: the model may think for longer than the timeout.
@@ -174,13 +175,13 @@ async function deliver(
   } catch {
     return call.controller.signal.aborted
       ? { kind: "aborted" }
-      : unknownEnd("mailbox_unreachable", "The job's mailbox took no result.", { blame: false });
+      : unknownEnd("mailbox_unreachable", "The answer could not be stored: the job's mailbox could not be reached.", { blame: false });
   }
   return { kind: "committed", usage: result.usage };
 }
 
 function tooLarge(characters: number): Problem {
-  const message = `The answer has ${characters} characters: no more than ${ANSWER_CHARACTERS} can be kept. It was not asked for again.`;
+  const message = `The answer has ${characters} characters, but at most ${ANSWER_CHARACTERS} can be kept. It was not requested again: ask for a shorter one.`;
   return { status: 502, type: "server_error", code: "answer_too_large", message, param: null };
 }
 
@@ -218,7 +219,7 @@ class Watch {
 
   total(seconds: number): void {
     // A long call is not a broken one: upstream is not to blame.
-    const end = timedOut("upstream_timeout", "The call took too long.", false);
+    const end = timedOut("upstream_timeout", `The call took longer than ${seconds} seconds (timeouts.total).`, false);
     this.#whole = setTimeout(() => this.#end(end), seconds * 1_000);
   }
 

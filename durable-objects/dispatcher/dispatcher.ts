@@ -26,7 +26,7 @@ const LOST = "the lease was lost";
  */
 function forgotten({ controller }: Call, outcome: Outcome | null): Outcome | null {
   if (controller.signal.reason !== LOST || (outcome?.kind !== "void" && outcome?.kind !== "aborted")) return outcome;
-  const end = unknownEnd("unknown_outcome", "The call was broken off, for its lease was lost.", { blame: false });
+  const end = unknownEnd("unknown_outcome", "The call was broken off because its lease was lost.", { blame: false });
   return outcome.kind === "void" ? { ...end, unknown: false, unsent: true } : end;
 }
 

@@ -60,14 +60,14 @@ export async function prepare(call: Call, ports: Ports): Promise<Prepared> {
     const { pool, request, timeouts } = opened;
     const text = typeof request === "string" ? request : await inWhole(call, request, ports, hold);
     if (text === null)
-      return ended(signal.aborted ? { kind: "void" } : unopened("request_incomplete", "A part of the request is missing."));
+      return ended(signal.aborted ? { kind: "void" } : unopened("request_incomplete", "Part of the stored request is missing."));
     if (!(await hold.take(ports.holds.headers))) return ended({ kind: "void" });
     const body = parseExact(text) as Record<string, unknown>;
     call.give(body);
     const word = await wordOn(call, ports);
     if (word === "wait") return ended(null);
     if (signal.aborted) return ended({ kind: "void" });
-    if (word === "lost") return ended(unopened("lease_lost", "The call's lease was lost before it was sent."));
+    if (word === "lost") return ended(unopened("lease_lost", "The call was late, and the coordinator did not confirm its lease."));
     const asked = { pool, timeouts, choices: typeof body.n === "number" ? body.n : 1 };
     return { ok: true, asked, release: () => hold.release() };
   } catch {
@@ -166,7 +166,8 @@ function deliverTo(call: Call, ports: Ports, { verbatim, watched }: Extract<Open
 
 function unwanted(opened: Exclude<Opened, { ok: true }>): Outcome | null {
   if (opened.reason === "given_up") return { kind: "void", failed: opened.problem };
-  if (opened.reason === "full") return unopened("storage_full", "The job's mailbox has no room for an answer.");
+  if (opened.reason === "full")
+    return unopened("storage_full", "The channel's storage has no room for an answer until older jobs are deleted.");
   return opened.reason === "unwanted" ? { kind: "void" } : null;
 }
 

@@ -51,7 +51,7 @@ export class Sending {
   inPieces(text: string): ReadableStream<Uint8Array> {
     const bytes = new TextEncoder().encode(text);
     const { readable, writable } = new FixedLengthStream(bytes.length);
-    this.untaken = "no connection to it stood until the request was sent";
+    this.untaken = "there was no working connection to send the request over";
     // `fetch` reports how it broke.
     this.#hand(writable.getWriter(), bytes).catch(() => {});
     return readable;

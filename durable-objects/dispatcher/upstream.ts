@@ -138,7 +138,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new SyntaxError("Upstream sent a chunk that is no JSON.");
+    throw new SyntaxError("Upstream sent a chunk that is not JSON.");
   }
 }
 
@@ -188,7 +188,7 @@ function isNowhere(status: number | undefined, message: string): boolean {
 }
 
 function redirected(location: string): string {
-  return `Upstream redirects to ${location}, where no prompt is sent: OPENAI_BASE_URL is to say where it is.`;
+  return `Upstream redirects to ${location}, but redirects are not followed: set OPENAI_BASE_URL to the right address.`;
 }
 
 function unsendable(error: unknown): UpstreamFailure {
