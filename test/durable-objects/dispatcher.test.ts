@@ -59,6 +59,7 @@ describe("six calls of one object wait for headers, never more", () => {
     world.env.SLUICE_MAX_DISPATCHERS = "1";
     const gate = { open: false };
     world.upstream = async ({ signal }) => {
+      // Polls, because one object must not settle another's promise; the gate or an abort ends the wait, not the passing of time.
       while (!gate.open && !signal.aborted) await scheduler.wait(2);
       if (world.calls.length % 2) throw new Error("reset");
       return refusal(400, "no");
@@ -77,6 +78,7 @@ describe("breaking off", () => {
   it("in_progress -> cancelled: upstream's request is aborted before its headers", async () => {
     let aborted = false;
     world.upstream = async ({ signal }) => {
+      // Polls, as above: the abort that the test brings about ends the wait.
       while (!signal.aborted) await scheduler.wait(2);
       aborted = true;
       return completion("late");
@@ -389,12 +391,7 @@ describe("upstream's name for a call that ended badly", () => {
   it("without one, or without an answer, nothing is said of it", async () => {
     world.upstream = () => refusal(400, "broken");
     const { id } = await submit();
-    expect((await ended(id)).error).toEqual({
-      status: 400,
-      type: "invalid_request_error",
-      code: "broken",
-      message: "refused: broken",
-      param: null,
-    });
+    const error = { status: 400, type: "invalid_request_error", code: "broken", message: "refused: broken", param: null };
+    expect((await ended(id)).error).toEqual(error);
   });
 });
