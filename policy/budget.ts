@@ -89,7 +89,8 @@ function openMeter(resource: Resource, limit: number, limits: Limits): Meter {
   const rate = { perMs, burst: Math.max(atOnce - perMs * transitMs, atOnce / 2) };
   // By the transit that is really given up for: a short burst gives up less than all of it.
   const leaving = perDay || transitMs === 0 ? null : new Leaving((atOnce - rate.burst) / perMs);
-  return { resource, counts, rate, whole: counts === "requests" ? Math.max(1, whole) : whole, tally: new Refilling(rate), leaving };
+  const most = counts === "requests" ? Math.max(1, whole) : whole;
+  return { resource, counts, rate, whole: most, tally: new Refilling(rate, most), leaving };
 }
 
 /**

@@ -16,14 +16,15 @@ export const AHEAD_MS = 5_000;
 const HAIR = 1e-3;
 
 /**
- * `perMs`: the rate that each limit had. `past`: for a window, what was taken of it when. `former`: what was spent of limits that were since lowered or taken
- * away: it is still spent if they come back before it has refilled. Records of older versions lack `perMs` and `past`.
+ * `perMs`: the rate that each limit had. `whole`: what it could hold. `past`: for a window, what was taken of it when. `former`: what was spent of limits that were since lowered or taken
+ * away: it is still spent if they come back before it has refilled. Records of older versions lack `perMs`, `whole` and `past`.
  */
 export type LedgerRecord = {
   at: number;
   heldUntil: number;
   spent: Partial<Record<Resource, number>>;
   perMs?: Partial<Record<Resource, number>>;
+  whole?: Partial<Record<Resource, number>>;
   past?: Partial<Record<Resource, Past>>;
   former?: Partial<Record<Resource, Former[]>>;
 };
@@ -39,6 +40,7 @@ export function nextRecord(budget: Budget, last: LedgerRecord | null, now: numbe
   if (last && covers(last, budget, now) && (at === now || covers(last, budget, at)) && !isFar(last, budget, at, aheadMs)) return null;
   const spent: LedgerRecord["spent"] = {};
   const perMs: LedgerRecord["perMs"] = {};
+  const wholes: LedgerRecord["whole"] = {};
   const past: LedgerRecord["past"] = {};
   for (const { rate, resource, tally, whole } of budget.meters) {
     const level = tally.spent(now);
@@ -46,13 +48,14 @@ export function nextRecord(budget: Budget, last: LedgerRecord | null, now: numbe
     // restart.
     spent[resource] = Math.max(level > whole ? level + HAIR : 0, Math.min(level, whole) + Math.max(rate.perMs * aheadMs, HAIR / 2));
     perMs[resource] = rate.perMs;
+    wholes[resource] = whole;
     if (tally instanceof Sliding) past[resource] = tally.write(rate.perMs * aheadMs, at + aheadMs, now);
   }
   const left = Object.entries(budget.former ?? {}).map(
     ([resource, each]) => [resource, each.filter((one) => leftOf(one, at) > 0)] as const,
   );
   const former = Object.fromEntries(left.filter(([, each]) => each.length > 0));
-  return { at, heldUntil: budget.heldUntil, spent, perMs, ...filled({ past, former }) };
+  return { at, heldUntil: budget.heldUntil, spent, perMs, whole: wholes, ...filled({ past, former }) };
 }
 
 /** `now`: what may have been taken of a window by then counts as taken then. */
@@ -112,9 +115,11 @@ function restoreMeter({ leaving, rate, resource, tally, whole }: Meter, record: 
   const perMs = record.perMs?.[resource];
   const past = record.past?.[resource];
   if (tally instanceof Refilling) {
-    // A limit that was lowered since counts as used up, not as spent many times over: its rate would take hours to pay that off.
+    // A limit that was lowered since counts as used up, not as spent many times over: its rate would take hours to pay that off. So does one that holds less
+    // since, except for what was owed.
     const lowered = rate.perMs < (perMs ?? Number.POSITIVE_INFINITY);
-    const most = lowered ? whole + rate.perMs * AHEAD_MS : Number.POSITIVE_INFINITY;
+    const owed = lowered ? 0 : Math.max(0, (spent ?? 0) - (record.whole?.[resource] ?? 0));
+    const most = whole + rate.perMs * AHEAD_MS + owed;
     tally.bucket = { spent: Math.min(spent ?? 0, most), at: record.at };
   }
   if (!(tally instanceof Sliding)) return;

@@ -33,9 +33,12 @@ const RETUNED_MS = 60_000;
 export class Refilling implements Tally {
   readonly rate: Rate;
   bucket: Bucket = FULL;
+  readonly #whole: number;
 
-  constructor(rate: Rate) {
+  /** `whole`: the most that a single call may take; above the burst it leaves a debt. */
+  constructor(rate: Rate, whole: number) {
     this.rate = rate;
+    this.#whole = whole;
   }
 
   get at(): number {
@@ -86,11 +89,12 @@ export class Refilling implements Tally {
 
   /**
    * What was spent stays spent, as far as the new limit may owe it: paying off the rest at its rate would take hours, and without a call nobody learns that the
-   * limit is back.
+   * limit is back. A call that takes all of a limit is never forgotten, however slowly it refills.
    */
   succeed(before: Tally): void {
     if (!(before instanceof Refilling)) return;
-    const spent = Math.min(before.bucket.spent, this.rate.burst + this.rate.perMs * RETUNED_MS);
+    const most = Math.max(this.#whole, this.rate.burst + this.rate.perMs * RETUNED_MS);
+    const spent = Math.min(before.bucket.spent, most);
     this.bucket = { ...before.bucket, spent };
   }
 }

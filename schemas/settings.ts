@@ -1,6 +1,11 @@
 import { z } from "zod";
 
-const limit = z.number().positive().nullable().default(null);
+/**
+ * Of a limit, per minute or per day. Below and above this range times and sums lose their meaning; nobody sells such a limit, and a zero too many or too few is
+ * better refused.
+ */
+const rate = z.number().min(0.001).max(1e12);
+const limit = rate.nullable().default(null);
 
 /** The pool for models that no other pool takes. */
 export const DEFAULT_POOL = "default";
@@ -9,22 +14,22 @@ export const DEFAULT_POOL = "default";
 export const PoolConfig = z.strictObject({
   /** If missing: the model with the pool's own name; for the default pool, none by name. */
   models: z.array(z.string().min(1)).optional(),
-  rpm: z.number().positive(),
-  tpm: z.number().positive(),
+  rpm: rate,
+  tpm: rate,
   rpd: limit,
   tpd: limit,
   concurrency: z.number().int().positive().nullable().default(null),
   /** How much of a rate may be spent at once, in seconds of it. Null: a second, up to a minute where headers show such a bucket; of a window, a tenth. */
-  burst_seconds: z.number().positive().max(86_400).nullable().default(null),
+  burst_seconds: z.number().min(0.001).max(86_400).nullable().default(null),
   /**
    * Upstream counts in windows of this many seconds instead of refilling a bucket. Sluice then remembers what was taken when, so that no window,
    * wherever it begins, can overflow. Null: a bucket, as OpenAI's headers show.
    */
-  window_seconds: limit,
+  window_seconds: z.number().min(0.001).max(86_400).nullable().default(null),
   /** How much later a call may reach upstream than another that was admitted at the same time. */
   transit_ms: z.number().min(0).max(60_000).default(1_000),
   /** Above this many input tokens a minute, traffic grows by at most half per quarter of an hour. Null: as fast as the limits allow. */
-  ramp_tpm: z.number().positive().nullable().default(1_000_000),
+  ramp_tpm: rate.nullable().default(1_000_000),
   /**
    * Whether to follow upstream's headers. Lowered limits and what others spend are followed at once, raised limits up to `max_rpm`, `max_tpm`, `max_rpd`
    * and `max_tpd` (by default `rpm`, `tpm`, `rpd`, `tpd`). With `refund`, tokens that an answer did not use are free again where headers show it.
@@ -34,10 +39,10 @@ export const PoolConfig = z.strictObject({
     .union([
       z.literal(false),
       z.strictObject({
-        max_rpm: z.number().positive().optional(),
-        max_tpm: z.number().positive().optional(),
-        max_rpd: z.number().positive().optional(),
-        max_tpd: z.number().positive().optional(),
+        max_rpm: rate.optional(),
+        max_tpm: rate.optional(),
+        max_rpd: rate.optional(),
+        max_tpd: rate.optional(),
         refund: z.boolean().optional(),
       }),
     ])
@@ -90,7 +95,7 @@ export const KeyConfig = z.strictObject({
     .regex(/^[A-Za-z0-9_.-]+$/, "may have only letters, digits, and _ . -"),
   roles: z.array(Role).min(1).default(["submit", "read"]),
   /** 1 if none of the tenant's keys sets it. */
-  weight: z.number().positive().max(1_000_000).optional(),
+  weight: z.number().min(0.001).max(1_000_000).optional(),
   models: z.array(z.string().min(1)).nullable().default(null),
   rpm: limit,
   tpm: limit,

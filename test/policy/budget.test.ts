@@ -15,6 +15,7 @@ import {
   refundTokens,
   release,
   reserve,
+  retune,
   TRANSIT_MS,
   used,
 } from "../../policy/budget.ts";
@@ -33,6 +34,14 @@ describe("a budget", () => {
     // 6,000 a minute minus a second of transit: 5,900 at once.
     expect(readiness(budget, 3_000, START)).toEqual({ at: START + 1_000, limitedBy: "tpm" });
     expect(readiness(budget, 3_100, START)).toEqual({ at: START + 2_000, limitedBy: "tpm" });
+  });
+
+  it("of less than a request a minute does not forget a call when the limit is told again", () => {
+    const limits = limitsOf({ rpm: 0.1 });
+    const budget = openBudget(limits);
+    reserve(budget, 1, START);
+    retune(budget, "rpm", limits);
+    expect(readiness(budget, 1, START + 30_000).at).toBeCloseTo(START + 600_000, -1);
   });
 
   it("counts a call on all limits or on none", () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
   type Budget,
   charge,
+  correct,
   hold,
   type Limits,
   neverFits,
@@ -82,6 +83,16 @@ describe("a record", () => {
     restore(lowered, record, START);
     expect(readiness(lowered, 1, START).at - START).toBeLessThanOrEqual(60_000 + AHEAD_MS);
   });
+
+  it("of a burst that was lowered since holds the pool back for the new one, not for what was spent of the old", () => {
+    const generous = openBudget({ ...BY_THE_MINUTE, burstSeconds: 3_600 });
+    // Upstream's headers tell of a minute's bucket: the rest counts as spent.
+    correct(generous, "rpm", 35_000, START);
+    const lowered = openBudget(BY_THE_MINUTE);
+    restore(lowered, nextRecord(generous, null, START)!, START);
+    expect(readiness(lowered, 1, START).at - START).toBeLessThanOrEqual(2_000 + AHEAD_MS);
+    expect(used(lowered, "rpm", START)).toBeGreaterThanOrEqual(600);
+  });
 });
 
 describe("a debt", () => {
@@ -121,6 +132,12 @@ describe("a debt", () => {
     const record = nextRecord(owing(), null, START)!;
     expect(readiness(again(record, { ...TPM, tpm: 1_000 }), 1, START).at - START).toBeLessThanOrEqual(60_000 + AHEAD_MS);
     expect(used(again(record, { ...TPM, tpm: 20_000 }), "tpm", START)).toBeCloseTo(61_000, 2);
+  });
+
+  it("of a burst that was lowered since is as large as it was", () => {
+    const record = nextRecord(owing(), null, START)!;
+    // 61,000 were spent of 10,000 - a second's transit: 51,000 are owed, and of the new burst nothing is left.
+    expect(used(again(record, { ...TPM, burstSeconds: 30 }), "tpm", START)).toBeCloseTo(51_000 + 5_000 + 10_000 / 12, 2);
   });
 
   it("of a record that does not know its rate is a burst's", () => {

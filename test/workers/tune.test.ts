@@ -301,10 +301,12 @@ describe("who may not, or asks for what cannot be", () => {
     ["tenants/alcie", { rpm: 1 }, 404, "tenant_not_found"],
     ["pools/gpt-5-mini", { rpm: 0 }, 400, "invalid_parameter"],
     ["pools/gpt-5-mini", { rpm: null }, 400, "invalid_parameter"],
+    ["pools/gpt-5-mini", { rpm: 1e-300 }, 400, "invalid_parameter"],
+    ["pools/gpt-5-mini", { tpm: 1e300 }, 400, "invalid_parameter"],
     ["pools/gpt-5-mini", { models: ["*"] }, 400, "invalid_parameter"],
     ["pools/gpt-5-mini", [], 400, "invalid_parameter"],
     ["pools/gpt-5-mini", "not json", 400, "invalid_json"],
-    ["tenants/alice", { weight: -1 }, 400, "invalid_parameter"],
+    ["tenants/alice", { weight: 1e-6 }, 400, "invalid_parameter"],
     ["tenants/alice", { rpd: 5 }, 400, "invalid_parameter"],
   ])("PATCH /v1/%s %j -> %i", async (path, wish, status, code) => {
     const answer = await call<ErrorBody>("PATCH", `/v1/${path}`, wish, operator);
