@@ -52,6 +52,17 @@ describe("dead letters", () => {
     expect(data.map((each) => each.error?.code ?? each.object)).toEqual(["job_not_found", "job_not_found", "job"]);
   });
 
+  it("a job named twice in one request -> one new job, shown in both places", async () => {
+    const [old, other] = [await failed(), await failed()];
+    world.upstream = () => completion("better");
+    const { data } = (await redrive([old.id, other.id, old.id])).body;
+    expect(data[0]!.object).toBe("job");
+    expect(data.map(({ id }) => id)).toEqual([data[0]!.id, data[1]!.id, data[0]!.id]);
+    expect(new Set((await call<List<Job>>("GET", "/v1/jobs?channel=c")).body.data.map(({ id }) => id))).toEqual(
+      new Set([old.id, other.id, data[0]!.id, data[1]!.id]),
+    );
+  });
+
   it.each([[[]], ["job"], [[1]], [undefined]])("redrive of %j -> 400", async (jobs) => {
     expect((await redrive(jobs)).status).toBe(400);
   });

@@ -27,7 +27,10 @@ export async function listDeadLetters({ env, settings, url }: Context): Promise<
 export async function redrive(context: Context): Promise<Response> {
   const wish = await readAs(context.request, Redrive);
   if (!wish.ok) return refuse(wish.problem);
-  const data = await Promise.all(wish.value.jobs.map((id) => again(context, id)));
+  // A job that is named twice is submitted once: its second submission would spend for nothing.
+  const answers = new Map<string, Promise<object>>();
+  for (const id of wish.value.jobs) if (!answers.has(id)) answers.set(id, again(context, id));
+  const data = await Promise.all(wish.value.jobs.map((id) => answers.get(id)));
   return json({ object: "list", data }, 202);
 }
 

@@ -136,7 +136,7 @@ function redrive(): Schema {
     id: "redrive",
     tag: "Operators",
     summary: "Submits the requests of failed jobs again, as new jobs",
-    text: "A redriven job is removed from the list. Lines of a batch cannot be redriven (`batch_line`).",
+    text: "A redriven job is removed from the list. A job named twice is redriven once. Lines of a batch cannot be redriven (`batch_line`).",
     opens: "operate",
     body: { content: { "application/json": "Redrive" } },
     answers: { 202: json("A new job or an error for each id.", "RedrivenList") },
