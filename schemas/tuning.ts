@@ -4,7 +4,7 @@ import { KeyConfig, PoolConfig } from "./settings.ts";
 const { rpm, tpm, rpd, tpd, concurrency, burst_seconds } = PoolConfig.shape;
 const { weight, rpm: ownRpm, tpm: ownTpm, max_queued } = KeyConfig.shape;
 
-/** What operators may set for a pool while the service runs, as in `SLUICE_POOLS`. Null means no limit; for `burst_seconds`, that it is learned. */
+/** What operators may set for a pool while the service runs, as in `SLUICE_POOLS`. Null, where allowed: no limit; for `burst_seconds`, that it is learned. */
 export const PoolTuning = z
   .strictObject({
     rpm,

@@ -84,7 +84,7 @@ function ofOperators() {
       pool: "The pool's name.",
       tenant: "The tenant's name.",
     }),
-    PoolTuning: body(PoolWish, "Values that override the configuration. Null means no limit.", {
+    PoolTuning: body(PoolWish, "Values that override the configuration. Where null is allowed, it means no limit.", {
       rpm: "Requests per minute.",
       tpm: "Tokens per minute.",
       rpd: "Requests per day.",
@@ -93,7 +93,7 @@ function ofOperators() {
       burst_seconds: "How much of a rate may be spent at once, in seconds of that rate. Null means that it is learned.",
       reset: "Drops all earlier overrides of this pool before applying the new ones.",
     }),
-    TenantTuning: body(TenantWish, "Values that override the configuration. Null means no limit.", {
+    TenantTuning: body(TenantWish, "Values that override the configuration. Where null is allowed, it means no limit.", {
       weight: "The tenant's share relative to other tenants.",
       rpm: "Requests per minute, over all pools.",
       tpm: "Tokens per minute, over all pools.",
