@@ -29,6 +29,8 @@ describe("Sluice's own doors", () => {
     ["GET", "/v1/subscribe?channel=~0", "channel"],
     ["POST", "/v1/jobs", "Idempotency-Key", { body: job(), headers: LONG }],
     ["POST", "/v1/jobs", "jobs", { body: { jobs: 5 } }],
+    ["POST", "/v1/jobs", "channel", { body: { jobs: [job()], channel: "c" } }],
+    ["POST", "/v1/jobs", "bogus", { body: { bogus: 1, jobs: [] } }],
     ["GET", "/v1/dead-letters?limit=101", "limit", operator],
     ["GET", "/v1/dead-letters?after=x", "after", operator],
     ["POST", "/v1/dead-letters/redrive", "jobs", { ...operator, body: {} }],

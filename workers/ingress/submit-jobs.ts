@@ -55,6 +55,12 @@ async function readJobs(
   if (jobs === null) return { ok: true, accepted: [await acceptOne(context, body.value, key, spread)], isOne: true };
   if (!Array.isArray(jobs) || jobs.length > ARRAY_LIMIT)
     return { ok: false, problem: badParameter(`jobs must be an array of at most ${ARRAY_LIMIT} jobs.`, "jobs") };
+  const beside = fieldBeside(body.value);
+  if (beside !== undefined)
+    return {
+      ok: false,
+      problem: badParameter(`${beside}: Unrecognized field beside "jobs". The fields of a job belong in the job itself.`, beside),
+    };
   const accepted = await Promise.all(jobs.map((job, index) => acceptOne(context, job, partOf(key, index), spread)));
   return { ok: true, accepted, isOne: false };
 }
@@ -63,6 +69,14 @@ async function readJobs(
 function jobsIn(raw: unknown): unknown {
   if (Array.isArray(raw)) return raw;
   return typeof raw === "object" && raw !== null && "jobs" in raw ? raw.jobs : null;
+}
+
+/** Any field beside `jobs`: it would be ignored. */
+function fieldBeside(raw: unknown): string | undefined {
+  if (Array.isArray(raw)) return undefined;
+  return Object.keys(raw as object)
+    .find((name) => name !== "jobs")
+    ?.slice(0, 200);
 }
 
 /** Null if the client sent none. */

@@ -37,7 +37,7 @@ export const jobDoors = (): Record<string, Record<string, Schema>> => ({
 
 function submitJobs(): Schema {
   const many = { type: "array", maxItems: 10_000, items: schemaRef("JobInput") };
-  const wrapped = { type: "object", required: ["jobs"], properties: { jobs: many } };
+  const wrapped = { type: "object", required: ["jobs"], properties: { jobs: many }, additionalProperties: false };
   return operation({
     id: "submitJobs",
     tag: "Jobs",
