@@ -1,5 +1,6 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { jobId, parseJobId } from "../../platform/ids.ts";
 import type { ErrorBody } from "../../schemas/problem.ts";
 import { sha256 } from "../../workers/ingress/authenticate.ts";
 import { deliveries, delivery, HOOK, receive, redeliver } from "../support/receiver.ts";
@@ -127,6 +128,7 @@ describe("deliveries", () => {
         redeliver(id, event, "sk-dev-bob"),
         call<ErrorBody>("GET", "/v1/jobs/job_x/deliveries"),
         redeliver("job_x", event),
+        redeliver(jobId("alice", { ...parseJobId("alice", id)!, number: 99 }), event),
         redeliver(id, "evt_x"),
         redeliver(other.id, event),
         redeliver(other.id, other.id.replace("job_", "evt_")),
@@ -139,7 +141,7 @@ describe("deliveries", () => {
       [404, "job_not_found"],
       [404, "delivery_not_found"],
     ];
-    expect(codes).toEqual([job, job, job, job, delivered, delivered, delivered]);
+    expect(codes).toEqual([job, job, job, job, job, delivered, delivered, delivered]);
     expect(received).toHaveLength(1);
   });
 });

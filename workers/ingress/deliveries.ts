@@ -16,7 +16,10 @@ export async function redeliverEvent({ env, key, params }: Context): Promise<Res
   const event = params.delivery ?? "";
   const name = parseJobId(key.tenant, id);
   if (!name) return refuse(noSuchJob(id));
-  const delivery = await callMailbox(env, { tenant: key.tenant, channel: name.channel }, (stub) => stub.redeliver(id, event));
+  const address = { tenant: key.tenant, channel: name.channel };
+  const delivery = await callMailbox(env, address, (stub) => stub.redeliver(id, event));
   if (delivery) return json(delivery, 202);
+  const known = await callMailbox(env, address, (stub) => stub.deliveries(id));
+  if (!known) return refuse(noSuchJob(id));
   return refuse(invalid(`This job has no delivery "${event.slice(0, 200)}".`, "delivery", "delivery_not_found", 404));
 }
