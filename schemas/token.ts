@@ -27,12 +27,19 @@ export type JobToken = z.infer<typeof JobToken>;
 /** The body of `POST /v1/tokens/revoke`. */
 export const RevokeInput = z.strictObject({ token: z.string().min(1).max(TOKEN_LIMIT) });
 
+/** As in SLUICE_POOLS: anywhere but at its end, a `*` would match nothing. */
+const Pattern = z
+  .string()
+  .min(1)
+  .max(256)
+  .regex(/^[^*]*\*?$/, "may have a * only as its last character");
+
 /** The body of `POST /v1/tokens`. */
 export const TokenInput = z.strictObject({
   channels: z.array(Channel).max(NAMES).default([]),
   jobs: z.array(z.string().min(1)).max(NAMES).default([]),
   actions: z.array(Action).min(1).default(["read"]),
-  models: z.array(z.string().min(1).max(256)).min(1).max(NAMES).nullable().default(null),
+  models: z.array(Pattern).min(1).max(NAMES).nullable().default(null),
   /** Jobs that may be submitted with it; null is any number. */
   max_jobs: z.number().int().min(1).max(MAX_JOBS).nullable().default(null),
   expires_in: seconds.default(TOKEN_LIFETIME.standard),

@@ -54,6 +54,7 @@ describe("Sluice's own doors", () => {
   it.each<[string, string, unknown, number, string, string]>([
     ["POST", "/v1/tokens", { channels: ["c"], expires_in: 0 }, 400, "invalid_token_request", "expires_in"],
     ["POST", "/v1/tokens", { channel: "c" }, 400, "invalid_token_request", "channel"],
+    ["POST", "/v1/tokens", { channels: ["c"], models: ["gpt*", "*x"] }, 400, "invalid_token_request", "models.1"],
     ["POST", "/v1/tokens/revoke", {}, 400, "invalid_token_request", "token"],
     ["GET", "/v1/jobs?batch=batch_x", undefined, 404, "batch_not_found", "batch"],
     ["GET", "/v1/jobs?after=job_x", undefined, 404, "job_not_found", "after"],
