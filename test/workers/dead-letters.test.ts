@@ -31,6 +31,14 @@ describe("dead letters", () => {
     expect(await letters(`?limit=2&after=${page.last_id}`)).toMatchObject({ data: [{ job: jobs[0]!.id }], has_more: false });
   });
 
+  it("a letter that ended the last page is redriven -> the next page goes on where it stood", async () => {
+    const jobs = [await failed(), await failed(), await failed()];
+    const { last_id } = await letters("?limit=2");
+    world.upstream = () => completion("better");
+    await redrive([jobs[1]!.id]);
+    expect((await letters(`?after=${last_id}`)).data).toMatchObject([{ job: jobs[0]!.id }]);
+  });
+
   it("redriven -> the same request as a new job, the old one stays as it is, and the letter is gone", async () => {
     const old = await failed();
     world.upstream = () => completion("better");

@@ -27,6 +27,17 @@ describe("files", () => {
     expect((await client().files.list()).data).toEqual([]);
   });
 
+  it("a file that ended the last page is deleted -> the next page goes on where it stood, in either order", async () => {
+    const ids: string[] = [];
+    for (let n = 0; n < 3; n++) {
+      world.now += 1;
+      ids.push(await upload(requests(1)));
+    }
+    await client().files.delete(ids[1]!);
+    const rest = async (order: "asc" | "desc") => (await client().files.list({ after: ids[1]!, order })).data.map(({ id }) => id);
+    expect([await rest("desc"), await rest("asc")]).toEqual([[ids[0]], [ids[2]]]);
+  });
+
   it("of several megabytes, with a line break in the middle of a piece and the field after the file: the same bytes come back", async () => {
     const bytes = new Uint8Array(3_456_789).map((_, index) => (index * 31) % 251);
     const form = new FormData();

@@ -116,7 +116,7 @@ describe("answers are as described", () => {
     const soon = job({ not_before: world.now / 1_000 + 60, deadline: world.now / 1_000 + 30 });
     expect(codeOf(await api.call("POST", "/v1/jobs", soon))).toEqual([400, "deadline_unreachable"]);
     expect(codeOf(await api.call("GET", "/v1/jobs/job_x"))).toEqual([404, "job_not_found"]);
-    expect(codeOf(await api.call("GET", "/v1/jobs?after=job_x"))).toEqual([404, "job_not_found"]);
+    expect(codeOf(await api.call("GET", "/v1/jobs?after=job_x"))).toEqual([400, "invalid_parameter"]);
 
     const headers = { "idempotency-key": "k" };
     await api.call("POST", "/v1/jobs", job(), { headers });

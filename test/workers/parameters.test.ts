@@ -25,6 +25,8 @@ describe("Sluice's own doors", () => {
   it.each<[string, string, string, Asked?]>([
     ["GET", "/v1/jobs?limit=0", "limit"],
     ["GET", "/v1/jobs?status=done", "status"],
+    ["GET", "/v1/jobs?after=job_x", "after"],
+    ["GET", "/v1/jobs?after=", "after"],
     ["GET", "/v1/jobs?channel=~0", "channel"],
     ["GET", "/v1/subscribe?channel=~0", "channel"],
     ["POST", "/v1/jobs", "Idempotency-Key", { body: job(), headers: LONG }],
@@ -33,6 +35,8 @@ describe("Sluice's own doors", () => {
     ["POST", "/v1/jobs", "bogus", { body: { bogus: 1, jobs: [] } }],
     ["GET", "/v1/dead-letters?limit=101", "limit", operator],
     ["GET", "/v1/dead-letters?after=x", "after", operator],
+    ["GET", "/v1/dead-letters?after=", "after", operator],
+    ["GET", "/v1/dead-letters?after=-1", "after", operator],
     ["POST", "/v1/dead-letters/redrive", "jobs", { ...operator, body: {} }],
     ["POST", "/v1/dead-letters/redrive", "job", { ...operator, body: { jobs: ["x"], job: "x" } }],
     ["POST", "/v1/queue/pause", "pools", { ...operator, body: { pools: [] } }],
@@ -57,7 +61,6 @@ describe("Sluice's own doors", () => {
     ["POST", "/v1/tokens", { channels: ["c"], models: ["gpt*", "*x"] }, 400, "invalid_token_request", "models.1"],
     ["POST", "/v1/tokens/revoke", {}, 400, "invalid_token_request", "token"],
     ["GET", "/v1/jobs?batch=batch_x", undefined, 404, "batch_not_found", "batch"],
-    ["GET", "/v1/jobs?after=job_x", undefined, 404, "job_not_found", "after"],
   ])("%s %s %j -> %i %s, %s", async (method, path, body, status, code, param) => {
     expect(await refused(method, path, { body })).toEqual([status, "invalid_request_error", code, param]);
   });
@@ -66,7 +69,12 @@ describe("Sluice's own doors", () => {
 describe("OpenAI's doors", () => {
   it.each<[string, string, string, Asked?]>([
     ["GET", "/v1/files?limit=0", "limit"],
+    ["GET", "/v1/files?after=file-nope", "after"],
+    ["GET", "/v1/files?after=", "after"],
+    ["GET", "/v1/files?order=up", "order"],
     ["GET", "/v1/batches?limit=x", "limit"],
+    ["GET", "/v1/batches?after=batch_nope", "after"],
+    ["GET", "/v1/batches?after=", "after"],
     ["POST", "/v1/batches", "endpoint", { body: { input_file_id: "file-x", endpoint: "/v1/embeddings", completion_window: "24h" } }],
     ["POST", "/v1/chat/completions", "Idempotency-Key", { body: request, headers: LONG }],
     ["POST", "/v1/chat/completions", "x-sluice-on-disconnect", { body: request, headers: { "x-sluice-on-disconnect": "stay" } }],

@@ -12,10 +12,11 @@ import type { Context } from "./context.ts";
 import { follow } from "./follow.ts";
 import { mustStand, readMailbox } from "./passes.ts";
 import { patienceOf } from "./patience.ts";
-import { badParameter, invalid, json, limitOf, noSuchBatch, noSuchJob, noSuchLimit, notThatChannel, page, refuse } from "./respond.ts";
+import { pagingOf } from "./query.ts";
+import { badParameter, invalid, json, noSuchBatch, noSuchJob, notThatChannel, page, refuse } from "./respond.ts";
 import { waitOf } from "./wait.ts";
 
-const PAGE = { standard: 20, most: 100 };
+const PAGE = { standard: 20, most: 100, item: "job" };
 /** A list over all channels asks each of them; with more than this, the client must name one. */
 const CHANNELS_LIMIT = 200;
 /**
@@ -62,14 +63,13 @@ export async function cancelJob(context: Context): Promise<Response> {
 
 export async function listJobs(context: Context): Promise<Response> {
   const { env, grant, key, settings, url } = context;
-  const limit = limitOf(url, PAGE);
-  if (limit === null) return refuse(noSuchLimit(PAGE));
+  const paging = pagingOf(url, { ...PAGE, fits: (id) => parseJobId(key.tenant, id) !== null });
+  if (!paging.ok) return refuse(paging.problem);
+  const { after, limit } = paging;
+  const cursor = after === null ? null : parseJobId(key.tenant, after);
   const status = url.searchParams.get("status");
   if (status !== null && !(STATUSES as readonly string[]).includes(status))
     return refuse(badParameter(`status must be one of ${STATUSES.join(", ")}.`, "status"));
-  const after = url.searchParams.get("after");
-  const cursor = after === null ? null : parseJobId(key.tenant, after);
-  if (after !== null && !cursor) return refuse({ ...noSuchJob(after), param: "after" });
   const meant = channelMeant(grant, url.searchParams.get("channel"));
   if (!meant.ok) return refuse(notThatChannel(meant.reason));
   if (meant.channel !== null && !canBeNamed(meant.channel)) return refuse(badParameter(BAD_CHANNEL, "channel"));

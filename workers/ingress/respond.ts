@@ -56,18 +56,6 @@ export function malformed({ issues: [issue] }: ZodError, code = "invalid_paramet
   return invalid(`${param ? `${param}: ` : ""}${issue?.message ?? "The body is malformed."}`, param, code);
 }
 
-type Lengths = { standard: number; most: number };
-
-/** The page size that a client asks for; null if it is invalid. */
-export function limitOf(url: URL, { most, standard }: Lengths): number | null {
-  const limit = Number(url.searchParams.get("limit") ?? standard);
-  return Number.isInteger(limit) && limit >= 1 && limit <= most ? limit : null;
-}
-
-export function noSuchLimit({ most }: Lengths): Problem {
-  return badParameter(`limit must be a whole number from 1 to ${most}.`, "limit");
-}
-
 /** Decodes a name in a path. If it is badly encoded, it matches nothing and is returned unchanged. */
 export function decoded(name: string): string {
   try {

@@ -6,13 +6,14 @@ import { BatchInput, type BatchObject } from "../../schemas/batch.ts";
 import { sha256 } from "../ingress/authenticate.ts";
 import { readJson } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
-import { json, limitOf, malformed, noSuchBatch, noSuchLimit, page, refuse } from "../ingress/respond.ts";
+import { pagingOf } from "../ingress/query.ts";
+import { json, malformed, noSuchBatch, page, refuse } from "../ingress/respond.ts";
 import { idempotencyKeyOf, keyConflict } from "../ingress/submit-jobs.ts";
 import { webhookOf } from "../ingress/webhook.ts";
 import { isRetry } from "./caller.ts";
 import { find, noSuchFile } from "./files.ts";
 
-const PAGE = { standard: 20, most: 100 };
+const PAGE = { standard: 20, most: 100, item: "batch" };
 
 export async function createBatch(context: Context): Promise<Response> {
   const { env, key, request, settings } = context;
@@ -69,10 +70,11 @@ export async function cancelBatch({ env, key, params }: Context): Promise<Respon
 
 /** Newest first. */
 export async function listBatches({ env, key, url }: Context): Promise<Response> {
-  const limit = limitOf(url, PAGE);
-  if (limit === null) return refuse(noSuchLimit(PAGE));
+  const paging = pagingOf(url, { ...PAGE, fits: (id) => parseBatchId(key.tenant, id) !== null });
+  if (!paging.ok) return refuse(paging.problem);
+  const { limit } = paging;
   const shown: BatchObject[] = [];
-  let after = url.searchParams.get("after");
+  let { after } = paging;
   let more = true;
   while (more && shown.length < limit) {
     const query = { kind: "batch" as const, after, ascending: false, limit: limit - shown.length + 1 };

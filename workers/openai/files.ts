@@ -4,9 +4,11 @@ import { callArchive, callBatch } from "../../platform/objects.ts";
 import type { FileObject } from "../../schemas/batch.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Context } from "../ingress/context.ts";
-import { invalid, json, limitOf, noSuchLimit, page, refuse } from "../ingress/respond.ts";
+import { pagingOf } from "../ingress/query.ts";
+import { badParameter, invalid, json, page, refuse } from "../ingress/respond.ts";
 
-const PAGE = { standard: 10_000, most: 10_000 };
+const PAGE = { standard: 10_000, most: 10_000, item: "file" };
+const ORDERS = ["asc", "desc"];
 
 type Found = { name: string; kind: FileKind; file: FileObject };
 
@@ -17,10 +19,13 @@ export async function getFile(context: Context): Promise<Response> {
 
 /** Uploaded files, newest first. */
 export async function listFiles({ env, key, url }: Context): Promise<Response> {
-  const limit = limitOf(url, PAGE);
-  if (limit === null) return refuse(noSuchLimit(PAGE));
+  const paging = pagingOf(url, { ...PAGE, fits: (id) => parseFileId(key.tenant, id) !== null });
+  if (!paging.ok) return refuse(paging.problem);
+  const { after, limit } = paging;
+  const order = url.searchParams.get("order") ?? "desc";
+  if (!ORDERS.includes(order)) return refuse(badParameter(`order must be one of ${ORDERS.join(", ")}.`, "order"));
   const purpose = url.searchParams.get("purpose");
-  const query = { kind: "file" as const, after: url.searchParams.get("after"), ascending: url.searchParams.get("order") === "asc" };
+  const query = { kind: "file" as const, after, ascending: order === "asc" };
   const entries =
     purpose === null || purpose === "batch"
       ? await callArchive(env, key.tenant, LIBRARY, (stub) => stub.entries({ ...query, limit: limit + 1 }))

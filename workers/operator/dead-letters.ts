@@ -6,20 +6,21 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { DeadLetter } from "../../schemas/rpc.ts";
 import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
-import { badParameter, errorBody, json, limitOf, noSuchJob, noSuchLimit, page, refuse } from "../ingress/respond.ts";
+import { pagingOf } from "../ingress/query.ts";
+import { errorBody, json, noSuchJob, page, refuse } from "../ingress/respond.ts";
 
-const PAGE = { standard: 20, most: 100 };
+/** A dead letter's id is its row's number. */
+const LIST = { standard: 20, most: 100, item: "dead letter", fits: (id: string) => /^[1-9]\d{0,14}$/.test(id) };
 
 /** The body of a redrive. An id has at most 640 characters, channel included. */
 export const Redrive = z.strictObject({ jobs: z.array(z.string().min(1).max(640)).min(1).max(100) });
 
 /** Newest first. */
 export async function listDeadLetters({ env, settings, url }: Context): Promise<Response> {
-  const limit = limitOf(url, PAGE);
-  if (limit === null) return refuse(noSuchLimit(PAGE));
-  const after = url.searchParams.get("after");
+  const paging = pagingOf(url, LIST);
+  if (!paging.ok) return refuse(paging.problem);
+  const { after, limit } = paging;
   const before = after === null ? null : Number(after);
-  if (before !== null && !Number.isSafeInteger(before)) return refuse(badParameter("after must be the id of a dead letter.", "after"));
   const letters = await callCoordinator(env, settings.region, (stub) => stub.deadLetters(before, limit + 1));
   return json(page(letters.slice(0, limit).map(shown), letters.length > limit));
 }

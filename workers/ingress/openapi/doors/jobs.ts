@@ -88,7 +88,7 @@ function listJobs(): Schema {
       limit(20, 100),
     ],
     answers: { 200: json("A page of jobs.", "JobList") },
-    refuses: { 400: ["invalid_parameter", "channel_required"], 403: ["channel_not_allowed"], 404: ["job_not_found", "batch_not_found"] },
+    refuses: { 400: ["invalid_parameter", "channel_required"], 403: ["channel_not_allowed"], 404: ["batch_not_found"] },
   });
 }
 

@@ -1,0 +1,21 @@
+/** Query parameters that several doors read. */
+import type { Problem } from "../../schemas/problem.ts";
+import { badParameter } from "./respond.ts";
+
+/** `item`: what the list holds, in words. `fits`: whether a text may be the id of such an item. */
+type List = { standard: number; most: number; item: string; fits: (id: string) => boolean };
+
+export type Paging = { ok: true; limit: number; after: string | null } | { ok: false; problem: Problem };
+
+/**
+ * Which page of a list a client asks for. The item that `after` names may be gone since: its id still says where it stood. A text that is no such id stands
+ * nowhere, and any page would be the wrong one.
+ */
+export function pagingOf({ searchParams }: URL, { fits, item, most, standard }: List): Paging {
+  const limit = Number(searchParams.get("limit") ?? standard);
+  if (!Number.isInteger(limit) || limit < 1 || limit > most)
+    return { ok: false, problem: badParameter(`limit must be a whole number from 1 to ${most}.`, "limit") };
+  const after = searchParams.get("after");
+  if (after !== null && !fits(after)) return { ok: false, problem: badParameter(`after must be the id of a ${item}.`, "after") };
+  return { ok: true, limit, after };
+}
