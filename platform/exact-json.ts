@@ -8,6 +8,7 @@ const WHOLE = /^-?\d+$/;
 type Exact = {
   parse(text: string, revive: (key: string, value: unknown, context: { source?: string }) => unknown): unknown;
   rawJSON(text: string): unknown;
+  isRawJSON(value: unknown): boolean;
 };
 const exact = JSON as unknown as Exact;
 
@@ -21,6 +22,11 @@ export function parseExact(text: string): unknown {
   return exact.parse(text, (_, value, { source = "" }) =>
     typeof value === "number" && isLost(value, source) ? exact.rawJSON(source) : value,
   );
+}
+
+/** Whether a value is a number that was too large to read. */
+export function isTooLarge(value: unknown): boolean {
+  return exact.isRawJSON(value);
 }
 
 function isLost(value: number, source: string): boolean {

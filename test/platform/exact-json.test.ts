@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { parseExact } from "../../platform/exact-json.ts";
+import { isTooLarge, parseExact } from "../../platform/exact-json.ts";
 
 it.each([
   '{"seed":9223372036854775807}',
@@ -16,5 +16,10 @@ it.each([
   '{"a":1e30,"b":1.5e+300,"c":"1e400"}',
   "[1.5,null,true]",
 ])("%s is read as ever", (text) => expect(parseExact(text)).toEqual(JSON.parse(text)));
+
+it("numbers too large to read, and no other values, are known as such", () => {
+  const values = parseExact('[9223372036854775807,1e400,1,"9223372036854775807",{},null]') as unknown[];
+  expect(values.map(isTooLarge)).toEqual([true, true, false, false, false, false]);
+});
 
 it.each(["{", "", "9223372036854775807,"])("%j is no JSON", (text) => expect(() => parseExact(text)).toThrow(SyntaxError));

@@ -66,6 +66,24 @@ describe("Sluice's own doors", () => {
   });
 });
 
+describe("a number too large to read", () => {
+  it.each<[string, string, string, string, string, string?]>([
+    ["POST", "/v1/jobs", JSON.stringify(job({ not_before: 0 })).replace(":0", `:1${"0".repeat(18)}`), "invalid_job", "not_before"],
+    ["POST", "/v1/jobs", JSON.stringify(job({}, { n: -1 })).replace(":-1", ":-1e400"), "invalid_job", "request.n"],
+    ["POST", "/v1/tokens", '{"channels":["c"],"expires_in":1e400}', "invalid_token_request", "expires_in"],
+    ["PATCH", "/v1/pools/gpt-5-mini", '{"rpm":1e400}', "invalid_parameter", "rpm", "sk-dev-operator"],
+  ])("%s %s -> the message says so", async (method, path, body, code, param, key = "sk-dev-alice") => {
+    const { error } = (await call<ErrorBody>(method, path, body, { key })).body;
+    expect(error).toMatchObject({ code, param, message: `${param}: The number is too large` });
+  });
+
+  it("where a text must be -> the message says that a number came", async () => {
+    const body = JSON.stringify(job({ channel: 0 })).replace('"channel":0', '"channel":12345678901234567890');
+    const { error } = (await call<ErrorBody>("POST", "/v1/jobs", body)).body;
+    expect(error).toMatchObject({ param: "channel", message: "channel: Invalid input: expected string, received number" });
+  });
+});
+
 describe("OpenAI's doors", () => {
   it.each<[string, string, string, Asked?]>([
     ["GET", "/v1/files?limit=0", "limit"],

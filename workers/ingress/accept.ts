@@ -9,9 +9,10 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { CallTimeouts, MailboxAddress, Submission } from "../../schemas/rpc.ts";
 import type { Grant, JobToken } from "../../schemas/token.ts";
 import { sha256 } from "./authenticate.ts";
+import { checked } from "./body.ts";
 import { objectionTo } from "./job-token.ts";
 import { passOf } from "./passes.ts";
-import { invalid, malformed, notByToken, notThatChannel } from "./respond.ts";
+import { invalid, notByToken, notThatChannel } from "./respond.ts";
 import { webhookOf } from "./webhook.ts";
 
 /** `token`: the browser token that the answer should carry. */
@@ -38,9 +39,9 @@ export type Acceptance = {
 const UNPRICED: Priced = { ok: true, request: "", model: "", pool: "", tokens: 0 };
 
 export async function accept(raw: unknown, context: Acceptance): Promise<Accepted> {
-  const parsed = JobInput.safeParse(raw);
-  if (!parsed.success) return refuse(malformed(parsed.error, "invalid_job"));
-  const input = parsed.data;
+  const parsed = checked(JobInput, raw, "invalid_job");
+  if (!parsed.ok) return parsed;
+  const input = parsed.value;
   const { grant, key, settings } = context;
   const meant = channelMeant(grant, input.channel ?? null);
   if (!meant.ok) return refuse(notThatChannel(meant.reason));

@@ -1,6 +1,6 @@
 /** Reads request bodies within bounds: an isolate has 128 MB of memory for everything it does at once. */
 import type { z } from "zod";
-import { parseExact } from "../../platform/exact-json.ts";
+import { isTooLarge, parseExact } from "../../platform/exact-json.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import { excessOf } from "./measure-json.ts";
 import { invalid, malformed } from "./respond.ts";
@@ -58,9 +58,20 @@ export async function readAs<T>(
 ): Promise<{ ok: true; value: T } | { ok: false; problem: Problem }> {
   const body = await readJson(request, none);
   if (!body.ok) return body;
-  const parsed = schema.safeParse(body.value);
-  return parsed.success ? { ok: true, value: parsed.data } : { ok: false, problem: malformed(parsed.error) };
+  return checked(schema, body.value);
 }
+
+/** JSON from a body parsed by a schema. `code`: of the problem if it does not fit. */
+export function checked<T>(schema: z.ZodType<T>, value: unknown, code?: string): { ok: true; value: T } | { ok: false; problem: Problem } {
+  const parsed = schema.safeParse(value, { error: ofLargeNumber });
+  return parsed.success ? { ok: true, value: parsed.data } : { ok: false, problem: malformed(parsed.error, code) };
+}
+
+/** Such a number is an object to the schema, which must not be said to a client that sent a number. */
+const ofLargeNumber: z.core.$ZodErrorMap = (issue) => {
+  if (issue.code !== "invalid_type" || !isTooLarge(issue.input)) return undefined;
+  return issue.expected === "number" ? "The number is too large" : `Invalid input: expected ${issue.expected}, received number`;
+};
 
 /** Undefined if the text is not JSON, or exceeds the limits. */
 export function parseJson(text: string): unknown {

@@ -2,18 +2,18 @@
 import { parseJobId } from "../../platform/ids.ts";
 import { objection } from "../../policy/grant.ts";
 import { TOKEN_LIMIT, TokenInput } from "../../schemas/token.ts";
-import { readJson } from "./body.ts";
+import { checked, readJson } from "./body.ts";
 import type { Context } from "./context.ts";
-import { invalid, json, malformed, noSuchJob, noTokens, refuse } from "./respond.ts";
+import { invalid, json, noSuchJob, noTokens, refuse } from "./respond.ts";
 import { mint } from "./tokens.ts";
 
 export async function makeToken({ key, keyHash, now, request, settings }: Context): Promise<Response> {
   if (settings.tokenSecret === null) return refuse(noTokens());
   const body = await readJson(request);
   if (!body.ok) return refuse(body.problem);
-  const parsed = TokenInput.safeParse(body.value);
-  if (!parsed.success) return refuse(malformed(parsed.error, "invalid_token_request"));
-  const input = parsed.data;
+  const parsed = checked(TokenInput, body.value, "invalid_token_request");
+  if (!parsed.ok) return refuse(parsed.problem);
+  const input = parsed.value;
   const objected = objection(input, key.roles);
   if (objected) {
     const type = objected.status === 403 ? "permission_error" : "invalid_request_error";

@@ -3,10 +3,10 @@ import { parseJobId } from "../../platform/ids.ts";
 import { lobbyChannel, SPREAD } from "../../platform/mailboxes.ts";
 import { callMailbox } from "../../platform/objects.ts";
 import { type Grant, RevokeInput } from "../../schemas/token.ts";
-import { readJson } from "./body.ts";
+import { checked, readJson } from "./body.ts";
 import type { Context } from "./context.ts";
 import { passOf } from "./passes.ts";
-import { invalid, json, malformed, noTokens, refuse } from "./respond.ts";
+import { invalid, json, noTokens, refuse } from "./respond.ts";
 import { verifyToken } from "./tokens.ts";
 
 /** Answers once no mailbox accepts the token any more. */
@@ -14,9 +14,9 @@ export async function revokeToken({ env, key, now, request, settings }: Context)
   if (settings.tokenSecret === null) return refuse(noTokens());
   const body = await readJson(request);
   if (!body.ok) return refuse(body.problem);
-  const parsed = RevokeInput.safeParse(body.value);
-  if (!parsed.success) return refuse(malformed(parsed.error, "invalid_token_request"));
-  const verified = await verifyToken(settings, parsed.data.token, now);
+  const parsed = checked(RevokeInput, body.value, "invalid_token_request");
+  if (!parsed.ok) return refuse(parsed.problem);
+  const verified = await verifyToken(settings, parsed.value.token, now);
   // An expired token has nothing left to revoke.
   if (!verified.ok && verified.reason === "expired") return json({ object: "token", revoked: true });
   if (!verified.ok || verified.key.tenant !== key.tenant)

@@ -4,10 +4,10 @@ import { callArchive, callBatch } from "../../platform/objects.ts";
 import { windowMs } from "../../policy/batch.ts";
 import { BatchInput, type BatchObject } from "../../schemas/batch.ts";
 import { sha256 } from "../ingress/authenticate.ts";
-import { readJson } from "../ingress/body.ts";
+import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
 import { pagingOf } from "../ingress/query.ts";
-import { json, malformed, noSuchBatch, page, refuse } from "../ingress/respond.ts";
+import { json, noSuchBatch, page, refuse } from "../ingress/respond.ts";
 import { idempotencyKeyOf, keyConflict } from "../ingress/submit-jobs.ts";
 import { webhookOf } from "../ingress/webhook.ts";
 import { isRetry } from "./caller.ts";
@@ -17,19 +17,17 @@ const PAGE = { standard: 20, most: 100, item: "batch" };
 
 export async function createBatch(context: Context): Promise<Response> {
   const { env, key, request, settings } = context;
-  const body = await readJson(request);
-  if (!body.ok) return refuse(body.problem);
-  const parsed = BatchInput.safeParse(body.value);
-  if (!parsed.success) return refuse(malformed(parsed.error));
-  const { completion_window: window, input_file_id, metadata } = parsed.data;
-  const webhook = webhookOf(parsed.data, key, settings);
+  const parsed = await readAs(request, BatchInput);
+  if (!parsed.ok) return refuse(parsed.problem);
+  const { completion_window: window, input_file_id, metadata } = parsed.value;
+  const webhook = webhookOf(parsed.value, key, settings);
   if (!webhook.ok) return refuse(webhook.problem);
   const idempotency = idempotencyKeyOf(request);
   if (!idempotency.ok) return refuse(idempotency.problem);
   const claim = {
     id: batchId(key.tenant, newName(Date.now())),
     key: idempotency.key,
-    fingerprint: await sha256(`${request.headers.get("authorization")}\n${JSON.stringify(parsed.data)}`),
+    fingerprint: await sha256(`${request.headers.get("authorization")}\n${JSON.stringify(parsed.value)}`),
     retried: isRetry(request.headers),
   };
   const found = await find(context, input_file_id);
