@@ -25,10 +25,12 @@ describe("Sluice's own doors", () => {
   it.each<[string, string, string, Asked?]>([
     ["GET", "/v1/jobs?limit=0", "limit"],
     ["GET", "/v1/jobs?status=done", "status"],
+    ["GET", "/v1/jobs?status=completed&status=failed", "status"],
     ["GET", "/v1/jobs?after=job_x", "after"],
     ["GET", "/v1/jobs?after=", "after"],
     ["GET", "/v1/jobs?channel=~0", "channel"],
     ["GET", "/v1/subscribe?channel=~0", "channel"],
+    ["GET", "/v1/subscribe?channel=a&channel=b", "channel"],
     ["POST", "/v1/jobs", "Idempotency-Key", { body: job(), headers: LONG }],
     ["POST", "/v1/jobs", "jobs", { body: { jobs: 5 } }],
     ["POST", "/v1/jobs", "channel", { body: { jobs: [job()], channel: "c" } }],
@@ -47,6 +49,9 @@ describe("Sluice's own doors", () => {
 
   it.each<[string, string, Asked?]>([
     ["?wait=soon", "wait"],
+    ["?wait=2&wait=x", "wait"],
+    ["/events?deltas=maybe", "deltas"],
+    ["/events?after=0&after=1", "after"],
     ["/events?wait=-1", "wait"],
     ["/events?after=x", "after"],
     ["/events", "Last-Event-ID", { headers: { "last-event-id": "1.5" } }],
@@ -90,6 +95,7 @@ describe("OpenAI's doors", () => {
     ["GET", "/v1/files?after=file-nope", "after"],
     ["GET", "/v1/files?after=", "after"],
     ["GET", "/v1/files?order=up", "order"],
+    ["GET", "/v1/files?order=asc&order=desc", "order"],
     ["GET", "/v1/batches?limit=x", "limit"],
     ["GET", "/v1/batches?after=batch_nope", "after"],
     ["GET", "/v1/batches?after=", "after"],

@@ -23,10 +23,11 @@ export async function jobEvents(context: Context): Promise<Response> {
     return refuse(badParameter(`${said} must be the seq of an event: a whole number, 0 or more.`, said));
   const wait = waitOf(context);
   if (!wait.ok) return refuse(wait.problem);
+  const deltas = url.searchParams.get("deltas") ?? "true";
+  if (!["true", "false"].includes(deltas)) return refuse(badParameter("deltas must be true or false.", "deltas"));
   const address = name && mayUseJob(grant, id, name.channel) && { tenant: key.tenant, channel: name.channel };
   if (!address) return refuse(noSuchJob(id));
-  const deltas = url.searchParams.get("deltas") !== "false";
-  const wish = { address, job: id, after, deltas, grant };
+  const wish = { address, job: id, after, deltas: deltas === "true", grant };
   if (wait.seconds !== null || wantsJson(request)) return pollEvents(env, wish, wait.seconds ?? 0, request, wait.headers);
   return streamEvents(context, wish);
 }

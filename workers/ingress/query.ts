@@ -2,6 +2,14 @@
 import type { Problem } from "../../schemas/problem.ts";
 import { badParameter } from "./respond.ts";
 
+const NAMES = ["after", "batch", "channel", "deltas", "limit", "order", "purpose", "status", "wait"];
+
+/** What is wrong with a query that gives a parameter twice: whichever value counted, the other one would be ignored. Null if it does not. */
+export function repetitionIn({ search, searchParams }: URL): Problem | null {
+  const name = search === "" ? undefined : NAMES.find((each) => searchParams.getAll(each).length > 1);
+  return name === undefined ? null : badParameter(`${name} may be given only once.`, name);
+}
+
 /** `item`: what the list holds, in words. `fits`: whether a text may be the id of such an item. */
 type List = { standard: number; most: number; item: string; fits: (id: string) => boolean };
 
@@ -11,7 +19,10 @@ export type Paging = { ok: true; limit: number; after: string | null } | { ok: f
  * Which page of a list a client asks for. The item that `after` names may be gone since: its id still says where it stood. A text that is no such id stands
  * nowhere, and any page would be the wrong one.
  */
-export function pagingOf({ searchParams }: URL, { fits, item, most, standard }: List): Paging {
+export function pagingOf(url: URL, { fits, item, most, standard }: List): Paging {
+  const repetition = repetitionIn(url);
+  if (repetition) return { ok: false, problem: repetition };
+  const { searchParams } = url;
   const limit = Number(searchParams.get("limit") ?? standard);
   if (!Number.isInteger(limit) || limit < 1 || limit > most)
     return { ok: false, problem: badParameter(`limit must be a whole number from 1 to ${most}.`, "limit") };

@@ -7,6 +7,7 @@ import { GRANT_HEADER } from "../../schemas/token.ts";
 import { BAD_CHANNEL, canBeNamed } from "./channel.ts";
 import type { Context } from "./context.ts";
 import { mustStand, sayGrant, TokenOver } from "./passes.ts";
+import { repetitionIn } from "./query.ts";
 import { badParameter, invalid, notThatChannel, refuse } from "./respond.ts";
 
 /**
@@ -14,6 +15,8 @@ import { badParameter, invalid, notThatChannel, refuse } from "./respond.ts";
  * comes last: a client that cannot see why its WebSocket was refused repeats the request without an upgrade to find out.
  */
 export async function subscribe({ env, grant, key, request, url, spread }: Context): Promise<Response> {
+  const repetition = repetitionIn(url);
+  if (repetition) return refuse(repetition);
   const channel = url.searchParams.get("channel");
   if (channel !== null && !canBeNamed(channel)) return refuse(badParameter(BAD_CHANNEL, "channel"));
   if (channel !== null && !mayUseChannel(grant, channel)) return refuse(notThatChannel("channel_not_allowed"));

@@ -1,6 +1,7 @@
 /** How long a caller is willing to wait: `?wait=SECONDS` or `Prefer: wait=SECONDS` (RFC 7240). */
 import type { Problem } from "../../schemas/problem.ts";
 import type { Context } from "./context.ts";
+import { repetitionIn } from "./query.ts";
 import { badParameter } from "./respond.ts";
 
 /** Longest long-poll, seconds. */
@@ -10,6 +11,8 @@ const WAIT_LIMIT = 60;
 export type Wait = { ok: true; seconds: number | null; headers: Record<string, string> } | { ok: false; problem: Problem };
 
 export function waitOf({ request, url }: Pick<Context, "request" | "url">): Wait {
+  const repetition = repetitionIn(url);
+  if (repetition) return { ok: false, problem: repetition };
   const preferred = /(?:^|[,;\s])wait\s*=\s*"?(\d+)/i.exec(request.headers.get("prefer") ?? "")?.[1];
   const told = url.searchParams.get("wait") ?? preferred;
   if (told === undefined) return { ok: true, seconds: null, headers: {} };
