@@ -129,6 +129,7 @@ function listFiles(): Schema {
     id: "listFiles",
     tag: "OpenAI",
     summary: "Lists uploaded files, newest first",
+    text: "Result files of batches are not listed: their ids are in the batch.",
     opens: "read, by key",
     parameters: [
       query("purpose", "Only `batch` has files; any other purpose gives an empty list."),
