@@ -178,6 +178,21 @@ describe("lines of JSON", () => {
     expect(rest).toContain('"n":"500"');
   });
 
+  it("lines come and no more for now -> they are answered, though the body goes on", async () => {
+    world.upstream = silence();
+    const pipe = new TransformStream<Uint8Array, Uint8Array>();
+    const writer = pipe.writable.getWriter();
+    const answer = send("/v1/jobs", { method: "POST", headers, body: pipe.readable });
+    const reader = (await answer).body!.pipeThrough(new TextDecoderStream()).getReader();
+    for (const n of [1, 2]) {
+      await writer.write(new TextEncoder().encode(`${JSON.stringify(numbered(n))}\n`));
+      const { value } = await reader.read();
+      expect(numberOf(JSON.parse(value!) as Job)).toBe(n);
+    }
+    await writer.close();
+    expect((await reader.read()).done).toBe(true);
+  });
+
   it("reads to the end though the client reads no answer before it has sent all", async () => {
     world.upstream = silence();
     const pipe = new TransformStream<Uint8Array, Uint8Array>();

@@ -7,8 +7,6 @@ import { invalid, malformed } from "./respond.ts";
 
 /** Bytes of a JSON body. */
 export const BODY_LIMIT = 32 * 1024 * 1024;
-/** Characters of a JSONL line. */
-export const LINE_LIMIT = 16 * 1024 * 1024;
 
 export function tooLarge(what: string, limit: number): Problem {
   return invalid(`${what} is larger than ${Math.floor(limit / 1_048_576)} MB.`, null, "request_too_large", 413);
@@ -84,37 +82,4 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-export type Line = { number: number; text: string; tooLong: boolean };
-
-/** Lines of a stream, numbered from 1; blank ones are skipped. A line beyond the limit is cut off there and marked. */
-export async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Line> {
-  const decoder = new TextDecoder();
-  let pieces: string[] = [];
-  let length = 0;
-  let number = 1;
-  const take = (): Line => {
-    const line = { number: number++, text: pieces.join(""), tooLong: length > LINE_LIMIT };
-    pieces = [];
-    length = 0;
-    return line;
-  };
-  const add = (piece: string) => {
-    length += piece.length;
-    if (length <= LINE_LIMIT) pieces.push(piece);
-  };
-  for await (const chunk of body) {
-    const parts = decoder.decode(chunk, { stream: true }).split("\n");
-    for (let index = 0; index < parts.length; index++) {
-      if (index > 0) {
-        const line = take();
-        if (line.tooLong || line.text.trim() !== "") yield line;
-      }
-      add(parts[index]!);
-    }
-  }
-  add(decoder.decode());
-  const last = take();
-  if (last.tooLong || last.text.trim() !== "") yield last;
 }

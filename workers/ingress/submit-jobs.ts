@@ -5,9 +5,10 @@ import type { Job } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Submitted } from "../../schemas/rpc.ts";
 import { type Accepted, accept } from "./accept.ts";
-import { LINE_LIMIT, type Line, linesOf, parseJson, readJson, tooLarge } from "./body.ts";
+import { parseJson, readJson, tooLarge } from "./body.ts";
 import type { Context } from "./context.ts";
 import { answersTo } from "./job-token.ts";
+import { LINE_LIMIT, type Line, lotsOf } from "./lots.ts";
 import { badParameter, errorBody, invalid, json, refuse } from "./respond.ts";
 import { Unread } from "./unread.ts";
 
@@ -18,6 +19,11 @@ const LINES_LIMIT = 50_000;
 /** An RPC message to a mailbox holds 32 MiB: this many jobs, or characters of them, go together. */
 const GROUP_JOBS = 500;
 const GROUP_CHARACTERS = 4_000_000;
+/**
+ * ms that a line waits for others to fill its group. A producer that pauses is answered meanwhile; at the speed of a local upload, a group fills in a fraction
+ * of it.
+ */
+const GROUP_LINGER_MS = 30;
 /** Bytes of answers held for a client that is not reading yet: enough for 50,000 lines whose jobs carry little of their own. */
 const UNREAD_MOST = 32 * 1024 * 1024;
 const IDEMPOTENCY_KEY_LIMIT = 255;
@@ -161,25 +167,15 @@ function submitLines(context: Context, key: string | null): Response {
     return unread.write(encoder.encode(`${text.join("\n")}\n`));
   };
   const pump = async () => {
-    let lines: Line[] = [];
-    let characters = 0;
-    const flush = async () => {
-      if (lines.length === 0) return;
+    const size = { lines: GROUP_JOBS, characters: GROUP_CHARACTERS, lingerMs: GROUP_LINGER_MS };
+    for await (const lines of lotsOf((context.request.body ?? new Blob([]).stream()) as ReadableStream<Uint8Array>, size)) {
       const spread = context.spread();
       const accepted = await Promise.all(lines.map((line) => acceptLine(context, line, key, spread)));
       await write(await answersTo(context, accepted, await submitAll(context, accepted)), lines);
-      lines = [];
-      characters = 0;
-    };
-    for await (const line of linesOf((context.request.body ?? new Blob([]).stream()) as ReadableStream<Uint8Array>)) {
-      lines.push(line);
-      characters += line.text.length;
-      if (lines.length >= GROUP_JOBS || characters >= GROUP_CHARACTERS) await flush();
     }
-    await flush();
     await unread.close();
   };
-  // The client left, or its body broke off: what was answered is accepted, the rest is not.
+  // The client left, or its body broke off: the lines that had come whole are submitted, answered or not.
   context.background(pump().catch((error) => writer.abort(error).catch(() => {})));
   return new Response(readable, { status: 202, headers: { "content-type": "application/jsonl" } });
 }
