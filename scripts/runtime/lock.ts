@@ -63,8 +63,10 @@ async function evict(held: Claim, state: string): Promise<void> {
   // By now, any process may have that id; ours has the directory in its command line.
   if (found === null || !found.command.includes("workerd") || !found.command.includes(`=${join(state, "objects")} `)) return;
   if (!killed.has(pid)) {
-    if (found.parent === held.parent)
-      throw new Error(`Sluice is already running with this state directory (pid ${pid}, port ${held.port}, ${state}).`);
+    if (found.parent === held.parent) {
+      const port = held.port === null ? "" : `port ${held.port}, `;
+      throw new Error(`Sluice is already running with this state directory (pid ${pid}, ${port}${state}).`);
+    }
     process.kill(pid, "SIGKILL");
   }
   for (const end = Date.now() + GONE_MS; inspect(pid) !== null; ) {

@@ -33,6 +33,13 @@ test("a state that a live Sluice holds is refused under another name of its dire
   rmSync(link);
 });
 
+test("a state that is held by a Sluice that does not listen yet is refused without a port", async () => {
+  const state = directory();
+  const { pid } = await start({ state });
+  writeFileSync(lockOf(state), JSON.stringify({ ...JSON.parse(readFileSync(lockOf(state), "utf8")), port: null }));
+  await expect(start({ state })).rejects.toThrow(`Sluice is already running with this state directory (pid ${pid}, ${state}).`);
+});
+
 test("of two that start at once, one gets the state", async () => {
   const state = directory();
   const outcomes = await Promise.allSettled([start({ state }), start({ state })]);
