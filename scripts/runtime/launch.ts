@@ -51,7 +51,7 @@ const READY_MS = 30_000;
 const STOP_MS = 2_000;
 const STDERR_KEPT = 16_384;
 
-/** @throws if the port is taken, the state is in use or cannot be created, or the Worker does not come up. */
+/** @throws if the port is taken, the state is in use or cannot be created or written, or the Worker does not come up. */
 export async function launch(options: LaunchOptions): Promise<Runtime> {
   const temporary = options.state === null;
   const state = temporary ? mkdtempSync(join(tmpdir(), "sluice-state-")) : resolve(options.state ?? "");
@@ -64,7 +64,7 @@ export async function launch(options: LaunchOptions): Promise<Runtime> {
     makeState(state);
     // Two paths to one directory are the same state: the lock goes by the real path.
     const real = realpathSync(state);
-    lock = await claim(real);
+    lock = await claimState(real);
     return await run(options, real, lock, ended);
   } catch (error) {
     ended();
@@ -76,10 +76,21 @@ function makeState(state: string): void {
   try {
     makeDirectory(join(state, OBJECTS));
   } catch (error) {
-    throw new Error(
-      `The state directory ${state} cannot be created (${(error as NodeJS.ErrnoException).code}): set SLUICE_STATE to another path.`,
-    );
+    throw unusable(state, "created", error as NodeJS.ErrnoException);
   }
+}
+
+async function claimState(state: string): Promise<Lock> {
+  try {
+    return await claim(state);
+  } catch (error) {
+    // Only the file system gives its errors a code.
+    throw error instanceof Error && "code" in error ? unusable(state, "written", error as NodeJS.ErrnoException) : error;
+  }
+}
+
+function unusable(state: string, how: "created" | "written", { code }: NodeJS.ErrnoException): Error {
+  return new Error(`The state directory ${state} cannot be ${how} (${code}): set SLUICE_STATE to another path.`);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -34,10 +34,27 @@ test("a state that a live Sluice holds is refused under another name of its dire
 });
 
 test("a state that is held by a Sluice that does not listen yet is refused without a port", async () => {
-  const state = directory();
+  const state = realpathSync(directory());
   const { pid } = await start({ state });
   writeFileSync(lockOf(state), JSON.stringify({ ...JSON.parse(readFileSync(lockOf(state), "utf8")), port: null }));
   await expect(start({ state })).rejects.toThrow(`Sluice is already running with this state directory (pid ${pid}, ${state}).`);
+});
+
+test.each(["an empty lock file", "no lock file"])("a state that can only be read, with %s, is refused by its name", async (kind) => {
+  const state = realpathSync(directory());
+  mkdirSync(join(state, "objects"));
+  if (kind === "an empty lock file") writeFileSync(lockOf(state), "");
+  chmodSync(state, 0o555);
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot) process.seteuid?.(65_534); // root may write anywhere
+  try {
+    await expect(start({ state })).rejects.toThrow(
+      `The state directory ${state} cannot be written (EACCES): set SLUICE_STATE to another path.`,
+    );
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+    chmodSync(state, 0o755);
+  }
 });
 
 test("of two that start at once, one gets the state", async () => {
