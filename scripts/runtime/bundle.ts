@@ -38,20 +38,37 @@ export async function bundle(config: string, wranglerArguments: readonly string[
   try {
     const file = join(directory, "worker.form");
     const path = resolve(config);
+    // wrangler keeps its settings in the home directory, which a service's user may not have. A dry run needs none of them.
+    const home = { HOME: directory, XDG_CONFIG_HOME: directory };
     // wrangler runs the build command of a wrangler.toml in its own working directory.
-    await wrangler(["deploy", "--dry-run", "--outfile", file, "--config", path, ...wranglerArguments], dirname(path));
+    const cwd = dirname(path);
+    await wrangler(["deploy", "--dry-run", "--outfile", file, "--config", path, ...wranglerArguments], cwd, home).catch((error) => {
+      throw refused(error, cwd);
+    });
     return await readForm(await readFile(file));
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
 }
 
+/** What wrangler, or the build command, says of a path that it has no permission for. */
+const REFUSED = /\b(?:EACCES|EPERM|EROFS)\b[^'\n]*'([^'\n]+)'|Affected path: ([^\n"'\\]+)/;
+
+/** One line instead of wrangler's hundred, if a path refused it; otherwise the error itself. */
+function refused(error: Error, cwd: string): Error {
+  const [, named, affected] = REFUSED.exec(error.message) ?? [];
+  const path = named ?? affected?.trim();
+  if (path === undefined) return error;
+  const remedy = `Building writes in ${cwd}: let this user write there, or start from a copy that this user owns.`;
+  return new Error(`The Worker cannot be built: no permission for ${path}. ${remedy}`);
+}
+
 /** @returns the standard output of wrangler, run in `cwd`. @throws with all of its output, if it fails. */
-export function wrangler(args: readonly string[], cwd = process.cwd()): Promise<string> {
+export function wrangler(args: readonly string[], cwd = process.cwd(), environment: NodeJS.ProcessEnv = {}): Promise<string> {
   // The package's main file is also its command line; its `bin` would only start a second Node around it.
   const cli = createRequire(import.meta.url).resolve("wrangler");
   return new Promise((done, fail) => {
-    const options = { cwd, env: { ...process.env, ...QUIET, PATH }, maxBuffer: 64 * 1024 * 1024 };
+    const options = { cwd, env: { ...process.env, ...QUIET, PATH, ...environment }, maxBuffer: 64 * 1024 * 1024 };
     const child = execFile(process.execPath, ["--no-warnings", cli, ...args], options, (error, stdout, stderr) => {
       if (error === null) done(stdout);
       else fail(new Error(`wrangler ${args[0]} failed:\n${[stderr, stdout].join("\n").trim() || error.message}`));

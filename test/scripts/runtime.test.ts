@@ -2,7 +2,7 @@ import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { inspect } from "../../scripts/runtime/processes.ts";
 import { bundle } from "../../scripts/runtime.ts";
 import { directory, json, start, toy, until } from "./toy.ts";
@@ -127,6 +127,40 @@ test("a Worker that does not bundle fails with wrangler's words", async () => {
   writeFileSync(join(folder, "index.ts"), `import "./missing.ts";`);
   writeFileSync(join(folder, "wrangler.toml"), `name = "toy"\nmain = "index.ts"\ncompatibility_date = "2026-10-01"`);
   await expect(bundle(join(folder, "wrangler.toml"))).rejects.toThrow("missing.ts");
+}, 15_000);
+
+test.each([
+  ["the build command", (path: string) => `Error: EACCES: permission denied, mkdir '${path}'`],
+  ["wrangler", (path: string) => `A permission error occurred while accessing the file system.\n\n  Affected path: ${path}\n`],
+])(
+  "a folder in which %s may not write is one line: which path, and what to do",
+  async (_, words) => {
+    const folder = directory();
+    const path = join(folder, "dashboard/dist");
+    writeFileSync(join(folder, "refuse.mjs"), `console.error(${JSON.stringify(words(path))}); process.exit(1);`);
+    const toml = `name = "toy"\nmain = "index.js"\ncompatibility_date = "2026-10-01"\n[build]\ncommand = "node refuse.mjs"`;
+    writeFileSync(join(folder, "wrangler.toml"), toml);
+    await expect(bundle(join(folder, "wrangler.toml"))).rejects.toThrow(
+      new Error(
+        `The Worker cannot be built: no permission for ${path}. Building writes in ${folder}: let this user write there, or start from a copy that this user owns.`,
+      ),
+    );
+  },
+  15_000,
+);
+
+test("a home directory that cannot be used is not needed", async () => {
+  const folder = directory();
+  writeFileSync(join(folder, "index.js"), "export default {}");
+  writeFileSync(join(folder, "wrangler.toml"), `name = "toy"\nmain = "index.js"\ncompatibility_date = "2026-10-01"`);
+  // A file: nothing can be found or made in it, whoever runs this.
+  vi.stubEnv("HOME", join(folder, "index.js"));
+  vi.stubEnv("XDG_CONFIG_HOME", join(folder, "index.js"));
+  try {
+    expect((await bundle(join(folder, "wrangler.toml"))).modules.length).toBe(1);
+  } finally {
+    vi.unstubAllEnvs();
+  }
 }, 15_000);
 
 function configs(): string[] {
