@@ -9,55 +9,80 @@ export type Crowd = { id: string; tenant: string; jobs: number; tokens: number; 
 type Rates = { requests: number | null; tokens: number | null };
 /** One limit of the pool. `level`: what may be spent of it at once, units; negative is a debt. `whole`: the highest possible level. */
 export type Source = { counts: "requests" | "tokens"; perMs: number; level: number; whole: number };
-/** When half, nearly all and all of its jobs have started, ms from now. */
+/** When half, nearly all and all of its jobs have started, ms from now; Infinity if that never comes. */
 export type Cleared = { id: string; half: number; nearly: number; last: number };
 
 const HAIR = 1e-9;
 const MARKS = { half: 0.5, nearly: 0.95, last: 1 } as const;
 
-/** A flow under way. `each`: tokens per job. `cost`: ms of the scarcest limit's rate that a job takes. `left`: jobs. `rate`, `cap`: jobs per ms. */
-type Flow = { crowd: Crowd; each: number; cost: number; left: number; rate: number; cap: number; cleared: Cleared };
+/** A limit of the pool, in ms of its rate: in units, the smallest rates would be taken for rounding. */
+type Limit = { level: number; whole: number };
+/**
+ * A flow under way. `each`: tokens per job. `costs`: what a job takes of each limit, in ms of its rate; `cost`: the most of these. `left`: jobs. `rate`, `cap`:
+ * jobs per ms. `due`: the part of a job that must be let through before it starts.
+ */
+type Flow = {
+  crowd: Crowd;
+  each: number;
+  costs: number[];
+  cost: number;
+  due: number;
+  left: number;
+  rate: number;
+  cap: number;
+  cleared: Cleared;
+};
 
 export function clear(crowds: readonly Crowd[], sources: readonly Source[]): Cleared[] {
-  const pool = sources.map((source) => ({ ...source }));
-  const flows = crowds.filter(({ jobs }) => jobs > 0).map((crowd) => flowOf(crowd, pool));
+  const pool = sources.map(({ level, perMs, whole }) => ({ level: level / perMs, whole: whole / perMs }));
+  const flows = crowds.filter(({ jobs }) => jobs > 0).map((crowd) => flowOf(crowd, sources));
   let at = 0;
   for (let waiting = flows; waiting.length > 0; waiting = flows.filter(({ left }) => left > HAIR)) {
     for (const flow of waiting) flow.rate = 0;
     share(waiting, pool);
     const ms = untilNext(waiting, pool);
+    if (!Number.isFinite(ms)) break;
     advance(waiting, pool, at, ms);
     at += ms;
   }
   return flows.map(({ cleared }) => cleared);
 }
 
-function flowOf(crowd: Crowd, pool: readonly Source[]): Flow {
+function flowOf(crowd: Crowd, sources: readonly Source[]): Flow {
   const each = crowd.tokens / crowd.jobs;
-  const cost = Math.max(HAIR, ...pool.map((source) => amountOf(source, each) / source.perMs));
-  return { crowd, each, cost, left: crowd.jobs, rate: 0, cap: 0, cleared: { id: crowd.id, half: 0, nearly: 0, last: 0 } };
+  const amounts = sources.map(({ counts }) => (counts === "requests" ? 1 : each));
+  const costs = sources.map(({ perMs }, at) => amounts[at]! / perMs);
+  // On average, a job starts when half of it has been let through. If a limit never holds that much, the job starts when the limit is full.
+  const due = Math.min(1 / 2, ...sources.map(({ whole }, at) => whole / amounts[at]!));
+  const never = Number.POSITIVE_INFINITY;
+  const cleared = { id: crowd.id, half: never, nearly: never, last: never };
+  return { crowd, each, costs, cost: Math.max(HAIR, ...costs), due, left: crowd.jobs, rate: 0, cap: 0, cleared };
 }
 
 /** Sets each flow's rate. Live work goes first; batches get what it leaves, of their tenant's own limits too. */
-function share(waiting: readonly Flow[], pool: readonly Source[]): void {
-  const room = pool.map(({ level, perMs }) => (level > HAIR ? Number.POSITIVE_INFINITY : level < -HAIR ? 0 : perMs));
+function share(waiting: readonly Flow[], pool: readonly Limit[]): void {
+  const room = pool.map(({ level }) => (level > HAIR ? Number.POSITIVE_INFINITY : level < -HAIR ? 0 : 1));
   const live = waiting.filter(({ crowd }) => !crowd.isBatch);
   for (const flow of waiting) flow.cap = capOf(flow, undefined);
-  fill(live, pool, room);
+  fill(live, room);
   const own = new Map(live.map((flow) => [flow.crowd.tenant, flow]));
   const batches = waiting.filter(({ crowd }) => crowd.isBatch);
   for (const flow of batches) flow.cap = capOf(flow, own.get(flow.crowd.tenant));
-  fill(batches, pool, room);
+  fill(batches, room);
 }
 
-/** Progressive filling: all flows grow together, by weight and cost, until a limit of the pool is reached. A flow that reaches its own cap stops growing. */
-function fill(flows: readonly Flow[], pool: readonly Source[], room: number[]): void {
+/**
+ * Progressive filling: all flows grow together, by weight and cost, until a limit of the pool is reached. A flow that reaches its own cap stops growing. `room`:
+ * the part of each limit's rate that is left.
+ */
+function fill(flows: readonly Flow[], room: number[]): void {
   const ownEnd = (flow: Flow) => flow.cap / paceOf(flow);
   const growing = flows.some(({ cap }) => Number.isFinite(cap)) ? [...flows].sort((a, b) => ownEnd(a) - ownEnd(b) || 0) : flows;
-  const need = pool.map((source) => growing.reduce((sum, flow) => sum + amountOf(source, flow.each) * paceOf(flow), 0));
+  const need = room.map((_, at) => growing.reduce((sum, flow) => sum + flow.costs[at]! * paceOf(flow), 0));
+  const none = HAIR * Math.max(...need);
   let shares = 0;
   for (const [index, flow] of growing.entries()) {
-    const toPool = Math.min(ATONCE, ...room.map((left, at) => (need[at]! > HAIR ? left / need[at]! : ATONCE)));
+    const toPool = Math.min(ATONCE, ...room.map((left, at) => (need[at]! > none ? left / need[at]! : ATONCE)));
     const step = Math.max(0, Math.min(toPool, ownEnd(flow) - shares));
     shares += step;
     room.forEach((left, at) => {
@@ -68,8 +93,8 @@ function fill(flows: readonly Flow[], pool: readonly Source[], room: number[]): 
       return;
     }
     flow.rate = flow.cap;
-    pool.forEach((source, at) => {
-      need[at]! -= amountOf(source, flow.each) * paceOf(flow);
+    flow.costs.forEach((cost, at) => {
+      need[at]! -= cost * paceOf(flow);
     });
   }
 }
@@ -91,38 +116,34 @@ function capOf({ crowd: { caps }, each }: Flow, live: Flow | undefined): number 
 }
 
 /** ms until a flow is done, or a limit is used up or its debt paid off. */
-function untilNext(waiting: readonly Flow[], pool: readonly Source[]): number {
+function untilNext(waiting: readonly Flow[], pool: readonly Limit[]): number {
   let ms = Number.POSITIVE_INFINITY;
   for (const { left, rate } of waiting) if (rate > 0) ms = Math.min(ms, left / rate);
-  for (const source of pool) {
-    const gain = source.perMs - spending(waiting, source);
-    if (source.level > HAIR && gain < 0) ms = Math.min(ms, source.level / -gain);
-    if (source.level < -HAIR) ms = Math.min(ms, -source.level / source.perMs);
+  for (const [at, { level }] of pool.entries()) {
+    const gain = 1 - spending(waiting, at);
+    if (level > HAIR && gain < 0) ms = Math.min(ms, level / -gain);
+    if (level < -HAIR) ms = Math.min(ms, -level);
   }
   return ms;
 }
 
-function advance(waiting: readonly Flow[], pool: Source[], at: number, ms: number): void {
-  for (const source of pool) {
-    const level = Math.min(source.whole, source.level + (source.perMs - spending(waiting, source)) * ms);
-    source.level = Math.abs(level) < HAIR * source.perMs ? 0 : level;
+function advance(waiting: readonly Flow[], pool: Limit[], at: number, ms: number): void {
+  for (const [index, limit] of pool.entries()) {
+    const level = Math.min(limit.whole, limit.level + (1 - spending(waiting, index)) * ms);
+    limit.level = Math.abs(level) < HAIR * Math.max(1, ms) ? 0 : level;
   }
   for (const flow of waiting) {
-    const { cleared, crowd, left, rate } = flow;
+    const { cleared, crowd, due, left, rate } = flow;
     if (rate === 0) continue;
     flow.left = Math.max(0, left - rate * ms);
     for (const [mark, part] of Object.entries(MARKS) as [keyof typeof MARKS, number][]) {
-      // On average, a job starts when half of it has been let through.
-      const before = crowd.jobs - (Math.ceil(crowd.jobs * part) - 1 / 2);
-      if (left > before && flow.left <= before) cleared[mark] = at + (left - before) / rate;
+      const before = crowd.jobs - (Math.ceil(crowd.jobs * part) - 1 + due);
+      if (flow.left <= before && !Number.isFinite(cleared[mark])) cleared[mark] = at + (left - before) / rate;
     }
   }
 }
 
-function spending(waiting: readonly Flow[], source: Source): number {
-  return waiting.reduce((sum, { each, rate }) => sum + amountOf(source, each) * rate, 0);
-}
-
-function amountOf({ counts }: Source, each: number): number {
-  return counts === "requests" ? 1 : each;
+/** The part of a limit's rate that is spent. */
+function spending(waiting: readonly Flow[], limit: number): number {
+  return waiting.reduce((sum, { costs, rate }) => sum + costs[limit]! * rate, 0);
 }

@@ -70,6 +70,27 @@ describe("a backlog that nothing is added to", () => {
     expect(lasts([crowd("a", 10, { isBatch: true }), crowd("b", 10, { caps: own })])).toEqual({ a: 19, b: 19 });
   });
 
+  it("at a rate however small -> as long as it takes, not at once", () => {
+    for (const perMs of [1e-6, 1e-10, 1e-20, 1e-300]) {
+      const requests: Source = { counts: "requests", perMs, level: 0, whole: 1 };
+      const [of] = clear([crowd("a", 3)], [requests, { counts: "tokens", perMs: 1, level: 100, whole: 100 }]);
+      expect(of!.last * perMs).toBeCloseTo(2.5, 6);
+      const [own] = clear([crowd("a", 3, { caps: { requests: perMs, tokens: null } })], pool(10));
+      expect(own!.last * perMs).toBeCloseTo(2.5, 6);
+    }
+    // So slow that the time is no number any more: none of them starts, and that is told.
+    const [none] = clear([crowd("a", 3)], [{ counts: "requests", perMs: 0, level: 0, whole: 0 }]);
+    expect(none!.last).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it("each takes more than may be spent at once -> it starts once the bucket is full, and leaves a debt", () => {
+    const perMs = 1 / 6_000_000;
+    const requests = (spentMs: number): Source => ({ counts: "requests", perMs, level: perMs * (60_000 - spentMs), whole: perMs * 60_000 });
+    // A full bucket: one at once, and another whenever the last is paid off.
+    expect(clear([crowd("a", 3)], [requests(0)])[0]!.last / 12_000_000).toBeCloseTo(1, 1);
+    expect(clear([crowd("a", 1)], [requests(65_000)])[0]!.last).toBeLessThan(65_001);
+  });
+
   it("whatever waits: all is done as soon as the scarcest limit allows, and half before nearly all before the last", () => {
     const some = fc.record({
       jobs: fc.integer({ min: 1, max: 500 }),

@@ -65,6 +65,18 @@ describe("what other limits would do to the jobs that wait", () => {
     expect(Math.abs((await simulate({})).as_is.last - simulated.last)).toBeLessThanOrEqual(10);
   });
 
+  it("a limit that lets a job through every hundred seconds -> the wait that a job is told once it is set", async () => {
+    await backlog(3, 0);
+    const { simulated } = await simulate({ pools: { "gpt-5-mini": { rpm: 0.6 } } });
+    await call("PATCH", "/v1/pools/gpt-5-mini", { rpm: 0.6 }, operator);
+    const jobs = (await call<{ data: { id: string }[] }>("GET", "/v1/jobs?status=queued")).body.data;
+    const told = await Promise.all(
+      jobs.map(async ({ id }) => (await call<{ eta: { p50: number } }>("GET", `/v1/jobs/${id}/why`)).body.eta.p50),
+    );
+    expect(told.sort((a, b) => a - b)).toEqual([105, 205, 305]);
+    expect(Math.abs(simulated.last - 305)).toBeLessThanOrEqual(10);
+  });
+
   it("an upstream that counts in windows -> what of one is not taken goes at once", async () => {
     world.env.SLUICE_POOLS = JSON.stringify({ "gpt-5-mini": { rpm: 60, tpm: 1_000_000, window_seconds: 60, transit_ms: 0 } });
     await crash();

@@ -109,7 +109,9 @@ function atOnceMs(counts: Source["counts"], { burst_seconds, id }: PoolState, se
 }
 
 function source(counts: Source["counts"], perMs: number, whole: number, spent: number): Source {
-  return { counts, perMs, whole, level: whole - Math.min(spent, whole + perMs * AHEAD_MS) };
+  // A whole request may be owed, however little of one the bucket holds.
+  const most = counts === "requests" ? Math.max(1, whole) : whole;
+  return { counts, perMs, whole, level: whole - Math.min(spent, most + perMs * AHEAD_MS) };
 }
 
 /** To a tenth of a second: more is not known. */
