@@ -87,5 +87,12 @@ export type PoolState = {
   doubts: Doubts & { tenants: ({ id: string } & Doubts)[] };
 };
 
+/** Jobs of one tenant's, its batch lines apart, that the limits in force (`asIs`) or wished (`simulated`) would never hold; only where there are any. */
+export type TooLarge = { pool: string; tenant: string; batch: boolean; asIs: Load; simulated: Load };
+export type Load = { jobs: number; tokens: number };
+
+/** The queue, and, if limits were wished, the jobs too large for them; missing from an older version. */
+export type Inspected = QueueState & { tooLarge?: TooLarge[] };
+
 /** One pool; if it is no longer configured, only what operators have set. */
 export type PoolTuned = ({ object: "pool" } & PoolState) | { object: "pool"; id: string; overrides: PoolTuning };

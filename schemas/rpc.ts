@@ -1,11 +1,11 @@
 import type { Chunk, JobEvent, ToldEvent } from "./event.ts";
 import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, LastFailure, RetryPolicy, Usage } from "./job.ts";
 import type { Problem, Refused } from "./problem.ts";
-import type { PoolTuned, QueueState } from "./queue.ts";
+import type { Inspected, PoolTuned, QueueState } from "./queue.ts";
 import type { PoolReading } from "./rate.ts";
 import type { Table } from "./table.ts";
 import type { Pass } from "./token.ts";
-import type { TenantState, Tune } from "./tuning.ts";
+import type { Overrides, TenantState, Tune } from "./tuning.ts";
 import type { Delivery } from "./webhook.ts";
 import type { Standing } from "./why.ts";
 
@@ -171,7 +171,7 @@ export interface CoordinatorRpc {
   proven(dispatcher: string, job: string, attempt: number, readings?: PoolReading[]): Promise<void>;
   /** Leases of a dispatcher that are ready to be sent, but later than their `leaveBy`: may they still go? Answers in order. */
   late(dispatcher: string, held: Held[]): Promise<Word[]>;
-  inspect(): Promise<QueueState>;
+  inspect(wished?: Overrides["pools"]): Promise<Inspected>;
   pull(lever: Lever, scope: Scope): Promise<QueueState | Refused>;
   /** Sets limits on top of the configuration. If anything changes, the object restarts with it; asking again then gives the answer. */
   tune(wish: Tune): Promise<PoolTuned | TenantState | Refused>;

@@ -7,7 +7,7 @@ import { Sql } from "../../platform/sql.ts";
 import { pack, unpack } from "../../platform/table.ts";
 import { shareOf } from "../../policy/share.ts";
 import type { Refused } from "../../schemas/problem.ts";
-import type { PoolTuned, QueueState } from "../../schemas/queue.ts";
+import type { Inspected, PoolTuned, QueueState } from "../../schemas/queue.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type {
   CoordinatorRpc,
@@ -26,14 +26,14 @@ import type {
   Word,
 } from "../../schemas/rpc.ts";
 import type { Table } from "../../schemas/table.ts";
-import type { TenantState, Tune } from "../../schemas/tuning.ts";
+import type { Overrides, TenantState, Tune } from "../../schemas/tuning.ts";
 import type { Standing } from "../../schemas/why.ts";
 import type { Book } from "./book.ts";
 import { cancel } from "./cancel.ts";
 import { proven } from "./condition/learn.ts";
 import { LEVERS } from "./condition/levers.ts";
 import { answer, enqueue } from "./enqueue.ts";
-import { inspect, locate } from "./inspect.ts";
+import { locate } from "./inspect.ts";
 import { late } from "./late.ts";
 import { read } from "./limits.ts";
 import { openBook } from "./opening.ts";
@@ -42,6 +42,7 @@ import { Rounds } from "./rounds.ts";
 import { settle } from "./settle.ts";
 import { CoordinatorStore } from "./store/store.ts";
 import { heartbeat } from "./sweep.ts";
+import { inspected } from "./too-large.ts";
 import { tune } from "./tune.ts";
 import { watch } from "./watching.ts";
 import { standingOf } from "./why.ts";
@@ -129,8 +130,8 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     return this.#rounds.turn((now) => late(this.#book, dispatcher, held, now, () => this.random()));
   }
 
-  async inspect(): Promise<QueueState> {
-    return inspect(this.#book, this.now());
+  async inspect(wished?: Overrides["pools"]): Promise<Inspected> {
+    return inspected(this.#book, wished, this.now());
   }
 
   async pull(lever: Lever, scope: Scope): Promise<QueueState | Refused> {

@@ -33,6 +33,7 @@ const ASIDE_PART = 1 / 4;
 const OVERDUE = 32;
 
 const NO_BANDS: readonly [Place, Place][] = [];
+const NO_SIZES: readonly number[] = [];
 
 /** Tens of thousands of segments may rest, so they share texts, and places too. */
 export class Rested implements Run {
@@ -44,6 +45,7 @@ export class Rested implements Run {
   readonly size: number;
   readonly tokens: number;
   readonly smallest: number;
+  readonly sizes: readonly number[];
   readonly priorities: [number, number][];
   readonly requests: readonly number[];
   readonly bands: readonly [Place, Place][];
@@ -68,6 +70,7 @@ export class Rested implements Run {
     this.site = site;
     ({ size: this.size, tokens: this.tokens, priorities: this.priorities, since: this.since } = summary);
     this.smallest = summary.smallest ?? 0;
+    this.sizes = summary.sizes ?? NO_SIZES;
     this.bands = summary.bands ?? NO_BANDS;
     this.requests = requestsOf(summary);
     ({ deadline: this.deadline, first: this.first, last: this.last } = summary);

@@ -30,12 +30,14 @@ export function summaryOf({ budget, id }: Pool, entries: readonly Entry[]): Summ
   const placeOf = (found: Place | undefined): Place | null => (found ? { effectiveAt: found.effectiveAt, arrival: found.arrival } : null);
   const isOf = (kind: Kind) => (each: Waiting) => dominantKind(budget, each.tokens) === kind;
   const firstOf = (kind: Kind) => placeOf(jobs.find(isOf(kind)));
+  const sizes = jobs.map(({ tokens }) => tokens).sort((a, b) => a - b);
   const bands = [...Map.groupBy(jobs, ({ priority }) => priority)];
   return {
     pool: id,
     size: jobs.length,
     tokens: jobs.reduce((sum, { tokens }) => sum + tokens, 0),
-    smallest: Math.min(...jobs.map(({ tokens }) => tokens)),
+    smallest: sizes[0]!,
+    ...(sizes[0] !== sizes.at(-1) && { sizes: sampleOf(sizes) }),
     priorities: bands.map(([priority, each]) => [priority, each.length]),
     requests: bands.map(([, each]) => each.filter(isOf("requests")).length),
     ...(bands.length > 1 && { bands: bands.map(([, each]): [Place, Place] => [placeOf(each[0])!, placeOf(each.at(-1))!]) }),
@@ -48,4 +50,18 @@ export function summaryOf({ budget, id }: Pool, entries: readonly Entry[]): Summ
     site: spots[0]!.site,
     numbers: [Math.min(...numbers), Math.max(...numbers)],
   };
+}
+
+/** How many sizes a summary names at most. With more of them, a job at rest would take noticeably more memory. */
+const SAMPLE = 9;
+
+/** From sorted sizes. */
+function sampleOf(sizes: readonly number[]): number[] {
+  const count = Math.min(SAMPLE, sizes.length);
+  return Array.from({ length: count }, (_, index) => sizes[sampledAt(index, count, sizes.length)]!);
+}
+
+/** Which of `size` sorted jobs a sample of `count` names at `index`. */
+export function sampledAt(index: number, count: number, size: number): number {
+  return Math.round((index * (size - 1)) / (count - 1));
 }

@@ -70,19 +70,26 @@ describe("limits", () => {
   it("to be set -> the service is asked what they would do to what waits, where they do anything", () => {
     const { forecast } = setOrder("pool", "p", {}, { rpm: 300 });
     expect(forecast!.request).toEqual({ method: "POST", path: "/v1/simulate", body: { pools: { p: { rpm: 300 } } } });
-    const waits = { as_is: { last: 125.3 }, simulated: { last: 3_700 } };
+    const waits = { as_is: { last: 125.3, never: 0 }, simulated: { last: 3_700, never: 0 } };
     const pools = [
-      { id: "p", depth: 9, ...waits, tenants: [{ id: "a", as_is: { last: 10 }, simulated: { last: 20 } }] },
+      { id: "p", depth: 9, ...waits, tenants: [{ id: "a", as_is: { last: 10, never: 0 }, simulated: { last: 20, never: 0 } }] },
       {
         id: "q",
         depth: 1,
-        as_is: { last: 0 },
-        simulated: { last: 0 },
-        tenants: [{ id: "a", as_is: { last: 30 }, simulated: { last: 5 } }],
+        as_is: { last: 0, never: 0 },
+        simulated: { last: 0, never: 0 },
+        tenants: [{ id: "a", as_is: { last: 30, never: 0 }, simulated: { last: 5, never: 0 } }],
       },
     ];
     expect(forecast!.words({ pools })).toMatch(
       /^All waiting jobs would have started in about 1 h 1 min; with the current settings, in about 2 min 5 s\./,
+    );
+    const some = { ...pools[0], simulated: { last: 60, never: 3 } };
+    expect(forecast!.words({ pools: [some] })).toMatch(
+      /^With these settings, 3 of the waiting jobs would never start, and the others would have started in about 1 min.*; with the current ones, all waiting jobs would have started in about 2 min 5 s\./,
+    );
+    expect(forecast!.words({ pools: [{ ...pools[0], simulated: { last: null, never: 9 } }] })).toMatch(
+      /^With these settings, no waiting job would ever start;/,
     );
     expect(forecast!.words({ pools: [{ ...pools[0], depth: 0 }] })).toBe("No job of this pool is waiting.");
     // For a tenant: across all pools.

@@ -7,14 +7,15 @@ import { resetWorld, silence, world } from "../support/world.ts";
 beforeEach(resetWorld);
 afterEach(reset);
 
-type Waits = { p50: number; p95: number; last: number };
+type Last = { last: number | null; never: number };
+type Waits = Last & { p50: number | null; p95: number | null };
 type Simulation = {
   object: string;
   pools: {
     id: string;
     depth: number;
-    as_is: { last: number };
-    simulated: { last: number };
+    as_is: Last;
+    simulated: Last;
     tenants: { id: string; batch: boolean; depth: number; as_is: Waits; simulated: Waits }[];
   }[];
 };
@@ -36,7 +37,7 @@ describe("what other limits would do to the jobs that wait", () => {
   it("nothing is changed -> both tell the same: when half, nearly all and the last of each tenant start", async () => {
     await backlog(30, 60);
     const { as_is, depth, simulated, tenants } = await simulate({});
-    expect([depth, as_is, simulated]).toEqual([90, { last: 89.5 }, { last: 89.5 }]);
+    expect([depth, as_is, simulated]).toEqual([90, { last: 89.5, never: 0 }, { last: 89.5, never: 0 }]);
     expect(tenants).toMatchObject([
       { id: "alice", batch: false, depth: 30, as_is: { p50: 29, p95: 57, last: 59 }, simulated: { last: 59 } },
       { id: "bob", batch: false, depth: 60, as_is: { p50: 59, last: 89.5 } },
@@ -46,7 +47,7 @@ describe("what other limits would do to the jobs that wait", () => {
   it("a limit, a weight, a tenant's own limit -> who gains by it and who loses", async () => {
     await backlog(30, 60);
     // What was spent stays spent: the larger minute allows sixty more at once, then two a second.
-    expect((await simulate({ pools: { "gpt-5-mini": { rpm: 120 } } })).simulated).toEqual({ last: 14.8 });
+    expect((await simulate({ pools: { "gpt-5-mini": { rpm: 120 } } })).simulated.last).toBe(14.8);
     const [alice, bob] = (await simulate({ tenants: { bob: { weight: 3 } } })).tenants;
     expect([alice!.simulated.last, bob!.simulated.last]).toEqual([89.5, 79.3]);
     const own = (await simulate({ tenants: { alice: { rpm: 6 } } })).tenants;
@@ -62,7 +63,7 @@ describe("what other limits would do to the jobs that wait", () => {
     // Five seconds of the limit are owed, not ten minutes.
     expect(simulated.last).toBe(900);
     await call("PATCH", "/v1/pools/gpt-5-mini", { rpm: 6 }, operator);
-    expect(Math.abs((await simulate({})).as_is.last - simulated.last)).toBeLessThanOrEqual(10);
+    expect(Math.abs((await simulate({})).as_is.last! - simulated.last!)).toBeLessThanOrEqual(10);
   });
 
   it("a limit that lets a job through every hundred seconds -> the wait that a job is told once it is set", async () => {
@@ -74,7 +75,7 @@ describe("what other limits would do to the jobs that wait", () => {
       jobs.map(async ({ id }) => (await call<{ eta: { p50: number } }>("GET", `/v1/jobs/${id}/why`)).body.eta.p50),
     );
     expect(told.sort((a, b) => a - b)).toEqual([105, 205, 305]);
-    expect(Math.abs(simulated.last - 305)).toBeLessThanOrEqual(10);
+    expect(Math.abs(simulated.last! - 305)).toBeLessThanOrEqual(10);
   });
 
   it("an upstream that counts in windows -> what of one is not taken goes at once", async () => {
@@ -83,7 +84,39 @@ describe("what other limits would do to the jobs that wait", () => {
     world.upstream = silence();
     await call("POST", "/v1/queue/pause", undefined, operator);
     await call("POST", "/v1/jobs", { jobs: Array.from({ length: 90 }, () => job()) });
-    expect((await simulate({})).as_is).toEqual({ last: 29.5 });
+    expect((await simulate({})).as_is.last).toBe(29.5);
+  });
+
+  describe("jobs that a limit would never hold", () => {
+    /** Three jobs of some 2,000 tokens that wait, and as many small ones if `small`. */
+    async function large(small: boolean): Promise<void> {
+      await backlog(small ? 3 : 0, 0);
+      const jobs = Array.from({ length: 3 }, () => job({}, { max_completion_tokens: 2_000 }));
+      await call("POST", "/v1/jobs", { jobs }, { key: "sk-dev-bob" });
+    }
+
+    it("all of them -> how many, and no time at which they would start; once it is set, that is what they are told", async () => {
+      await large(false);
+      const { as_is, simulated, tenants } = await simulate({ pools: { "gpt-5-mini": { tpm: 1_000 } } });
+      expect(as_is).toEqual({ last: 2.5, never: 0 });
+      expect(simulated).toEqual({ last: null, never: 3 });
+      expect(tenants).toMatchObject([{ id: "bob", depth: 3, simulated: { p50: null, p95: null, last: null, never: 3 } }]);
+      expect((await simulate({ pools: { "gpt-5-mini": { burst_seconds: 0.1 } } })).simulated.never).toBe(3);
+      await call("PATCH", "/v1/pools/gpt-5-mini", { tpm: 1_000 }, operator);
+      const [one] = (await call<{ data: { id: string }[] }>("GET", "/v1/jobs?status=queued", undefined, { key: "sk-dev-bob" })).body.data;
+      const why = await call<{ reason: string }>("GET", `/v1/jobs/${one!.id}/why`, undefined, { key: "sk-dev-bob" });
+      expect(why.body.reason).toContain('waits until a limit of the pool "gpt-5-mini" is raised');
+      const raised = await simulate({ pools: { "gpt-5-mini": { tpm: 1_000_000 } } });
+      expect([raised.as_is, raised.simulated.never]).toEqual([{ last: null, never: 3 }, 0]);
+    });
+
+    it("some of them -> the others start as if they were alone", async () => {
+      await large(true);
+      const { simulated, tenants } = await simulate({ pools: { "gpt-5-mini": { tpm: 1_000, rpm: 60 } } });
+      expect(simulated).toMatchObject({ last: tenants[0]!.simulated.last, never: 3 });
+      expect(tenants[0]).toMatchObject({ id: "alice", simulated: { last: expect.any(Number), never: 0 } });
+      expect(tenants[1]).toMatchObject({ id: "bob", simulated: { last: null, never: 3 } });
+    });
   });
 
   it("nobody waits -> nothing to clear", async () => {

@@ -6,7 +6,7 @@ import { type Cleared, type Crowd, clear, type Source } from "../../policy/clear
 import { AHEAD_MS } from "../../policy/ledger.ts";
 import { setOf, tunedTenant } from "../../policy/tuning.ts";
 import type { Problem } from "../../schemas/problem.ts";
-import type { PoolState, QueueState } from "../../schemas/queue.ts";
+import type { Inspected, Load, PoolState, QueueState } from "../../schemas/queue.ts";
 import { PoolTuning, TenantTuning } from "../../schemas/tuning.ts";
 import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
@@ -26,7 +26,7 @@ const AS_IT_IS: Wish = { pools: {}, tenants: {} };
 export async function simulate({ env, request, settings }: Context): Promise<Response> {
   const wish = await readAs(request, Wish, {});
   if (!wish.ok) return refuse(wish.problem);
-  const state = await callCoordinator(env, settings.region, (stub) => stub.inspect());
+  const state = await callCoordinator(env, settings.region, (stub) => stub.inspect(wish.value.pools));
   const problem = unknown(wish.value, state, settings);
   if (problem) return refuse(problem);
   return json({ object: "simulation", pools: state.pools.map((pool) => told(pool, state, settings, wish.value)) });
@@ -47,30 +47,49 @@ function unknown({ pools, tenants }: Wish, state: QueueState, settings: Settings
   return tenant === undefined ? null : invalid(`No key names a tenant "${tenant.slice(0, 64)}".`, "tenants", "tenant_not_found", 404);
 }
 
-function told(pool: PoolState, state: QueueState, settings: Settings, wish: Wish) {
-  const [asIs, simulated] = [AS_IT_IS, wish].map((each) =>
-    clear(crowdsOf(pool, state, settings, each), sourcesOf(pool, settings, setOf(each.pools, pool.id))),
-  );
-  const last = (cleared: Cleared[]) => Math.max(0, ...cleared.map((each) => inSeconds(each.last)));
-  const waiting = pool.tenants.filter(({ depth }) => depth > 0);
-  const tenants = waiting.flatMap(({ batches, depth, id }) => [
+function told(pool: PoolState, state: Inspected, settings: Settings, wish: Wish) {
+  const asIs = outcome(pool, state, settings, AS_IT_IS, "asIs");
+  const simulated = outcome(pool, state, settings, wish, "simulated");
+  const tenants = pool.tenants.flatMap(({ batches, depth, id }) => [
     { id, batch: false, depth: depth - batches.depth },
     { id, batch: true, depth: batches.depth },
   ]);
   return {
     id: pool.id,
     depth: pool.depth,
-    as_is: { last: last(asIs!) },
-    simulated: { last: last(simulated!) },
+    as_is: inAll(pool, asIs),
+    simulated: inAll(pool, simulated),
     tenants: tenants
       .filter(({ depth }) => depth > 0)
-      .map((each) => ({ ...each, as_is: waits(asIs!, each), simulated: waits(simulated!, each) })),
+      .map((each) => ({ ...each, as_is: waits(asIs, each), simulated: waits(simulated, each) })),
   };
 }
 
-function waits(cleared: Cleared[], { batch, id }: { id: string; batch: boolean }) {
-  const { half, last, nearly } = cleared.find((each) => each.id === nameOf(id, batch))!;
-  return { p50: inSeconds(half), p95: inSeconds(nearly), last: inSeconds(last) };
+/** `never`: how many jobs of each crowd are too large to start; `cleared` is about the others. */
+type Outcome = { cleared: Cleared[]; never: Map<string, number> };
+
+function outcome(pool: PoolState, state: Inspected, settings: Settings, wish: Wish, of: "asIs" | "simulated"): Outcome {
+  const large = state.tooLarge?.filter((each) => each.pool === pool.id) ?? [];
+  const loads = new Map(large.map((each) => [nameOf(each.tenant, each.batch), each[of]]));
+  const crowds = crowdsOf(pool, state, settings, wish).map((crowd) => without(crowd, loads.get(crowd.id)));
+  const never = new Map([...loads].map(([id, { jobs }]) => [id, jobs]));
+  return { cleared: clear(crowds, sourcesOf(pool, settings, setOf(wish.pools, pool.id))), never };
+}
+
+function without(crowd: Crowd, load: Load = { jobs: 0, tokens: 0 }): Crowd {
+  return { ...crowd, jobs: crowd.jobs - load.jobs, tokens: crowd.tokens - load.tokens };
+}
+
+function inAll({ depth }: PoolState, { cleared, never }: Outcome) {
+  const last = cleared.length > 0 ? inSeconds(Math.max(...cleared.map((each) => each.last))) : depth > 0 ? null : 0;
+  return { last, never: [...never.values()].reduce((sum, jobs) => sum + jobs, 0) };
+}
+
+function waits({ cleared, never }: Outcome, { batch, id }: { id: string; batch: boolean }) {
+  const name = nameOf(id, batch);
+  const found = cleared.find((each) => each.id === name);
+  const at = (mark: "half" | "nearly" | "last") => (found ? inSeconds(found[mark]) : null);
+  return { p50: at("half"), p95: at("nearly"), last: at("last"), never: never.get(name) ?? 0 };
 }
 
 /** Unambiguous, because a tenant's name contains no slash. */
@@ -114,7 +133,7 @@ function source(counts: Source["counts"], perMs: number, whole: number, spent: n
   return { counts, perMs, whole, level: whole - Math.min(spent, most + perMs * AHEAD_MS) };
 }
 
-/** To a tenth of a second: more is not known. */
-function inSeconds(ms: number): number {
-  return Math.round(ms / 100) / 10;
+/** To a tenth of a second: more is not known. Null for what never comes. */
+function inSeconds(ms: number): number | null {
+  return Number.isFinite(ms) ? Math.round(ms / 100) / 10 : null;
 }

@@ -73,6 +73,8 @@ export type Summary = {
   /** Reserved by all, and by the smallest; the latter is missing in older records. */
   tokens: number;
   smallest?: number;
+  /** What some of them reserve, from the smallest to the largest, as many jobs apart; missing in older records, and if all are alike. */
+  sizes?: number[];
   /** How many jobs of each priority. */
   priorities: [number, number][];
   /** How many of these take more of the requests; missing in older records. */

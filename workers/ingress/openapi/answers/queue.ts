@@ -144,10 +144,17 @@ export const Tenant = exactly<SaidTenant>()(() =>
   }),
 );
 
+const never = () =>
+  count().describe(
+    "Jobs that would never start: they reserve more than the limits would ever let through at once. The times are those of the others.",
+  );
+
+const last = () => z.object({ last: z.number().nullable(), never: never() });
+
 const waits = () =>
   z
-    .object({ p50: z.number(), p95: z.number(), last: z.number() })
-    .describe("When half of the jobs, 95 % of them, and the last one would start, in seconds from now.");
+    .object({ p50: z.number().nullable(), p95: z.number().nullable(), last: z.number().nullable(), never: never() })
+    .describe("When half of the jobs, 95 % of them, and the last one would start, in seconds from now; null if none would.");
 
 const simulatedTenant = () =>
   z.object({
@@ -166,8 +173,8 @@ export const Simulation = once(() =>
         z.object({
           id: z.string(),
           depth: count(),
-          as_is: z.object({ last: z.number() }),
-          simulated: z.object({ last: z.number() }),
+          as_is: last(),
+          simulated: last(),
           tenants: z.array(simulatedTenant()),
         }),
       ),
