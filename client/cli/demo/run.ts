@@ -29,8 +29,8 @@ type Party = { track: Track; sluice: Sluice; jobs: Work[]; events: Subscription;
 
 type Stage = { api: Api; parties: Party[]; shown: Shown | null; began: number; allOver: () => void; failed: (error: unknown) => void };
 
-/** Long enough for events of the calls that the burst allows to arrive, so that these count as started before the second tenant came. */
-const NEXT_TENANT_MS = 300;
+/** In how many turns the larger tenant submits. */
+const TURNS = 20;
 const POLL_MS = 1_500;
 const FRAME_MS = 80;
 /** How long a service may be away, for example during a restart. */
@@ -109,21 +109,31 @@ function endIfOver({ parties, shown, allOver }: Stage): void {
   if (parties.every(({ track }) => track.over) && shown?.over !== false) allOver();
 }
 
-/** One tenant after the other: the second finds all of the first one's jobs in the queue, and should not have to wait for them. */
+/**
+ * By turns, so that neither tenant is first: a large burst could hold all jobs of the first, and the two would never wait together. Turns are of equal size:
+ * what the burst lets through at once is then shared alike as well.
+ */
 async function submitAll(stage: Stage, simulated: boolean): Promise<void> {
   const { api, parties } = stage;
   const watchedParty = parties.at(-1)!;
   const watched = chooseShown(watchedParty.jobs, simulated);
-  for (const party of parties) {
-    if (party !== parties[0]) await sleep(NEXT_TENANT_MS, undefined, { signal: api.signal });
-    const answers: Submitted[] = [];
-    for await (const answer of party.sluice.submitMany(party.jobs, { signal: api.signal })) answers.push(answer);
-    party.track.accept(answers.flatMap((answer) => (answer.ok ? answer.job.id : [])));
+  const answers = new Map(parties.map((party): [Party, Submitted[]] => [party, []]));
+  const most = Math.max(...parties.map(({ jobs }) => jobs.length));
+  const turn = Math.ceil(most / TURNS);
+  for (let from = 0; from < most; from += turn) {
+    for (const [{ jobs, sluice }, own] of answers) {
+      const some = jobs.slice(from, from + turn);
+      if (some.length > 0) for await (const answer of sluice.submitMany(some, { signal: api.signal })) own.push(answer);
+    }
+  }
+  for (const [party, own] of answers) {
+    party.track.accept(own.flatMap((answer) => (answer.ok ? answer.job.id : [])));
     void poll(api, party);
-    const shown = party === watchedParty ? answers[watched] : undefined;
-    if (!shown?.ok) continue;
-    stage.shown = new Shown(party.track.tenant);
-    void follow(stage, party.sluice.stream(shown.job.id, { signal: api.signal, patienceMs: PATIENCE_MS }), stage.shown);
+  }
+  const shown = answers.get(watchedParty)![watched];
+  if (shown?.ok) {
+    stage.shown = new Shown(watchedParty.track.tenant);
+    void follow(stage, watchedParty.sluice.stream(shown.job.id, { signal: api.signal, patienceMs: PATIENCE_MS }), stage.shown);
   }
   endIfOver(stage);
 }
