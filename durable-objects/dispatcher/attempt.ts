@@ -7,6 +7,7 @@ import type { AppendCall, Appended, CommitCall, Committed, Lease, Opened, Outcom
 import type { TimeoutsConfig } from "../../schemas/settings.ts";
 import { classify, type UnknownEnd, unknownEnd, untakenEnd } from "./classify.ts";
 import type { Delivery } from "./delivery.ts";
+import { leaveOf, stayed } from "./leave.ts";
 import { type Asked, type Holds, prepare } from "./prepare.ts";
 import { describe, type Upstream, type UpstreamFailure } from "./upstream.ts";
 
@@ -45,8 +46,10 @@ export class Call {
   readonly controller = new AbortController();
   delivery: Delivery | null = null;
   headersMs: number | null = null;
-  /** From its start to its sending; null until it is sent. */
-  waitedMs: number | null = null;
+  /** When it left for upstream, ms; null before. */
+  sentAt: number | null = null;
+  /** The coordinator's answer if it was late; "lost" until that comes, and "go" if it was not asked. */
+  word: Word = "go";
   readonly #startedAt: number;
   /** Whether `watch` was called: that may come before the attempt is opened, when there is no `delivery` yet. */
   watched = false;
@@ -58,7 +61,17 @@ export class Call {
   }
 
   sent(now: number): void {
-    this.waitedMs = now - this.#startedAt;
+    this.sentAt = now;
+  }
+
+  /** From its start to its sending, ms; null until it is sent. */
+  get waitedMs(): number | null {
+    return this.sentAt === null ? null : this.sentAt - this.#startedAt;
+  }
+
+  /** Whether more than this part of the time from its start until `by` (ms) is used up. */
+  hasUsed(part: number, by: number, now: number): boolean {
+    return now - this.#startedAt > part * (by - this.#startedAt);
   }
 
   /** Sets the body to send. */
@@ -90,24 +103,31 @@ export async function attempt(call: Call, ports: Ports): Promise<Outcome | null>
   return prepared.ok ? callUpstream(call, ports, prepared.asked, prepared.release) : prepared.outcome;
 }
 
-async function callUpstream(call: Call, ports: Ports, { choices, pool, timeouts: own }: Asked, release: () => void): Promise<Outcome> {
+async function callUpstream(
+  call: Call,
+  ports: Ports,
+  { choices, pool, timeouts: own }: Asked,
+  release: () => void,
+): Promise<Outcome | null> {
   const timeouts = { ...ports.timeouts, ...own };
   const startedAt = ports.now();
-  call.sent(startedAt);
   const clock = new Watch(call.controller);
   clock.total(timeouts.total);
   // A job's own, shorter timeout is its client's choice: if it runs out, that says nothing about upstream.
   const silent = `Upstream sent no response headers within ${timeouts.first_byte} seconds (timeouts.first_byte).`;
-  clock.next(timedOut("upstream_timeout", silent, timeouts.first_byte >= ports.timeouts.first_byte), timeouts.first_byte);
+  const slow = timedOut("upstream_timeout", silent, timeouts.first_byte >= ports.timeouts.first_byte);
+  clock.next(slow, timeouts.first_byte);
+  const leave = leaveOf(call, ports, () => clock.next(slow, timeouts.first_byte));
   let begun = false;
   let requestId: string | null = null;
   try {
-    const stream = await ports.upstream.call(call.take(), call.controller.signal, timeouts.total * 1_000 + SDK_TIMEOUT_MARGIN_MS, () =>
-      clock.sign(),
-    );
+    const timeoutMs = timeouts.total * 1_000 + SDK_TIMEOUT_MARGIN_MS;
+    const stream = await ports.upstream.call(call.take(), call.controller.signal, timeoutMs, () => clock.sign(), leave);
     release();
-    if (stream.rates) ports.read({ ...stream.rates, pool, job: call.lease.job, sentAt: startedAt, at: ports.now() });
+    if (stream.rates) ports.read({ ...stream.rates, pool, job: call.lease.job, sentAt: call.sentAt ?? startedAt, at: ports.now() });
     requestId = stream.requestId;
+    const end = stream.ok ? undefined : stayed(call, clock.ended !== null);
+    if (end !== undefined) return end;
     if (!stream.ok) return clock.endedBy(stream.failure) ?? named(classify(stream.failure, false), requestId);
     call.headersMs = ports.now() - startedAt;
     const answer = assembler({ choices });

@@ -6,7 +6,7 @@ import { parseExact } from "../../platform/exact-json.ts";
 import { mailboxName } from "../../platform/mailboxes.ts";
 import { within } from "../../platform/objects.ts";
 import { HEADER_SLOTS } from "../../policy/placement.ts";
-import type { CallTimeouts, InPieces, Opened, Outcome, Word } from "../../schemas/rpc.ts";
+import type { CallTimeouts, InPieces, Opened, Outcome } from "../../schemas/rpc.ts";
 import type { Call, Ports } from "./attempt.ts";
 import { Delivery } from "./delivery.ts";
 import { Slots } from "./slots.ts";
@@ -64,29 +64,11 @@ export async function prepare(call: Call, ports: Ports): Promise<Prepared> {
     if (!(await hold.take(ports.holds.headers))) return ended({ kind: "void" });
     const body = parseExact(text) as Record<string, unknown>;
     call.give(body);
-    const word = await wordOn(call, ports);
-    if (word === "wait") return ended(null);
-    if (signal.aborted) return ended({ kind: "void" });
-    if (word === "lost") return ended(unopened("lease_lost", "The call was late, and the coordinator did not confirm its lease."));
     const asked = { pool, timeouts, choices: typeof body.n === "number" ? body.n : 1 };
     return { ok: true, asked, release: () => hold.release() };
   } catch {
     return ended(signal.aborted ? { kind: "void" } : unopened("mailbox_unreachable", "The job's mailbox could not be reached."));
   }
-}
-
-/**
- * A late call asks whether it may still go. It goes if the answer says so, or if the coordinator runs an older version that does not know the question. A lost
- * answer may have said to wait, and the job may have gone elsewhere since: so a call waits for its answer however long that takes, and does not go without.
- */
-async function wordOn({ controller, lease }: Call, ports: Ports): Promise<Word> {
-  if (lease.leaveBy === undefined || ports.now() <= lease.leaveBy) return "go";
-  return unless(controller.signal, ports.late(lease)).catch((error) => (isUnknown(error) ? "go" : "lost"));
-}
-
-/** Whether this is how the runtime reports a method that the other side does not have. */
-function isUnknown(error: unknown): boolean {
-  return error instanceof Error && error.message.includes("does not implement");
 }
 
 /** What one call holds. */
@@ -145,7 +127,7 @@ async function inWhole({ controller, lease }: Call, { characters, pieces }: InPi
 }
 
 /** @throws as soon as the signal aborts: nobody waits for the answer any more. */
-async function unless<R>(signal: AbortSignal, work: Promise<R>): Promise<R> {
+export async function unless<R>(signal: AbortSignal, work: Promise<R>): Promise<R> {
   const { promise, reject } = Promise.withResolvers<never>();
   const broken = () => reject(new Error("broken off"));
   if (signal.aborted) broken();
@@ -172,7 +154,7 @@ function unwanted(opened: Exclude<Opened, { ok: true }>): Outcome | null {
 }
 
 /** How a call ends that was never sent to upstream. */
-function unopened(code: string, message: string): Outcome {
+export function unopened(code: string, message: string): Outcome {
   const problem = { status: 502, type: "server_error", code, message, param: null };
   return { kind: "retryable", unknown: false, retryAfterMs: null, problem, unsent: true };
 }

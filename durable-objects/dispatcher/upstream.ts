@@ -5,7 +5,8 @@ import { text } from "../../platform/settings.ts";
 import { readRates, readRetryAfter } from "../../policy/rate-headers.ts";
 import { excerptOf, wordOf } from "../../policy/upstream-errors.ts";
 import type { RateReading } from "../../schemas/rate.ts";
-import { Line, SENDING, Sending } from "./sending.ts";
+import type { Leave } from "./leave.ts";
+import { AT_ONCE, Line, SENDING, Sending } from "./sending.ts";
 import { messagesOf } from "./sse.ts";
 
 /** OpenAI's request ids are shorter than this; anything longer is cut. */
@@ -44,9 +45,9 @@ export type Piece = { value: unknown; text: string };
 export type Upstream = {
   /**
    * Calls with `stream: true` and usage; resolves when the response headers are there. Never throws. `timeoutMs`: the SDK's own timeout. `alive`:
-   * part of the answer's body has come.
+   * part of the answer's body has come. `leave`: asked before the request is sent, or its end, as late as that can be told.
    */
-  call(body: Record<string, unknown>, signal: AbortSignal, timeoutMs: number, alive: () => void): Promise<Stream>;
+  call(body: Record<string, unknown>, signal: AbortSignal, timeoutMs: number, alive: () => void, leave?: Leave): Promise<Stream>;
 };
 
 /** Upstream's answers that are not errors, by the empty response that the SDK gets instead. */
@@ -81,25 +82,30 @@ export function openUpstream(env: Env, now: () => number): Upstream {
       const { [SENDING]: sending, ...given } = init as RequestInit & { [SENDING]: Sending };
       // A prompt goes only where the operator said: redirects are not followed.
       const request = { ...given, redirect: "manual" as const };
-      if (apiKey === null && baseURL === null) return shown(await elsewhere(new Request(input as string, request)));
-      // In a deployment Cloudflare's network makes the connection, and takes the body whether or not upstream can be reached.
-      if (env.SLUICE_LOCAL === "1" && !line.stands) request.body = sending.inPieces(request.body as string);
+      const nowhere = apiKey === null && baseURL === null;
+      // In a deployment Cloudflare's network makes the connection, and takes the body whether or not upstream can be reached. So there the call leaves before
+      // `fetch`. On one machine it leaves with the end of its body, except where time is not short and upstream is known to be reachable.
+      if (!nowhere && env.SLUICE_LOCAL === "1" && (!line.stands || sending.isPressed))
+        request.body = sending.inPieces(request.body as string);
+      else await sending.whole();
+      if (nowhere) return shown(await elsewhere(new Request(input as string, request)));
       return shown(await sending.heard(await line.over(fetch(input as string, request))));
     },
   });
-  return { call: (body, signal, timeoutMs, alive) => call(client, body, signal, timeoutMs, alive) };
+  return {
+    call: (body, signal, timeout, alive, leave = AT_ONCE) => call(client, body, { signal, timeout }, alive, new Sending(leave)),
+  };
 }
 
 async function call(
   client: OpenAI,
   body: Record<string, unknown>,
-  signal: AbortSignal,
-  timeout: number,
+  { signal, timeout }: { signal: AbortSignal; timeout: number },
   alive: () => void,
+  sending: Sending,
 ): Promise<Stream> {
   const options = (body.stream_options ?? {}) as Record<string, unknown>;
   const streamed = { ...body, stream: true, stream_options: { ...options, include_usage: true } };
-  const sending = new Sending();
   try {
     // The raw response: the SDK's own stream keeps what chunks mean, not how they were written.
     const given = await client.chat.completions

@@ -118,6 +118,15 @@ describe("an upstream that answered just now", () => {
     expect(await inPieces(["answers", "breaks", "breaks", "answers", "answers"])).toEqual([true, false, true, true, false]);
   });
 
+  it("within a second, to a call that has hardly any time left -> in pieces, so that it is told as late as possible whether it may leave", async () => {
+    const to = opened("http://there/v1");
+    upstream(ALL, () => completion("ok"));
+    await callOf(to);
+    const seen = upstream(2, () => completion("ok"));
+    await to.call(BODY, new AbortController().signal, 60_000, () => {}, { isPressed: () => true, now: async () => false });
+    expect(seen.map((text) => text.length)).toEqual([2]);
+  });
+
   it("by a clock that was set back -> in pieces", async () => {
     expect(await inPieces(["answers", -5_000, "answers"])).toEqual([true, true]);
   });
