@@ -1,10 +1,10 @@
 import { z } from "zod";
 
 /**
- * Of a limit, per minute or per day. Below and above this range times and sums lose their meaning; nobody sells such a limit, and a zero too many or too few is
- * better refused.
+ * Of a limit, per minute or per day: from a request a week up. Outside this range times and sums lose their meaning, and a zero too many or too few is better
+ * refused.
  */
-const rate = z.number().min(0.001).max(1e12);
+const rate = z.number().min(0.0001).max(1e12);
 const limit = rate.nullable().default(null);
 
 /** The pool for models that no other pool takes. */

@@ -235,7 +235,7 @@ describe("a malformed variable", () => {
     ["SLUICE_POOLS", "[]"],
     ["SLUICE_POOLS", JSON.stringify({ default: {} })],
     ["SLUICE_POOLS", JSON.stringify({ default: { ...pool, rpm: 0 } })],
-    ["SLUICE_POOLS", JSON.stringify({ default: { ...pool, rpm: 0.0001 } })],
+    ["SLUICE_POOLS", JSON.stringify({ default: { ...pool, rpm: 0.00001 } })],
     ["SLUICE_POOLS", JSON.stringify({ default: { ...pool, tpm: 1e13 } })],
     ["SLUICE_POOLS", '{"default":{"rpm":1e999,"tpm":1}}'],
     ["SLUICE_POOLS", JSON.stringify({ default: { ...pool, rpm: "many" } })],

@@ -103,7 +103,7 @@ it("why a line waits, is told", () => {
   const { send, why } = desk();
   const [, line] = send("alice", 1_000, 2, BATCH);
   send("bob", 1_000, 5);
-  expect(why(line!.job)).toContain("a batch has what live calls leave");
+  expect(why(line!.job)).toContain("batches get only what live calls leave");
 });
 
 it("after a restart, and after a rest in storage, the live jobs go first still", () => {

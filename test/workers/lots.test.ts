@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { type Line, lotsOf } from "../../workers/ingress/lots.ts";
 
+// Time is faked and the tests move it: nothing really waits.
 beforeEach(() => {
   vi.useFakeTimers();
 });
