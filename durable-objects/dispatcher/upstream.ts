@@ -82,13 +82,13 @@ export function openUpstream(env: Env, now: () => number): Upstream {
       const { [SENDING]: sending, ...given } = init as RequestInit & { [SENDING]: Sending };
       // A prompt goes only where the operator said: redirects are not followed.
       const request = { ...given, redirect: "manual" as const };
-      const nowhere = apiKey === null && baseURL === null;
+      const unconfigured = apiKey === null && baseURL === null;
       // In a deployment Cloudflare's network makes the connection, and takes the body whether or not upstream can be reached. So there the call leaves before
       // `fetch`. On one machine it leaves with the end of its body, except where time is not short and upstream is known to be reachable.
-      if (!nowhere && env.SLUICE_LOCAL === "1" && (!line.stands || sending.isPressed))
+      if (!unconfigured && env.SLUICE_LOCAL === "1" && (!line.stands || sending.isPressed))
         request.body = sending.inPieces(request.body as string);
       else await sending.whole();
-      if (nowhere) return shown(await elsewhere(new Request(input as string, request)));
+      if (unconfigured) return shown(await elsewhere(new Request(input as string, request)));
       return shown(await sending.heard(await line.over(fetch(input as string, request))));
     },
   });

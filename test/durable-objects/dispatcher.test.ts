@@ -57,13 +57,10 @@ describe("six calls of one object wait for headers, never more", () => {
 
   it("a slot comes free when the call is refused, breaks, or is broken off", async () => {
     world.env.SLUICE_MAX_DISPATCHERS = "1";
-    const gate = { open: false };
-    world.upstream = async ({ signal }) => {
-      // Polls, because one object must not settle another's promise; the gate or an abort ends the wait, not the passing of time.
-      while (!gate.open && !signal.aborted) await scheduler.wait(2);
+    const gate = gated(() => {
       if (world.calls.length % 2) throw new Error("reset");
       return refusal(400, "no");
-    };
+    });
     const ids = await submitMany(12, { retry: "never" });
     await until(() => world.waiting === 6);
     for (const id of ids.slice(0, 3)) await call("POST", `/v1/jobs/${id}/cancel`);
@@ -77,12 +74,10 @@ describe("six calls of one object wait for headers, never more", () => {
 describe("breaking off", () => {
   it("in_progress -> cancelled: upstream's request is aborted before its headers", async () => {
     let aborted = false;
-    world.upstream = async ({ signal }) => {
-      // Polls, as above: the abort that the test brings about ends the wait.
-      while (!signal.aborted) await scheduler.wait(2);
+    gated(() => {
       aborted = true;
       return completion("late");
-    };
+    });
     const { id } = await submit();
     await until(() => world.waiting === 1);
     expect((await call("POST", `/v1/jobs/${id}/cancel`)).body.status).toBe("cancelled");

@@ -20,13 +20,14 @@ const oneMachine = (burst: number) => {
 /** Stands in for upstream at `fetch`. The first connection stands only once `connect` is called; what came over each is in `requests`. */
 function upstream() {
   const connections = { requests: [] as string[], brokenOff: 0, stands: false, connect: () => {} };
+  const { calls: age } = world;
   connections.connect = () => {
     connections.stands = true;
   };
   vi.stubGlobal("fetch", async (_: string, { body, signal }: RequestInit) => {
     const index = connections.requests.push("") - 1;
-    // Polls, because one object must not settle another's promise; the test or an abort ends the wait.
-    while (index === 0 && !connections.stands && !signal!.aborted) await scheduler.wait(2);
+    // Polls, because one object must not settle another's promise; the test, its end or an abort ends the wait.
+    while (index === 0 && !connections.stands && !signal!.aborted && world.calls === age) await scheduler.wait(2);
     const broken = new Promise<never>((_, reject) => {
       const end = () => {
         connections.brokenOff++;
