@@ -61,6 +61,11 @@ export class Timekeeper {
     this.#alarm.wakeBy(soon ? now + WATCHDOG_MS : Math.ceil(at), now);
   }
 
+  /** Has the alarm ring as soon as it can. */
+  ring(now: number): void {
+    this.#alarm.wakeBy(now, now);
+  }
+
   rang(): void {
     this.#alarm.rang();
   }

@@ -1,29 +1,24 @@
-/** How one object reaches another: a fresh stub for every attempt, and only what may be repeated is repeated. */
+/** How one object reaches another: a stub that failed is not used again, and only what may be repeated is repeated. */
 import type { CoordinatorRpc, DispatcherRpc, Enqueued, MailboxAddress, MailboxRpc, Submission, Submitted, Ticket } from "../schemas/rpc.ts";
 import type { ArchiveRpc, BatchRpc } from "../schemas/rpc-batch.ts";
 import { batchChannel, isBatchChannel, mailboxName } from "./mailboxes.ts";
+import { reach, type Spaces } from "./nesting.ts";
 import { pack, TABLE_FROM, unpack } from "./table.ts";
 
 /** The bindings of wrangler.toml. The OpenAI key is read in the dispatcher alone. */
-export type Env = {
-  COORDINATOR: DurableObjectNamespace;
-  DISPATCHER: DurableObjectNamespace;
-  MAILBOX: DurableObjectNamespace;
-  BATCH: DurableObjectNamespace;
-  ARCHIVE: DurableObjectNamespace;
-  SIMULATOR: DurableObjectNamespace;
-} & { [name: string]: unknown };
+export type Env = Spaces & { SIMULATOR: DurableObjectNamespace } & { [name: string]: unknown };
 
 /** There is one account, hence one coordinator. */
 const COORDINATOR_NAME = "account";
 
 const ATTEMPTS = 4;
-const FIRST_PAUSE_MS = 25;
+/** After the second failure. After the first there is none: a stub that was kept may only have led to where the object no longer is. */
+const FIRST_PAUSE_MS = 100;
 
 /** `call` is told whether an earlier try may have come through. */
 export function callCoordinator<R>(env: Env, region: string, call: (stub: CoordinatorRpc, repeated: boolean) => Promise<R>): Promise<R> {
   const locationHint = region as DurableObjectLocationHint;
-  return repeat((repeated) => call(env.COORDINATOR.getByName(COORDINATOR_NAME, { locationHint }) as unknown as CoordinatorRpc, repeated));
+  return repeat((repeated) => call(reach(env, "COORDINATOR", COORDINATOR_NAME, { locationHint }) as CoordinatorRpc, repeated));
 }
 
 /** `call` is told whether an earlier try may have come through. */
@@ -33,14 +28,13 @@ export function callDispatcher<R>(
   region: string,
   call: (stub: DispatcherRpc, repeated: boolean) => Promise<R>,
 ): Promise<R> {
-  return repeat((repeated) =>
-    call(env.DISPATCHER.getByName(name, { locationHint: region as DurableObjectLocationHint }) as unknown as DispatcherRpc, repeated),
-  );
+  const locationHint = region as DurableObjectLocationHint;
+  return repeat((repeated) => call(reach(env, "DISPATCHER", name, { locationHint }) as DispatcherRpc, repeated));
 }
 
 /** `call` is told whether an earlier try may have come through. */
 export function callMailbox<R>(env: Env, address: MailboxAddress, call: (stub: MailboxRpc, repeated: boolean) => Promise<R>): Promise<R> {
-  return repeat((repeated) => call(mailboxOf(env, address) as unknown as MailboxRpc, repeated));
+  return repeat((repeated) => call(mailboxOf(env, address), repeated));
 }
 
 /** Hands jobs to a mailbox. Repeats use the plain method: during a rollout, an object that still runs the previous version has no other. */
@@ -60,8 +54,8 @@ export function enqueueFrom(env: Env, region: string, address: MailboxAddress, t
 }
 
 /** A batch is a mailbox too, with a class of its own. */
-function mailboxOf(env: Env, address: MailboxAddress): DurableObjectStub {
-  return (isBatchChannel(address.channel) ? env.BATCH : env.MAILBOX).getByName(mailboxName(address));
+function mailboxOf(env: Env, address: MailboxAddress): MailboxRpc & { fetch: (request: Request) => Promise<Response> } {
+  return reach(env, isBatchChannel(address.channel) ? "BATCH" : "MAILBOX", mailboxName(address)) as ReturnType<typeof mailboxOf>;
 }
 
 export function callBatch<R>(env: Env, tenant: string, name: string, call: (stub: BatchRpc) => Promise<R>): Promise<R> {
@@ -70,7 +64,7 @@ export function callBatch<R>(env: Env, tenant: string, name: string, call: (stub
 
 /** `name`: a file's, or `library`. */
 export function callArchive<R>(env: Env, tenant: string, name: string, call: (stub: ArchiveRpc) => Promise<R>): Promise<R> {
-  return repeat(() => call(env.ARCHIVE.getByName(`${tenant}/${name}`) as unknown as ArchiveRpc));
+  return repeat(() => call(reach(env, "ARCHIVE", `${tenant}/${name}`) as ArchiveRpc));
 }
 
 /** Hands a request (a WebSocket upgrade) to a mailbox; not repeated. */
@@ -79,8 +73,7 @@ export function fetchMailbox(env: Env, address: MailboxAddress, request: Request
 }
 
 /**
- * Every method of `schemas/rpc.ts` except `start` may be repeated, so any failure is worth another try with a new stub (a stub stays broken
- * after an exception). Not so `.overloaded`: repeating would make it worse.
+ * Every method of `schemas/rpc.ts` except `start` may be repeated, so any failure is worth another try, with a new stub. Not so `.overloaded`: repeating would make it worse.
  */
 async function repeat<R>(attempt: (repeated: boolean) => Promise<R>): Promise<R> {
   for (let count = 1; ; count++) {
@@ -88,7 +81,7 @@ async function repeat<R>(attempt: (repeated: boolean) => Promise<R>): Promise<R>
       return await attempt(count > 1);
     } catch (error) {
       if (count >= ATTEMPTS || isOverloaded(error)) throw error;
-      await new Promise((done) => setTimeout(done, FIRST_PAUSE_MS * 4 ** (count - 1) * (0.5 + Math.random())));
+      if (count > 1) await new Promise((done) => setTimeout(done, FIRST_PAUSE_MS * 4 ** (count - 2) * (0.5 + Math.random())));
     }
   }
 }

@@ -1,5 +1,6 @@
 /** The coordinator's turns, one after the other: each is decided, written, sent and timed. */
 import type { Timekeeper } from "../../platform/alarm.ts";
+import { ringWhenDeep } from "../../platform/nesting.ts";
 import { askDispatchers, type Post, send, sendAhead } from "./post.ts";
 import type { CoordinatorStore } from "./store/store.ts";
 import { decide, record } from "./turn.ts";
@@ -24,7 +25,8 @@ export class Rounds {
 
   /** The object has woken: its dispatchers are asked what they hold, and what may start starts. */
   begin(): void {
-    const { post } = this.#of;
+    const { post, timekeeper } = this.#of;
+    ringWhenDeep(post.env, () => timekeeper.ring(post.now()));
     askDispatchers(post);
     if (post.book.entries.size > 0) post.background(Promise.resolve().then(() => this.turn(() => {})));
   }

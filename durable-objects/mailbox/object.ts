@@ -4,6 +4,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { Alarm } from "../../platform/alarm.ts";
 import { parseMailboxName } from "../../platform/mailboxes.ts";
+import { ringWhenDeep } from "../../platform/nesting.ts";
 import { callMailbox, type Env, within } from "../../platform/objects.ts";
 import { OUTSIDE, type Outside } from "../../platform/outside.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
@@ -93,6 +94,7 @@ export abstract class MailboxObject extends DurableObject<Env> {
       retentionMs: this.retentionMs(settings),
       wakeBy: (at) => this.#alarm.wakeBy(at, this.now()),
     };
+    ringWhenDeep(env, () => this.#alarm.wakeBy(this.now(), this.now()));
     this.intake = new Intake(this.desk);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
     if (this.intake.unconfirmed > 0) ctx.waitUntil(this.intake.resend());

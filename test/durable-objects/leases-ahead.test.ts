@@ -4,7 +4,7 @@
  */
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Lease, Submission, Submitted } from "../../schemas/rpc.ts";
+import type { Lease, Submitted } from "../../schemas/rpc.ts";
 import {
   advanceTo,
   call,
@@ -16,6 +16,7 @@ import {
   job,
   mailbox,
   pool,
+  submission,
   ticketRows,
   until,
 } from "../support/service.ts";
@@ -52,21 +53,6 @@ async function spoil(stub: () => DurableObjectStub, table: string, when: "at onc
   return mend;
 }
 
-const submission = (nonce: string, more: Partial<Submission> = {}): Submission => ({
-  nonce,
-  request: JSON.stringify({ model: "gpt-5-mini", messages: [{ role: "user", content: nonce }] }),
-  model: "gpt-5-mini",
-  pool: "gpt-5-mini",
-  tokens: 20,
-  priority: 0,
-  notBefore: null,
-  deadline: null,
-  deadlinePolicy: "strict",
-  metadata: null,
-  retry: "safe",
-  idempotency: null,
-  ...more,
-});
 const lease = (id: string): Lease => ({ job: id, mailbox: { tenant: "alice", channel: "c" }, attempt: 1, waits: 0, unknown: 0 });
 const idsOf = (submitted: Submitted[]) => submitted.map((each) => (each.ok ? each.job.id : each.problem.code));
 

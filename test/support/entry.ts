@@ -7,6 +7,7 @@ import type { CoordinatorRpc, DispatcherRpc, MailboxRpc } from "../../schemas/rp
 import type { ArchiveRpc, BatchRpc } from "../../schemas/rpc-batch.ts";
 import { route } from "../../workers/ingress/router.ts";
 import { keepAtHand } from "./at-hand.ts";
+import { countNesting, nested } from "./depth.ts";
 import { world } from "./world.ts";
 
 keepAtHand(import.meta.filename);
@@ -41,12 +42,14 @@ function signed(env: Env, dispatcher: string): Env {
 
 function between<R>(method: string, args: unknown[], go: () => Promise<R>): Promise<R> {
   const stands = world.between.get(method);
-  return stands ? (Promise.resolve(stands(go, args)) as Promise<R>) : go();
+  // Without the depth that the caller tells last.
+  const said = args.filter((arg) => !(arg instanceof Object && "~depth" in arg));
+  return stands ? (Promise.resolve(stands(go, said)) as Promise<R>) : go();
 }
 
 export class Coordinator extends objects.Coordinator {
   constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, worldly(env));
+    super(ctx, nested(worldly(env), ctx));
   }
 
   protected override outside() {
@@ -98,7 +101,7 @@ function receivers(timeoutMs: number) {
 
 export class Mailbox extends objects.Mailbox {
   constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, worldly(env));
+    super(ctx, nested(worldly(env), ctx));
     const name = ctx.id.name ?? "";
     world.wakes.set(name, (world.wakes.get(name) ?? 0) + 1);
   }
@@ -173,6 +176,10 @@ export class Mailbox extends objects.Mailbox {
 }
 
 export class Archive extends objects.Archive {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, nested(worldly(env), ctx));
+  }
+
   override enter(...args: Parameters<ArchiveRpc["enter"]>) {
     return between("archive.enter", args, () => super.enter(...args));
   }
@@ -184,7 +191,7 @@ export class Archive extends objects.Archive {
 
 export class Batch extends objects.Batch {
   constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, worldly(env));
+    super(ctx, nested(worldly(env), ctx));
   }
 
   override begin(...args: Parameters<BatchRpc["begin"]>) {
@@ -206,7 +213,7 @@ export class Batch extends objects.Batch {
 
 export class Dispatcher extends objects.Dispatcher {
   constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, signed(env, ctx.id.name ?? ""));
+    super(ctx, nested(signed(env, ctx.id.name ?? ""), ctx));
   }
 
   override start(...args: Parameters<DispatcherRpc["start"]>) {
@@ -258,4 +265,8 @@ export class Simulator extends DurableObject {
   }
 }
 
-export default { fetch: (request: Request, env: Env, ctx: ExecutionContext) => route(request, worldly(env), ctx, world.now) };
+for (const Class of [Coordinator, Mailbox, Archive, Batch, Dispatcher]) countNesting(Class);
+
+export default {
+  fetch: (request: Request, env: Env, ctx: ExecutionContext) => route(request, nested(worldly(env), request), ctx, world.now),
+};

@@ -2,9 +2,10 @@
 import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { parseJobId } from "../../platform/ids.ts";
+import { entered, type Spaces } from "../../platform/nesting.ts";
 import type { Job } from "../../schemas/job.ts";
 import type { PoolState } from "../../schemas/queue.ts";
-import type { CoordinatorRpc, DispatcherRpc, Logged, MailboxRpc } from "../../schemas/rpc.ts";
+import type { CoordinatorRpc, DispatcherRpc, Logged, MailboxRpc, Submission } from "../../schemas/rpc.ts";
 import type { Coordinator, Dispatcher, Mailbox } from "./entry.ts";
 import { world } from "./world.ts";
 
@@ -60,6 +61,23 @@ export function job(more: Record<string, unknown> = {}, request: Record<string, 
   };
 }
 
+/** What an ingress hands to a mailbox. */
+export const submission = (nonce: string, more: Partial<Submission> = {}): Submission => ({
+  nonce,
+  request: JSON.stringify({ model: "gpt-5-mini", messages: [{ role: "user", content: nonce }] }),
+  model: "gpt-5-mini",
+  pool: "gpt-5-mini",
+  tokens: 20,
+  priority: 0,
+  notBefore: null,
+  deadline: null,
+  deadlinePolicy: "strict",
+  metadata: null,
+  retry: "safe",
+  idempotency: null,
+  ...more,
+});
+
 /** Submits a job and returns it; fails the test unless it was accepted. */
 export async function submit(more: Record<string, unknown> = {}, request: Record<string, unknown> = {}, key?: string): Promise<Job> {
   const { status, body } = await call("POST", "/v1/jobs", job(more, request), key ? { key } : {});
@@ -106,7 +124,7 @@ export async function pool(id = "gpt-5-mini"): Promise<PoolState> {
 
 /** How many rows the coordinator still keeps for jobs. */
 export const ticketRows = () =>
-  runInDurableObject(coordinator(), (_, state) => {
+  inside(coordinator(), (_, state) => {
     const count = "SELECT (SELECT count(*) FROM tickets) + (SELECT count(*) FROM segments) AS rows";
     return state.storage.sql.exec<{ rows: number }>(count).one().rows;
   });
@@ -143,11 +161,19 @@ export async function evict(stub: DurableObjectStub): Promise<void> {
 }
 
 const isTelling = (stub: DurableObjectStub) =>
-  runInDurableObject(stub, (_, { storage: { sql } }) => {
+  inside(stub, (_, { storage: { sql } }) => {
     if (sql.exec("SELECT name FROM sqlite_master WHERE name = 'marks'").toArray().length === 0) return false;
     return sql.exec("SELECT value FROM marks WHERE name = 'untold' AND value > 0").toArray().length > 0;
   });
 
-export const inside = runInDurableObject;
+type Inside = (instance: { env: Spaces }, state: DurableObjectState) => unknown;
+const runInside = runInDurableObject as unknown as (stub: DurableObjectStub, run: Inside) => Promise<unknown>;
+
+/** Runs in an object, as an event that it has received. */
+export const inside = ((stub: DurableObjectStub, run: Inside) =>
+  runInside(stub, (instance, state) => {
+    entered(instance.env, null);
+    return run(instance, state);
+  })) as unknown as typeof runInDurableObject;
 
 export { world };

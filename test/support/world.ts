@@ -45,6 +45,8 @@ export const world = {
   heldCharacters: null as number | null,
   /** Bytes that a mailbox is told it stores; null is the real number. */
   stored: null as number | null,
+  /** How deep the deepest call between objects was nested. */
+  deepest: 0,
   /** How often each mailbox was constructed, by name: shows which ones slept through an event. */
   wakes: new Map<string, number>(),
 };
@@ -71,6 +73,7 @@ export function resetWorld(): void {
     webhookTimeoutMs: null,
     waits: [],
     wakes: new Map(),
+    deepest: 0,
   });
 }
 

@@ -26,7 +26,7 @@ export async function pollEvents(
   let over = false;
   const isEmpty = logged.events.length === 0;
   if (isEmpty) {
-    const last = (await readMailbox({ env, grant }, address, (stub) => stub.events(job, 0, false)))?.events.at(-1);
+    const last = (await readMailbox({ env, grant }, address, (stub) => stub.events(job, 0, false, undefined)))?.events.at(-1);
     // It may have ended just now; then its last event is still to be sent.
     over = ended(last) && last.seq <= from;
   }

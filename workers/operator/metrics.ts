@@ -11,7 +11,7 @@ const HEADERS = { "content-type": "text/plain; version=0.0.4; charset=utf-8", "c
 const STATES: readonly PoolCondition["state"][] = ["normal", "slowed", "open", "halted", "paused"];
 
 export async function getMetrics({ env, settings }: Context): Promise<Response> {
-  const state = await callCoordinator(env, settings.region, (stub) => stub.inspect());
+  const state = await callCoordinator(env, settings.region, (stub) => stub.inspect(undefined));
   return new Response(metricsText(state), { headers: HEADERS });
 }
 

@@ -12,7 +12,7 @@ export const Wish = z
   .refine(({ pool, tenant }) => !(pool && tenant), { message: "name a pool or a tenant, not both", path: ["tenant"] });
 
 export async function getQueue({ env, settings }: Context): Promise<Response> {
-  return json(await callCoordinator(env, settings.region, (stub) => stub.inspect()));
+  return json(await callCoordinator(env, settings.region, (stub) => stub.inspect(undefined)));
 }
 
 export const pauseQueue = (context: Context) => pull(context, "pause");

@@ -13,7 +13,7 @@ const EVERY_MS = 1_000;
 const LOOKS = 3_600;
 
 export async function streamQueue({ background, env, request, settings }: Context): Promise<Response> {
-  const look = () => callCoordinator(env, settings.region, (stub) => stub.inspect());
+  const look = () => callCoordinator(env, settings.region, (stub) => stub.inspect(undefined));
   const first = await look();
   const reader = new AbortController();
   request.signal.addEventListener("abort", () => reader.abort());

@@ -7,7 +7,7 @@ const root = join(import.meta.dirname, "../../..");
 
 export default async function setup(project: TestProject): Promise<void> {
   const provide = async () => {
-    project.provide("service", await bundle(join(root, "wrangler.toml")));
+    project.provide("service", await bundle(join(root, "wrangler.toml"), [join(root, "test/support/limited.ts")]));
     project.provide("simulator", await bundle(join(root, "workers/simulator/wrangler.toml")));
   };
   await provide();
