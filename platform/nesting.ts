@@ -170,6 +170,8 @@ class Line {
   readonly #lines: Lines;
   readonly #open: () => DurableObjectStub;
   #stub: { methods: Methods; depth: number } | null = null;
+  /** While calls wait: those that come meanwhile go after them. */
+  #opening: Promise<void> | null = null;
   /** When it last brought an answer, ms. */
   #heardAt = Date.now();
 
@@ -186,7 +188,11 @@ class Line {
   /** @throws what the call throws. The line is not used again then: a stub stays broken after an exception. */
   async #call(name: string | symbol, args: unknown[]): Promise<unknown> {
     try {
-      while (!this.#stub && !this.#opened()) await this.#lines.shallower();
+      if (this.#opening || (!this.#stub && !this.#opened())) {
+        this.#opening ??= this.#openLater();
+        await this.#opening;
+        this.#opening = null;
+      }
       const { depth, methods } = this.#stub!;
       const answer = await methods[name]!(...args, { [MARK]: depth });
       this.#heardAt = Date.now();
@@ -196,6 +202,11 @@ class Line {
       this.#lines.drop(this);
       throw error;
     }
+  }
+
+  async #openLater(): Promise<void> {
+    do await this.#lines.shallower();
+    while (!this.#opened());
   }
 
   /** Makes the stub, which must be used at once: its depth is that of its first use. */

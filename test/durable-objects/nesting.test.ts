@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Job } from "../../schemas/job.ts";
 import { alarm, MAILBOX, playAll, ticket } from "../support/desk.ts";
 import { alarmAt } from "../support/receiver.ts";
-import { advanceTo, call, coordinator, drained, job, mailbox, over, pool, submission, until } from "../support/service.ts";
+import { advanceTo, call, coordinator, drained, evict, job, mailbox, over, pool, submission, submit, until } from "../support/service.ts";
 import { cleared } from "../support/stand.ts";
 import { EPOCH, refusal, resetWorld, world } from "../support/world.ts";
 
@@ -60,4 +60,11 @@ describe("an object that is called from so deep that those it calls would lie to
     await runDurableObjectAlarm(stub);
     expect(await submitted).toMatchObject([{ ok: true }]);
   });
+});
+
+it("a job is cancelled by the request for which its mailbox woke -> the coordinator hears of that last, and forgets it", async () => {
+  const { id } = await submit({ channel: "c", not_before: EPOCH / 1_000 + 86_400 });
+  await evict(mailbox("alice", "c"));
+  expect((await call("POST", `/v1/jobs/${id}/cancel`)).body).toMatchObject({ status: "cancelled" });
+  await drained();
 });

@@ -216,6 +216,21 @@ describe("a new line that would lie too deep", () => {
   });
 });
 
+describe("calls that wait", () => {
+  it("-> go in order, and before any that come with the event that they waited for", async () => {
+    const { calls, env } = bindings();
+    const object = thing(env);
+    const say = (word: string) => (reach(object.env, "MAILBOX", "a") as Remote)[word]!();
+    const waited = [say("first"), say("second")];
+    void object.told(mark(2));
+    await Promise.all([...waited, say("third")]);
+    await say("fourth");
+    expect(calls.map(({ method, stub }) => `${method} over ${stub}`)).toEqual(
+      ["first", "second", "third", "fourth"].map((word) => `${word} over 1`),
+    );
+  });
+});
+
 describe("a call from a constructor", () => {
   it("-> waits for the event that the object woke for, whose depth is not known yet; the alarm is not asked for", async () => {
     const { calls, env } = bindings();
