@@ -10,6 +10,13 @@ import type { JobRow } from "./store/store.ts";
 /** `place`: in the channel's order; missing if nobody needed one when it happened. */
 export type LogEntry = [seq: number, event: EventName, at: number, data: unknown, place?: number];
 
+/**
+ * A row holds 2 MB, and a character takes up to four bytes. A job that is called while upstream is down, to see, gets two entries a minute for as long as that
+ * lasts, each with up to 4,000 characters of what upstream said: the row would be full after eight hours, and the job's end could not be written any more.
+ * Beyond this many characters, earlier failures lose what was said of them. That leaves room for days of one call a minute.
+ */
+const LOG_CHARACTERS = 400_000;
+
 /** Everything but the deltas, in order. */
 export function entriesOf(row: JobRow): LogEntry[] {
   const rest = row.log === null ? [] : (JSON.parse(row.log) as LogEntry[]);
@@ -23,8 +30,15 @@ export function entriesOf(row: JobRow): LogEntry[] {
 export function append(row: JobRow, lastDelta: number, event: EventName, at: number, data: unknown, place: number | undefined): number {
   const entries = entriesOf(row);
   const seq = Math.max(entries[entries.length - 1]![0], lastDelta) + 1;
-  row.log = JSON.stringify([...entries.slice(1), place === undefined ? [seq, event, at, data] : [seq, event, at, data, place]]);
+  const newest: LogEntry = place === undefined ? [seq, event, at, data] : [seq, event, at, data, place];
+  row.log = JSON.stringify([...entries.slice(1), newest]);
+  if (row.log.length > LOG_CHARACTERS) row.log = JSON.stringify([...entries.slice(1).map(withoutError), newest]);
   return seq;
+}
+
+function withoutError(entry: LogEntry): LogEntry {
+  const [seq, event, at, data, ...place] = entry;
+  return event === "retrying" ? [seq, event, at, { ...(data as object), error: null }, ...place] : entry;
 }
 
 /** The seq of the event before the newest, deltas left out; 0 if there is none. */
