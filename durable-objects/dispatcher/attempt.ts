@@ -5,7 +5,7 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type { AppendCall, Appended, CommitCall, Committed, Lease, Opened, Outcome, Word } from "../../schemas/rpc.ts";
 import type { TimeoutsConfig } from "../../schemas/settings.ts";
-import { classify, type UnknownEnd, unknownEnd, untakenEnd } from "./classify.ts";
+import { classify, TIMEOUT_REPEATS, type UnknownEnd, unknownEnd, untakenEnd } from "./classify.ts";
 import type { Delivery } from "./delivery.ts";
 import { leaveOf, stayed } from "./leave.ts";
 import { type Asked, type Holds, prepare } from "./prepare.ts";
@@ -13,8 +13,6 @@ import { describe, type Upstream, type UpstreamFailure } from "./upstream.ts";
 
 /** A mailbox that cannot be reached for this long is considered broken, and the call's outcome unknown. */
 const COMMIT_PATIENCE_MS = 120_000;
-/** The most calls of one job that may time out: each may be charged for, and what took too long once will take too long again. */
-const TIMEOUT_REPEATS = 3;
 /**
  * The most that an answer may have as JSON text. A message between objects, or to a socket, holds 32 MiB, and a character takes up to three bytes. A longer
  * answer (a long one with log probabilities, say) would never reach its mailbox, nor would the answer to a repeated call, which would be charged for as well.

@@ -4,6 +4,11 @@ import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome } from "../../schemas/rpc.ts";
 import type { UpstreamFailure } from "./upstream.ts";
 
+/** The most calls of one job that may time out: each may be charged for, and what took too long once will take too long again. */
+export const TIMEOUT_REPEATS = 3;
+/** Cloudflare gave up waiting for upstream's headers, by default after 120 s: sooner than we do (developers.cloudflare.com/fundamentals/reference/connection-limits). */
+const EDGE_TIMEOUT = 524;
+
 /** `begun`: part of the answer had come. Whatever error followed, the call was made, and may have to be paid for. */
 export function classify(failure: UpstreamFailure, begun: boolean): Outcome {
   const { status, cause, shouldRetry, untaken } = failure;
@@ -15,7 +20,9 @@ export function classify(failure: UpstreamFailure, begun: boolean): Outcome {
   const retryAfterMs =
     shouldRetry === false && isServers(status) ? Math.max(failure.retryAfterMs ?? 0, NOT_AGAIN_MS) : failure.retryAfterMs;
   if (untaken) return { kind: "retryable", unknown: false, retryAfterMs, problem, upstream: true, unsent: true };
-  if (kind === "failed" || begun) return { kind: "retryable", unknown: mayHaveWorked(status), retryAfterMs, problem, upstream: true };
+  const repeats = status === EDGE_TIMEOUT && { repeats: TIMEOUT_REPEATS };
+  if (kind === "failed" || begun)
+    return { kind: "retryable", unknown: mayHaveWorked(status), retryAfterMs, problem, upstream: true, ...repeats };
   switch (kind) {
     case "rate_limit":
       return { kind: "rate_limited", retryAfterMs, problem };

@@ -166,6 +166,11 @@ describe("an answer", () => {
     expect(outcome).not.toHaveProperty("unsent");
   });
 
+  it("of Cloudflare's, that upstream did not answer in time -> unknown, and after three such calls the job has failed", async () => {
+    upstream(ALL, answer(524, "error code: 524"));
+    expect(await outcomeOf("http://there/v1")).toMatchObject({ kind: "retryable", unknown: true, upstream: true, repeats: 3 });
+  });
+
   it("before the request was taken whole -> what it says", async () => {
     upstream(0, () => Response.json({ error: { message: "busy", type: "server_error", code: null } }, { status: 503 }));
     expect(await outcomeOf("http://there/v1")).toMatchObject({ unknown: false, problem: { status: 503, message: "busy" } });
