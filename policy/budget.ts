@@ -4,6 +4,7 @@
  */
 import type { LimitedBy } from "../schemas/job.ts";
 import type { Rate } from "./bucket.ts";
+import { alsoTaken, type Former } from "./former.ts";
 import { Leaving, leaveMsOf } from "./leaving.ts";
 import { Sliding } from "./sliding.ts";
 import { Refilling, type Tally } from "./tally.ts";
@@ -62,9 +63,6 @@ export type Budget = {
   heldUntil: number;
   former?: Partial<Record<Resource, Former[]>>;
 };
-/** Units of a limit that were spent at an instant (ms), and how many of them refill in a ms. */
-export type Former = { spent: number; at: number; perMs: number };
-
 /** What a call takes; given back by `release` or `refund`. `at`: since when, ms; missing if a restart forgot it. */
 export type Reservation = { tokens: number; at?: number };
 export type Readiness = { at: number; limitedBy: LimitedBy };
@@ -157,8 +155,16 @@ export function reserve(budget: Budget, tokens: number, now: number): Reservatio
     meter.tally.take(amountOf(meter, tokens), now);
     meter.leaving?.note(amountOf(meter, tokens), now);
   }
+  if (budget.former) spendFormer(budget, 1, tokens, now);
   budget.inFlight++;
   return { tokens, at: now };
+}
+
+function spendFormer(budget: Budget, requests: number, tokens: number, now: number): void {
+  const all = Object.entries(budget.former ?? {}) as [Resource, Former[]][];
+  budget.former = Object.fromEntries(
+    all.map(([resource, each]) => [resource, alsoTaken(each, resource[0] === "r" ? requests : tokens, now)]),
+  );
 }
 
 /**
@@ -214,6 +220,7 @@ export function leftLate(budget: Budget, { at = Number.NEGATIVE_INFINITY, tokens
 /** A call that has ended used more tokens than it had reserved: they are spent as well, if need be as a debt. */
 export function charge(budget: Budget, tokens: number, now: number): void {
   for (const meter of budget.meters) if (meter.counts === "tokens") meter.tally.owe(tokens, now);
+  if (budget.former) spendFormer(budget, 0, tokens, now);
 }
 
 /** Nothing starts before `until` (ms): upstream asked for silence. */

@@ -6,7 +6,8 @@
  * written again only when the truth has caught up or as much was given back. A crash costs at most twice that much budget, and gains none.
  */
 import { spentAt } from "./bucket.ts";
-import type { Budget, Former, Meter, Resource } from "./budget.ts";
+import type { Budget, Meter, Resource } from "./budget.ts";
+import { type Former, leftOf, missingOf, runAhead } from "./former.ts";
 import { type Past, Sliding } from "./sliding.ts";
 import { Refilling } from "./tally.ts";
 
@@ -51,9 +52,10 @@ export function nextRecord(budget: Budget, last: LedgerRecord | null, now: numbe
     wholes[resource] = whole;
     if (tally instanceof Sliding) past[resource] = tally.write(rate.perMs * aheadMs, at + aheadMs, now);
   }
-  const left = Object.entries(budget.former ?? {}).map(
-    ([resource, each]) => [resource, each.filter((one) => leftOf(one, at) > 0)] as const,
-  );
+  const left = Object.entries(budget.former ?? {}).map(([resource, each]) => {
+    const ahead = (perMs[resource as Resource] ?? 0) * aheadMs;
+    return [resource, each.filter((one) => leftOf(one, at) > 0).map((one) => runAhead(one, ahead))] as const;
+  });
   const former = Object.fromEntries(left.filter(([, each]) => each.length > 0));
   return { at, heldUntil: budget.heldUntil, spent, perMs, whole: wholes, ...filled({ past, former }) };
 }
@@ -80,28 +82,27 @@ export function rescale({ perMs = {} }: LedgerRecord, { meters }: Budget): numbe
 function carry(budget: Budget, record: LedgerRecord, resource: Resource, now: number): void {
   const meter = budget.meters.find((each) => each.resource === resource);
   if (meter?.tally instanceof Sliding) return;
-  const perMs = meter?.rate.perMs ?? 0;
-  const recorded = record.perMs ? (record.perMs[resource] ?? 0) : perMs;
-  const own = recorded > perMs ? [{ spent: record.spent[resource] ?? 0, at: record.at, perMs: recorded }] : [];
-  const former = [...(record.former?.[resource] ?? []), ...own].filter((each) => leftOf(each, now) > 0);
-  const greater = former.filter((each) => each.perMs > perMs);
+  const { perMs, whole } = meter ? { perMs: meter.rate.perMs, whole: meter.whole } : { perMs: 0, whole: 0 };
+  const last = {
+    spent: record.spent[resource] ?? 0,
+    at: record.at,
+    perMs: record.perMs ? (record.perMs[resource] ?? 0) : perMs,
+    whole: record.whole ? (record.whole[resource] ?? 0) : whole,
+  };
+  const isGreater = (each: Former) => each.perMs > perMs || (each.whole ?? 0) > whole;
+  const former = [...(record.former?.[resource] ?? []), ...(isGreater(last) ? [last] : [])].filter((each) => leftOf(each, now) > 0);
+  const greater = former.filter(isGreater);
   if (greater.length > 0) budget.former = { ...budget.former, [resource]: greater };
-  if (!meter || recorded === perMs) return;
-  const back = sumOf(
-    former.filter((each) => each.perMs <= perMs),
+  if (!meter || (last.perMs === perMs && last.whole === whole)) return;
+  const spent = meter.tally.spent(now);
+  const back = missingOf(
+    former.filter((each) => !isGreater(each)),
+    spent,
     now,
   );
-  const held = Math.min(sumOf(greater, now), meter.whole + perMs * AHEAD_MS);
-  const missing = Math.max(back, held - meter.tally.spent(now));
+  const held = Math.min(spent + missingOf(greater, spent, now), whole + perMs * AHEAD_MS);
+  const missing = Math.max(back, held - spent);
   if (missing > 0) meter.tally.owe(missing, now);
-}
-
-function sumOf(former: readonly Former[], now: number): number {
-  return former.reduce((sum, each) => sum + leftOf(each, now), 0);
-}
-
-function leftOf({ at, perMs, spent }: Former, now: number): number {
-  return Math.max(0, spent - Math.max(0, now - at) * perMs);
 }
 
 /** The fields that are not empty. */

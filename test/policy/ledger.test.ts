@@ -95,6 +95,42 @@ describe("a record", () => {
   });
 });
 
+/**
+ * Spends a burst, restarts with other limits, uses those for `ms` as far as they let, and goes back to the first ones. `counted`: what is spent of these then;
+ * `truth`: what would be if they had been there all the time.
+ */
+function setBack(first: Limits, between: Limits, ms: number) {
+  const budget = openBudget(first);
+  while (readiness(budget, 1, START).at <= START) reserve(budget, 1, START);
+  const sent = used(budget, "rpm", START);
+  const lowered = openBudget(between);
+  restore(lowered, nextRecord(budget, null, START, 0)!, START);
+  let calls = 0;
+  for (let now = START; now < START + ms; now += 100) {
+    if (readiness(lowered, 1, now).at > now) continue;
+    reserve(lowered, 1, now);
+    calls++;
+  }
+  const back = openBudget(first);
+  restore(back, nextRecord(lowered, null, START + ms, 0)!, START + ms);
+  return { counted: used(back, "rpm", START + ms), truth: sent + calls - (first.rpm! * ms) / 60_000 };
+}
+
+describe("a limit that is lowered for some seconds, and then set back, lets no second burst go", () => {
+  const full = { ...BY_THE_MINUTE, tpm: null };
+
+  it.each([
+    { what: "its burst alone", between: { ...full, burstSeconds: 2 } },
+    { what: "its rate and its burst", between: { ...full, rpm: 300, burstSeconds: 2 } },
+    { what: "its rate alone", between: { ...full, rpm: 300 } },
+  ])("$what", ({ between }) => {
+    for (const ms of [1_000, 30_000, 55_000]) {
+      const { counted, truth } = setBack(full, between, ms);
+      expect(counted).toBeGreaterThanOrEqual(truth - 1e-3);
+    }
+  });
+});
+
 describe("a debt", () => {
   const TPM = { ...BY_THE_MINUTE, rpm: null, tpm: 10_000 };
   const owing = () => {
