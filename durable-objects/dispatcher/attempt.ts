@@ -43,6 +43,7 @@ export class Call {
   readonly lease: Lease;
   readonly controller = new AbortController();
   delivery: Delivery | null = null;
+  /** From its leaving until upstream's headers came; null before. */
   headersMs: number | null = null;
   /** When it left for upstream, ms; null before. */
   sentAt: number | null = null;
@@ -127,7 +128,7 @@ async function callUpstream(
     const end = stream.ok ? undefined : stayed(call, clock.ended !== null);
     if (end !== undefined) return end;
     if (!stream.ok) return clock.endedBy(stream.failure) ?? named(classify(stream.failure, false), requestId);
-    call.headersMs = ports.now() - startedAt;
+    call.headersMs = ports.now() - (call.sentAt ?? startedAt);
     const answer = assembler({ choices });
     const paused = `Upstream's stream was silent for ${timeouts.idle} seconds (timeouts.idle).`;
     const fellSilent = (blame: boolean) => timedOut("stream_stalled", paused, blame);

@@ -1,5 +1,6 @@
 /** A call that is late once its connection stands asks again before upstream has the end of its request. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { SettleBatch, Settlement } from "../../schemas/rpc.ts";
 import { advanceTo, call, dispatcher, drained, ended, over, pool, submit, until } from "../support/service.ts";
 import { cleared } from "../support/stand.ts";
 import { completion, EPOCH, resetWorld, world } from "../support/world.ts";
@@ -83,6 +84,24 @@ describe("a call whose connection stands late", () => {
     expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1 });
     expect(asked.map((text) => text.length)).toEqual([2]);
     expect(JSON.parse(to.requests[0]!)).toMatchObject({ model: "gpt-5-mini" });
+  });
+
+  it("-> upstream's time to its headers counts from when it left: by that a restarted coordinator tells when it did", async () => {
+    oneMachine(60);
+    const to = upstream();
+    const settled: Settlement[] = [];
+    world.between.set("coordinator.settle", (go, [batch]) => {
+      settled.push(...(batch as SettleBatch).settlements);
+      return go();
+    });
+    world.dispatchersNow = EPOCH;
+    const { id } = await submit();
+    await until(() => to.requests.length === 1);
+    world.dispatchersNow = EPOCH + LATE_MS;
+    to.connect();
+    await ended(id);
+    await until(() => settled.length === 1);
+    expect(settled[0]).toMatchObject({ waitedMs: LATE_MS, headersMs: 0 });
   });
 
   it("in time -> does not ask", async () => {
