@@ -62,6 +62,11 @@ export function newNonce(): string {
   return nonce;
 }
 
+/** The nonce of the job that redrives this one: it is as hard to guess as this one's id. */
+export function nonceOf(id: string): string {
+  return hashOf(id).toString(36).padStart(7, "0").slice(1);
+}
+
 /** The tenant's checksum as 7 base-36 digits. */
 export function tenantTag(tenant: string): string {
   return hashOf(tenant).toString(36).padStart(7, "0");

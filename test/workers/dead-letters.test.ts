@@ -71,6 +71,13 @@ describe("dead letters", () => {
     );
   });
 
+  it("a job redriven by two requests at once -> one new job, which spends once", async () => {
+    const old = await failed();
+    world.upstream = () => completion("better");
+    await Promise.all([redrive([old.id]), redrive([old.id])]);
+    expect((await call<List<Job>>("GET", "/v1/jobs?channel=c")).body.data).toHaveLength(2);
+  });
+
   it.each([[[]], ["job"], [[1]], [undefined]])("redrive of %j -> 400", async (jobs) => {
     expect((await redrive(jobs)).status).toBe(400);
   });

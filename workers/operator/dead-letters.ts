@@ -1,6 +1,6 @@
 /** `GET /v1/dead-letters`: failed jobs of every tenant. `POST /v1/dead-letters/redrive`: submits their requests again, as new jobs. */
 import { z } from "zod";
-import { newNonce, parseJobId } from "../../platform/ids.ts";
+import { nonceOf, parseJobId } from "../../platform/ids.ts";
 import { callCoordinator, callMailbox } from "../../platform/objects.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { DeadLetter } from "../../schemas/rpc.ts";
@@ -41,8 +41,8 @@ async function again({ env, settings }: Context, id: string): Promise<object> {
   const name = letter && parseJobId(letter.tenant, id);
   if (!name) return errorBody({ ...noSuchJob(id), message: `There is no dead letter of the job "${id.slice(0, 200)}".` } satisfies Problem);
   const address = { tenant: letter.tenant, channel: name.channel };
-  const nonce = newNonce();
-  const submitted = await callMailbox(env, address, (stub, repeated) => stub.redrive(id, nonce, repeated));
+  // Another request, or one whose answer was lost, may have redriven the job just now and not struck its letter yet: the same nonce finds the job that it made.
+  const submitted = await callMailbox(env, address, (stub) => stub.redrive(id, nonceOf(id), true));
   if (!submitted) return errorBody(noSuchJob(id));
   if (!submitted.ok) return errorBody(submitted.problem);
   await callCoordinator(env, settings.region, (stub) => stub.strikeDeadLetter(id));
