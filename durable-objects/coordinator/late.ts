@@ -1,12 +1,14 @@
 /**
  * Calls that could not leave in time ask again (policy/leaving.ts). Law: it is as if they had been let go only now. So all calls of a message are given back
- * first: the pool's bucket has refilled since they were let go, but upstream's, which they have not reached, was full. Then those that still fit go, in order.
+ * first: the pool's bucket has refilled since they were let go, but upstream's, which they have not reached, was full. Then those that still fit go, in order,
+ * unless their pool has come to stand still, or an operator has paused them.
  * The others' jobs wait in line again, at their old places, as if they had not been dispatched.
  */
 import { readiness, reserve, spentTwice, used } from "../../policy/budget.ts";
 import { delayed } from "../../policy/placement.ts";
 import type { Held, Word } from "../../schemas/rpc.ts";
 import type { Book, Entry } from "./book.ts";
+import { isRecalled } from "./condition/gate.ts";
 import { sees, started } from "./limits.ts";
 import { conclude, giveBack } from "./settle.ts";
 
@@ -45,6 +47,7 @@ function takeBack(book: Book, entry: Entry, now: number): number {
 
 function goes(book: Book, entry: Entry, back: number, now: number): boolean {
   const { address, reservation, row } = entry;
+  if (isRecalled(book, entry, now)) return false;
   const pool = book.pools.get(row.pool)!;
   const tenant = book.spending(address.tenant);
   if ([pool.budget, tenant].some((budget) => readiness(budget, row.tokens, now).at > now)) return false;

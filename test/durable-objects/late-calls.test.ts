@@ -185,6 +185,36 @@ describe("the coordinator", () => {
     await until(async () => (await pool()).depth === 1);
   });
 
+  describe("as if it were let go only now, sends a late call back to wait", () => {
+    const waits = async (before: () => Promise<unknown>) => {
+      pools({ burst_seconds: 60 });
+      const { starts } = playAll();
+      await enqueue(["a", "b"].map((name) => ticket(name)));
+      await until(() => starts.length === 2);
+      world.now = EPOCH + 1_000;
+      await before();
+      expect(await coordinator().late(DISPATCHER, [{ job: "a", attempt: 1 }])).toEqual(["wait"]);
+    };
+    const said = { status: 429, type: "requests", code: "rate_limit_exceeded", message: "", param: null };
+    const refused = { ...said, status: 401, code: "invalid_api_key" };
+
+    it.each([
+      ["everything", {}],
+      ["its pool", { pool: "gpt-5-mini" }],
+      ["its tenant", { tenant: "alice" }],
+    ])("of what an operator paused meanwhile: %s", async (_, scope) => {
+      await waits(() => call("POST", "/v1/queue/pause", scope, { key: "sk-dev-operator" }));
+    });
+
+    it("of a pool for which upstream asked for silence meanwhile", async () => {
+      await waits(() => settle("b", 1, { kind: "rate_limited", retryAfterMs: 30_000, problem: said }));
+    });
+
+    it("of a pool whose key was refused meanwhile", async () => {
+      await waits(() => settle("b", 1, { kind: "halted", reason: "credentials", retryAfterMs: null, problem: refused }));
+    });
+  });
+
   it("made anew in between still knows the lease, but not what of it has refilled: it is counted once more", async () => {
     pools({});
     const played = playAll();

@@ -7,7 +7,7 @@ import * as pace from "../../../policy/pace.ts";
 import type { Waiting } from "../../../policy/queue.ts";
 import * as ramp from "../../../policy/ramp.ts";
 import * as silence from "../../../policy/silence.ts";
-import { probeAt } from "../../../policy/stop.ts";
+import { isProbe as isProbeOf, probeAt } from "../../../policy/stop.ts";
 import type { Book, Entry, Pool } from "../book.ts";
 import { believe, sees } from "../limits.ts";
 import { entryOf } from "../waiting.ts";
@@ -31,6 +31,17 @@ export function heldBack(book: Book, pool: Pool, { prompt, tenant, tokens }: Wai
   if (at > now) return { answer: "pool", at };
   const ownAt = keptUntil(book, pool, state, tenant, now);
   return ownAt > now ? { answer: "lane", at: ownAt } : null;
+}
+
+/**
+ * Whether a call that was let go, but has not left, may not leave any more: its job was paused, or its pool stands still or is silent since. Not if it went to
+ * see whether that is over. What it took of a pool's pace when it was let go, it has.
+ */
+export function isRecalled({ conditions }: Book, { address, reservation, row }: Entry, now: number): boolean {
+  const { pausedAt, silence: silent, stop } = conditions.of(row.pool);
+  if (conditions.pausedAt !== null || pausedAt !== null || conditions.pausedTenants.has(address.tenant)) return true;
+  if (stop && !isProbeOf(stop, row.job)) return true;
+  return silent !== null && now < silent.until && !silence.tells(silent, reservation?.at ?? null);
 }
 
 /** A job starts: it takes its part of what a growing pool may use, and becomes the probe of a pool that stands still. */
