@@ -78,6 +78,22 @@ describe("dead letters", () => {
     expect((await call<List<Job>>("GET", "/v1/jobs?channel=c")).body.data).toHaveLength(2);
   });
 
+  it("a submit that fails -> costs only its own job, whose letter stays", async () => {
+    const [old, other] = [await failed(), await failed()];
+    world.upstream = () => completion("better");
+    let unlucky: string | undefined;
+    world.between.set("mailbox.submit", (go, [submissions]) => {
+      const { nonce } = (submissions as { nonce: string }[])[0]!;
+      unlucky ??= nonce;
+      if (nonce === unlucky) throw new Error("out of reach");
+      return go();
+    });
+    const { status, body } = await redrive([old.id, other.id]);
+    expect(status).toBe(202);
+    expect(body.data.map((each) => each.error?.code ?? each.object).sort()).toEqual(["job", "unavailable"]);
+    expect((await letters()).data).toHaveLength(1);
+  });
+
   it.each([[[]], ["job"], [[1]], [undefined]])("redrive of %j -> 400", async (jobs) => {
     expect((await redrive(jobs)).status).toBe(400);
   });

@@ -193,7 +193,7 @@ async function acceptLine(context: Context, line: Line, key: string | null, spre
   return acceptOne(context, raw, partOf(key, line.number), spread);
 }
 
-function unavailable(overloaded: boolean): Submitted {
+export function unavailable(overloaded: boolean): Extract<Submitted, { ok: false }> {
   const message = overloaded
     ? "Too many jobs are arriving at this channel: slow down and try again."
     : "The job may not have been stored: try again.";

@@ -1,13 +1,14 @@
 /** `GET /v1/dead-letters`: failed jobs of every tenant. `POST /v1/dead-letters/redrive`: submits their requests again, as new jobs. */
 import { z } from "zod";
 import { nonceOf, parseJobId } from "../../platform/ids.ts";
-import { callCoordinator, callMailbox } from "../../platform/objects.ts";
+import { callCoordinator, callMailbox, isOverloaded } from "../../platform/objects.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { DeadLetter } from "../../schemas/rpc.ts";
 import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
 import { pagingOf } from "../ingress/query.ts";
 import { errorBody, json, noSuchJob, page, refuse } from "../ingress/respond.ts";
+import { unavailable } from "../ingress/submit-jobs.ts";
 
 /** A dead letter's id is its row's number. */
 const LIST = { standard: 20, most: 100, item: "dead letter", fits: (id: string) => /^[1-9]\d{0,14}$/.test(id) };
@@ -30,9 +31,14 @@ export async function redrive(context: Context): Promise<Response> {
   if (!wish.ok) return refuse(wish.problem);
   // A job that is named twice is submitted once: its second submission would spend for nothing.
   const answers = new Map<string, Promise<object>>();
-  for (const id of wish.value.jobs) if (!answers.has(id)) answers.set(id, again(context, id));
+  for (const id of wish.value.jobs) if (!answers.has(id)) answers.set(id, again(context, id).catch(failedAgain));
   const data = await Promise.all(wish.value.jobs.map((id) => answers.get(id)));
   return json({ object: "list", data }, 202);
+}
+
+/** The letter stays, so that the job can be redriven again. */
+function failedAgain(error: unknown): object {
+  return errorBody(unavailable(isOverloaded(error)).problem);
 }
 
 /** The new job, or why there is none. */
