@@ -203,7 +203,8 @@ describe("settling", () => {
   it("a settlement is repeated until the coordinator takes it", async () => {
     let refused = 0;
     world.between.set("coordinator.settle", (go) => {
-      if (refused < 5) {
+      // More than one round of tries.
+      if (refused < 6) {
         refused++;
         throw new Error("not now");
       }
@@ -211,7 +212,7 @@ describe("settling", () => {
     });
     const { id } = await submit();
     expect((await ended(id)).status).toBe("completed");
-    await until(() => refused === 5, 2_000);
+    await until(() => refused === 6, 2_000);
     expect((await dispatcher().report()).held).toEqual([{ job: id, attempt: 1 }]);
     expect((await pool()).in_flight).toBe(1);
     await until(async () => (await pool()).in_flight === 0, 2_000);

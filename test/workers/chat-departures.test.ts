@@ -105,8 +105,8 @@ it("some deltas were lost, and the caller comes again with its Idempotency-Key -
   world.between.set("mailbox.append", () => Promise.reject(new Error("out of reach")));
   upstream.say("upon");
   upstream.finish();
-  // A real wait for the dispatcher's five tries after the end of the answer.
-  for (let n = 0; n < 60 && (await statusOf(id)) !== "completed"; n++) await scheduler.wait(500);
+  // A real wait for the dispatcher's five tries after the end of the answer, whose pauses add up to 31 s at most.
+  for (let n = 0; n < 80 && (await statusOf(id)) !== "completed"; n++) await scheduler.wait(500);
   world.between.clear();
   expect(await text).toContain("stream_incomplete");
   const again = await (await ask(body, name)).text();
