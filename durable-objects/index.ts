@@ -32,6 +32,7 @@ const COORDINATOR: Record<keyof CoordinatorRpc, true> = {
   proven: true,
   late: true,
   inspect: true,
+  mostTokens: true,
   pull: true,
   tune: true,
   share: true,

@@ -17,8 +17,19 @@ export const REQUEST_LIMIT = 12_000_000;
  */
 export type Priced = { ok: true; request: string; model: string; pool: string; tokens: number; prompt?: number; open?: OpenOutput };
 
+/** `beyond`: the pool whose configured limits cannot hold the request. */
+export type Unpriced = Refused & { beyond?: string };
+
+/** By pool: the most tokens that a request may reserve since an operator raised its limits. */
+export type Raised = ReadonlyMap<string, number>;
+
 /** @param allowed - pattern lists (the key's, the token's) that must all let the model through; null lets any through. */
-export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (readonly string[] | null)[]): Priced | Refused {
+export function price(
+  body: ChatRequest,
+  pools: PoolsConfig,
+  allowed: readonly (readonly string[] | null)[],
+  raised: Raised = NOT_RAISED,
+): Priced | Unpriced {
   const { model } = body;
   if (!allowed.every((patterns) => lets(patterns, model))) {
     const message = `You may not use the model "${model}" with this key or token.`;
@@ -36,11 +47,17 @@ export function price(body: ChatRequest, pools: PoolsConfig, allowed: readonly (
   const tokens = reservedTokens(body, config.default_output_tokens, prompt);
   // A reservation that even a full bucket cannot hold would wait forever.
   const meter = neverFits(wholeBudget(config), tokens);
-  if (meter) return refuse(beyondPool(pool, tokens, meter));
+  const most = raised.get(pool) ?? 0;
+  if (meter && tokens > most) {
+    const { resource, whole } = meter;
+    return { ...refuse(beyondPool(pool, tokens, { resource, whole: Math.max(whole, most) })), beyond: pool };
+  }
   const bounded = (body.max_completion_tokens ?? body.max_tokens ?? null) !== null;
   const open = { choices: body.n ?? 1, each: config.default_output_tokens };
   return { ok: true, request, model, pool, tokens, ...(isGoverned(config) && { prompt }), ...(!bounded && { open }) };
 }
+
+const NOT_RAISED: Raised = new Map();
 
 /** Full budgets, cached by configuration: building one for each job took half of the time of `price`. */
 const wholeBudgets = new WeakMap<PoolConfig, Budget>();
@@ -57,7 +74,7 @@ export function lets(patterns: readonly string[] | null, model: string): boolean
 }
 
 /** What is wrong with a request of more tokens than its pool can ever hold. */
-export function beyondPool(pool: string, tokens: number, { resource, whole }: Meter): Problem {
+export function beyondPool(pool: string, tokens: number, { resource, whole }: Pick<Meter, "resource" | "whole">): Problem {
   const most = `${Math.floor(whole)} (${resource.toUpperCase()})`;
   return tooManyTokens(`This request reserves ${tokens} tokens, but the pool "${pool}" never holds more than ${most}.`);
 }

@@ -172,6 +172,8 @@ export interface CoordinatorRpc {
   /** Leases of a dispatcher that are ready to be sent, but later than their `leaveBy`: may they still go? Answers in order. */
   late(dispatcher: string, held: Held[]): Promise<Word[]>;
   inspect(wished?: Overrides["pools"]): Promise<Inspected>;
+  /** The most tokens that a request to a pool may reserve, as configured or as an operator has raised it since; Infinity if they have no limit, 0 if there is no such pool. */
+  mostTokens(pool: string): Promise<number>;
   pull(lever: Lever, scope: Scope): Promise<QueueState | Refused>;
   /** Sets limits on top of the configuration. If anything changes, the object restarts with it; asking again then gives the answer. */
   tune(wish: Tune): Promise<PoolTuned | TenantState | Refused>;

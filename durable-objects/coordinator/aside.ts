@@ -134,6 +134,12 @@ export function beyondBounds({ greatest, id }: Pool, tokens: number): Problem | 
   return meter && beyondPool(id, tokens, meter);
 }
 
+/** The most tokens that a request to a pool may reserve; Infinity if they have no limit, 0 if there is no such pool. */
+export function mostTokens(book: Book, pool: string): number {
+  const found = book.pools.get(pool);
+  return found ? wholeTokens(found.greatest) : 0;
+}
+
 function sizeOf({ entries, runs }: Shelf): number {
   return Math.min(entries.peek()?.row.tokens ?? Number.POSITIVE_INFINITY, runs.peek()?.smallest ?? Number.POSITIVE_INFINITY);
 }

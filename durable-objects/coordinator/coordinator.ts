@@ -5,7 +5,6 @@ import { OUTSIDE, type Outside } from "../../platform/outside.ts";
 import { readSettings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
 import { pack, unpack } from "../../platform/table.ts";
-import { shareOf } from "../../policy/share.ts";
 import type { Refused } from "../../schemas/problem.ts";
 import type { Inspected, PoolTuned, QueueState } from "../../schemas/queue.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
@@ -28,11 +27,12 @@ import type {
 import type { Table } from "../../schemas/table.ts";
 import type { Overrides, TenantState, Tune } from "../../schemas/tuning.ts";
 import type { Standing } from "../../schemas/why.ts";
+import { mostTokens } from "./aside.ts";
 import type { Book } from "./book.ts";
 import { cancel } from "./cancel.ts";
 import { proven } from "./condition/learn.ts";
 import { LEVERS } from "./condition/levers.ts";
-import { answer, enqueue } from "./enqueue.ts";
+import { answers, enqueue, share } from "./enqueue.ts";
 import { locate } from "./inspect.ts";
 import { late } from "./late.ts";
 import { read } from "./limits.ts";
@@ -78,8 +78,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   async enqueue(mailbox: MailboxAddress, tickets: Ticket[]): Promise<Enqueued[]> {
     this.events++;
     const problems = this.#rounds.turn((now) => enqueue(this.#book, mailbox, tickets, now));
-    const now = this.now();
-    return problems.map((problem, index) => answer(this.#book, mailbox, tickets[index]!, problem, now));
+    return answers(this.#book, mailbox, tickets, problems, this.now());
   }
 
   async enqueueMany(mailbox: MailboxAddress, tickets: Table<Ticket>): Promise<Table<Enqueued>> {
@@ -111,10 +110,8 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
 
   async heartbeat(dispatcher: string, boot: string, held: Held[], readings: PoolReading[] = []): Promise<{ stop: Held[] }> {
     this.events++;
-    return this.#rounds.turn((now) => {
-      read(this.#book, readings, now);
-      return { stop: heartbeat(this.#book, dispatcher, boot, held, now, () => this.random()) };
-    });
+    const beat = { dispatcher, boot, held, readings };
+    return this.#rounds.turn((now) => ({ stop: heartbeat(this.#book, beat, now, () => this.random()) }));
   }
 
   async proven(dispatcher: string, job: string, attempt: number, readings: PoolReading[] = []): Promise<void> {
@@ -134,6 +131,10 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
     return inspected(this.#book, wished, this.now());
   }
 
+  async mostTokens(pool: string): Promise<number> {
+    return mostTokens(this.#book, pool);
+  }
+
   async pull(lever: Lever, scope: Scope): Promise<QueueState | Refused> {
     const problem = this.#rounds.turn((now) => LEVERS[lever](this.#book, scope, now));
     return problem ? { ok: false, problem } : this.inspect();
@@ -144,8 +145,7 @@ export class Coordinator extends DurableObject<Env> implements CoordinatorRpc {
   }
 
   async share(tenant: string, pool: string): Promise<Share | null> {
-    const found = this.#book.pools.get(pool);
-    return found ? shareOf(found.budget, this.#book.tenant(tenant).budget, this.now()) : null;
+    return share(this.#book, tenant, pool, this.now());
   }
 
   async channels(tenant: string, limit: number): Promise<string[]> {

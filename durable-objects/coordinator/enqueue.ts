@@ -4,8 +4,8 @@ import { tooManyTokens } from "../../policy/admission.ts";
 import { neverFits, wholeTokens } from "../../policy/budget.ts";
 import { reserveOpen } from "../../policy/outputs.ts";
 import { shareOf } from "../../policy/share.ts";
-import type { Problem, Refused } from "../../schemas/problem.ts";
-import type { MailboxAddress, Place, Ticket } from "../../schemas/rpc.ts";
+import type { Problem } from "../../schemas/problem.ts";
+import type { Enqueued, MailboxAddress, Share, Ticket } from "../../schemas/rpc.ts";
 import { beyondBounds } from "./aside.ts";
 import type { Book } from "./book.ts";
 import { placeAtEntry, placeOf } from "./inspect.ts";
@@ -37,19 +37,30 @@ export function enqueue(book: Book, address: MailboxAddress, tickets: Ticket[], 
   });
 }
 
-/** What the mailbox is told about a ticket, after the turn that took it in. Its place counts as told. */
-export function answer(
+/** What the mailbox is told, in order, after the turn that took the tickets in; `problems` as `enqueue` returned them. */
+export function answers(book: Book, address: MailboxAddress, tickets: Ticket[], problems: (Problem | null)[], now: number): Enqueued[] {
+  return problems.map((problem, index) => answer(book, address, tickets[index]!, problem, now));
+}
+
+/** Its place counts as told. */
+function answer(
   book: Book,
   { tenant }: MailboxAddress,
   { call, job, pool, watched }: Ticket,
   problem: Problem | null,
   now: number,
-): { ok: true; place: Place } | Refused {
+): Enqueued {
   if (problem) return { ok: false, problem };
   const place = placeAtEntry(book, job, now);
   if (watched) book.watching.add(book, job, null, place.held ? null : place.position);
-  if (call) place.share = shareOf(book.pools.get(pool)!.budget, book.tenant(tenant).budget, now);
+  if (call) place.share = share(book, tenant, pool, now)!;
   return { ok: true, place };
+}
+
+/** What a pool leaves to a tenant; null if there is no such pool. */
+export function share(book: Book, tenant: string, pool: string, now: number): Share | null {
+  const found = book.pools.get(pool);
+  return found ? shareOf(found.budget, book.tenant(tenant).budget, now) : null;
 }
 
 function bornOf(book: Book, address: MailboxAddress, ticket: Ticket, mailbox: number, now: number): TicketRow {

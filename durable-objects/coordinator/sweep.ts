@@ -1,8 +1,10 @@
 /** What time alone brings: delays that end, deadlines that pass, leases that nobody renews, verdicts to send again. */
 import type { Problem } from "../../schemas/problem.ts";
+import type { PoolReading } from "../../schemas/rate.ts";
 import type { Held, Outcome, Verdict } from "../../schemas/rpc.ts";
 import { beyondBounds } from "./aside.ts";
 import { type Book, type Entry, LEASE_MS, SILENCE_MS } from "./book.ts";
+import { read } from "./limits.ts";
 import { conclude, end, tell } from "./settle.ts";
 
 export function sweep(book: Book, now: number, random: () => number): void {
@@ -87,8 +89,12 @@ export function isConfirmed(book: Book, dispatcher: string, boot: string, held: 
   return true;
 }
 
+/** What a dispatcher holds, and what its calls' answers told. */
+type Beat = { dispatcher: string; boot: string; held: Held[]; readings: PoolReading[] };
+
 /** Renews what is held; returns what the dispatcher must give up. */
-export function heartbeat(book: Book, dispatcher: string, boot: string, held: Held[], now: number, random: () => number): Held[] {
+export function heartbeat(book: Book, { boot, dispatcher, held, readings }: Beat, now: number, random: () => number): Held[] {
+  read(book, readings, now);
   const stop: Held[] = [];
   book.heardAt.set(dispatcher, now);
   for (const each of held) {

@@ -2,7 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import type { Book } from "../../durable-objects/coordinator/book.ts";
 import { cancel } from "../../durable-objects/coordinator/cancel.ts";
-import { answer, enqueue } from "../../durable-objects/coordinator/enqueue.ts";
+import { answers, enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { inspect, locate, placeOf } from "../../durable-objects/coordinator/inspect.ts";
 import { noLetters } from "../../durable-objects/coordinator/letters.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
@@ -66,7 +66,7 @@ function desk(pool: object = { rpm: 60, tpm: 600_000, burst_seconds: 1, transit_
   };
   const send = (tickets: Ticket[], tenant = "a") => {
     const problems = turn((book, now) => enqueue(book, { tenant, channel: "c" }, tickets, now));
-    return problems.map((problem, index) => answer(book, { tenant, channel: "c" }, tickets[index]!, problem, state.now));
+    return answers(book, { tenant, channel: "c" }, tickets, problems, state.now);
   };
   return {
     state,

@@ -1,9 +1,8 @@
 /** Sluice in a simulated world: the coordinator's own code, and mailboxes and dispatchers as actors around it. */
 import type { Book } from "../../durable-objects/coordinator/book.ts";
-import { answer, enqueue } from "../../durable-objects/coordinator/enqueue.ts";
+import { answers, enqueue } from "../../durable-objects/coordinator/enqueue.ts";
 import { late } from "../../durable-objects/coordinator/late.ts";
 import { takeLetters } from "../../durable-objects/coordinator/letters.ts";
-import { read } from "../../durable-objects/coordinator/limits.ts";
 import { openBook } from "../../durable-objects/coordinator/opening.ts";
 import { settle } from "../../durable-objects/coordinator/settle.ts";
 import { CoordinatorStore } from "../../durable-objects/coordinator/store/store.ts";
@@ -108,10 +107,7 @@ export class Sluice implements Client {
   }
 
   heartbeat(dispatcher: string, boot: string, held: Held[], readings: PoolReading[], then: (stop: Held[]) => void): void {
-    const step = (now: number) => {
-      read(this.book, readings, now);
-      return heartbeat(this.book, dispatcher, boot, held, now, () => this.world.random.next());
-    };
+    const step = (now: number) => heartbeat(this.book, { dispatcher, boot, held, readings }, now, () => this.world.random.next());
     this.lines.call(
       () => this.#turn(step),
       then,
@@ -160,22 +156,22 @@ export class Sluice implements Client {
       const call = () => {
         const problems = this.#turn((now) => enqueue(this.book, address, tickets, now));
         const { now } = this.world.time;
-        return problems.map((problem, index) => answer(this.book, address, tickets[index]!, problem, now));
+        return answers(this.book, address, tickets, problems, now);
       };
       this.lines.call(
         call,
-        (answers) => this.#note(own, answers),
+        (told) => this.#note(own, told),
         () => this.world.time.after(RESEND_MS, () => this.#handOver(own)),
       );
     }
   }
 
   /** Notes what each job is told with its 202. */
-  #note(rows: Row[], answers: ReturnType<typeof answer>[]): void {
+  #note(rows: Row[], told: ReturnType<typeof answers>): void {
     const { now } = this.world.time;
     for (const [index, row] of rows.entries()) {
       row.confirmed = true;
-      const said = answers[index]!;
+      const said = told[index]!;
       if (said.ok && said.place.eta) row.job.told ??= { at: now, p50: said.place.eta.p50, p95: said.place.eta.p95 };
     }
   }

@@ -1,7 +1,9 @@
 import { reset, runDurableObjectAlarm } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { RateLimitError } from "openai";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Desk } from "../../durable-objects/mailbox/desk.ts";
+import { RaisedLimits } from "../../platform/raised.ts";
 import { readSettings } from "../../platform/settings.ts";
 import { accept } from "../../workers/ingress/accept.ts";
 import { jobOf, params, sdk } from "../support/sdk.ts";
@@ -373,7 +375,8 @@ describe("a retry that comes too late", () => {
 
   it("its deadline has passed since -> that is no reason to refuse it; of a new call it is", async () => {
     const settings = readSettings({ SLUICE_LOCAL: "1" });
-    const context = { settings, key: [...settings.keys.values()][0]!, grant: null, now: EPOCH, idempotencyKey: null, spread: 0 };
+    const raised = new RaisedLimits(env as never, settings.region);
+    const context = { settings, raised, key: [...settings.keys.values()][0]!, grant: null, now: EPOCH, idempotencyKey: null, spread: 0 };
     const job = { request: params, deadline: EPOCH / 1_000 - 1 };
     expect(await accept(job, context)).toMatchObject({ ok: false, problem: { code: "deadline_passed" } });
     expect(await accept(job, { ...context, maybeKnown: true })).toMatchObject({ ok: true, submission: { deadline: EPOCH - 1_000 } });

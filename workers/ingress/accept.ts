@@ -1,6 +1,7 @@
 /** Turns what a client sent into what a mailbox takes: checked, priced and addressed. */
 import { newNonce } from "../../platform/ids.ts";
 import { SPREAD, spreadChannel } from "../../platform/mailboxes.ts";
+import type { RaisedLimits } from "../../platform/raised.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
 import { type Priced, price } from "../../policy/admission.ts";
 import { channelMeant } from "../../policy/grant.ts";
@@ -25,6 +26,7 @@ export type Acceptance = {
   /** Set if a token was used; null for a key. */
   grant: Grant | null;
   settings: Settings;
+  raised: RaisedLimits;
   /** ms */
   now: number;
   /** The Idempotency-Key of this job. */
@@ -46,7 +48,8 @@ export async function accept(raw: unknown, context: Acceptance): Promise<Accepte
   const meant = channelMeant(grant, input.channel ?? null);
   if (!meant.ok) return refuse(notThatChannel(meant.reason));
   const name = context.idempotencyKey;
-  const asked = price(input.request, settings.pools, [key.models, grant?.models ?? null]);
+  const allowed = [key.models, grant?.models ?? null];
+  const asked = await context.raised.allowing((raised) => price(input.request, settings.pools, allowed, raised));
   const problem = asked.ok ? badTimes(input, context.now) : asked.problem;
   if (problem && name === null && !context.maybeKnown) return refuse(problem);
   const priced = asked.ok ? asked : UNPRICED;

@@ -1,4 +1,5 @@
 import type { Env } from "../../platform/objects.ts";
+import type { RaisedLimits } from "../../platform/raised.ts";
 import type { Key, Settings } from "../../platform/settings.ts";
 import type { Grant } from "../../schemas/token.ts";
 
@@ -9,6 +10,7 @@ export type Context = {
   params: Record<string, string>;
   env: Env;
   settings: Settings;
+  raised: RaisedLimits;
   key: Key;
   /** SHA-256 of the key in hexadecimal; empty for a token. */
   keyHash: string;

@@ -2,6 +2,7 @@
 import { Router } from "itty-router";
 import { LookUp } from "../../platform/look-up.ts";
 import { callCoordinator, type Env, isOverloaded } from "../../platform/objects.ts";
+import { RaisedLimits } from "../../platform/raised.ts";
 import { readSettings, type Settings } from "../../platform/settings.ts";
 import type { Need } from "../../policy/grant.ts";
 import type { Problem } from "../../schemas/problem.ts";
@@ -136,6 +137,7 @@ function behind(need: Need, door: Door) {
       params: request.params,
       env,
       settings,
+      raised: new RaisedLimits(env, settings.region),
       key: caller.key,
       keyHash: caller.keyHash,
       grant: caller.grant,

@@ -97,8 +97,9 @@ function partOf(key: string | null, index: number): string | null {
   return key && `${key}\n${index}`;
 }
 
-function acceptOne({ grant, key, settings }: Context, raw: unknown, idempotencyKey: string | null, spread: number): Promise<Accepted> {
-  return accept(raw, { key, grant, settings, now: Date.now(), idempotencyKey, spread });
+function acceptOne(context: Context, raw: unknown, idempotencyKey: string | null, spread: number): Promise<Accepted> {
+  const { grant, key, raised, settings } = context;
+  return accept(raw, { key, grant, settings, raised, now: Date.now(), idempotencyKey, spread });
 }
 
 /** Hands jobs to their mailboxes and answers in order. A mailbox that fails costs only its own jobs. */

@@ -22,7 +22,7 @@ export type Placed =
 
 /** @param text - the body as it came: a retry sends the same characters. */
 export async function submitCall(context: Context, caller: Caller, request: Record<string, unknown>, text: string): Promise<Placed> {
-  const { grant, key, request: http, settings } = context;
+  const { grant, key, raised, request: http, settings } = context;
   const idempotency = idempotencyKeyOf(http);
   if (!idempotency.ok) return idempotency;
   const wishes = SAID_BY_HEADER.map((name) => http.headers.get(name));
@@ -30,7 +30,7 @@ export async function submitCall(context: Context, caller: Caller, request: Reco
   const accepted = await accept(
     { request, ...caller.job },
     {
-      ...{ key, grant, settings, now: Date.now(), idempotencyKey: idempotency.key, spread: Number.parseInt(body.slice(0, 6), 16) },
+      ...{ key, grant, settings, raised, now: Date.now(), idempotencyKey: idempotency.key, spread: Number.parseInt(body.slice(0, 6), 16) },
       maybeKnown: caller.retried,
     },
   );

@@ -5,6 +5,7 @@
 import { batchId, fileId } from "../../../platform/file-ids.ts";
 import type { ByteLine } from "../../../platform/lines.ts";
 import { callArchive, callCoordinator } from "../../../platform/objects.ts";
+import { RaisedLimits } from "../../../platform/raised.ts";
 import { aTurn } from "../../../platform/turns.ts";
 import { type BatchState, batchObject, beginBatch, ENDED, endOf, enter } from "../../../policy/batch.ts";
 import { BATCH_LINES_LIMIT, type BatchError, type BatchObject } from "../../../schemas/batch.ts";
@@ -147,8 +148,7 @@ export class Run {
   }
 
   async #validate(): Promise<void> {
-    const { settings } = this.#desk;
-    const { models } = this.#state!;
+    const raised = this.#raised();
     const known = new Set<string>();
     const errors: BatchError[] = [];
     let requests = 0;
@@ -158,7 +158,7 @@ export class Run {
         errors.push({ code: "too_many_requests", message: `A file may have at most ${BATCH_LINES_LIMIT} requests.`, param: null, line });
         break;
       }
-      const parsed = parseLine(each, settings.pools, models);
+      const parsed = await this.#parse(each, raised);
       if (!parsed.ok) errors.push(parsed.error);
       else if (known.has(parsed.request.customId))
         errors.push({ code: "duplicate_custom_id", message: "An earlier line has the same custom_id.", param: "custom_id", line });
@@ -170,6 +170,17 @@ export class Run {
     if (this.#state!.status !== "validating") return;
     if (errors.length > 0) this.#invalid(errors);
     else this.#put({ ...enter(this.#state!, "in_progress", this.#desk.now()), total: requests });
+  }
+
+  #raised(): RaisedLimits {
+    const { env, settings } = this.#desk;
+    return new RaisedLimits(env, settings.region);
+  }
+
+  #parse(line: ByteLine, limits: RaisedLimits): Promise<Parsed> {
+    const { pools } = this.#desk.settings;
+    const { models } = this.#state!;
+    return limits.allowing((raised) => parseLine(line, { pools, raised, models }));
   }
 
   /** Takes lines while there is room. */
@@ -217,8 +228,11 @@ export class Run {
   async #take(lines: ByteLine[]): Promise<boolean> {
     const state = this.#state!;
     if (state.status !== "in_progress") return false;
-    const { settings, now } = this.#desk;
-    const parsed = lines.map((line) => ({ ...parseLine(line, settings.pools, state.models), line: line.line }));
+    const { now } = this.#desk;
+    const raised = this.#raised();
+    const parsed = await Promise.all(lines.map(async (line) => ({ ...(await this.#parse(line, raised)), line: line.line })));
+    // Cancelled meanwhile.
+    if (this.#state!.status !== "in_progress") return false;
     if (now() >= state.expiresAt) {
       const left = this.#notTaken(parsed);
       for (const each of left) this.#refuse(each.line, each.ok ? each.request.customId : each.customId, unexecuted("expired"));
