@@ -108,7 +108,7 @@ export abstract class MailboxObject extends DurableObject<Env> {
     if (grant && this.desk.store.passes.find(grant.id)?.revoked) return new Response(null, { status: 401 });
     const answer = acceptSocket(this.ctx, request, this.desk.wakeBy);
     const call = callIn(request);
-    if (call !== null) this.desk.calls.came(call);
+    if (call !== null && answer.webSocket) this.desk.calls.came(call);
     return answer;
   }
 

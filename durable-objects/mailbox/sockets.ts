@@ -14,13 +14,20 @@ const callTag = (n: number) => `call ${n}`;
 /** Tag of all sockets with a token: they are found without looking at every socket. */
 export const PASS_TAG = "pass";
 
-/** Accepts a socket; `wakeBy` is told when its token expires (ms). Its id is a tag too, so that it is found without looking at every socket. */
+/**
+ * Accepts a socket; `wakeBy` is told when its token expires (ms). Its id is a tag too, so that it is found without looking at every socket. Answers 503 if the
+ * object has as many as the platform lets it have: 32,768 (workerd, io/legacy-hibernation-manager.h).
+ */
 export function acceptSocket(ctx: DurableObjectState, request: Request, wakeBy: (at: number) => void): Response {
   const pair = new WebSocketPair();
   const id = crypto.randomUUID();
   const grant = grantIn(request);
   const call = callIn(request);
-  ctx.acceptWebSocket(pair[1], [id, ...(grant ? [PASS_TAG] : []), ...(call === null ? [] : [callTag(call)])]);
+  try {
+    ctx.acceptWebSocket(pair[1], [id, ...(grant ? [PASS_TAG] : []), ...(call === null ? [] : [callTag(call)])]);
+  } catch {
+    return new Response(null, { status: 503 });
+  }
   const verbatim = request.headers.has(VERBATIM_HEADER);
   pair[1].serializeAttachment({ id, grant, ...(call !== null && { call }), ...(verbatim && { verbatim }) } satisfies Attachment);
   if (grant) wakeBy(grant.expiresAt);

@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Job } from "../../schemas/job.ts";
-import { advanceTo, call, ended, evict, inside, mailbox, submit, until } from "../support/service.ts";
+import { advanceTo, call, ended, evict, inside, mailbox, send, submit, until } from "../support/service.ts";
 import { answerOf, type Client, connect } from "../support/socket.ts";
 import { EPOCH, refusal, resetWorld, script, world } from "../support/world.ts";
 
@@ -362,4 +362,22 @@ describe("ping", () => {
     expect(answerOf((await client.saw(id, "completed")).data as Job)).toBe("ok");
     expect(world.wakes.get("alice/c")).toBe(wakes! + 1);
   });
+});
+
+it("a channel has as many sockets as the platform lets one object have -> 503, and those that it has are served", async () => {
+  const first = await connect({ channel: "c" });
+  await inside(mailbox("alice", "c"), (_, state) => {
+    vi.spyOn(state, "acceptWebSocket").mockImplementation(() => {
+      throw new Error("only 32768 websockets can be accepted on a single Durable Object instance");
+    });
+  });
+  const headers = { upgrade: "websocket", authorization: "Bearer sk-dev-alice" };
+  const refused = await send("/v1/subscribe?channel=c", { headers });
+  expect(refused.status).toBe(503);
+  expect(await refused.json()).toMatchObject({
+    error: { type: "server_error", code: "overloaded", message: expect.stringContaining("sockets") },
+  });
+  await first.subscribe({ channel: "c" });
+  const { id } = await submit({ channel: "c" });
+  await first.saw(id, "completed");
 });

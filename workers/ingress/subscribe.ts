@@ -2,6 +2,7 @@
 import { lobbyChannel } from "../../platform/mailboxes.ts";
 import { fetchMailbox } from "../../platform/objects.ts";
 import { mayUseChannel } from "../../policy/grant.ts";
+import type { Problem } from "../../schemas/problem.ts";
 import { CALLER_HEADER, VERBATIM_HEADER } from "../../schemas/socket.ts";
 import { GRANT_HEADER } from "../../schemas/token.ts";
 import { BAD_CHANNEL, canBeNamed } from "./channel.ts";
@@ -33,5 +34,10 @@ export async function subscribe({ env, grant, key, request, url, spread }: Conte
   if (grant) sayGrant(told.headers, grant);
   const answer = await fetchMailbox(env, address, told);
   if (answer.status === 401) throw new TokenOver("revoked");
-  return answer;
+  return answer.status === 503 ? refuse(tooManySockets()) : answer;
+}
+
+function tooManySockets(): Problem {
+  const message = "This channel has as many sockets as it can hold. Try again later.";
+  return { status: 503, type: "server_error", code: "overloaded", message, param: null };
 }
