@@ -11,8 +11,8 @@
  */
 
 /**
- * Deepest event that a new stub may lead to. An object that has no alarm to ring goes one deeper, as does another that it calls. Half of what the platform allows:
- * upstream, or a webhook's receiver, may be made of Workers too.
+ * Deepest event that a new stub may lead to. An object that has no alarm to ring goes one deeper, as does another that it calls. Half of what the platform
+ * allows: upstream, or a webhook's receiver, may be made of Workers too.
  */
 const DEEPEST = 8;
 /** A stub that has brought no answer for this long, ms, is not used again: whoever it leads to may have moved. */
@@ -38,7 +38,7 @@ type Methods = { readonly [name: string | symbol]: Method };
 
 const LINES = Symbol("lines");
 
-/** @returns the object's methods, as whoever has this environment may call them: an object over a line that it keeps, a Worker over a new stub. */
+/** @returns another object's methods, to be called at once: by an object over a line that it keeps, by a Worker over a new stub. */
 export function reach(env: Spaces, space: keyof Spaces, name: string, options?: Options): object {
   const lines = linesOf(env);
   return lines ? lines.to(space, name, options) : fromWorker(env[space].getByName(name, options));
@@ -76,7 +76,10 @@ export function nesting<T extends ObjectClass>(Class: T, methods: Readonly<Recor
   return Nesting as unknown as T;
 }
 
-/** Takes the caller's mark off, which comes last: a caller names every argument, because an older version would take the mark for one that is left out. Null if there is none: the object calls itself, or its caller runs an older version. */
+/**
+ * Takes the caller's mark off, which comes last: a caller names every argument, because an older version would take the mark for one that is left out. Null if
+ * there is none: the object calls itself, or its caller runs an older version.
+ */
 function takeMark(args: unknown[]): number | null {
   const last = args.at(-1);
   if (typeof last !== "object" || last === null || !Object.hasOwn(last, MARK)) return null;
@@ -88,7 +91,7 @@ function linesOf(env: Spaces): Lines | undefined {
   return (env as { [LINES]?: Lines })[LINES];
 }
 
-/** A Worker lives for one request, so its stubs lie as deep as can be. */
+/** A Worker's stubs need not be kept: they live for one request, which begins anew. */
 function fromWorker(stub: DurableObjectStub): object {
   const methods = stub as unknown as Methods;
   const call = (name: string | symbol): Method =>
