@@ -71,8 +71,10 @@ export function mayHaveWorked(status: number | null): boolean {
   return status === null || [408, 502, 504].includes(status) || (status >= 520 && status <= 527);
 }
 
-/** Characters kept of upstream's message, and the most that a code may have: a server that repeats the whole input would not fit a row. */
-const KEPT = { message: 4_000, word: 256 };
+/** Characters kept of upstream's message: a server that repeats the whole input would not fit a row. */
+const KEPT = 4_000;
+/** A code, a type, or the name of a field ("messages[0].content"). Anything else may be part of the prompt, and codes stand in the log. */
+const WORD = /^[\w.:/$[\]-]{1,128}$/;
 
 /**
  * What OpenAI's messages tell about the account: part of a refused key ("Incorrect API key provided: sk-proj-****abcd"), and at a limit, whose it is ("in
@@ -107,20 +109,30 @@ function beginOf(prefix: RegExp, stretch: string): number {
   return found ? found.index + found[0].length : NOWHERE;
 }
 
-/** Upstream's message as it is kept, and shown to tenants: only the beginning of a long one, and without what names the account. */
-export function excerptOf(text: string): string {
-  const isLong = text.length > KEPT.message;
-  const beginning = text.slice(0, KEPT.message);
+/**
+ * Upstream's message as it is kept, and shown to tenants: only the beginning of a long one, and without what names the account. `secrets`: what was sent to
+ * upstream and must never come back, whatever it looks like.
+ */
+export function excerptOf(text: string, secrets: readonly string[] = []): string {
+  const isLong = text.length > KEPT;
+  // One may stand across the cut.
+  const near = text.slice(0, KEPT + Math.max(0, ...secrets.map(({ length }) => length)));
+  const beginning = secrets.reduce((said, secret) => said.replaceAll(secret, "…"), near).slice(0, KEPT);
   const shown = beginning.replace(STRETCH, (stretch, at: number) => hide(stretch, isLong && at + stretch.length === beginning.length));
   // Half a surrogate pair is not a character.
   return isLong ? `${shown.replace(/[\ud800-\udbff]$/, "")}… (${text.length} characters)` : shown;
 }
 
-/** A code, a type, or the name of a field or a call; null if it is not one. Some servers send numbers. */
-export function wordOf(said: unknown): string | null {
+/** A code, a type, or the name of a field or a call; null if it is not one, or names the account. Some servers send numbers. */
+export function wordOf(said: unknown, secrets: readonly string[] = []): string | null {
   if (typeof said !== "string" && typeof said !== "number") return null;
   const word = String(said);
-  return word.length <= KEPT.word ? word : null;
+  return WORD.test(word) && excerptOf(word, secrets) === word ? word : null;
+}
+
+/** The type of an error of which upstream says none. */
+export function typeOf(status: number | null): string {
+  return status !== null && status >= 400 && status < 500 ? "invalid_request_error" : "server_error";
 }
 
 /** How long to wait after a failure if upstream says that another try would not help, ms. */

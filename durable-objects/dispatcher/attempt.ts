@@ -9,7 +9,7 @@ import { classify, TIMEOUT_REPEATS, type UnknownEnd, unknownEnd, untakenEnd } fr
 import type { Delivery } from "./delivery.ts";
 import { leaveOf, stayed } from "./leave.ts";
 import { type Asked, type Holds, prepare } from "./prepare.ts";
-import { describe, type Upstream, type UpstreamFailure } from "./upstream.ts";
+import type { Upstream, UpstreamFailure } from "./upstream.ts";
 
 /** A mailbox that cannot be reached for this long is considered broken, and the call's outcome unknown. */
 const COMMIT_PATIENCE_MS = 120_000;
@@ -147,7 +147,7 @@ async function callUpstream(
     clock.stop();
     return named(await deliver(call, ports, answer.result(), startedAt), requestId);
   } catch (error) {
-    return await partial(call, named(clock.ended ?? classify(describe(error, call.controller.signal, "stream"), begun), requestId));
+    return await partial(call, named(clock.ended ?? classify(ports.upstream.broken(error, call.controller.signal), begun), requestId));
   } finally {
     release();
     clock.stop();

@@ -1,5 +1,5 @@
 /** What a failed call means for its job. policy/upstream-errors.ts knows what upstream's error means; the coordinator decides what follows. */
-import { isServers, kindOf, mayHaveWorked, NOT_AGAIN_MS } from "../../policy/upstream-errors.ts";
+import { isServers, kindOf, mayHaveWorked, NOT_AGAIN_MS, typeOf } from "../../policy/upstream-errors.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Outcome } from "../../schemas/rpc.ts";
 import type { UpstreamFailure } from "./upstream.ts";
@@ -62,5 +62,5 @@ export function untakenEnd({ repeats: _, ...end }: UnknownEnd, { code, message }
 
 function problemOf({ status, code, type, message, param, cause }: UpstreamFailure): Problem {
   const fallback = cause === "network" ? "upstream_unreachable" : "upstream_error";
-  return { status: status ?? 502, type: type ?? "server_error", code: code ?? (status === null ? fallback : null), message, param };
+  return { status: status ?? 502, type: type ?? typeOf(status), code: code ?? (status === null ? fallback : null), message, param };
 }

@@ -59,3 +59,23 @@ async function leave(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<v
     clearTimeout(timer);
   }
 }
+
+/** The text of a body that is no stream of messages. @throws as `messagesOf` does; as too long counts what an event may not have either. */
+export async function wholeOf(body: ReadableStream<Uint8Array>, signal: AbortSignal, alive: () => void): Promise<string> {
+  const decoder = new TextDecoder();
+  const reader = body.getReader();
+  const stop = () => void reader.cancel().catch(() => {});
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    for (let text = ""; ; ) {
+      const { done, value } = await reader.read();
+      alive();
+      text += decoder.decode(value, { stream: !done });
+      if (done) return text;
+      if (text.length > EVENT_CHARACTERS) throw new Error("Upstream's answer is too long.");
+    }
+  } finally {
+    signal.removeEventListener("abort", stop);
+    if (signal.aborted) stop();
+  }
+}

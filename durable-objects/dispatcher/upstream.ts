@@ -2,15 +2,15 @@
 import OpenAI, { APIConnectionTimeoutError, APIError, APIUserAbortError } from "openai";
 import type { Env } from "../../platform/objects.ts";
 import { text } from "../../platform/settings.ts";
+import { chunksOf } from "../../policy/completion/whole.ts";
 import { readRates, readRetryAfter } from "../../policy/rate-headers.ts";
 import { excerptOf, wordOf } from "../../policy/upstream-errors.ts";
 import type { RateReading } from "../../schemas/rate.ts";
 import type { Leave } from "./leave.ts";
 import { AT_ONCE, Line, SENDING, Sending } from "./sending.ts";
-import { messagesOf } from "./sse.ts";
+import { messagesOf, wholeOf } from "./sse.ts";
 
-/** OpenAI's request ids are shorter than this; anything longer is cut. */
-const REQUEST_ID_CHARACTERS = 128;
+const SECRET_CHARACTERS = 6;
 
 /** A call that upstream refused or that broke, in plain words. */
 export type UpstreamFailure = {
@@ -48,6 +48,8 @@ export type Upstream = {
    * part of the answer's body has come. `leave`: asked before the request is sent, or its end, as late as that can be told.
    */
   call(body: Record<string, unknown>, signal: AbortSignal, timeoutMs: number, alive: () => void, leave?: Leave): Promise<Stream>;
+  /** Describes what a stream broke with. */
+  broken(error: unknown, signal: AbortSignal): UpstreamFailure;
 };
 
 /** Upstream's answers that are not errors, by the empty response that the SDK gets instead. */
@@ -92,15 +94,23 @@ export function openUpstream(env: Env, now: () => number): Upstream {
       return shown(await sending.heard(await line.over(fetch(input as string, request))));
     },
   });
+  const secrets = secretsIn(apiKey, baseURL);
   return {
-    call: (body, signal, timeout, alive, leave = AT_ONCE) => call(client, body, { signal, timeout }, alive, new Sending(leave)),
+    call: (body, signal, timeout, alive, leave = AT_ONCE) => call(client, body, { signal, timeout, secrets }, alive, new Sending(leave)),
+    broken: (error, signal) => describe(error, signal, "stream", secrets),
   };
+}
+
+/** What is sent to upstream and must never come back in what it says. A shorter text would be found in any message. */
+function secretsIn(apiKey: string | null, baseURL: string | null): string[] {
+  const { password } = new URL(baseURL ?? "https://api.openai.com");
+  return [apiKey, password, decodeURIComponent(password)].filter((secret): secret is string => (secret?.length ?? 0) >= SECRET_CHARACTERS);
 }
 
 async function call(
   client: OpenAI,
   body: Record<string, unknown>,
-  { signal, timeout }: { signal: AbortSignal; timeout: number },
+  { secrets, signal, timeout }: { secrets: readonly string[]; signal: AbortSignal; timeout: number },
   alive: () => void,
   sending: Sending,
 ): Promise<Stream> {
@@ -112,21 +122,27 @@ async function call(
       .create(streamed as never, { signal, timeout, fetchOptions: { [SENDING]: sending } as object })
       .asResponse();
     const response = answers.get(given) ?? given;
-    return { ok: true, pieces: piecesOf(response, signal, alive), ...told(response.headers) };
+    return { ok: true, pieces: piecesOf(response, signal, alive), ...told(response.headers, secrets) };
   } catch (error) {
     // The SDK wraps whatever `fetch` throws: any other error came before anything was sent, and would come again.
-    if (!(error instanceof APIError) && !signal.aborted) return { ok: false, failure: unsendable(error), ...told(undefined) };
-    const failure = untaken(describe(error, signal, "network"), sending);
-    return { ok: false, failure, ...told(error instanceof APIError ? error.headers : undefined) };
+    if (!(error instanceof APIError) && !signal.aborted) return { ok: false, failure: unsendable(error), ...told(undefined, secrets) };
+    const failure = untaken(describe(error, signal, "network", secrets), sending);
+    return { ok: false, failure, ...told(error instanceof APIError ? error.headers : undefined, secrets) };
   }
 }
 
 /**
- * Ends at `[DONE]`, with the body, or when the call is broken off. @throws APIError for an error that upstream sends in its stream; SyntaxError for a chunk
+ * Ends at `[DONE]`, with the body, or when the call is broken off. A plain answer comes as the chunks of one. @throws APIError for an error that upstream sends in its stream; SyntaxError for a chunk
  * that is not JSON; what the body breaks with.
  */
 async function* piecesOf({ body, headers }: Response, signal: AbortSignal, alive: () => void): AsyncGenerator<Piece> {
   try {
+    if (/^application\/json\b/i.test(headers.get("content-type") ?? "")) {
+      const answer = parse(await wholeOf(body ?? new Blob().stream(), signal, alive)) as { error?: object } | null;
+      if (answer?.error) throw new APIError(undefined, answer.error, undefined, headers);
+      for (const value of chunksOf(answer)) yield { value, text: JSON.stringify(value) };
+      return;
+    }
     for await (const { data: text, event } of messagesOf(body ?? new Blob().stream(), signal, alive)) {
       if (text.startsWith("[DONE]")) return;
       if (text === "") continue;
@@ -149,7 +165,7 @@ function parse(text: string): unknown {
 }
 
 /** Describes whatever the SDK threw. `broken`: the cause if the error carries no response. */
-export function describe(error: unknown, signal: AbortSignal, broken: "network" | "stream"): UpstreamFailure {
+function describe(error: unknown, signal: AbortSignal, broken: "network" | "stream", secrets: readonly string[]): UpstreamFailure {
   const empty = { status: null, code: null, type: null, param: null, retryAfterMs: null, shouldRetry: null };
   if (error instanceof APIUserAbortError || signal.aborted)
     return { ...empty, message: String(signal.reason ?? "aborted"), cause: "abort" };
@@ -157,14 +173,12 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
   if (error instanceof APIError) {
     const { status, code, type, param, headers } = error;
     const elsewhere = status !== undefined && status >= 300 && status < 400 ? headers?.get("location") : null;
-    // The SDK's message puts the status before upstream's own.
-    const own = (error.error as { message?: unknown } | undefined)?.message;
-    const message = typeof own === "string" ? own : error.message;
+    const message = messageOf(error);
     const details = {
-      code: isNowhere(status, message) ? "unknown_url" : wordOf(code),
-      type: wordOf(type),
-      param: wordOf(param),
-      message: excerptOf(elsewhere ? redirected(elsewhere) : message),
+      code: isNowhere(status, message) ? "unknown_url" : wordOf(code, secrets),
+      type: wordOf(type, secrets),
+      param: wordOf(param, secrets),
+      message: excerptOf(elsewhere ? redirected(elsewhere) : message, secrets),
     };
     if (typeof status !== "number") return { ...empty, ...details, cause: broken };
     return {
@@ -175,7 +189,23 @@ export function describe(error: unknown, signal: AbortSignal, broken: "network" 
       cause: "response",
     };
   }
-  return { ...empty, message: error instanceof Error ? error.message : "The connection broke.", cause: broken };
+  return { ...empty, message: excerptOf(error instanceof Error ? error.message : "The connection broke.", secrets), cause: broken };
+}
+
+/** Upstream's own words, in OpenAI's shape or another. The SDK puts the status before them, or before the whole body if it knows no better. */
+function messageOf({ error, message, status }: APIError): string {
+  const body = message.startsWith(`${status} `) ? message.slice(`${status} `.length) : message;
+  const said = (error ?? jsonIn(body)) as { message?: unknown; detail?: unknown } | string | null;
+  const own = typeof said === "string" ? said : (said?.message ?? said?.detail);
+  return typeof own === "string" ? own : body;
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 function untaken(failure: UpstreamFailure, { untaken: why }: Sending): UpstreamFailure {
@@ -190,7 +220,7 @@ function keyless(): Response {
 
 /** Whether nothing is at this address: OpenAI says so only in its message, others with an HTML page. */
 function isNowhere(status: number | undefined, message: string): boolean {
-  return status === 404 && /^(Invalid URL\b|404 <)/.test(message);
+  return status === 404 && /^(Invalid URL\b|<)/.test(message);
 }
 
 function redirected(location: string): string {
@@ -208,7 +238,7 @@ function shouldRetryIn(headers: Headers | undefined): boolean | null {
   return word === "true" || (word === "false" ? false : null);
 }
 
-function told(headers: Headers | undefined): Pick<Stream, "rates" | "requestId"> {
-  const requestId = headers?.get("x-request-id")?.slice(0, REQUEST_ID_CHARACTERS);
-  return { rates: headers ? readRates((name) => headers.get(name)) : null, requestId: requestId || null };
+function told(headers: Headers | undefined, secrets: readonly string[]): Pick<Stream, "rates" | "requestId"> {
+  const requestId = wordOf(headers?.get("x-request-id"), secrets);
+  return { rates: headers ? readRates((name) => headers.get(name)) : null, requestId };
 }

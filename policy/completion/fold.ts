@@ -6,7 +6,7 @@
  */
 export type JsonObject = Record<string, unknown>;
 
-/** Indexes of choices and list elements above this are nonsense: OpenAI allows 128 of either. */
+/** Indexes of choices above this are nonsense: OpenAI allows 128. */
 export const INDEX_LIMIT = 1_000;
 
 /** Levels below a delta that are merged; anything deeper is taken whole, so that no nesting overflows the stack. */
@@ -71,12 +71,12 @@ function growing(value: unknown): boolean {
 }
 
 function append(list: List, element: unknown, depth: number): void {
-  const index = isObject(element) ? (element.index ?? null) : null;
-  if (index === null) {
+  const index = isObject(element) ? element.index : null;
+  // Nothing of an answer is left out: what has no place of its own comes last.
+  if (typeof index !== "number" || !Number.isSafeInteger(index) || index < 0) {
     list.loose.push(element);
     return;
   }
-  if (!isIndex(index)) return;
   let fields = list.indexed.get(index);
   if (fields === undefined) {
     fields = new Fields();

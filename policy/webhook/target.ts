@@ -24,7 +24,8 @@ const FIRST_FREE_PORT = 1_024;
 
 /** Says what is wrong with a target; null if it may be used. `local`: anything that speaks HTTP may. */
 export function targetFault(target: Target, local: boolean): string | null {
-  if (target.protocol !== "https:" && !(local && target.protocol === "http:")) return "must be an https URL";
+  if (target.protocol !== "https:" && !(local && target.protocol === "http:"))
+    return local ? "must be an http or https URL" : "must be an https URL";
   if (target.username !== "" || target.password !== "") return "must not carry a user name or password";
   if (local) return null;
   if (target.port !== "" && Number(target.port) < FIRST_FREE_PORT) return "must use port 443, or a port from 1024 up";

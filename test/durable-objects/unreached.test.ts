@@ -166,6 +166,32 @@ describe("an answer", () => {
     expect(outcome).not.toHaveProperty("unsent");
   });
 
+  it.each<[string, Response, string, string]>([
+    ["with a text in place of an error", Response.json({ error: "a string" }, { status: 400 }), "invalid_request_error", "a string"],
+    ["as FastAPI refuses", Response.json({ detail: "Not Found" }, { status: 404 }), "invalid_request_error", "Not Found"],
+    ["as plain text", new Response("oops", { status: 400 }), "invalid_request_error", "oops"],
+    ["as plain text, of a server that broke", new Response("oops", { status: 500 }), "server_error", "oops"],
+  ])("that refuses %s -> its own words, and whose fault it is", async (_, refused, type, message) => {
+    upstream(ALL, () => refused);
+    expect(await outcomeOf("http://there/v1")).toMatchObject({ problem: { type, message, code: null } });
+  });
+
+  it.each(["sk-test", "gsk_LocalSecret"])(
+    "that repeats our key, %s, wherever it can -> the key is in nothing that is told of it",
+    async (key) => {
+      const error = { message: `you sent Bearer ${key}`, type: key, code: key, param: key };
+      upstream(ALL, () => Response.json({ error }, { status: 400, headers: { "x-request-id": key } }));
+      const to = openUpstream({ ...vars("http://me:passphrase@there/v1"), OPENAI_API_KEY: key } as unknown as Env, () => world.now);
+      const said = await callOf(to);
+      expect(said).toMatchObject({ ok: false, requestId: null, failure: { status: 400, code: null, type: null, param: null } });
+      expect(JSON.stringify(said)).not.toContain(key);
+      const { signal } = new AbortController();
+      expect(to.broken(new Error(`no way to http://me:passphrase@there with ${key}`), signal).message).toBe(
+        "no way to http://me:…@there with …",
+      );
+    },
+  );
+
   it("of Cloudflare's, that upstream did not answer in time -> unknown, and after three such calls the job has failed", async () => {
     upstream(ALL, answer(524, "error code: 524"));
     expect(await outcomeOf("http://there/v1")).toMatchObject({ kind: "retryable", unknown: true, upstream: true, repeats: 3 });

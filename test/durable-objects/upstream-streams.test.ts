@@ -2,7 +2,8 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { advanceTo, ended, pool, submit, until, world } from "../support/service.ts";
-import { chunksOf, completion, resetWorld } from "../support/world.ts";
+import { connect } from "../support/socket.ts";
+import { chunksOf, completion, gated, resetWorld } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
@@ -21,6 +22,32 @@ it("a byte order mark, every kind of line end, comments and events without data 
   world.upstream = () => sent(`\ufeff: hello\r\n${WHOLE.join("\r\r")}\r\n\r\nevent: nothing\n\ndata\n\ndata: [DONE]\n\n`);
   const { id } = await submit();
   expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1 });
+});
+
+it("no stream, but the answer itself -> it is the job's, paid for once, and who follows it gets its text", async () => {
+  const call = { id: "call_1", type: "function", function: { name: "f", arguments: "{}" } };
+  const message = { role: "assistant", content: "whole", tool_calls: [call], refusal: null, annotations: [] };
+  const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
+  const answer = {
+    ...{ id: "chatcmpl-1", object: "chat.completion", created: 1, model: "gpt-5-mini", system_fingerprint: "fp" },
+    ...{ choices: [{ index: 0, message, logprobs: null, finish_reason: "tool_calls" }], usage },
+  };
+  const held = gated(() => Response.json(answer, { headers: { "content-type": "application/json; charset=utf-8" } }));
+  const client = await connect();
+  const { id } = await submit();
+  await client.subscribe({ jobs: [id], deltas: true });
+  held.open = true;
+  expect(await ended(id)).toMatchObject({ status: "completed", attempts: 1, usage, response: answer });
+  await client.saw(id, "completed");
+  expect(client.text(id)).toBe("whole");
+  expect(world.calls).toHaveLength(1);
+});
+
+it("no stream, but an error in an answer that claims to be none -> what it says decides", async () => {
+  const error = { message: "no such thing", type: "invalid_request_error", code: "nonsense", param: null };
+  world.upstream = () => Response.json({ error });
+  const { id } = await submit();
+  expect(await ended(id)).toMatchObject({ status: "failed", attempts: 1, error: { code: "nonsense", message: "no such thing" } });
 });
 
 it.each(['{"error":{"message":"broke","code":"broken"}}', '{"message":"broke"}', "null"])(

@@ -77,6 +77,11 @@ const MESSAGES: [string, string, string][] = [
   ],
   ["no index", '[{"tool_calls":[{"id":"a"}]},{"tool_calls":[{"id":"b"},5]}]', '{"content":null,"tool_calls":[{"id":"a"},{"id":"b"}]}'],
   [
+    "indexes far apart, and some that are none: no call is left out",
+    '[{"tool_calls":[{"index":100000000,"id":"c"},{"index":2000,"id":"b"}]},{"tool_calls":[{"index":"0","id":"d"},{"index":0,"id":"a"},{"index":-1,"id":"e"}]}]',
+    '{"content":null,"tool_calls":[{"id":"a"},{"id":"b"},{"id":"c"},{"id":"d"},{"id":"e"}]}',
+  ],
+  [
     "a legacy function call",
     '[{"function_call":{"name":"f","arguments":"{"}},{"function_call":{"arguments":"}"}}]',
     '{"content":null,"function_call":{"name":"f","arguments":"{}"}}',

@@ -140,8 +140,21 @@ describe("what upstream says", () => {
     expect(excerptOf(`x${"😀".repeat(3_000_000)}`)).toMatch(/^x😀+… \(6000001 characters\)$/u);
   });
 
-  it("has a code, if it has one, that is a short text or a number", () => {
+  it("has a code, if it has one, that is a word or a number, and names nothing of the account", () => {
     expect(wordOf(400)).toBe("400");
+    expect(wordOf("messages[0].content")).toBe("messages[0].content");
     for (const none of [undefined, null, { a: 1 }, ["a"], true, "x".repeat(100_000)]) expect(wordOf(none)).toBeNull();
+    for (const told of ["my very private prompt", "zeile\numbruch", "sk-proj-Ab3dEf6hIj9lMn2pQr5tUv8x", "org-Ab3dEf6hIj9lMn2pQr5tUv8x"])
+      expect(wordOf(told)).toBeNull();
+  });
+
+  it("repeats what was sent to it and must never come back -> that is left out, wherever it stands and whatever it looks like", () => {
+    const secrets = ["gsk_LocalSecret+Key/01=", "$1.*"];
+    expect(excerptOf("you sent Bearer gsk_LocalSecret+Key/01= and $1.*, gsk_LocalSecret+Key/01=", secrets)).toBe(
+      "you sent Bearer … and …, …",
+    );
+    expect(wordOf("x-gsk_LocalSecret", ["gsk_LocalSecret"])).toBeNull();
+    for (let before = 3_970; before <= 4_005; before++)
+      expect(excerptOf(`${"x".repeat(before)}gsk_LocalSecret+Key/01= and so on`, secrets)).not.toContain("gsk");
   });
 });

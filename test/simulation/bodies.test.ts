@@ -30,6 +30,9 @@ function streaming() {
         held.push(new WeakRef(body));
         return { ok: true, rates: null, requestId: null, pieces: pieces() };
       },
+      broken: () => {
+        throw new Error("nothing breaks");
+      },
     },
     holds: openHolds(),
     timeouts: { first_byte: 60, idle: 60, total: 60 },

@@ -35,6 +35,15 @@ describe("Idempotency-Key", () => {
     expect(world.calls).toHaveLength(1);
   });
 
+  it("an array's, and then of the same jobs as JSONL, with blank lines -> the same jobs", async () => {
+    const jobs = ["a", "b", "c"].map((content) => job({}, { messages: [{ role: "user", content }] }));
+    const { body } = (await post("k", jobs)) as unknown as { body: { data: Job[] } };
+    const ids = body.data.map(({ id }) => id);
+    const [a, b, c] = jobs.map((each) => JSON.stringify(each));
+    expect(await sendLines(`${a}\n${b}\n${c}`)).toEqual(ids);
+    expect(await sendLines(`\n${a}\n\n  \n${b}\n${c}\n`)).toEqual(ids);
+  });
+
   it("of a job that still waits, the repeated submit says where it stands, as the first did", async () => {
     const body = job({ not_before: EPOCH / 1_000 + 60 });
     const first = await post("k", body);

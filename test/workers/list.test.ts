@@ -206,6 +206,7 @@ describe("a list that cannot be", () => {
     ["limit=101", "limit"],
     ["limit=-1", "limit"],
     ["limit=1.5", "limit"],
+    ["limit=1e1", "limit"],
     ["limit=x", "limit"],
     ["limit=", "limit"],
     ["status=done", "status"],

@@ -42,6 +42,8 @@ describe("Sluice's own doors", () => {
     ["POST", "/v1/dead-letters/redrive", "jobs", { ...operator, body: {} }],
     ["POST", "/v1/dead-letters/redrive", "job", { ...operator, body: { jobs: ["x"], job: "x" } }],
     ["POST", "/v1/queue/pause", "pools", { ...operator, body: { pools: [] } }],
+    ["POST", "/v1/queue/pause", "pool", { ...operator, body: { pool: null } }],
+    ["POST", "/v1/queue/resume", "tenant", { ...operator, body: { tenant: null } }],
     ["POST", "/v1/queue/drain", "tenant", { ...operator, body: { pool: "gpt-5-mini", tenant: "alice" } }],
   ])("%s %s -> invalid_parameter, and which: %s", async (method, path, param, asked) => {
     expect(await refused(method, path, asked)).toEqual([400, "invalid_request_error", "invalid_parameter", param]);
@@ -54,6 +56,7 @@ describe("Sluice's own doors", () => {
     ["/events?after=0&after=1", "after"],
     ["/events?wait=-1", "wait"],
     ["/events?after=x", "after"],
+    ["/events?after=1e2", "after"],
     ["/events", "Last-Event-ID", { headers: { "last-event-id": "1.5" } }],
   ])("GET /v1/jobs/{id}%s -> invalid_parameter, and which: %s", async (path, param, asked) => {
     const { id } = await submit(later);

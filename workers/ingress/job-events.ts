@@ -7,6 +7,7 @@ import type { Context } from "./context.ts";
 import { type Follow, follow } from "./follow.ts";
 import { readMailbox } from "./passes.ts";
 import { pollEvents } from "./poll-events.ts";
+import { wholeNumber } from "./query.ts";
 import { badParameter, noSuchJob, refuse } from "./respond.ts";
 import { SSE_HEADERS, sse } from "./sse.ts";
 import { waitOf } from "./wait.ts";
@@ -17,10 +18,9 @@ export async function jobEvents(context: Context): Promise<Response> {
   const id = params.id ?? "";
   const name = parseJobId(key.tenant, id);
   const last = request.headers.get("last-event-id");
-  const after = Number(last ?? url.searchParams.get("after") ?? 0);
+  const after = wholeNumber((last ?? url.searchParams.get("after")) || "0");
   const said = last === null ? "after" : "Last-Event-ID";
-  if (!Number.isSafeInteger(after) || after < 0)
-    return refuse(badParameter(`${said} must be the seq of an event: a whole number, 0 or more.`, said));
+  if (after === null) return refuse(badParameter(`${said} must be the seq of an event: a whole number, 0 or more.`, said));
   const wait = waitOf(context);
   if (!wait.ok) return refuse(wait.problem);
   const deltas = url.searchParams.get("deltas") ?? "true";

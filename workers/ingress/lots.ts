@@ -3,8 +3,8 @@
 /** Characters of a JSONL line. */
 export const LINE_LIMIT = 16 * 1024 * 1024;
 
-/** `number` counts from 1, blank lines included. `tooLong`: beyond the limit; `text` is only its beginning. */
-export type Line = { number: number; text: string; tooLong: boolean };
+/** `number` counts from 1, blank lines included; `place` from 0, without them. `tooLong`: beyond the limit; `text` is only its beginning. */
+export type Line = { number: number; place: number; text: string; tooLong: boolean };
 
 /** A lot is full with this many lines or characters. `lingerMs`: how long its first line waits for it to fill. */
 export type LotSize = { lines: number; characters: number; lingerMs: number };
@@ -93,6 +93,7 @@ class Lines {
   #pieces: string[] = [];
   #length = 0;
   #number = 1;
+  #place = 0;
 
   *add(bytes: Uint8Array): Generator<Line> {
     const parts = this.#decoder.decode(bytes, { stream: true }).split("\n");
@@ -116,6 +117,6 @@ class Lines {
   #take(): Line[] {
     const line = { number: this.#number++, text: this.#pieces.join(""), tooLong: this.#length > LINE_LIMIT };
     [this.#pieces, this.#length] = [[], 0];
-    return line.tooLong || line.text.trim() !== "" ? [line] : [];
+    return line.tooLong || line.text.trim() !== "" ? [{ ...line, place: this.#place++ }] : [];
   }
 }

@@ -13,6 +13,12 @@ export function repetitionIn({ search, searchParams }: URL): Problem | null {
 /** `item`: what the list holds, in words. `fits`: whether a text may be the id of such an item. */
 type List = { standard: number; most: number; item: string; fits: (id: string) => boolean };
 
+/** The number that a text of nothing but digits stands for; null if it is another text, or the number is too large to be exact. */
+export function wholeNumber(text: string): number | null {
+  const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(number) ? number : null;
+}
+
 export type Paging = { ok: true; limit: number; after: string | null } | { ok: false; problem: Problem };
 
 /**
@@ -23,8 +29,8 @@ export function pagingOf(url: URL, { fits, item, most, standard }: List): Paging
   const repetition = repetitionIn(url);
   if (repetition) return { ok: false, problem: repetition };
   const { searchParams } = url;
-  const limit = Number(searchParams.get("limit") ?? standard);
-  if (!Number.isInteger(limit) || limit < 1 || limit > most)
+  const limit = wholeNumber(searchParams.get("limit") ?? String(standard));
+  if (limit === null || limit < 1 || limit > most)
     return { ok: false, problem: badParameter(`limit must be a whole number from 1 to ${most}.`, "limit") };
   const after = searchParams.get("after");
   if (after !== null && !fits(after)) return { ok: false, problem: badParameter(`after must be the id of a ${item}.`, "after") };

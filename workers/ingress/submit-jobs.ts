@@ -191,7 +191,7 @@ async function acceptLine(context: Context, line: Line, key: string | null, spre
       ok: false,
       problem: invalid("The line is not valid JSON, or is nested too deeply or has too many values.", null, "invalid_json"),
     };
-  return acceptOne(context, raw, partOf(key, line.number), spread);
+  return acceptOne(context, raw, partOf(key, line.place), spread);
 }
 
 export function unavailable(overloaded: boolean): Extract<Submitted, { ok: false }> {

@@ -6,9 +6,9 @@ import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
 import { json, refuse } from "../ingress/respond.ts";
 
-/** What a lever applies to; everything, if neither is given. */
+/** What a lever applies to; everything, if neither is given. Null names nothing, and must not stop everything. */
 export const Wish = z
-  .strictObject({ pool: z.string().min(1).max(64).nullish(), tenant: z.string().min(1).max(64).nullish() })
+  .strictObject({ pool: z.string().min(1).max(64).optional(), tenant: z.string().min(1).max(64).optional() })
   .refine(({ pool, tenant }) => !(pool && tenant), { message: "name a pool or a tenant, not both", path: ["tenant"] });
 
 export async function getQueue({ env, settings }: Context): Promise<Response> {
