@@ -19,3 +19,11 @@ export function isNestedDeeper(value: unknown, limit: number): boolean {
   }
   return false;
 }
+
+/** A JSON value with null in place of all that lies deeper than `limit` levels. */
+export function cutDeeper(value: unknown, limit: number): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (limit === 0) return null;
+  if (Array.isArray(value)) return value.map((each) => cutDeeper(each, limit - 1));
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, cutDeeper(each, limit - 1)]));
+}

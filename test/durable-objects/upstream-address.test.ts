@@ -26,6 +26,15 @@ it("deployed with neither a key nor an endpoint -> nobody is called and nothing 
   expect(JSON.stringify(outcome)).toContain("key_missing");
 });
 
+it.each(["sk-line1\nsk-line2", "sk-with space", "sk-ümlaut"])(
+  "a key that no header can hold, %j -> likewise, and it is not repeated",
+  async (key) => {
+    const { outcome } = await called({ OPENAI_API_KEY: key });
+    expect(outcome).toMatchObject({ kind: "halted", reason: "credentials", problem: { code: "key_malformed" } });
+    expect(JSON.stringify(outcome)).not.toContain(key.slice(3));
+  },
+);
+
 it.each(["SLUICE_LOCAL", "SLUICE_SIMULATOR"])("%s -> the simulator answers", async (name) => {
   expect(await called({ [name]: "1" })).toEqual({ simulated: 1, outcome: null });
 });

@@ -5,7 +5,7 @@ import { call, crash, ended, evict, hashOf, inside, job, mailbox, send, submit, 
 import { Client } from "../support/socket.ts";
 import { read } from "../support/sse.ts";
 import { later } from "../support/telling.ts";
-import { EPOCH, resetWorld, world } from "../support/world.ts";
+import { EPOCH, resetWorld, script, world } from "../support/world.ts";
 
 beforeEach(resetWorld);
 afterEach(reset);
@@ -229,6 +229,20 @@ describe("a token that is revoked", () => {
     }
     expect(await answer("GET", `/v1/jobs/${id}`, other)).toEqual([202, null]);
     expect(world.calls).toHaveLength(0);
+  });
+
+  it("a call that streams with it -> ends with an error that says so, which SDKs throw: it must not look like a short answer", async () => {
+    const upstream = script();
+    world.upstream = upstream.answer;
+    upstream.say("Once ");
+    const token = await mint(all);
+    const body = { model: "gpt-5-mini", stream: true, messages: [{ role: "user", content: "x" }] };
+    const headers = { authorization: `Bearer ${token}`, "x-sluice-channel": "c", "content-type": "application/json" };
+    const response = await send("/v1/chat/completions", { method: "POST", headers, body: JSON.stringify(body) });
+    const text = response.text();
+    expect(await revoke(token)).toEqual([200, null]);
+    expect(await text).toMatch(/Once[^]*"code":"token_revoked"[^]*$/);
+    upstream.finish();
   });
 
   it.each(["", "?channel=c"])("its sockets are closed at once, and none opens again: placed by %j", async (query) => {

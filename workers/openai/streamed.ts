@@ -11,6 +11,7 @@ import type { Eta, Job } from "../../schemas/job.ts";
 import type { Problem } from "../../schemas/problem.ts";
 import type { Context } from "../ingress/context.ts";
 import { follow } from "../ingress/follow.ts";
+import { TokenOver } from "../ingress/passes.ts";
 import { errorBody, refuse } from "../ingress/respond.ts";
 import { HEARTBEAT_MS, SSE_HEADERS, type SseWriter, sse } from "../ingress/sse.ts";
 import { headersOf, problemOf, shouldRetry, type Times } from "./answers.ts";
@@ -67,10 +68,15 @@ export async function streamed(
   const write = async (writer: SseWriter) => {
     answer = new Answer(writer, asked);
     for (const event of early.told) await answer.take(event);
-    for (let next = early.next; !answer.over; next = events.next()) {
-      const { done, value } = await next;
-      if (done) break;
-      await answer.take(value);
+    try {
+      for (let next = early.next; !answer.over; next = events.next()) {
+        const { done, value } = await next;
+        if (done) break;
+        await answer.take(value);
+      }
+    } catch (error) {
+      if (!(error instanceof TokenOver)) throw error;
+      await answer.refuse(error.problem);
     }
   };
   // Runs at the end, and when the reader leaves: whatever is being written at that point may never finish.
@@ -142,27 +148,28 @@ class Answer {
   /** The next attempt produces a different answer, and what was sent of this one cannot be taken back. */
   #interrupted(job: string): Promise<void> {
     const message = `The answer broke off. The job ${job} goes on: read its result from GET /v1/jobs/${job}.`;
-    return this.#refuse({ status: 502, type: "server_error", code: "stream_interrupted", message, param: null });
+    return this.refuse({ status: 502, type: "server_error", code: "stream_interrupted", message, param: null });
   }
 
   async #end(job: Job): Promise<void> {
     const problem = problemOf(job);
     if (problem) {
-      await this.#refuse(problem);
+      await this.refuse(problem);
       this.final = true;
       return;
     }
     if (this.#chunks === 0) for (const chunk of chunksOf(job.response as Json, this.#includeUsage)) await this.#chunk(chunk);
     if (!this.#ending.reached) {
       const message = `Some chunks of the answer were lost. Read the whole answer from GET /v1/jobs/${job.id}.`;
-      return this.#refuse({ status: 502, type: "server_error", code: "stream_incomplete", message, param: null });
+      return this.refuse({ status: 502, type: "server_error", code: "stream_incomplete", message, param: null });
     }
     this.over = true;
     await this.#writer.event({ data: "[DONE]" });
     this.final = true;
   }
 
-  async #refuse(problem: Problem): Promise<void> {
+  /** Ends the answer with an error, which SDKs throw. */
+  async refuse(problem: Problem): Promise<void> {
     this.over = true;
     await this.#writer.event({ data: JSON.stringify(errorBody(problem)) });
   }
