@@ -241,7 +241,8 @@ describe("a token that is revoked", () => {
     const response = await send("/v1/chat/completions", { method: "POST", headers, body: JSON.stringify(body) });
     const text = response.text();
     expect(await revoke(token)).toEqual([200, null]);
-    expect(await text).toMatch(/Once[^]*"code":"token_revoked"[^]*$/);
+    const [, after] = (await text).split("Once ");
+    expect(after).toContain('"code":"token_revoked"');
     upstream.finish();
   });
 
