@@ -1,7 +1,9 @@
 /** The platform refuses calls that nest deeper than sixteen; objects that call each other for as long as there is work must never come near that. */
 import { runDurableObjectAlarm } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Job } from "../../schemas/job.ts";
+import { client, requests, upload, WINDOW } from "../support/batch.ts";
 import { alarm, MAILBOX, playAll, ticket } from "../support/desk.ts";
 import { alarmAt } from "../support/receiver.ts";
 import { advanceTo, call, coordinator, drained, evict, job, mailbox, over, pool, submission, submit, until } from "../support/service.ts";
@@ -60,6 +62,30 @@ describe("an object that is called from so deep that those it calls would lie to
     await runDurableObjectAlarm(stub);
     expect(await submitted).toMatchObject([{ ok: true }]);
   });
+
+  it("is a batch whose alarm's work is under way -> the alarm is over all the same, and rings again for it", async () => {
+    const { BATCH } = env as unknown as { BATCH: DurableObjectNamespace };
+    const { id } = await client().batches.create({ input_file_id: await upload(requests(1)), ...WINDOW });
+    const stub = BATCH.getByName(`alice/~batch-${id.slice("batch_".length + 7)}`);
+    // The coordinator dies just after a dispatcher has called the batch.
+    let dies = false;
+    let reached = false;
+    world.between.set("coordinator.enqueue", async (go) => {
+      if (reached) return go();
+      reached = true;
+      while (!dies) await scheduler.wait(2);
+      throw new Error("reset");
+    });
+    const rang = runDurableObjectAlarm(stub);
+    await until(() => reached);
+    await deeply(stub, "isRevoked", { id: "p", key: "k" });
+    dies = true;
+    await rang;
+    await until(async () => {
+      await runDurableObjectAlarm(stub);
+      return world.calls.length > 0;
+    });
+  }, 10_000);
 });
 
 it("a job is cancelled by the request for which its mailbox woke -> the coordinator hears of that last, and forgets it", async () => {

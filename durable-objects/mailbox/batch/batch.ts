@@ -61,7 +61,8 @@ export class Batch extends Mailbox implements BatchRpc {
 
   override async alarm(): Promise<void> {
     await super.alarm();
-    await this.#run.advance();
+    // Not awaited: what it calls may have to wait for the alarm to ring again.
+    this.desk.background(this.#run.advance());
   }
 
   protected override ended(status: JobEnd): void {

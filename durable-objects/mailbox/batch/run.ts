@@ -35,6 +35,8 @@ const PROBE = 10;
 const ERRORS_LIMIT = 100;
 /** When to try again if the tenant's queue is full or drained, there is no room, or something could not be reached. */
 const AGAIN_MS = 5_000;
+/** While it is at work, the alarm is set this far ahead. */
+const WATCHDOG_MS = 30_000;
 const LATER = ["queue_full", "draining", "storage_full"];
 /** Stands for the batch itself among the webhooks of jobs: no job has this number. */
 export const ITSELF = 0;
@@ -114,8 +116,14 @@ export class Run {
   /** Does what is due now. Called at every wake, and as jobs end; never runs twice at once. */
   async advance(): Promise<void> {
     this.#again = true;
+    if (this.#running) this.#watch();
     this.#running ??= this.#loop();
     await this.#running;
+  }
+
+  /** An object that dies at work is woken: the alarm does not wait for the work. */
+  #watch(): void {
+    this.#desk.wakeBy(this.#desk.now() + WATCHDOG_MS);
   }
 
   async #loop(): Promise<void> {
@@ -309,6 +317,7 @@ export class Run {
     const { address, env } = this.#desk;
     const { archive, bytes } = this.#state!;
     const read = async (at: number) => {
+      this.#watch();
       // If both objects are in one process, others would have to wait while it goes from one part to the next.
       if (at > offset) await aTurn();
       const part = await callArchive(env, address.tenant, archive, (stub) => stub.read(at));
