@@ -3,7 +3,8 @@
  *
  * The platform refuses what nests deeper than sixteen (https://developers.cloudflare.com/workers/observability/errors/#loop-limit), and counts so: what an object
  * calls lies one deeper than the newest event that it has received when it first uses the stub, and a stub keeps that depth (workerd, `IncomingRequest` in
- * io/io-context.h and `GlobalActorOutgoingFactory` in api/actor.c++). Objects that call each other for as long as there is work would get there within
+ * io/io-context.h and `GlobalActorOutgoingFactory` in api/actor.c++). When the newest event is over, the newest of those under way takes its place, at the latest
+ * when no background work is left. Objects that call each other for as long as there is work would get there within
  * seconds. Requests of clients, messages of sockets and alarms begin anew.
  *
  * So an object keeps the stubs that it uses: each call carries its depth, and while calls go to and fro over the same stubs, none becomes deeper. Where a new
@@ -36,6 +37,8 @@ type Options = DurableObjectNamespaceGetDurableObjectOptions;
 type Method = (...args: unknown[]) => Promise<unknown>;
 type Methods = { readonly [name: string | symbol]: Method };
 
+type Event = { readonly depth: number };
+
 const LINES = Symbol("lines");
 
 /** @returns another object's methods, to be called at once: by an object over a line that it keeps, by a Worker over a new stub. */
@@ -50,9 +53,10 @@ export function ringWhenDeep(env: Spaces, ring: () => void): void {
   if (lines) lines.ring = ring;
 }
 
-/** An object has received an event; null: of a depth that its caller does not tell. */
-export function entered(env: Spaces, depth: number | null): void {
-  linesOf(env)?.entered(depth);
+/** Runs what an event calls in an object; null: of a depth that its caller does not tell. */
+export function during<T>(env: Spaces, depth: number | null, method: () => T): T {
+  const lines = linesOf(env);
+  return lines ? lines.during(depth, method) : method();
 }
 
 type ObjectClass = new (ctx: DurableObjectState, env: never) => object;
@@ -68,8 +72,7 @@ export function nesting<T extends ObjectClass>(Class: T, methods: Readonly<Recor
   for (const name of [...Object.keys(methods), ...Object.keys(ANEW)]) {
     const method = (Nesting.prototype as unknown as Partial<Methods>)[name];
     const value = function (this: { env: Spaces }, ...args: unknown[]) {
-      entered(this.env, ANEW[name] ?? takeMark(args));
-      return method!.apply(this, args);
+      return during(this.env, ANEW[name] ?? takeMark(args), () => method!.apply(this, args));
     };
     if (method) Object.defineProperty(Nesting.prototype, name, { value, writable: true, configurable: true });
   }
@@ -109,8 +112,10 @@ class Lines {
   ring: (() => void) | null = null;
   readonly #env: Spaces;
   readonly #kept = new Map<string, Line>();
-  /** Of the newest event; null until there was one. */
+  /** At least that of the event that counts; null until there was one. */
   #depth: number | null = null;
+  readonly #underWay = new Set<Event>();
+  #newest: Event | null = null;
   /** Calls that wait for an event that lies less deep. */
   #waiting: (() => void)[] = [];
 
@@ -128,8 +133,30 @@ class Lines {
     return line.methods;
   }
 
-  entered(depth: number | null): void {
-    this.#depth = depth ?? this.#depth ?? FROM_A_WORKER;
+  during<T>(depth: number | null, method: () => T): T {
+    const event = { depth: depth ?? this.#depth ?? FROM_A_WORKER };
+    this.#newest = event;
+    this.#underWay.add(event);
+    this.#entered(event);
+    const over = () => this.#over(event);
+    try {
+      const answer = method();
+      void Promise.resolve(answer).then(over, over);
+      return answer;
+    } catch (error) {
+      over();
+      throw error;
+    }
+  }
+
+  #over(event: Event): void {
+    this.#underWay.delete(event);
+    // It may count for some time yet.
+    if (this.#newest === event) for (const { depth } of this.#underWay) this.#depth = Math.max(this.#depth ?? depth, depth);
+  }
+
+  #entered({ depth }: Event): void {
+    this.#depth = depth;
     if (this.next !== null) for (const goOn of this.#waiting.splice(0)) goOn();
     else if (this.#waiting.length > 0) this.ring?.();
   }

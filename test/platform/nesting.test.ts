@@ -41,12 +41,16 @@ class Thing {
 
   async alarm(): Promise<void> {}
 
+  async lasts(work: Promise<void>): Promise<void> {
+    await work;
+  }
+
   call(name: string): Promise<unknown> {
     return (reach(this.env, "MAILBOX", name) as Remote).judge!("verdict");
   }
 }
 
-const thing = (env: Spaces) => new (nesting(Thing, { told: true }))({} as DurableObjectState, env);
+const thing = (env: Spaces) => new (nesting(Thing, { told: true, lasts: true }))({} as DurableObjectState, env);
 const mark = (depth: number) => ({ "~depth": depth });
 const deep = mark(8);
 
@@ -82,6 +86,45 @@ describe("an event", () => {
     await object.call("a");
     expect(object.heard[1]).toEqual(["that", { id: 1 }]);
     expect(calls[0]!.args[1]).toEqual(mark(4));
+  });
+});
+
+describe("an event that outlasts a newer one", () => {
+  it("-> what the object calls then lies one deeper than that event: the platform counts from the newest that is not over", async () => {
+    const { calls, env } = bindings();
+    const object = thing(env);
+    const work = Promise.withResolvers<void>();
+    const lasting = (object.lasts as (...args: unknown[]) => Promise<void>)(work.promise, mark(6));
+    await object.told(mark(2));
+    await object.call("a");
+    expect(calls[0]!.args[1]).toEqual(mark(7));
+    work.resolve();
+    await lasting;
+  });
+
+  it("and fails -> likewise, and once it is over it counts no more", async () => {
+    const { calls, env } = bindings();
+    const object = thing(env);
+    const work = Promise.withResolvers<void>();
+    const lasting = (object.lasts as (...args: unknown[]) => Promise<void>)(work.promise, mark(6));
+    work.reject(new Error("broken"));
+    await expect(lasting).rejects.toThrow("broken");
+    await object.told(mark(2));
+    await object.call("a");
+    expect(calls[0]!.args[1]).toEqual(mark(3));
+  });
+
+  it("and lies too deep -> a call that waits for the alarm goes with the alarm", async () => {
+    const { calls, env } = bindings();
+    const object = thing(env);
+    const ring = vi.fn();
+    ringWhenDeep(object.env, ring);
+    const lasting = (object.lasts as (...args: unknown[]) => Promise<void>)(new Promise(() => {}), deep);
+    const answer = object.call("a");
+    await object.alarm();
+    expect(await answer).toBe("answer");
+    expect(calls[0]!.args[1]).toEqual(mark(2));
+    void lasting;
   });
 });
 

@@ -1,6 +1,7 @@
 /**
  * The platform's count of nested calls, which the local runtime does not keep. What an object calls lies one deeper than the newest event that it has received
- * when it first uses the stub, and a stub keeps that depth (workerd, `IoContext::getIoChannelFactory` and `GlobalActorOutgoingFactory`). A client's request,
+ * and that is not over when it first uses the stub, and a stub keeps that depth (workerd, `IoContext::getIoChannelFactory` and `GlobalActorOutgoingFactory`). If
+ * all are over, the last one counts: background work goes on in it. A client's request,
  * an alarm and a message of a hibernating socket begin anew. Calls deeper than sixteen are refused, in the platform's words.
  */
 import { world } from "./world.ts";
@@ -10,36 +11,37 @@ const LIMIT = 16;
 const SPACES = ["COORDINATOR", "DISPATCHER", "MAILBOX", "BATCH", "ARCHIVE"];
 const MARK = "~nested";
 
-type Event = { depth: number };
+/** Its own depth is that of the last event that was over. */
+type Events = { depth: number; underWay: { depth: number }[] };
 type Method = (...args: unknown[]) => unknown;
 type Stub = Record<string | symbol, Method>;
 type ObjectClass = { prototype: object };
 
-/** The newest event of each object. */
-const newest = new WeakMap<object, Event>();
+/** Of each object. */
+const received = new WeakMap<object, Events>();
 
-function eventOf(object: object): Event {
-  const known = newest.get(object) ?? { depth: 1 };
-  newest.set(object, known);
+function eventsOf(object: object): Events {
+  const known = received.get(object) ?? { depth: 1, underWay: [] };
+  received.set(object, known);
   return known;
 }
 
 /** The bindings as the platform gives them to whom `from` stands for: an object's state, or a request to a Worker. */
 export function nested<E extends object>(env: E, from: object): E {
-  const spaces = SPACES.map((space) => [space, namespace((env as Record<string, DurableObjectNamespace>)[space]!, eventOf(from))]);
+  const spaces = SPACES.map((space) => [space, namespace((env as Record<string, DurableObjectNamespace>)[space]!, eventsOf(from))]);
   return { ...env, ...Object.fromEntries(spaces) };
 }
 
-function namespace(space: DurableObjectNamespace, event: Event) {
-  return { getByName: (name: string, options?: object) => counting(space.getByName(name, options) as unknown as Stub, event) };
+function namespace(space: DurableObjectNamespace, events: Events) {
+  return { getByName: (name: string, options?: object) => counting(space.getByName(name, options) as unknown as Stub, events) };
 }
 
-function counting(stub: Stub, event: Event): Stub {
+function counting(stub: Stub, events: Events): Stub {
   let depth: number | null = null;
   const call =
     (method: string | symbol) =>
     (...args: unknown[]) => {
-      depth ??= event.depth + 1;
+      depth ??= (events.underWay.at(-1) ?? events).depth + 1;
       world.deepest = Math.max(world.deepest, depth);
       if (depth > LIMIT)
         return Promise.reject(new Error("Subrequest depth limit exceeded. This request recursed through Workers too many times."));
@@ -56,8 +58,17 @@ export function countNesting(Class: ObjectClass): void {
       const last = args.at(-1);
       const marked = typeof last === "object" && last !== null && MARK in last;
       const depth = anew[name] ?? (marked ? ((args.pop() as { [MARK]: number })[MARK] ?? null) : null);
-      if (depth !== null) eventOf(this.ctx).depth = depth;
-      return method.apply(this, args);
+      if (depth === null) return method.apply(this, args);
+      const events = eventsOf(this.ctx);
+      const event = { depth };
+      events.underWay.push(event);
+      const answer = method.apply(this, args);
+      const over = () => {
+        events.underWay.splice(events.underWay.indexOf(event), 1);
+        events.depth = depth;
+      };
+      Promise.resolve(answer).then(over, over);
+      return answer;
     };
     Object.defineProperty(Class.prototype, name, { value, writable: true, configurable: true });
   }

@@ -2,7 +2,7 @@
 import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { parseJobId } from "../../platform/ids.ts";
-import { entered, type Spaces } from "../../platform/nesting.ts";
+import { during, type Spaces } from "../../platform/nesting.ts";
 import type { Job } from "../../schemas/job.ts";
 import type { PoolState } from "../../schemas/queue.ts";
 import type { CoordinatorRpc, DispatcherRpc, Logged, MailboxRpc, Submission } from "../../schemas/rpc.ts";
@@ -171,9 +171,6 @@ const runInside = runInDurableObject as unknown as (stub: DurableObjectStub, run
 
 /** Runs in an object, as an event that it has received. */
 export const inside = ((stub: DurableObjectStub, run: Inside) =>
-  runInside(stub, (instance, state) => {
-    entered(instance.env, null);
-    return run(instance, state);
-  })) as unknown as typeof runInDurableObject;
+  runInside(stub, (instance, state) => during(instance.env, null, () => run(instance, state)))) as unknown as typeof runInDurableObject;
 
 export { world };
