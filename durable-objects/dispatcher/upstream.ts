@@ -119,7 +119,16 @@ export function openUpstream(env: Env, now: () => number): Upstream {
 /** What is sent to upstream and must never come back in what it says. A shorter text would be found in any message. */
 function secretsIn(apiKey: string | null, baseURL: string | null): string[] {
   const { password } = new URL(baseURL ?? "https://api.openai.com");
-  return [apiKey, password, decodeURIComponent(password)].filter((secret): secret is string => (secret?.length ?? 0) >= SECRET_CHARACTERS);
+  return [apiKey, password, decoded(password)].filter((secret): secret is string => (secret?.length ?? 0) >= SECRET_CHARACTERS);
+}
+
+/** A percent sign may stand for itself. */
+function decoded(password: string): string {
+  try {
+    return decodeURIComponent(password);
+  } catch {
+    return password;
+  }
 }
 
 async function call(

@@ -55,3 +55,8 @@ it.each([
 ])("404, the model is not known (%s) -> the job fails, and no other", async (_, answer) => {
   expect((await called({ SLUICE_LOCAL: "1" }, answer)).outcome).toMatchObject({ kind: "fatal" });
 });
+
+it("an address whose password has a percent sign that encodes nothing -> calls are made as with any other", async () => {
+  const vars = { SLUICE_LOCAL: "1", OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: "http://user:100%sure@127.0.0.1:1/v1" };
+  expect((await called(vars)).outcome).toMatchObject({ kind: "retryable" });
+});
