@@ -211,8 +211,9 @@ class Line {
     this.#open = open;
   }
 
+  /** Or calls wait for it, which later ones must not overtake. */
   get isFresh(): boolean {
-    return Date.now() - this.#heardAt < FRESH_MS;
+    return this.#opening !== null || Date.now() - this.#heardAt < FRESH_MS;
   }
 
   /** @throws what the call throws. The line is not used again then: a stub stays broken after an exception. */

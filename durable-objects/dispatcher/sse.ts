@@ -74,8 +74,10 @@ export async function wholeOf(body: ReadableStream<Uint8Array>, signal: AbortSig
       if (done) return text;
       if (text.length > EVENT_CHARACTERS) throw new Error("Upstream's answer is too long.");
     }
+  } catch (error) {
+    stop();
+    throw error;
   } finally {
     signal.removeEventListener("abort", stop);
-    if (signal.aborted) stop();
   }
 }

@@ -1,6 +1,7 @@
 /** Streams as some endpoints send them and SDKs accept them. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { wholeOf } from "../../durable-objects/dispatcher/sse.ts";
 import { advanceTo, call, ended, pool, submit, until, world } from "../support/service.ts";
 import { connect } from "../support/socket.ts";
 import { chunksOf, completion, gated, resetWorld } from "../support/world.ts";
@@ -89,3 +90,16 @@ it.each(['{"error":{"message":"broke","code":"broken"}}', '{"message":"broke"}',
     expect(world.calls).toHaveLength(2);
   },
 );
+
+it("a plain answer that is too long -> its body is left, and nothing more of it comes", async () => {
+  let left = false;
+  const piece = new Uint8Array(4_000_000).fill(32);
+  const body = new ReadableStream<Uint8Array>({
+    pull: (controller) => controller.enqueue(piece),
+    cancel: () => {
+      left = true;
+    },
+  });
+  await expect(wholeOf(body, new AbortController().signal, () => {})).rejects.toThrow("too long");
+  expect(left).toBe(true);
+});
