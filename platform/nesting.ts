@@ -4,8 +4,8 @@
  * The platform refuses what nests deeper than sixteen (https://developers.cloudflare.com/workers/observability/errors/#loop-limit), and counts so: what an object
  * calls lies one deeper than the newest event that it has received when it first uses the stub, and a stub keeps that depth (workerd, `IncomingRequest` in
  * io/io-context.h and `GlobalActorOutgoingFactory` in api/actor.c++). When the newest event is over, the newest of those under way takes its place, at the latest
- * when no background work is left. Objects that call each other for as long as there is work would get there within
- * seconds. Requests of clients, messages of sockets and alarms begin anew.
+ * when no background work is left. Objects that call each other for as long as there is work would get there within seconds. Requests of clients, messages of
+ * sockets and alarms begin anew.
  *
  * So an object keeps the stubs that it uses: each call carries its depth, and while calls go to and fro over the same stubs, none becomes deeper. Where a new
  * stub would lie too deep, the object has its alarm ring, and uses the stub then.

@@ -274,6 +274,20 @@ describe("calls that wait", () => {
   });
 });
 
+it("calls wait longer than a line without answers is kept -> those that come meanwhile wait behind them", async () => {
+  const { calls, env } = bindings();
+  const object = thing(env);
+  ringWhenDeep(object.env, () => {});
+  await object.told(deep);
+  const say = (word: string) => (reach(object.env, "MAILBOX", "a") as Remote)[word]!();
+  const first = say("first");
+  vi.advanceTimersByTime(20_000);
+  const second = say("second");
+  await object.alarm();
+  await Promise.all([first, second]);
+  expect(calls.map(({ method, stub }) => `${method} over ${stub}`)).toEqual(["first over 1", "second over 1"]);
+});
+
 describe("a call from a constructor", () => {
   it("-> waits for the event that the object woke for, whose depth is not known yet; the alarm is not asked for", async () => {
     const { calls, env } = bindings();

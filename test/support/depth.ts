@@ -1,8 +1,8 @@
 /**
  * The platform's count of nested calls, which the local runtime does not keep. What an object calls lies one deeper than the newest event that it has received
  * and that is not over when it first uses the stub, and a stub keeps that depth (workerd, `IoContext::getIoChannelFactory` and `GlobalActorOutgoingFactory`). If
- * all are over, the last one counts: background work goes on in it. A client's request,
- * an alarm and a message of a hibernating socket begin anew. Calls deeper than sixteen are refused, in the platform's words.
+ * all are over, the last one counts: background work goes on in it. A client's request, an alarm and a message of a hibernating socket begin anew. Calls deeper
+ * than sixteen are refused, in the platform's words.
  */
 import { world } from "./world.ts";
 
