@@ -19,6 +19,8 @@ const LAST_TRIES = 5;
 const BATCH_CHUNKS = 200;
 /** Characters in a batch, unless a single chunk is larger. */
 const BATCH_CHARACTERS = 500_000;
+/** A larger chunk, as of a plain answer, fits in no row of 2 MB: what is read along of such an answer is its end alone. */
+const CHUNK_BYTES = 1_900_000;
 
 export class Delivery {
   readonly #append: (call: Omit<AppendCall, "job" | "attempt">) => Promise<Appended>;
@@ -33,7 +35,7 @@ export class Delivery {
   readonly #verbatim: boolean;
   #running: Promise<void> | null = null;
   #refused = false;
-  /** The mailbox lacks some of the deltas: it stayed out of reach to the last try. */
+  /** The mailbox lacks some of the deltas: it stayed out of reach to the last try, or could not store one. */
   isLacking = false;
   #gathering = true;
   /** Failed tries in a row; the end of the answer sets it to 0. */
@@ -100,7 +102,12 @@ export class Delivery {
   async #send(): Promise<void> {
     while (this.#due()) {
       if (this.#next >= this.#batches.length) {
-        this.#batches.push(this.#loose.splice(0, this.#fitting()));
+        const batch = this.#loose.splice(0, this.#fitting());
+        if (isTooLarge(batch)) {
+          this.#refused = this.isLacking = true;
+          return;
+        }
+        this.#batches.push(batch);
       }
       const began = Promise.resolve(this.#append({ index: this.#next, chunks: this.#batches[this.#next]! }));
       const answer = await began.catch(() => null);
@@ -132,4 +139,10 @@ export class Delivery {
       };
     });
   }
+}
+
+function isTooLarge(batch: Chunk[]): boolean {
+  if (batch.length > 1) return false;
+  const text = JSON.stringify(batch);
+  return text.length > BATCH_CHARACTERS && new TextEncoder().encode(text).length > CHUNK_BYTES;
 }

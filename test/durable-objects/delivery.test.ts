@@ -84,6 +84,22 @@ it("chunks that are large, as of audio, go in batches of half a million characte
   for (const batch of batches) expect(batch.join("").length).toBeLessThanOrEqual(500_000);
 });
 
+it("a chunk that fits in no row -> is not sent, nor tried again: the deltas are lacking", async () => {
+  const { batches, made } = delivery(50);
+  made.add(say("語".repeat(700_000)));
+  await made.drain();
+  expect(batches).toEqual([]);
+  expect(made.isLacking).toBe(true);
+});
+
+it("a chunk that fits in a row alone -> goes alone", async () => {
+  const { batches, made } = delivery(50);
+  for (const letter of "ab") made.add(say(letter.repeat(1_800_000)));
+  await made.drain();
+  expect(batches.map((batch) => batch.map((text) => text.length))).toEqual([[1_800_000], [1_800_000]]);
+  expect(made.isLacking).toBe(false);
+});
+
 it("the stream is over: what is left goes at once, whatever the gap", async () => {
   const { batches, made } = delivery(1_000);
   made.add(say("a"));
