@@ -1,5 +1,6 @@
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Job } from "../../schemas/job.ts";
 import type { ErrorBody } from "../../schemas/problem.ts";
 import { call, ended, job, send, submit } from "../support/service.ts";
 import { answerOf } from "../support/socket.ts";
@@ -64,6 +65,17 @@ describe("large jobs", () => {
     const { id } = await submit();
     expect(answerOf(await ended(id)) === answer).toBe(true);
     expect(answerOf((await call("GET", `/v1/jobs/${id}`)).body) === answer).toBe(true);
+  });
+
+  it("a list ends before its answers are more than a message between objects holds, however long the next is", async () => {
+    const long = ["漢".repeat(9_999_000), "漢".repeat(7_900_000)];
+    for (const answer of long) {
+      world.upstream = () => largeAnswer(answer, 3);
+      await ended((await submit({ channel: "c" })).id);
+    }
+    const { body, status } = await call<{ data: Job[]; has_more: boolean }>("GET", "/v1/jobs?channel=c");
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ data: [{ status: "completed" }], has_more: true });
   });
 
   it("a lone half of a surrogate pair in a prompt does no harm", async () => {

@@ -20,10 +20,10 @@ const PAGE = { standard: 20, most: 100, item: "job" };
 /** A list over all channels asks each of them; with more than this, the client must name one. */
 const CHANNELS_LIMIT = 200;
 /**
- * Characters of the answers on a page, plus one job per channel. They are in memory several times, while they arrive and while they are written, and an RPC
- * message holds 32 MiB.
+ * Characters of the answers on a page, plus one job per channel. They are in memory several times, while they arrive and while they are written. An RPC
+ * message holds 32 MiB, a character may take two bytes of it, and the one job may have 10 million.
  */
-const PAGE_CHARACTERS = 8_000_000;
+const PAGE_CHARACTERS = 5_000_000;
 
 export async function getJob(context: Context): Promise<Response> {
   const { grant, key, params } = context;
