@@ -37,12 +37,22 @@ export function callMailbox<R>(env: Env, address: MailboxAddress, call: (stub: M
   return repeat((repeated) => call(mailboxOf(env, address), repeated));
 }
 
-/** Hands jobs to a mailbox. Repeats use the plain method: during a rollout, an object that still runs the previous version has no other. */
-export function submitTo(env: Env, address: MailboxAddress, submissions: Submission[]): Promise<Submitted[]> {
-  return callMailbox(env, address, async (stub, repeated) => {
-    if (repeated || submissions.length < TABLE_FROM) return stub.submit(submissions, repeated);
-    return unpack(await stub.submitMany(pack(submissions), repeated));
-  });
+/**
+ * Hands jobs to a mailbox. Repeats use the plain method: during a rollout, an object that still runs the previous version has no other. `again`: they may have
+ * been handed over before. Jobs that have ended come with their answers: if those are too many for one message, the jobs go in halves.
+ */
+export async function submitTo(env: Env, address: MailboxAddress, submissions: Submission[], again = false): Promise<Submitted[]> {
+  try {
+    return await callMailbox(env, address, async (stub, repeated) => {
+      if (again || repeated || submissions.length < TABLE_FROM) return stub.submit(submissions, again || repeated);
+      return unpack(await stub.submitMany(pack(submissions), repeated));
+    });
+  } catch (error) {
+    if (submissions.length === 1 || !isTooLong(error)) throw error;
+    const half = Math.ceil(submissions.length / 2);
+    const first = await submitTo(env, address, submissions.slice(0, half), true);
+    return [...first, ...(await submitTo(env, address, submissions.slice(half), true))];
+  }
 }
 
 /** Hands a mailbox's tickets to the coordinator, in the same way. */
@@ -73,14 +83,15 @@ export function fetchMailbox(env: Env, address: MailboxAddress, request: Request
 }
 
 /**
- * Every method of `schemas/rpc.ts` except `start` may be repeated, so any failure is worth another try, with a new stub. Not so `.overloaded`: repeating would make it worse.
+ * Every method of `schemas/rpc.ts` except `start` may be repeated, so any failure is worth another try, with a new stub. Not so `.overloaded`: repeating would
+ * make it worse; nor a message that is too long, and would be again.
  */
 async function repeat<R>(attempt: (repeated: boolean) => Promise<R>): Promise<R> {
   for (let count = 1; ; count++) {
     try {
       return await attempt(count > 1);
     } catch (error) {
-      if (count >= ATTEMPTS || isOverloaded(error)) throw error;
+      if (count >= ATTEMPTS || isOverloaded(error) || isTooLong(error)) throw error;
       if (count > 1) await new Promise((done) => setTimeout(done, FIRST_PAUSE_MS * 4 ** (count - 2) * (0.5 + Math.random())));
     }
   }
@@ -105,4 +116,9 @@ export async function within<R>(ms: number, work: Promise<R>): Promise<R> {
 
 export function isOverloaded(error: unknown): boolean {
   return typeof error === "object" && error !== null && (error as { overloaded?: unknown }).overloaded === true;
+}
+
+/** workerd says so only in its message (api/worker-rpc.c++). */
+function isTooLong(error: unknown): boolean {
+  return error instanceof Error && /are limited to \d+MiB/.test(error.message);
 }

@@ -67,6 +67,19 @@ describe("large jobs", () => {
     expect(answerOf((await call("GET", `/v1/jobs/${id}`)).body) === answer).toBe(true);
   });
 
+  it("jobs that are submitted again under their Idempotency-Key, and have longer answers than one message holds -> each comes with its answer", async () => {
+    const answer = "漢".repeat(900_000);
+    world.upstream = () => largeAnswer(answer);
+    const body = { jobs: Array.from({ length: 20 }, () => job({ channel: "c" })) };
+    const post = () => call<{ data: Job[] }>("POST", "/v1/jobs", body, { headers: { "idempotency-key": "k" } });
+    const ids = (await post()).body.data.map(({ id }) => id);
+    for (const id of ids) await ended(id);
+    const again = await post();
+    expect(again.body.data.map(({ id }) => id)).toEqual(ids);
+    for (const each of again.body.data) expect(answerOf(each) === answer).toBe(true);
+    expect(world.calls).toHaveLength(20);
+  });
+
   it("a list ends before its answers are more than a message between objects holds, however long the next is", async () => {
     const long = ["漢".repeat(9_999_000), "漢".repeat(7_900_000)];
     for (const answer of long) {
