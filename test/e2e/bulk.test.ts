@@ -80,7 +80,7 @@ test("long texts outside the basic plane, and fields that Sluice does not know -
   expect(chronicle.fault(done)).toBeNull();
 });
 
-test("one chunk of three million characters, watched -> the result and its event come, numbered without a gap", async () => {
+test("one chunk of three million characters, watched, which no row of the platform holds -> the result and its event come, numbered without a gap", async () => {
   const text = "long ".repeat(600_000);
   const upstream = await startUpstream((_, response) => answer(response, [text]));
   const service = await startService({ vars: { ...callsTo(upstream), SLUICE_POOLS: WIDE } });
@@ -92,7 +92,10 @@ test("one chunk of three million characters, watched -> the result and its event
   expect([done.status, done.attempts]).toEqual(["completed", 1]);
   expect(textOf(done) === text).toBe(true);
   await until("the end to arrive", () => chronicle.names(id).at(-1) === "completed");
-  expect(chronicle.fault(done)).toBeNull();
+  const events = chronicle.events(id);
+  expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
+  expect(JSON.stringify(events.at(-1)!.data) === JSON.stringify(done)).toBe(true);
+  expect(text.startsWith(chronicle.text(id) ?? "")).toBe(true);
 });
 
 const big = Buffer.alloc(40 * 1024 * 1024, " ");
