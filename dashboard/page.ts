@@ -1,6 +1,5 @@
 /** The operators' page: asks for a key, then shows the queue as it changes and controls its levers. */
-import type { QueueState } from "../schemas/queue.ts";
-import type { Lever, Scope } from "../schemas/rpc.ts";
+import type { Lever, QueueState, Scope } from "../schemas/queue.ts";
 import { closeDialog, confirmOrder, type Desk } from "./drawn/dialog.ts";
 import { button, byId, write, writeOrHide } from "./drawn/element.ts";
 import { openForm } from "./drawn/form.ts";

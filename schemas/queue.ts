@@ -96,3 +96,20 @@ export type Inspected = QueueState & { tooLarge?: TooLarge[] };
 
 /** One pool; if it is no longer configured, only what operators have set. */
 export type PoolTuned = ({ object: "pool" } & PoolState) | { object: "pool"; id: string; overrides: PoolTuning };
+
+/** A failed job. `failed_at` in ms; `attempts` does not count waits. */
+export type DeadLetter = {
+  id: number;
+  job: string;
+  tenant: string;
+  pool: string;
+  attempts: number;
+  code: string | null;
+  message: string;
+  failed_at: number;
+};
+
+/** What an operator's lever acts on: a pool, a tenant, or everything. */
+export type Scope = { kind: "pool" | "tenant"; id: string } | { kind: "all" };
+/** `pause`: nothing in scope starts; running calls go on. `drain`: no new jobs are taken. `resume` ends both and, for a pool or everything, halts and cuts. */
+export type Lever = "pause" | "drain" | "resume";

@@ -1,7 +1,7 @@
 import type { Chunk, JobEvent, ToldEvent } from "./event.ts";
 import type { DeadlinePolicy, Eta, Job, JobEnd, JobStatus, LastFailure, RetryPolicy, Usage } from "./job.ts";
 import type { Problem, Refused } from "./problem.ts";
-import type { Inspected, PoolTuned, QueueState } from "./queue.ts";
+import type { DeadLetter, Inspected, Lever, PoolTuned, QueueState, Scope } from "./queue.ts";
 import type { PoolReading } from "./rate.ts";
 import type { Table } from "./table.ts";
 import type { Pass } from "./token.ts";
@@ -131,23 +131,6 @@ export type Settlement = {
 
 /** `readings`: the newest per pool since the last batch or heartbeat. */
 export type SettleBatch = { dispatcher: string; boot: string; settlements: Settlement[]; readings?: PoolReading[] };
-
-/** A failed job. `failed_at` in ms; `attempts` does not count waits. */
-export type DeadLetter = {
-  id: number;
-  job: string;
-  tenant: string;
-  pool: string;
-  attempts: number;
-  code: string | null;
-  message: string;
-  failed_at: number;
-};
-
-/** What an operator's lever acts on: a pool, a tenant, or everything. */
-export type Scope = { kind: "pool" | "tenant"; id: string } | { kind: "all" };
-/** `pause`: nothing in scope starts; running calls go on. `drain`: no new jobs are taken. `resume` ends both and, for a pool or everything, halts and cuts. */
-export type Lever = "pause" | "drain" | "resume";
 
 export type Enqueued = { ok: true; place: Place } | Refused;
 

@@ -1,6 +1,5 @@
 /** What an operator may order: what it will do, in words, and the request that does it. */
-import type { QueueState } from "../../schemas/queue.ts";
-import type { Lever, Scope } from "../../schemas/rpc.ts";
+import type { Lever, QueueState, Scope } from "../../schemas/queue.ts";
 import { FIELDS, type Kind, type Values, wordOf } from "./fields.ts";
 import { type Forecast, forecast } from "./forecast.ts";
 import { counted, name } from "./words.ts";

@@ -9,7 +9,7 @@ import { RankedHeap } from "../../policy/heap.ts";
 import { Order } from "../../policy/order.ts";
 import { type Fleet, leaveAtOnce, openFleet } from "../../policy/placement.ts";
 import { greatestBudget, poolBudget } from "../../policy/pools.ts";
-import type { DeadLetter } from "../../schemas/rpc.ts";
+import type { DeadLetter } from "../../schemas/queue.ts";
 import { Addresses } from "./addresses.ts";
 import { Aside } from "./aside.ts";
 import { Conditions } from "./condition/conditions.ts";

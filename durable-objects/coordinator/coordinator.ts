@@ -6,17 +6,14 @@ import { readSettings } from "../../platform/settings.ts";
 import { Sql } from "../../platform/sql.ts";
 import { pack, unpack } from "../../platform/table.ts";
 import type { Refused } from "../../schemas/problem.ts";
-import type { Inspected, PoolTuned, QueueState } from "../../schemas/queue.ts";
+import type { DeadLetter, Inspected, Lever, PoolTuned, QueueState, Scope } from "../../schemas/queue.ts";
 import type { PoolReading } from "../../schemas/rate.ts";
 import type {
   CoordinatorRpc,
-  DeadLetter,
   Enqueued,
   Held,
-  Lever,
   MailboxAddress,
   Place,
-  Scope,
   SettleBatch,
   Share,
   Ticket,

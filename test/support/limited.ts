@@ -5,37 +5,23 @@ import { countNesting, nested } from "./depth.ts";
 
 export { Simulator } from "../../workers/index.ts";
 
-export class Archive extends entry.Archive {
-  constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, nested(env, ctx));
+type ObjectClass = new (ctx: DurableObjectState, env: Env) => object;
+
+function limited<T extends ObjectClass>(Class: T): T {
+  class Limited extends (Class as ObjectClass) {
+    constructor(ctx: DurableObjectState, env: Env) {
+      super(ctx, nested(env, ctx));
+    }
   }
+  countNesting(Limited);
+  return Limited as T;
 }
 
-export class Batch extends entry.Batch {
-  constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, nested(env, ctx));
-  }
-}
-
-export class Coordinator extends entry.Coordinator {
-  constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, nested(env, ctx));
-  }
-}
-
-export class Dispatcher extends entry.Dispatcher {
-  constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, nested(env, ctx));
-  }
-}
-
-export class Mailbox extends entry.Mailbox {
-  constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, nested(env, ctx));
-  }
-}
-
-for (const Class of [Archive, Batch, Coordinator, Dispatcher, Mailbox]) countNesting(Class);
+export class Archive extends limited(entry.Archive) {}
+export class Batch extends limited(entry.Batch) {}
+export class Coordinator extends limited(entry.Coordinator) {}
+export class Dispatcher extends limited(entry.Dispatcher) {}
+export class Mailbox extends limited(entry.Mailbox) {}
 
 /** Of the Worker: one object for all requests, since it is what settings are parsed for. */
 let known: { env: Env; nested: Env } | null = null;

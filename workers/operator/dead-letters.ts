@@ -3,7 +3,7 @@ import { z } from "zod";
 import { nonceOf, parseJobId } from "../../platform/ids.ts";
 import { callCoordinator, callMailbox, isOverloaded } from "../../platform/objects.ts";
 import type { Problem } from "../../schemas/problem.ts";
-import type { DeadLetter } from "../../schemas/rpc.ts";
+import type { DeadLetter } from "../../schemas/queue.ts";
 import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
 import { pagingOf } from "../ingress/query.ts";

@@ -1,7 +1,7 @@
 /** `GET /v1/queue`: the whole queue, counted. `POST /v1/queue/pause`, `/drain`, `/resume`: for everything, a pool, or a tenant. */
 import { z } from "zod";
 import { callCoordinator } from "../../platform/objects.ts";
-import type { Lever, Scope } from "../../schemas/rpc.ts";
+import type { Lever, Scope } from "../../schemas/queue.ts";
 import { readAs } from "../ingress/body.ts";
 import type { Context } from "../ingress/context.ts";
 import { json, refuse } from "../ingress/respond.ts";

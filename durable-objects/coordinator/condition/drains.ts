@@ -2,7 +2,7 @@
  * What operators drain: everything, pools or tenants. No new jobs are accepted there; accepted ones go on. Law: once a client was told of a job, that job is
  * never refused for a drain.
  */
-import type { Scope } from "../../../schemas/rpc.ts";
+import type { Scope } from "../../../schemas/queue.ts";
 
 /** `pool NAME`, `tenant NAME` or `all`, and since when, ms. */
 export type DrainRecord = [string, number][];

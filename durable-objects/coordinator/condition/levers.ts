@@ -1,7 +1,7 @@
 /** Operators pause, drain and resume: everything, a pool, or a tenant. Calls under way go on; deadlines and cancellations apply as always. */
 import { unhold } from "../../../policy/budget.ts";
 import type { Problem } from "../../../schemas/problem.ts";
-import type { Lever, Scope } from "../../../schemas/rpc.ts";
+import type { Lever, Scope } from "../../../schemas/queue.ts";
 import type { Book } from "../book.ts";
 import { recallAll } from "./recall.ts";
 

@@ -9,8 +9,8 @@ import type { LedgerRecord } from "../../../policy/ledger.ts";
 import type { Outputs } from "../../../policy/outputs.ts";
 import type { Place } from "../../../policy/queue.ts";
 import type { Standing } from "../../../policy/standing.ts";
-import type { Doubts } from "../../../schemas/queue.ts";
-import type { DeadLetter, MailboxAddress, Ticket } from "../../../schemas/rpc.ts";
+import type { DeadLetter, Doubts } from "../../../schemas/queue.ts";
+import type { MailboxAddress, Ticket } from "../../../schemas/rpc.ts";
 import type { Tunings } from "../../../schemas/tuning.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
