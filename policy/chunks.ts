@@ -70,6 +70,13 @@ export function chunksOf(completion: Json, includeUsage: boolean): Json[] {
   ];
 }
 
+/** The same of what an endpoint that knows no streams answered; if it is no completion, it is one chunk, as it is. */
+export function chunksIn(answer: unknown): unknown[] {
+  if (!isObject(answer) || !Array.isArray(answer.choices)) return [answer];
+  if (!answer.choices.every((choice) => isObject(choice) && isObject(choice.message))) return [answer];
+  return chunksOf(answer, isObject(answer.usage));
+}
+
 function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

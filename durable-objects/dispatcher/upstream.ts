@@ -2,7 +2,7 @@
 import OpenAI, { APIConnectionTimeoutError, APIError, APIUserAbortError } from "openai";
 import type { Env } from "../../platform/objects.ts";
 import { text } from "../../platform/settings.ts";
-import { chunksOf } from "../../policy/completion/whole.ts";
+import { chunksIn } from "../../policy/chunks.ts";
 import { readRates, readRetryAfter } from "../../policy/rate-headers.ts";
 import { excerptOf, wordOf } from "../../policy/upstream-errors.ts";
 import { cutDeeper, isNestedDeeper, NESTING_LIMIT } from "../../schemas/nesting.ts";
@@ -166,7 +166,7 @@ async function* piecesOf({ body, headers }: Response, signal: AbortSignal, alive
     if (/^application\/json\b/i.test(type)) {
       const answer = parse(await wholeOf(body ?? new Blob().stream(), signal, alive)) as { error?: object } | null;
       if (answer?.error) throw new APIError(undefined, answer.error, undefined, headers);
-      for (const value of chunksOf(cutDeeper(answer, NESTING_LIMIT))) yield { value, text: JSON.stringify(value) };
+      for (const value of chunksIn(cutDeeper(answer, NESTING_LIMIT))) yield { value, text: JSON.stringify(value) };
       return;
     }
     for await (const { data: text, event } of messagesOf(body ?? new Blob().stream(), signal, alive)) {
